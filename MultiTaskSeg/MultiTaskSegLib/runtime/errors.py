@@ -1,0 +1,52 @@
+"""Typed errors. Each message says what is wrong, with which file, and what to do about it, on one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MtsError(Exception):
+    """Base of every error that MultiTaskSeg raises on purpose.
+
+    >>> str(InputError("3 of 10 voxels are NaN", file="scan.nii.gz", remedy="Export the scan again"))
+    '3 of 10 voxels are NaN: scan.nii.gz. Export the scan again.'
+    """
+
+    exit_code = 4
+
+    def __init__(self, what: str, *, file: str | Path | None = None, remedy: str = "") -> None:
+        self.what = what
+        self.file = None if file is None else str(file)
+        self.remedy = remedy
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        parts = [self.what if self.file is None else f"{self.what}: {self.file}", self.remedy]
+        text = ". ".join(part.rstrip(". ") for part in parts if part) + "."
+        return " ".join(text.split())
+
+
+class InputError(MtsError):
+    """An image cannot be used."""
+
+
+class DatasetError(MtsError):
+    """A training dataset cannot be used."""
+
+
+class ModelError(MtsError):
+    """A model file is damaged, unknown or does not fit."""
+
+
+class ResourceError(MtsError):
+    """Memory, disk or a device is missing."""
+
+
+class Cancelled(MtsError):
+    """The user stopped the run."""
+
+
+class UsageError(MtsError):
+    """The command line or configuration asks for something that does not exist."""
+
+    exit_code = 2

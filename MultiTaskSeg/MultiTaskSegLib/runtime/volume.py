@@ -1,0 +1,74 @@
+"""One image with its geometry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scalar image. A 2-D image is a volume of one slice.
+
+    Attributes:
+        voxels: float32 ``(Z, Y, X)``; index order is the reverse of ``ijk``.
+        ijk_to_lps: float64 ``(4, 4)``, maps voxel index ``(i, j, k, 1)`` (``i`` runs along X) to LPS millimetres.
+        name: what to call the image in messages and reports.
+        warnings: what was found and mended while reading.
+
+    Raises:
+        InputError: the array is not three-dimensional or empty, or the matrix is not an invertible affine.
+    """
+
+    voxels: NDArray[np.float32]
+    ijk_to_lps: NDArray[np.float64]
+    name: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 3 or 0 in self.voxels.shape:
+            raise InputError(
+                f"the image has shape {self.voxels.shape}, not three non-empty axes",
+                file=self.name or None,
+                remedy="Give one scalar volume or one 2-D image",
+            )
+        affine = np.asarray(self.ijk_to_lps, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+            raise InputError(
+                "the voxel-to-world matrix is not an invertible 4x4 matrix",
+                file=self.name or None,
+                remedy="Correct spacing and orientation in the header",
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(Z, Y, X)``."""
+        z, y, x = self.voxels.shape
+        return z, y, x
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size along i, j, k (X, Y, Z) in millimetres."""
+        i, j, k = np.linalg.norm(self.ijk_to_lps[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def ijk_to_ras(self) -> NDArray[np.float64]:
+        """float64 ``(4, 4)``: voxel index to RAS millimetres, the frame of Slicer."""
+        return LPS_TO_RAS @ self.ijk_to_lps
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel in cubic millimetres."""
+        return float(abs(np.linalg.det(self.ijk_to_lps[:3, :3])))
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether this is a 2-D image: exactly one slice along some axis."""
+        return 1 in self.voxels.shape

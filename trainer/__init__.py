@@ -1,0 +1,1 @@
+"""Command-line trainer of MultiTaskSeg: datasets, training, spectral reference, evaluation, experiments."""
