@@ -1,0 +1,30 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real datasets (``Dataset101_HippocampusT1`` ...), which are not part of the repository.
+
+    Taken from the environment variable MULTITASKSEG_DATA, else ``../shared/data`` beside the checkout; the test is
+    skipped where neither exists. Read only.
+    """
+    named = os.environ.get("MULTITASKSEG_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}: set MULTITASKSEG_DATA to their folder")
+    return folder
