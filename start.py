@@ -26,7 +26,7 @@ STAMP = ENVIRONMENT / "multitaskseg-stamp.json"
 LOG = ENVIRONMENT / "install.log"
 OLDEST_PYTHON = (3, 10)
 NEEDED_EXTRA = {"demo": "trainer", "test": "dev"}
-STEPS = ("Collecting", "Downloading", "Building", "Installing", "Successfully installed")
+STEPS = ("Downloading", "Building", "Installing collected", "Successfully installed")
 
 
 class CannotStart(Exception):
