@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from MultiTaskSegLib.runtime.dicom_folder import read_dicom_folder
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.itk_reader import read_itk
 from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION, check_nifti
+from MultiTaskSegLib.runtime.nrrd_integrity import check_nrrd
 from MultiTaskSegLib.runtime.volume import Volume
 
 IMAGE_IO = {
@@ -155,7 +157,7 @@ def _read_nifti(path: Path) -> _Grid:
 
 
 def _read_other(path: Path, image_io: str) -> _Grid:
-    image = read_itk(path, image_io, _data_bytes(path))
+    image = read_itk(path, image_io, _data_bytes(path, image_io))
     pixels, warnings, matrix = image.pixels, image.messages, image.ijk_to_lps
     if pixels.ndim == 4:
         pixels, note = _grey(pixels, path, image_io in _PLANAR_IO)
@@ -165,16 +167,16 @@ def _read_other(path: Path, image_io: str) -> _Grid:
     return _Grid(pixels, matrix, warnings, np.empty(0, np.int64))
 
 
-def _data_bytes(path: Path) -> int | None:
-    """Size of the pixel data; None where it is `path` itself, which detached headers are not."""
-    if path.suffix.lower() not in (".mhd", ".nhdr"):
-        return None
-    with path.open("rb") as file:
-        head = file.read(1 << 16).decode("latin-1")
-    match = re.search(r"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.MULTILINE | re.IGNORECASE)
-    data = path.parent / match.group(1) if match else path
+def _data_bytes(path: Path, image_io: str) -> int:
+    """Size on disk of the pixel data, which detached headers keep in another file."""
+    data: Path | None = path
+    if image_io == "NrrdImageIO":
+        data = check_nrrd(path)
+    elif path.suffix.lower() == ".mhd":
+        match = re.search(rb"^ElementDataFile\s*=\s*(.+?)\s*$", path.read_bytes()[: 1 << 16], re.MULTILINE)
+        data = path.parent / os.fsdecode(match.group(1)) if match else path
     # Lists of files and patterns have no single size: only the limit on voxels applies to them.
-    return data.stat().st_size if data.is_file() else 2**62
+    return data.stat().st_size if data is not None and data.is_file() else 2**62
 
 
 def _grey(pixels: NDArray[Any], path: Path, is_picture: bool) -> tuple[NDArray[Any], tuple[str, ...]]:

@@ -86,7 +86,9 @@ def _check_information(reader: sitk.ImageFileReader, path: Path, data_bytes: int
             file=path,
             remedy="Save the frame of interest as a 3-D image",
         )
-    if min(size) < 1 or math.prod(size) > MAX_VOXELS:
+    if min(size) < 1:
+        raise InputError("the file holds no pixels", file=path, remedy=_EXPORT_AGAIN)
+    if math.prod(size) > MAX_VOXELS:
         raise InputError(
             f"the header claims {' x '.join(map(str, size))} voxels",
             file=path,

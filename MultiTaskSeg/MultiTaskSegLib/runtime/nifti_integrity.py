@@ -268,7 +268,7 @@ def _check_sform(header: NiftiHeader, path: Path) -> list[str]:
 
 def _scan_payload(stream: BinaryIO, header: NiftiHeader, path: Path) -> NDArray[np.int64]:
     stream.seek(int(header.vox_offset))
-    dtype = np.dtype(_SCALAR_TYPES[header.datatype]).newbyteorder(header.byte_order)
+    dtype = np.dtype(header.byte_order + _SCALAR_TYPES[header.datatype])
     found: list[NDArray[np.int64]] = []
     done = 0
     while done < header.payload_bytes:
