@@ -1,0 +1,257 @@
+"""The worker: requests in, events out, every failure an event, and its end when the parent is gone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.process_tree import end_tree, start_tree
+from MultiTaskSegLib.runtime import worker as worker_module
+from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
+from MultiTaskSegLib.runtime.worker import ProgressEvents, Worker, error_event
+from MultiTaskSegLib.worker_process import worker_environment
+
+LABEL = types.SimpleNamespace(
+    value=1, name="left_ventricle", display_name="left ventricle", colour=(1, 2, 3), terminology="x~y"
+)
+TASK = types.SimpleNamespace(name="heart", modality="MR", anatomy="heart", labels=[LABEL])
+VERDICT = types.SimpleNamespace(as_dict=lambda: {"is_ood": False, "score": 0.5})
+GEOMETRY = [[0.0, -2.0, 0.0, 5.0], [1.0, 0.0, 0.0, 6.0], [0.0, 0.0, 3.0, 7.0], [0.0, 0.0, 0.0, 1.0]]
+
+
+class PredictorStandIn:
+    """Answers like a predictor and remembers what it was asked."""
+
+    manifest = types.SimpleNamespace(tasks=[TASK])
+
+    def __init__(self, failure: BaseException | None = None) -> None:
+        self.failure = failure
+        self.seen: list[tuple] = []
+
+    def segment(self, volume, task="auto", progress=None):
+        self.seen.append((volume, task))
+        progress(0.5, "network")
+        if self.failure:
+            raise self.failure
+        return types.SimpleNamespace(
+            labels=(volume.voxels > 3).astype(np.uint8),
+            uncertainty=np.full(volume.shape, 0.25, np.float32),
+            task=TASK,
+            report=lambda: {"task": task, "ood": VERDICT.as_dict()},
+        )
+
+    def check(self, volume, progress=None):
+        self.seen.append((volume, None))
+        return VERDICT
+
+
+def request(folder: Path, command: str = "segment", **more: object) -> str:
+    np.save(folder / "in.npy", np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+    content = {"id": 7, "command": command, "voxels": str(folder / "in.npy"), "ijk_to_ras": GEOMETRY, "name": "Scan"}
+    return json.dumps({**content, "model": None, "output": str(folder / "out"), **more})
+
+
+def served(predictor, *lines: str) -> tuple[list[dict], list[bool]]:
+    events: list[dict] = []
+    worker = Worker(events.append, lambda *_: predictor)
+    return events, [worker.handle(line) for line in lines]
+
+
+def test_a_segment_request_is_answered_with_arrays_report_and_legend(tmp_path):
+    predictor = PredictorStandIn()
+    events, going_on = served(predictor, request(tmp_path, task="heart"))
+    result = events[-1]
+    assert going_on == [True]
+    assert result["event"] == "result"
+    np.testing.assert_array_equal(np.load(result["labels"]), np.arange(24).reshape(2, 3, 4) > 3)
+    assert np.load(result["uncertainty"]).dtype == np.float32
+    assert result["report"]["task"] == "heart"
+    assert result["legend"][0]["display_name"] == "left ventricle"
+    json.dumps(events)
+
+
+def test_the_geometry_arrives_in_lps(tmp_path):
+    predictor = PredictorStandIn()
+    served(predictor, request(tmp_path))
+    volume = predictor.seen[0][0]
+    np.testing.assert_array_equal(volume.ijk_to_lps, np.diag([-1.0, -1.0, 1.0, 1.0]) @ GEOMETRY)
+    assert volume.name == "Scan"
+
+
+def test_every_event_of_a_request_carries_its_number(tmp_path):
+    events, _ = served(PredictorStandIn(), request(tmp_path))
+    assert {event["id"] for event in events} == {7}
+    assert [event["step"] for event in events if event["event"] == "progress"] == ["model", "network"]
+
+
+def test_a_check_is_answered_with_the_verdict_only(tmp_path):
+    events, _ = served(PredictorStandIn(), request(tmp_path, "check"))
+    assert events[-1]["report"] == {"image": "Scan", "ood": VERDICT.as_dict()}
+    assert "labels" not in events[-1]
+
+
+def test_info_lists_the_tasks_of_the_model():
+    events, _ = served(PredictorStandIn(), json.dumps({"id": 1, "command": "info"}))
+    assert events[-1]["tasks"] == [{"name": "heart", "modality": "MR", "anatomy": "heart"}]
+
+
+def test_shutdown_ends_the_service():
+    assert served(PredictorStandIn(), json.dumps({"id": 4, "command": "shutdown"}))[1] == [False]
+
+
+def test_the_model_is_loaded_once_and_again_for_another_model_or_device(tmp_path):
+    loads: list[tuple] = []
+
+    def load(*key: object) -> PredictorStandIn:
+        loads.append(key)
+        return PredictorStandIn()
+
+    worker = Worker(lambda _event: None, load)
+    for more in ({}, {}, {"model": "b"}, {"model": "b"}, {"model": "b", "device": "cpu"}):
+        worker.handle(request(tmp_path, **more))
+    assert loads == [(None, "auto", False), ("b", "auto", False), ("b", "cpu", False)]
+
+
+def test_a_planar_image_gets_the_planar_default_model(tmp_path):
+    loads: list[tuple] = []
+    worker = Worker(lambda _event: None, lambda *key: loads.append(key) or PredictorStandIn())
+    line = json.loads(request(tmp_path))
+    np.save(line["voxels"], np.zeros((1, 5, 5), np.float32))
+    worker.handle(json.dumps(line))
+    assert loads == [(None, "auto", True)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "words"),
+    [
+        (ModelError("the digest is wrong", file="m.safetensors"), "ModelError", "the digest is wrong: m.safetensors."),
+        (MemoryError(), "ResourceError", "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ResourceError", "choose the CPU"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "ResourceError", "crop the image"),
+        (RuntimeError("two\nlines"), "InternalError", "unexpected RuntimeError: two lines"),
+    ],
+)
+def test_every_failure_becomes_one_line_with_its_kind_and_the_service_goes_on(tmp_path, failure, kind, words):
+    events, going_on = served(PredictorStandIn(failure), request(tmp_path))
+    assert going_on == [True]
+    assert (events[-1]["event"], events[-1]["kind"]) == ("error", kind)
+    assert words in events[-1]["message"]
+    assert "\n" not in events[-1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ("{not json", "UsageError", "not a JSON line"),
+        ("[1, 2]", "UsageError", "a JSON object"),
+        ('{"id": 1, "command": "dance"}', "UsageError", "unknown command 'dance'"),
+        ('{"id": 1}', "UsageError", "lacks 'command'"),
+        ('{"id": 1, "command": "check"}', "UsageError", "lacks 'voxels'"),
+        ('{"id": 1, "command": "check", "voxels": "/no/such.npy", "ijk_to_ras": []}', "InputError", "cannot be read"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_in_words(line, kind, words):
+    events, going_on = served(PredictorStandIn(), line)
+    assert going_on == [True]
+    assert events[-1]["kind"] == kind
+    assert words in events[-1]["message"]
+
+
+def test_an_array_with_python_objects_is_refused(tmp_path):
+    line = json.loads(request(tmp_path))
+    np.save(line["voxels"], np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    events, _ = served(PredictorStandIn(), json.dumps(line))
+    assert events[-1]["kind"] == "InputError"
+
+
+def test_a_missing_package_is_a_resource_error_that_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "MultiTaskSegLib.runtime.predictor", None)
+    with pytest.raises(ResourceError, match="Install PyTorch"):
+        worker_module.load_predictor(None, "auto", False)
+
+
+def test_progress_tells_the_time_left_from_the_fraction_that_is_done():
+    now = [100.0]
+    events: list[dict] = []
+    progress = ProgressEvents(events.append, clock=lambda: now[0])
+    progress(0.0, "model")
+    now[0] = 103.0
+    progress(0.25, "network")
+    assert events[0]["eta_s"] is None
+    assert events[1]["eta_s"] == pytest.approx(9.0)
+
+
+def test_progress_is_thinned_out_but_a_new_step_is_always_told():
+    now = [0.0]
+    events: list[dict] = []
+    progress = ProgressEvents(events.append, clock=lambda: now[0])
+    for index in range(100):
+        now[0] = index / 1000
+        progress(0.1 + index / 1000, "network")
+    progress(0.9, "spectrum")
+    assert [event["step"] for event in events] == ["network", "spectrum"]
+
+
+def test_key_errors_name_the_key():
+    assert error_event(KeyError("voxels"))["message"] == "the request lacks 'voxels'."
+
+
+def started(scratch: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "MultiTaskSegLib.runtime.worker", str(scratch)]
+    return start_tree(command, worker_environment(), scratch)
+
+
+def test_the_process_says_hello_answers_and_ends_on_request(tmp_path):
+    process = started(tmp_path)
+    try:
+        out, _ = process.communicate('{"id": 1, "command": "dance"}\n{"id": 2, "command": "shutdown"}\n', timeout=60)
+    finally:
+        end_tree(process)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events[0]["event"] == "ready"
+    assert events[0]["version"] == __version__
+
+
+def test_when_the_parent_is_gone_the_process_ends_and_removes_the_private_folder(tmp_path):
+    scratch = tmp_path / "privat äö"
+    scratch.mkdir()
+    (scratch / "voxels.npy").write_bytes(b"x")
+    process = started(scratch)
+    try:
+        assert json.loads(process.stdout.readline())["event"] == "ready"
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+        assert not scratch.exists()
+    finally:
+        end_tree(process)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_what_libraries_print_does_not_reach_the_protocol(tmp_path):
+    code = (
+        "import os, sys\n"
+        "from MultiTaskSegLib.runtime import worker\n"
+        "def load(*key):\n"
+        "    print('python says hello'); os.write(1, b'C says hello\\n'); raise MemoryError\n"
+        "worker.Worker.__init__.__defaults__ = (load,)\n"
+        "worker.main([])\n"
+    )
+    process = start_tree([sys.executable, "-c", code], worker_environment(), tmp_path)
+    try:
+        process.stdin.write('{"id": 1, "command": "info"}\n')
+        process.stdin.flush()
+        events = [json.loads(process.stdout.readline()) for _ in range(2)]
+    finally:
+        _, log = process.communicate(timeout=60)
+        end_tree(process)
+    assert [event["event"] for event in events] == ["ready", "error"]
+    assert "python says hello" in log
+    assert "C says hello" in log

@@ -1,0 +1,83 @@
+"""A stand-in for the worker process, run as a script: speaks the protocol without any model.
+
+The first argument says how to behave: ``good``, ``slow`` (never answers), ``crash`` (dies half way), ``silent-death``,
+``error`` (reports an error), ``family`` (starts a child of its own, then never answers), ``noise`` (prints rubbish).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+OOD = {
+    "is_ood": False,
+    "score": 0.1,
+    "threshold": 0.4,
+    "p_value": 0.7,
+    "nearest_task": "phantom",
+    "distances": {"phantom": 0.1, "other": 0.9},
+}
+LEGEND = [{"value": 1, "name": "bright", "display_name": "bright part", "colour": [9, 99, 199], "terminology": "a~b"}]
+
+
+def send(**event: object) -> None:
+    print(json.dumps(event), flush=True)
+
+
+def answer(request: dict) -> None:
+    """Label 1 where the image is above its mean; the report repeats what was received."""
+    number, output = request["id"], Path(request["output"])
+    if request["command"] == "info":
+        send(id=number, event="result", tasks=[{"name": "phantom", "modality": "MR", "anatomy": "none"}])
+        return
+    voxels = np.load(request["voxels"])
+    report = {"image": request["name"], "ood": OOD}
+    if request["command"] == "check":
+        send(id=number, event="result", report=report)
+        return
+    np.save(output / "labels.npy", (voxels > voxels.mean()).astype(np.uint8))
+    np.save(output / "uncertainty.npy", np.full(voxels.shape, 0.5, np.float32))
+    report.update(task=request["task"], device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=[])
+    report.update(model={"name": str(request["model"]), "sha256": "00"}, labels=[], uncertainty={})
+    files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
+    send(id=number, event="result", **files, report=report, legend=LEGEND)
+
+
+def misbehave(behaviour: str, request: dict) -> None:
+    if behaviour == "crash":
+        print("Segmentation fault (simulated)\nlast words", file=sys.stderr, flush=True)
+        os._exit(9)
+    if behaviour == "silent-death":
+        os._exit(1)
+    if behaviour == "error":
+        send(id=request["id"], event="error", kind="InputError", message="the image is upside down: Scan. Turn it.")
+        return
+    if behaviour == "family":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path(os.environ["FAKE_WORKER_CHILD"]).write_text(str(child.pid))
+        time.sleep(600)
+    if behaviour == "slow":
+        time.sleep(600)
+    if behaviour == "noise":
+        print("a library says hello", flush=True)
+
+
+def main() -> None:
+    behaviour = sys.argv[1]
+    send(event="ready", version="fake", torch=None)
+    for line in sys.stdin:
+        request = json.loads(line)
+        send(id=request["id"], event="progress", fraction=0.25, eta_s=3.0, step="network")
+        misbehave(behaviour, request)
+        if behaviour in ("good", "noise"):
+            answer(request)
+
+
+if __name__ == "__main__":
+    main()
