@@ -1,0 +1,91 @@
+"""Uncertainty as a colour overlay on the volume that was segmented."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.scene.placement import place_beside
+
+COLOUR_TABLE_NAME = "Uncertainty (MultiTaskSeg)"
+COLOUR_TABLE_TAG = "MultiTaskSegUncertainty"
+COLOURS = 256
+# Dark to bright with rising red, so that it reads over a grey image and for colour-blind eyes (lightness is monotone).
+ANCHORS_RGB = ((0.10, 0.02, 0.30), (0.55, 0.06, 0.45), (0.90, 0.25, 0.20), (0.99, 0.65, 0.10), (1.00, 1.00, 0.70))
+DEFAULT_THRESHOLD = 0.1
+DEFAULT_OPACITY = 0.6
+
+
+def add_heatmap(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, uncertainty: NDArray[np.float32], name: str
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add the uncertainty, float32 ``(Z, Y, X)`` in [0, 1] on the grid of ``volume_node``, as a scalar volume.
+
+    It has the geometry and the parent transform of the volume, a fixed window of 0 to 1, its own colour table, a
+    threshold below which it is transparent, and a colour legend.
+    """
+    node = volume_node.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.CopyOrientation(volume_node)
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(uncertainty, dtype=np.float32))
+    node.CreateDefaultDisplayNodes()
+    display_node = node.GetDisplayNode()
+    display_node.SetAndObserveColorNodeID(uncertainty_colours(volume_node.GetScene()).GetID())
+    display_node.AutoWindowLevelOff()
+    display_node.SetWindowLevelMinMax(0.0, 1.0)
+    display_node.SetInterpolate(False)  # a threshold on interpolated values would draw a false rim
+    set_threshold(node, DEFAULT_THRESHOLD)
+    _add_legend(node)
+    place_beside(volume_node, node)
+    return node
+
+
+def set_threshold(heatmap_node: slicer.vtkMRMLScalarVolumeNode, lowest: float) -> None:
+    """Show the heatmap only where the uncertainty is at least ``lowest``."""
+    display_node = heatmap_node.GetDisplayNode()
+    display_node.AutoThresholdOff()
+    display_node.ApplyThresholdOn()
+    display_node.SetThreshold(lowest, 1.0)
+
+
+def show_heatmap(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, heatmap_node: slicer.vtkMRMLScalarVolumeNode, opacity: float
+) -> None:
+    """Show the heatmap over the volume in all slice views; ``opacity`` 0 hides it and its legend."""
+    slicer.util.setSliceViewerLayers(background=volume_node, foreground=heatmap_node, foregroundOpacity=opacity)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(heatmap_node)
+    if legend is not None:
+        legend.SetVisibility(opacity > 0.0)
+
+
+def uncertainty_colours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
+    """The colour table of all heatmaps of a scene; made when it is not there yet."""
+    existing = scene.GetSingletonNode(COLOUR_TABLE_TAG, "vtkMRMLColorTableNode")
+    if existing is not None:
+        return existing
+    node = scene.CreateNodeByClass("vtkMRMLColorTableNode")
+    node.UnRegister(None)
+    node.SetName(COLOUR_TABLE_NAME)
+    node.SetSingletonTag(COLOUR_TABLE_TAG)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(COLOURS)
+    for index, (red, green, blue) in enumerate(colour_values()):
+        node.SetColor(index, f"{index / (COLOURS - 1):.3f}", red, green, blue, 1.0)
+    return scene.AddNode(node)
+
+
+def colour_values() -> NDArray[np.float64]:
+    """The colour table, ``(256, 3)`` in [0, 1], linear between the anchors."""
+    position = np.linspace(0.0, 1.0, COLOURS)
+    anchors = np.linspace(0.0, 1.0, len(ANCHORS_RGB))
+    return np.stack([np.interp(position, anchors, channel) for channel in zip(*ANCHORS_RGB, strict=True)], axis=1)
+
+
+def _add_legend(heatmap_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(heatmap_node)
+    if legend is None:
+        return
+    legend.SetTitleText("Uncertainty")
+    legend.SetNumberOfLabels(3)
+    legend.SetLabelFormat("%.1f")
