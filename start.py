@@ -33,6 +33,12 @@ class CannotStart(Exception):
     """A sentence for the user: what is missing and what to do."""
 
 
+def say(text: str) -> None:
+    """Tell the user, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def check_python() -> None:
     """Raise CannotStart where this interpreter cannot make the environment."""
     if sys.version_info < OLDEST_PYTHON:
@@ -99,7 +105,7 @@ def make_environment(environment: Path) -> None:
     """Make the virtual environment where there is none that works."""
     if has_pip(environment):
         return
-    print(f"[1/2] making the virtual environment in {environment}", flush=True)
+    say(f"[1/2] making the virtual environment in {environment}")
     command = [sys.executable, "-m", "venv", str(environment)]
     made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_variables())
     if made.returncode != 0:
@@ -112,7 +118,7 @@ def make_environment(environment: Path) -> None:
 def install(extras: "set[str]") -> None:
     """Install the package in place with its extras, showing one line of progress per package."""
     names = ",".join(sorted(extras))
-    print(f"[2/2] installing multitaskseg[{names}]: about 1 GB the first time", flush=True)
+    say(f"[2/2] installing multitaskseg[{names}]: about 1 GB the first time")
     command = [str(environment_python(ENVIRONMENT)), "-m", "pip", "install", "--progress-bar=off"]
     command += ["--constraint", "constraints.txt", "--editable", f".[{names}]"]
     started = time.monotonic()
@@ -139,7 +145,7 @@ def show_step(line: str, elapsed_s: float) -> None:
     """One short line for those of pip's that say how far it is."""
     text = line.strip()
     if text.startswith(STEPS):
-        print(f"      {elapsed_s:4.0f} s  {text[:100]}", flush=True)
+        say(f"      {elapsed_s:4.0f} s  {text[:100]}")
 
 
 def prepare(command: str) -> None:
@@ -157,7 +163,7 @@ def prepare(command: str) -> None:
 
 def run(title: str, *command: str) -> int:
     """Run a program of the environment and return its exit status."""
-    print(f"\n== {title}", flush=True)
+    say(f"\n== {title}")
     program = environment_python(ENVIRONMENT).with_name(command[0] + (".exe" if os.name == "nt" else ""))
     return subprocess.run([str(program), *command[1:]], cwd=str(ROOT), env=clean_variables()).returncode
 
@@ -171,14 +177,14 @@ def run_tests(arguments: "list[str]") -> int:
         "types": run("types (mypy)", "mypy"),
         "tests": run("tests (pytest)", "pytest"),
     }
-    print("\n== " + ", ".join(f"{name} {'failed' if status else 'passed'}" for name, status in results.items()))
+    say("\n== " + ", ".join(f"{name} {'failed' if status else 'passed'}" for name, status in results.items()))
     return max(results.values())
 
 
 def main(arguments: "list[str]") -> int:
     """Exit status of the whole command."""
     if not arguments or arguments[0] not in NEEDED_EXTRA:
-        print(__doc__)
+        say(__doc__)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     try:
         check_python()
@@ -187,10 +193,10 @@ def main(arguments: "list[str]") -> int:
             return run_tests(arguments[1:])
         return run("demo", "multitaskseg", *arguments)
     except CannotStart as error:
-        print(f"start.py: {error}", file=sys.stderr)
+        sys.stderr.write(f"start.py: {error}" + "\n")
         return 1
     except KeyboardInterrupt:
-        print("\nstart.py: stopped; the same command goes on from here.", file=sys.stderr)
+        sys.stderr.write("\nstart.py: stopped; the same command goes on from here." + "\n")
         return 130
 
 

@@ -9,7 +9,7 @@ from Testing.house.source_tree import Source
 
 EXECUTES_TEXT = ("eval", "exec", "compile", "__import__")
 UNSAFE_MODULES = ("pickle", "cPickle", "dill", "joblib", "shelve", "marshal")
-MAY_PRINT = re.compile(r"(^|/)(cli|__main__|demo|worker|start)\.py$|^trainer/cli/")
+MAY_PRINT = re.compile(r"(^|/)(cli|__main__|demo|worker)\.py$|^trainer/cli/")
 
 
 def forbidden_calls(source: Source) -> list[str]:
