@@ -77,9 +77,9 @@ def write_image(path: Path, voxels: NDArray[np.generic], ijk_to_lps: NDArray[np.
     """
     spacing_mm = np.linalg.norm(ijk_to_lps[:3, :3], axis=0)
     image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing([float(step) for step in spacing_mm])  # type: ignore[no-untyped-call]
-    image.SetDirection([float(value) for value in (ijk_to_lps[:3, :3] / spacing_mm).ravel()])  # type: ignore[no-untyped-call]
-    image.SetOrigin([float(value) for value in ijk_to_lps[:3, 3]])  # type: ignore[no-untyped-call]
+    image.SetSpacing([float(step) for step in spacing_mm])
+    image.SetDirection([float(value) for value in (ijk_to_lps[:3, :3] / spacing_mm).ravel()])
+    image.SetOrigin([float(value) for value in ijk_to_lps[:3, 3]])
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
