@@ -6,7 +6,8 @@
     python3 start.py test -k geometry   only the tests; what follows goes to pytest
 
 The first run makes a virtual environment in the folder .venv beside this file and installs the package there, which
-downloads about 1 GB. Later runs use it as it is, until pyproject.toml or constraints.txt change.
+downloads about 0.7 GB and takes 3 GB of disk (more where torch comes with GPU libraries). Later runs use it as it is,
+until pyproject.toml or constraints.txt change.
 """
 
 # Standard library only, and no syntax newer than Python 3.6: an old interpreter must reach the sentence that says so.
@@ -118,7 +119,7 @@ def make_environment(environment: Path) -> None:
 def install(extras: "set[str]") -> None:
     """Install the package in place with its extras, showing one line of progress per package."""
     names = ",".join(sorted(extras))
-    say(f"[2/2] installing multitaskseg[{names}]: about 1 GB the first time")
+    say(f"[2/2] installing multitaskseg[{names}]: 0.7 GB or more to download the first time")
     command = [str(environment_python(ENVIRONMENT)), "-m", "pip", "install", "--progress-bar=off"]
     command += ["--constraint", "constraints.txt", "--editable", f".[{names}]"]
     started = time.monotonic()
@@ -193,10 +194,10 @@ def main(arguments: "list[str]") -> int:
             return run_tests(arguments[1:])
         return run("demo", "multitaskseg", *arguments)
     except CannotStart as error:
-        sys.stderr.write(f"start.py: {error}" + "\n")
+        sys.stderr.write(f"start.py: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nstart.py: stopped; the same command goes on from here." + "\n")
+        sys.stderr.write("\nstart.py: stopped; the same command goes on from here.\n")
         return 130
 
 
