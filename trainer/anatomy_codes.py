@@ -86,7 +86,6 @@ STRUCTURES = _concepts(
     ("spinal cord", "2748008", "Spinal cord", (245, 210, 90)),
     ("eyeball", "79652003", "Eyeball", None),
     ("optic nerve", "18234004", "Optic nerve", None),
-    ("head", "69536005", "Head", (200, 140, 110)),
     ("skull", "89546000", "Skull", (240, 220, 160)),
     ("mandible", "91609006", "Mandible", None),
     ("maxilla", "70925003", "Maxilla", None),
@@ -112,8 +111,6 @@ STRUCTURES = _concepts(
     ("trachea", "44567001", "Trachea", (180, 230, 245)),
     ("esophagus", "32849002", "Esophagus", (210, 170, 140)),
     ("breast", "76752008", "Breast", (235, 170, 150)),
-    ("chest", "51185008", "Chest", None),
-    ("abdomen", "113345001", "Abdomen", None),
     ("liver", "10200004", "Liver", (220, 130, 100)),
     ("gallbladder", "28231008", "Gallbladder", (140, 150, 60)),
     ("gall bladder", "28231008", "Gallbladder", (140, 150, 60)),
@@ -141,6 +138,10 @@ STRUCTURES = _concepts(
     ("patella", "64234005", "Patella", None),
     ("tibia", "12611008", "Tibia", None),
     ("skin", "39937001", "Skin", None),
+    # Body regions last: an organ that is named as well is the better answer.
+    ("head", "69536005", "Head", (200, 140, 110)),
+    ("chest", "51185008", "Chest", None),
+    ("abdomen", "113345001", "Abdomen", None),
 )
 
 FINDINGS = _concepts(
@@ -156,6 +157,9 @@ FINDINGS = _concepts(
 
 # Chambers whose names a brain's ventricles share: not meant where the images show a brain.
 HEART_CHAMBERS = frozenset({"87878005", "53085002"})
+
+# Head, chest, abdomen: where something is, never the thing that a label names by its side alone.
+BODY_REGIONS = frozenset({"69536005", "51185008", "113345001"})
 
 # Words of a label that do not change which structure is meant.
 FILLERS = frozenset({"of", "the", "and", "human", "mouse", "fetal", "structure", "whole", "gland", "organ", "urinary"})

@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer.anatomy_codes import (
     ALTERED_STRUCTURE,
     ANATOMICAL_STRUCTURE,
+    BODY_REGIONS,
     FILLERS,
     FINDINGS,
     HEART_CHAMBERS,
@@ -31,6 +32,7 @@ from trainer.anatomy_codes import (
 
 TYPE_CONTEXT = "Segmentation category and type - DICOM master list"
 REGION_CONTEXT = "Anatomic codes - DICOM master list"
+CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 TRIPLET = re.compile(r"[^\^~]*\^[^\^~]*\^[^\^~]*")
 OVERRIDE_KEYS = ("category", "type", "modifier", "region", "region_modifier")
 GOLDEN_RATIO_CONJUGATE = 0.618033988749895
@@ -67,10 +69,10 @@ def label_terminology(
     """Look up one label.
 
     Args:
-        dataset_name: for messages only; two datasets that share a label name get the same colour and code.
+        dataset_name: its words tell what the images show as well ("Dataset101_HippocampusT1").
         modality: not used for the codes; kept so that a caller hands over the whole context of the label.
-        anatomy: what the images show ("hippocampus", "mouse brain"); the region of a lesion, and the structure itself
-            where the label only says which part ("anterior").
+        anatomy: what the images show ("mouse brain", "head"). From this and the name of the dataset come the region of
+            a lesion and, where a label only says which part ("anterior"), the structure itself.
         label_name: the name in ``dataset.json``.
         override: the label's entry under ``"terminology"`` in ``dataset.json``: a complete seven-part string, or an
             object with some of ``category``, ``type``, ``modifier``, ``region``, ``region_modifier`` as
@@ -82,7 +84,7 @@ def label_terminology(
     >>> label_terminology("Dataset106", "cine MRI", "heart", "left_ventricle").display_name
     'left ventricle'
     """
-    words, place_words = _words(label_name), _words(anatomy)
+    words, place_words = _words(label_name), _words(f"{dataset_name} {anatomy}")
     parts = _parts(words, place_words)
     display_name = " ".join(label_name.replace("_", " ").split())
     colour = _colour(words, _concept(words, place_words), display_name)
@@ -98,7 +100,7 @@ def _words(text: str) -> list[str]:
     ['left', 'ventricle', 'myocardium', 'lesion', '2']
     """
     words: list[str] = []
-    for word in re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower()):
+    for word in re.findall(r"[a-z0-9]+", CAMEL_CASE.sub(" ", text).lower()):
         known = SYNONYMS.get(word)
         singular = word[:-1] if known is None and word.endswith("s") and word[:-1] in VOCABULARY else word
         words += (known or singular).split()
@@ -141,7 +143,7 @@ def _concept(words: list[str], anatomy: list[str]) -> Concept | None:
         if candidate and _is_whole(words, candidate):
             return candidate
     only_modifiers = bool(words) and all(word in MODIFIERS for word in words)
-    return place if only_modifiers else None
+    return place if only_modifiers and place and place.code.value not in BODY_REGIONS else None
 
 
 def _parts(words: list[str], anatomy: list[str]) -> dict[str, str]:

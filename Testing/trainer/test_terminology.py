@@ -97,6 +97,23 @@ def test_a_label_that_says_more_than_a_known_structure_stays_generic(label_name:
     assert found["region"] == region
 
 
+def test_the_name_of_the_dataset_tells_what_a_part_is_part_of():
+    terminology = label_terminology("Dataset101_HippocampusT1", "T1", "head", "anterior").terminology
+    assert "~SCT^5366008^Hippocampus~SCT^255549009^Anterior~" in terminology
+    terminology = label_terminology("Dataset105_MouseBrainT2", "T2", "mouse", "structure_07").terminology
+    assert terminology.endswith("~SCT^12738006^Brain~^^")
+
+
+def test_a_side_of_a_body_region_is_not_the_region():
+    assert parts("anterior", "head") == {
+        "category": "SCT^123037004^Anatomical Structure",
+        "type": "SCT^123037004^Anatomical Structure",
+        "modifier": "SCT^255549009^Anterior",
+        "region": "SCT^69536005^Head",
+        "region_modifier": "^^",
+    }
+
+
 def test_a_finding_is_an_altered_structure_in_its_region():
     assert parts("left_kidney_cyst") == {
         "category": ALTERED_STRUCTURE.triplet,
