@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from Testing.house.source_tree import Source, module_name
 
 SLICER = ("slicer", "vtk", "vtkmodules", "qt", "ctk", "sitkUtils", "mrml")
+TORCH_FREE = ("job", "worker_process", "process_tree")
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
 FORBIDDEN_IMPORTS = {
     RUNTIME: (*SLICER, "trainer", "matplotlib", "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),
     "trainer/": (*SLICER, "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),
     "MultiTaskSeg/MultiTaskSegLib/scene/": ("torch", "trainer"),
-    "MultiTaskSeg/MultiTaskSegLib/job.py": ("torch", "trainer", *SLICER),
+    **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),
     "OODCheck/": ("torch", "trainer"),
 }

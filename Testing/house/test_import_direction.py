@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from Testing.house.import_rules import FORBIDDEN_IMPORTS, RUNTIME, import_cycles, wrong_imports
+from Testing.house.import_rules import FORBIDDEN_IMPORTS, RUNTIME, TORCH_FREE, import_cycles, wrong_imports
 from Testing.house.source_tree import Source, module_name, product_sources
 
 
@@ -77,7 +77,7 @@ def test_loading_the_runtime_loads_nothing_of_slicer_or_the_trainer():
 
 
 def test_loading_the_job_does_not_load_torch_or_slicer():
-    modules = modules_under("MultiTaskSeg/MultiTaskSegLib/job.py")
+    modules = modules_under(*(f"MultiTaskSeg/MultiTaskSegLib/{name}.py" for name in TORCH_FREE))
     assert loaded_after_import(modules, ("torch", "slicer", "vtk", "trainer")) == set()
 
 

@@ -131,6 +131,7 @@ def _parse_header(data: bytes, path: Path) -> NiftiHeader:
 
 def _nifti1(data: bytes, order: str) -> NiftiHeader:
     def take(form: str, offset: int) -> tuple[float, ...]:
+        """Numbers at a byte offset, in the byte order of the file."""
         return struct.unpack_from(order + form, data, offset)
 
     datatype, bitpix = struct.unpack_from(order + "2h", data, 70)
@@ -152,6 +153,7 @@ def _nifti1(data: bytes, order: str) -> NiftiHeader:
 
 def _nifti2(data: bytes, order: str) -> NiftiHeader:
     def take(form: str, offset: int) -> tuple[float, ...]:
+        """Numbers at a byte offset, in the byte order of the file."""
         return struct.unpack_from(order + form, data, offset)
 
     datatype, bitpix = struct.unpack_from(order + "2h", data, 12)

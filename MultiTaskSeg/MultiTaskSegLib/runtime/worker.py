@@ -197,6 +197,7 @@ def _requests(stdin: Iterable[str], scratch: str | None) -> Iterable[str]:
     lines: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
+        """Fill the queue until the parent closes the pipe."""
         for line in stdin:
             lines.put(line)
         if scratch:
@@ -219,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     lock = threading.Lock()
 
     def send(event: Event) -> None:
+        """Write one event as one line, whichever thread it comes from."""
         with lock:
             protocol.write(json.dumps(event) + "\n")
             protocol.flush()
