@@ -1,0 +1,54 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from MultiTaskSegLib.runtime.errors import ResourceError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` with the same ending; rename it to ``path`` when the block succeeds.
+
+    A crash, an error or a full disk leaves what was under ``path`` before, and no temporary file.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="-" + path.name)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Make sure that the bytes are on the disk before the old file is given up."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    # mkstemp makes files private; the result should be readable like any other output.
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def _unwritable(path: Path, error: OSError) -> ResourceError:
+    return ResourceError(
+        f"cannot write ({error.strerror or error})", file=path, remedy="Check permissions and free disk space"
+    )

@@ -1,0 +1,125 @@
+"""Preprocessing profile: the grid and the intensity scale on which a group of tasks is learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.geometry import Reorientation, canonical_reorientation
+from MultiTaskSegLib.runtime.resampling import resample_linear
+from MultiTaskSegLib.runtime.volume import Volume
+
+# An axis is never made finer than this factor: it would add voxels but no information, and the cost of a coarse
+# scan would grow without bound. Such an image is far from the training images and is meant to be noticed.
+MAX_UPSAMPLING = 2.0
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How voxel values become network input in [0, 1].
+
+    ``percentile``: ``low`` and ``high`` are percentiles of the image itself (MR, X-ray, ultrasound).
+    ``range``: ``low`` and ``high`` are values, for calibrated scales (CT in Hounsfield units).
+    """
+
+    method: Literal["percentile", "range"]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Grid and intensity scale shared by tasks.
+
+    ``spacing``: resample to ``spacing_zyx_mm``. ``fit``: scale a 2-D image so that its longer side has ``matrix``
+    pixels, because photographs of scans rarely carry a trustworthy pixel size.
+    """
+
+    name: str
+    grid: Literal["spacing", "fit"]
+    intensity: Intensity
+    spacing_zyx_mm: tuple[float, float, float] | None = None
+    matrix: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.grid == "spacing") != (self.spacing_zyx_mm is not None) or (self.grid == "fit") != (
+            self.matrix is not None
+        ):
+            raise InputError(f"profile {self.name!r} needs spacing_zyx_mm for 'spacing' and matrix for 'fit'")
+
+    def grid_shape(self, volume: Volume, reorientation: Reorientation) -> tuple[int, int, int]:
+        """``(Z, Y, X)`` of the network grid for a volume."""
+        z, y, x = (volume.shape[axis] for axis in reorientation.axes)
+        if self.matrix is not None:
+            scale = self.matrix / max(y, x)
+            return z, max(1, round(y * scale)), max(1, round(x * scale))
+        assert self.spacing_zyx_mm is not None
+        spacing = reorientation.spacing_zyx_mm(volume)
+        factors = (min(s / t, MAX_UPSAMPLING) for s, t in zip(spacing, self.spacing_zyx_mm, strict=True))
+        nz, ny, nx = (max(1, round(n * f)) for n, f in zip((z, y, x), factors, strict=True))
+        return nz, ny, nx
+
+    def distance(self, volume: Volume) -> float:
+        """How far the volume's voxel size is from this profile's (root of summed squared log ratios)."""
+        if self.spacing_zyx_mm is None:
+            return 0.0
+        spacing = canonical_reorientation(volume).spacing_zyx_mm(volume)
+        return float(np.linalg.norm(np.log(np.asarray(spacing) / np.asarray(self.spacing_zyx_mm))))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Network input with what is needed to bring results back.
+
+    Attributes:
+        voxels: float32 ``(Z, Y, X)`` in [0, 1] on the profile's grid.
+        reorientation: from the stored to the canonical array.
+        canonical_shape: ``(Z, Y, X)`` of the canonical array before resampling.
+    """
+
+    voxels: NDArray[np.float32]
+    reorientation: Reorientation
+    canonical_shape: tuple[int, int, int]
+
+    def restore(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Canonical array of ``canonical_shape`` to the stored order of the input."""
+        return np.ascontiguousarray(self.reorientation.invert(array))
+
+
+def prepare(volume: Volume, profile: Profile) -> Prepared:
+    """Reorient, resample and scale a volume for the network.
+
+    Raises:
+        InputError: the image is constant, so there is nothing to see.
+    """
+    reorientation = canonical_reorientation(volume)
+    canonical = np.asarray(reorientation.apply(volume.voxels), dtype=np.float32)
+    z, y, x = canonical.shape
+    grid = resample_linear(canonical, profile.grid_shape(volume, reorientation))
+    return Prepared(scale_intensity(grid, profile.intensity, volume.name), reorientation, (z, y, x))
+
+
+def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str = "") -> NDArray[np.float32]:
+    """Map values to [0, 1] and clip.
+
+    Raises:
+        InputError: the scaled image is constant.
+    """
+    low, high = intensity.low, intensity.high
+    if intensity.method == "percentile":
+        low, high = (float(v) for v in np.percentile(_sample(array), (low, high)))
+        if not high > low:
+            low, high = float(array.min()), float(array.max())
+    if not high > low:
+        raise InputError("the image is constant", file=name or None, remedy="Choose an image that shows something")
+    return np.clip((array - np.float32(low)) * np.float32(1.0 / (high - low)), 0.0, 1.0).astype(np.float32, copy=False)
+
+
+def _sample(array: NDArray[np.float32], limit: int = 2_000_000) -> NDArray[np.float32]:
+    """Evenly spaced voxels: percentiles of a large volume need no more."""
+    flat = array.reshape(-1)
+    return flat[:: max(1, flat.size // limit)]

@@ -1,0 +1,56 @@
+"""Separable linear resampling between grids that cover the same extent."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+
+def interpolation_matrix(n_in: int, n_out: int) -> csr_matrix:
+    """Weights ``(n_out, n_in)`` of linear interpolation; rows add up to 1.
+
+    Samples are voxel centres and the outer voxel faces coincide. When the grid gets coarser, the triangle widens
+    to the output spacing, so that nothing aliases.
+    """
+    step = n_in / n_out
+    width = max(step, 1.0)
+    centres = (np.arange(n_out) + 0.5) * step - 0.5
+    reach = int(np.ceil(width))
+    columns = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 2)[None, :]
+    weights = np.clip(1.0 - np.abs(columns - centres[:, None]) / width, 0.0, None)
+    rows = np.broadcast_to(np.arange(n_out)[:, None], columns.shape)
+    # Beyond the border the border voxel is repeated: its weights are added up by the sparse constructor.
+    matrix = csr_matrix(
+        (weights.ravel(), (rows.ravel(), np.clip(columns, 0, n_in - 1).ravel())), shape=(n_out, n_in)
+    )
+    totals = np.asarray(matrix.sum(axis=1)).ravel()
+    return csr_matrix(matrix.multiply(1.0 / totals[:, None])).astype(np.float32)
+
+
+def resample_linear(array: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Resample the last ``len(shape)`` axes of a float32 array to ``shape``; earlier axes are kept."""
+    first = array.ndim - len(shape)
+    # The axes that shrink most go first: less work for the others.
+    order = sorted(range(len(shape)), key=lambda a: shape[a] / array.shape[first + a])
+    for axis in order:
+        n_in, n_out = array.shape[first + axis], shape[axis]
+        if n_in != n_out:
+            array = _along_axis(array, first + axis, interpolation_matrix(n_in, n_out))
+    return array
+
+
+def resample_nearest(labels: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.integer]:
+    """Resample an integer array of any dimension to ``shape`` by the nearest voxel centre."""
+    index = [
+        np.minimum(((np.arange(n_out) + 0.5) * n_in / n_out).astype(np.int64), n_in - 1)
+        for n_in, n_out in zip(labels.shape, shape, strict=True)
+    ]
+    return labels[np.ix_(*index)]
+
+
+def _along_axis(array: NDArray[np.float32], axis: int, matrix: csr_matrix) -> NDArray[np.float32]:
+    moved = np.moveaxis(array, axis, 0)
+    flat = np.ascontiguousarray(moved).reshape(moved.shape[0], -1)
+    result = (matrix @ flat).reshape((matrix.shape[0], *moved.shape[1:]))
+    return np.moveaxis(np.asarray(result, dtype=np.float32), 0, axis)

@@ -1,0 +1,167 @@
+"""Random changes of training patches: draw a record, then apply it. Ranges follow nnU-Net (Isensee et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.config import Triple
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Everything that was drawn for one patch; applying it twice gives the same patch.
+
+    Attributes:
+        centre_zyx: patch centre in voxels of the prepared case.
+        matrix: ``(3, 3)`` from patch offsets to case offsets in voxels, order ``(z, y, x)``.
+        gamma, contrast, brightness: intensity changes, applied in this order; 1, 1, 0 change nothing.
+        noise_sigma: standard deviation of Gaussian noise; the seed of its generator is ``noise_seed``.
+        blur_sigma: in-plane Gaussian blur in voxels; 0 for none.
+        shrink: in-plane resolution loss, 1 for none.
+        bias: amplitude of a smooth multiplicative field; 0 for none.
+    """
+
+    centre_zyx: Vector
+    matrix: tuple[Vector, Vector, Vector]
+    gamma: float = 1.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    noise_sigma: float = 0.0
+    noise_seed: int = 0
+    blur_sigma: float = 0.0
+    shrink: float = 1.0
+    bias: float = 0.0
+
+
+def draw_augmentation(
+    rng: np.random.Generator, centre_zyx: Vector, spacing_zyx_mm: Vector, planar: bool, mirror: str = ""
+) -> Augmentation:
+    """Draw a record. Thick-slice and 2-D images are rotated and scaled in the plane only."""
+    in_plane_only = planar or spacing_zyx_mm[0] >= 3 * max(spacing_zyx_mm[1:])
+    matrix = _matrix(rng, np.asarray(spacing_zyx_mm), in_plane_only, mirror)
+
+    def sometimes(probability: float, value: float, otherwise: float) -> float:
+        return value if rng.random() < probability else otherwise
+
+    return Augmentation(
+        centre_zyx,
+        tuple((float(r[0]), float(r[1]), float(r[2])) for r in matrix),  # type: ignore[arg-type]
+        gamma=sometimes(0.3, float(np.exp(rng.uniform(-0.4, 0.4))), 1.0),
+        contrast=sometimes(0.3, float(rng.uniform(0.75, 1.25)), 1.0),
+        brightness=sometimes(0.3, float(rng.uniform(-0.1, 0.1)), 0.0),
+        noise_sigma=sometimes(0.2, float(rng.uniform(0.0, 0.08)), 0.0),
+        noise_seed=int(rng.integers(2**31)),
+        blur_sigma=sometimes(0.15, float(rng.uniform(0.4, 1.0)), 0.0),
+        shrink=sometimes(0.15, float(rng.uniform(1.0, 2.0)), 1.0),
+        bias=sometimes(0.3, float(rng.uniform(0.0, 0.3)), 0.0),
+    )
+
+
+def apply_augmentation(
+    record: Augmentation, voxels: NDArray[np.floating], labels: NDArray[np.uint8], patch_zyx: Triple
+) -> tuple[Tensor, Tensor]:
+    """Cut one patch out of a prepared case.
+
+    Args:
+        record: what to do.
+        voxels: ``(Z, Y, X)`` in [0, 1].
+        labels: uint8 ``(Z, Y, X)``.
+        patch_zyx: patch size.
+
+    Returns:
+        float32 ``(1, Z, Y, X)`` and int64 ``(Z, Y, X)``; outside the case both are 0.
+    """
+    grid = _sampling_grid(record, voxels.shape, patch_zyx)
+    image = torch.from_numpy(np.asarray(voxels, dtype=np.float32))[None, None]
+    target = torch.from_numpy(np.asarray(labels, dtype=np.float32))[None, None]
+    patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    mask = functional.grid_sample(target, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return _change_intensity(record, patch)[0], mask[0, 0].round().long()
+
+
+def _matrix(
+    rng: np.random.Generator, spacing_zyx_mm: NDArray[np.float64], in_plane_only: bool, mirror: str
+) -> NDArray[np.float64]:
+    """Rotation, scaling and mirroring in millimetres, written for voxel offsets."""
+    limits = np.radians([25.0, 0.0, 0.0] if in_plane_only else [20.0, 12.0, 12.0])
+    angles = rng.uniform(-limits, limits) * (rng.random() < 0.5)
+    scale = np.exp(rng.uniform(-0.25, 0.25, size=3) * 0.3 + rng.uniform(-0.22, 0.22)) if rng.random() < 0.4 else 1.0
+    scale = np.broadcast_to(scale, 3).copy()
+    if in_plane_only:
+        scale[0] = 1.0
+    for axis, name in enumerate("zyx"):
+        if name in mirror and rng.random() < 0.5:
+            scale[axis] = -scale[axis]
+    in_mm = _rotation(angles) @ np.diag(scale)
+    # Rows and columns are axes (z, y, x); the spacing turns voxels into millimetres and back.
+    matrix: NDArray[np.float64] = in_mm * spacing_zyx_mm[None, :] / spacing_zyx_mm[:, None]
+    return matrix
+
+
+def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Product of the rotations about z, y, x for vectors ordered ``(z, y, x)``."""
+    result = np.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = (i for i in range(3) if i != axis)
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        result = result @ turn
+    return result
+
+
+def _sampling_grid(record: Augmentation, shape: tuple[int, ...], patch_zyx: Triple) -> Tensor:
+    """Normalised ``(1, Z, Y, X, 3)`` coordinates, last axis ``(x, y, z)`` as `grid_sample` wants them."""
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in patch_zyx]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    matrix = torch.tensor(record.matrix, dtype=torch.float32)
+    position = offsets @ matrix.T + torch.tensor(record.centre_zyx, dtype=torch.float32)
+    size = torch.tensor(shape, dtype=torch.float32)
+    return ((2 * position + 1) / size - 1).flip(-1)[None]
+
+
+def _change_intensity(record: Augmentation, patch: Tensor) -> Tensor:
+    """Change ``(1, 1, Z, Y, X)`` in [0, 1]; the result is clipped to [0, 1] like every prepared image."""
+    generator = torch.Generator().manual_seed(record.noise_seed)
+    if record.bias:
+        coarse = torch.randn((1, 1, 2, 3, 3), generator=generator)
+        field = functional.interpolate(coarse, size=patch.shape[2:], mode="trilinear", align_corners=True)
+        patch = patch * torch.exp(record.bias * field)
+    if record.blur_sigma:
+        patch = _blur_in_plane(patch, record.blur_sigma)
+    if record.shrink > 1:
+        patch = _lose_resolution(patch, record.shrink)
+    if record.gamma != 1:
+        patch = patch.clamp(0, 1) ** record.gamma
+    patch = (patch - 0.5) * record.contrast + 0.5 + record.brightness if _changes_scale(record) else patch
+    if record.noise_sigma:
+        patch = patch + record.noise_sigma * torch.randn(patch.shape, generator=generator)
+    return patch.clamp(0, 1)
+
+
+def _changes_scale(record: Augmentation) -> bool:
+    return record.contrast != 1 or record.brightness != 0
+
+
+def _blur_in_plane(patch: Tensor, sigma: float) -> Tensor:
+    radius = max(1, round(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = functional.pad(patch, (radius, radius, radius, radius, 0, 0), mode="replicate")
+    rows = functional.conv3d(padded, kernel.view(1, 1, 1, -1, 1))
+    return functional.conv3d(rows, kernel.view(1, 1, 1, 1, -1))
+
+
+def _lose_resolution(patch: Tensor, factor: float) -> Tensor:
+    z, y, x = patch.shape[2:]
+    small = (z, max(1, round(y / factor)), max(1, round(x / factor)))
+    coarse = functional.interpolate(patch, size=small, mode="nearest")
+    return functional.interpolate(coarse, size=(z, y, x), mode="trilinear", align_corners=False)

@@ -1,0 +1,142 @@
+"""Training configuration: a frozen dataclass from a TOML or YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from MultiTaskSegLib.runtime.errors import UsageError
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All settings of a training run; the defaults are what a newcomer should use.
+
+    Attributes:
+        seed: of the split, the initial weights and every draw.
+        channels: per level; empty: 16-32-64-128 for 3-D, 24-48-96-160-192 for 2-D.
+        head: ``per_task`` gives each task its own background and labels; ``shared_foreground`` is the single
+            foreground channel of Karimi & Gholipour for all tasks.
+        sampling_exponent: a case of a dataset with n training cases is drawn with probability ~ n**-exponent
+            (0.5: Karimi & Gholipour and MultiTalent; 1: every dataset alike; 0: every case alike).
+        foreground_fraction: share of patches centred on a random label.
+        groups_per_step: tasks drawn per step.
+        patches_per_group: patches of one task per forward pass.
+        patch_voxels: upper limit of a patch.
+        fit_matrix: pixels of the longer side of 2-D images.
+        absence_weight: weight of the loss term that other tasks' labels are absent where they cannot be.
+        mirror_axes: dataset name to axes ("x", "yx", ...) along which it may be mirrored; none by default, because
+            labels with a side would be swapped.
+        precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
+        validation_fraction: share of groups held out.
+        ood_layers: layers of the spectral signature; empty: all.
+        ood_variant: ``multilayer`` (log(s / sqrt(N)), all layers) or ``paper`` (last decoder stage, L2-normalised log s).
+    """
+
+    seed: int = 0
+    channels: tuple[int, ...] = ()
+    head: Literal["per_task", "shared_foreground"] = "per_task"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gradient_clip: float = 1.0
+    warmup_steps: int = 50
+    sampling_exponent: float = 0.5
+    foreground_fraction: float = 0.6
+    groups_per_step: int = 2
+    patches_per_group: int = 2
+    patch_voxels: int = 131_072
+    fit_matrix: int = 256
+    dice_weight: float = 1.0
+    cross_entropy_weight: float = 1.0
+    absence_weight: float = 0.2
+    deep_supervision: bool = True
+    ema_decay: float = 0.998
+    mirror_axes: dict[str, str] = field(default_factory=dict)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: int = 0
+    workers: int = 1
+    validation_fraction: float = 0.2
+    minimum_validation_groups: int = 4
+    validations: int = 8
+    validation_cases: int = 6
+    ood_layers: tuple[str, ...] = ()
+    ood_variant: Literal["multilayer", "paper"] = "multilayer"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def read_config(path: Path | None) -> TrainingConfig:
+    """Read a ``.toml``, ``.yaml`` or ``.yml`` file; defaults when there is none.
+
+    Raises:
+        UsageError: the file is missing or malformed, a key is unknown or a value has the wrong type.
+    """
+    if path is None:
+        return TrainingConfig()
+    try:
+        values = _parse(path)
+    except FileNotFoundError:
+        raise UsageError("the configuration file is missing", file=path, remedy="Correct --config") from None
+    except ValueError as error:
+        raise UsageError(f"the configuration is malformed ({error})", file=path, remedy="Correct it") from error
+    return config_from_dict(values, path)
+
+
+def config_from_dict(values: dict[str, Any], source: Path | str = "configuration") -> TrainingConfig:
+    """Build a configuration from plain values.
+
+    Raises:
+        UsageError: a key is unknown or a value has the wrong type.
+    """
+    hints = get_type_hints(TrainingConfig)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise UsageError(
+            f"unknown key {', '.join(unknown)}", file=source, remedy=f"Known keys are {', '.join(sorted(hints))}"
+        )
+    return TrainingConfig(**{key: _checked(key, value, hints[key], source) for key, value in values.items()})
+
+
+def _checked(key: str, value: Any, hint: Any, source: Path | str) -> Any:
+    origin = get_origin(hint)
+    if origin is Literal:
+        if value in get_args(hint):
+            return value
+        raise UsageError(f"{key} is {value!r}", file=source, remedy=f"Use one of {', '.join(get_args(hint))}")
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_checked(key, item, get_args(hint)[0], source) for item in value)
+    wanted = origin or hint
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        raise UsageError(f"{key} is {value!r}, not {wanted.__name__}", file=source, remedy="Correct the value")
+    return value
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix in (".yaml", ".yml"):
+        import yaml
+
+        try:
+            loaded = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(str(error)) from error
+    elif path.suffix == ".toml":
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        loaded = tomllib.loads(text)
+    else:
+        raise ValueError("the name must end in .toml, .yaml or .yml")
+    if not isinstance(loaded, dict):
+        raise ValueError("the top level is not a table")
+    return loaded

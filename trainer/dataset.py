@@ -1,0 +1,191 @@
+"""Labelled datasets in nnU-Net v2 raw and Medical Segmentation Decathlon (MSD) folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.body_region import infer_region, modality_family
+
+BACKGROUND_NAMES = ("background", "Background", "0")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled image. Cases of the same ``group`` (patient) never go to different sides of a split."""
+
+    name: str
+    image: Path
+    label: Path
+    group: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled dataset on disk.
+
+    Attributes:
+        directory: the dataset's folder.
+        name: the folder's name, for example ``Dataset101_HippocampusT1``.
+        modality: as in ``dataset.json``, for example ``T1`` or ``CT``.
+        region: body region, from ``dataset.json`` (key ``anatomy``) or inferred from names.
+        labels: label name by value, without the background.
+        cases: sorted by name.
+        info: the whole ``dataset.json``.
+    """
+
+    directory: Path
+    name: str
+    modality: str
+    region: str
+    labels: dict[int, str]
+    cases: tuple[Case, ...]
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def modality_family(self) -> str:
+        """``MR``, ``CT``, ``X-ray``, ``ultrasound`` ...: modalities that can show the same structures alike."""
+        return modality_family(self.modality)
+
+    @property
+    def groups(self) -> list[str]:
+        """Sorted distinct groups."""
+        return sorted({case.group for case in self.cases})
+
+    def may_share_structures(self, other: Dataset) -> bool:
+        """Whether structures of ``other`` may be visible here without being labelled.
+
+        True for the same modality family and body region, and when a region is not known: then a voxel that this
+        dataset calls background may well belong to a label of the other one.
+        """
+        same_region = "" in (self.region, other.region) or self.region == other.region
+        return self.modality_family == other.modality_family and same_region
+
+
+def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
+    """Read a dataset folder; the images themselves are not opened.
+
+    Args:
+        directory: holds ``dataset.json``.
+        split: ``imagesTr`` or ``imagesTs`` (labels then come from ``labelsTr`` or ``labelsTs``).
+
+    Raises:
+        DatasetError: ``dataset.json`` is missing or malformed, there is more than one channel, or no case is complete.
+    """
+    directory = Path(directory)
+    info = read_info(directory)
+    modality = read_modality(info, directory)
+    labels = read_labels(info, directory)
+    pairs = list_pairs(directory, info, split)
+    groups = read_groups(directory)
+    cases = tuple(
+        Case(name, image, label, groups.get(name) or name)
+        for name, (image, label) in sorted(pairs.items())
+        if image is not None and label is not None
+    )
+    if not cases:
+        raise DatasetError(
+            f"no image in {split} has a label", file=directory, remedy="Run 'python -m trainer verify' on the folder"
+        )
+    region = str(info.get("anatomy", "")) or infer_region(directory.name, str(info.get("description", "")))
+    return Dataset(directory, directory.name, modality, region, labels, cases, info)
+
+
+def list_pairs(directory: Path, info: dict[str, Any], split: str) -> dict[str, tuple[Path | None, Path | None]]:
+    """Image and label file by case name; None where one of them is missing."""
+    ending = str(info.get("file_ending", ".nii.gz"))
+    suffix = f"_0000{ending}" if "file_ending" in info else ending
+    images = _files_by_case(directory / split, suffix)
+    labels = _files_by_case(directory / split.replace("images", "labels"), ending)
+    return {name: (images.get(name), labels.get(name)) for name in sorted(images.keys() | labels.keys())}
+
+
+def read_groups(directory: Path) -> dict[str, str]:
+    """Group by case name from ``cases.csv``; empty when there is none.
+
+    Raises:
+        DatasetError: the file cannot be read or lacks the columns ``case`` and ``group``.
+    """
+    path = directory / "cases.csv"
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = csv.DictReader(stream)
+            if not {"case", "group"} <= set(rows.fieldnames or ()):
+                raise DatasetError("cases.csv needs the columns 'case' and 'group'", file=path, remedy="Add them")
+            return {row["case"]: row["group"] for row in rows}
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(f"cases.csv cannot be read ({error})", file=path, remedy="Save it as UTF-8 text") from error
+
+
+def _files_by_case(folder: Path, suffix: str) -> dict[str, Path]:
+    # macOS leaves "._name" companions in copied folders (MSD archives contain them): they are not images.
+    files = folder.glob(f"*{suffix}") if folder.is_dir() else []
+    return {p.name[: -len(suffix)]: p for p in files if not p.name.startswith("._")}
+
+
+def read_info(directory: Path) -> dict[str, Any]:
+    """The whole ``dataset.json``.
+
+    Raises:
+        DatasetError: the file is missing or not a JSON object.
+    """
+    path = directory / "dataset.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(
+            "dataset.json is missing", file=path, remedy="Give an nnU-Net v2 raw or MSD dataset folder"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"dataset.json cannot be read ({error})", file=path, remedy="Correct the file") from error
+    if not isinstance(info, dict):
+        raise DatasetError("dataset.json is not an object", file=path, remedy="Correct the file")
+    return info
+
+
+def read_modality(info: dict[str, Any], directory: Path) -> str:
+    """Name of the only channel.
+
+    Raises:
+        DatasetError: there is no channel or more than one.
+    """
+    channels = info.get("channel_names", info.get("modality"))
+    if not isinstance(channels, dict) or len(channels) != 1:
+        raise DatasetError(
+            "dataset.json must name exactly one channel in 'channel_names' (nnU-Net) or 'modality' (MSD)",
+            file=directory,
+            remedy="Keep one channel per dataset",
+        )
+    return str(next(iter(channels.values())))
+
+
+def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
+    """Label names by value without the background. nnU-Net v2 maps names to values, MSD values to names.
+
+    Raises:
+        DatasetError: there are no labels, or their values are not 1 to 255.
+    """
+    table = info.get("labels")
+    if not isinstance(table, dict):
+        raise DatasetError("dataset.json has no 'labels'", file=directory, remedy="Name the labels")
+    try:
+        if all(str(key).isdigit() for key in table):
+            named = {int(key): str(value) for key, value in table.items()}
+        else:
+            named = {int(value): str(key) for key, value in table.items()}
+    except (TypeError, ValueError):
+        raise DatasetError(
+            "a label value in dataset.json is not an integer (regions are not supported)",
+            file=directory,
+            remedy="Give every label one integer value",
+        ) from None
+    named = {value: name for value, name in named.items() if value != 0 and name not in BACKGROUND_NAMES}
+    if not named or any(not 0 < value < 256 for value in named):
+        raise DatasetError("label values must be 1 to 255", file=directory, remedy="Renumber the labels")
+    return dict(sorted(named.items()))

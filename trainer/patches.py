@@ -1,0 +1,95 @@
+"""Groups of patches for each training step, drawn from a counter: any step can be made again from its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from trainer.augmentation import Augmentation, apply_augmentation, draw_augmentation
+from trainer.case_cache import PreparedCase
+from trainer.config import TrainingConfig
+from trainer.planning import TaskPlan
+
+
+@dataclass(frozen=True)
+class PatchGroup:
+    """Patches of one task.
+
+    Attributes:
+        task: index of the task.
+        images: float32 ``(B, 1, Z, Y, X)``.
+        labels: int64 ``(B, Z, Y, X)``, the task's output labels.
+    """
+
+    task: int
+    images: Tensor
+    labels: Tensor
+
+
+def dataset_probabilities(case_counts: Sequence[int], exponent: float) -> np.ndarray:
+    """Probability of each dataset when a case of a dataset of n is drawn with probability ~ n**-exponent.
+
+    With exponent 0.5 a dataset's share grows as sqrt(n) (Karimi & Gholipour; Ulrich et al., MultiTalent).
+    """
+    counts = np.asarray(case_counts, dtype=np.float64)
+    share = counts * counts**-exponent
+    return share / share.sum()
+
+
+class PatchGroups(Dataset[PatchGroup]):
+    """The endless sequence of patch groups; item i depends on nothing but the seed and i."""
+
+    def __init__(
+        self, tasks: Sequence[TaskPlan], cases: Sequence[Sequence[PreparedCase]], config: TrainingConfig
+    ) -> None:
+        self.tasks, self.cases, self.config = tasks, cases, config
+        self.probabilities = dataset_probabilities([len(c) for c in cases], config.sampling_exponent)
+
+    def __getitem__(self, index: int) -> PatchGroup:
+        """Make group number ``index``."""
+        rng = np.random.default_rng([self.config.seed, index])
+        number = int(rng.choice(len(self.tasks), p=self.probabilities))
+        patches = [self._patch(rng, number) for _ in range(self.config.patches_per_group)]
+        images, labels = zip(*patches, strict=True)
+        return PatchGroup(number, torch.stack(images), torch.stack(labels))
+
+    def _patch(self, rng: np.random.Generator, number: int) -> tuple[Tensor, Tensor]:
+        task = self.tasks[number]
+        case = self.cases[number][int(rng.integers(len(self.cases[number])))]
+        record = self._record(rng, task, case)
+        return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx)
+
+    def _record(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Augmentation:
+        shape = np.asarray(case.voxels.shape, dtype=np.float64)
+        patch = np.asarray(task.patch_zyx, dtype=np.float64)
+        if case.points and rng.random() < self.config.foreground_fraction:
+            label = sorted(case.points)[int(rng.integers(len(case.points)))]
+            centre = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
+        else:
+            centre = rng.uniform(0, 1, 3) * (shape - 1)
+        # Where the case is larger than the patch the patch stays inside it; where it is smaller it is centred.
+        low = np.minimum((patch - 1) / 2, (shape - 1) / 2)
+        centre = np.clip(centre, low, shape - 1 - low)
+        z, y, x = (float(c) for c in centre)
+        spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
+        mirror = self.config.mirror_axes.get(task.name, "")
+        return draw_augmentation(rng, (z, y, x), spacing, task.profile.grid == "fit", mirror)
+
+
+class StepRange:
+    """Sampler of the group numbers of the steps from ``first_step`` on, without end."""
+
+    def __init__(self, first_step: int, groups_per_step: int) -> None:
+        self.start = first_step * groups_per_step
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        """Group numbers 'start', 'start' + 1, ..."""
+        index = self.start
+        while True:
+            yield index
+            index += 1

@@ -1,0 +1,68 @@
+"""Scaled weight standardisation: what training uses instead of activation normalisation.
+
+Brock, De & Smith, "Characterizing signal propagation to close the performance gap in unnormalized ResNets"
+(ICLR 2021), equation 4. The standardised weights are baked into plain convolutions for the model file, so the
+shipped network measures nothing over the tile.
+"""
+
+from __future__ import annotations
+
+import torch
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+# For unit variance after a (leaky) rectifier that is fed by a standard normal: 1 / sqrt(1/2 - 1/(2 pi)).
+RECTIFIER_GAIN = 1.7139588594436646
+MINIMUM_FAN_IN = 8
+
+
+class WeightStandardization(nn.Module):
+    """Weights with mean 0 and variance 1/fan-in per output channel, times a learnt gain."""
+
+    def __init__(self, channels_out: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.full((channels_out, 1, 1, 1, 1), RECTIFIER_GAIN))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """``(C_out, C_in, kz, ky, kx)`` to the same shape."""
+        variance, mean = torch.var_mean(weight, dim=(1, 2, 3, 4), keepdim=True, correction=0)
+        fan_in = weight[0].numel()
+        return (weight - mean) * torch.rsqrt(variance * fan_in + 1e-8) * self.gain
+
+
+def standardize_weights(network: SegmentationNetwork) -> None:
+    """Put standardisation on every convolution but the head and those with almost no inputs (their mean is all)."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv3d) and name != "head" and module.weight[0].numel() >= MINIMUM_FAN_IN:
+            parametrize.register_parametrization(module, "weight", WeightStandardization(module.out_channels))
+
+
+def baked(network: SegmentationNetwork) -> SegmentationNetwork:
+    """A new network with plain convolutions that computes the same function.
+
+    The weights are copied one by one: removing a parametrisation from a deep copy would remove it from the class
+    that original and copy share.
+    """
+    plain = SegmentationNetwork(network.architecture)
+    sources = dict(network.named_modules())
+    with torch.no_grad():
+        for name, module in plain.named_modules():
+            if isinstance(module, nn.Conv3d):
+                source = sources[name]
+                module.weight.copy_(source.weight)
+                if module.bias is not None:
+                    module.bias.copy_(source.bias)
+    device = next(network.parameters()).device
+    return plain.to(device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+
+
+def initialize(network: SegmentationNetwork, generator: torch.Generator) -> None:
+    """He-normal weights and zero biases from an explicit generator."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d):
+                fan_in = module.weight[0].numel()
+                module.weight.normal_(0.0, (2.0 / fan_in) ** 0.5, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
