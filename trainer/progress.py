@@ -32,7 +32,8 @@ class Progress:
     `LOG_INTERVAL_S` seconds, so that a log stays readable. The first and the last report are never held back.
 
     Args:
-        total: amount of work in any unit (steps, cases, seconds); must be positive.
+        total: amount of work in any unit (steps, cases, seconds); must be positive. 1 means that `done` is a share
+            of the whole, of which only the percentage is shown.
         what: short name of the work, written in front of every report.
         stream: where reports go; standard error by default.
         clock: seconds from an arbitrary origin, never running backwards.
@@ -96,7 +97,9 @@ class Progress:
 
     def _line(self, done: float, note: str) -> str:
         percent = min(100, int(100 * done / self._total))
-        text = f"{self._what}: {percent:3d} % ({done:g}/{self._total:g})"
+        text = f"{self._what}: {percent:3d} %"
+        if self._total != 1:
+            text += f" ({done:g}/{self._total:g})"
         if done >= self._total:
             text += f", took {duration_text(self._clock() - self._started_s)}"
         else:

@@ -65,6 +65,14 @@ def test_log_gets_whole_lines_at_most_every_interval_and_the_last_one_always() -
     assert lines[-1] == "train: 100 % (100/100), took 1 min 40 s, loss 100"
 
 
+def test_a_share_of_the_whole_is_shown_as_percentage_alone() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = Progress(1.0, "train", stream, clock)
+    clock.now_s += 10
+    progress.update(0.25)
+    assert stream.getvalue() == "train:  25 %, 30 s left\n"
+
+
 def test_terminal_rewrites_one_line_and_leaves_no_rest_of_a_longer_one() -> None:
     clock, stream = Clock(), Terminal()
     progress = Progress(2, "read", stream, clock)
