@@ -79,6 +79,7 @@ def _wrong_kinds() -> list[BrokenImage]:
         with_fields("unknown data type", "unknown data type 77", datatype=77),
         with_fields("bits that contradict the type", "does not take 32 bits", bitpix=32),
         with_fields("header of a pair", "pair", magic=b"ni1\0"),
+        with_bytes("version 2", "NIfTI-2", "image.nii", nifti_bytes(phantom(), version=2)),
         with_fields("Analyze header", "not a NIfTI", magic=b"\0\0\0\0"),
     ]
 

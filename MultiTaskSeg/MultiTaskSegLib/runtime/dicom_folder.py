@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from MultiTaskSegLib.runtime.native_output import captured_native_output
 
 SERIES_UID = "0020|000e"
 SERIES_DESCRIPTION = "0008|103e"
+SLICE_THICKNESS = "0018|0050"
 GAP_TOLERANCE = 0.02
 """How far the distance between two neighbouring slices may be from the median, as a share of it."""
 
@@ -48,9 +51,24 @@ def read_dicom_folder(folder: Path) -> ItkImage:
         )
     _require_one_series(slices, folder)
     if len(slices) == 1:
-        return _scalar(read_itk(slices[0].path, "GDCMImageIO"), slices[0].path)
+        return read_dicom_file(slices[0].path)
     _require_same_grid(slices, folder)
     return _stack(slices, folder)
+
+
+def read_dicom_file(path: Path) -> ItkImage:
+    """Read one DICOM file; a single slice is as thick as it says.
+
+    Raises:
+        InputError: as `read_itk`; also colours.
+    """
+    image = _scalar(read_itk(path, "GDCMImageIO"), path)
+    # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
+    with suppress(ValueError):
+        thickness_mm = float(image.metadata.get(SLICE_THICKNESS, ""))
+        if image.pixels.shape[0] == 1 and isfinite(thickness_mm) and thickness_mm > 0:
+            image.ijk_to_lps[:3, 2] *= thickness_mm / np.linalg.norm(image.ijk_to_lps[:3, 2])
+    return image
 
 
 def _inspect(path: Path) -> _Slice | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.dicom_folder import read_dicom_folder
+from MultiTaskSegLib.runtime.dicom_folder import read_dicom_file, read_dicom_folder
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.itk_reader import read_itk
 from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION, check_nifti
@@ -115,12 +115,12 @@ def image_ending(path: Path) -> str:
 
 def _read_grid(path: Path) -> _Grid:
     try:
-        if path.is_dir():
-            image = read_dicom_folder(path)
-            return _Grid(image.pixels, image.ijk_to_lps, image.messages, np.empty(0, np.int64))
-        ending = _require_readable(path)
+        ending = "" if path.is_dir() else _require_readable(path)
         if ending in (".nii", ".nii.gz"):
             return _read_nifti(path)
+        if ending in ("", ".dcm"):
+            image = read_dicom_file(path) if ending else read_dicom_folder(path)
+            return _Grid(image.pixels, image.ijk_to_lps, image.messages, np.empty(0, np.int64))
         return _read_other(path, IMAGE_IO[ending])
     except PermissionError as error:
         raise InputError("no permission to read", file=path, remedy="Change the access rights") from error

@@ -2,7 +2,7 @@
 
 ITK reads a truncated NIfTI file as success with zeros at the end, turns NaN voxels and NaN header fields into 0 and
 zero spacing into 1 mm. This file therefore streams the file once beforehand: header, payload size, gzip checksum,
-voxels that are not finite. Field offsets: nifti1.h and nifti2.h, https://nifti.nimh.nih.gov.
+voxels that are not finite. Field offsets: nifti1.h, https://nifti.nimh.nih.gov. ITK reads no NIfTI-2.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OTHER_TYPES = {
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """The fields of a NIfTI-1 or NIfTI-2 header that decide whether and how a file can be used."""
+    """The fields of a NIfTI-1 header that decide whether and how a file can be used."""
 
     dims: tuple[int, ...]
     datatype: int
@@ -101,7 +101,7 @@ def check_nifti(path: Path) -> NiftiContent:
                     "the file is compressed but its name ends in .nii", file=path, remedy="Rename it to .nii.gz"
                 )
             stream: BinaryIO = gzip.GzipFile(fileobj=raw) if is_compressed else raw  # type: ignore[assignment]
-            header = _parse_header(_read_exactly(stream, 540, path, at_least=348), path)
+            header = _parse_header(stream.read(348), path)
             warnings = _check_header(header, path, path.stat().st_size, is_compressed)
             index = _scan_payload(stream, header, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -111,22 +111,18 @@ def check_nifti(path: Path) -> NiftiContent:
     return NiftiContent(header, index, tuple(warnings))
 
 
-def _read_exactly(stream: BinaryIO, size: int, path: Path, at_least: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < at_least:
-        raise InputError(f"this is not a NIfTI file: it ends after {len(data)} bytes", file=path, remedy=_EXPORT_AGAIN)
-    return data
-
-
 def _parse_header(data: bytes, path: Path) -> NiftiHeader:
+    if len(data) < 348:
+        raise InputError(f"this is not a NIfTI file: it ends after {len(data)} bytes", file=path, remedy=_EXPORT_AGAIN)
     for order in "<>":
-        (size,) = struct.unpack_from(order + "i", data)
-        if size == 348 and data[344:348] == b"n+1\0":
+        if struct.unpack_from(order + "i", data) == (348,) and data[344:348] == b"n+1\0":
             return _nifti1(data, order)
-        if size == 540 and data[4:8] == b"n+2\0" and len(data) >= 540:
-            return _nifti2(data, order)
-    what = "this is the header of a NIfTI pair" if data[344:347] in (b"ni1", b"ni2") else "this is not a NIfTI file"
-    raise InputError(what, file=path, remedy="Give a single-file NIfTI image (.nii or .nii.gz)")
+    what = "this is not a NIfTI file"
+    if data[4:7] == b"n+2":
+        what = "this is a NIfTI-2 file"
+    elif data[344:347] == b"ni1":
+        what = "this is the header of a NIfTI pair"
+    raise InputError(what, file=path, remedy="Give a single-file NIfTI-1 image (.nii or .nii.gz)")
 
 
 def _nifti1(data: bytes, order: str) -> NiftiHeader:
@@ -147,28 +143,6 @@ def _nifti1(data: bytes, order: str) -> NiftiHeader:
         sform_code=sform_code,
         qform=take("6f", 256),
         sform=np.array(take("12f", 280)).reshape(3, 4),
-        byte_order=order,
-    )
-
-
-def _nifti2(data: bytes, order: str) -> NiftiHeader:
-    def take(form: str, offset: int) -> tuple[float, ...]:
-        """Numbers at a byte offset, in the byte order of the file."""
-        return struct.unpack_from(order + form, data, offset)
-
-    datatype, bitpix = struct.unpack_from(order + "2h", data, 12)
-    qform_code, sform_code = struct.unpack_from(order + "2i", data, 344)
-    return NiftiHeader(
-        dims=_dims(struct.unpack_from(order + "8q", data, 16)),
-        datatype=datatype,
-        bitpix=bitpix,
-        pixdim=take("8d", 104),
-        vox_offset=take("q", 168)[0],
-        scl=(take("d", 176)[0], take("d", 184)[0]),
-        qform_code=qform_code,
-        sform_code=sform_code,
-        qform=take("6d", 352),
-        sform=np.array(take("12d", 400)).reshape(3, 4),
         byte_order=order,
     )
 
