@@ -35,9 +35,10 @@ class Source:
         return (node for node in ast.walk(self.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
 
 
-def tracked_files(*patterns: str) -> list[Path]:
-    """Files that belong to the repository; those of an unpacked archive where there is no git."""
-    command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--", *patterns]
+def tracked_files(*patterns: str, also_new: bool = False) -> list[Path]:
+    """Files that belong to the repository, or are about to; those of an unpacked archive where there is no git."""
+    new = ["--cached", "--others", "--exclude-standard"] if also_new else []
+    command = ["git", "-C", str(REPOSITORY), "ls-files", "-z", *new, "--", *patterns]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
         found = [REPOSITORY / name for name in listed if name]

@@ -9,7 +9,8 @@ from Testing.house.source_tree import Source, product_sources, sources
 
 
 def test_no_product_file_makes_a_forbidden_call():
-    assert [wrong for source in product_sources() for wrong in forbidden_calls(source)] == []
+    found = [wrong for source in product_sources() for wrong in forbidden_calls(source)]
+    assert found == [], "\n".join(found)
 
 
 def test_no_test_swallows_errors_or_edits_the_import_path():

@@ -30,7 +30,8 @@ def loaded_after_import(modules: list[str], suspects: tuple[str, ...]) -> set[st
 
 
 def test_no_file_imports_against_the_arrows():
-    assert [wrong for source in product_sources() for wrong in wrong_imports(source)] == []
+    found = [wrong for source in product_sources() for wrong in wrong_imports(source)]
+    assert found == [], "\n".join(found)
 
 
 @pytest.mark.parametrize("place", FORBIDDEN_IMPORTS)

@@ -30,7 +30,7 @@ def test_no_file_betrays_where_it_was_written():
         if path.suffix in TEXT or path.suffix == "":
             name = path.relative_to(REPOSITORY).as_posix()
             found += [f"{name}: {what}" for what in giveaways(path.read_text("utf-8", errors="replace"))]
-    assert found == []
+    assert found == [], "\n".join(found)
 
 
 @pytest.mark.parametrize(

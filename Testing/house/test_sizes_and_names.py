@@ -9,15 +9,18 @@ from Testing.house.source_tree import Source, product_sources
 
 
 def test_files_and_functions_are_small_and_named_after_what_they_hold():
-    assert [wrong for source in product_sources() for wrong in too_large(source)] == []
+    found = [wrong for source in product_sources() for wrong in too_large(source)]
+    assert found == [], "\n".join(found)
 
 
 def test_every_public_name_has_a_docstring():
-    assert [wrong for source in product_sources() for wrong in undocumented(source)] == []
+    found = [wrong for source in product_sources() for wrong in undocumented(source)]
+    assert found == [], "\n".join(found)
 
 
 def test_every_parameter_is_annotated():
-    assert [wrong for source in product_sources() for wrong in unannotated(source)] == []
+    found = [wrong for source in product_sources() for wrong in unannotated(source)]
+    assert found == [], "\n".join(found)
 
 
 def test_a_file_that_is_too_long_would_be_noticed():
