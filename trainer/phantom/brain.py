@@ -51,7 +51,7 @@ class Brain:
         return cls(
             size=(float(x), float(y), float(z)),
             ventricle_size=float(random.uniform(0.8, 1.3)),
-            hippocampus_radius_mm=float(random.uniform(5.5, 7.0)),
+            hippocampus_radius_mm=float(random.uniform(6.5, 8.0)),
             fold=WaveField.draw(random, 30.0, 24),
             texture=WaveField.draw(random, 18.0, 12),
             warp=Warp.draw(random, 70.0, 1.8),
