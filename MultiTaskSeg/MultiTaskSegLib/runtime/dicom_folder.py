@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ from MultiTaskSegLib.runtime.native_output import captured_native_output
 
 SERIES_UID = "0020|000e"
 SERIES_DESCRIPTION = "0008|103e"
-SLICE_THICKNESS = "0018|0050"
 GAP_TOLERANCE = 0.02
 """How far the distance between two neighbouring slices may be from the median, as a share of it."""
 
@@ -64,10 +61,8 @@ def read_dicom_file(path: Path) -> ItkImage:
     """
     image = _scalar(read_itk(path, "GDCMImageIO"), path)
     # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
-    with suppress(ValueError):
-        thickness_mm = float(image.metadata.get(SLICE_THICKNESS, ""))
-        if image.pixels.shape[0] == 1 and isfinite(thickness_mm) and thickness_mm > 0:
-            image.ijk_to_lps[:3, 2] *= thickness_mm / np.linalg.norm(image.ijk_to_lps[:3, 2])
+    if image.pixels.shape[0] == 1 and image.thickness_mm > 0:
+        image.ijk_to_lps[:3, 2] *= image.thickness_mm / np.linalg.norm(image.ijk_to_lps[:3, 2])
     return image
 
 
@@ -86,11 +81,17 @@ def _inspect(path: Path) -> _Slice | None:
     matrix = np.eye(4)
     matrix[:rank, :rank] = np.reshape(reader.GetDirection(), (rank, rank)) * np.array(reader.GetSpacing())
     matrix[:rank, 3] = reader.GetOrigin()
-    keys = reader.GetMetaDataKeys()
-    series, description = (
-        reader.GetMetaData(key).strip() if key in keys else "" for key in (SERIES_UID, SERIES_DESCRIPTION)
-    )
+    series, description = (_text(reader, key) for key in (SERIES_UID, SERIES_DESCRIPTION))
     return _Slice(path, matrix, reader.GetSize(), series, description)
+
+
+def _text(reader: sitk.ImageFileReader, key: str) -> str:
+    try:
+        text: str = reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ""
+    except TypeError:
+        return ""
+    # Old files use other character sets than they declare; what cannot be shown becomes a question mark.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _require_not_an_image(path: Path) -> None:
@@ -148,7 +149,7 @@ def _stack(slices: list[_Slice], folder: Path) -> ItkImage:
     messages = tuple(dict.fromkeys(line for image in images for line in image.messages))
     # Rescaled slices may differ in type; float32 holds every 16-bit value times its slope.
     pixels = np.concatenate([image.pixels.astype(np.float32) for image in images])
-    return ItkImage(pixels, matrix, images[0].metadata, messages)
+    return ItkImage(pixels, matrix, images[0].thickness_mm, messages)
 
 
 def _require_even_steps(

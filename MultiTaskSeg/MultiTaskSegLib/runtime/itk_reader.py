@@ -19,6 +19,9 @@ from MultiTaskSegLib.runtime.nifti_integrity import MAX_DEFLATE_RATIO, MAX_VOXEL
 MAX_SKEW = 1e-3
 """Largest cosine between two axes of a voxel grid that still counts as a right angle."""
 
+SLICE_THICKNESS = "0018|0050"
+"""DICOM tag."""
+
 _EXPORT_AGAIN = "Export or download the file again"
 # These libraries print the damage and return success.
 _DAMAGE = re.compile(r"premature end|corrupt|uncompress failed|not read completely|fatal|libpng error", re.IGNORECASE)
@@ -31,13 +34,13 @@ class ItkImage:
     Attributes:
         pixels: ``(Z, Y, X)`` or ``(Z, Y, X, C)`` in the type of the file.
         ijk_to_lps: float64 ``(4, 4)``, voxel index to LPS millimetres.
-        metadata: what the file says about itself, for DICOM by tag ``gggg|eeee``.
+        thickness_mm: slice thickness that a DICOM file states, 0 where it does not.
         messages: lines that the libraries printed.
     """
 
     pixels: NDArray[Any]
     ijk_to_lps: NDArray[np.float64]
-    metadata: dict[str, str]
+    thickness_mm: float
     messages: tuple[str, ...]
 
 
@@ -64,8 +67,16 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None) -> ItkIma
         raise InputError(f"the file cannot be read ({reason(str(error))})", file=path, remedy=_EXPORT_AGAIN) from error
     if damage := [line for line in messages if _DAMAGE.search(line)]:
         raise InputError(f"the file is damaged ({damage[0]})", file=path, remedy=_EXPORT_AGAIN)
-    metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    return ItkImage(_pixels(image), grid_matrix(image, path), metadata, tuple(messages))
+    return ItkImage(_pixels(image), grid_matrix(image, path), _thickness_mm(image), tuple(messages))
+
+
+def _thickness_mm(image: sitk.Image) -> float:
+    # Only this key is asked for: the keys of a damaged file may not even be text.
+    try:
+        thickness_mm = float(image.GetMetaData(SLICE_THICKNESS)) if image.HasMetaDataKey(SLICE_THICKNESS) else 0.0
+    except (ValueError, TypeError):
+        return 0.0
+    return thickness_mm if math.isfinite(thickness_mm) and thickness_mm > 0 else 0.0
 
 
 def reason(text: str) -> str:
