@@ -44,6 +44,7 @@ class CaseView:
         uncertainty: float32 ``(Z, Y, X)`` in [0, 1].
         styles: one per label.
         verdict: of the out-of-distribution check.
+        known_as: the nearest task, for people.
         note: a short extra line, such as the Dice reached.
         plane: of the slice shown; ``axial`` is across the third canonical axis (the stack itself for thick slices).
     """
@@ -54,6 +55,7 @@ class CaseView:
     uncertainty: NDArray[np.float32]
     styles: tuple[LabelStyle, ...]
     verdict: Verdict
+    known_as: str
     note: str = ""
     plane: Literal["axial", "coronal"] = "axial"
 
@@ -172,13 +174,13 @@ def _draw_verdict(axes: Axes, view: CaseView) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     words = "OUT OF DISTRIBUTION" if verdict.is_ood else "In distribution"
-    advice = "Do not trust the segmentation." if verdict.is_ood else plain(f"Recognised as {verdict.nearest_task}.")
+    advice = "Do not trust the segmentation." if verdict.is_ood else plain(f"Recognised as: {view.known_as}")
     axes.text(0.02, 0.93, words, fontsize=12.5, fontweight="bold", color=colour, va="top")
     axes.text(0.02, 0.80, advice, fontsize=9, color=INK, va="top")
     _draw_gauge(axes, verdict, colour)
     axes.text(0.02, 0.40, plain(view.note), fontsize=9, color=SOFT, va="top")
     if not verdict.is_ood:
-        handles = [Patch(color="#%02x%02x%02x" % style.colour, label=plain(style.name)) for style in view.styles]
+        handles = [Patch(color=f"#{bytes(style.colour).hex()}", label=plain(style.name)) for style in view.styles]
         axes.legend(handles=handles, loc="lower left", fontsize=8.5, frameon=False, ncols=2, handlelength=1.0,
                     bbox_to_anchor=(-0.02, 0.0))  # fmt: skip
 
