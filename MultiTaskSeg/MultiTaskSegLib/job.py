@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime import errors
+from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.volume import Volume
 from MultiTaskSegLib.worker_process import WorkerProcess
 
@@ -44,6 +45,11 @@ class JobResult:
     uncertainty: NDArray[np.float32] | None
     legend: list[dict[str, Any]]
     tasks: list[dict[str, str]]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The out-of-distribution verdict of a segmentation or a check."""
+        return Verdict(**self.report["ood"])
 
 
 class Job:
@@ -137,10 +143,10 @@ class Job:
             self.cancel()  # nothing to do unless the wait was cut short, also by Ctrl+C
         return self.result()
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "the run was cancelled") -> None:
         """End the worker with everything it started and remove its files. Harmless when the job is done."""
         if not self.is_done:
-            self._fail(errors.Cancelled("the run was cancelled"))
+            self._fail(errors.Cancelled(reason))
             self._worker.end()
 
 

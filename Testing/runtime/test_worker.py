@@ -29,7 +29,8 @@ GEOMETRY = [[0.0, -2.0, 0.0, 5.0], [1.0, 0.0, 0.0, 6.0], [0.0, 0.0, 3.0, 7.0], [
 class PredictorStandIn:
     """Answers like a predictor and remembers what it was asked."""
 
-    manifest = types.SimpleNamespace(tasks=[TASK])
+    manifest = types.SimpleNamespace(name="stand-in", tasks=[TASK])
+    model = types.SimpleNamespace(digest="ab12")
 
     def __init__(self, failure: BaseException | None = None) -> None:
         self.failure = failure
@@ -93,7 +94,8 @@ def test_every_event_of_a_request_carries_its_number(tmp_path):
 
 def test_a_check_is_answered_with_the_verdict_only(tmp_path):
     events, _ = served(PredictorStandIn(), request(tmp_path, "check"))
-    assert events[-1]["report"] == {"image": "Scan", "ood": VERDICT.as_dict()}
+    model = {"name": "stand-in", "sha256": "ab12"}
+    assert events[-1]["report"] == {"image": "Scan", "model": model, "ood": VERDICT.as_dict()}
     assert "labels" not in events[-1]
 
 

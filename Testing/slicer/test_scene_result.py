@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,25 +12,19 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene import attributes, heatmap
 from MultiTaskSegLib.scene.segmentation import add_segmentation, show_3d
 from Testing.slicer import scene_samples as samples
 
-OOD = {
-    "is_ood": True,
-    "score": 0.8125,
-    "threshold": 0.25,
-    "p_value": 0.0099,
-    "nearest_task": "hippocampus_t1",
-    "distances": {"hippocampus_t1": 0.8125, "heart": 1.5},
-}
+OOD = Verdict(True, 0.8125, 0.25, 0.0099, "hippocampus_t1", {"hippocampus_t1": 0.8125, "heart": 1.5})
 REPORT = {
     "schema": 1,
     "image": "Scan",
     "model": {"name": "mr3d", "sha256": "ab" * 32},
     "task": "hippocampus_t1",
     "device": "cpu",
-    "ood": OOD,
+    "ood": OOD.as_dict(),
     "warnings": ["größer als üblich"],
 }
 pytestmark = pytest.mark.usefixtures("session")
@@ -149,7 +144,7 @@ def test_results_are_placed_beside_their_input_in_the_subject_hierarchy(session)
 
 def test_an_out_of_distribution_result_carries_the_warning_in_its_name():
     assert attributes.flagged_name("Scan segmentation", OOD) == "Scan segmentation [OUT OF DISTRIBUTION]"
-    assert attributes.flagged_name("Scan segmentation", {**OOD, "is_ood": False}) == "Scan segmentation"
+    assert attributes.flagged_name("Scan segmentation", dataclasses.replace(OOD, is_ood=False)) == "Scan segmentation"
 
 
 def test_the_verdict_is_read_back_exactly_and_is_also_there_in_words():

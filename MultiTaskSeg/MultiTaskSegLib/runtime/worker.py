@@ -36,7 +36,13 @@ OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate m
 class Answers(Protocol):
     """What the worker needs from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
 
-    manifest: Any
+    @property
+    def manifest(self) -> Any:
+        """The description of the model: its name and its tasks."""
+
+    @property
+    def model(self) -> Any:
+        """The loaded model file, for its ``digest``."""
 
     def segment(self, volume: Volume, task: str = "auto", progress: Callable[[float, str], None] | None = None) -> Any:
         """Labels, uncertainty and verdict of one volume."""
@@ -169,8 +175,10 @@ class Worker:
         progress = ProgressEvents(send)
         progress(0.0, "model")
         volume = read_volume(request)
-        verdict = self._predictor(request, volume.is_planar).check(volume, progress)
-        send({"event": "result", "report": {"image": volume.name, "ood": verdict.as_dict()}})
+        predictor = self._predictor(request, volume.is_planar)
+        verdict = predictor.check(volume, progress)
+        model = {"name": predictor.manifest.name, "sha256": predictor.model.digest}
+        send({"event": "result", "report": {"image": volume.name, "model": model, "ood": verdict.as_dict()}})
 
     def _info(self, request: Request, send: Send) -> None:
         manifest = self._predictor(request, bool(request.get("planar", False))).manifest

@@ -8,47 +8,47 @@ from typing import Any
 
 import slicer
 
+from MultiTaskSegLib.runtime.verdict import Verdict
+
 PREFIX = "MultiTaskSeg."
 OOD_WARNING = "OUT OF DISTRIBUTION"
 VERDICT_WORDS = {True: "out of distribution", False: "in distribution"}
 
 
-def write_verdict(node: slicer.vtkMRMLNode, ood: Mapping[str, Any]) -> None:
-    """Write the verdict (the ``ood`` part of a report) onto a node, in words and as exact JSON."""
+def write_verdict(node: slicer.vtkMRMLNode, verdict: Verdict) -> None:
+    """Write the verdict onto a node, in words and as exact JSON."""
     write(
         node,
         {
-            "OOD": VERDICT_WORDS[bool(ood["is_ood"])],
-            "OOD.Score": f"{ood['score']:.6g}",
-            "OOD.Threshold": f"{ood['threshold']:.6g}",
-            "OOD.PValue": f"{ood['p_value']:.6g}",
-            "OOD.NearestTask": str(ood["nearest_task"]),
-            "OOD.Verdict": json.dumps(dict(ood)),
+            "OOD": VERDICT_WORDS[bool(verdict.is_ood)],
+            "OOD.Score": f"{verdict.score:.6g}",
+            "OOD.Threshold": f"{verdict.threshold:.6g}",
+            "OOD.PValue": f"{verdict.p_value:.6g}",
+            "OOD.NearestTask": verdict.nearest_task,
+            "OOD.Verdict": json.dumps(verdict.as_dict()),
         },
     )
 
 
-def read_verdict(node: slicer.vtkMRMLNode) -> dict[str, Any] | None:
+def read_verdict(node: slicer.vtkMRMLNode) -> Verdict | None:
     """The verdict that was written onto a node, or None."""
     text = node.GetAttribute(f"{PREFIX}OOD.Verdict")
-    return None if text is None else json.loads(text)
+    return None if text is None else Verdict(**json.loads(text))
 
 
 def write_provenance(node: slicer.vtkMRMLNode, report: Mapping[str, Any], version: str) -> None:
     """Write which model and software made a result, from which image, on which device, with which warnings."""
     model = report.get("model", {})
-    write(
-        node,
-        {
-            "Version": version,
-            "Model": str(model.get("name", "")),
-            "Model.SHA256": str(model.get("sha256", "")),
-            "Task": str(report.get("task", "")),
-            "Image": str(report.get("image", "")),
-            "Device": str(report.get("device", "")),
-            "Warnings": json.dumps(report.get("warnings", [])),
-        },
-    )
+    values = {
+        "Version": version,
+        "Model": model.get("name"),
+        "Model.SHA256": model.get("sha256"),
+        "Task": report.get("task"),
+        "Image": report.get("image"),
+        "Device": report.get("device"),
+        "Warnings": json.dumps(report["warnings"]) if "warnings" in report else None,
+    }
+    write(node, {key: str(value) for key, value in values.items() if value is not None})
 
 
 def write(node: slicer.vtkMRMLNode, values: Mapping[str, str]) -> None:
@@ -57,6 +57,6 @@ def write(node: slicer.vtkMRMLNode, values: Mapping[str, str]) -> None:
         node.SetAttribute(f"{PREFIX}{key}", value)
 
 
-def flagged_name(name: str, ood: Mapping[str, Any]) -> str:
+def flagged_name(name: str, verdict: Verdict) -> str:
     """The name of a result; that of an out-of-distribution image carries the warning wherever it is shown."""
-    return f"{name} [{OOD_WARNING}]" if ood["is_ood"] else name
+    return f"{name} [{OOD_WARNING}]" if verdict.is_ood else name

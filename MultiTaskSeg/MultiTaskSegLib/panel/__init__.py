@@ -1,0 +1,1 @@
+"""What the panels of both Slicer modules share: texts about results and the installation of packages."""

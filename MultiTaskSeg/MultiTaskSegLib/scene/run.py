@@ -1,0 +1,47 @@
+"""A job for a volume of the scene."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+
+from MultiTaskSegLib.job import Job, JobResult
+
+
+class SceneRun:
+    """Ties a job to its volume: closing the scene or removing the volume cancels the job."""
+
+    def __init__(self, volume_node: slicer.vtkMRMLScalarVolumeNode, job: Job) -> None:
+        self.volume_node = volume_node
+        self.job = job
+        self._scene = volume_node.GetScene()
+        events = {
+            slicer.vtkMRMLScene.StartCloseEvent: self._on_scene_close,
+            slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent: self._on_node_removal,
+        }
+        self._observer_tags = [self._scene.AddObserver(event, callback) for event, callback in events.items()]
+
+    def result(self) -> JobResult:
+        """What the finished job brought back; the run is over then.
+
+        Raises:
+            Cancelled: the user, the closing of the scene or the removal of the volume ended the run.
+            MtsError: the job failed.
+        """
+        self.end()
+        return self.job.result()
+
+    def end(self, reason: str = "the run was cancelled") -> None:
+        """Cancel the job if it still runs, and stop watching the scene."""
+        self.job.cancel(reason)
+        for tag in self._observer_tags:
+            self._scene.RemoveObserver(tag)
+        self._observer_tags = []
+
+    def _on_scene_close(self, _caller: vtk.vtkObject, _event: str) -> None:
+        self.end("the run was cancelled because the scene was closed")
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_removal(self, _caller: vtk.vtkObject, _event: str, node: vtk.vtkObject) -> None:
+        if node is self.volume_node:
+            self.end(f"the run was cancelled because the volume '{self.volume_node.GetName()}' was removed")
