@@ -16,3 +16,25 @@ def session() -> Iterator[object]:
     opened = MrmlSession()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def stand_ins() -> object:
+    """The stand-in ``qt`` module, once for the whole test run (Qt allows one application per process)."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+    pytest.importorskip(
+        "PySide6.QtWidgets", reason="PySide6 or the system libraries it needs are missing", exc_type=ImportError
+    )
+    from Testing.slicer.stand_ins.installation import install
+
+    return install()
+
+
+@pytest.fixture
+def open_panel(stand_ins, session) -> Iterator[object]:
+    """Opens the panel of a module in the scene of the test: ``widget = open_panel("MultiTaskSeg")``."""
+    from Testing.slicer.stand_ins.panel import Panels
+
+    panels = Panels(stand_ins, session)
+    yield panels.open
+    panels.close()

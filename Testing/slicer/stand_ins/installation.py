@@ -1,0 +1,43 @@
+"""Puts the stand-ins where the modules import them from."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+
+import slicer
+from PySide6.QtWidgets import QApplication
+
+from Testing.slicer.stand_ins import slicer_python
+from Testing.slicer.stand_ins.python_qt import build_qt, loader_class
+from Testing.slicer.stand_ins.slicer_widgets import ctk_classes, mrml_classes
+
+
+def application() -> QApplication:
+    """The one Qt application, drawing into memory."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return QApplication.instance() or QApplication(["stand-in for Slicer"])
+
+
+def install() -> types.ModuleType:
+    """Make ``import qt``, ``import ctk`` and Slicer's Python classes work; returns the stand-in ``qt``."""
+    application()
+    qt, ctk = build_qt(), types.ModuleType("ctk")
+    custom = {**ctk_classes(qt), **mrml_classes(qt)}
+    qt.QUiLoader = loader_class(qt, custom)
+    vars(ctk).update({name: kind for name, kind in custom.items() if name.startswith("ctk")})
+    for name in ("qMRMLWidget", "qMRMLNodeComboBox"):
+        setattr(slicer, name, custom[name])
+    translation = types.ModuleType("slicer.i18n")
+    translation.tr = lambda text: text
+    translation.translate = lambda _context, text: text
+    bases = types.ModuleType("slicer.ScriptedLoadableModule")
+    for name in ("", "Widget", "Logic", "Test"):
+        setattr(bases, f"ScriptedLoadableModule{name}", getattr(slicer_python, f"ScriptedLoadableModule{name}"))
+    parameters = types.ModuleType("slicer.parameterNodeWrapper")
+    for name in ("Choice", "WithinRange", "parameterNodeWrapper"):
+        setattr(parameters, name, getattr(slicer_python, name))
+    sys.modules.update({"qt": qt, "ctk": ctk})
+    sys.modules.update({module.__name__: module for module in (translation, bases, parameters)})
+    return qt

@@ -1,0 +1,53 @@
+"""Opens a module's panel on the stand-in widgets, as Slicer would when the user selects the module."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import types
+
+import shiboken6
+import slicer
+
+from MultiTaskSegLib import job
+from Testing.slicer.mrml_session import ModuleStandIn, MrmlSession
+from Testing.slicer.stand_ins.installation import application
+
+
+class Panels:
+    """The open panels of one test."""
+
+    def __init__(self, qt: types.ModuleType, session: MrmlSession) -> None:
+        self._qt, self._session, self._open = qt, session, []
+
+    def open(self, name: str) -> object:
+        """Import the module, make its widget and set it up."""
+        module = importlib.import_module(name)
+        setattr(self._session.modules, name.lower(), ModuleStandIn(path=module.__file__))
+        parent = slicer.qMRMLWidget()
+        parent.setLayout(self._qt.QVBoxLayout())
+        widget = getattr(module, f"{name}Widget")(parent)
+        widget.setup()
+        self._open.append(widget)
+        return widget
+
+    def close(self) -> None:
+        """Unload the modules and end the shared worker."""
+        for widget in self._open:
+            widget.cleanup()
+            widget.ui.inputSelector.forget_scene()
+            # Now and in this order: the garbage collector would free widgets in any order and crash.
+            shiboken6.delete(widget._timer)
+            shiboken6.delete(widget.parent)
+        job.shared_runner().close()
+
+
+def run_event_loop_until(condition, seconds: float = 30.0) -> bool:
+    """Let Qt handle its events, timers included, until something is the case."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        application().processEvents()
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,164 @@
+"""What the Extensions Index, Qt and translators need: a sound entry, .ui files that fit the code, plain texts."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from Testing.house.source_tree import REPOSITORY, tracked_files
+
+MODULES = ("MultiTaskSeg", "OODCheck")
+LIBRARY_WIDGET_CLASSES = {
+    "QLabel",
+    "QPushButton",
+    "QComboBox",
+    "QCheckBox",
+    "QProgressBar",
+}
+
+
+def ui_tree(module: str) -> ElementTree.ElementTree:
+    return ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui")
+
+
+def module_source(module: str) -> str:
+    return (REPOSITORY / module / f"{module}.py").read_text(encoding="utf-8")
+
+
+def bad_translations(source: str) -> list[int]:
+    """Lines where ``_()`` or ``translate()`` gets anything but plain string literals."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("_", "translate"):
+            literal = all(isinstance(item, ast.Constant) and isinstance(item.value, str) for item in node.args)
+            if not literal or not node.args:
+                lines.append(node.lineno)
+    return lines
+
+
+def test_the_index_entry_follows_the_schema_and_agrees_with_cmake():
+    entry = json.loads((REPOSITORY / "MultiTaskSeg.json").read_text(encoding="utf-8"))
+    assert entry["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    allowed = {"$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies"}
+    allowed |= {"build_subdirectory", "dicom_support_rule", "enabled", "tier"}
+    assert set(entry) <= allowed
+    assert entry["category"] == "Segmentation"
+    cmake = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.search(r"set\(EXTENSION_DEPENDS (.*?)\)", cmake).group(1).split() == entry["build_dependencies"]
+    assert re.search(r"project\((\w+)\)", cmake).group(1) == "MultiTaskSeg"
+    homepage = re.search(r'set\(EXTENSION_HOMEPAGE "(.*?)"\)', cmake).group(1)
+    assert entry["scm_url"] == f"{homepage}.git"
+
+
+@pytest.mark.parametrize(
+    ("icon", "size"),
+    [
+        ("MultiTaskSeg/Resources/Icons/MultiTaskSeg.png", 128),
+        ("OODCheck/Resources/Icons/OODCheck.png", 128),
+        ("Resources/Icons/MultiTaskSeg.png", 256),
+    ],
+)
+def test_icons_are_png_files_of_the_usual_size(icon, size):
+    header = (REPOSITORY / icon).read_bytes()[:24]
+    assert header.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", header[16:24]) == (size, size)
+
+
+def test_the_images_that_the_extension_page_names_exist():
+    text = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+    for url in re.findall(r'"https://raw\.githubusercontent\.com/[^/]+/[^/]+/main/([^"]+)"', text):
+        assert (REPOSITORY / url).is_file(), url
+
+
+def test_requirements_leave_out_what_slicer_and_the_pytorch_extension_bring():
+    text = (REPOSITORY / "MultiTaskSeg" / "Resources" / "requirements.txt").read_text(encoding="utf-8")
+    wanted = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+>=[0-9.]+", line) for line in wanted)
+    names = {line.split(">=")[0].lower() for line in wanted}
+    assert not names & {"torch", "torchvision", "numpy", "scipy", "simpleitk"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_widget_that_the_code_names_is_in_the_ui_file_and_every_control_is_used(module):
+    used = set(re.findall(r"self\.ui\.(\w+)", module_source(module)))
+    widgets = {widget.get("name"): widget for widget in ui_tree(module).iter("widget")}
+    assert used <= set(widgets)
+    bound = {
+        name for name, widget in widgets.items() if widget.find("property[@name='SlicerParameterName']") is not None
+    }
+    silent = {
+        name
+        for name, widget in widgets.items()
+        if widget.get("class") in ("qMRMLWidget", "ctkCollapsibleButton") or name.endswith("Label")
+    } - used
+    assert set(widgets) - used - bound - silent == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_parameters_that_the_ui_file_names_exist(module):
+    named = {
+        element.findtext("string")
+        for element in ui_tree(module).iter("property")
+        if element.get("name") == "SlicerParameterName"
+    }
+    tree = ast.parse(module_source(module))
+    wrapper = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == f"{module}ParameterNode")
+    declared = {node.target.id for node in wrapper.body if isinstance(node, ast.AnnAssign)}
+    assert named
+    assert named <= declared
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_ui_file_declares_its_custom_widgets_and_hands_the_scene_to_each_mrml_widget(module):
+    tree = ui_tree(module)
+    top = tree.find("widget")
+    assert top.get("class") == "qMRMLWidget"
+    custom = {element.findtext("class") for element in tree.iter("customwidget")}
+    used = {widget.get("class") for widget in tree.iter("widget")}
+    assert used - LIBRARY_WIDGET_CLASSES == custom
+    receivers = {connection.findtext("receiver") for connection in tree.iter("connection")}
+    mrml = {w.get("name") for w in tree.iter("widget") if w.get("class", "").startswith("qMRML")} - {top.get("name")}
+    assert receivers == mrml
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_technical_texts_of_the_ui_file_are_not_offered_to_translators(module):
+    for element in ui_tree(module).iter("property"):
+        if element.get("name") == "SlicerParameterName":
+            assert element.find("string").get("notr") == "true"
+
+
+def test_texts_for_translation_are_plain_literals():
+    wrong = {
+        path.name: lines
+        for path in tracked_files("MultiTaskSeg/*.py", "OODCheck/*.py")
+        if path.is_file() and (lines := bad_translations(path.read_text(encoding="utf-8")))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("call", ['_(f"{n} files")', '_("a" + b)', "_(text)", "_()"])
+def test_a_text_that_cannot_be_translated_would_be_noticed(call):
+    assert bad_translations(call) == [1]
+
+
+def test_nothing_heavy_is_imported_when_slicer_starts():
+    heavy = {"torch", "numpy", "SimpleITK", "scipy", "safetensors", "matplotlib"}
+    for module in MODULES:
+        tree = ast.parse(module_source(module))
+        names = {
+            alias.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for alias in node.names
+        } | {(node.module or "").split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert not names & heavy
+
+
+def test_the_names_of_widgets_follow_what_they_are():
+    endings = {"QPushButton": "Button", "QComboBox": "ComboBox", "QCheckBox": "CheckBox", "QLabel": "Label"}
+    for module in MODULES:
+        for widget in ui_tree(module).iter("widget"):
+            assert widget.get("name").endswith(endings.get(widget.get("class"), ""))
