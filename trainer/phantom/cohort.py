@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
 from trainer.phantom.task import TASKS, Exam, PhantomTask, draw_exams
 
 
@@ -67,30 +66,13 @@ def write_dataset(directory: Path, task: PhantomTask, training: list[Exam], test
     return directory
 
 
-def write_image(path: Path, voxels: NDArray[np.generic], ijk_to_lps: NDArray[np.float64]) -> None:
-    """Writes one image file with its geometry.
-
-    Args:
-        path: the ending decides the format.
-        voxels: ``(Z, Y, X)``, written in their own type.
-        ijk_to_lps: float64 ``(4, 4)`` with perpendicular columns.
-    """
-    spacing_mm = np.linalg.norm(ijk_to_lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing([float(step) for step in spacing_mm])
-    image.SetDirection([float(value) for value in (ijk_to_lps[:3, :3] / spacing_mm).ravel()])
-    image.SetOrigin([float(value) for value in ijk_to_lps[:3, 3]])
-    sitk.WriteImage(image, str(path), useCompression=True)
-
-
 def _write_split(folder: Path, split: str, exams: Iterable[Exam]) -> list[tuple[str, str, str, int, str]]:
     rows = []
     for exam in exams:
         picture = exam.render()
         for kind, name in (("images", f"{exam.name}_0000.nii.gz"), ("labels", f"{exam.name}.nii.gz")):
             array = picture.volume.voxels.astype(np.int16) if kind == "images" else picture.labels
-            (folder / f"{kind}{split}").mkdir(parents=True, exist_ok=True)
-            write_image(folder / f"{kind}{split}" / name, array, exam.scan.ijk_to_lps)
+            write_image(to_sitk(array, picture.volume), folder / f"{kind}{split}" / name)
         shape = "x".join(str(length) for length in picture.volume.shape[::-1])
         values = " ".join(str(value) for value in np.unique(picture.labels))
         rows.append((exam.name, exam.group, shape, int(np.count_nonzero(picture.labels)), values))
