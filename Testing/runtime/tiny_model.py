@@ -1,0 +1,86 @@
+"""A model of a few thousand random weights: it segments nothing sensible, but everything around it is real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference
+from MultiTaskSegLib.runtime.signature import signature_spec
+from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+
+ARCHITECTURE = Architecture(
+    channels=(4, 6), strides=((2, 2, 2),), kernels=((3, 3, 3), (3, 3, 3)), outputs=5
+)  # fmt: skip
+TISSUE = "Segmentation category and type~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes~^^~^^"
+IMAGES_PER_TASK = 6
+
+
+def tiny_manifest(is_planar: bool = False) -> Manifest:
+    """Two tasks, with two labels and with one."""
+    intensity = Intensity("percentile", 1.0, 99.0)
+    profile = (
+        Profile("planar", "fit", intensity, matrix=32)
+        if is_planar
+        else Profile("volume", "spacing", intensity, spacing_zyx_mm=(2.0, 2.0, 2.0))
+    )
+    first = LabelInfo(1, "left_ball", "left ball", (200, 30, 30), TISSUE)
+    second = LabelInfo(2, "right_ball", "right ball", (30, 200, 30), TISSUE)
+    cube = LabelInfo(1, "cube", "cube", (30, 30, 200), TISSUE)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name="tiny",
+        created_by="tests",
+        intended_use="tests only",
+        architecture=ARCHITECTURE,
+        tasks=(
+            TaskInfo("Dataset001_Balls", "T1", "none", (first, second), profile, 0, 1.0, "none", 4, 2),
+            TaskInfo("Dataset002_Cubes", "T2", "none", (cube,), profile, 3, 1.0, "none", 4, 2),
+        ),
+        ood=OodInfo("multilayer", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}),
+    )
+
+
+def tiny_network(seed: int = 5) -> SegmentationNetwork:
+    """Random weights, the same for the same seed."""
+    network = SegmentationNetwork(ARCHITECTURE)
+    generator = torch.Generator().manual_seed(seed)
+    for weights in network.parameters():
+        weights.data = 0.3 * torch.randn(weights.shape, generator=generator)
+    return network.eval()
+
+
+def tiny_images(seed: int = 6) -> list[ReferenceImage]:
+    """Invented spectra, different for the two tasks."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for number in range(2 * IMAGES_PER_TASK):
+        task = number // IMAGES_PER_TASK
+        spectra = {}
+        for layer in ARCHITECTURE.layer_names:
+            channels = ARCHITECTURE.channels[int(layer[-1])]
+            values = np.sort(rng.uniform(50 + 500 * task, 100 + 500 * task, channels))[::-1].copy()
+            spectra[layer] = LayerSpectrum(values, 4096, rng.normal(size=channels))
+        images.append(ReferenceImage(task, f"patient{number}", number % 2 == 0, spectra))
+    return images
+
+
+def tiny_reference() -> SpectralReference:
+    """Fitted to `tiny_images`."""
+    names = [task.name for task in tiny_manifest().tasks]
+    return fit_reference(signature_spec(ARCHITECTURE, "multilayer"), names, tiny_images())
+
+
+def write_tiny_model(path: Path, is_planar: bool = False) -> Path:
+    """Write the model file and return its path."""
+    images = tiny_images()
+    tasks = np.array([image.task for image in images])
+    tensors = reference_tensors([dict(image.spectra) for image in images], tasks, tiny_reference())
+    save_model(path, tiny_manifest(is_planar), tiny_network(), tensors)
+    return path
