@@ -38,6 +38,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def staged_files(directory: str | Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block succeeds, its files move into ``directory`` together.
+
+    Raises:
+        ResourceError: the directory cannot be written.
+    """
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-") as name:
+            yield Path(name)
+            for file in sorted(Path(name).iterdir()):
+                os.replace(file, directory / file.name)
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+
+
 def _flush(path: Path) -> None:
     """Make sure that the bytes are on the disk before the old file is given up."""
     with path.open("rb+") as stream:

@@ -71,6 +71,12 @@ class Profile:
         return float(np.linalg.norm(np.log(np.asarray(spacing) / np.asarray(self.spacing_zyx_mm))))
 
 
+    def suits(self, volume: Volume) -> bool:
+        """Whether the volume's values can be on this profile's scale: a clipped absolute scale (Hounsfield units)
+        expects values below the range, such as air; an 8-bit picture of a CT has none."""
+        return self.intensity.method == "percentile" or float(volume.voxels.min()) < self.intensity.low
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Network input with what is needed to bring results back.

@@ -1,0 +1,188 @@
+"""Command line ``multitaskseg``: segment, check, info, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError
+
+EXIT_OOD = 3
+EXIT_REFUSED = 4
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0 done, 2 wrong use, 3 out of distribution, 4 refused.
+
+    Errors are one line on standard error, never a traceback.
+    """
+    options = make_parser().parse_args(arguments)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except MtsError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except MemoryError:
+        return _fail("not enough memory. Close other programs or use a smaller image.", EXIT_REFUSED)
+    except Exception as error:  # the last line of defence: whatever it is, users get a sentence
+        detail = " ".join(str(error).split())
+        return _fail(f"unexpected error, please report it ({type(error).__name__}: {detail})", EXIT_REFUSED)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    parser = argparse.ArgumentParser(
+        prog="multitaskseg", description="Multi-task segmentation with uncertainty and out-of-distribution detection."
+    )
+    parser.add_argument("--version", action="version", version=f"multitaskseg {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    segment = commands.add_parser("segment", help="segment one image")
+    segment.add_argument("image", type=Path, metavar="IMAGE", help="NIfTI, NRRD, MHA, DICOM folder, PNG or JPEG")
+    segment.add_argument("-m", "--model", type=Path, help="model file; default: the released one")
+    segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from the image")
+    segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    segment.add_argument("--json", action="store_true", help="print the report as JSON")
+    segment.set_defaults(command=_segment)
+
+    check = commands.add_parser("check", help="is an image like the training images?")
+    check.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    check.add_argument("-m", "--model", type=Path, help="model file; default: the released one")
+    check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    check.add_argument("--json", action="store_true", help="print a list of verdicts as JSON")
+    check.add_argument("--fail-on-ood", action="store_true", help="exit with 3 when any image is out of distribution")
+    check.set_defaults(command=_check)
+
+    info = commands.add_parser("info", help="show the model card")
+    info.add_argument("model", type=Path, metavar="MODEL")
+    info.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    info.set_defaults(command=_info)
+
+    demo = commands.add_parser("demo", help="the whole story on data it makes itself, with pictures")
+    demo.add_argument("-o", "--output", type=Path, default=Path("multitaskseg-demo"), metavar="DIR")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _segment(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.image_file import read_image, require_contrast
+
+    volume = read_image(options.image)
+    require_contrast(volume)
+    predictor = _Predictors(options.model, options.device).for_image(volume.is_planar)
+    result = predictor.segment(volume, options.task, _progress_line())
+    result.write(options.output)
+    report = result.report()
+    if options.json:
+        _print_json(report)
+        return 0
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{volume.name}: {result.task.name} ({result.verdict.sentence()})")
+    for label in report["labels"]:
+        confidence = label["mean_confidence"]
+        shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
+        print(f"  {label['value']:3d} {label['name']:24s} {label['volume_mm3'] / 1000:10.2f} ml  {shown}")
+    print(f"results in {options.output}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.image_file import read_image, require_contrast
+
+    predictors = _Predictors(options.model, options.device)
+    verdicts: list[dict[str, Any]] = []
+    refused = False
+    for path in options.images:
+        # One unreadable image must not hide the verdicts on the others.
+        try:
+            volume = read_image(path)
+            require_contrast(volume)
+            verdict = predictors.for_image(volume.is_planar).check(volume, _progress_line())
+        except MtsError as error:
+            _fail(str(error), error.exit_code)
+            refused = True
+            continue
+        verdicts.append({"image": str(path), "ood": verdict.as_dict()})
+        if not options.json:
+            print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
+    if options.json:
+        _print_json(verdicts)
+    if refused:
+        return EXIT_REFUSED
+    return EXIT_OOD if options.fail_on_ood and any(v["ood"]["is_ood"] for v in verdicts) else 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model_card import model_card
+    from MultiTaskSegLib.runtime.model_file import read_manifest
+    from MultiTaskSegLib.runtime.structure import to_plain
+
+    manifest, digest = read_manifest(options.model)
+    if options.json:
+        _print_json({"sha256": digest, "manifest": to_plain(manifest)})
+    else:
+        print(model_card(manifest, digest))
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """The trainer runs in a process of its own: the runtime never depends on it."""
+    import subprocess
+
+    if find_spec("trainer") is None or find_spec("matplotlib") is None:
+        raise UsageError("the demo trains a model", remedy="Install the trainer: pip install multitaskseg[trainer]")
+    command = [sys.executable, "-m", "trainer", "experiment", "demo", "-o", str(options.output)]
+    return subprocess.run(command, check=False).returncode
+
+
+class _Predictors:
+    """Loads each model once, when an image first needs it."""
+
+    def __init__(self, model: Path | None, device: str) -> None:
+        self._model, self._device = model, device
+        self._loaded: dict[Path, Any] = {}
+
+    def for_image(self, planar: bool) -> Any:
+        from MultiTaskSegLib.runtime.predictor import Predictor
+        from MultiTaskSegLib.runtime.released import released_model
+
+        path = self._model or released_model(planar)
+        if path not in self._loaded:
+            self._loaded[path] = Predictor.load(path, self._device)
+        return self._loaded[path]
+
+
+def _progress_line() -> Callable[[float, str], None] | None:
+    """A line that is rewritten, on a terminal only."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(share: float, step: str) -> None:
+        end = "\r" if share < 1 else "\r\033[K"
+        print(f"\033[K{100 * share:3.0f} % {step}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"multitaskseg: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""From probabilities on the network grid to labels and uncertainty on the image's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.profile import Prepared
+from MultiTaskSegLib.runtime.resampling import resample_linear
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Maps ``(Z, Y, X)`` on the image's own grid, in its stored orientation.
+
+    Attributes:
+        labels: uint8 label values, 0 is background.
+        uncertainty: float32 in [0, 1]: entropy of the calibrated probabilities, 1 when all labels are equally likely.
+        confidence: float32 in [0, 1]: probability of the chosen label.
+    """
+
+    labels: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+def label_image(probabilities: NDArray[np.float16], task: TaskInfo, prepared: Prepared) -> Labelling:
+    """Interpolate one class after the other, so that memory does not grow with the number of classes.
+
+    Args:
+        probabilities: float16 ``(1 + labels, Z, Y, X)`` on the network grid, background first.
+        task: gives the label values.
+        prepared: the network input's way back.
+    """
+    shape = prepared.canonical_shape
+    best = np.zeros(shape, dtype=np.float32)
+    index = np.zeros(shape, dtype=np.uint8)
+    entropy = np.zeros(shape, dtype=np.float32)
+    for number, channel in enumerate(probabilities):
+        share = resample_linear(channel.astype(np.float32), shape)
+        # x log x tends to 0 at 0, which the logarithm alone does not know.
+        entropy -= share * np.log(np.maximum(share, np.float32(1e-12)))
+        better = share > best
+        index[better] = number
+        np.maximum(best, share, out=best)
+    values = np.array([0, *(label.value for label in task.labels)], dtype=np.uint8)
+    uncertainty = np.clip(entropy / np.log(len(values)), 0.0, 1.0).astype(np.float32)
+    return Labelling(
+        np.asarray(prepared.restore(values[index]), dtype=np.uint8),
+        np.asarray(prepared.restore(uncertainty), dtype=np.float32),
+        np.asarray(prepared.restore(np.minimum(best, np.float32(1.0))), dtype=np.float32),
+    )

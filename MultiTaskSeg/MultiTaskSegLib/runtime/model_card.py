@@ -1,0 +1,44 @@
+"""The model card: what a model is, what it was trained on, and how well it did on cases it never saw."""
+
+from __future__ import annotations
+
+from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
+
+
+def model_card(manifest: Manifest, digest: str) -> str:
+    """Plain text for people; every figure comes from the manifest."""
+    ood = manifest.ood
+    lines = [
+        f"{manifest.name} ({'2-D' if manifest.is_planar else '3-D'} model, {manifest.created_by})",
+        f"SHA-256 {digest}",
+        f"Intended use: {manifest.intended_use}",
+        f"Training: {_training(manifest)}",
+        f"Out-of-distribution check: {ood.variant} signature of {', '.join(ood.layers)}; limit {ood.threshold:.2f}, "
+        f"false alarms on held-out images {100 * ood.false_alarm_rate:.0f} %",
+        "",
+    ]
+    for task in manifest.tasks:
+        lines += _task_lines(task, ood.false_alarm_rate_by_task.get(task.name, float("nan")))
+    return "\n".join(lines)
+
+
+def _training(manifest: Manifest) -> str:
+    training = manifest.training
+    parts = [f"{training[key]:.0f} {key}" for key in ("steps", "minutes") if isinstance(training.get(key), (int, float))]
+    return ", ".join(parts) or "not recorded"
+
+
+def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
+    scores = task.held_out_dice
+    mean = sum(scores.values()) / len(scores) if scores else float("nan")
+    shown = list(scores.items()) if len(scores) <= 8 else []
+    lines = [
+        f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} labels",
+        f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others; data licence: {task.licence}",
+        f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),
+        f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
+        f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {task.temperature:.2f}; "
+        f"false alarms {100 * false_alarms:.0f} %",
+        "",
+    ]
+    return lines

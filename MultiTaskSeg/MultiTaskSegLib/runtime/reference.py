@@ -1,0 +1,167 @@
+"""Spectral reference: the training images' signatures, and how far known images lie from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+from MultiTaskSegLib.runtime.verdict import Verdict
+
+THRESHOLD_DEVIATIONS = 2.5
+SMALLEST_DISTANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class ReferenceImage:
+    """Spectra of one image with known context.
+
+    Attributes:
+        task: index of its task.
+        group: patient or other unit; images of one group are never compared with each other.
+        held_out: whether the network never saw it in training.
+        spectra: by layer.
+    """
+
+    task: int
+    group: str
+    held_out: bool
+    spectra: Mapping[str, LayerSpectrum]
+
+
+class SpectralReference:
+    """Judges signatures by their distance to the signatures of known images.
+
+    The distance to a task is, per layer, the Euclidean distance to the nearest image of that task, in units of the
+    median distance between an image of the task and its nearest neighbour of another group; layers are combined by the
+    geometric mean. Threshold and p-values come from images that were held out from training, each compared with all
+    images of other groups, so that training images do not make new ones look far.
+
+    Args:
+        spec: the signature.
+        task_names: names by task index.
+        vectors: by layer, float64 ``(M, C)``: signatures of M known images.
+        tasks: int ``(M,)``: task of each image.
+        scales: by layer, float64 ``(T,)``: typical distance within each task.
+        calibration_scores: float64 ``(K,)``: scores of held-out images.
+        threshold: scores above it are out of distribution.
+    """
+
+    def __init__(
+        self,
+        spec: SignatureSpec,
+        task_names: Sequence[str],
+        vectors: Mapping[str, NDArray[np.float64]],
+        tasks: NDArray[np.int64],
+        scales: Mapping[str, NDArray[np.float64]],
+        calibration_scores: NDArray[np.float64],
+        threshold: float,
+    ) -> None:
+        if set(np.unique(tasks)) != set(range(len(task_names))) or not calibration_scores.size:
+            raise ModelError("the spectral reference lacks images of a task", remedy="Fit the reference again")
+        self.spec, self.task_names = spec, tuple(task_names)
+        self.vectors, self.tasks, self.scales = dict(vectors), tasks, dict(scales)
+        self.calibration_scores, self.threshold = np.sort(calibration_scores), threshold
+
+    def log_scores(
+        self, signature: Mapping[str, NDArray[np.float64]], allowed: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """Natural logarithm ``(T,)`` of the distance to each task in units of the task's typical distance.
+
+        Args:
+            signature: ``(C,)`` by layer.
+            allowed: bool ``(M,)``: images to compare with; all by default.
+        """
+        logs = np.zeros(len(self.task_names))
+        for layer in self.spec.layers:
+            distances = np.linalg.norm(self.vectors[layer] - signature[layer], axis=1)
+            if allowed is not None:
+                distances = np.where(allowed, distances, np.inf)
+            nearest = np.array([distances[self.tasks == t].min() for t in range(len(self.task_names))])
+            logs += np.log(np.maximum(nearest, SMALLEST_DISTANCE) / self.scales[layer])
+        return logs / len(self.spec.layers)
+
+    def judge(self, spectra: Mapping[str, LayerSpectrum], among: Sequence[str] | None = None) -> Verdict:
+        """Verdict for an image's spectra.
+
+        Args:
+            spectra: by layer.
+            among: names of the tasks that the image may belong to; all by default. The distances of the others are
+                reported but do not count.
+        """
+        scores = np.exp(self.log_scores(self.spec.vectors(spectra)))
+        names = self.task_names if among is None else tuple(among)
+        by_name = {name: float(s) for name, s in zip(self.task_names, scores, strict=True)}
+        nearest = min(names, key=by_name.__getitem__)
+        score = by_name[nearest]
+        at_least = int(np.count_nonzero(self.calibration_scores >= score))
+        return Verdict(
+            is_ood=score > self.threshold,
+            score=score,
+            threshold=self.threshold,
+            p_value=(1 + at_least) / (1 + len(self.calibration_scores)),
+            nearest_task=nearest,
+            distances=by_name,
+        )
+
+
+def fit_reference(spec: SignatureSpec, task_names: Sequence[str], images: Sequence[ReferenceImage]) -> SpectralReference:
+    """Fit scales, calibration scores and threshold.
+
+    The threshold is the paper's: mean + 2.5 standard deviations, here of the log scores of held-out images with every
+    task given the same weight.
+
+    Raises:
+        ModelError: a task has fewer than two groups or no held-out image.
+    """
+    tasks = np.array([image.task for image in images], dtype=np.int64)
+    vectors = {
+        layer: np.stack([spec.vector(image.spectra[layer]) for image in images]) for layer in spec.layers
+    }
+    scales = {layer: _typical_distances(vectors[layer], tasks, images, task_names) for layer in spec.layers}
+    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0)
+    held_out = [i for i, image in enumerate(images) if image.held_out]
+    missing = [name for t, name in enumerate(task_names) if t not in tasks[held_out]]
+    if missing:
+        raise ModelError(f"no held-out image of {', '.join(missing)}", remedy="Hold out at least one group per dataset")
+    scores = np.array([left_out_log_scores(draft, images, i).min() for i in held_out])
+    threshold = float(np.exp(balanced_threshold(scores, tasks[held_out])))
+    return SpectralReference(spec, task_names, vectors, tasks, scales, np.exp(scores), threshold)
+
+
+def left_out_log_scores(
+    reference: SpectralReference, images: Sequence[ReferenceImage], index: int
+) -> NDArray[np.float64]:
+    """Log scores ``(T,)`` of a known image against all images of other groups."""
+    allowed = np.array([image.group != images[index].group for image in images])
+    signature = {layer: reference.vectors[layer][index] for layer in reference.spec.layers}
+    return reference.log_scores(signature, allowed)
+
+
+def balanced_threshold(log_scores: NDArray[np.float64], tasks: NDArray[np.int64]) -> float:
+    """Mean + 2.5 standard deviations with the tasks weighted equally."""
+    _, inverse, counts = np.unique(tasks, return_inverse=True, return_counts=True)
+    weights = 1.0 / counts[inverse]
+    mean = float(np.average(log_scores, weights=weights))
+    deviation = float(np.sqrt(np.average((log_scores - mean) ** 2, weights=weights)))
+    return mean + THRESHOLD_DEVIATIONS * deviation
+
+
+def _typical_distances(
+    vectors: NDArray[np.float64], tasks: NDArray[np.int64], images: Sequence[ReferenceImage], task_names: Sequence[str]
+) -> NDArray[np.float64]:
+    groups = np.array([image.group for image in images])
+    result = np.empty(len(task_names))
+    for task, name in enumerate(task_names):
+        own = np.flatnonzero(tasks == task)
+        if len(set(groups[own])) < 2:
+            raise ModelError(f"task {name} has fewer than two groups", remedy="Give images of more patients")
+        between = np.linalg.norm(vectors[own][:, None] - vectors[own][None, :], axis=2)
+        between[groups[own][:, None] == groups[own][None, :]] = np.inf
+        result[task] = max(float(np.median(between.min(axis=1))), SMALLEST_DISTANCE)
+    return result

@@ -1,0 +1,104 @@
+"""The result of segmenting one image: maps, verdict, report, and files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.atomic_file import staged_files
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.seg_nrrd import write_seg_nrrd
+from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.volume import Volume
+
+REPORT_SCHEMA = "multitaskseg-report/1"
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result on the input's own grid.
+
+    Attributes:
+        volume: the input.
+        labels: uint8 ``(Z, Y, X)`` label values.
+        uncertainty: float32 ``(Z, Y, X)`` in [0, 1], normalised entropy of the calibrated probabilities.
+        confidence: float32 ``(Z, Y, X)`` in [0, 1], probability of the chosen label.
+        task: what was segmented.
+        verdict: of the out-of-distribution check.
+        model_name, model_sha256: which model.
+        device: where it ran.
+        timings: seconds by step.
+        warnings: what the user must know.
+    """
+
+    volume: Volume
+    labels: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    task: TaskInfo
+    verdict: Verdict
+    model_name: str
+    model_sha256: str
+    device: str
+    timings: dict[str, float]
+    warnings: tuple[str, ...]
+
+    def report(self) -> dict[str, Any]:
+        """Everything but the voxels, as in ``report.json``."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "image": self.volume.name,
+            "model": {"name": self.model_name, "sha256": self.model_sha256},
+            "task": self.task.name,
+            "device": self.device,
+            "labels": self._label_table(),
+            "ood": self.verdict.as_dict(),
+            "uncertainty": self._uncertainty_summary(),
+            "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
+            "warnings": list(self.warnings),
+        }
+
+    def write(self, directory: Path) -> None:
+        """Write ``segmentation.nii.gz``, ``segmentation.seg.nrrd``, ``uncertainty.nii.gz`` and ``report.json``.
+
+        All files are written aside first and then put in place together, so that a failure leaves what was there.
+
+        Raises:
+            ResourceError: a file cannot be written.
+        """
+        with staged_files(directory) as stage:
+            labels = to_sitk(self.labels, self.volume)
+            write_image(labels, stage / "segmentation.nii.gz")
+            write_seg_nrrd(labels, self.task, stage / "segmentation.seg.nrrd")
+            write_image(to_sitk(self.uncertainty, self.volume), stage / "uncertainty.nii.gz")
+            report = json.dumps(self.report(), indent=1, ensure_ascii=False)
+            (stage / "report.json").write_text(report + "\n", encoding="utf-8")
+
+    def _label_table(self) -> list[dict[str, Any]]:
+        counts = np.bincount(self.labels.ravel(), minlength=256)
+        sums = np.bincount(self.labels.ravel(), weights=self.confidence.ravel(), minlength=256)
+        return [
+            {
+                "value": label.value,
+                "name": label.display_name,
+                "terminology": label.terminology,
+                "voxels": int(counts[label.value]),
+                "volume_mm3": float(counts[label.value] * self.volume.voxel_volume_mm3),
+                "mean_confidence": float(sums[label.value] / counts[label.value]) if counts[label.value] else None,
+            }
+            for label in self.task.labels
+        ]
+
+    def _uncertainty_summary(self) -> dict[str, float | None]:
+        foreground = self.labels > 0
+        return {
+            "mean": float(self.uncertainty.mean()),
+            "mean_foreground": float(self.uncertainty[foreground].mean()) if foreground.any() else None,
+            "maximum": float(self.uncertainty.max()),
+        }

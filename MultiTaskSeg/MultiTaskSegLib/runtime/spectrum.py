@@ -1,0 +1,124 @@
+"""Singular-value spectra of feature maps, accumulated over tiles in float64.
+
+Karimi & Gholipour, "Improving calibration and out-of-distribution detection in deep models for medical image
+segmentation" (IEEE TAI 2023), section on OOD detection: the feature map of an image, written as a matrix of voxels x
+channels, has singular values that serve as the image's signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MultiTaskSegLib.runtime.network import Architecture, Triple
+from MultiTaskSegLib.runtime.tiling import Tile
+
+BLOCK_ROWS = 65_536
+# Eigenvalues of F^T F in float64 are good to about 1e-16 of the largest, so singular values to 1e-8 of the largest.
+# Below this floor only the QR route is trustworthy.
+GRAM_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class LayerSpectrum:
+    """What is kept of one feature map of one image.
+
+    Attributes:
+        singular_values: float64 ``(C,)``, descending.
+        voxels: number of rows N of the voxels x channels matrix.
+        channel_means: float64 ``(C,)``.
+    """
+
+    singular_values: NDArray[np.float64]
+    voxels: int
+    channel_means: NDArray[np.float64]
+
+
+class Factor(Protocol):
+    """A summary of the rows seen so far from which their singular values follow."""
+
+    def add(self, rows: Tensor) -> None:
+        """Take float64 rows ``(N, C)``."""
+
+    def singular_values(self) -> NDArray[np.float64]:
+        """Descending ``(C,)``."""
+
+
+class GramFactor:
+    """Sum of F^T F: cheapest, and simply additive over tiles."""
+
+    def __init__(self, channels: int) -> None:
+        self._gram = torch.zeros((channels, channels), dtype=torch.float64)
+
+    def add(self, rows: Tensor) -> None:
+        """Take float64 rows ``(N, C)``."""
+        self._gram += (rows.T @ rows).cpu()
+
+    def singular_values(self) -> NDArray[np.float64]:
+        """Square roots of the eigenvalues, descending."""
+        eigenvalues = torch.linalg.eigvalsh(self._gram).flip(0).clamp_min(0)
+        return np.asarray(eigenvalues.sqrt().numpy(), dtype=np.float64)
+
+
+class TallSkinnyQrFactor:
+    """R of a QR decomposition of all rows (TSQR): small singular values keep their relative accuracy."""
+
+    def __init__(self, channels: int) -> None:
+        self._r = torch.zeros((0, channels), dtype=torch.float64)
+
+    def add(self, rows: Tensor) -> None:
+        """Take float64 rows ``(N, C)``."""
+        self._r = torch.linalg.qr(torch.cat((self._r, rows.cpu())), mode="r")[1]
+
+    def singular_values(self) -> NDArray[np.float64]:
+        """Singular values of R, descending, zeros appended when there were fewer rows than channels."""
+        values = torch.linalg.svdvals(self._r).numpy()
+        return np.pad(np.asarray(values, dtype=np.float64), (0, self._r.shape[1] - len(values)))
+
+
+class SpectrumCollector:
+    """Collects the spectra of chosen layers while tiles pass by.
+
+    Args:
+        architecture: of the network.
+        layers: names of the feature maps.
+        sizes: true ``(z, y, x)`` of the prepared image; padding beyond it is left out.
+        floor: relative floor of the signature; decides how the values are computed.
+    """
+
+    def __init__(self, architecture: Architecture, layers: tuple[str, ...], sizes: Triple, floor: float) -> None:
+        self._strides = {name: architecture.layer_stride(name) for name in layers}
+        self._sizes = sizes
+        channels = {name: architecture.channels[int(name[-1])] for name in layers}
+        make = GramFactor if floor >= GRAM_FLOOR else TallSkinnyQrFactor
+        self._factors: dict[str, Factor] = {name: make(c) for name, c in channels.items()}
+        self._sums = {name: torch.zeros(c, dtype=torch.float64) for name, c in channels.items()}
+        self._counts = dict.fromkeys(layers, 0)
+
+    def add(self, tile: Tile, maps: Mapping[str, Tensor]) -> None:
+        """Take the core of a tile from each layer's map ``(1, C, Z, Y, X)``."""
+        for name, factor in self._factors.items():
+            core = maps[name][(0, slice(None), *tile.core_in_tile(self._strides[name], self._sizes))]
+            rows = core.movedim(0, -1).reshape(-1, core.shape[0])
+            for block in rows.split(BLOCK_ROWS):
+                exact = block.to(torch.float64)
+                factor.add(exact)
+                self._sums[name] += exact.sum(dim=0).cpu()
+            self._counts[name] += rows.shape[0]
+
+    def spectra(self) -> dict[str, LayerSpectrum]:
+        """Spectrum by layer name."""
+        return {
+            name: LayerSpectrum(
+                factor.singular_values(),
+                self._counts[name],
+                np.asarray((self._sums[name] / max(1, self._counts[name])).numpy(), dtype=np.float64),
+            )
+            for name, factor in self._factors.items()
+        }

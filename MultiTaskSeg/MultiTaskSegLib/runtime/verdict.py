@@ -1,0 +1,46 @@
+"""The answer to: is this image like anything the model was trained on?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Result of the out-of-distribution check.
+
+    Attributes:
+        is_ood: whether the result must not be trusted.
+        score: spectral distance to the nearest task, in units of the typical distance between images of that task
+            (1 is typical).
+        threshold: scores above it are out of distribution.
+        p_value: conformal p-value: the share of known, held-out images that lie at least this far out.
+        nearest_task: name of the task whose images are nearest.
+        distances: score by task.
+    """
+
+    is_ood: bool
+    score: float
+    threshold: float
+    p_value: float
+    nearest_task: str
+    distances: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values as in ``report.json``."""
+        return {
+            "is_ood": self.is_ood,
+            "score": self.score,
+            "threshold": self.threshold,
+            "p_value": self.p_value,
+            "nearest_task": self.nearest_task,
+            "distances": dict(self.distances),
+        }
+
+    def sentence(self) -> str:
+        """One sentence for people."""
+        relation = f"{self.score:.1f} times the typical distance from {self.nearest_task} (limit {self.threshold:.1f})"
+        if self.is_ood:
+            return f"OUT OF DISTRIBUTION: unlike all training images, {relation}. Do not trust this result"
+        return f"In distribution: {relation}"

@@ -1,0 +1,203 @@
+"""From trained weights to a model file: calibration, held-out Dice, spectral reference, manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.network_pass import spectra_of
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference, left_out_log_scores
+from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
+
+from trainer.calibration import (
+    LabelledLogits,
+    expected_calibration_error,
+    fit_temperature,
+    informative_voxels,
+)
+from trainer.case_cache import PreparedCase
+from trainer.config import TrainingConfig
+from trainer.metrics import dice_per_label, mean_defined
+from trainer.planning import Plan, TaskPlan
+from trainer.progress import Progress
+from trainer.terminology import label_terminology
+from trainer.training import PreparedData
+from trainer.validation import task_logits
+
+VOXELS_PER_CASE = 20_000
+INTENDED_USE = (
+    "Research on images like those of the tasks listed. Not for clinical use. "
+    "Results on images flagged as out of distribution must not be trusted."
+)
+
+
+@dataclass(frozen=True)
+class HeldOutFigures:
+    """What held-out cases say about one task."""
+
+    temperature: float
+    dice: dict[str, float]
+    calibration: dict[str, float]
+
+
+def write_model(
+    data: PreparedData,
+    network: SegmentationNetwork,
+    config: TrainingConfig,
+    output: Path,
+    provenance: dict[str, Any],
+    *,
+    device: torch.device,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Measure on held-out cases, fit the spectral reference on all cases and write the model file.
+
+    The network passes through float16 first, so that everything is measured on the weights that are shipped.
+
+    Raises:
+        ModelError: a weight does not fit into float16.
+        ResourceError: the file cannot be written.
+    """
+    network = network.half().float().to(memory_format=torch.channels_last_3d)
+    total = sum(len(h) for h in data.held_out) + sum(len(t) + len(h) for t, h in _sides(data))
+    progress = Progress(total, "measuring", stream)
+    figures = []
+    done = 0
+    for task, cases in zip(data.plan.tasks, data.held_out, strict=True):
+        figures.append(measure_held_out(network, task, cases, device, config.seed))
+        done += len(cases)
+        progress.update(done)
+    spec = signature_spec(data.plan.architecture, config.ood_variant, config.ood_layers)
+    images = []
+    for image in reference_images(data, network, spec, device):
+        images.append(image)
+        progress.update(done + len(images))
+    reference = fit_reference(spec, [t.name for t in data.plan.tasks], images)
+    manifest = make_manifest(data, figures, reference, images, output, provenance)
+    tensors = reference_tensors([dict(i.spectra) for i in images], reference.tasks, reference)
+    save_model(output, manifest, network, tensors)
+    return manifest
+
+
+def measure_held_out(
+    network: SegmentationNetwork, task: TaskPlan, cases: Sequence[PreparedCase], device: torch.device, seed: int
+) -> HeldOutFigures:
+    """Temperature, Dice by label name (on the network's grid) and calibration errors of one task."""
+    rng = np.random.default_rng(seed)
+    values = tuple(range(1, 1 + len(task.label_names)))
+    scores: list[dict[int, float]] = []
+    parts: list[LabelledLogits] = []
+    for case in cases:
+        logits = task_logits(network, case.voxels, task, device=device)
+        labels = np.asarray(case.labels)
+        scores.append(dice_per_label(logits.argmax(axis=0), labels, values))
+        chosen = informative_voxels(labels, VOXELS_PER_CASE, rng)
+        parts.append(LabelledLogits(logits.reshape(len(logits), -1).T[chosen], labels.ravel()[chosen].astype(np.int64)))
+    pooled = LabelledLogits(np.concatenate([p.logits for p in parts]), np.concatenate([p.labels for p in parts]))
+    temperature = fit_temperature(pooled)
+    by_name = {
+        name: mean_defined([s[value] for s in scores]) for value, name in zip(values, task.label_names, strict=True)
+    }
+    calibration = {
+        "ece_uncalibrated": expected_calibration_error(pooled, 1.0),
+        "ece": expected_calibration_error(pooled, temperature),
+        "voxels": float(len(pooled.labels)),
+    }
+    return HeldOutFigures(temperature, {k: v for k, v in by_name.items() if not np.isnan(v)}, calibration)
+
+
+def reference_images(
+    data: PreparedData, network: SegmentationNetwork, spec: SignatureSpec, device: torch.device
+) -> Iterator[ReferenceImage]:
+    """Yield the spectra of every case, training and held-out, one after the other."""
+    for index, (training, held_out) in enumerate(_sides(data)):
+        for case, is_held_out in [*((c, False) for c in training), *((c, True) for c in held_out)]:
+            spectra = spectra_of(network, np.asarray(case.voxels, dtype=np.float32), spec, device)
+            yield ReferenceImage(index, case.case.group, is_held_out, spectra)
+
+
+def make_manifest(
+    data: PreparedData,
+    figures: Sequence[HeldOutFigures],
+    reference: SpectralReference,
+    images: Sequence[ReferenceImage],
+    output: Path,
+    provenance: dict[str, Any],
+) -> Manifest:
+    """Describe the model."""
+    sides = [(len(t), len(h)) for t, h in _sides(data)]
+    tasks = tuple(
+        _task_info(task, figure, *counts)
+        for task, figure, counts in zip(data.plan.tasks, figures, sides, strict=True)
+    )
+    libraries = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__, "python": platform.python_version()}
+    return Manifest(
+        FORMAT_VERSION,
+        output.name.removesuffix(".mts.safetensors"),
+        f"multitaskseg {__version__}",
+        INTENDED_USE,
+        data.plan.architecture,
+        tasks,
+        ood_info(data.plan, reference, images),
+        provenance | {"libraries": libraries},
+    )
+
+
+def ood_info(plan: Plan, reference: SpectralReference, images: Sequence[ReferenceImage]) -> OodInfo:
+    """Settings of the check and its false alarms on held-out images."""
+    spec = reference.spec
+    alarms: dict[str, list[bool]] = {task.name: [] for task in plan.tasks}
+    for index, image in enumerate(images):
+        if image.held_out:
+            score = float(np.exp(left_out_log_scores(reference, images, index).min()))
+            alarms[plan.tasks[image.task].name].append(score > reference.threshold)
+    pooled = [alarm for group in alarms.values() for alarm in group]
+    return OodInfo(
+        spec.variant,
+        spec.layers,
+        spec.floor,
+        reference.threshold,
+        float(np.mean(pooled)),
+        {name: float(np.mean(values)) for name, values in alarms.items()},
+    )
+
+
+def _task_info(task: TaskPlan, figures: HeldOutFigures, training: int, held_out: int) -> TaskInfo:
+    dataset = task.dataset
+    return TaskInfo(
+        dataset.name,
+        dataset.modality,
+        dataset.region,
+        tuple(_label_info(task, number) for number in range(len(task.label_names))),
+        task.profile,
+        task.start,
+        figures.temperature,
+        str(dataset.info.get("licence", "unknown")),
+        training,
+        held_out,
+        figures.dice,
+        figures.calibration,
+    )
+
+
+def _label_info(task: TaskPlan, number: int) -> LabelInfo:
+    name, values = task.label_names[number], task.label_values[number]
+    overrides = task.dataset.info.get("terminology", {})
+    shown = label_terminology(
+        task.name, task.dataset.modality, task.dataset.region, name, overrides.get(name)
+    )
+    value = values[0] if len(values) == 1 else 1
+    return LabelInfo(value, name, shown.display_name, shown.colour, shown.terminology)
+
+
+def _sides(data: PreparedData) -> list[tuple[list[PreparedCase], list[PreparedCase]]]:
+    return list(zip(data.training, data.held_out, strict=True))
