@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
@@ -17,7 +18,6 @@ from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference, left_out_log_scores
 from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
-
 from trainer.calibration import (
     LabelledLogits,
     expected_calibration_error,
@@ -27,7 +27,7 @@ from trainer.calibration import (
 from trainer.case_cache import PreparedCase
 from trainer.config import TrainingConfig
 from trainer.metrics import dice_per_label, mean_defined
-from trainer.planning import Plan, TaskPlan
+from trainer.planning import TaskPlan
 from trainer.progress import Progress
 from trainer.terminology import label_terminology
 from trainer.training import PreparedData
@@ -67,7 +67,8 @@ def write_model(
         ModelError: a weight does not fit into float16.
         ResourceError: the file cannot be written.
     """
-    network = network.half().float().to(memory_format=torch.channels_last_3d)
+    network = network.half().float()
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
     total = sum(len(h) for h in data.held_out) + sum(len(t) + len(h) for t, h in _sides(data))
     progress = Progress(total, "measuring", stream)
     figures = []
@@ -147,19 +148,19 @@ def make_manifest(
         INTENDED_USE,
         data.plan.architecture,
         tasks,
-        ood_info(data.plan, reference, images),
+        ood_info([task.name for task in data.plan.tasks], reference, images),
         provenance | {"libraries": libraries},
     )
 
 
-def ood_info(plan: Plan, reference: SpectralReference, images: Sequence[ReferenceImage]) -> OodInfo:
+def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Sequence[ReferenceImage]) -> OodInfo:
     """Settings of the check and its false alarms on held-out images."""
     spec = reference.spec
-    alarms: dict[str, list[bool]] = {task.name: [] for task in plan.tasks}
+    alarms: dict[str, list[bool]] = {name: [] for name in task_names}
     for index, image in enumerate(images):
         if image.held_out:
             score = float(np.exp(left_out_log_scores(reference, images, index).min()))
-            alarms[plan.tasks[image.task].name].append(score > reference.threshold)
+            alarms[task_names[image.task]].append(score > reference.threshold)
     pooled = [alarm for group in alarms.values() for alarm in group]
     return OodInfo(
         spec.variant,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file atomically."""
-        with atomic_path(self.path / name) as temporary:
-            temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_json_file(self.path / name, value)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a line to the log of steps."""
@@ -41,3 +41,22 @@ class RunFolder:
         kept = [line for line in lines if json.loads(line)["step"] <= step]
         with atomic_path(self.steps) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+
+def write_json_file(path: Path, value: Any) -> None:
+    """Write a JSON file atomically. NaN (nothing to measure) becomes null, which every reader understands."""
+    write_text_file(path, json.dumps(_without_nan(value), indent=1, sort_keys=True) + "\n")
+
+
+def write_text_file(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -154,6 +154,7 @@ class _Predictors:
         self._loaded: dict[Path, Any] = {}
 
     def for_image(self, planar: bool) -> Any:
+        """The predictor of the given model, or of the released one for 2-D or 3-D images."""
         from MultiTaskSegLib.runtime.predictor import Predictor
         from MultiTaskSegLib.runtime.released import released_model
 
@@ -169,6 +170,7 @@ def _progress_line() -> Callable[[float, str], None] | None:
         return None
 
     def show(share: float, step: str) -> None:
+        """Rewrite the line; clear it at the end."""
         end = "\r" if share < 1 else "\r\033[K"
         print(f"\033[K{100 * share:3.0f} % {step}", end=end, file=sys.stderr, flush=True)
 

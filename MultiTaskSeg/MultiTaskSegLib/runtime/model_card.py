@@ -34,7 +34,8 @@ def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
     shown = list(scores.items()) if len(scores) <= 8 else []
     lines = [
         f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} labels",
-        f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others; data licence: {task.licence}",
+        f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others; "
+        f"data licence: {task.licence}",
         f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),
         f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
         f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {task.temperature:.2f}; "

@@ -131,7 +131,7 @@ class SegmentationNetwork(nn.Module):
         for level in reversed(range(len(self.decoder))):
             coarse = self.up[level](x)
             scale = tuple(float(s) for s in self.architecture.strides[level])
-            fine = nn.functional.interpolate(coarse, scale_factor=scale, mode="nearest")  # type: ignore[arg-type]
+            fine = nn.functional.interpolate(coarse, scale_factor=scale, mode="nearest")
             x = self.decoder[level](torch.cat((fine, maps[f"encoder{level}"]), dim=1))
             maps[f"decoder{level}"] = x
         return maps

@@ -69,7 +69,8 @@ def run_pass(
         max_tile_voxels //= 2
         if max_tile_voxels < SMALLEST_TILE_VOXELS:
             raise ResourceError(
-                f"not enough memory on {device} even for small tiles", remedy="Close other programs or use another device"
+                f"not enough memory on {device} even for small tiles",
+                remedy="Close other programs or use another device",
             )
 
 
@@ -89,8 +90,9 @@ def _run(
     kept = {task.name: np.empty((1 + len(task.labels), z, y, x), dtype=np.float16) for task in tasks}
 
     def consume(tile: Tile, maps: dict[str, Tensor], logits: Tensor) -> None:
+        """Add a tile to the spectra and keep its probabilities."""
         collector.add(tile, maps)
-        inside = (0, slice(None), *tile.core_in_tile((1, 1, 1), sizes))
+        inside: tuple[int | slice, ...] = (0, slice(None), *tile.core_in_tile((1, 1, 1), sizes))
         target = (slice(None), *tile.core_in_volume((1, 1, 1), sizes))
         for task in tasks:
             calibrated = logits[:, task.channels][inside].float() / task.temperature

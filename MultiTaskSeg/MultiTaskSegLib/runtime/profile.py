@@ -122,7 +122,8 @@ def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str 
             low, high = float(array.min()), float(array.max())
     if not high > low:
         raise InputError("the image is constant", file=name or None, remedy="Choose an image that shows something")
-    return np.clip((array - np.float32(low)) * np.float32(1.0 / (high - low)), 0.0, 1.0).astype(np.float32, copy=False)
+    scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * np.float32(1.0 / (high - low)), 0.0, 1.0)
+    return scaled.astype(np.float32, copy=False)
 
 
 def _sample(array: NDArray[np.float32], limit: int = 2_000_000) -> NDArray[np.float32]:

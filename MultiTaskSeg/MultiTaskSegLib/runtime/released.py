@@ -25,4 +25,6 @@ def released_model(planar: bool) -> Path:
         path = folder / "Models" / name
         if path.is_file():
             return path
-    raise ModelError(f"the released model {name} is not installed", remedy="Install MultiTaskSeg again or give -m MODEL")
+    raise ModelError(
+        f"the released model {name} is not installed", remedy="Install MultiTaskSeg again or give -m MODEL"
+    )

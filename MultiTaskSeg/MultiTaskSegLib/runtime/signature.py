@@ -62,7 +62,8 @@ def signature_spec(
     unknown = set(layers) - set(architecture.layer_names)
     if unknown:
         raise ModelError(
-            f"there is no layer {', '.join(sorted(unknown))}", remedy=f"Layers are {', '.join(architecture.layer_names)}"
+            f"there is no layer {', '.join(sorted(unknown))}",
+            remedy=f"Layers are {', '.join(architecture.layer_names)}",
         )
     if variant == "paper":
         return SignatureSpec("paper", layers or ("decoder0",), 0.0)

@@ -104,7 +104,8 @@ class SpectrumCollector:
     def add(self, tile: Tile, maps: Mapping[str, Tensor]) -> None:
         """Take the core of a tile from each layer's map ``(1, C, Z, Y, X)``."""
         for name, factor in self._factors.items():
-            core = maps[name][(0, slice(None), *tile.core_in_tile(self._strides[name], self._sizes))]
+            index: tuple[int | slice, ...] = (0, slice(None), *tile.core_in_tile(self._strides[name], self._sizes))
+            core = maps[name][index]
             rows = core.movedim(0, -1).reshape(-1, core.shape[0])
             for block in rows.split(BLOCK_ROWS):
                 exact = block.to(torch.float64)

@@ -1,0 +1,185 @@
+"""Command line ``multitaskseg-trainer`` and ``python -m trainer``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.errors import MtsError
+
+EXIT_REFUSED = 4
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0 done, 2 wrong use, 4 refused."""
+    options = make_parser().parse_args(arguments)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except MtsError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; 'train --resume' goes on from the last checkpoint", EXIT_INTERRUPTED)
+    except MemoryError:
+        return _fail("not enough memory. Lower patch_voxels or patches_per_group.", EXIT_REFUSED)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    parser = argparse.ArgumentParser(prog="multitaskseg-trainer", description="Train and measure MultiTaskSeg models.")
+    parser.add_argument("--version", action="version", version=f"multitaskseg {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_verify(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_reference(commands)
+    _add_benchmark(commands)
+    _add_experiment(commands)
+    info = commands.add_parser("info", help="show a model card")
+    info.add_argument("model", type=Path, metavar="MODEL")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser("verify", help="list every defect of dataset folders")
+    verify.add_argument("directories", type=Path, nargs="+", metavar="DIR")
+    verify.set_defaults(command=_verify)
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train one network on all datasets")
+    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="dataset folders")
+    train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="NAME.mts.safetensors")
+    train.add_argument("--config", type=Path, metavar="FILE", help="TOML or YAML; see docs/command_line.md")
+    train.add_argument("--steps", type=int, help="optimiser steps (repeatable to the bit)")
+    train.add_argument("--minutes", type=float, help="wall time of the training itself (default 60)")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
+    train.set_defaults(command=_train)
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="Dice on labelled cases with the shipped pipeline")
+    evaluate.add_argument("-m", "--model", type=Path, required=True)
+    evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    evaluate.add_argument("--split", default="imagesTr", choices=("imagesTr", "imagesTs"))
+    evaluate.add_argument("--task", default="auto", choices=("auto", "dataset"), help="recognise the task, or name it")
+    evaluate.add_argument("--all-cases", action="store_true", help="also cases that the model was trained on")
+    evaluate.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _add_reference(commands: Any) -> None:
+    reference = commands.add_parser("reference", help="fit the spectral reference of a model anew")
+    reference.add_argument("-m", "--model", type=Path, required=True)
+    reference.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    reference.add_argument("--variant", default="multilayer", choices=("multilayer", "paper"))
+    reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
+    reference.set_defaults(command=_reference)
+
+
+def _add_benchmark(commands: Any) -> None:
+    benchmark = commands.add_parser("ood-benchmark", help="tell known from foreign images, with figures")
+    benchmark.add_argument("-m", "--model", type=Path, required=True)
+    benchmark.add_argument("--in", type=Path, nargs="+", required=True, metavar="DIR", dest="known")
+    benchmark.add_argument("--ood", type=Path, nargs="+", required=True, metavar="DIR", dest="foreign")
+    benchmark.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    benchmark.set_defaults(command=_benchmark)
+
+
+def _add_experiment(commands: Any) -> None:
+    experiment = commands.add_parser("experiment", help="a named experiment")
+    experiment.add_argument("name", choices=("demo",))
+    experiment.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    experiment.set_defaults(command=_experiment)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from trainer.verify import run_verify
+
+    return run_verify(options.directories, print)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model_card import model_card
+
+    from trainer.config import read_config
+    from trainer.train_model import train_model
+    from trainer.training import Budget
+
+    minutes = 60.0 if options.steps is None and options.minutes is None else options.minutes
+    budget = Budget(options.steps, minutes)
+    manifest = train_model(
+        options.data, options.output, read_config(options.config), budget, resume=options.resume
+    )
+    print(model_card(manifest, "see 'info'"))
+    print(f"model: {options.output}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from trainer.evaluation import evaluate
+
+    summary = evaluate(
+        options.model,
+        options.data,
+        options.output,
+        split=options.split,
+        task=options.task,
+        held_out_only=not options.all_cases,
+    )
+    for name, figures in summary.items():
+        print(
+            f"{name}: {figures['cases']} cases, mean foreground Dice {figures['mean_foreground_dice']:.3f}, "
+            f"recognised {100 * figures['recognised']:.0f} %, flagged {100 * figures['flagged_ood']:.0f} %"
+        )
+    print(f"report: {options.output / 'report.html'}")
+    return 0
+
+
+def _reference(options: argparse.Namespace) -> int:
+    from trainer.refit import refit_reference
+
+    target = options.output or options.model
+    manifest = refit_reference(
+        options.model, options.data, target, variant=options.variant, layers=tuple(options.layers)
+    )
+    print(f"limit {manifest.ood.threshold:.3f}, false alarms {100 * manifest.ood.false_alarm_rate:.1f} %: {target}")
+    return 0
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    from trainer.ood_benchmark import run_benchmark
+
+    figures = run_benchmark(options.model, options.known, options.foreign, options.output)
+    low, high = figures["auroc_interval"]
+    print(f"AUROC {figures['auroc']:.4f} (95 % interval {low:.3f} to {high:.3f}), FPR95 {figures['fpr95']:.3f}")
+    print(f"at the shipped limit: sensitivity {figures['sensitivity']:.3f}, specificity {figures['specificity']:.3f}")
+    print(f"report: {options.output / 'report.html'}")
+    return 0
+
+
+def _experiment(options: argparse.Namespace) -> int:
+    from trainer.demo import run_demo
+
+    return run_demo(options.output)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model_card import model_card
+    from MultiTaskSegLib.runtime.model_file import read_manifest
+
+    manifest, digest = read_manifest(options.model)
+    print(model_card(manifest, digest))
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"multitaskseg-trainer: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,79 @@
+"""The whole of ``reference``: fit a model's spectral reference anew on labelled folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TextIO
+
+import torch
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image_file import read_image
+from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model_file import load_model, reference_tensors, save_model
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.network_pass import spectra_of
+from MultiTaskSegLib.runtime.profile import prepare
+from MultiTaskSegLib.runtime.reference import ReferenceImage, fit_reference
+from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
+
+from trainer.dataset import Dataset, read_dataset
+from trainer.finishing import ood_info
+from trainer.progress import Progress
+from trainer.train_model import group_hash
+
+
+def refit_reference(
+    model_path: Path,
+    directories: Sequence[Path],
+    output: Path,
+    *,
+    variant: Literal["multilayer", "paper"] = "multilayer",
+    layers: tuple[str, ...] = (),
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Compute the spectra of every case again, fit the reference and write the model with it.
+
+    Args:
+        model_path: model to start from.
+        directories: one folder per task of the model, with the task's name.
+        output: model file to write; may be ``model_path``.
+        variant, layers: of the signature, see `signature_spec`.
+
+    Raises:
+        DatasetError: a task has no folder, or no group of it was held out from training.
+    """
+    model = load_model(model_path)
+    datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
+    missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
+    if missing:
+        raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
+    spec = signature_spec(model.manifest.architecture, variant, layers)
+    images: list[ReferenceImage] = []
+    progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
+    for index, task in enumerate(model.manifest.tasks):
+        held_out = set(model.manifest.training.get("held_out_groups", {}).get(task.name, ()))
+        for image in _images(datasets[task.name], task, index, held_out, model.network, spec):
+            images.append(image)
+            progress.update(len(images))
+    names = [task.name for task in model.manifest.tasks]
+    reference = fit_reference(spec, names, images)
+    manifest = dataclasses.replace(model.manifest, ood=ood_info(names, reference, images))
+    tensors = reference_tensors([dict(i.spectra) for i in images], reference.tasks, reference)
+    save_model(output, manifest, model.network, tensors)
+    return manifest
+
+
+def _images(
+    dataset: Dataset,
+    task: TaskInfo,
+    index: int,
+    held_out: set[str],
+    network: SegmentationNetwork,
+    spec: SignatureSpec,
+) -> Iterator[ReferenceImage]:
+    for case in dataset.cases:
+        voxels = prepare(read_image(case.image), task.profile).voxels
+        spectra = spectra_of(network, voxels, spec, torch.device("cpu"))
+        yield ReferenceImage(index, case.group, group_hash(case.group) in held_out, spectra)

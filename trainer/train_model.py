@@ -1,0 +1,98 @@
+"""The whole of ``train``: folders in, model file and run folder out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import torch
+from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.model_card import model_card
+
+from trainer.config import TrainingConfig
+from trainer.curves import read_records, training_figure
+from trainer.dataset import read_dataset
+from trainer.finishing import write_model
+from trainer.report import Report
+from trainer.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.training import Budget, PreparedData, prepare_data, train
+
+
+def train_model(
+    directories: Sequence[Path],
+    output: Path,
+    config: TrainingConfig,
+    budget: Budget,
+    *,
+    resume: bool = False,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Train one network on all datasets and write the model file and its run folder.
+
+    Args:
+        directories: nnU-Net v2 raw or MSD dataset folders.
+        output: model file, ``NAME.mts.safetensors``; the run folder is ``NAME.run`` beside it.
+        config: settings.
+        budget: steps or minutes.
+        resume: go on from the run folder's checkpoint.
+        stream: for progress; standard error by default.
+
+    Raises:
+        UsageError: the output's name has another ending.
+        DatasetError, InputError, ModelError, ResourceError: as said there.
+    """
+    if not output.name.endswith(MODEL_SUFFIX):
+        raise UsageError(f"the model file's name must end in {MODEL_SUFFIX}", file=output, remedy="Correct -o")
+    datasets = [read_dataset(Path(directory)) for directory in directories]
+    folder = RunFolder(output)
+    folder.write_json("config.json", config.as_dict())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = prepare_data(datasets, config, folder, stream)
+    optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream)
+    provenance = {
+        "config": config.as_dict(),
+        "steps": optimization.step,
+        "minutes": round(float(read_records(folder.steps)[-1]["elapsed_s"]) / 60, 1),
+        "device": device.type,
+        "held_out_groups": held_out_groups(data),
+    }
+    network = optimization.averaged_network()
+    manifest = write_model(data, network, config, output, provenance, device=device, stream=stream)
+    _write_report(folder, manifest)
+    return manifest
+
+
+def held_out_groups(data: PreparedData) -> dict[str, list[str]]:
+    """Hashed names of the groups that were not trained on, by task: later evaluations can leave the others out."""
+    return {
+        task.name: sorted({group_hash(case.case.group) for case in cases})
+        for task, cases in zip(data.plan.tasks, data.held_out, strict=True)
+    }
+
+
+def group_hash(group: str) -> str:
+    """Short SHA-256 of a group's name: it can be recognised, but the file names no patient."""
+    return hashlib.sha256(group.encode()).hexdigest()[:16]
+
+
+def _write_report(folder: RunFolder, manifest: Manifest) -> None:
+    figures = {
+        task.name: {"dice": task.held_out_dice, "temperature": task.temperature, "calibration": task.calibration}
+        for task in manifest.tasks
+    }
+    folder.write_json("metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task})
+    report = Report(f"Training of {manifest.name}")
+    report.add_figure(training_figure(read_records(folder.steps)), "Loss, learning rate and validation Dice")
+    rows = [
+        [t.name, label, value, t.temperature, t.calibration["ece"], manifest.ood.false_alarm_rate_by_task[t.name]]
+        for t in manifest.tasks
+        for label, value in t.held_out_dice.items()
+    ]
+    report.add_table(
+        ["Task", "Label", "Held-out Dice", "Temperature", "ECE", "False alarms"], rows, "Groups that were not trained on"
+    )
+    report.add_text(model_card(manifest, "in the model file").replace("\n", "\n\n"))
+    report.write(folder.report)
