@@ -49,6 +49,7 @@ def draw_augmentation(
     matrix = _matrix(rng, np.asarray(spacing_zyx_mm), in_plane_only, mirror)
 
     def sometimes(probability: float, value: float, otherwise: float) -> float:
+        """A value with a probability, else the other one."""
         return value if rng.random() < probability else otherwise
 
     return Augmentation(

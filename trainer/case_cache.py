@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.profile import prepare
 from MultiTaskSegLib.runtime.resampling import resample_nearest
-from numpy.typing import NDArray
-
 from trainer.dataset import Case
 from trainer.planning import TaskPlan
 
@@ -53,6 +53,7 @@ def prepare_cases(
     target.mkdir(parents=True, exist_ok=True)
 
     def one(case: Case) -> PreparedCase:
+        """Write a case where it is not there yet."""
         path = target / f"{case.name}.{_fingerprint(task, case)}.npz"
         if not path.with_suffix(".voxels.npy").is_file():
             _write(task, case, path)
@@ -88,7 +89,7 @@ def _write(task: TaskPlan, case: Case, path: Path) -> None:
     # The voxels come last: their presence says that the case is complete.
     _save(path.with_suffix(".labels.npy"), labels)
     temporary = path.with_suffix(".partial.npz")
-    np.savez(temporary, **points)
+    np.savez(temporary, **points)  # type: ignore[arg-type]  # numpy's stubs take every key for allow_pickle
     os.replace(temporary, path)
     _save(path.with_suffix(".voxels.npy"), prepared.voxels.astype(np.float16))
 
@@ -98,7 +99,8 @@ def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uin
     table = np.zeros(256, dtype=np.uint8)
     for index, values in enumerate(task.label_values, start=1):
         table[list(values)] = index
-    return table[np.clip(stored, 0, 255).astype(np.uint8)]
+    mapped: NDArray[np.uint8] = table[np.clip(stored, 0, 255).astype(np.uint8)]
+    return mapped
 
 
 def _points(labels: NDArray[np.uint8], value: int, rng: np.random.Generator) -> NDArray[np.int16]:

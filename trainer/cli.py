@@ -108,16 +108,13 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.model_card import model_card
-
     from trainer.config import read_config
     from trainer.train_model import train_model
     from trainer.training import Budget
 
     minutes = 60.0 if options.steps is None and options.minutes is None else options.minutes
     budget = Budget(options.steps, minutes)
-    manifest = train_model(
-        options.data, options.output, read_config(options.config), budget, resume=options.resume
-    )
+    manifest = train_model(options.data, options.output, read_config(options.config), budget, resume=options.resume)
     print(model_card(manifest, "see 'info'"))
     print(f"model: {options.output}")
     return 0

@@ -35,7 +35,8 @@ class TrainingConfig:
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
         ood_layers: layers of the spectral signature; empty: all.
-        ood_variant: ``multilayer`` (log(s / sqrt(N)), all layers) or ``paper`` (last decoder stage, L2-normalised log s).
+        ood_variant: ``multilayer`` (log(s / sqrt(N)), all layers) or ``paper`` (last decoder stage, log s scaled to
+            unit length).
     """
 
     seed: int = 0

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.predictor import Predictor
-
 from trainer.curves import dice_figure
 from trainer.dataset import Case, Dataset, read_dataset
 from trainer.metrics import dice, mean_defined

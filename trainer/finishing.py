@@ -137,8 +137,7 @@ def make_manifest(
     """Describe the model."""
     sides = [(len(t), len(h)) for t, h in _sides(data)]
     tasks = tuple(
-        _task_info(task, figure, *counts)
-        for task, figure, counts in zip(data.plan.tasks, figures, sides, strict=True)
+        _task_info(task, figure, *counts) for task, figure, counts in zip(data.plan.tasks, figures, sides, strict=True)
     )
     libraries = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__, "python": platform.python_version()}
     return Manifest(
@@ -193,9 +192,7 @@ def _task_info(task: TaskPlan, figures: HeldOutFigures, training: int, held_out:
 def _label_info(task: TaskPlan, number: int) -> LabelInfo:
     name, values = task.label_names[number], task.label_values[number]
     overrides = task.dataset.info.get("terminology", {})
-    shown = label_terminology(
-        task.name, task.dataset.modality, task.dataset.region, name, overrides.get(name)
-    )
+    shown = label_terminology(task.name, task.dataset.modality, task.dataset.region, name, overrides.get(name))
     value = values[0] if len(values) == 1 else 1
     return LabelInfo(value, name, shown.display_name, shown.colour, shown.terminology)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from scipy.stats import rankdata
+
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError
 from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
-from scipy.stats import rankdata
-
 from trainer.curves import ood_figure
 from trainer.dataset import read_dataset
 from trainer.evaluation import held_out_cases
@@ -59,14 +59,18 @@ def run_benchmark(
         DatasetError: one side is empty.
     """
     predictor = Predictor.load(model)
-    known_paths = [(d.name, c.group, c.image) for p in known for d in [read_dataset(p)] for c in held_out_cases(d, predictor)]
+    known_paths = [
+        (d.name, c.group, c.image) for p in known for d in [read_dataset(p)] for c in held_out_cases(d, predictor)
+    ]
     foreign_paths = [(folder.name, path.stem, path) for root in foreign for folder, path in foreign_images(root)]
     progress = Progress(max(1, len(known_paths) + len(foreign_paths)), "scoring", stream)
     rows = []
     for number, (source, group, path) in enumerate([*known_paths, *foreign_paths], start=1):
         score = _score(predictor, path)
         if score is not None:
-            rows.append({"source": source, "group": group, "known": number <= len(known_paths), "image": path.name, **score})
+            rows.append(
+                {"source": source, "group": group, "known": number <= len(known_paths), "image": path.name, **score}
+            )
         progress.update(number)
     figures = summarise(rows, predictor.model.reference.threshold)
     write_json_file(output / "metrics.json", {"model": predictor.model.digest, **figures, "images": rows})
@@ -127,7 +131,12 @@ def _score(predictor: Predictor, path: Path) -> dict[str, Any] | None:
         verdict = predictor.check(volume)
     except InputError:
         return None
-    return {"score": verdict.score, "p_value": verdict.p_value, "is_ood": verdict.is_ood, "nearest": verdict.nearest_task}
+    return {
+        "score": verdict.score,
+        "p_value": verdict.p_value,
+        "is_ood": verdict.is_ood,
+        "nearest": verdict.nearest_task,
+    }
 
 
 def _write_report(rows: Sequence[Mapping[str, Any]], figures: dict[str, Any], threshold: float, path: Path) -> None:

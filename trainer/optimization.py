@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from trainer.config import TrainingConfig
 from trainer.loss import absence_loss, segmentation_loss, split_by_task
 from trainer.patches import PatchGroup
@@ -63,7 +63,7 @@ class Optimization:
         total = 0.0
         for group in groups:
             loss = self.loss(group) / len(groups)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += float(loss.detach())
         if not math.isfinite(total):
             raise ModelError(
@@ -96,7 +96,7 @@ class Optimization:
 
     def averaged_network(self) -> SegmentationNetwork:
         """A plain network with the averaged weights."""
-        return baked(self.average.module)
+        return baked(cast(SegmentationNetwork, self.average.module))
 
     def state(self) -> dict[str, Any]:
         """Tensors and numbers for a checkpoint."""
@@ -142,7 +142,8 @@ def _auxiliary_heads(plan: Plan, config: TrainingConfig, generator: torch.Genera
 
 def _own_channels(head: nn.Module, features: Tensor, task: TaskPlan) -> Tensor:
     """An auxiliary head's logits of one task; the others' channels are not computed."""
-    assert isinstance(head, nn.Conv3d) and head.bias is not None
+    assert isinstance(head, nn.Conv3d)
+    assert head.bias is not None
     return nn.functional.conv3d(features, head.weight[task.channels], head.bias[task.channels])
 
 
@@ -157,6 +158,7 @@ def _ramped_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
     """Exponential moving average whose memory grows to ``decay``, so that short runs are averaged too."""
 
     def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        """The average after one more value."""
         n = int(count)
         return average.lerp(current, 1.0 - min(decay, (1 + n) / (10 + n)))
 

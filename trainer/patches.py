@@ -38,7 +38,8 @@ def dataset_probabilities(case_counts: Sequence[int], exponent: float) -> np.nda
     """
     counts = np.asarray(case_counts, dtype=np.float64)
     share = counts * counts**-exponent
-    return share / share.sum()
+    probabilities: np.ndarray = share / share.sum()
+    return probabilities
 
 
 class PatchGroups(Dataset[PatchGroup]):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+
 from MultiTaskSegLib.runtime.geometry import canonical_reorientation
 from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.network import Architecture, Triple
 from MultiTaskSegLib.runtime.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.volume import Volume
-
 from trainer.config import TrainingConfig
 from trainer.dataset import Case, Dataset
 
@@ -126,9 +126,7 @@ def _probe(dataset: Dataset) -> _Probe:
     )
 
 
-def _foreground_range(
-    dataset: Dataset, cases: Sequence[Case], volumes: Sequence[Volume]
-) -> tuple[float, float] | None:
+def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence[Volume]) -> tuple[float, float] | None:
     """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
 
     Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too.
@@ -188,7 +186,9 @@ def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConf
     assert profile.spacing_zyx_mm is not None
     spacing = np.asarray(profile.spacing_zyx_mm)
     size = np.asarray(probe.size_zyx) * np.asarray(probe.spacing_zyx_mm) / spacing
-    cells = [max(1, round(float(n) / s)) if n % s < 0.25 * s else int(-(-n // s)) for n, s in zip(size, stride)]
+    cells = [
+        max(1, round(float(n) / s)) if n % s < 0.25 * s else int(-(-n // s)) for n, s in zip(size, stride, strict=True)
+    ]
     while prod(c * s for c, s in zip(cells, stride, strict=True)) > config.patch_voxels:
         extents = [c * s * mm if c > 1 else 0.0 for c, s, mm in zip(cells, stride, spacing, strict=True)]
         cells[int(np.argmax(extents))] -= 1

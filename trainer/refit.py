@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 import torch
+
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image_file import read_image
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
@@ -17,7 +18,6 @@ from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.profile import prepare
 from MultiTaskSegLib.runtime.reference import ReferenceImage, fit_reference
 from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
-
 from trainer.dataset import Dataset, read_dataset
 from trainer.finishing import ood_info
 from trainer.progress import Progress

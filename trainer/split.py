@@ -17,9 +17,7 @@ class Split:
     held_out: tuple[Case, ...]
 
 
-def split_datasets(
-    datasets: Sequence[Dataset], *, fraction: float, minimum_groups: int, seed: int
-) -> dict[str, Split]:
+def split_datasets(datasets: Sequence[Dataset], *, fraction: float, minimum_groups: int, seed: int) -> dict[str, Split]:
     """Hold out a share of the groups, the same ones in every dataset that shares group names.
 
     Datasets with common group names may show the same patients (several sequences of one study), so they are split

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TextIO
 
 import torch
+
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.model_card import model_card
-
 from trainer.config import TrainingConfig
 from trainer.curves import read_records, training_figure
 from trainer.dataset import read_dataset
@@ -92,7 +92,9 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
         for label, value in t.held_out_dice.items()
     ]
     report.add_table(
-        ["Task", "Label", "Held-out Dice", "Temperature", "ECE", "False alarms"], rows, "Groups that were not trained on"
+        ["Task", "Label", "Held-out Dice", "Temperature", "ECE", "False alarms"],
+        rows,
+        "Groups that were not trained on",
     )
     report.add_text(model_card(manifest, "in the model file").replace("\n", "\n\n"))
     report.write(folder.report)

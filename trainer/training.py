@@ -6,13 +6,12 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from torch.utils.data import DataLoader
 
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.case_cache import PreparedCase, prepare_cases
 from trainer.checkpoint import config_digest, load_checkpoint, save_checkpoint
 from trainer.config import TrainingConfig
@@ -84,6 +83,7 @@ def prepare_data(
     counter = iter(range(1, 10**9))
 
     def advance() -> None:
+        """One more case is ready."""
         progress.update(next(counter))
 
     training, held_out = (
@@ -155,6 +155,7 @@ class _Loop:
         self.note = ""
 
     def run(self, elapsed_s: float) -> None:
+        """Train until the budget is spent, ``elapsed_s`` of which were spent before."""
         self.started_s = time.monotonic() - elapsed_s
         self.last_checkpoint_s = time.monotonic()
         share = self._share()
@@ -186,7 +187,7 @@ class _Loop:
         sampler = StepRange(self.optimization.step, config.groups_per_step)
         return DataLoader(
             groups,
-            sampler=sampler,  # type: ignore[arg-type]
+            sampler=sampler,
             batch_size=None,
             num_workers=config.workers,
             prefetch_factor=4 if config.workers else None,

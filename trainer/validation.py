@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
-from MultiTaskSegLib.runtime.tiling import Tile, run_tiles
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.tiling import Tile, run_tiles
 from trainer.case_cache import PreparedCase
 from trainer.metrics import dice_per_label, mean_defined
 from trainer.planning import TaskPlan
@@ -29,9 +29,10 @@ def task_logits(
     result = np.empty((task.channels.stop - task.channels.start, z, y, x), dtype=np.float32)
 
     def keep(tile: Tile, _: dict[str, Tensor], logits: Tensor) -> None:
-        inside = tile.core_in_tile((1, 1, 1), (z, y, x))
-        core = logits[0, task.channels][(slice(None), *inside)]
-        result[(slice(None), *tile.core_in_volume((1, 1, 1), (z, y, x)))] = core.float().cpu().numpy()
+        """Copy the core of a tile."""
+        inside = (slice(None), *tile.core_in_tile((1, 1, 1), (z, y, x)))
+        target = (slice(None), *tile.core_in_volume((1, 1, 1), (z, y, x)))
+        result[target] = logits[0, task.channels][inside].float().cpu().numpy()
 
     run_tiles(network, np.asarray(voxels, dtype=np.float32), keep, device=device, precision=precision)
     return result

@@ -72,6 +72,7 @@ class _Pair:
     declared: frozenset[int]
 
     def defect(self, file: Path | None, what: str, remedy: str, is_warning: bool = False) -> Defect:
+        """A defect of this pair."""
         return Defect(self.dataset, self.case, str(file), what, remedy, is_warning)
 
 
@@ -125,9 +126,11 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     defects: list[Defect] = []
 
     def note(file: Path, what: str, remedy: str, case: str = "", is_warning: bool = False) -> None:
+        """Remember a defect."""
         defects.append(Defect(folder.name, case, str(file), what, remedy, is_warning))
 
     def attempt(read: Callable[[], Any], otherwise: Any) -> Any:
+        """What ``read`` returns; its typed error becomes a defect."""
         try:
             return read()
         except MtsError as error:

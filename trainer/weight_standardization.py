@@ -8,9 +8,10 @@ shipped network measures nothing over the tile.
 from __future__ import annotations
 
 import torch
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
 
 # For unit variance after a (leaky) rectifier that is fed by a standard normal: 1 / sqrt(1/2 - 1/(2 pi)).
 RECTIFIER_GAIN = 1.7139588594436646
@@ -54,7 +55,9 @@ def baked(network: SegmentationNetwork) -> SegmentationNetwork:
                 if module.bias is not None:
                     module.bias.copy_(source.bias)
     device = next(network.parameters()).device
-    return plain.to(device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+    plain.to(device)
+    plain.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
+    return plain.eval().requires_grad_(False)
 
 
 def initialize(network: SegmentationNetwork, generator: torch.Generator) -> None:

@@ -123,4 +123,3 @@ class Manifest:
     def is_planar(self) -> bool:
         """Whether the model is for 2-D images."""
         return all(task.profile.grid == "fit" for task in self.tasks)
-

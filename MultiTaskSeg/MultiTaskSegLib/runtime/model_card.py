@@ -24,7 +24,8 @@ def model_card(manifest: Manifest, digest: str) -> str:
 
 def _training(manifest: Manifest) -> str:
     training = manifest.training
-    parts = [f"{training[key]:.0f} {key}" for key in ("steps", "minutes") if isinstance(training.get(key), (int, float))]
+    known = [key for key in ("steps", "minutes") if isinstance(training.get(key), (int, float))]
+    parts = [f"{training[key]:.0f} {key}" for key in known]
     return ", ".join(parts) or "not recorded"
 
 

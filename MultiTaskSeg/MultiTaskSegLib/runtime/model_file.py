@@ -51,9 +51,7 @@ class Model:
     digest: str
 
 
-def save_model(
-    path: Path, manifest: Manifest, network: SegmentationNetwork, reference: dict[str, Tensor]
-) -> str:
+def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, reference: dict[str, Tensor]) -> str:
     """Write a model file atomically and return its digest.
 
     Args:

@@ -70,7 +70,6 @@ class Profile:
         spacing = canonical_reorientation(volume).spacing_zyx_mm(volume)
         return float(np.linalg.norm(np.log(np.asarray(spacing) / np.asarray(self.spacing_zyx_mm))))
 
-
     def suits(self, volume: Volume) -> bool:
         """Whether the volume's values can be on this profile's scale: a clipped absolute scale (Hounsfield units)
         expects values below the range, such as air; an 8-bit picture of a CT has none."""

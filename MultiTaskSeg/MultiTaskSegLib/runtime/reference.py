@@ -110,7 +110,9 @@ class SpectralReference:
         )
 
 
-def fit_reference(spec: SignatureSpec, task_names: Sequence[str], images: Sequence[ReferenceImage]) -> SpectralReference:
+def fit_reference(
+    spec: SignatureSpec, task_names: Sequence[str], images: Sequence[ReferenceImage]
+) -> SpectralReference:
     """Fit scales, calibration scores and threshold.
 
     The threshold is the paper's: mean + 2.5 standard deviations, here of the log scores of held-out images with every
@@ -120,9 +122,7 @@ def fit_reference(spec: SignatureSpec, task_names: Sequence[str], images: Sequen
         ModelError: a task has fewer than two groups or no held-out image.
     """
     tasks = np.array([image.task for image in images], dtype=np.int64)
-    vectors = {
-        layer: np.stack([spec.vector(image.spectra[layer]) for image in images]) for layer in spec.layers
-    }
+    vectors = {layer: np.stack([spec.vector(image.spectra[layer]) for image in images]) for layer in spec.layers}
     scales = {layer: _typical_distances(vectors[layer], tasks, images, task_names) for layer in spec.layers}
     draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0)
     held_out = [i for i, image in enumerate(images) if image.held_out]

@@ -21,9 +21,7 @@ def interpolation_matrix(n_in: int, n_out: int) -> csr_matrix:
     weights = np.clip(1.0 - np.abs(columns - centres[:, None]) / width, 0.0, None)
     rows = np.broadcast_to(np.arange(n_out)[:, None], columns.shape)
     # Beyond the border the border voxel is repeated: its weights are added up by the sparse constructor.
-    matrix = csr_matrix(
-        (weights.ravel(), (rows.ravel(), np.clip(columns, 0, n_in - 1).ravel())), shape=(n_out, n_in)
-    )
+    matrix = csr_matrix((weights.ravel(), (rows.ravel(), np.clip(columns, 0, n_in - 1).ravel())), shape=(n_out, n_in))
     totals = np.asarray(matrix.sum(axis=1)).ravel()
     return csr_matrix(matrix.multiply(1.0 / totals[:, None])).astype(np.float32)
 
