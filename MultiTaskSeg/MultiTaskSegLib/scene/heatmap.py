@@ -15,6 +15,9 @@ COLOURS = 256
 ANCHORS_RGB = ((0.10, 0.02, 0.30), (0.55, 0.06, 0.45), (0.90, 0.25, 0.20), (0.99, 0.65, 0.10), (1.00, 1.00, 0.70))
 DEFAULT_THRESHOLD = 0.1
 DEFAULT_OPACITY = 0.6
+LEGEND_POSITION = (0.97, 0.08)  # lower right, where it hides least
+LEGEND_SIZE = (0.12, 0.35)  # share of the view
+LEGEND_FONT_PIXELS = 15
 
 
 def add_heatmap(
@@ -57,6 +60,7 @@ def show_heatmap(
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(heatmap_node)
     if legend is not None:
         legend.SetVisibility(opacity > 0.0)
+        legend.Modified()  # the legend looks only then whether its volume is in the view by now
 
 
 def uncertainty_colours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
@@ -89,3 +93,7 @@ def _add_legend(heatmap_node: slicer.vtkMRMLScalarVolumeNode) -> None:
     legend.SetTitleText("Uncertainty")
     legend.SetNumberOfLabels(3)
     legend.SetLabelFormat("%.1f")
+    legend.SetPosition(*LEGEND_POSITION)
+    legend.SetSize(*LEGEND_SIZE)
+    legend.GetTitleTextProperty().SetFontSize(LEGEND_FONT_PIXELS)
+    legend.GetLabelTextProperty().SetFontSize(LEGEND_FONT_PIXELS)

@@ -16,6 +16,7 @@ from MultiTaskSegLib.scene.placement import place_beside
 
 LABELMAP = "Binary labelmap"
 OUTLINE_OPACITY = 1.0
+OUTLINE_PIXELS = 2
 FILL_OPACITY = 0.25
 
 
@@ -50,6 +51,7 @@ def add_segmentation(
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAllSegmentsOpacity2DFill(FILL_OPACITY)
     node.GetDisplayNode().SetAllSegmentsOpacity2DOutline(OUTLINE_OPACITY)
+    node.GetDisplayNode().SetSliceIntersectionThickness(OUTLINE_PIXELS)
     place_beside(volume_node, node)
     return node
 
