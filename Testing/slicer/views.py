@@ -120,7 +120,7 @@ class SliceView(OffscreenView):
         self.logic.ResizeSliceNode(*size)
 
     def add_backdrop(self) -> None:
-        """The slice image, first because 2-D actors hide what is drawn later at their place; the layer of the legend."""
+        """The slice image (first: 2-D actors hide what is drawn later at their place) and the layer of the legend."""
         self._mapper = vtkImageMapper()
         self._mapper.SetColorWindow(255)
         self._mapper.SetColorLevel(127.5)
