@@ -86,7 +86,7 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
     folder.write_json("metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task})
     report = Report(f"Training of {manifest.name}")
     report.add_figure(training_figure(read_records(folder.steps)), "Loss, learning rate and validation Dice")
-    rows = [
+    rows: list[list[str | float | int | None]] = [
         [t.name, label, value, t.temperature, t.calibration["ece"], manifest.ood.false_alarm_rate_by_task[t.name]]
         for t in manifest.tasks
         for label, value in t.held_out_dice.items()
