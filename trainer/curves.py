@@ -212,7 +212,7 @@ def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float]
 def _strip(axes: Axes, values: Sequence[float], height: float, colour: str, marker: str = "o") -> None:
     # Neighbours in rank go to different heights, so that equal values stay visible without any random jitter.
     ranks = np.argsort(np.argsort(np.asarray(values, dtype=float), kind="stable"), kind="stable")
-    offsets = (ranks % 3 - 1) * 0.14
+    offsets = (ranks % 3 - 1) * 0.14 if len(ranks) > 1 else np.zeros(len(ranks))
     axes.scatter(values, height + offsets, s=20, marker=marker, color=colour, alpha=0.75, linewidths=0, zorder=3)
 
 

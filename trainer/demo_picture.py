@@ -18,6 +18,7 @@ from trainer.run_folder import RunFolder
 from trainer.slice_view import CaseView, LabelStyle, overview_figure
 
 SHOWN_LAYERS = ("encoder0", "encoder1", "decoder1", "decoder0")
+COLOURS = ((231, 84, 72), (78, 190, 112), (70, 140, 240), (250, 200, 60), (190, 110, 220), (70, 200, 210))
 TITLES = {
     "Dataset901_PhantomBrainT1": "Head, T1 MR",
     "Dataset902_PhantomHeartCine": "Heart, cine MR",
@@ -69,7 +70,11 @@ def overview(story: Story) -> Figure:
 
 def view(title: str, result: Segmentation, note: str) -> CaseView:
     """A result as the slice pictures want it; foreign objects (no note) are cut upright."""
-    styles = tuple(LabelStyle(label.value, label.display_name, label.colour) for label in result.task.labels)
+    # Anatomical colours are much alike (liver and kidney are both red-brown); a picture needs different ones.
+    styles = tuple(
+        LabelStyle(label.value, label.display_name, COLOURS[number % len(COLOURS)])
+        for number, label in enumerate(result.task.labels)
+    )
     verdict = result.verdict
     return CaseView(
         title=title,
