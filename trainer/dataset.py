@@ -174,18 +174,30 @@ def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
     table = info.get("labels")
     if not isinstance(table, dict):
         raise DatasetError("dataset.json has no 'labels'", file=directory, remedy="Name the labels")
+    is_by_value = all(str(key).isdigit() for key in table)  # MSD
     try:
-        if all(str(key).isdigit() for key in table):
-            named = {int(key): str(value) for key, value in table.items()}
-        else:
-            named = {int(value): str(key) for key, value in table.items()}
+        pairs = [(_whole(key), str(name)) if is_by_value else (_whole(name), str(key)) for key, name in table.items()]
     except (TypeError, ValueError):
         raise DatasetError(
             "a label value in dataset.json is not an integer (regions are not supported)",
             file=directory,
             remedy="Give every label one integer value",
         ) from None
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise DatasetError("two labels in dataset.json have the same value", file=directory, remedy="Renumber them")
     named = {value: name for value, name in named.items() if value != 0 and name not in BACKGROUND_NAMES}
     if not named or any(not 0 < value < 256 for value in named):
         raise DatasetError("label values must be 1 to 255", file=directory, remedy="Renumber the labels")
     return dict(sorted(named.items()))
+
+
+def _whole(value: object) -> int:
+    """A label value; JSON allows 1, 1.0 and "1" but also 1.5, true and lists.
+
+    Raises:
+        ValueError: the value is not a whole number.
+    """
+    if isinstance(value, bool) or not str(value).removesuffix(".0").isdigit():
+        raise ValueError
+    return int(str(value).removesuffix(".0"))

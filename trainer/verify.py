@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError, MtsError
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map, require_contrast
+from MultiTaskSegLib.runtime.image_file import IMAGE_IO, read_image, read_label_map, require_contrast
 from MultiTaskSegLib.runtime.native_output import console_lock
 from MultiTaskSegLib.runtime.volume import Volume
 from trainer.dataset import list_pairs, read_groups, read_info, read_labels, read_modality
@@ -142,6 +142,10 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
         return defects, []
     attempt(lambda: read_modality(info, folder), None)
     declared = frozenset(attempt(lambda: read_labels(info, folder), {}))
+    ending = str(info.get("file_ending", ".nii.gz"))
+    if ending not in IMAGE_IO:
+        note(folder / "dataset.json", f"'file_ending' {ending} is not supported", f"Use one of {', '.join(IMAGE_IO)}")
+        return defects, []
     pairs = [
         _Pair(folder.name, case, image, label, declared)
         for split in _splits(folder)
@@ -197,10 +201,10 @@ def _check_groups(folder: Path, cases: list[str], note: Note, attempt: Callable[
     for case in sorted(set(cases)):
         if not (groups.get(case) or "").strip():
             note(path, "cases.csv gives the case no group", "Add a row with the patient as group", case)
-    for case in sorted(groups.keys() - set(cases)):
+    for case in sorted(str(case) for case in groups.keys() - set(cases)):
         note(path, "cases.csv names a case that does not exist", "Remove the row", case, is_warning=True)
     with path.open(newline="", encoding="utf-8") as stream:
-        count = Counter(row["case"] for row in csv.DictReader(stream))
+        count = Counter(str(row["case"]) for row in csv.DictReader(stream))
     for case in sorted(case for case, rows in count.items() if rows > 1):
         note(path, f"cases.csv has {count[case]} rows for the case", "Keep one", case)
 
