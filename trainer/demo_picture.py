@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.profile import prepare
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 from trainer.curves import SpectrumPanel, dice_figure, ood_figure, read_records, spectrum_figure, training_figure
 from trainer.demo_story import Story
-from trainer.report import Report, write_png
+from trainer.report import Report, png_bytes, write_whole
 from trainer.run_folder import RunFolder
 from trainer.slice_view import CaseView, LabelStyle, overview_figure
 
@@ -51,8 +51,9 @@ def write_pictures(story: Story, predictor: Predictor, run: RunFolder, directory
     }
     report = Report("MultiTaskSeg demo: three tasks, one model, foreign images flagged")
     for name, (figure, caption) in pictures.items():
-        write_png(figure, directory / f"{name}.png")
-        report.add_figure(figure, caption)
+        png = png_bytes(figure)
+        write_whole(directory / f"{name}.png", png)
+        report.add_png(png, caption)
     _add_words(report, story)
     report.write(directory / "report.html")
 

@@ -64,7 +64,16 @@ class Report:
             figure: drawn at once; later changes to it do not show.
             caption: shown below the plot, and what a screen reader says in its place.
         """
-        data = base64.b64encode(png_bytes(figure)).decode("ascii")
+        return self.add_png(png_bytes(figure), caption)
+
+    def add_png(self, png: bytes, caption: str) -> Report:
+        """Adds a picture that is drawn already.
+
+        Args:
+            png: content of a PNG file.
+            caption: as for `add_figure`.
+        """
+        data = base64.b64encode(png).decode("ascii")
         text = html.escape(caption)
         self._figures.append(
             f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
@@ -137,11 +146,6 @@ def png_bytes(figure: Figure) -> bytes:
     # Without the software tag the same figure always gives the same bytes.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def write_png(figure: Figure, path: Path) -> Path:
-    """Writes the figure as PNG file; a reader sees the old file or the whole new one."""
-    return write_whole(Path(path), png_bytes(figure))
 
 
 def write_whole(path: Path, content: bytes) -> Path:

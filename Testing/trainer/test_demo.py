@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.volume import Volume
-from trainer.demo import dice_by_name, run_demo
+from trainer.demo import DemoSize, dice_by_name, run_demo
 from trainer.demo_story import KnownCase, Story, numbers, summary
 
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), (1.0, 1.0, 1.0))
@@ -101,3 +101,20 @@ def test_a_folder_with_other_things_in_it_is_never_touched(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="not empty"):
         run_demo(tmp_path, stream=io.StringIO(), output=io.StringIO())
     assert (tmp_path / "data" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_whole_demo_runs_and_says_honestly_when_its_model_is_too_weak(tmp_path: Path) -> None:
+    said = io.StringIO()
+    size = DemoSize(cases=4, test_cases=1, minutes=0.03)
+    code = run_demo(tmp_path / "new", size=size, stream=io.StringIO(), output=said)
+    told = json.loads((tmp_path / "new" / "demo.json").read_text(encoding="utf-8"))
+    # Two seconds of training cannot reach the promised Dice.
+    assert code == 1
+    assert any("mean Dice" in failure for failure in told["failures"])
+    assert "did NOT hold" in said.getvalue()
+    for name in ("overview", "spectrum", "spectrum_known", "ood_scores", "dice", "training_curves"):
+        assert (tmp_path / "new" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "new" / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 6
+    for name in ("brain_p004_1", "knee"):
+        written = {path.name for path in (tmp_path / "new" / "results" / name).iterdir()}
+        assert {"segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", "report.json"} <= written

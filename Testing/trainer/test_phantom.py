@@ -220,7 +220,7 @@ def test_foreign_objects_have_structure_and_no_label(name: str) -> None:
     picture = draw_foreign(name, 3)
     assert not picture.labels.any()
     assert picture.volume.voxels.std() > 0.1 * picture.volume.voxels.mean()
-    assert picture.volume.spacing_mm == pytest.approx((2.5, 2.5, 2.5), rel=0.07)
+    assert picture.volume.spacing_mm == pytest.approx((2.8, 2.8, 2.8), rel=0.07)
 
 
 def test_artefacts_change_what_they_say_and_nothing_else() -> None:

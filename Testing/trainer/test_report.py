@@ -23,7 +23,7 @@ from trainer.curves import (
     spectrum_figure,
     training_figure,
 )
-from trainer.report import Report, png_bytes, write_png
+from trainer.report import Report, png_bytes, write_whole
 
 NASTY = '<script>alert("$x_1$")</script>&'
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -125,8 +125,10 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert png_bytes(small_figure()) == png_bytes(small_figure())
-    assert write_png(small_figure(), tmp_path / "a.png").read_bytes() == png_bytes(small_figure())
+    png = png_bytes(small_figure())
+    assert png == png_bytes(small_figure())
+    assert write_whole(tmp_path / "a.png", png).read_bytes() == png
+    assert Report("x").add_png(png, "c").html() == Report("x").add_figure(small_figure(), "c").html()
 
 
 def dots(figure: Figure) -> list[np.ndarray]:

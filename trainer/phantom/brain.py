@@ -15,7 +15,7 @@ LABELS = {"grey_matter": 1, "white_matter": 2, "ventricle": 3, "hippocampus": 4}
 
 AIR, BONE, FLUID, MUSCLE, GREY, WHITE, FAT = 0.01, 0.08, 0.18, 0.45, 0.58, 0.85, 0.98
 SULCUS_DEPTH_MM = 13.0
-RIBBON_MM = 4.5
+RIBBON_MM = 5.5
 STEM = Tube(((0.0, 10.0, -12.0), (0.0, 18.0, -40.0), (0.0, 26.0, -95.0)), 10.5)
 CEREBELLUM = Ellipsoid((0.0, 43.0, -34.0), (46.0, 29.0, 20.0))
 

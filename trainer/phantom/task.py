@@ -155,14 +155,14 @@ def _scan(
 
 
 def _head_scan(random: np.random.Generator) -> Scan:
-    shape, matrix = _grid(random, (64, 80, 62), (2.5, 2.5, 2.5), 0.05, 2.5)
+    shape, matrix = _grid(random, (58, 72, 56), (2.8, 2.8, 2.8), 0.05, 2.5)
     axes = (AXIAL, AXIAL, SAGITTAL, CORONAL)[random.integers(4)]
     grid = stored_order(shape, matrix, axes, _flips(random))
     return _scan(random, grid, _patient_pose(random, (0.0, 0.0, 0.0)), (0.02, 0.05))
 
 
 def _heart_scan(random: np.random.Generator) -> Scan:
-    shape, matrix = _grid(random, (84, 84, 10), (1.95, 1.95, 8.0), 0.05, 3.5)
+    shape, matrix = _grid(random, (74, 74, 10), (2.2, 2.2, 8.0), 0.05, 3.5)
     across, down, _ = _flips(random)
     grid = stored_order(shape, matrix, AXIAL, (across, down, False))
     # A double-oblique stack, turned clearly less than 45 degrees so that its axes keep their anatomical names.
@@ -170,7 +170,7 @@ def _heart_scan(random: np.random.Generator) -> Scan:
 
 
 def _torso_scan(random: np.random.Generator) -> Scan:
-    shape, matrix = _grid(random, (96, 74, 40), (3.6, 3.6, 5.0), 0.03, 6.0)
+    shape, matrix = _grid(random, (82, 64, 34), (4.2, 4.2, 6.0), 0.03, 6.0)
     grid = stored_order(shape, matrix, AXIAL, _flips(random))
     return _scan(random, grid, _patient_pose(random, (0.0, 0.0, 0.0)), (12.0, 28.0), is_magnitude=False)
 
