@@ -196,6 +196,31 @@ def test_a_sheared_sform_beside_a_good_qform_gives_a_warning(tmp_path: Path) -> 
     np.testing.assert_allclose(volume.ijk_to_ras, np.eye(4), atol=1e-6)
 
 
+def test_a_single_slice_without_thickness_is_one_millimetre_thick(tmp_path: Path) -> None:
+    volume = read_image(saved(tmp_path / "a.nii", nifti_bytes(VOXELS[:1], pixdim=[1, 1, 1, 0, 1, 1, 1, 1])))
+    assert volume.spacing_mm == pytest.approx((1, 1, 1))
+    assert volume.warnings == ("spacing along the single-slice axis z is 0; 1 mm is assumed",)
+
+
+@pytest.mark.parametrize("sheared_by", [2e-4, 1e-3])
+def test_a_slightly_sheared_sform_is_refused_in_plain_words(tmp_path: Path, sheared_by: float) -> None:
+    shear = [1, sheared_by, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+    with pytest.raises(InputError, match="sheared"):
+        read_image(saved(tmp_path / "a.nii", nifti_bytes(VOXELS, srow=shear)))
+
+
+def test_an_sform_that_misses_right_angles_by_rounding_is_read(tmp_path: Path) -> None:
+    affine = np.eye(4)
+    affine[0, 1] = 2e-5
+    assert read_image(saved(tmp_path / "a.nii", nifti_bytes(VOXELS, affine))).warnings == ()
+
+
+def test_a_spacing_that_contradicts_the_sform_gives_a_warning(tmp_path: Path) -> None:
+    pixdim = [1, 1, 1, 1, 1, 1, 1, 1]
+    volume = read_image(saved(tmp_path / "a.nii", nifti_bytes(VOXELS, np.diag([2.0, 3, 4, 1]), pixdim=pixdim)))
+    assert volume.warnings == ("the voxel spacing of the header contradicts its sform; the former is used",)
+
+
 def test_a_label_map_may_be_stored_in_floating_point(tmp_path: Path) -> None:
     labels = np.random.default_rng(2).integers(0, 5, VOXELS.shape)
     found, _ = read_label_map(saved(tmp_path / "a.nii", nifti_bytes(labels.astype("<f4"))))

@@ -153,7 +153,9 @@ def _read_nifti(path: Path) -> _Grid:
         raise InputError(
             "ITK read another number of voxels than the header gives", file=path, remedy="Export the file again"
         )
-    return _Grid(image.pixels, image.ijk_to_lps, content.warnings + image.messages, content.nonfinite_index)
+    # The check has said it better.
+    messages = tuple(line for line in image.messages if "unexpected scales in sform" not in line)
+    return _Grid(image.pixels, image.ijk_to_lps, content.warnings + messages, content.nonfinite_index)
 
 
 def _read_other(path: Path, image_io: str) -> _Grid:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.native_output import captured_native_output
-from MultiTaskSegLib.runtime.nifti_integrity import MAX_DEFLATE_RATIO, MAX_VOXELS
+from MultiTaskSegLib.runtime.nifti_integrity import MAX_DEFLATE_RATIO, MAX_VOXELS, SHEAR_REMEDY, SHEARED
 
 MAX_SKEW = 1e-3
 """Largest cosine between two axes of a voxel grid that still counts as a right angle."""
@@ -64,6 +64,8 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None) -> ItkIma
             _check_information(reader, path, path.stat().st_size if data_bytes is None else data_bytes)
             image = reader.Execute()
     except (RuntimeError, TypeError, UnicodeError, OverflowError, MemoryError) as error:
+        if "orthonormal" in str(error):
+            raise InputError(SHEARED, file=path, remedy=SHEAR_REMEDY) from error
         raise InputError(f"the file cannot be read ({reason(str(error))})", file=path, remedy=_EXPORT_AGAIN) from error
     if damage := [line for line in messages if _DAMAGE.search(line)]:
         raise InputError(f"the file is damaged ({damage[0]})", file=path, remedy=_EXPORT_AGAIN)
@@ -136,11 +138,7 @@ def grid_matrix(image: sitk.Image, path: Path) -> NDArray[np.float64]:
     full_rank = image.GetDimension()
     direction[:rank, :rank] = np.reshape(image.GetDirection(), (full_rank, full_rank))[:rank, :rank]
     if not np.isfinite(direction).all() or np.abs(direction.T @ direction - np.eye(3)).max() > MAX_SKEW:
-        raise InputError(
-            "the voxel grid is sheared (gantry tilt or an affine registration)",
-            file=path,
-            remedy="Resample the image to a grid with right angles",
-        )
+        raise InputError(SHEARED, file=path, remedy=SHEAR_REMEDY)
     matrix = np.eye(4)
     spacing_mm = np.array([*image.GetSpacing()[:rank], *[1.0] * (3 - rank)])
     matrix[:3, :3] = direction * spacing_mm

@@ -29,10 +29,14 @@ MAX_DEFLATE_RATIO = 1032
 MAX_NONFINITE_FRACTION = 0.001
 """Share of NaN or infinite voxels up to which an image is mended; above it is refused."""
 
+SHEARED = "the voxel grid is sheared (gantry tilt or an affine registration)"
+SHEAR_REMEDY = "Resample the image to a grid with right angles"
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 22
-_MAX_SHEAR = 1e-3
+_MAX_SHEAR = 1e-4  # as ITK; its permissive mode was found to turn the axes of a sheared grid into others
 _EXPORT_AGAIN = "Export or download the file again"
+_MAX_SCALE_DIFFERENCE = 0.01
 _SCALAR_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
@@ -231,15 +235,15 @@ def _check_sform(header: NiftiHeader, path: Path) -> list[str]:
     if lengths_mm.min() < 1e-9 or abs(np.linalg.det(columns / lengths_mm)) < 1e-6:
         raise InputError("the orientation (sform) is singular", file=path, remedy=_EXPORT_AGAIN)
     cosines = (columns / lengths_mm).T @ (columns / lengths_mm)
-    if np.abs(cosines - np.eye(3)).max() <= _MAX_SHEAR:
-        return []
-    if header.qform_code > 0:
+    if np.abs(cosines - np.eye(3)).max() > _MAX_SHEAR and header.qform_code > 0:
         return ["the sform is sheared; the qform is used instead"]
-    raise InputError(
-        "the voxel grid is sheared (gantry tilt or an affine registration)",
-        file=path,
-        remedy="Resample the image to a grid with right angles",
-    )
+    if np.abs(cosines - np.eye(3)).max() <= _MAX_SHEAR:
+        spacing_mm = np.array(header.pixdim[1:4])
+        differs = (spacing_mm > 0) & (np.abs(lengths_mm - spacing_mm) > _MAX_SCALE_DIFFERENCE * lengths_mm)
+        if differs[: len(header.dims)].any():
+            return ["the voxel spacing of the header contradicts its sform; the former is used"]
+        return []
+    raise InputError(SHEARED, file=path, remedy=SHEAR_REMEDY)
 
 
 def _scan_payload(stream: BinaryIO, header: NiftiHeader, path: Path) -> NDArray[np.int64]:
