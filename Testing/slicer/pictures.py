@@ -19,9 +19,10 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkIOImage import vtkPNGWriter
 
 from MultiTaskSegLib.job import shared_runner
+from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.image_file import read_image
 from MultiTaskSegLib.runtime.volume import Volume
-from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, set_threshold, show_heatmap
+from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, show_heatmap
 from MultiTaskSegLib.scene.result import SegmentationResult, add_result
 from MultiTaskSegLib.scene.segmentation import show_3d
 from MultiTaskSegLib.scene.volume import image_from_node, world_ijk_to_ras
@@ -114,6 +115,7 @@ def draw_panels(session: MrmlSession, folder: Path, model: Path | None) -> None:
         widget.parent.show()
         getattr(widget.ui, button).click()
         run_event_loop_until(lambda widget=widget: widget._run is None, 600)
+        run_event_loop_until(lambda: False, 0.5)  # the layout settles
         widget.parent.grab().save(str(folder / f"panel_{name.lower()}.png"))
     panels.close()
 
@@ -132,20 +134,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "off-screen OpenGL does not work here: install libosmesa6 or libegl1 with libgl1-mesa-dri", file=sys.stderr
         )
         return 1
-    options.output.mkdir(parents=True, exist_ok=True)
+    try:
+        make_pictures(options)
+    except MtsError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    finally:
+        shared_runner().close()
+    return 0
+
+
+def make_pictures(options: argparse.Namespace) -> None:
+    """Segment, draw and write.
+
+    Raises:
+        MtsError: the image or the model cannot be used.
+    """
+    image = read_image(options.image)
     session = MrmlSession()
     views = Views(session)
-    node = add_volume(read_image(options.image), options.image.name.split(".")[0])
+    node = add_volume(image, options.image.name.split(".")[0])
     found = shared_runner().segment(image_from_node(node), task=options.task, model=options.model).wait()
     result = add_result(node, found)
-    set_threshold(result.uncertainty, 0.15)
     images = views.draw(node, found.labels, result)
+    options.output.mkdir(parents=True, exist_ok=True)
     write_png(options.output / "slice.png", images[0])
     write_png(options.output / "views.png", four_up(images))
     if not options.no_panels:
         draw_panels(session, options.output, options.model)
-    shared_runner().close()
-    return 0
 
 
 if __name__ == "__main__":

@@ -238,12 +238,13 @@ def test_check_from_python_returns_the_verdict(open_panel, worker):
 
 
 def test_the_modules_describe_themselves(stand_ins, session):
-    import importlib
     import types
+
+    from Testing.slicer.stand_ins.panel import load_module
 
     for name in ("MultiTaskSeg", "OODCheck"):
         parent = types.SimpleNamespace()
-        getattr(importlib.import_module(name), name)(parent)
+        getattr(load_module(name), name)(parent)
         assert parent.title
         assert parent.categories == ["Segmentation"]
         assert "Not for clinical use" in parent.helpText

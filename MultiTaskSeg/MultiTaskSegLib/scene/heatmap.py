@@ -16,8 +16,7 @@ ANCHORS_RGB = ((0.10, 0.02, 0.30), (0.55, 0.06, 0.45), (0.90, 0.25, 0.20), (0.99
 DEFAULT_THRESHOLD = 0.1
 DEFAULT_OPACITY = 0.6
 LEGEND_POSITION = (0.97, 0.08)  # lower right, where it hides least
-LEGEND_SIZE = (0.12, 0.35)  # share of the view
-LEGEND_FONT_PIXELS = 15
+LEGEND_SIZE = (0.08, 0.3)  # share of the view; the text grows with it
 
 
 def add_heatmap(
@@ -95,5 +94,3 @@ def _add_legend(heatmap_node: slicer.vtkMRMLScalarVolumeNode) -> None:
     legend.SetLabelFormat("%.1f")
     legend.SetPosition(*LEGEND_POSITION)
     legend.SetSize(*LEGEND_SIZE)
-    legend.GetTitleTextProperty().SetFontSize(LEGEND_FONT_PIXELS)
-    legend.GetLabelTextProperty().SetFontSize(LEGEND_FONT_PIXELS)

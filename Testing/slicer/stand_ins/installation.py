@@ -7,6 +7,7 @@ import sys
 import types
 
 import slicer
+from PySide6.QtCore import qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 from Testing.slicer.stand_ins import slicer_python
@@ -17,6 +18,8 @@ from Testing.slicer.stand_ins.slicer_widgets import ctk_classes, mrml_classes
 def application() -> QApplication:
     """The one Qt application, drawing into memory."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    # Qt's own notes about the stand-in widgets (signals that only Slicer's classes have) would hide real messages.
+    qInstallMessageHandler(lambda *_: None)
     return QApplication.instance() or QApplication(["stand-in for Slicer"])
 
 

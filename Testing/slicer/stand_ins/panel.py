@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 import time
 import types
+from pathlib import Path
 
 import shiboken6
 import slicer
@@ -12,6 +14,20 @@ import slicer
 from MultiTaskSegLib import job
 from Testing.slicer.mrml_session import ModuleStandIn, MrmlSession
 from Testing.slicer.stand_ins.installation import application
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def load_module(name: str) -> types.ModuleType:
+    """A scripted module from its file, as Slicer loads it, with its library beside it."""
+    folder = REPOSITORY / name
+    for part, file in ((f"{name}Lib", folder / f"{name}Lib" / "__init__.py"), (name, folder / f"{name}.py")):
+        if getattr(sys.modules.get(part), "__file__", None) is not None:
+            continue  # not when it is a bare folder that happens to have the name
+        spec = importlib.util.spec_from_file_location(part, file)
+        sys.modules[part] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[part])
+    return sys.modules[name]
 
 
 class Panels:
@@ -22,7 +38,7 @@ class Panels:
 
     def open(self, name: str) -> object:
         """Import the module, make its widget and set it up."""
-        module = importlib.import_module(name)
+        module = load_module(name)
         setattr(self._session.modules, name.lower(), ModuleStandIn(path=module.__file__))
         parent = slicer.qMRMLWidget()
         parent.setLayout(self._qt.QVBoxLayout())

@@ -1,0 +1,156 @@
+"""From a volume node through the real worker process and a real (tiny, untrained) model back into the scene."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+
+from MultiTaskSegLib.job import JobRunner
+from MultiTaskSegLib.runtime.errors import Cancelled, InputError, ModelError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.result import add_result
+from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.task_list import task_names
+from Testing.runtime.tiny_model import write_tiny_model
+from Testing.slicer import scene_samples as samples
+
+SHAPE = (14, 18, 22)
+LIMITED_WORKER = """
+import resource, sys
+from MultiTaskSegLib.runtime import predictor, worker
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 120_000_000,) * 2)
+sys.exit(worker.main(sys.argv[1:]))
+"""
+pytestmark = pytest.mark.usefixtures("session")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("modèle") / "tiny 模型.mts.safetensors")
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where the worker's files go."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def runner(scratch):
+    made = JobRunner()
+    yield made
+    made.close()
+
+
+def speckled(kind: str = "axial", shape: tuple[int, int, int] = SHAPE):
+    voxels = np.random.default_rng(11).normal(100, 30, shape).astype(np.float32)
+    return slicer.util.addVolumeFromArray(voxels, ijkToRAS=samples.ijk_to_ras(kind), name="Speckle")
+
+
+@pytest.mark.parametrize("kind", ["axial", "oblique", "left-handed"])
+def test_the_scene_gets_exactly_what_the_predictor_gives(runner, model, kind):
+    volume = speckled(kind)
+    samples.linear_transform(volume, np.diag([1.0, -1.0, 1.0, 1.0]))
+    image = image_from_node(volume)
+    expected = Predictor.load(model, "cpu").segment(image, "Dataset001_Balls")
+    result = add_result(volume, runner.segment(image, task="Dataset001_Balls", model=model, device="cpu").wait(120))
+    for label in expected.task.labels:
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(result.segmentation, label.name, volume)
+        np.testing.assert_array_equal(mask, expected.labels == label.value)
+        segment = result.segmentation.GetSegmentation().GetSegment(label.name)
+        assert segment.GetName() == label.display_name
+        np.testing.assert_allclose(np.multiply(segment.GetColor(), 255), label.colour, atol=1e-9)
+        assert segment.GetTerminology() == label.terminology
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(result.uncertainty), expected.uncertainty)
+    assert result.ood == expected.verdict
+    assert result.segmentation.GetAttribute("MultiTaskSeg.Model.SHA256") == expected.model_sha256
+    assert attributes.read_verdict(volume) == expected.verdict
+
+
+def test_check_and_segment_give_the_same_verdict(runner, model):
+    image = image_from_node(speckled())
+    found = runner.check(image, model=model, device="cpu").wait(120)
+    assert found.verdict == runner.segment(image, model=model, device="cpu").wait(120).verdict
+    assert found.report["model"]["name"] == "tiny"
+
+
+def test_a_2d_image_goes_through_a_2d_model(runner, tmp_path):
+    planar = write_tiny_model(tmp_path / "planar.mts.safetensors", is_planar=True)
+    volume = speckled(shape=(1, 40, 50))
+    result = add_result(volume, runner.segment(image_from_node(volume), model=planar, device="cpu").wait(120))
+    assert slicer.util.arrayFromVolume(result.uncertainty).shape == (1, 40, 50)
+
+
+def test_a_volume_for_a_2d_model_is_refused_in_words(runner, tmp_path):
+    planar = write_tiny_model(tmp_path / "planar.mts.safetensors", is_planar=True)
+    with pytest.raises(InputError, match="3-D"):
+        runner.segment(image_from_node(speckled()), model=planar, device="cpu").wait(120)
+
+
+def test_a_task_that_the_model_does_not_know_is_refused_with_those_it_knows(runner, model):
+    with pytest.raises(UsageError, match="Dataset001_Balls"):
+        runner.segment(image_from_node(speckled()), task="teeth", model=model, device="cpu").wait(120)
+
+
+def test_a_constant_image_is_refused_and_the_worker_goes_on(runner, model):
+    flat = slicer.util.addVolumeFromArray(np.full(SHAPE, 7.0, np.float32), name="Flat")
+    with pytest.raises(InputError, match="Flat"):
+        runner.check(image_from_node(flat), model=model, device="cpu").wait(120)
+    assert runner.check(image_from_node(speckled()), model=model, device="cpu").wait(120).verdict
+
+
+def test_a_damaged_model_is_refused(runner, model, tmp_path):
+    damaged = tmp_path / "damaged.mts.safetensors"
+    content = bytearray(model.read_bytes())
+    content[-5] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(ModelError, match=r"damaged\.mts\.safetensors"):
+        runner.check(image_from_node(speckled()), model=damaged, device="cpu").wait(120)
+
+
+def test_the_tasks_in_the_header_are_those_that_the_worker_tells(runner, model):
+    assert task_names(model) == [task["name"] for task in runner.info(model=model).wait(120).tasks]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64, b"\x02" + bytes(7) + b"{}"])
+def test_a_file_that_is_no_model_offers_no_tasks(tmp_path, content):
+    (tmp_path / "no.mts.safetensors").write_bytes(content)
+    assert task_names(tmp_path / "no.mts.safetensors") == []
+
+
+@pytest.mark.parametrize("moment", ["at once", "when the worker has begun"])
+def test_cancelling_the_real_worker_leaves_nothing_behind(runner, model, scratch, moment):
+    image = image_from_node(speckled(shape=(120, 140, 130)))
+    job = runner.segment(image, model=model, device="cpu")
+    process = runner._worker.process
+    if moment == "when the worker has begun":
+        while not job.poll() and job.step == "starting":
+            pass
+    job.cancel()
+    assert process.poll() is not None
+    assert list(scratch.iterdir()) == []
+    with pytest.raises(Cancelled):
+        job.result()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the memory the Linux way")
+def test_running_out_of_memory_is_a_resource_error_however_it_ends(scratch, model):
+    runner = JobRunner([sys.executable, "-c", LIMITED_WORKER])
+    try:
+        image = image_from_node(speckled(shape=(200, 200, 200)))
+        with pytest.raises(ResourceError, match="memory"):
+            runner.segment(image, model=model, device="cpu").wait(120)
+    finally:
+        runner.close()
+    assert os.listdir(scratch) == []
