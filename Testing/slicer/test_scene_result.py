@@ -14,6 +14,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene import attributes, heatmap
+from MultiTaskSegLib.scene.placement import place_beside
 from MultiTaskSegLib.scene.segmentation import add_segmentation, show_3d
 from Testing.slicer import scene_samples as samples
 
@@ -140,6 +141,17 @@ def test_results_are_placed_beside_their_input_in_the_subject_hierarchy(session)
     segmentation = add_segmentation(volume, samples.labels(), samples.LEGEND, "Result")
     overlay = heatmap.add_heatmap(volume, np.zeros((9, 12, 15), np.float32), "Uncertainty")
     assert hierarchy_parent(hierarchy, segmentation) == hierarchy_parent(hierarchy, overlay) == study
+
+
+def test_a_result_that_already_is_in_the_subject_hierarchy_is_moved_beside_its_input(session):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(session.scene)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "Folder")
+    volume, result = samples.volume(name="input"), samples.volume(name="result")
+    hierarchy.CreateItem(folder, volume)
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), result)  # Slicer makes one for every new node
+    place_beside(volume, result)
+    assert hierarchy.GetItemByDataNode(result) == item
+    assert hierarchy_parent(hierarchy, result) == folder
 
 
 def test_an_out_of_distribution_result_carries_the_warning_in_its_name():
