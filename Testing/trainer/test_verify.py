@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from Testing.hostile.mutation import mutants
 from Testing.trainer.dataset_folder import CASES, SHAPE, image_path, label_path, write_dataset, write_grid
 from trainer.verify import Defect, run_verify, verify_datasets
 
@@ -245,3 +246,21 @@ def test_an_unlabelled_normal_case_is_no_defect(dataset: Path) -> None:
 def test_real_datasets_have_no_defect(shared_data: Path) -> None:
     folders = [shared_data / name for name in ("Dataset121_HeadHemorrhageCT2D", "Dataset102_LeftAtriumLGE")]
     assert [str(defect) for defect in verify_datasets(folders)] == []
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "cases.csv"])
+def test_random_damage_to_the_descriptions_never_ends_in_an_exception(dataset: Path, name: str) -> None:
+    path = dataset / name
+    for damaged in mutants(path.read_bytes(), 60, seed=9):
+        path.write_bytes(damaged)
+        for defect in verify_datasets([dataset]):
+            assert "\n" not in str(defect)
+
+
+def test_the_report_names_dataset_case_file_and_remedy_on_one_line(dataset: Path) -> None:
+    label_path(dataset, FIRST).unlink()
+    (defect,) = verify_datasets([dataset])
+    assert str(defect) == (
+        f"defect in {dataset.name} {FIRST}: the image has no label map: {image_path(dataset, FIRST)}. "
+        "Add it to the labels folder or remove the image."
+    )
