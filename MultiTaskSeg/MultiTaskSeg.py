@@ -106,6 +106,8 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The user opens the module."""
         if self._parameterNode is None:
             self.setParameterNode(self.logic.getParameterNode())
+        else:
+            self.selectFirstVolume()
 
     def exit(self) -> None:
         """The user leaves the module; a run goes on."""
@@ -125,13 +127,17 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = parameterNode
         if parameterNode is not None:
-            if parameterNode.inputVolume is None:
-                parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            self.selectFirstVolume()
             self._guiTag = parameterNode.connectGui(self.ui)
             self.ui.modelPathLineEdit.currentPath = parameterNode.modelPath
             self.updateTasks()
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self.updateGui()
+
+    def selectFirstVolume(self) -> None:
+        """Select a volume for the user when none is selected."""
+        if self._parameterNode.inputVolume is None:
+            self._parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
 
     def onParameterNodeModified(self, _caller: vtk.vtkObject = None, _event: str = "") -> None:
         """A choice of the user: apply what concerns the display, and enable what is possible now."""

@@ -62,6 +62,15 @@ def test_selecting_a_volume_enables_the_button(open_panel, worker):
     assert widget.ui.segmentButton.enabled
 
 
+@pytest.mark.parametrize("name", ["MultiTaskSeg", "OODCheck"])
+def test_entering_a_module_selects_a_volume_that_was_loaded_meanwhile(open_panel, worker, name):
+    widget = open_panel(name)
+    volume = samples.volume()
+    widget.exit()
+    widget.enter()
+    assert widget.ui.inputSelector.currentNode() is volume
+
+
 def test_a_run_ends_with_nodes_in_the_scene_and_words_in_the_panel(open_panel, worker, until):
     volume = samples.volume("oblique")
     widget = open_panel("MultiTaskSeg")
