@@ -49,6 +49,7 @@ def _damaged_files() -> list[BrokenImage]:
     return [
         with_bytes("empty", "empty", "image.nii.gz", b""),
         with_bytes("text", "not a NIfTI", "image.nii.gz", b"This is a text file that somebody renamed.\n" * 40),
+        with_bytes("two bytes", "not a NIfTI", "image.nii", b"hi"),
         with_bytes("short text", "not a NIfTI", "image.nii", b"hello"),
         with_bytes("zip archive", "not a NIfTI", "image.nii.gz", b"PK\x03\x04" + bytes(400)),
         with_bytes("compressed text", "not a NIfTI", "image.nii.gz", gzip.compress(b"text " * 200)),
@@ -89,7 +90,7 @@ def _wrong_sizes() -> list[BrokenImage]:
     return [
         with_fields("huge claim", "claims 32767 x 32767 x 32767", dim=huge),
         with_fields("huge claim, compressed", "claims 32767 x 32767 x 32767", ".nii.gz", dim=huge),
-        with_fields("claim beyond any compression", "truncated", ".nii.gz", dim=[3, 900, 900, 900, 1, 1, 1, 1]),
+        with_fields("claim beyond any compression", "do not fit into", ".nii.gz", dim=[3, 900, 900, 900, 1, 1, 1, 1]),
         with_fields("negative size", "image size", dim=[3, 10, -8, 6, 1, 1, 1, 1]),
         with_fields("zero size", "image size", dim=[3, 10, 0, 6, 1, 1, 1, 1]),
         with_fields("no axes", "image size", dim=[0, 10, 8, 6, 1, 1, 1, 1]),

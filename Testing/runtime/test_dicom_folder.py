@@ -66,6 +66,19 @@ def test_a_single_slice_is_an_image_of_one_slice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(folder / "IM0000").voxels, volume.voxels)
 
 
+def test_an_inverted_image_gives_one_warning(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", VOXELS, np.diag([1, 1, 2.0, 1]), PhotometricInterpretation="MONOCHROME1")
+    (warning,) = read_image(folder).warnings
+    assert "MONOCHROME1" in warning
+
+
+def test_descriptions_in_another_character_set_do_no_harm(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", VOXELS, np.diag([1, 1, 2.0, 1]), SeriesDescription="phantom")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"phantom", b"ph\xe4ntom"))
+    np.testing.assert_array_equal(read_image(folder).voxels, VOXELS)
+
+
 def test_other_files_in_the_folder_are_passed_over(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "a", VOXELS, np.diag([1, 1, 2.0, 1]))
     (folder / "readme.txt").write_text("about this series")

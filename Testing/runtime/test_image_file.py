@@ -57,6 +57,12 @@ def test_spacing_in_metres_or_micrometres_becomes_millimetres(tmp_path: Path, un
     assert read_image(path).spacing_mm == pytest.approx((2 * factor, 3 * factor, 4 * factor))
 
 
+def test_frames_are_counted_before_anything_is_decoded(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.nii", nifti_bytes(np.zeros((5, 2, 3, 4), np.uint8)))
+    with pytest.raises(InputError, match="4-D with 5 frames"):
+        nifti_integrity.check_nifti(path)
+
+
 @pytest.mark.parametrize("shape", [(1, 15, 16, 17), (1, 1, 15, 16, 17)])
 def test_a_4d_file_of_one_frame_is_that_frame(tmp_path: Path, shape: tuple[int, ...]) -> None:
     voxels = VOXELS.reshape(-1)[: int(np.prod(shape))].reshape(shape)

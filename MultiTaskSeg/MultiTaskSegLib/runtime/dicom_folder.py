@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.itk_reader import MAX_SKEW, ItkImage, read_itk
+from MultiTaskSegLib.runtime.itk_reader import MAX_SKEW, ItkImage, metadata_text, read_itk
 from MultiTaskSegLib.runtime.native_output import captured_native_output
 
 SERIES_UID = "0020|000e"
@@ -81,17 +81,8 @@ def _inspect(path: Path) -> _Slice | None:
     matrix = np.eye(4)
     matrix[:rank, :rank] = np.reshape(reader.GetDirection(), (rank, rank)) * np.array(reader.GetSpacing())
     matrix[:rank, 3] = reader.GetOrigin()
-    series, description = (_text(reader, key) for key in (SERIES_UID, SERIES_DESCRIPTION))
+    series, description = (metadata_text(reader, key) for key in (SERIES_UID, SERIES_DESCRIPTION))
     return _Slice(path, matrix, reader.GetSize(), series, description)
-
-
-def _text(reader: sitk.ImageFileReader, key: str) -> str:
-    try:
-        text: str = reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ""
-    except TypeError:
-        return ""
-    # Old files use other character sets than they declare; what cannot be shown becomes a question mark.
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _require_not_an_image(path: Path) -> None:

@@ -22,6 +22,9 @@ MAX_SKEW = 1e-3
 SLICE_THICKNESS = "0018|0050"
 """DICOM tag."""
 
+PHOTOMETRIC_INTERPRETATION = "0028|0004"
+"""DICOM tag."""
+
 _EXPORT_AGAIN = "Export or download the file again"
 # These libraries print the damage and return success.
 _DAMAGE = re.compile(r"premature end|corrupt|uncompress failed|not read completely|fatal|libpng error", re.IGNORECASE)
@@ -69,14 +72,28 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None) -> ItkIma
         raise InputError(f"the file cannot be read ({reason(str(error))})", file=path, remedy=_EXPORT_AGAIN) from error
     if damage := [line for line in messages if _DAMAGE.search(line)]:
         raise InputError(f"the file is damaged ({damage[0]})", file=path, remedy=_EXPORT_AGAIN)
+    if metadata_text(image, PHOTOMETRIC_INTERPRETATION) == "MONOCHROME1":
+        messages.append("the DICOM image is stored inverted (MONOCHROME1): high values are dark")
     return ItkImage(_pixels(image), grid_matrix(image, path), _thickness_mm(image), tuple(messages))
 
 
-def _thickness_mm(image: sitk.Image) -> float:
-    # Only this key is asked for: the keys of a damaged file may not even be text.
+def metadata_text(source: Any, key: str) -> str:
+    """One entry of the metadata of an image or a reader, empty where it is absent or is no text.
+
+    Only single keys are asked for: the keys of a damaged file may not even be text.
+    """
     try:
-        thickness_mm = float(image.GetMetaData(SLICE_THICKNESS)) if image.HasMetaDataKey(SLICE_THICKNESS) else 0.0
-    except (ValueError, TypeError):
+        text: str = source.GetMetaData(key).strip() if source.HasMetaDataKey(key) else ""
+    except TypeError:
+        return ""
+    # Old files use other character sets than they declare; what cannot be shown becomes a question mark.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _thickness_mm(image: sitk.Image) -> float:
+    try:
+        thickness_mm = float(metadata_text(image, SLICE_THICKNESS))
+    except ValueError:
         return 0.0
     return thickness_mm if math.isfinite(thickness_mm) and thickness_mm > 0 else 0.0
 
