@@ -13,9 +13,11 @@ from MultiTaskSegLib.runtime.geometry import Reorientation, canonical_reorientat
 from MultiTaskSegLib.runtime.resampling import resample_linear
 from MultiTaskSegLib.runtime.volume import Volume
 
-# An axis is never made finer than this factor: it would add voxels but no information, and the cost of a coarse
-# scan would grow without bound. Such an image is far from the training images and is meant to be noticed.
+# An axis is never made finer than this factor, and only as long as the grid stays below this many voxels: finer grids
+# add no information, and the cost of a large coarse scan would explode. Such an image is far from the training images
+# and is meant to be noticed.
 MAX_UPSAMPLING = 2.0
+MAX_UPSAMPLED_VOXELS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,14 @@ class Profile:
             scale = self.matrix / max(y, x)
             return z, max(1, round(y * scale)), max(1, round(x * scale))
         assert self.spacing_zyx_mm is not None
-        spacing = reorientation.spacing_zyx_mm(volume)
-        factors = (min(s / t, MAX_UPSAMPLING) for s, t in zip(spacing, self.spacing_zyx_mm, strict=True))
-        nz, ny, nx = (max(1, round(n * f)) for n, f in zip((z, y, x), factors, strict=True))
+        spacing = np.asarray(reorientation.spacing_zyx_mm(volume))
+        sizes = np.asarray((z, y, x), dtype=np.float64)
+        factors = np.minimum(spacing / np.asarray(self.spacing_zyx_mm), MAX_UPSAMPLING)
+        finer = factors > 1
+        if finer.any() and (sizes * factors).prod() > MAX_UPSAMPLED_VOXELS:
+            room = max(1.0, MAX_UPSAMPLED_VOXELS / float((sizes * np.minimum(factors, 1.0)).prod()))
+            factors[finer] = np.minimum(factors[finer], room ** (1.0 / finer.sum()))
+        nz, ny, nx = (max(1, round(float(n))) for n in sizes * factors)
         return nz, ny, nx
 
     def distance(self, volume: Volume) -> float:
