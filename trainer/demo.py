@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -34,7 +33,6 @@ from trainer.train_model import train_model
 from trainer.training import Budget
 
 SEED = 1
-MOST_THREADS = 4
 MARKER = "demo.json"
 MODEL = "phantom.mts.safetensors"
 CONFIG = TrainingConfig(
@@ -118,8 +116,7 @@ def _clear(directory: Path) -> None:
 
 def _train(folders: list[Path], model: Path, size: DemoSize, stream: TextIO) -> float:
     """Trains and writes the model file. Returns the seconds of the training loop."""
-    config = replace(CONFIG, threads=min(MOST_THREADS, os.cpu_count() or 1))
-    train_model(folders, model, config, Budget(minutes=size.minutes), stream=stream)
+    train_model(folders, model, CONFIG, Budget(minutes=size.minutes), stream=stream)
     return float(read_records(RunFolder(model).steps)[-1]["elapsed_s"])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 
-LOWEST_DICE = 0.7
+LOWEST_DICE = 0.6
 
 
 @dataclass(frozen=True)

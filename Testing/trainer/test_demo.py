@@ -62,7 +62,7 @@ def test_a_foreign_image_that_is_not_flagged_breaks_the_story() -> None:
 
 
 def test_low_dice_breaks_the_story() -> None:
-    assert story(known=(known(0.69), known(0.69), known(0.69))).failures() == ["mean Dice of heart is 0.69, below 0.7"]
+    assert story(known=(known(0.59), known(0.59), known(0.59))).failures() == ["mean Dice of heart is 0.59, below 0.6"]
 
 
 def test_a_wrong_task_counts_as_dice_zero() -> None:

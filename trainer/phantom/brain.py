@@ -51,7 +51,7 @@ class Brain:
         return cls(
             size=(float(x), float(y), float(z)),
             ventricle_size=float(random.uniform(0.8, 1.3)),
-            hippocampus_radius_mm=float(random.uniform(6.5, 8.0)),
+            hippocampus_radius_mm=float(random.uniform(7.5, 9.0)),
             fold=WaveField.draw(random, 30.0, 24),
             texture=WaveField.draw(random, 18.0, 12),
             warp=Warp.draw(random, 70.0, 1.8),
@@ -133,8 +133,8 @@ class Brain:
                 canvas.fill(nucleus.contains(points), GREY + 0.06, 0)
         for tube in self.hippocampi():
             distance_mm = tube.distance_mm(points)
-            canvas.fill(distance_mm <= tube.radius_mm + 1.6, FLUID, 0)
-            canvas.fill(distance_mm <= tube.radius_mm, GREY - 0.04, LABELS["hippocampus"])
+            canvas.fill(distance_mm <= tube.radius_mm + 2.6, FLUID, 0)
+            canvas.fill(distance_mm <= tube.radius_mm, GREY - 0.08, LABELS["hippocampus"])
         for ventricle in self.ventricles():
             canvas.fill(ventricle.contains(points), FLUID, LABELS["ventricle"])
 
