@@ -228,7 +228,9 @@ def write_volume(volume: Volume, folder: Path) -> dict[str, Any]:
 
 def error_from(event: dict[str, Any]) -> errors.MtsError:
     """The typed error of an error event."""
-    kind = getattr(errors, str(event.get("kind")), errors.MtsError)
+    kind = getattr(errors, str(event.get("kind")), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.MtsError)):
+        kind = errors.MtsError
     return kind(str(event.get("message", "the worker reported an error without a message")))
 
 

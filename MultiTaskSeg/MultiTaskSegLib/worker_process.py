@@ -69,9 +69,13 @@ class WorkerProcess:
     def _read_events(self) -> None:
         for line in self.process.stdout or ():
             try:
-                self.events.put(json.loads(line))
+                event = json.loads(line)
             except json.JSONDecodeError:
-                self._stderr.append(line.rstrip())
+                event = None
+            if isinstance(event, dict) and "event" in event:
+                self.events.put(event)
+            else:
+                self._stderr.append(line.rstrip())  # not ours: some library's words
         self.events.put(None)
 
     def _read_log(self) -> None:

@@ -65,7 +65,7 @@ def misbehave(behaviour: str, request: dict) -> None:
     if behaviour == "slow":
         time.sleep(600)
     if behaviour == "noise":
-        print("a library says hello", flush=True)
+        print('a library says hello\n42\n{"a": 1}', flush=True)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import pytest
 from MultiTaskSegLib import job as job_module
 from MultiTaskSegLib import worker_process
 from MultiTaskSegLib.job import JobRunner
-from MultiTaskSegLib.runtime.errors import Cancelled, InputError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import Cancelled, InputError, MtsError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.volume import Volume
 
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
@@ -208,8 +208,10 @@ def test_an_error_event_becomes_the_typed_error_with_its_message_unchanged(runne
     assert str(caught.value) == "the image is upside down: Scan. Turn it."
 
 
-def test_an_unknown_kind_of_error_is_still_an_error():
-    error = job_module.error_from({"kind": "os", "message": "odd"})
+@pytest.mark.parametrize("kind", ["Unheard", "Path", "annotations", None])
+def test_an_unknown_kind_of_error_is_still_an_error(kind):
+    error = job_module.error_from({"kind": kind, "message": "odd"})
+    assert type(error) is MtsError
     assert str(error) == "odd."
 
 
