@@ -47,10 +47,23 @@ PROBE = (
 )
 
 
+WINDOW_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
+WINDOW_KINDS = ("vtkOSOpenGLRenderWindow", "vtkEGLRenderWindow")
+
+
 def can_render() -> bool:
-    """Whether off-screen OpenGL works here. Tried in another process, because a missing library ends the process."""
-    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
-    return subprocess.run([sys.executable, "-c", PROBE], capture_output=True, check=False, timeout=120).returncode == 0
+    """Choose the first kind of off-screen OpenGL window that works here; whether there is one.
+
+    Tried in another process, because a missing library ends the process instead of raising.
+    """
+    wanted = os.environ.get(WINDOW_VARIABLE)
+    for kind in (wanted,) if wanted else WINDOW_KINDS:
+        environment = {**os.environ, WINDOW_VARIABLE: kind}
+        probe = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, check=False)
+        if probe.returncode == 0:
+            os.environ[WINDOW_VARIABLE] = kind
+            return True
+    return False
 
 
 class OffscreenView:
