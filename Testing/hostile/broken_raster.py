@@ -22,6 +22,10 @@ NRRD = (
     "space directions: (1,0,0) (0,2,0) (0,0,3)\nkinds: domain domain domain\nendian: little\nencoding: raw\n"
     "space origin: (0,0,0)\n\n"
 )
+NRRD_4D = (
+    "NRRD0004\ntype: short\ndimension: 4\nsizes: 10 8 6 3\nspacings: 1 1 1 1\n"
+    "kinds: domain domain domain domain\nendian: little\nencoding: raw\n\n"
+)
 
 
 def edited(kind: str, name: str, says: str, old: str, new: str, voxels: np.ndarray | None = None) -> BrokenImage:
@@ -110,6 +114,8 @@ def _nrrds() -> list[BrokenImage]:
         edited("nrrd", "sheared", "sheared", axes, "(1,0,0) (1,2,0) (0,0,3)"),
         edited("nrrd", "singular", "sheared|cannot", axes, "(1,0,0) (2,0,0) (0,0,3)"),
         edited("nrrd", "huge claim", "claims 32767 x 32767 x 32767", "10 8 6", "32767 32767 32767"),
+        with_bytes("nrrd header without end", "has no end", "image.nrrd", NRRD.rstrip().encode() + b"\n"),
+        with_bytes("nrrd 4-D", "4-D with 3 frames", "image.nrrd", NRRD_4D.encode() + phantom((3, 6, 8, 10)).tobytes()),
         edited("nrrd", "half infinite", "NaN or infinite", "type: short", "type: float", inf_half),
         edited("nrrd", "vectors", "values per voxel|frames", f"dimension: 3\nspace: left-posterior-superior\n"
                f"sizes: 10 8 6\nspace directions: {axes}\nkinds: domain", f"dimension: 4\n"

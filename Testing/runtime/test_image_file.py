@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from MultiTaskSegLib.runtime import image_file, nifti_integrity
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
+from MultiTaskSegLib.runtime.itk_reader import read_itk
 from Testing.hostile.nifti_bytes import nifti_bytes
 
 VOXELS = np.random.default_rng(11).normal(100, 20, (15, 16, 17)).astype(np.float32)
@@ -258,6 +259,22 @@ def test_without_the_integrity_check_half_a_nifti_file_would_be_read(
     nothing_found = nifti_integrity.NiftiContent(header, np.empty(0, np.int64))
     monkeypatch.setattr(image_file, "check_nifti", lambda _: nothing_found)
     assert (read_image(path).voxels == 0).mean() > 0.4
+
+
+def test_itk_finding_another_number_of_voxels_than_the_check_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "a.nii", nifti_bytes(VOXELS))
+    smaller = read_itk(saved(tmp_path / "b.nii", nifti_bytes(VOXELS[:4])), "NiftiImageIO")
+    monkeypatch.setattr(image_file, "read_itk", lambda *_: smaller)
+    with pytest.raises(InputError, match="another number of voxels"):
+        read_image(path)
+
+
+def test_what_itk_calls_not_orthonormal_is_called_sheared(tmp_path: Path) -> None:
+    shear = [1, 0.01, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+    with pytest.raises(InputError, match="sheared"):
+        read_itk(saved(tmp_path / "a.nii", nifti_bytes(VOXELS, srow=shear)), "NiftiImageIO")
 
 
 def test_real_images_are_read_without_complaint(shared_data: Path) -> None:
