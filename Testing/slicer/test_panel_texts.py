@@ -65,6 +65,14 @@ def test_structures_are_listed_with_volume_and_confidence_and_missing_ones_as_no
     assert "a &lt; b" in text
 
 
+def test_the_verdict_is_not_told_twice(summary):
+    verdict = Verdict(True, 9.0, 2.5, 0.01, "hearts", {})
+    report = {"ood": verdict.as_dict(), "warnings": [verdict.sentence(), "the voxels are coarse"]}
+    text = summary.result_text(report)
+    assert text.upper().count("OUT OF DISTRIBUTION") == 1
+    assert "the voxels are coarse" in text
+
+
 @pytest.mark.parametrize(
     ("fraction", "eta_s", "expected"),
     [(0.314, 4.2, "network: 31 %, about 4 s left"), (0.0, None, "network: 0 %")],

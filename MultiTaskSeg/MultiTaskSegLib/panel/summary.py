@@ -37,10 +37,12 @@ def verdict_text(verdict: Verdict) -> str:
 
 def result_text(report: Mapping[str, Any]) -> str:
     """The verdict, the size and confidence of each structure, and the warnings of a segmentation."""
-    parts = [verdict_text(Verdict(**report["ood"]))]
+    verdict = Verdict(**report["ood"])
+    parts = [verdict_text(verdict)]
     parts.append(f"<p>{html.escape(_('Task: {task}').format(task=report.get('task', '')))}</p>")
     parts.append(_structures(report.get("labels", [])))
-    parts.extend(f"<p>{html.escape(str(warning))}</p>" for warning in report.get("warnings", []))
+    other = [warning for warning in report.get("warnings", []) if warning != verdict.sentence()]
+    parts.extend(f"<p>{html.escape(str(warning))}</p>" for warning in other)
     return "".join(parts)
 
 
