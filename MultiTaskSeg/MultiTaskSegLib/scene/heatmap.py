@@ -13,7 +13,7 @@ COLOUR_TABLE_TAG = "MultiTaskSegUncertainty"
 COLOURS = 256
 # Dark to bright with rising red, so that it reads over a grey image and for colour-blind eyes (lightness is monotone).
 ANCHORS_RGB = ((0.10, 0.02, 0.30), (0.55, 0.06, 0.45), (0.90, 0.25, 0.20), (0.99, 0.65, 0.10), (1.00, 1.00, 0.70))
-DEFAULT_THRESHOLD = 0.1
+DEFAULT_THRESHOLD = 0.2  # of the normalised entropy: with two classes the likelier one has 97 % there
 DEFAULT_OPACITY = 0.6
 LEGEND_POSITION = (0.97, 0.08)  # lower right, where it hides least
 LEGEND_SIZE = (0.08, 0.3)  # share of the view; the text grows with it
