@@ -62,7 +62,7 @@ class DemoSize:
 
     cases: int = 16
     test_cases: int = 3
-    minutes: float = 2.4
+    minutes: float = 2.6
 
 
 def run_demo(
