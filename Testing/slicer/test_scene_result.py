@@ -168,6 +168,16 @@ def test_the_verdict_is_read_back_exactly_and_is_also_there_in_words():
     assert volume.GetAttribute("MultiTaskSeg.OOD.NearestTask") == "hippocampus_t1"
 
 
+def test_every_attribute_is_explained_in_the_documentation(repository):
+    volume = samples.volume()
+    attributes.write_verdict(volume, OOD)
+    attributes.write_provenance(volume, REPORT, "0.1.0")
+    written = {name for name in volume.GetAttributeNames() if name.startswith(attributes.PREFIX)}
+    explained = (repository / "docs" / "slicer.md").read_text(encoding="utf-8")
+    assert len(written) == 13
+    assert [name for name in sorted(written) if f"`{name.removeprefix(attributes.PREFIX)}`" not in explained] == []
+
+
 def test_everything_survives_saving_and_loading_the_scene(session, tmp_path):
     volume = samples.volume("oblique")
     segmentation = add_segmentation(volume, samples.labels(), samples.LEGEND, "Result")
