@@ -78,14 +78,15 @@ class Slice:
 
 
 def cut(view: CaseView) -> Slice:
-    """The slice that shows most of the labels, front or top of the patient upwards."""
+    """The slice that shows most of the labels (the middle one when out of distribution), patient upright."""
     order = canonical_reorientation(view.volume)
     image, labels, uncertainty = (
         np.asarray(order.apply(array)) for array in (view.volume.voxels, view.labels, view.uncertainty)
     )
     z_mm, y_mm, x_mm = order.spacing_zyx_mm(view.volume)
     axis, aspect = (0, y_mm / x_mm) if view.plane == "axial" else (1, z_mm / x_mm)
-    index = best_slice(labels, axis)
+    # Labels of a foreign image are meaningless; following them could end in an empty slice.
+    index = labels.shape[axis] // 2 if view.verdict.is_ood else best_slice(labels, axis)
     planes = [np.take(array, index, axis=axis) for array in (image, labels, uncertainty)]
     if view.plane == "coronal":
         planes = [array[::-1] for array in planes]

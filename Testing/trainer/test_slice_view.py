@@ -50,6 +50,12 @@ def test_axial_cut_is_the_labelled_slice_with_square_millimetres() -> None:
     assert shown.aspect == pytest.approx(2.0)
 
 
+def test_a_foreign_image_is_cut_in_the_middle_whatever_its_labels_say() -> None:
+    view = case_view(verdict=FOREIGN)
+    elsewhere = replace(view, labels=np.roll(view.labels, 2, axis=0))
+    np.testing.assert_array_equal(cut(elsewhere).image, np.arange(60, 90).reshape(5, 6))
+
+
 def test_coronal_cut_has_the_top_of_the_patient_upwards() -> None:
     shown = cut(replace(case_view(), plane="coronal"))
     assert shown.image.shape == (4, 6)
