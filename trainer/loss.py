@@ -30,12 +30,19 @@ def segmentation_loss(
 
 
 def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - mean soft Dice over the present labels, each over the whole batch; 0 when only background is there."""
-    probabilities = torch.softmax(logits, dim=1)[:, 1:]
-    truth = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1)[:, 1:].to(probabilities.dtype)
-    axes = (0, 2, 3, 4)
-    overlap, sizes = (probabilities * truth).sum(axes), probabilities.sum(axes) + truth.sum(axes)
-    present = truth.sum(axes) > 0
+    """1 - mean soft Dice over the present labels, each over the whole batch; 0 when only background is there.
+
+    Sums by label are scattered instead of multiplied with one-hot maps, which for dozens of labels would cost more
+    than the network.
+    """
+    probabilities = torch.softmax(logits, dim=1)
+    channels = logits.shape[1]
+    flat = labels.reshape(-1)
+    at_truth = probabilities.gather(1, labels[:, None]).reshape(-1)
+    overlap = torch.zeros(channels, dtype=logits.dtype, device=logits.device).index_add(0, flat, at_truth)[1:]
+    truth = torch.bincount(flat, minlength=channels).to(logits.dtype)[1:]
+    sizes = probabilities.sum(dim=(0, 2, 3, 4))[1:] + truth
+    present = truth > 0
     if not bool(present.any()):
         return logits.sum() * 0.0
     return 1.0 - (2 * overlap[present] / sizes[present]).mean()
