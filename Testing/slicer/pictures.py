@@ -69,6 +69,7 @@ class Views:
         show_heatmap(node, result.uncertainty, DEFAULT_OPACITY)
         flag, colour = ("OUT OF DISTRIBUTION", RED) if result.ood.is_ood else ("In distribution", GREEN)
         for view, (_, orientation) in zip(self._slices, ORIENTATIONS, strict=True):
+            view.node.RotateToVolumePlane(node)  # else voxels of an oblique volume are cut slantwise
             view.fit(centre, zoom)
             view.annotate(flag, colour)
             view.annotate(orientation, WHITE, LOWER_LEFT)
