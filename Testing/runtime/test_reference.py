@@ -1,0 +1,161 @@
+"""The spectral reference on numbers that can be worked out by hand, and its error rates on exchangeable data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.reference import (
+    ReferenceImage,
+    SpectralReference,
+    balanced_threshold,
+    fit_reference,
+    left_out_log_scores,
+)
+from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+
+SPEC = SignatureSpec("multilayer", ("only",), 0.0)
+
+
+def spectrum(*signature: float) -> LayerSpectrum:
+    """The spectrum whose signature is this vector: one voxel, and the exponential undoes the logarithm."""
+    return LayerSpectrum(np.exp(np.array(signature)), 1, np.zeros(len(signature)))
+
+
+def image(task: int, group: str, held_out: bool, *signature: float) -> ReferenceImage:
+    return ReferenceImage(task, group, held_out, {"only": spectrum(*signature)})
+
+
+# On a line: task A at 0, 1, 3 and task B at 100, 102, 106.
+LINE = [
+    image(0, "a1", False, 0.0),
+    image(0, "a2", False, 1.0),
+    image(0, "a3", True, 3.0),
+    image(1, "b1", False, 100.0),
+    image(1, "b2", True, 102.0),
+    image(1, "b3", True, 106.0),
+]
+
+
+def test_a_small_example_worked_out_by_hand() -> None:
+    reference = fit_reference(SPEC, ["A", "B"], LINE)
+    # Distances to the nearest neighbour: A 1, 1, 2 and B 2, 2, 4; the medians are the units.
+    np.testing.assert_allclose(reference.scales["only"], [1.0, 2.0])
+    # Held out: 3 is 2 units from 1; 102 is 1 unit from 100; 106 is 2 units from 102.
+    np.testing.assert_allclose(reference.calibration_scores, [1.0, 2.0, 2.0])
+    logs = np.log([2.0, 1.0, 2.0])
+    mean = 0.5 * logs[0] + 0.25 * (logs[1] + logs[2])
+    deviation = np.sqrt(0.5 * (logs[0] - mean) ** 2 + 0.25 * ((logs[1] - mean) ** 2 + (logs[2] - mean) ** 2))
+    assert reference.threshold == pytest.approx(np.exp(mean + 2.5 * deviation))
+
+
+def test_a_verdict_worked_out_by_hand() -> None:
+    reference = fit_reference(SPEC, ["A", "B"], LINE)
+    verdict = reference.judge({"only": spectrum(4.5)})
+    assert verdict.nearest_task == "A"
+    assert verdict.score == pytest.approx(1.5)
+    assert verdict.distances == pytest.approx({"A": 1.5, "B": 95.5 / 2})
+    assert verdict.p_value == pytest.approx((1 + 2) / (1 + 3))
+    assert verdict.threshold == reference.threshold
+    assert not verdict.is_ood
+
+
+def test_p_values_count_the_held_out_images_that_lie_at_least_as_far_out() -> None:
+    reference = fit_reference(SPEC, ["A", "B"], LINE)
+    expected = {0.5: 4 / 4, 1.5: 3 / 4, 2.5: 1 / 4}
+    found = {s: reference.judge({"only": spectrum(3.0 + s)}).p_value for s in expected}
+    assert found == pytest.approx(expected)
+
+
+def test_layers_are_combined_by_the_geometric_mean() -> None:
+    spec = SignatureSpec("multilayer", ("near", "far"), 0.0)
+    vectors = {"near": np.zeros((1, 1)), "far": np.zeros((1, 1))}
+    scales = {"near": np.array([1.0]), "far": np.array([0.5])}
+    reference = SpectralReference(spec, ["A"], vectors, np.array([0]), scales, np.ones(1), 1.0)
+    score = reference.judge({"near": spectrum(2.0), "far": spectrum(4.0)}).score
+    assert score == pytest.approx(np.sqrt(2.0 * 8.0))
+
+
+def test_only_the_tasks_asked_for_count_but_all_distances_are_told() -> None:
+    reference = fit_reference(SPEC, ["A", "B"], LINE)
+    verdict = reference.judge({"only": spectrum(3.1)}, among=["B"])
+    assert verdict.nearest_task == "B"
+    assert verdict.score == pytest.approx(96.9 / 2)
+    assert verdict.is_ood
+    assert set(verdict.distances) == {"A", "B"}
+    assert not reference.judge({"only": spectrum(3.1)}).is_ood
+
+
+def test_a_vector_far_from_everything_is_flagged_with_the_smallest_p_value() -> None:
+    verdict = fit_reference(SPEC, ["A", "B"], LINE).judge({"only": spectrum(-500.0)})
+    assert verdict.is_ood
+    assert verdict.p_value == pytest.approx(1 / 4)
+    assert "OUT OF DISTRIBUTION" in verdict.sentence()
+
+
+def test_images_of_one_group_are_never_compared_with_each_other() -> None:
+    # The second exam of a2 lies on top of the first one; in another group it would make a2 look typical.
+    twins = [*LINE, image(0, "a3", True, 3.0)]
+    reference = fit_reference(SPEC, ["A", "B"], twins)
+    np.testing.assert_allclose(np.exp(left_out_log_scores(reference, twins, 2)[0]), 2.0 / reference.scales["only"][0])
+    np.testing.assert_allclose(reference.scales["only"][0], np.median([1, 1, 2, 2]))
+    strangers = [*LINE, image(0, "a4", True, 3.0)]
+    assert np.exp(left_out_log_scores(fit_reference(SPEC, ["A", "B"], strangers), strangers, 2)[0]) < 1e-6
+
+
+def test_the_threshold_weighs_tasks_alike_whatever_their_number_of_images() -> None:
+    scores, tasks = np.array([0.0, 2.0]), np.array([0, 1])
+    assert balanced_threshold(scores, tasks) == pytest.approx(1.0 + 2.5 * 1.0)
+    many = np.concatenate([np.zeros(50), [2.0]])
+    assert balanced_threshold(many, np.array([0] * 50 + [1])) == pytest.approx(1.0 + 2.5 * 1.0)
+    assert balanced_threshold(np.full(5, 0.7), np.arange(5)) == pytest.approx(0.7)
+
+
+def test_p_values_of_exchangeable_images_are_roughly_uniform() -> None:
+    rng = np.random.default_rng(20)
+    p_values = []
+    for _ in range(12):
+        known = [image(0, f"g{n}", n % 2 == 0, *rng.normal(size=3)) for n in range(80)]
+        reference = fit_reference(SPEC, ["A"], known)
+        p_values += [reference.judge({"only": spectrum(*rng.normal(size=3))}).p_value for _ in range(40)]
+    p = np.array(p_values)
+    # 480 draws: the standard error of a share is at most 0.023, plus the spread between 12 references of 40 scores.
+    for level in (0.1, 0.25, 0.5, 0.75, 0.9):
+        assert abs((p <= level).mean() - level) < 0.1
+    assert 0 < p.min() <= p.max() <= 1
+
+
+def test_p_values_of_shifted_images_are_not_uniform() -> None:
+    rng = np.random.default_rng(21)
+    known = [image(0, f"g{n}", n % 2 == 0, *rng.normal(size=3)) for n in range(80)]
+    reference = fit_reference(SPEC, ["A"], known)
+    p = np.array([reference.judge({"only": spectrum(*(rng.normal(size=3) + 4))}).p_value for _ in range(100)])
+    assert (p <= 0.1).mean() > 0.8
+
+
+def test_an_image_identical_to_a_known_one_has_a_finite_score() -> None:
+    verdict = fit_reference(SPEC, ["A", "B"], LINE).judge({"only": spectrum(3.0)})
+    assert 0 < verdict.score < 1e-6
+    assert verdict.p_value == 1.0
+
+
+def test_a_task_of_one_group_is_refused() -> None:
+    lonely = [*LINE[:3], image(1, "b1", True, 100.0), image(1, "b1", False, 101.0)]
+    with pytest.raises(ModelError, match="B has fewer than two groups"):
+        fit_reference(SPEC, ["A", "B"], lonely)
+
+
+def test_a_task_without_held_out_images_is_refused() -> None:
+    with pytest.raises(ModelError, match="no held-out image of A"):
+        fit_reference(SPEC, ["A", "B"], [*LINE[:2], *LINE[3:]])
+
+
+@pytest.mark.parametrize("tasks, scores", [([0, 0], [1.0]), ([0, 1], [])])
+def test_a_reference_without_images_of_a_task_or_without_scores_is_refused(
+    tasks: list[int], scores: list[float]
+) -> None:
+    vectors, scales = {"only": np.zeros((2, 1))}, {"only": np.ones(2)}
+    with pytest.raises(ModelError):
+        SpectralReference(SPEC, ["A", "B"], vectors, np.array(tasks), scales, np.array(scores), 1.0)
