@@ -45,7 +45,7 @@ CONFIG = TrainingConfig(
     ema_decay=0.98,
     validations=4,
     validation_cases=1,
-    minimum_validation_groups=4,
+    minimum_validation_groups=6,
     workers=1,
 )
 
@@ -60,7 +60,7 @@ class DemoSize:
         minutes: wall time of the training.
     """
 
-    cases: int = 16
+    cases: int = 24
     test_cases: int = 3
     minutes: float = 2.6
 
