@@ -79,7 +79,10 @@ def _build_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[An
 
 def _build_plain(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(f"{where} is too large") from None
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{where} is {value!r}, not {hint.__name__}")
     if isinstance(value, float) and not math.isfinite(value):
