@@ -126,9 +126,10 @@ def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str 
         low, high = (float(v) for v in np.percentile(_sample(array), (low, high)))
         if not high > low:
             low, high = float(array.min()), float(array.max())
-    if not high > low:
+    scale = np.float32(1.0 / (high - low) if high > low else 0.0)
+    scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * scale, 0.0, 1.0)
+    if not float(scaled.max()) > float(scaled.min()):
         raise InputError("the image is constant", file=name or None, remedy="Choose an image that shows something")
-    scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * np.float32(1.0 / (high - low)), 0.0, 1.0)
     return scaled.astype(np.float32, copy=False)
 
 
