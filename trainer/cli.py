@@ -10,6 +10,7 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -18,6 +19,7 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 done, 2 wrong use, 4 refused."""
     options = make_parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)

@@ -23,6 +23,7 @@ import numpy as np
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
 from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
 
 Request = dict[str, Any]
@@ -235,10 +236,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     send({"event": "ready", "version": __version__, "torch": _torch_version()})
     worker = Worker(send)
+    keep_freed_memory()
     stdin = os.fdopen(os.dup(0), "r", encoding="utf-8")
     for line in _requests(stdin, arguments[0] if arguments else None):
         if not worker.handle(line):
             break
+        release_freed_memory()  # the worker idles between volumes, and Slicer needs the memory
     return 0
 
 
