@@ -1,0 +1,147 @@
+"""The command line's contract: exit codes, the keys of its JSON, and files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiTaskSegLib.runtime import cli
+from MultiTaskSegLib.runtime.model_file import load_model, reference_tensors, save_model
+from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
+
+REPORT_KEYS = {
+    "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings"
+}  # fmt: skip
+LABEL_KEYS = {"value", "name", "terminology", "voxels", "volume_mm3", "mean_confidence"}
+OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.mts.safetensors")
+
+
+@pytest.fixture(scope="module")
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with a limit that nothing exceeds."""
+    manifest, images = tiny_manifest(), tiny_images()
+    tensors = reference_tensors([dict(i.spectra) for i in images], np.array([i.task for i in images]), tiny_reference())
+    path = tmp_path_factory.mktemp("lenient") / "lenient.mts.safetensors"
+    save_model(path, replace(manifest, ood=replace(manifest.ood, threshold=1e9)), tiny_network(), tensors)
+    return path
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "scan.nii.gz"
+    voxels = np.random.default_rng(8).normal(200, 40, (8, 9, 10)).astype(np.float32)
+    stored = sitk.GetImageFromArray(voxels)
+    stored.SetSpacing((1.5, 2.0, 2.5))
+    sitk.WriteImage(stored, str(path))
+    return path
+
+
+def test_the_report_has_exactly_the_keys_of_the_contract(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert set(printed) == REPORT_KEYS
+    assert printed["model"] == {"name": "tiny", "sha256": load_model(model).digest}
+    assert set(printed["ood"]) == OOD_KEYS
+    assert set(printed["ood"]["distances"]) == {"Dataset001_Balls", "Dataset002_Cubes"}
+    assert all(set(label) == LABEL_KEYS for label in printed["labels"])
+    assert "mean_foreground" in printed["uncertainty"]
+    assert printed["device"] in ("cpu", "cuda")
+    assert isinstance(printed["warnings"], list)
+
+
+def test_the_report_s_figures_are_those_of_the_written_maps(model: Path, image: Path, tmp_path: Path) -> None:
+    arguments = ["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--task", "Dataset001_Balls"]
+    assert cli.main(arguments) == 0
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "segmentation.nii.gz")))
+    uncertainty = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "uncertainty.nii.gz")))
+    assert report["task"] == "Dataset001_Balls"
+    assert [label["value"] for label in report["labels"]] == [1, 2]
+    for label in report["labels"]:
+        count = int((labels == label["value"]).sum())
+        assert label["voxels"] == count
+        assert label["volume_mm3"] == pytest.approx(count * 1.5 * 2.0 * 2.5, rel=1e-5)
+    assert report["uncertainty"]["mean_foreground"] == pytest.approx(float(uncertainty[labels > 0].mean()), rel=1e-4)
+    assert uncertainty.dtype == np.float32
+    assert 0 <= uncertainty.min() <= uncertainty.max() <= 1
+
+
+def test_check_prints_one_verdict_per_image_that_segment_would_give(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", str(image), str(image), "-m", str(model), "--json"]) == 0
+    verdicts = json.loads(capsys.readouterr().out)
+    assert [set(v) for v in verdicts] == [{"image", "ood"}] * 2
+    cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--json"])
+    assert json.loads(capsys.readouterr().out)["ood"] == verdicts[0]["ood"] == verdicts[1]["ood"]
+    assert verdicts[0]["image"] == str(image)
+
+
+def test_exit_code_3_only_when_asked_for_and_only_out_of_distribution(model: Path, lenient: Path, image: Path) -> None:
+    assert cli.main(["check", str(image), "-m", str(model)]) == 0
+    assert cli.main(["check", str(image), "-m", str(model), "--fail-on-ood"]) == 3
+    assert cli.main(["check", str(image), "-m", str(lenient), "--fail-on-ood"]) == 0
+
+
+def test_a_refused_image_outweighs_one_out_of_distribution(model: Path, image: Path, tmp_path: Path) -> None:
+    arguments = ["check", str(image), str(tmp_path / "missing.nii.gz"), "-m", str(model), "--fail-on-ood"]
+    assert cli.main(arguments) == 4
+
+
+def test_info_shows_the_card_and_as_json_the_manifest(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(model)]) == 0
+    card = capsys.readouterr().out
+    assert all(words in card for words in ("tiny", "Dataset001_Balls", "tests only", load_model(model).digest))
+    assert cli.main(["info", str(model), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["sha256"] == load_model(model).digest
+    assert printed["manifest"]["name"] == "tiny"
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    from MultiTaskSegLib import __version__
+
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 4, "not enough memory"),
+        (ZeroDivisionError("two\nlines"), 4, "ZeroDivisionError: two lines"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line(
+    error: BaseException,
+    code: int,
+    words: str,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("MultiTaskSegLib.runtime.model_file.read_manifest", fail)
+    assert cli.main(["info", str(model)]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert len(err.splitlines()) == 1

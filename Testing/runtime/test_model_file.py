@@ -1,0 +1,116 @@
+"""A model file gives back what was put in, and its digest tells any change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.model_file import content_digest, load_model, read_manifest, reference_tensors, save_model
+from Testing.runtime.tiny_model import (
+    tiny_images,
+    tiny_manifest,
+    tiny_network,
+    tiny_reference,
+    write_tiny_model,
+)
+
+
+def tensors() -> dict[str, Tensor]:
+    images = tiny_images()
+    return reference_tensors([dict(i.spectra) for i in images], np.array([i.task for i in images]), tiny_reference())
+
+
+def saved(path: Path, manifest: Manifest | None = None) -> str:
+    return save_model(path, manifest or tiny_manifest(), tiny_network(), tensors())
+
+
+def test_manifest_weights_and_reference_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.mts.safetensors"
+    digest = saved(path)
+    model = load_model(path)
+    assert model.manifest == tiny_manifest()
+    assert model.digest == digest
+    for name, weights in tiny_network().state_dict().items():
+        torch.testing.assert_close(model.network.state_dict()[name], weights.half().float(), rtol=0, atol=0)
+    expected = tiny_reference()
+    np.testing.assert_allclose(model.reference.calibration_scores, expected.calibration_scores)
+    for layer in expected.spec.layers:
+        np.testing.assert_allclose(model.reference.vectors[layer], expected.vectors[layer], rtol=1e-12)
+        np.testing.assert_allclose(model.reference.scales[layer], expected.scales[layer], rtol=1e-12)
+
+
+def test_the_loaded_network_cannot_be_trained_by_accident(tmp_path: Path) -> None:
+    network = load_model(write_tiny_model(tmp_path / "tiny.mts.safetensors")).network
+    assert not network.training
+    assert not any(weights.requires_grad for weights in network.parameters())
+
+
+def test_saving_a_loaded_model_again_gives_the_same_content(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.mts.safetensors", tmp_path / "b.mts.safetensors"
+    saved(first)
+    model = load_model(first)
+    assert save_model(second, model.manifest, model.network, tensors()) == model.digest
+    assert load_model(second).manifest == model.manifest
+
+
+def test_the_manifest_alone_is_the_same_manifest(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    assert read_manifest(path) == (load_model(path).manifest, load_model(path).digest)
+
+
+def test_the_digest_changes_with_any_tensor_its_name_type_or_shape() -> None:
+    content = {"a": torch.arange(6.0), "b": torch.ones(2, 3)}
+    digest = content_digest("text", content)
+    others = [
+        content_digest("text ", content),
+        content_digest("text", {"a": content["a"]}),
+        content_digest("text", {"a": content["b"].reshape(-1), "b": content["a"].reshape(2, 3)}),
+        content_digest("text", {"a": content["a"], "c": content["b"]}),
+        content_digest("text", {"a": content["a"], "b": content["b"].reshape(3, 2)}),
+        content_digest("text", {"a": content["a"].view(torch.int32), "b": content["b"]}),
+    ]
+    for number in range(6):
+        bits = content["a"].view(torch.int32).clone()
+        bits[number] ^= 1
+        others.append(content_digest("text", {"a": bits.view(torch.float32), "b": content["b"]}))
+    assert len({digest, *others}) == 1 + len(others)
+
+
+def test_the_digest_does_not_depend_on_order_or_memory_layout() -> None:
+    b = torch.arange(6.0).reshape(2, 3)
+    first = content_digest("t", {"a": torch.ones(1), "b": b})
+    assert content_digest("t", {"b": b.T.contiguous().T, "a": torch.ones(1)}) == first
+
+
+def test_the_digest_changes_with_any_field_of_the_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.mts.safetensors"
+    manifest = tiny_manifest()
+    changed = [
+        replace(manifest, name="other"),
+        replace(manifest, training={"steps": 3}),
+        replace(manifest, ood=replace(manifest.ood, threshold=3.0000001)),
+        replace(manifest, tasks=(replace(manifest.tasks[0], temperature=1.1), manifest.tasks[1])),
+    ]
+    assert len({saved(path, m) for m in [manifest, *changed]}) == 1 + len(changed)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
+def test_a_weight_that_does_not_fit_into_float16_is_refused_and_leaves_the_previous_file(
+    tmp_path: Path, value: float
+) -> None:
+    path = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    before = path.read_bytes()
+    network = tiny_network()
+    with torch.no_grad():
+        network.head.weight[0] = value
+    with pytest.raises(ModelError, match="head.weight"):
+        save_model(path, tiny_manifest(), network, tensors())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
