@@ -7,6 +7,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.reference import (
+    LARGEST_FACTOR,
     ReferenceImage,
     SpectralReference,
     balanced_threshold,
@@ -48,7 +49,7 @@ def test_a_small_example_worked_out_by_hand() -> None:
     logs = np.log([2.0, 1.0, 2.0])
     mean = 0.5 * logs[0] + 0.25 * (logs[1] + logs[2])
     deviation = np.sqrt(0.5 * (logs[0] - mean) ** 2 + 0.25 * ((logs[1] - mean) ** 2 + (logs[2] - mean) ** 2))
-    assert reference.threshold == pytest.approx(np.exp(mean + 2.5 * deviation))
+    assert reference.threshold == pytest.approx(np.exp(mean + LARGEST_FACTOR * deviation))
 
 
 def test_a_verdict_worked_out_by_hand() -> None:
@@ -111,6 +112,33 @@ def test_the_threshold_weighs_tasks_alike_whatever_their_number_of_images() -> N
     many = np.concatenate([np.zeros(50), [2.0]])
     assert balanced_threshold(many, np.array([0] * 50 + [1])) == pytest.approx(1.0 + 2.5 * 1.0)
     assert balanced_threshold(np.full(5, 0.7), np.arange(5)) == pytest.approx(0.7)
+
+
+def test_the_factor_of_the_threshold_falls_to_the_papers_as_the_groups_grow() -> None:
+    scores = np.array([-1.0, 1.0] * 5000)
+    tasks = np.zeros(10_000, dtype=np.int64)
+    factors = [balanced_threshold(scores[:n], tasks[:n], [str(g) for g in range(n)]) for n in (2, 6, 20, 100, 10_000)]
+    assert factors == sorted(factors, reverse=True)
+    assert factors[0] == LARGEST_FACTOR
+    assert factors[-1] == pytest.approx(2.5, abs=0.01)
+
+
+def test_images_of_one_group_count_once_for_the_factor() -> None:
+    scores, tasks = np.array([-1.0, 1.0] * 10), np.zeros(20, dtype=np.int64)
+    alone = balanced_threshold(scores, tasks, [str(n) for n in range(20)])
+    pairs = balanced_threshold(scores, tasks, [str(n // 2) for n in range(20)])
+    assert pairs > alone
+
+
+def test_prediction_limits_hold_for_new_normal_scores() -> None:
+    # The same tail whatever the number of groups: 0.62 % of new scores lie above the limit.
+    rng = np.random.default_rng(7)
+    tasks, groups = np.zeros(12, dtype=np.int64), [str(n) for n in range(12)]
+    rounds = [rng.normal(size=13) for _ in range(6_000)]
+    above = [new > balanced_threshold(np.array(known), tasks, groups) for *known, new in rounds]
+    plain = [new > balanced_threshold(np.array(known), tasks) for *known, new in rounds]
+    assert np.mean(above) == pytest.approx(0.0062, abs=0.0035)
+    assert np.mean(plain) > 0.015
 
 
 def test_p_values_of_exchangeable_images_are_roughly_uniform() -> None:

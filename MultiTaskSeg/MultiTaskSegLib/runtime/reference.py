@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
+from scipy.stats import t as student_t
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.signature import SignatureSpec
@@ -14,6 +16,7 @@ from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.verdict import Verdict
 
 THRESHOLD_DEVIATIONS = 2.5
+LARGEST_FACTOR = 4.0
 SMALLEST_DISTANCE = 1e-9
 
 
@@ -130,7 +133,7 @@ def fit_reference(
     if missing:
         raise ModelError(f"no held-out image of {', '.join(missing)}", remedy="Hold out at least one group per dataset")
     scores = np.array([left_out_log_scores(draft, images, i).min() for i in held_out])
-    threshold = float(np.exp(balanced_threshold(scores, tasks[held_out])))
+    threshold = float(np.exp(balanced_threshold(scores, tasks[held_out], [images[i].group for i in held_out])))
     return SpectralReference(spec, task_names, vectors, tasks, scales, np.exp(scores), threshold)
 
 
@@ -143,13 +146,39 @@ def left_out_log_scores(
     return reference.log_scores(signature, allowed)
 
 
-def balanced_threshold(log_scores: NDArray[np.float64], tasks: NDArray[np.int64]) -> float:
-    """Mean + 2.5 standard deviations with the tasks weighted equally."""
+def balanced_threshold(
+    log_scores: NDArray[np.float64], tasks: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> float:
+    """Mean + 2.5 standard deviations with the tasks weighted equally, widened for the number of groups.
+
+    The paper's 2.5 deviations presume that mean and deviation are known. From few groups they are not: the factor
+    becomes that of a prediction interval with the same tail (Student's t, Kish's effective number of groups), which
+    tends to 2.5 as the groups grow.
+
+    Args:
+        log_scores: ``(K,)`` of held-out images.
+        tasks: ``(K,)`` their tasks.
+        groups: their groups; without them the plain 2.5 deviations.
+    """
     _, inverse, counts = np.unique(tasks, return_inverse=True, return_counts=True)
     weights = 1.0 / counts[inverse]
     mean = float(np.average(log_scores, weights=weights))
     deviation = float(np.sqrt(np.average((log_scores - mean) ** 2, weights=weights)))
-    return mean + THRESHOLD_DEVIATIONS * deviation
+    return mean + deviation * (THRESHOLD_DEVIATIONS if groups is None else _prediction_factor(tasks, groups))
+
+
+def _prediction_factor(tasks: NDArray[np.int64], groups: Sequence[str]) -> float:
+    """Factor of a one-sided prediction interval whose tail is that of 2.5 normal standard deviations.
+
+    It is capped: from two or three groups the interval would be so wide that nothing foreign were ever flagged, and a
+    false alarm does less harm than a missed one.
+    """
+    per_task = np.array([len({g for g, t in zip(groups, tasks, strict=True) if t == task}) for task in np.unique(tasks)])
+    effective = len(per_task) ** 2 / float((1.0 / per_task).sum())
+    if effective <= 1:
+        return LARGEST_FACTOR
+    quantile = float(student_t.isf(normal.sf(THRESHOLD_DEVIATIONS), df=effective - 1))
+    return min(quantile * float(np.sqrt((effective + 1) / (effective - 1))), LARGEST_FACTOR)
 
 
 def _typical_distances(
