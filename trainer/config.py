@@ -85,6 +85,10 @@ def read_config(path: Path | None) -> TrainingConfig:
         values = _parse(path)
     except FileNotFoundError:
         raise UsageError("the configuration file is missing", file=path, remedy="Correct --config") from None
+    except OSError as error:
+        raise UsageError(
+            f"the configuration cannot be read ({error.strerror})", file=path, remedy="Correct --config"
+        ) from error
     except ValueError as error:
         raise UsageError(f"the configuration is malformed ({error})", file=path, remedy="Correct it") from error
     return config_from_dict(values, path)
@@ -97,7 +101,7 @@ def config_from_dict(values: dict[str, Any], source: Path | str = "configuration
         UsageError: a key is unknown or a value has the wrong type.
     """
     hints = get_type_hints(TrainingConfig)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(str(key) for key in values if key not in hints)
     if unknown:
         raise UsageError(
             f"unknown key {', '.join(unknown)}", file=source, remedy=f"Known keys are {', '.join(sorted(hints))}"
@@ -113,6 +117,9 @@ def _checked(key: str, value: Any, hint: Any, source: Path | str) -> Any:
         raise UsageError(f"{key} is {value!r}", file=source, remedy=f"Use one of {', '.join(get_args(hint))}")
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_checked(key, item, get_args(hint)[0], source) for item in value)
+    if origin is dict and isinstance(value, dict):
+        of = get_args(hint)[1]
+        return {str(name): _checked(f"{key}.{name}", item, of, source) for name, item in value.items()}
     wanted = origin or hint
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
