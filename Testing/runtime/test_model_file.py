@@ -110,7 +110,7 @@ def test_a_weight_that_does_not_fit_into_float16_is_refused_and_leaves_the_previ
     network = tiny_network()
     with torch.no_grad():
         network.head.weight[0] = value
-    with pytest.raises(ModelError, match="head.weight"):
+    with pytest.raises(ModelError, match=r"head\.weight"):
         save_model(path, tiny_manifest(), network, tensors())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

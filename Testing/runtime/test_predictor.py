@@ -82,15 +82,15 @@ def test_an_unknown_task_is_wrong_use_and_the_known_ones_are_listed(predictor: P
 
 
 def test_a_2_d_image_is_refused_by_a_3_d_model(predictor: Predictor) -> None:
-    with pytest.raises(InputError, match="2-D.*3-D"):
+    with pytest.raises(InputError, match=r"2-D.*3-D"):
         predictor.check(noise((1, 12, 10)))
-    with pytest.raises(InputError, match="2-D.*3-D"):
+    with pytest.raises(InputError, match=r"2-D.*3-D"):
         predictor.segment(noise((12, 1, 10)), "Dataset001_Balls")
 
 
 def test_a_3_d_image_is_refused_by_a_2_d_model(tmp_path: Path) -> None:
     planar = Predictor.load(write_tiny_model(tmp_path / "planar.mts.safetensors", is_planar=True), "cpu")
-    with pytest.raises(InputError, match="3-D.*2-D"):
+    with pytest.raises(InputError, match=r"3-D.*2-D"):
         planar.segment(noise())
     assert planar.segment(noise((1, 12, 10))).labels.shape == (1, 12, 10)
 
