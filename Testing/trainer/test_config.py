@@ -1,0 +1,130 @@
+"""Training configuration files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import UsageError
+from trainer.config import TrainingConfig, config_from_dict, read_config
+
+TOML = """
+seed = 7
+channels = [4, 8]
+learning_rate = 1
+precision = "bfloat16"
+deep_supervision = false
+[mirror_axes]
+Dataset001_A = "yx"
+"""
+YAML = """
+seed: 7
+channels: [4, 8]
+learning_rate: 1
+precision: bfloat16
+deep_supervision: false
+mirror_axes: {Dataset001_A: yx}
+"""
+EXPECTED = TrainingConfig(
+    seed=7,
+    channels=(4, 8),
+    learning_rate=1.0,
+    precision="bfloat16",
+    deep_supervision=False,
+    mirror_axes={"Dataset001_A": "yx"},
+)
+
+
+@pytest.mark.parametrize("name, text", [("c.toml", TOML), ("c.yaml", YAML), ("c.yml", YAML)])
+def test_toml_and_yaml_say_the_same(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    config = read_config(tmp_path / name)
+    assert config == EXPECTED
+    assert isinstance(config.learning_rate, float)
+
+
+def test_without_a_file_and_with_an_empty_one_the_defaults_hold(tmp_path: Path) -> None:
+    assert read_config(None) == TrainingConfig()
+    for name in ("empty.toml", "empty.yaml"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+        assert read_config(tmp_path / name) == TrainingConfig()
+
+
+def test_a_configuration_survives_the_way_to_plain_values_and_back() -> None:
+    assert config_from_dict(EXPECTED.as_dict()) == EXPECTED
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        EXPECTED.seed = 8  # type: ignore[misc]
+
+
+def test_a_key_that_is_not_text_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("1: 2\nseed: 3\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="unknown key 1"):
+        read_config(tmp_path / "c.yaml")
+
+
+def test_an_unknown_key_is_refused_and_the_known_ones_are_listed() -> None:
+    with pytest.raises(UsageError, match=r"unknown key learning_rat\b.*learning_rate"):
+        config_from_dict({"learning_rat": 1e-3})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"seed": "7"},
+        {"seed": 7.0},
+        {"seed": True},
+        {"seed": None},
+        {"learning_rate": "fast"},
+        {"learning_rate": True},
+        {"deep_supervision": 1},
+        {"precision": "float64"},
+        {"precision": ["float32"]},
+        {"channels": 4},
+        {"channels": [4, 8.5]},
+        {"channels": "48"},
+        {"ood_layers": [1]},
+        {"mirror_axes": "x"},
+        {"mirror_axes": {"Dataset001_A": 3}},
+        {"mirror_axes": {"Dataset001_A": ["x"]}},
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_type_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=next(iter(values))):
+        config_from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("c.toml", b"seed = "),
+        ("c.toml", b"\xff\xfe"),
+        ("c.yaml", b"seed: [1"),
+        ("c.yaml", b"- 1\n- 2\n"),
+        ("c.yaml", b"!!python/object/apply:os.getcwd []"),
+        ("c.json", b"{}"),
+    ],
+)
+def test_a_malformed_file_is_wrong_use(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match="malformed"):
+        read_config(tmp_path / name)
+
+
+def test_a_missing_file_or_a_folder_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    for name in ("missing.toml", "folder.toml"):
+        with pytest.raises(UsageError, match=name):
+            read_config(tmp_path / name)
+
+
+def test_the_shipped_configurations_are_valid(repository: Path) -> None:
+    files = sorted((repository / "trainer" / "configs").glob("*.toml"))
+    assert files
+    for file in files:
+        assert read_config(file) != TrainingConfig()
