@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.geometry import canonical_reorientation
 from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.network import Architecture, Triple
@@ -19,6 +21,7 @@ from trainer.dataset import Case, Dataset
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25
 AIR_HU = -200.0
+VERIFY = "Run 'python -m trainer verify' on the dataset"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
     """Look at some cases of every dataset and decide how to train on all of them together.
 
     Raises:
-        DatasetError: 2-D and 3-D datasets are mixed.
+        DatasetError: 2-D and 3-D datasets are mixed, or labels do not fit their images.
         InputError: an image cannot be read.
     """
     probes = [_probe(dataset) for dataset in datasets]
@@ -101,8 +104,6 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
 
 
 def _all_planar(datasets: Sequence[Dataset], probes: Sequence[_Probe]) -> bool:
-    from MultiTaskSegLib.runtime.errors import DatasetError
-
     planar = [d.name for d, p in zip(datasets, probes, strict=True) if p.planar]
     if planar and len(planar) != len(datasets):
         raise DatasetError(
@@ -133,10 +134,21 @@ def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence
     """
     if dataset.modality_family != "CT" or min(float(v.voxels.min()) for v in volumes) > AIR_HU:
         return None
-    values = [v.voxels[read_label_map(c.label)[0] > 0] for c, v in zip(cases, volumes, strict=True)]
-    low, high = np.percentile(np.concatenate(values), (0.5, 99.5))
+    values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
+    if not values.size:
+        raise DatasetError("no voxel is labelled in the cases looked at", file=dataset.directory, remedy=VERIFY)
+    low, high = np.percentile(values, (0.5, 99.5))
     margin = 0.5 * (high - low)
     return float(np.round(low - margin)), float(np.round(high + margin))
+
+
+def _labelled_values(case: Case, volume: Volume) -> NDArray[np.float32]:
+    labels, _ = read_label_map(case.label)
+    if labels.shape != volume.shape:
+        raise DatasetError(
+            f"the label has shape {labels.shape}, the image {volume.shape}", file=case.label, remedy=VERIFY
+        )
+    return volume.voxels[labels > 0]
 
 
 def _profiles(datasets: Sequence[Dataset], probes: Sequence[_Probe], config: TrainingConfig) -> list[Profile]:
