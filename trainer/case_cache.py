@@ -99,7 +99,8 @@ def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uin
     table = np.zeros(256, dtype=np.uint8)
     for index, values in enumerate(task.label_values, start=1):
         table[list(values)] = index
-    mapped: NDArray[np.uint8] = table[np.clip(stored, 0, 255).astype(np.uint8)]
+    declared_range = np.where((stored >= 0) & (stored < len(table)), stored, 0)
+    mapped: NDArray[np.uint8] = table[declared_range.astype(np.uint8)]
     return mapped
 
 
