@@ -42,7 +42,7 @@ def load_checkpoint(path: Path, digest: str, device: torch.device) -> dict[str, 
         raise ModelError(
             f"the checkpoint cannot be read ({type(error).__name__})", file=path, remedy="Start without --resume"
         ) from error
-    if state.get("version") != CHECKPOINT_VERSION:
+    if not isinstance(state, dict) or state.get("version") != CHECKPOINT_VERSION:
         raise ModelError("the checkpoint has another version", file=path, remedy="Start without --resume")
     if state.get("digest") != digest:
         raise ModelError(
