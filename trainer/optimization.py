@@ -53,7 +53,7 @@ class Optimization:
         """One optimiser step on patch groups. Returns the loss, the learning rate and the gradient norm.
 
         Raises:
-            ModelError: the loss is not finite; nothing has been changed.
+            ModelError: the loss or its gradient is not finite; nothing has been changed.
         """
         self.network.train()
         factor = learning_rate_factor(progress, self.step, self.config.warmup_steps)
@@ -69,11 +69,15 @@ class Optimization:
             raise ModelError(
                 f"the loss became {total} at step {self.step}", remedy="Lower learning_rate or use precision float32"
             )
-        norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.gradient_clip)
+        norm = float(nn.utils.clip_grad_norm_(self._parameters(), self.config.gradient_clip))
+        if not math.isfinite(norm):
+            raise ModelError(
+                f"the gradient became {norm} at step {self.step}", remedy="Lower learning_rate or use precision float32"
+            )
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return {"loss": total, "lr": self.config.learning_rate * factor, "gradient_norm": float(norm)}
+        return {"loss": total, "lr": self.config.learning_rate * factor, "gradient_norm": norm}
 
     def loss(self, group: PatchGroup) -> Tensor:
         """Loss of one patch group: own task at several resolutions, other tasks' absence at the finest."""
