@@ -71,7 +71,7 @@ class BallDataset:
         labels = np.zeros(self.shape, dtype=np.uint8)
         for value, limit in zip(self.label_values, (1.0, 0.4), strict=False):
             labels[distance < limit] = value
-        voxels = self.offset + self.contrast * (labels > 0) + rng.normal(0, 0.05 * self.contrast, self.shape)
+        voxels = self.offset + self.contrast * (labels > 0) + rng.normal(0, 0.05 * abs(self.contrast), self.shape)
         return voxels.astype(np.int16), labels
 
     def _save(self, array: np.ndarray, path: Path) -> None:
