@@ -31,7 +31,7 @@ def check_manifest(manifest: Manifest) -> None:
     names = [task.name for task in manifest.tasks]
     _require(len(set(names)) == len(names) and all(names), "two tasks have the same name, or one has none")
     _require(len({task.profile.grid for task in manifest.tasks}) == 1, "2-D and 3-D tasks are mixed")
-    used: set[int] = set()
+    seen: list[set[int]] = []
     for task in manifest.tasks:
         _check_task(task)
         channels = set(range(task.channels.start, task.channels.stop))
@@ -39,8 +39,10 @@ def check_manifest(manifest: Manifest) -> None:
             task.channels.start >= 0 and task.channels.stop <= manifest.architecture.outputs,
             f"task {task.name} lies outside the network's channels",
         )
-        _require(not channels & used, f"task {task.name} shares channels with another")
-        used |= channels
+        # All tasks of a shared foreground head have the same channels; a part of another's would be a mistake.
+        overlapping = [other for other in seen if other & channels and other != channels]
+        _require(not overlapping, f"task {task.name} shares channels with another")
+        seen.append(channels)
     ood = manifest.ood
     _require(ood.threshold > 0, "the out-of-distribution threshold is not positive")
     _require(
