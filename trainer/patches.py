@@ -66,16 +66,18 @@ class PatchGroups(Dataset[PatchGroup]):
         return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx)
 
     def _record(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Augmentation:
-        shape = np.asarray(case.voxels.shape, dtype=np.float64)
-        patch = np.asarray(task.patch_zyx, dtype=np.float64)
+        shape, patch = np.asarray(case.voxels.shape), np.asarray(task.patch_zyx)
         if case.points and rng.random() < self.config.foreground_fraction:
             label = sorted(case.points)[int(rng.integers(len(case.points)))]
-            centre = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
+            aim = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
         else:
-            centre = rng.uniform(0, 1, 3) * (shape - 1)
-        # Where the case is larger than the patch the patch stays inside it; where it is smaller it is centred.
-        low = np.minimum((patch - 1) / 2, (shape - 1) / 2)
-        centre = np.clip(centre, low, shape - 1 - low)
+            aim = rng.uniform(0, 1, 3) * (shape - 1)
+        # Patch corners fall on voxels: half a voxel of shift would blur, through thick slices beyond recognition.
+        # Where the case is larger than the patch, the patch stays inside it. Where it is smaller, it lies anywhere in
+        # the patch, because at inference it starts at the corner, and pooling must work from every alignment.
+        inside = np.clip(np.round(aim - (patch - 1) / 2), 0, np.maximum(shape - patch, 0))
+        start = np.where(shape < patch, -rng.integers(0, np.maximum(patch - shape, 0) + 1), inside)
+        centre = start + (patch - 1) / 2
         z, y, x = (float(c) for c in centre)
         spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
         mirror = self.config.mirror_axes.get(task.name, "")
