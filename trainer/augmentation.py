@@ -164,5 +164,6 @@ def _blur_in_plane(patch: Tensor, sigma: float) -> Tensor:
 def _lose_resolution(patch: Tensor, factor: float) -> Tensor:
     z, y, x = patch.shape[2:]
     small = (z, max(1, round(y / factor)), max(1, round(x / factor)))
-    coarse = functional.interpolate(patch, size=small, mode="nearest")
+    # Linear both ways: the nearest voxel would shift the image against its labels by up to a voxel.
+    coarse = functional.interpolate(patch, size=small, mode="trilinear", align_corners=False)
     return functional.interpolate(coarse, size=(z, y, x), mode="trilinear", align_corners=False)

@@ -174,3 +174,17 @@ def test_noise_has_the_drawn_standard_deviation() -> None:
     image, _ = apply_augmentation(record, voxels, labels, SHAPE)
     assert float(image.std()) == pytest.approx(0.05, rel=0.1)
     assert float(image.mean()) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"shrink": 1.2}, {"shrink": 1.5}, {"shrink": 1.8}, {"shrink": 2.0}, {"blur_sigma": 1.0}]
+)
+def test_a_loss_of_resolution_does_not_move_the_image_against_its_labels(changes: dict[str, float]) -> None:
+    _, y, x = np.indices((1, 48, 48))
+    voxels = np.exp(-((y - 21.3) ** 2 + (x - 25.6) ** 2) / 50).astype(np.float32)
+    record = Augmentation((0.0, 23.5, 23.5), IDENTITY, **changes)  # type: ignore[arg-type]
+    image, _ = apply_augmentation(record, voxels, np.zeros(voxels.shape, np.uint8), voxels.shape)
+    found = image[0].numpy()
+    assert np.abs(found - voxels).max() > 1e-3
+    for axis, centre in ((y, 21.3), (x, 25.6)):
+        assert (found * axis).sum() / found.sum() == pytest.approx(centre, abs=0.05)
