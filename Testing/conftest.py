@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Networks in tests are tiny: on a busy machine several threads wait for each other a hundred times longer than they
+# compute. Set before any test imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
