@@ -114,7 +114,7 @@ def read_groups(directory: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = csv.DictReader(stream)
             if not {"case", "group"} <= set(rows.fieldnames or ()):
                 raise DatasetError("cases.csv needs the columns 'case' and 'group'", file=path, remedy="Add them")
