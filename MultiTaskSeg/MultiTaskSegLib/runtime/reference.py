@@ -173,7 +173,9 @@ def _prediction_factor(tasks: NDArray[np.int64], groups: Sequence[str]) -> float
     It is capped: from two or three groups the interval would be so wide that nothing foreign were ever flagged, and a
     false alarm does less harm than a missed one.
     """
-    per_task = np.array([len({g for g, t in zip(groups, tasks, strict=True) if t == task}) for task in np.unique(tasks)])
+    per_task = np.array(
+        [len({g for g, t in zip(groups, tasks, strict=True) if t == task}) for task in np.unique(tasks)]
+    )
     effective = len(per_task) ** 2 / float((1.0 / per_task).sum())
     if effective <= 1:
         return LARGEST_FACTOR
