@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_pass import spectra_of
-from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference, left_out_log_scores
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference
 from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
 from trainer.calibration import (
     LabelledLogits,
@@ -84,7 +84,7 @@ def write_model(
         progress.update(done + len(images))
     reference = fit_reference(spec, [t.name for t in data.plan.tasks], images)
     manifest = make_manifest(data, figures, reference, images, output, provenance)
-    tensors = reference_tensors([dict(i.spectra) for i in images], reference.tasks, reference)
+    tensors = reference_tensors(images, reference)
     save_model(output, manifest, network, tensors)
     return manifest
 
@@ -156,9 +156,9 @@ def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Se
     """Settings of the check and its false alarms on held-out images."""
     spec = reference.spec
     alarms: dict[str, list[bool]] = {name: [] for name in task_names}
-    for index, image in enumerate(images):
+    for image in images:
         if image.held_out:
-            score = float(np.exp(left_out_log_scores(reference, images, index).min()))
+            score = float(np.exp(reference.log_scores(spec.vectors(image.spectra)).min()))
             alarms[task_names[image.task]].append(score > reference.threshold)
     pooled = [alarm for group in alarms.values() for alarm in group]
     return OodInfo(

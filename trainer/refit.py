@@ -60,7 +60,7 @@ def refit_reference(
     names = [task.name for task in model.manifest.tasks]
     reference = fit_reference(spec, names, images)
     manifest = dataclasses.replace(model.manifest, ood=ood_info(names, reference, images))
-    tensors = reference_tensors([dict(i.spectra) for i in images], reference.tasks, reference)
+    tensors = reference_tensors(images, reference)
     save_model(output, manifest, model.network, tensors)
     return manifest
 

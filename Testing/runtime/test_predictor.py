@@ -39,7 +39,7 @@ def with_profiles(folder: Path, *profiles: Profile) -> Predictor:
     manifest = tiny_manifest()
     tasks = tuple(replace(task, profile=p) for task, p in zip(manifest.tasks, profiles, strict=True))
     images = tiny_images()
-    tensors = reference_tensors([dict(i.spectra) for i in images], np.array([i.task for i in images]), tiny_reference())
+    tensors = reference_tensors(images, tiny_reference())
     save_model(folder / "m.mts.safetensors", replace(manifest, tasks=tasks), tiny_network(), tensors)
     return Predictor.load(folder / "m.mts.safetensors", "cpu")
 

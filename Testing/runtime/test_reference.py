@@ -12,7 +12,6 @@ from MultiTaskSegLib.runtime.reference import (
     SpectralReference,
     balanced_threshold,
     fit_reference,
-    left_out_log_scores,
 )
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
@@ -29,24 +28,25 @@ def image(task: int, group: str, held_out: bool, *signature: float) -> Reference
     return ReferenceImage(task, group, held_out, {"only": spectrum(*signature)})
 
 
-# On a line: task A at 0, 1, 3 and task B at 100, 102, 106.
+# On a line: training images of task A at 0 and 1, of task B at 100 and 102; held-out ones at 3, 106 and 103.
 LINE = [
     image(0, "a1", False, 0.0),
     image(0, "a2", False, 1.0),
     image(0, "a3", True, 3.0),
     image(1, "b1", False, 100.0),
-    image(1, "b2", True, 102.0),
+    image(1, "b2", False, 102.0),
     image(1, "b3", True, 106.0),
+    image(1, "b4", True, 103.0),
 ]
 
 
 def test_a_small_example_worked_out_by_hand() -> None:
     reference = fit_reference(SPEC, ["A", "B"], LINE)
-    # Distances to the nearest neighbour: A 1, 1, 2 and B 2, 2, 4; the medians are the units.
+    # Training images are 1 (A) and 2 (B) from their nearest neighbours: these are the units.
     np.testing.assert_allclose(reference.scales["only"], [1.0, 2.0])
-    # Held out: 3 is 2 units from 1; 102 is 1 unit from 100; 106 is 2 units from 102.
-    np.testing.assert_allclose(reference.calibration_scores, [1.0, 2.0, 2.0])
-    logs = np.log([2.0, 1.0, 2.0])
+    # Held out: 3 is 2 units from 1; 106 is 2 units from 102; 103 is half a unit from 102, however near 106 may be.
+    np.testing.assert_allclose(reference.calibration_scores, [0.5, 2.0, 2.0])
+    logs = np.log([2.0, 2.0, 0.5])
     mean = 0.5 * logs[0] + 0.25 * (logs[1] + logs[2])
     deviation = np.sqrt(0.5 * (logs[0] - mean) ** 2 + 0.25 * ((logs[1] - mean) ** 2 + (logs[2] - mean) ** 2))
     assert reference.threshold == pytest.approx(np.exp(mean + LARGEST_FACTOR * deviation))
@@ -54,10 +54,10 @@ def test_a_small_example_worked_out_by_hand() -> None:
 
 def test_a_verdict_worked_out_by_hand() -> None:
     reference = fit_reference(SPEC, ["A", "B"], LINE)
-    verdict = reference.judge({"only": spectrum(4.5)})
+    verdict = reference.judge({"only": spectrum(2.5)})
     assert verdict.nearest_task == "A"
     assert verdict.score == pytest.approx(1.5)
-    assert verdict.distances == pytest.approx({"A": 1.5, "B": 95.5 / 2})
+    assert verdict.distances == pytest.approx({"A": 1.5, "B": 97.5 / 2})
     assert verdict.p_value == pytest.approx((1 + 2) / (1 + 3))
     assert verdict.threshold == reference.threshold
     assert not verdict.is_ood
@@ -66,7 +66,7 @@ def test_a_verdict_worked_out_by_hand() -> None:
 def test_p_values_count_the_held_out_images_that_lie_at_least_as_far_out() -> None:
     reference = fit_reference(SPEC, ["A", "B"], LINE)
     expected = {0.5: 4 / 4, 1.5: 3 / 4, 2.5: 1 / 4}
-    found = {s: reference.judge({"only": spectrum(3.0 + s)}).p_value for s in expected}
+    found = {s: reference.judge({"only": spectrum(1.0 + s)}).p_value for s in expected}
     assert found == pytest.approx(expected)
 
 
@@ -97,13 +97,18 @@ def test_a_vector_far_from_everything_is_flagged_with_the_smallest_p_value() -> 
 
 
 def test_images_of_one_group_are_never_compared_with_each_other() -> None:
-    # The second exam of a2 lies on top of the first one; in another group it would make a2 look typical.
-    twins = [*LINE, image(0, "a3", True, 3.0)]
-    reference = fit_reference(SPEC, ["A", "B"], twins)
-    np.testing.assert_allclose(np.exp(left_out_log_scores(reference, twins, 2)[0]), 2.0 / reference.scales["only"][0])
-    np.testing.assert_allclose(reference.scales["only"][0], np.median([1, 1, 2, 2]))
-    strangers = [*LINE, image(0, "a4", True, 3.0)]
-    assert np.exp(left_out_log_scores(fit_reference(SPEC, ["A", "B"], strangers), strangers, 2)[0]) < 1e-6
+    # The second exam of a2 lies on top of the first one; in another group it would shrink the unit to nothing.
+    twins = fit_reference(SPEC, ["A", "B"], [*LINE, image(0, "a2", False, 1.0)])
+    np.testing.assert_allclose(twins.scales["only"], [1.0, 2.0])
+    strangers = fit_reference(SPEC, ["A", "B"], [*LINE, image(0, "a9", False, 1.0)])
+    assert strangers.scales["only"][0] < 1e-6
+
+
+def test_held_out_images_are_no_part_of_the_reference() -> None:
+    reference = fit_reference(SPEC, ["A", "B"], LINE)
+    assert sorted(reference.vectors["only"].ravel()) == pytest.approx([0.0, 1.0, 100.0, 102.0])
+    # An image like a held-out one scores what the held-out one scored: nothing was learnt from it.
+    assert reference.judge({"only": spectrum(3.0)}).score == pytest.approx(2.0)
 
 
 def test_the_threshold_weighs_tasks_alike_whatever_their_number_of_images() -> None:
@@ -164,7 +169,7 @@ def test_p_values_of_shifted_images_are_not_uniform() -> None:
 
 
 def test_an_image_identical_to_a_known_one_has_a_finite_score() -> None:
-    verdict = fit_reference(SPEC, ["A", "B"], LINE).judge({"only": spectrum(3.0)})
+    verdict = fit_reference(SPEC, ["A", "B"], LINE).judge({"only": spectrum(1.0)})
     assert 0 < verdict.score < 1e-6
     assert verdict.p_value == 1.0
 

@@ -80,7 +80,6 @@ def tiny_reference() -> SpectralReference:
 def write_tiny_model(path: Path, is_planar: bool = False) -> Path:
     """Write the model file and return its path."""
     images = tiny_images()
-    tasks = np.array([image.task for image in images])
-    tensors = reference_tensors([dict(image.spectra) for image in images], tasks, tiny_reference())
+    tensors = reference_tensors(images, tiny_reference())
     save_model(path, tiny_manifest(is_planar), tiny_network(), tensors)
     return path

@@ -81,7 +81,7 @@ def test_the_model_file_describes_what_was_trained(trained: tuple[Path, Manifest
     assert balls.licence == "CC0-1.0"
     assert set(balls.held_out_dice) == {"part2", "part5"}
     assert manifest.training["steps"] == 40
-    assert len(model.reference.tasks) == 12
+    assert len(model.reference.tasks) == 8
     assert len(model.reference.calibration_scores) == 4
     for task in manifest.tasks:
         assert task.calibration["ece"] <= task.calibration["ece_uncalibrated"] + 0.05

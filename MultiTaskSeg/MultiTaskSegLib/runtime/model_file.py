@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from MultiTaskSegLib.runtime.errors import ModelError, MtsError
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, Manifest
 from MultiTaskSegLib.runtime.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
-from MultiTaskSegLib.runtime.reference import SpectralReference
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.structure import from_plain, to_plain
@@ -117,20 +117,23 @@ def content_digest(manifest: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def reference_tensors(
-    spectra: list[dict[str, LayerSpectrum]],
-    tasks: np.ndarray[Any, np.dtype[np.int64]],
-    reference: SpectralReference,
-) -> dict[str, Tensor]:
-    """The spectral reference as tensors: spectra of M images, from which any signature can be computed later."""
+def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralReference) -> dict[str, Tensor]:
+    """The spectral reference as tensors: training images' spectra, from which any signature can be computed later.
+
+    Args:
+        images: those that ``reference`` was fitted on; held-out ones are not stored.
+        reference: gives scales and calibration scores.
+    """
+    known = [image for image in images if not image.held_out]
     tensors = {
-        "reference.tasks": torch.from_numpy(tasks.astype(np.int64)),
+        "reference.tasks": torch.tensor([image.task for image in known], dtype=torch.int64),
         "reference.calibration_scores": torch.from_numpy(reference.calibration_scores.astype(np.float64)),
     }
-    for layer in spectra[0]:
-        rows = [image[layer] for image in spectra]
+    for layer in known[0].spectra:
+        rows = [image.spectra[layer] for image in known]
         prefix = f"reference.{layer}."
-        tensors[prefix + "singular_values"] = torch.from_numpy(np.stack([r.singular_values for r in rows]))
+        values = np.stack([r.singular_values for r in rows]).astype(np.float32)
+        tensors[prefix + "singular_values"] = torch.from_numpy(values)
         tensors[prefix + "voxels"] = torch.tensor([r.voxels for r in rows], dtype=torch.int64)
         means = np.stack([r.channel_means for r in rows]).astype(np.float32)
         tensors[prefix + "channel_means"] = torch.from_numpy(means)
@@ -190,7 +193,7 @@ def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralRefere
     spec = SignatureSpec(ood.variant, ood.layers, ood.floor)
     vectors, scales = {}, {}
     for layer in spec.layers:
-        values = tensors[f"reference.{layer}.singular_values"].numpy()
+        values = tensors[f"reference.{layer}.singular_values"].numpy().astype(np.float64)
         voxels = tensors[f"reference.{layer}.voxels"].numpy()
         rows = [spec.vector(LayerSpectrum(s, int(n), np.empty(0))) for s, n in zip(values, voxels, strict=True)]
         vectors[layer] = np.stack(rows)

@@ -40,15 +40,14 @@ class ReferenceImage:
 class SpectralReference:
     """Judges signatures by their distance to the signatures of known images.
 
-    The distance to a task is, per layer, the Euclidean distance to the nearest image of that task, in units of the
-    median distance between an image of the task and its nearest neighbour of another group; layers are combined by the
-    geometric mean. Threshold and p-values come from images that were held out from training, each compared with all
-    images of other groups, so that training images do not make new ones look far.
+    The distance to a task is, per layer, the Euclidean distance to the nearest training image of that task, in units of
+    the median distance between a training image of the task and its nearest neighbour of another group; layers are
+    combined by the geometric mean. Threshold and p-values come from images that were held out from training.
 
     Args:
         spec: the signature.
         task_names: names by task index.
-        vectors: by layer, float64 ``(M, C)``: signatures of M known images.
+        vectors: by layer, float64 ``(M, C)``: signatures of M training images.
         tasks: int ``(M,)``: task of each image.
         scales: by layer, float64 ``(T,)``: typical distance within each task.
         calibration_scores: float64 ``(K,)``: scores of held-out images.
@@ -71,20 +70,15 @@ class SpectralReference:
         self.vectors, self.tasks, self.scales = dict(vectors), tasks, dict(scales)
         self.calibration_scores, self.threshold = np.sort(calibration_scores), threshold
 
-    def log_scores(
-        self, signature: Mapping[str, NDArray[np.float64]], allowed: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.float64]:
+    def log_scores(self, signature: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Natural logarithm ``(T,)`` of the distance to each task in units of the task's typical distance.
 
         Args:
             signature: ``(C,)`` by layer.
-            allowed: bool ``(M,)``: images to compare with; all by default.
         """
         logs = np.zeros(len(self.task_names))
         for layer in self.spec.layers:
             distances = np.linalg.norm(self.vectors[layer] - signature[layer], axis=1)
-            if allowed is not None:
-                distances = np.where(allowed, distances, np.inf)
             nearest = np.array([distances[self.tasks == t].min() for t in range(len(self.task_names))])
             logs += np.log(np.maximum(nearest, SMALLEST_DISTANCE) / self.scales[layer])
         return logs / len(self.spec.layers)
@@ -116,34 +110,30 @@ class SpectralReference:
 def fit_reference(
     spec: SignatureSpec, task_names: Sequence[str], images: Sequence[ReferenceImage]
 ) -> SpectralReference:
-    """Fit scales, calibration scores and threshold.
+    """Keep the training images' signatures; fit the scales on them, calibration scores and threshold on the others.
+
+    Held-out images are compared with training images only, exactly as new images will be (split conformal
+    prediction), so training images cannot make new ones look far, and figures measured on held-out images hold.
 
     The threshold is the paper's: mean + 2.5 standard deviations, here of the log scores of held-out images with every
-    task given the same weight.
+    task given the same weight, see `balanced_threshold`.
 
     Raises:
-        ModelError: a task has fewer than two groups or no held-out image.
+        ModelError: a task has fewer than two training groups or no held-out image.
     """
-    tasks = np.array([image.task for image in images], dtype=np.int64)
-    vectors = {layer: np.stack([spec.vector(image.spectra[layer]) for image in images]) for layer in spec.layers}
-    scales = {layer: _typical_distances(vectors[layer], tasks, images, task_names) for layer in spec.layers}
-    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0)
-    held_out = [i for i, image in enumerate(images) if image.held_out]
-    missing = [name for t, name in enumerate(task_names) if t not in tasks[held_out]]
+    known = [image for image in images if not image.held_out]
+    held_out = [image for image in images if image.held_out]
+    missing = [name for t, name in enumerate(task_names) if t not in {image.task for image in held_out}]
     if missing:
         raise ModelError(f"no held-out image of {', '.join(missing)}", remedy="Hold out at least one group per dataset")
-    scores = np.array([left_out_log_scores(draft, images, i).min() for i in held_out])
-    threshold = float(np.exp(balanced_threshold(scores, tasks[held_out], [images[i].group for i in held_out])))
+    tasks = np.array([image.task for image in known], dtype=np.int64)
+    vectors = {layer: np.stack([spec.vector(image.spectra[layer]) for image in known]) for layer in spec.layers}
+    scales = {layer: _typical_distances(vectors[layer], tasks, known, task_names) for layer in spec.layers}
+    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0)
+    scores = np.array([draft.log_scores(spec.vectors(image.spectra)).min() for image in held_out])
+    held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
+    threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
     return SpectralReference(spec, task_names, vectors, tasks, scales, np.exp(scores), threshold)
-
-
-def left_out_log_scores(
-    reference: SpectralReference, images: Sequence[ReferenceImage], index: int
-) -> NDArray[np.float64]:
-    """Log scores ``(T,)`` of a known image against all images of other groups."""
-    allowed = np.array([image.group != images[index].group for image in images])
-    signature = {layer: reference.vectors[layer][index] for layer in reference.spec.layers}
-    return reference.log_scores(signature, allowed)
 
 
 def balanced_threshold(
