@@ -158,8 +158,7 @@ def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Se
     alarms: dict[str, list[bool]] = {name: [] for name in task_names}
     for image in images:
         if image.held_out:
-            score = float(np.exp(reference.log_scores(spec.vectors(image.spectra)).min()))
-            alarms[task_names[image.task]].append(score > reference.threshold)
+            alarms[task_names[image.task]].append(reference.judge(image.spectra).is_ood)
     pooled = [alarm for group in alarms.values() for alarm in group]
     return OodInfo(
         spec.variant,

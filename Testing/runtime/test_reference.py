@@ -104,6 +104,18 @@ def test_images_of_one_group_are_never_compared_with_each_other() -> None:
     assert strangers.scales["only"][0] < 1e-6
 
 
+def test_recognition_weighs_a_tasks_own_unit_and_the_common_one_alike() -> None:
+    vectors = {"only": np.array([[0.0], [10.0]])}
+    scales = {"only": np.array([1.0, 4.0])}
+    reference = SpectralReference(SPEC, ["tight", "wide"], vectors, np.array([0, 1]), scales, np.ones(1), 1.0)
+    # In the tasks' own units the border is where d / 1 = (10 - d) / 4: at 2; in the common unit at 5; halfway in
+    # logarithms where d / 1 = (10 - d) / 2: at 10 / 3.
+    assert reference.judge({"only": spectrum(3.2)}).nearest_task == "tight"
+    assert reference.judge({"only": spectrum(3.4)}).nearest_task == "wide"
+    # The score stays in the recognised task's own unit.
+    assert reference.judge({"only": spectrum(3.2)}).score == pytest.approx(3.2)
+
+
 def test_held_out_images_are_no_part_of_the_reference() -> None:
     reference = fit_reference(SPEC, ["A", "B"], LINE)
     assert sorted(reference.vectors["only"].ravel()) == pytest.approx([0.0, 1.0, 100.0, 102.0])

@@ -18,6 +18,9 @@ from MultiTaskSegLib.runtime.verdict import Verdict
 THRESHOLD_DEVIATIONS = 2.5
 LARGEST_FACTOR = 4.0
 SMALLEST_DISTANCE = 1e-9
+# Recognition shrinks a task's unit halfway (in logarithms) towards the common one: with its own unit alone, a task of
+# very different images would attract those of its neighbours; with the common one alone, its own would go astray.
+UNIT_SHRINKAGE = 0.5
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,18 @@ class SpectralReference:
             logs += np.log(np.maximum(nearest, SMALLEST_DISTANCE) / self.scales[layer])
         return logs / len(self.spec.layers)
 
+    def recognise(self, log_scores: NDArray[np.float64], among: Sequence[str] | None = None) -> int:
+        """Index of the task whose images are nearest.
+
+        Args:
+            log_scores: ``(T,)`` from `log_scores`.
+            among: names of the tasks that the image may belong to; all by default.
+        """
+        units = np.mean([np.log(self.scales[layer]) for layer in self.spec.layers], axis=0)
+        shrunk = log_scores + UNIT_SHRINKAGE * (units - units.mean())
+        candidates = [t for t, name in enumerate(self.task_names) if among is None or name in among]
+        return min(candidates, key=lambda t: float(shrunk[t]))
+
     def judge(self, spectra: Mapping[str, LayerSpectrum], among: Sequence[str] | None = None) -> Verdict:
         """Verdict for an image's spectra.
 
@@ -91,19 +106,17 @@ class SpectralReference:
             among: names of the tasks that the image may belong to; all by default. The distances of the others are
                 reported but do not count.
         """
-        scores = np.exp(self.log_scores(self.spec.vectors(spectra)))
-        names = self.task_names if among is None else tuple(among)
-        by_name = {name: float(s) for name, s in zip(self.task_names, scores, strict=True)}
-        nearest = min(names, key=by_name.__getitem__)
-        score = by_name[nearest]
+        logs = self.log_scores(self.spec.vectors(spectra))
+        nearest = self.recognise(logs, among)
+        score = float(np.exp(logs[nearest]))
         at_least = int(np.count_nonzero(self.calibration_scores >= score))
         return Verdict(
             is_ood=score > self.threshold,
             score=score,
             threshold=self.threshold,
             p_value=(1 + at_least) / (1 + len(self.calibration_scores)),
-            nearest_task=nearest,
-            distances=by_name,
+            nearest_task=self.task_names[nearest],
+            distances={name: float(s) for name, s in zip(self.task_names, np.exp(logs), strict=True)},
         )
 
 
@@ -130,7 +143,7 @@ def fit_reference(
     vectors = {layer: np.stack([spec.vector(image.spectra[layer]) for image in known]) for layer in spec.layers}
     scales = {layer: _typical_distances(vectors[layer], tasks, known, task_names) for layer in spec.layers}
     draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0)
-    scores = np.array([draft.log_scores(spec.vectors(image.spectra)).min() for image in held_out])
+    scores = np.log([draft.judge(image.spectra).score for image in held_out])
     held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
     threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
     return SpectralReference(spec, task_names, vectors, tasks, scales, np.exp(scores), threshold)
