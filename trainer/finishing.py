@@ -10,8 +10,10 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.connected_component import is_single_component, most_probable_component
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
@@ -34,6 +36,7 @@ from trainer.training import PreparedData
 from trainer.validation import task_logits
 
 VOXELS_PER_CASE = 20_000
+SINGLE_COMPONENT_SHARE = 0.95
 INTENDED_USE = (
     "Research on images like those of the tasks listed. Not for clinical use. "
     "Results on images flagged as out of distribution must not be trusted."
@@ -47,6 +50,7 @@ class HeldOutFigures:
     temperature: float
     dice: dict[str, float]
     calibration: dict[str, float]
+    single_component: bool = False
 
 
 def write_model(
@@ -71,10 +75,11 @@ def write_model(
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
     total = sum(len(h) for h in data.held_out) + sum(len(t) + len(h) for t, h in _sides(data))
     progress = Progress(total, "measuring", stream)
-    figures = []
+    figures: list[HeldOutFigures] = []
     done = 0
     for task, cases in zip(data.plan.tasks, data.held_out, strict=True):
-        figures.append(measure_held_out(network, task, cases, device, config.seed))
+        single = has_single_component(data.training[len(figures)])
+        figures.append(measure_held_out(network, task, cases, device, config.seed, single))
         done += len(cases)
         progress.update(done)
     spec = signature_spec(data.plan.architecture, config.ood_variant, config.ood_layers)
@@ -89,8 +94,20 @@ def write_model(
     return manifest
 
 
+def has_single_component(cases: Sequence[PreparedCase]) -> bool:
+    """Whether the labels together are one connected piece in at least 95 % of the cases."""
+    return (
+        float(np.mean([is_single_component(np.asarray(case.labels) > 0) for case in cases])) >= SINGLE_COMPONENT_SHARE
+    )
+
+
 def measure_held_out(
-    network: SegmentationNetwork, task: TaskPlan, cases: Sequence[PreparedCase], device: torch.device, seed: int
+    network: SegmentationNetwork,
+    task: TaskPlan,
+    cases: Sequence[PreparedCase],
+    device: torch.device,
+    seed: int,
+    single_component: bool = False,
 ) -> HeldOutFigures:
     """Temperature, Dice by label name (on the network's grid) and calibration errors of one task."""
     rng = np.random.default_rng(seed)
@@ -100,7 +117,11 @@ def measure_held_out(
     for case in cases:
         logits = task_logits(network, case.voxels, task, device=device)
         labels = np.asarray(case.labels)
-        scores.append(dice_per_label(logits.argmax(axis=0), labels, values))
+        predicted = logits.argmax(axis=0)
+        if single_component:
+            foreground = 1 - softmax(logits, axis=0)[0]
+            predicted = np.where(most_probable_component(predicted > 0, foreground), predicted, 0)
+        scores.append(dice_per_label(predicted, labels, values))
         chosen = informative_voxels(labels, VOXELS_PER_CASE, rng)
         parts.append(LabelledLogits(logits.reshape(len(logits), -1).T[chosen], labels.ravel()[chosen].astype(np.int64)))
     pooled = LabelledLogits(np.concatenate([p.logits for p in parts]), np.concatenate([p.labels for p in parts]))
@@ -113,7 +134,8 @@ def measure_held_out(
         "ece": expected_calibration_error(pooled, temperature),
         "voxels": float(len(pooled.labels)),
     }
-    return HeldOutFigures(temperature, {k: v for k, v in by_name.items() if not np.isnan(v)}, calibration)
+    defined = {name: value for name, value in by_name.items() if not np.isnan(value)}
+    return HeldOutFigures(temperature, defined, calibration, single_component)
 
 
 def reference_images(
@@ -185,6 +207,7 @@ def _task_info(task: TaskPlan, figures: HeldOutFigures, training: int, held_out:
         held_out,
         figures.dice,
         figures.calibration,
+        figures.single_component,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,17 @@ def test_maps_come_back_in_the_stored_order() -> None:
     shares = softmax(3)
     found = label_image(shares, task(1, 2), prepared(reorientation=turn))
     np.testing.assert_array_equal(turn.apply(found.labels), shares.argmax(axis=0))
+
+
+def test_of_a_structure_in_one_piece_only_the_most_probable_piece_is_kept() -> None:
+    shares = np.zeros((2, *SHAPE), dtype=np.float16)
+    shares[0] = 1
+    shares[:, 0, 0, 0] = [0.0, 1.0]
+    shares[:, 2, 2:, 3:] = np.array([0.45, 0.55])[:, None, None]
+    many = label_image(shares, task(5), prepared())
+    single = label_image(shares, replace(task(5), single_component=True), prepared())
+    assert (many.labels == 5).sum() == 5
+    assert np.argwhere(single.labels == 5).tolist() == [[0, 0, 0]]
+    # What was removed is background with the background's probability, and as uncertain as before.
+    np.testing.assert_allclose(single.confidence[2, 2:, 3:], 0.45, atol=1e-3)
+    np.testing.assert_array_equal(single.uncertainty, many.uncertainty)

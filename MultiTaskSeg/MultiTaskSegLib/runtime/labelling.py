@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.connected_component import most_probable_component
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.profile import Prepared
 from MultiTaskSegLib.runtime.resampling import resample_linear
@@ -39,6 +40,7 @@ def label_image(probabilities: NDArray[np.float16], task: TaskInfo, prepared: Pr
     best = np.zeros(shape, dtype=np.float32)
     index = np.zeros(shape, dtype=np.uint8)
     entropy = np.zeros(shape, dtype=np.float32)
+    background = best
     for number, channel in enumerate(probabilities):
         share = resample_linear(channel.astype(np.float32), shape)
         # x log x tends to 0 at 0, which the logarithm alone does not know.
@@ -46,6 +48,13 @@ def label_image(probabilities: NDArray[np.float16], task: TaskInfo, prepared: Pr
         better = share > best
         index[better] = number
         np.maximum(best, share, out=best)
+        if number == 0:
+            background = share
+    if task.single_component:
+        removed = (index > 0) & ~most_probable_component(index > 0, 1 - background)
+        # The uncertainty stays: what was removed is shown as doubtful, not as if it had never been found.
+        index[removed] = 0
+        best[removed] = background[removed]
     values = np.array([0, *(label.value for label in task.labels)], dtype=np.uint8)
     uncertainty = np.clip(entropy / np.log(len(values)), 0.0, 1.0).astype(np.float32)
     return Labelling(

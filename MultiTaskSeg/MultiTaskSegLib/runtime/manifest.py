@@ -47,6 +47,8 @@ class TaskInfo:
         held_out_cases: number of cases never trained on, behind ``held_out_dice`` and ``calibration``.
         held_out_dice: mean Dice by label name on held-out cases.
         calibration: reliability figures on held-out cases.
+        single_component: the labels together are one connected piece in (almost) every training case, so only the most
+            probable piece of a result is kept.
     """
 
     name: str
@@ -61,6 +63,7 @@ class TaskInfo:
     held_out_cases: int
     held_out_dice: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
+    single_component: bool = False
 
     @property
     def channels(self) -> slice:

@@ -1,0 +1,34 @@
+"""Structures that are one connected piece: keep the piece that the network believes in most."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+FULL_CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
+
+
+def most_probable_component(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """The connected piece of ``mask`` with the largest sum of foreground probability beyond one half.
+
+    The sum, not the size: a large faint piece elsewhere must not beat a small certain one.
+
+    Args:
+        mask: bool ``(Z, Y, X)``.
+        foreground: probability of any label, ``(Z, Y, X)`` in [0, 1].
+
+    Returns:
+        bool ``(Z, Y, X)``; empty when ``mask`` is.
+    """
+    pieces, count = label(mask, FULL_CONNECTIVITY)
+    if count <= 1:
+        return mask
+    mass = np.bincount(pieces.ravel(), np.maximum(foreground - 0.5, 0.0).ravel(), minlength=count + 1)
+    chosen: NDArray[np.bool_] = pieces == 1 + int(np.argmax(mass[1:]))
+    return chosen
+
+
+def is_single_component(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask is empty or one connected piece (voxels touching at a corner count as connected)."""
+    return bool(label(mask, FULL_CONNECTIVITY)[1] <= 1)
