@@ -112,20 +112,23 @@ def measure_held_out(
     """Temperature, Dice by label name (on the network's grid) and calibration errors of one task."""
     rng = np.random.default_rng(seed)
     values = tuple(range(1, 1 + len(task.label_names)))
-    scores: list[dict[int, float]] = []
     parts: list[LabelledLogits] = []
     for case in cases:
         logits = task_logits(network, case.voxels, task, device=device)
         labels = np.asarray(case.labels)
-        predicted = logits.argmax(axis=0)
-        if single_component:
-            foreground = 1 - softmax(logits, axis=0)[0]
-            predicted = np.where(most_probable_component(predicted > 0, foreground), predicted, 0)
-        scores.append(dice_per_label(predicted, labels, values))
         chosen = informative_voxels(labels, VOXELS_PER_CASE, rng)
         parts.append(LabelledLogits(logits.reshape(len(logits), -1).T[chosen], labels.ravel()[chosen].astype(np.int64)))
     pooled = LabelledLogits(np.concatenate([p.logits for p in parts]), np.concatenate([p.labels for p in parts]))
     temperature = fit_temperature(pooled)
+    scores: list[dict[int, float]] = []
+    for case in cases:
+        logits = task_logits(network, case.voxels, task, device=device)
+        predicted = logits.argmax(axis=0)
+        if single_component:
+            # As in the shipped pipeline, the pieces are weighed by calibrated probabilities.
+            foreground = 1 - softmax(logits / temperature, axis=0)[0]
+            predicted = np.where(most_probable_component(predicted > 0, foreground), predicted, 0)
+        scores.append(dice_per_label(predicted, np.asarray(case.labels), values))
     by_name = {
         name: mean_defined([s[value] for s in scores]) for value, name in zip(values, task.label_names, strict=True)
     }
