@@ -52,17 +52,20 @@ def prepare_cases(
     target = folder / task.name
     target.mkdir(parents=True, exist_ok=True)
 
-    def one(case: Case) -> PreparedCase:
-        """Write a case where it is not there yet."""
+    def one(case: Case) -> Path:
+        """Path of the case's files, which are written when they are not there."""
         path = target / f"{case.name}.{_fingerprint(task, case)}.npz"
         if not path.with_suffix(".voxels.npy").is_file():
             _write(task, case, path)
         if advance is not None:
             advance()
-        return _open(case, path)
+        return path
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(one, cases))
+        paths = list(pool.map(one, cases))
+    # One after the other: numpy parses the header of each file, and parsing in several threads at once can raise a
+    # SystemError in CPython 3.11 (gh-106905).
+    return [_open(case, path) for case, path in zip(cases, paths, strict=True)]
 
 
 def _fingerprint(task: TaskPlan, case: Case) -> str:
