@@ -18,7 +18,9 @@ class TrainingConfig:
     """All settings of a training run; the defaults are what a newcomer should use.
 
     Attributes:
-        seed: of the split, the initial weights and every draw.
+        seed: of the initial weights and every draw.
+        split_seed: of the split into training and held-out groups; apart from ``seed``, so that models of several
+            seeds can be compared and combined on the same held-out groups.
         channels: per level; empty: 16-32-64-128 for 3-D, 24-48-96-160-192 for 2-D.
         head: ``per_task`` gives each task its own background and labels; ``shared_foreground`` is the single
             foreground channel of Karimi & Gholipour for all tasks.
@@ -40,6 +42,7 @@ class TrainingConfig:
     """
 
     seed: int = 0
+    split_seed: int = 0
     channels: tuple[int, ...] = ()
     head: Literal["per_task", "shared_foreground"] = "per_task"
     learning_rate: float = 2e-3

@@ -72,7 +72,7 @@ def prepare_data(
         datasets,
         fraction=config.validation_fraction,
         minimum_groups=config.minimum_validation_groups,
-        seed=config.seed,
+        seed=config.split_seed,
     )
     for name, split in splits.items():
         if not split.held_out or not split.training:

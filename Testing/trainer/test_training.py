@@ -191,3 +191,15 @@ def test_two_datasets_of_one_name_and_one_without_enough_patients_are_refused(tm
     few = read_dataset(BallDataset("Few", shape=(4, 8, 8), patients=2).write(tmp_path))
     with pytest.raises(DatasetError, match="Few has too few groups"):
         prepare_data([few], CONFIG, folder, io.StringIO())
+
+
+def test_seeds_share_the_held_out_groups_and_the_split_seed_changes_them(tmp_path: Path) -> None:
+    path = BallDataset("A", shape=(6, 12, 12), patients=12).write(tmp_path)
+
+    def held_out(config: TrainingConfig) -> set[str]:
+        prepared = prepare_data([read_dataset(path)], config, run_folder(tmp_path), io.StringIO())
+        return {case.case.group for case in prepared.held_out[0]}
+
+    base = held_out(CONFIG)
+    assert held_out(replace(CONFIG, seed=7)) == base
+    assert any(held_out(replace(CONFIG, split_seed=s)) != base for s in (1, 2, 3))
