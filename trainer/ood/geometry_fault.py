@@ -64,6 +64,8 @@ def cropped(volume: Volume, labels: Labels | None, severity: int, rng: np.random
             continue
         kept = max(1, round(KEPT_SHARE[severity - 1] * size))
         start = round(where[canonical_axis] * (size - kept))
+        if image.reorientation.flips[canonical_axis]:
+            start = size - kept - start
         box[stored_axis] = slice(start, start + kept)
     z, y, x = box
     moved = volume.ijk_to_lps.copy()

@@ -38,20 +38,17 @@ class Metal:
     signs: tuple[float, ...]
 
 
-def draw_metal(rng: np.random.Generator, image: CanonicalImage, radius_mm: float, strength: float) -> Metal:
-    """Draw an implant inside the body: at a voxel that is not dark, in the central part of the image."""
-    middle = tuple(slice(n // 5, max(n // 5 + 1, n - n // 5), max(1, n // 40)) for n in image.values.shape)
-    # Half of the voxels looked at are taken, so that a place is found in every image.
-    part = image.values[middle]
-    places = np.argwhere(part >= np.median(part))
-    place = places[int(rng.integers(len(places)))]
-    z, y, x = (int(s.start + index * s.step) for s, index in zip(middle, place, strict=True))
+def draw_metal(
+    rng: np.random.Generator, image: CanonicalImage, radius_mm: float, strength: float, reach_share: float = 0.3
+) -> Metal:
+    """Draw an implant inside the body; the streaks reach a share of the shorter in-plane extent."""
+    place = image.draw_place(rng)
     in_plane_mm = [n * mm for n, mm in zip(image.values.shape[1:], image.spacing_zyx_mm[1:], strict=True)]
     return Metal(
-        (z, y, x),
+        place,
         radius_mm,
         strength,
-        reach_mm=0.3 * min(in_plane_mm),
+        reach_mm=reach_share * min(in_plane_mm),
         half_length_mm=0.2 * image.values.shape[0] * image.spacing_zyx_mm[0],
         angles_rad=tuple(rng.uniform(0, 2 * np.pi, RAYS).tolist()),
         widths_rad=tuple(np.radians(rng.uniform(1.5, 6.0, RAYS)).tolist()),

@@ -26,9 +26,9 @@ MOTION_REST = (0.3, 0.12, 0.04)
 GHOST_STRENGTH = (0.35, 0.7, 1.2)
 """Attenuation of every n-th k-space plane; above 1 it also changes sign."""
 SPIKES = 3
-SPIKE_AMPLITUDE = (0.04, 0.1, 0.25)
+SPIKE_AMPLITUDE = (0.04, 0.1, 0.2)
 """Amplitude of each wave as a share of the robust range."""
-BIAS_RATIO = (2.0, 4.0, 8.0)
+BIAS_RATIO = (2.0, 3.5, 6.0)
 """Gain at the brightest over gain at the darkest place of the ellipsoid that fills the image."""
 BIAS_ORDER = 2
 NOISE_SIGMA = (0.05, 0.12, 0.25)
@@ -94,8 +94,9 @@ def shaded(image: CanonicalImage, severity: int, rng: np.random.Generator) -> ND
     # A gain of the whole image is no fault.
     used = np.asarray([sum(order) > 0 and not (image.is_stack and order[0] > 0) for order in orders])
     coefficients = rng.uniform(-1, 1, len(orders)) * used
-    axes = [np.linspace(-1, 1, 9) if n > 1 else np.zeros(1) for n in image.values.shape]
-    inside = sum(np.square(axis) for axis in np.ix_(*axes)) <= 1
+    axes = [np.linspace(-1, 1, 33) if n > 1 else np.zeros(1) for n in image.values.shape]
+    z2, y2, x2 = np.ix_(*(np.square(axis) for axis in axes))
+    inside = z2 + y2 + x2 <= 1
     log_gain = np.log(field(np.empty((1, *inside.shape)), BIAS_ORDER, coefficients))[inside]
     coefficients *= np.log(BIAS_RATIO[severity - 1]) / max(float(np.ptp(log_gain)), 1e-6)
     return _simulate("BiasField", image, coefficients=coefficients.tolist(), order=BIAS_ORDER)
@@ -133,8 +134,8 @@ def _simulate(name: str, image: CanonicalImage, swap: bool = False, **parameters
     # Applying any transform draws from the global generator, whose state is none of our business.
     with torch.random.fork_rng(devices=[]):
         faulty = transform(torchio.ScalarImage(tensor=torch.from_numpy(values)[None], affine=affine))
-    result: NDArray[np.float32] = faulty.data[0].numpy().astype(np.float32, copy=False)
-    return result.transpose(order)
+    result: NDArray[np.float32] = faulty.data[0].numpy().astype(np.float32, copy=False).transpose(order)
+    return result
 
 
 def _torchio() -> Any:
