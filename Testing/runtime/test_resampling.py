@@ -40,6 +40,19 @@ def test_a_linear_ramp_stays_the_same_ramp_inside(n_in: int, n_out: int) -> None
 
 
 @pytest.mark.parametrize("n_in, n_out", SIZES)
+def test_a_window_of_everything_is_everything_and_a_part_is_cut_from_the_middle(n_in: int, n_out: int) -> None:
+    np.testing.assert_array_equal(
+        interpolation_matrix(n_in, n_out, n_in).toarray(), interpolation_matrix(n_in, n_out).toarray()
+    )
+    padded = interpolation_matrix(n_in + 20, n_out, n_in).toarray()
+    np.testing.assert_allclose(padded.sum(axis=1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(padded, padded[::-1, ::-1], atol=1e-6)
+    values = np.arange(n_in + 20.0)
+    expected = 10 + centres(n_out) * n_in - 0.5
+    np.testing.assert_allclose(padded @ values, expected, atol=1e-5 if n_in <= n_out or n_in % n_out == 0 else 0.1)
+
+
+@pytest.mark.parametrize("n_in, n_out", SIZES)
 def test_a_mirrored_line_gives_the_mirrored_result(n_in: int, n_out: int) -> None:
     matrix = interpolation_matrix(n_in, n_out).toarray()
     np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-6)

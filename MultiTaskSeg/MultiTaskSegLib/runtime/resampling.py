@@ -7,15 +7,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 
-def interpolation_matrix(n_in: int, n_out: int) -> csr_matrix:
+def interpolation_matrix(n_in: int, n_out: int, window: float | None = None) -> csr_matrix:
     """Weights ``(n_out, n_in)`` of linear interpolation; rows add up to 1.
 
-    Samples are voxel centres and the outer voxel faces coincide. When the grid gets coarser, the triangle widens
-    to the output spacing, so that nothing aliases.
+    Samples are voxel centres and the outer voxel faces coincide: those of all ``n_in`` voxels, or of the ``window``
+    voxels in the middle. When the grid gets coarser, the triangle widens to the output spacing, so that nothing aliases.
     """
-    step = n_in / n_out
+    extent = n_in if window is None else window
+    step = extent / n_out
     width = max(step, 1.0)
-    centres = (np.arange(n_out) + 0.5) * step - 0.5
+    centres = (n_in - extent) / 2 + (np.arange(n_out) + 0.5) * step - 0.5
     reach = int(np.ceil(width))
     columns = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 2)[None, :]
     weights = np.clip(1.0 - np.abs(columns - centres[:, None]) / width, 0.0, None)
