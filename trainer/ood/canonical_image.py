@@ -40,11 +40,10 @@ class CanonicalImage:
         return self.values.shape[0] == 1 or z >= ANISOTROPY_THRESHOLD * max(y, x)
 
     def draw_place(self, rng: np.random.Generator) -> tuple[int, int, int]:
-        """Voxel ``(z, y, x)`` in the middle of the image where it is not darker than usual: inside the body."""
+        """Voxel ``(z, y, x)`` in the middle of the image where it is not darker than the mean: inside the body."""
         middle = tuple(slice(n // 5, max(n // 5 + 1, n - n // 5), max(1, n // 40)) for n in self.values.shape)
         part = self.values[middle]
-        # At least half of these voxels qualify, so that a place is found in every image.
-        places = np.argwhere(part >= np.median(part))
+        places = np.argwhere(part >= min(float(part.mean()), float(part.max())))
         place = places[int(rng.integers(len(places)))]
         z, y, x = (int(s.start + index * s.step) for s, index in zip(middle, place, strict=True))
         return z, y, x

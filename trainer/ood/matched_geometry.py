@@ -16,16 +16,19 @@ Vector = NDArray[np.float64]
 
 LEAST_KEPT = 0.25
 """Enlarging by one factor must leave at least this share of each axis visible that would fit into the box."""
+MAX_MAGNIFICATION = 2.0
+"""As in preparation for the network, pixels are not shown larger, where the foreign volume has more to show."""
 
 
 def match_geometry(foreign: Volume, like: Volume) -> Volume:
     """Cut a centred box of the extent of ``like`` out of a foreign volume and resample it onto the grid of ``like``.
 
     Both are looked at in canonical axes, so that the anatomy stands upright as the header of ``like`` says. A foreign
-    volume that is smaller than the box is enlarged until it fills the box: by one factor for all axes, and only where
-    this would take more than it shows of another axis (less than `LEAST_KEPT`), by a factor of its own along the
-    smaller axes. Nothing is padded. Of a 2-D image pixels count, because its spacing is not to be trusted: the
-    largest centred box with the proportions of the matrix of ``like`` fills the matrix.
+    volume that is smaller than the box is enlarged until it fills the box: by one factor for all axes, unless that
+    would hide most of another axis (see `LEAST_KEPT`); then the smaller axes are stretched alone. Nothing is padded.
+    A foreign volume with much coarser pixels is shrunk as far as it fills the box, so that it is not a mere blur (see
+    `MAX_MAGNIFICATION`). Of a 2-D image pixels count, because its spacing is not to be trusted: the largest centred
+    box with the proportions of the matrix of ``like`` fills the matrix.
 
     Args:
         foreign: 3-D, or of one slice.
@@ -43,20 +46,22 @@ def match_geometry(foreign: Volume, like: Volume) -> Volume:
     if like.is_planar or foreign.is_planar:
         box = _planar_box(np.asarray(values.shape), target_shape)
     else:
-        target_mm = target_shape * np.asarray(target.spacing_zyx_mm(like))
+        target_spacing_mm = np.asarray(target.spacing_zyx_mm(like))
         spacing_mm = np.asarray(source.spacing_zyx_mm(foreign))
-        box = _box_mm(np.asarray(values.shape) * spacing_mm, target_mm) / spacing_mm
+        magnification = float(spacing_mm[1:].max() / target_spacing_mm[1:].max())
+        extent_mm = np.asarray(values.shape) * spacing_mm
+        box = _box_mm(extent_mm, target_shape * target_spacing_mm, magnification) / spacing_mm
     matched = _resample_box(values, box, target_shape)
     robust_range(matched, foreign.name)
     voxels = np.ascontiguousarray(target.invert(matched), dtype=np.float32)
     return replace(foreign, voxels=voxels, ijk_to_lps=like.ijk_to_lps.copy())
 
 
-def _box_mm(extent_mm: Vector, target_mm: Vector) -> Vector:
+def _box_mm(extent_mm: Vector, target_mm: Vector, magnification: float) -> Vector:
     """Extents ``(Z, Y, X)`` of the part of the foreign volume that will fill the box of ``target_mm``."""
     fill = extent_mm / target_mm
     if fill.min() >= 1:
-        return target_mm
+        return target_mm * float(np.clip(magnification / MAX_MAGNIFICATION, 1.0, fill.min()))
     isotropic: Vector = target_mm * fill.min()
     if (isotropic >= LEAST_KEPT * np.minimum(target_mm, extent_mm)).all():
         return isotropic

@@ -19,6 +19,8 @@ COARSENING = (2.0, 4.0, 8.0)
 FINE_PIXELS = 256
 """In the plane, resolution is counted from this many pixels: finer ones may be resampled away."""
 CUT_SHARE = (0.15, 0.3, 0.5)
+BODY_VALUE = 0.25
+"""A line of the image belongs to the body where its brightest voxel exceeds this share of the robust range."""
 ZIPPER_LINES = (1, 3, 6)
 ZIPPER_WIDTH = (0.006, 0.009, 0.012)
 """Share of the image's extent across the line; at least one voxel."""
@@ -57,7 +59,10 @@ def cut_off(image: CanonicalImage, severity: int, rng: np.random.Generator) -> N
     axis, from_end = int(rng.integers(1 if image.is_stack else 0, 3)), bool(rng.random() < 0.5)
     values: NDArray[np.float32] = image.values.copy()
     along = np.moveaxis(np.flip(values, axis) if from_end else values, axis, 0)
-    along[: round(CUT_SHARE[severity - 1] * along.shape[0])] = values.min()
+    # Counted within the body, so that it is not only air that gets lost.
+    body = np.flatnonzero(along.reshape(along.shape[0], -1).max(axis=1) > BODY_VALUE)
+    lost = round(CUT_SHARE[severity - 1] * body.size)
+    along[: body[0] + max(1, lost)] = values.min()
     return values
 
 

@@ -23,7 +23,7 @@ MOTION_SHIFT = (0.01, 0.02, 0.04)
 """Largest translation as a share of the in-plane extent: a mouse does not move by centimetres."""
 MOTION_REST = (0.3, 0.12, 0.04)
 """Share of k-space around its centre that is filled without a movement: it decides most about the damage."""
-GHOST_STRENGTH = (0.35, 0.7, 1.2)
+GHOST_STRENGTH = (0.5, 0.9, 1.5)
 """Attenuation of every n-th k-space plane; above 1 it also changes sign."""
 SPIKES = 3
 SPIKE_AMPLITUDE = (0.04, 0.1, 0.2)
@@ -36,7 +36,7 @@ BLUR_SHARE = (0.004, 0.008, 0.014)
 """Standard deviation as a share of the longer in-plane extent, because fine pixels may be resampled away."""
 BLUR_VOXELS = (0.7, 1.2, 2.0)
 """Smallest standard deviation in in-plane voxels."""
-GAMMA = (1.6, 2.3, 3.5)
+GAMMA = (1.6, 2.2, 3.0)
 
 
 def moved(image: CanonicalImage, severity: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -93,7 +93,10 @@ def shaded(image: CanonicalImage, severity: int, rng: np.random.Generator) -> ND
     ]
     # A gain of the whole image is no fault.
     used = np.asarray([sum(order) > 0 and not (image.is_stack and order[0] > 0) for order in orders])
+    # The field is as smooth in millimetres along a short axis as along a long one.
+    extents_mm = np.asarray(image.values.shape) * np.asarray(image.spacing_zyx_mm)
     coefficients = rng.uniform(-1, 1, len(orders)) * used
+    coefficients *= ((extents_mm / extents_mm.max()) ** np.asarray(orders)).prod(axis=1)
     axes = [np.linspace(-1, 1, 33) if n > 1 else np.zeros(1) for n in image.values.shape]
     z2, y2, x2 = np.ix_(*(np.square(axis) for axis in axes))
     inside = z2 + y2 + x2 <= 1

@@ -23,6 +23,7 @@ from trainer.ood.artefact import (
     apply_artefact,
     draw_artefact,
 )
+from trainer.ood.canonical_image import canonical_image
 
 SHAPES = {
     "volume": ((24, 30, 36), (1.0, 1.0, 1.0)),
@@ -174,6 +175,22 @@ def test_anisotropy_loses_detail_along_one_axis_only() -> None:
     for axis, kept in ((0, False), (1, True), (2, True)):
         found = apply_artefact(Artefact("anisotropy", 3, 0), Volume(stripes[axis], np.eye(4)))[0].voxels
         assert np.allclose(found, stripes[axis], atol=0.1) is kept
+
+
+def test_cutting_off_always_takes_a_part_of_the_body() -> None:
+    voxels = np.zeros((30, 40, 50), np.float32)
+    voxels[10:20, 15:25, 20:30] = np.random.default_rng(0).uniform(90, 110, (10, 10, 10))
+    for seed in range(8):
+        for severity, share in zip(SEVERITIES, (0.2, 0.3, 0.5), strict=True):  # 15 % of 10 lines are 2
+            faulty, _ = apply_artefact(Artefact("cut_off", severity, seed), Volume(voxels, np.eye(4)))
+            assert (faulty.voxels < 1).sum() - (voxels < 1).sum() == share * 1000
+
+
+def test_places_are_drawn_inside_a_body_that_fills_little_of_the_image() -> None:
+    voxels = np.zeros((30, 40, 50), np.float32)
+    voxels[10:20, 15:25, 20:30] = np.random.default_rng(0).uniform(90, 110, (10, 10, 10))
+    image = canonical_image(Volume(voxels, np.eye(4)))
+    assert all(voxels[image.draw_place(np.random.default_rng(seed))] > 0 for seed in range(20))
 
 
 def test_cutting_off_empties_one_side_and_leaves_the_rest() -> None:

@@ -72,6 +72,20 @@ def test_a_smaller_ramp_is_enlarged_by_one_factor_until_it_fills_the_box() -> No
     np.testing.assert_allclose(matched.voxels[inner], expected[inner], atol=1e-2)
 
 
+def test_coarse_pixels_are_shrunk_so_that_they_are_magnified_twice_at_most() -> None:
+    foreign = ramp((40, 40, 40), (4.0, 4.0, 4.0), (1, 10, 100))
+    for spacing_mm, shrunk in ((2.5, 1.0), (1.0, 2.0), (0.5, 4.0)):
+        like = blank((20, 20, 20), (spacing_mm,) * 3)
+        expected = shrunk * np.tensordot(np.array([1.0, 10, 100]), centred_mm(like), 1)
+        np.testing.assert_allclose(match_geometry(foreign, like).voxels, expected, rtol=1e-3, atol=0.05)
+    # 12 voxels of 4 mm cannot fill 40 mm and be shrunk by more than 48 / 40.
+    small = ramp((12, 12, 12), (4.0, 4.0, 4.0), (1, 10, 100))
+    like = blank((40, 40, 40))
+    expected = 1.2 * np.tensordot(np.array([1.0, 10, 100]), centred_mm(like), 1)
+    inner = (slice(2, -2),) * 3
+    np.testing.assert_allclose(match_geometry(small, like).voxels[inner], expected[inner], rtol=1e-3, atol=0.05)
+
+
 def test_a_thin_slab_is_stretched_across_only() -> None:
     # 5 of 40 mm: one factor of 8 would show an eighth of the plane
     foreign = ramp((5, 50, 50), (1.0, 1.0, 1.0), (1, 10, 100))
