@@ -81,7 +81,7 @@ def _add_reference(commands: Any) -> None:
     reference.add_argument("-m", "--model", type=Path, required=True)
     reference.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
-    reference.add_argument("--variant", default="multilayer", choices=("multilayer", "paper"))
+    reference.add_argument("--variant", default="whitened", choices=("whitened", "multilayer", "paper"))
     reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
     reference.set_defaults(command=_reference)
 
@@ -97,9 +97,20 @@ def _add_benchmark(commands: Any) -> None:
 
 def _add_experiment(commands: Any) -> None:
     experiment = commands.add_parser("experiment", help="a named experiment")
-    experiment.add_argument("name", choices=("demo",))
-    experiment.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
-    experiment.set_defaults(command=_experiment)
+    names = experiment.add_subparsers(required=True, metavar="NAME")
+    demo = names.add_parser("demo", help="the whole story on data it makes itself")
+    demo.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    demo.set_defaults(command=_demo)
+    calibration = names.add_parser("calibration", help="probabilities and uncertainty on unseen patients")
+    calibration.add_argument("-m", "--model", type=Path, required=True)
+    calibration.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    calibration.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    calibration.add_argument("--ensemble", type=Path, nargs="*", default=(), metavar="MODEL", help="further models")
+    calibration.add_argument("--passes", type=int, default=10, help="of Monte Carlo dropout (default 10)")
+    calibration.add_argument("--dropout-rate", type=float, default=0.1, help="default 0.1")
+    calibration.add_argument("--mirror", nargs="*", default=(), metavar="TASK", help="also mirror these tasks")
+    calibration.add_argument("--seed", type=int, default=0, help="of dropout and bootstrap (default 0)")
+    calibration.set_defaults(command=_calibration)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -164,10 +175,29 @@ def _benchmark(options: argparse.Namespace) -> int:
     return 0
 
 
-def _experiment(options: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace) -> int:
     from trainer.demo import run_demo
 
     return run_demo(options.output)
+
+
+def _calibration(options: argparse.Namespace) -> int:
+    from trainer.uncertainty.experiment import CalibrationOptions, run_calibration
+
+    wanted = CalibrationOptions(
+        options.model,
+        tuple(options.data),
+        tuple(options.ensemble),
+        options.passes,
+        options.dropout_rate,
+        tuple(options.mirror),
+        options.seed,
+    )
+    for bar in run_calibration(wanted, options.output)["bars"]:
+        sign = "≥" if bar["at_least"] else "≤"
+        print(f"{bar['what']}: {bar['value']:.3f} (bar {sign} {bar['limit']:g}, {'met' if bar['met'] else 'not met'})")
+    print(f"report: {options.output / 'report.html'}")
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -37,8 +37,8 @@ class TrainingConfig:
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
         ood_layers: layers of the spectral signature; empty: all.
-        ood_variant: ``multilayer`` (log(s / sqrt(N)), all layers) or ``paper`` (last decoder stage, log s scaled to
-            unit length).
+        ood_variant: ``whitened`` (spectra and channel means of all layers, whitened), ``multilayer`` (log(s / sqrt(N)),
+            all layers) or ``paper`` (last decoder stage, log s scaled to unit length).
     """
 
     seed: int = 0
@@ -69,7 +69,7 @@ class TrainingConfig:
     validations: int = 8
     validation_cases: int = 6
     ood_layers: tuple[str, ...] = ()
-    ood_variant: Literal["multilayer", "paper"] = "multilayer"
+    ood_variant: Literal["whitened", "multilayer", "paper"] = "whitened"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

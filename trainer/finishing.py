@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_pass import spectra_of
-from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
 from trainer.calibration import (
     LabelledLogits,
@@ -31,6 +31,7 @@ from trainer.config import TrainingConfig
 from trainer.metrics import dice_per_label, mean_defined
 from trainer.planning import TaskPlan
 from trainer.progress import Progress
+from trainer.reference import fit_reference
 from trainer.terminology import label_terminology
 from trainer.training import PreparedData
 from trainer.validation import task_logits

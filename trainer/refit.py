@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 import torch
 
@@ -16,11 +16,12 @@ from MultiTaskSegLib.runtime.model_file import load_model, reference_tensors, sa
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.profile import prepare
-from MultiTaskSegLib.runtime.reference import ReferenceImage, fit_reference
-from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
+from MultiTaskSegLib.runtime.reference import ReferenceImage
+from MultiTaskSegLib.runtime.signature import SignatureSpec, Variant, signature_spec
 from trainer.dataset import Dataset, read_dataset
 from trainer.finishing import ood_info
 from trainer.progress import Progress
+from trainer.reference import fit_reference
 from trainer.train_model import group_hash
 
 
@@ -29,7 +30,7 @@ def refit_reference(
     directories: Sequence[Path],
     output: Path,
     *,
-    variant: Literal["multilayer", "paper"] = "multilayer",
+    variant: Variant = "whitened",
     layers: tuple[str, ...] = (),
     stream: TextIO | None = None,
 ) -> Manifest:

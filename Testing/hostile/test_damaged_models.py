@@ -209,8 +209,13 @@ SEALED: dict[str, Change] = {
     "negative spectra": set_tensor("reference.encoder0.singular_values", lambda t: -t),
     "no voxels": set_tensor("reference.encoder0.voxels", torch.zeros_like),
     "negative voxels": set_tensor("reference.encoder0.voxels", lambda t: -t),
-    "scales of zero": set_tensor("reference.encoder0.scale", torch.zeros_like),
-    "scales too few": set_tensor("reference.encoder0.scale", lambda t: t[:1]),
+    "scales of zero": set_tensor("reference.encoder0.spectrum.scale", torch.zeros_like),
+    "missing projection": drop_tensor("reference.encoder0.means.projection"),
+    "projection of another width": set_tensor("reference.encoder0.spectrum.projection", lambda t: t[:, :2]),
+    "NaN in a projection": set_tensor("reference.encoder0.spectrum.projection", lambda t: t * NAN),
+    "missing channel means": drop_tensor("reference.encoder0.channel_means"),
+    "channel means of another width": set_tensor("reference.encoder0.channel_means", lambda t: t[:, :2]),
+    "scales too few": set_tensor("reference.encoder0.spectrum.scale", lambda t: t[:1]),
     "no calibration scores": set_tensor("reference.calibration_scores", lambda t: t[:0]),
 }  # fmt: skip
 

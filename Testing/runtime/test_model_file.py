@@ -41,7 +41,7 @@ def test_manifest_weights_and_reference_come_back(tmp_path: Path) -> None:
         torch.testing.assert_close(model.network.state_dict()[name], weights.half().float(), rtol=0, atol=0)
     expected = tiny_reference()
     np.testing.assert_allclose(model.reference.calibration_scores, expected.calibration_scores)
-    for layer in expected.spec.layers:
+    for layer in expected.spec.blocks:
         np.testing.assert_allclose(model.reference.vectors[layer], expected.vectors[layer], rtol=0, atol=1e-6)
         np.testing.assert_allclose(model.reference.scales[layer], expected.scales[layer], rtol=1e-12)
 

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.reference import (
-    LARGEST_FACTOR,
-    ReferenceImage,
-    SpectralReference,
-    balanced_threshold,
-    fit_reference,
-)
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+from trainer.reference import LARGEST_FACTOR, balanced_threshold, fit_reference, whitening
 
 SPEC = SignatureSpec("multilayer", ("only",), 0.0)
 
@@ -204,3 +199,60 @@ def test_a_reference_without_images_of_a_task_or_without_scores_is_refused(
     vectors, scales = {"only": np.zeros((2, 1))}, {"only": np.ones(2)}
     with pytest.raises(ModelError):
         SpectralReference(SPEC, ["A", "B"], vectors, np.array(tasks), scales, np.array(scores), 1.0)
+
+
+def test_after_whitening_the_spread_within_the_tasks_is_the_same_in_all_directions() -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(3, 3))
+    tasks = np.repeat([0, 1], 4000)
+    vectors = rng.normal(size=(8000, 3)) @ mixing + np.array([[0.0, 0.0, 0.0], [50.0, -20.0, 9.0]])[tasks]
+    projected = vectors @ whitening(vectors, tasks)
+    for task in (0, 1):
+        np.testing.assert_allclose(np.cov(projected[tasks == task].T), np.eye(3), atol=0.1)
+
+
+def test_whitening_weighs_tasks_alike_whatever_their_number_of_images() -> None:
+    rng = np.random.default_rng(1)
+    few, many = rng.normal(size=(50, 2)) * [5.0, 1.0], rng.normal(size=(5000, 2)) * [1.0, 5.0]
+    tasks = np.repeat([0, 1], [50, 5000])
+    projection = whitening(np.concatenate([few, many]), tasks)
+    spreads = np.linalg.norm(projection, axis=1)
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.25)
+
+
+def test_the_units_of_a_components_do_not_matter_to_the_whitened_distances() -> None:
+    rng = np.random.default_rng(2)
+    vectors, tasks = rng.normal(size=(40, 3)), np.repeat([0, 1], 20)
+    scaled = vectors * np.array([1.0, 1000.0, 0.01])
+
+    def distances(rows: np.ndarray) -> np.ndarray:
+        projected = rows @ whitening(rows, tasks)
+        return np.linalg.norm(projected[:, None] - projected[None], axis=2)
+
+    np.testing.assert_allclose(distances(scaled), distances(vectors), rtol=1e-3)
+
+
+def test_a_projection_is_applied_to_known_and_new_signatures_alike() -> None:
+    vectors, scales = {"only": np.array([[0.0, 0.0]])}, {"only": np.array([1.0])}
+    stretch = {"only": np.diag([10.0, 1.0])}
+    plain = SpectralReference(SPEC, ["A"], vectors, np.array([0]), scales, np.ones(1), 1.0)
+    stretched = SpectralReference(SPEC, ["A"], vectors, np.array([0]), scales, np.ones(1), 1.0, stretch)
+    new = {"only": np.array([3.0, 4.0])}
+    assert np.exp(plain.log_scores(new)) == pytest.approx([5.0])
+    assert np.exp(stretched.log_scores(new)) == pytest.approx([np.hypot(30.0, 4.0)])
+
+
+def test_the_whitened_signature_notices_a_broken_correlation_that_the_plain_one_misses() -> None:
+    rng = np.random.default_rng(3)
+    spec = SignatureSpec("whitened", ("only",), 0.0)
+
+    def exam(number: int, held_out: bool, shift: float = 0.0) -> ReferenceImage:
+        free = rng.normal(size=5)
+        logs = np.append(free, free.sum() + 0.01 * rng.normal() + shift)
+        return ReferenceImage(0, f"p{number}", held_out, {"only": LayerSpectrum(np.exp(logs), 1, np.zeros(6))})
+
+    images = [exam(n, n % 3 == 0) for n in range(900)]
+    odd = exam(9999, True, shift=2.0)
+    whitened, plain = fit_reference(spec, ["A"], images), fit_reference(SPEC, ["A"], images)
+    assert whitened.judge(odd.spectra).is_ood
+    assert not plain.judge(odd.spectra).is_ood

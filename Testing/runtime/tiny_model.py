@@ -11,9 +11,10 @@ from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
 from MultiTaskSegLib.runtime.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference, fit_reference
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import signature_spec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+from trainer.reference import fit_reference
 
 ARCHITECTURE = Architecture(
     channels=(4, 6), strides=((2, 2, 2),), kernels=((3, 3, 3), (3, 3, 3)), outputs=5
@@ -43,7 +44,7 @@ def tiny_manifest(is_planar: bool = False) -> Manifest:
             TaskInfo("Dataset001_Balls", "T1", "none", (first, second), profile, 0, 1.0, "none", 4, 2),
             TaskInfo("Dataset002_Cubes", "T2", "none", (cube,), profile, 3, 1.0, "none", 4, 2),
         ),
-        ood=OodInfo("multilayer", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}),
+        ood=OodInfo("whitened", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}),
     )
 
 
@@ -74,7 +75,7 @@ def tiny_images(seed: int = 6) -> list[ReferenceImage]:
 def tiny_reference() -> SpectralReference:
     """Fitted to `tiny_images`."""
     names = [task.name for task in tiny_manifest().tasks]
-    return fit_reference(signature_spec(ARCHITECTURE, "multilayer"), names, tiny_images())
+    return fit_reference(signature_spec(ARCHITECTURE, "whitened"), names, tiny_images())
 
 
 def write_tiny_model(path: Path, is_planar: bool = False) -> Path:

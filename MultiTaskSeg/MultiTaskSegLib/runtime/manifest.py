@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from MultiTaskSegLib.runtime.network import Architecture
 from MultiTaskSegLib.runtime.profile import Profile
+from MultiTaskSegLib.runtime.signature import Variant
 
 FORMAT_VERSION = 1
 
@@ -49,6 +50,8 @@ class TaskInfo:
         calibration: reliability figures on held-out cases.
         single_component: the labels together are one connected piece in (almost) every training case, so only the most
             probable piece of a result is kept.
+        surface_temperature: divisor of the logits within 2 voxels of the predicted surface, on the network's grid
+            (`surface_band`); None: ``temperature`` there, too.
     """
 
     name: str
@@ -64,6 +67,7 @@ class TaskInfo:
     held_out_dice: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, float] = field(default_factory=dict)
     single_component: bool = False
+    surface_temperature: float | None = None
 
     @property
     def channels(self) -> slice:
@@ -82,7 +86,7 @@ class OodInfo:
         false_alarm_rate_by_task: the same by task.
     """
 
-    variant: Literal["multilayer", "paper"]
+    variant: Variant
     layers: tuple[str, ...]
     floor: float
     threshold: float

@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture
 from MultiTaskSegLib.runtime.profile import Profile
+from MultiTaskSegLib.runtime.signature import SignatureSpec
 
 # Far beyond any sensible network, and small enough that building an empty one takes no time.
 MAX_LEVELS = 10
@@ -68,6 +69,8 @@ def check_tensors(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
     )
     for layer in manifest.ood.layers:
         _check_layer(manifest, tensors, layer, len(tasks))
+    for block in SignatureSpec(manifest.ood.variant, manifest.ood.layers, manifest.ood.floor).blocks:
+        _check_block(manifest, tensors, block)
 
 
 def _check_layer(manifest: Manifest, tensors: Mapping[str, Tensor], layer: str, images: int) -> None:
@@ -79,9 +82,18 @@ def _check_layer(manifest: Manifest, tensors: Mapping[str, Tensor], layer: str, 
     _require(
         tuple(voxels.shape) == (images,) and bool((voxels > 0).all()), f"the voxel counts of {layer} are impossible"
     )
-    scale = _real(tensors, f"reference.{layer}.scale")
+    means = _real(tensors, f"reference.{layer}.channel_means")
+    _require(tuple(means.shape) == (images, channels), f"the channel means of {layer} are impossible")
+
+
+def _check_block(manifest: Manifest, tensors: Mapping[str, Tensor], block: str) -> None:
+    scale = _real(tensors, f"reference.{block}.scale")
     fits = tuple(scale.shape) == (len(manifest.tasks),) and bool((scale > 0).all())
-    _require(fits, f"the distance scales of {layer} are impossible")
+    _require(fits, f"the distance scales of {block} are impossible")
+    if manifest.ood.variant == "whitened":
+        projection = _real(tensors, f"reference.{block}.projection")
+        channels = manifest.architecture.channels[int(block.split(".")[0][-1])]
+        _require(tuple(projection.shape) == (channels, channels), f"the projection of {block} is impossible")
 
 
 def _check_architecture(architecture: Architecture) -> None:
@@ -101,7 +113,8 @@ def _check_task(task: TaskInfo) -> None:
         all(0 <= part < 256 for label in task.labels for part in label.colour),
         f"a colour of {task.name} is not 0 to 255",
     )
-    _require(task.temperature > 0, f"the temperature of {task.name} is not positive")
+    temperatures = (task.temperature, 1.0 if task.surface_temperature is None else task.surface_temperature)
+    _require(min(temperatures) > 0, f"a temperature of {task.name} is not positive")
     _check_profile(task.profile)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,8 +137,10 @@ def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralRefer
         tensors[prefix + "voxels"] = torch.tensor([r.voxels for r in rows], dtype=torch.int64)
         means = np.stack([r.channel_means for r in rows]).astype(np.float32)
         tensors[prefix + "channel_means"] = torch.from_numpy(means)
-    for layer, scale in reference.scales.items():
-        tensors[f"reference.{layer}.scale"] = torch.from_numpy(scale.astype(np.float64))
+    for block, scale in reference.scales.items():
+        tensors[f"reference.{block}.scale"] = torch.from_numpy(scale.astype(np.float64))
+    for block, projection in reference.projections.items():
+        tensors[f"reference.{block}.projection"] = torch.from_numpy(projection.astype(np.float32))
     return tensors
 
 
@@ -191,17 +193,26 @@ def _network(manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> Segm
 def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralReference:
     ood = manifest.ood
     spec = SignatureSpec(ood.variant, ood.layers, ood.floor)
-    vectors, scales = {}, {}
-    for layer in spec.layers:
-        values = tensors[f"reference.{layer}.singular_values"].numpy().astype(np.float64)
-        voxels = tensors[f"reference.{layer}.voxels"].numpy()
-        rows = [spec.vector(LayerSpectrum(s, int(n), np.empty(0))) for s, n in zip(values, voxels, strict=True)]
-        vectors[layer] = np.stack(rows)
-        scales[layer] = tensors[f"reference.{layer}.scale"].numpy()
+    signatures = [spec.vectors(spectra) for spectra in _stored_spectra(spec, tensors)]
+    vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
+    scales = {block: tensors[f"reference.{block}.scale"].numpy() for block in spec.blocks}
+    stored = {block: tensors.get(f"reference.{block}.projection") for block in spec.blocks}
+    projections = {block: p.numpy().astype(np.float64) for block, p in stored.items() if p is not None}
     names = [task.name for task in manifest.tasks]
     scores = tensors["reference.calibration_scores"].numpy()
     tasks = tensors["reference.tasks"].numpy()
-    return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold)
+    return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections)
+
+
+def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator[dict[str, LayerSpectrum]]:
+    """Spectra of the training images, one after the other."""
+    parts = ("singular_values", "voxels", "channel_means")
+    layers = {layer: [tensors[f"reference.{layer}.{part}"].numpy() for part in parts] for layer in spec.layers}
+    for image in range(len(tensors["reference.tasks"])):
+        yield {
+            layer: LayerSpectrum(s[image].astype(np.float64), int(n[image]), m[image].astype(np.float64))
+            for layer, (s, n, m) in layers.items()
+        }
 
 
 def _require_finite(tensors: dict[str, Tensor], path: Path) -> None:

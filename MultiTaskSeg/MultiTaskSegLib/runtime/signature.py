@@ -16,20 +16,25 @@ from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 MULTILAYER_FLOOR = 1e-4
 TINY = 1e-300
 
+Variant = Literal["whitened", "multilayer", "paper"]
+SPECTRUM, MEANS = "spectrum", "means"
+
 
 @dataclass(frozen=True)
 class SignatureSpec:
     """Which signature to use.
 
     Attributes:
-        variant: ``multilayer``: per layer log(s / sqrt(N)) with a relative floor, so that neither image size nor noise
-            in vanishing directions counts. ``paper``: log(s) scaled to unit length (Karimi & Gholipour, published
-            code: last decoder stage), kept as the baseline.
+        variant: ``whitened``: per layer two vectors, log(s / sqrt(N)) with a relative floor and the channel means,
+            compared after a projection that makes the spread within the tasks white; singular values tell how the
+            features vary over the image, means where they lie. ``multilayer``: log(s / sqrt(N)) alone, as it is.
+            ``paper``: log(s) scaled to unit length (Karimi & Gholipour, published code: last decoder stage), kept as
+            the baseline.
         layers: names of feature maps.
         floor: singular values below this share of the largest are raised to it; 0 for none.
     """
 
-    variant: Literal["multilayer", "paper"]
+    variant: Variant
     layers: tuple[str, ...]
     floor: float
 
@@ -37,23 +42,32 @@ class SignatureSpec:
         if not self.layers or not 0 <= self.floor < 1:
             raise ModelError("the signature needs layers and a floor from 0 to 1", remedy="Fit the reference again")
 
-    def vector(self, spectrum: LayerSpectrum) -> NDArray[np.float64]:
-        """Signature ``(C,)`` of one layer."""
-        values = spectrum.singular_values
-        if self.variant == "paper":
-            logs = np.log(np.maximum(values, max(self.floor * values[0], TINY)))
-            return np.asarray(logs / np.linalg.norm(logs), dtype=np.float64)
-        floored = np.maximum(values, max(self.floor * values[0], TINY))
-        return np.asarray(np.log(floored / np.sqrt(spectrum.voxels)), dtype=np.float64)
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the vectors that make up a signature: ``LAYER``, or ``LAYER.spectrum`` and ``LAYER.means``."""
+        if self.variant != "whitened":
+            return self.layers
+        return tuple(f"{layer}.{part}" for layer in self.layers for part in (SPECTRUM, MEANS))
 
     def vectors(self, spectra: Mapping[str, LayerSpectrum]) -> dict[str, NDArray[np.float64]]:
-        """Signature ``(C,)`` by layer."""
-        return {name: self.vector(spectra[name]) for name in self.layers}
+        """Signature: ``(C,)`` by block."""
+        if self.variant != "whitened":
+            return {layer: self.vector(spectra[layer]) for layer in self.layers}
+        vectors = {f"{layer}.{SPECTRUM}": self.vector(spectra[layer]) for layer in self.layers}
+        vectors |= {f"{layer}.{MEANS}": spectra[layer].channel_means for layer in self.layers}
+        return {block: vectors[block] for block in self.blocks}
+
+    def vector(self, spectrum: LayerSpectrum) -> NDArray[np.float64]:
+        """What the singular values ``(C,)`` of one layer say."""
+        values = spectrum.singular_values
+        floored = np.maximum(values, max(self.floor * values[0], TINY))
+        if self.variant == "paper":
+            logs = np.log(floored)
+            return np.asarray(logs / np.linalg.norm(logs), dtype=np.float64)
+        return np.asarray(np.log(floored / np.sqrt(spectrum.voxels)), dtype=np.float64)
 
 
-def signature_spec(
-    architecture: Architecture, variant: Literal["multilayer", "paper"], layers: tuple[str, ...] = ()
-) -> SignatureSpec:
+def signature_spec(architecture: Architecture, variant: Variant, layers: tuple[str, ...] = ()) -> SignatureSpec:
     """The default layers and floor of a variant.
 
     Raises:
@@ -67,4 +81,4 @@ def signature_spec(
         )
     if variant == "paper":
         return SignatureSpec("paper", layers or ("decoder0",), 0.0)
-    return SignatureSpec("multilayer", layers or architecture.layer_names, MULTILAYER_FLOOR)
+    return SignatureSpec(variant, layers or architecture.layer_names, MULTILAYER_FLOOR)

@@ -1,0 +1,1 @@
+"""The out-of-distribution benchmark: shifts, what is kept of each image, detectors and figures."""

@@ -1,0 +1,182 @@
+"""What the benchmark keeps of one image: everything that any detector looks at, from one pass of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from MultiTaskSegLib.runtime.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
+from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS, Tile, run_tiles
+from trainer.ood.output_statistics import OutputStatistics
+
+HISTOGRAM_BINS = 150
+POOLED_GRID = (2, 4, 4)
+INPUT_LAYER = "input"
+# The statistics need several copies of the logits: with dozens of classes the tiles must be smaller.
+MAX_TILE_LOGITS = 30_000_000
+
+
+@dataclass(frozen=True)
+class LayerMoments:
+    """First and second moments of a feature map.
+
+    Attributes:
+        gram: float64 ``(C, C)``, F^T F of the voxels x channels matrix F.
+        sums: float64 ``(C,)``, column sums of F.
+        voxels: number of rows of F.
+    """
+
+    gram: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    voxels: int
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Channel means ``(C,)``."""
+        return self.sums / self.voxels
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance ``(C, C)`` of the channels over voxels."""
+        return self.gram / self.voxels - np.outer(self.means, self.means)
+
+    def spectrum(self) -> LayerSpectrum:
+        """Singular values of F."""
+        eigenvalues = np.linalg.eigvalsh(self.gram)[::-1].clip(min=0)
+        return LayerSpectrum(np.sqrt(eigenvalues), self.voxels, self.means)
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """One image under one preprocessing profile.
+
+    Attributes:
+        layers: moments by layer; ``input`` holds the 3 x 3 x 3 (2-D: 5 x 5) neighbourhoods of the prepared image.
+        pooled: deepest feature map averaged to ``(C, 2, 4, 4)``, flat.
+        histogram: share of the prepared voxels in each of 150 bins over [0, 1].
+        outputs: by task name.
+    """
+
+    layers: Mapping[str, LayerMoments]
+    pooled: NDArray[np.float32]
+    histogram: NDArray[np.float64]
+    outputs: Mapping[str, OutputStatistics]
+
+
+def extract_features(
+    network: SegmentationNetwork, voxels: NDArray[np.float32], tasks: tuple[TaskInfo, ...], device: torch.device
+) -> tuple[ImageFeatures, dict[str, NDArray[np.uint8]]]:
+    """Pass prepared voxels ``(Z, Y, X)`` through the network once and keep what detectors need.
+
+    Returns:
+        The features, and by task name the most likely output labels ``(Z, Y, X)`` on the network's grid.
+    """
+    architecture = network.architecture
+    z, y, x = voxels.shape
+    sizes: Triple = (z, y, x)
+    moments = {name: _Moments() for name in architecture.layer_names}
+    outputs = {task.name: OutputStatistics() for task in tasks}
+    labels = {task.name: np.zeros(sizes, dtype=np.uint8) for task in tasks}
+    deepest = f"encoder{len(architecture.channels) - 1}"
+    stride = architecture.layer_stride(deepest)
+    bottom = torch.zeros((architecture.channels[-1], *(-(-n // s) for n, s in zip(sizes, stride, strict=True))))
+
+    def consume(tile: Tile, maps: dict[str, Tensor], logits: Tensor) -> None:
+        """Add one tile."""
+        for name, layer in moments.items():
+            layer_stride = architecture.layer_stride(name)
+            layer.add(maps[name][_all_channels(tile.core_in_tile(layer_stride, sizes), 0)])
+        core = tile.core_in_tile((1, 1, 1), sizes)
+        for task in tasks:
+            own = logits[0, task.channels].float()
+            outputs[task.name] = outputs[task.name].plus(own, core)
+            found = own[_all_channels(core)].argmax(dim=0)
+            labels[task.name][tile.core_in_volume((1, 1, 1), sizes)] = found.to(torch.uint8).cpu().numpy()
+        target = _all_channels(tile.core_in_volume(stride, sizes))
+        bottom[target] = maps[deepest][_all_channels(tile.core_in_tile(stride, sizes), 0)].float().cpu()
+
+    logits_per_voxel = sum(1 + len(task.labels) for task in tasks)
+    limit = min(MAX_TILE_VOXELS, MAX_TILE_LOGITS // max(1, logits_per_voxel))
+    run_tiles(network, voxels, consume, device=device, max_tile_voxels=limit)
+    layers = {INPUT_LAYER: neighbourhood_moments(voxels)} | {n: m.result() for n, m in moments.items()}
+    pooled = functional.adaptive_avg_pool3d(bottom[None], POOLED_GRID)[0].reshape(-1).numpy()
+    counts = np.histogram(voxels, bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0]
+    return ImageFeatures(layers, pooled, counts / voxels.size, outputs), labels
+
+
+def _all_channels(voxels: tuple[slice, ...], *batch: int) -> tuple[int | slice, ...]:
+    return (*batch, slice(None), *voxels)
+
+
+def neighbourhood_moments(voxels: NDArray[np.float32]) -> LayerMoments:
+    """Moments of all full neighbourhoods of the prepared image itself, a signature without any network."""
+    image = torch.from_numpy(np.ascontiguousarray(voxels))
+    sides = (1, 5, 5) if voxels.shape[0] == 1 else (3, 3, 3)
+    sides = tuple(min(side, n) for side, n in zip(sides, voxels.shape, strict=True))
+    moments = _Moments()
+    for z in range(image.shape[0] - sides[0] + 1):
+        slab = image[z : z + sides[0]]
+        columns = slab.unfold(1, sides[1], 1).unfold(2, sides[2], 1)
+        moments.add(columns.permute(0, 3, 4, 1, 2).reshape(-1, columns.shape[1], columns.shape[2]))
+    return moments.result()
+
+
+class _Moments:
+    def __init__(self) -> None:
+        self.gram: Tensor | float = 0.0
+        self.sums: Tensor | float = 0.0
+        self.voxels = 0
+
+    def add(self, features: Tensor) -> None:
+        """Take ``(C, ...)``."""
+        rows = features.reshape(features.shape[0], -1)
+        for block in rows.split(65_536, dim=1):
+            exact = block.double()
+            self.gram = self.gram + (exact @ exact.T).cpu()
+            self.sums = self.sums + exact.sum(dim=1).cpu()
+        self.voxels += rows.shape[1]
+
+    def result(self) -> LayerMoments:
+        """What was added."""
+        return LayerMoments(np.asarray(self.gram), np.asarray(self.sums), self.voxels)
+
+
+def save_features(path: Path, features: ImageFeatures) -> None:
+    """Write the features to an ``.npz`` file, whole or not at all."""
+    arrays: dict[str, NDArray[np.generic]] = {"pooled": features.pooled, "histogram": features.histogram}
+    for name, layer in features.layers.items():
+        arrays[f"layer/{name}/gram"] = layer.gram
+        arrays[f"layer/{name}/sums"] = layer.sums
+        arrays[f"layer/{name}/voxels"] = np.array(layer.voxels)
+    for name, output in features.outputs.items():
+        arrays[f"output/{name}"] = output.as_array()
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stubs take every key for allow_pickle
+
+
+def load_features(path: Path) -> ImageFeatures:
+    """The inverse of `save_features`."""
+    with np.load(path) as archive:
+        layers = [key.split("/")[1] for key in archive.files if key.endswith("/gram")]
+        outputs = [key.removeprefix("output/") for key in archive.files if key.startswith("output/")]
+        return ImageFeatures(
+            {
+                n: LayerMoments(
+                    archive[f"layer/{n}/gram"], archive[f"layer/{n}/sums"], int(archive[f"layer/{n}/voxels"])
+                )
+                for n in layers
+            },
+            archive["pooled"],
+            archive["histogram"],
+            {n: OutputStatistics.from_array(archive[f"output/{n}"]) for n in outputs},
+        )

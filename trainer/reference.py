@@ -1,0 +1,129 @@
+"""Fitting the spectral reference: projections and units on training images, limit and p-values on held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm as normal
+from scipy.stats import t as student_t
+from sklearn.covariance import LedoitWolf
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.reference import SMALLEST_DISTANCE, ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.signature import SignatureSpec
+
+THRESHOLD_DEVIATIONS = 2.5
+LARGEST_FACTOR = 4.0
+# Directions without any spread within the tasks would otherwise be blown up without bound.
+SMALLEST_SPREAD = 1e-6
+SMALLEST_SHARE = 1e-3
+
+
+def fit_reference(
+    spec: SignatureSpec, task_names: Sequence[str], images: Sequence[ReferenceImage]
+) -> SpectralReference:
+    """Keep the training images' signatures; fit the scales on them, calibration scores and threshold on the others.
+
+    Held-out images are compared with training images only, exactly as new images will be (split conformal
+    prediction), so training images cannot make new ones look far, and figures measured on held-out images hold.
+
+    The threshold is the paper's: mean + 2.5 standard deviations, here of the log scores of held-out images with every
+    task given the same weight, see `balanced_threshold`.
+
+    Raises:
+        ModelError: a task has fewer than two training groups or no held-out image.
+    """
+    known = [image for image in images if not image.held_out]
+    held_out = [image for image in images if image.held_out]
+    missing = [name for t, name in enumerate(task_names) if t not in {image.task for image in held_out}]
+    if missing:
+        raise ModelError(f"no held-out image of {', '.join(missing)}", remedy="Hold out at least one group per dataset")
+    tasks = np.array([image.task for image in known], dtype=np.int64)
+    signatures = [spec.vectors(image.spectra) for image in known]
+    vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
+    whitened = spec.variant == "whitened"
+    projections = {block: whitening(rows, tasks) for block, rows in vectors.items()} if whitened else {}
+    projected = {block: rows @ projections[block] if whitened else rows for block, rows in vectors.items()}
+    scales = {block: _typical_distances(rows, tasks, known, task_names) for block, rows in projected.items()}
+    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0, projections)
+    scores = np.log([draft.judge(image.spectra).score for image in held_out])
+    held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
+    threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
+    return SpectralReference(spec, task_names, vectors, tasks, scales, np.exp(scores), threshold, projections)
+
+
+def whitening(vectors: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Projection after which the spread within the tasks, each given the same weight, is the same in all directions.
+
+    The covariance is that of Ledoit & Wolf ("A well-conditioned estimator for large-dimensional covariance matrices",
+    2004) on components scaled to unit spread, because there are fewer images than components.
+
+    Args:
+        vectors: ``(M, C)``.
+        tasks: int ``(M,)``.
+
+    Returns:
+        ``(C, C)``, to be multiplied from the right.
+    """
+    number = np.bincount(tasks)
+    means = np.stack([np.bincount(tasks, column) for column in vectors.T], axis=1) / number[:, None]
+    weights = (1.0 / np.sqrt(number))[tasks]
+    residuals = (vectors - means[tasks]) * (weights / weights.mean())[:, None]
+    spread = np.sqrt(np.mean(residuals**2, axis=0)) + SMALLEST_SPREAD
+    covariance = LedoitWolf(assume_centered=True).fit(residuals / spread).covariance_
+    values, directions = np.linalg.eigh(covariance)
+    return np.asarray(directions * np.maximum(values, SMALLEST_SHARE) ** -0.5 / spread[:, None])
+
+
+def balanced_threshold(
+    log_scores: NDArray[np.float64], tasks: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> float:
+    """Mean + 2.5 standard deviations with the tasks weighted equally, widened for the number of groups.
+
+    The paper's 2.5 deviations presume that mean and deviation are known. From few groups they are not: the factor
+    becomes that of a prediction interval with the same tail (Student's t, Kish's effective number of groups), which
+    tends to 2.5 as the groups grow.
+
+    Args:
+        log_scores: ``(K,)`` of held-out images.
+        tasks: ``(K,)`` their tasks.
+        groups: their groups; without them the plain 2.5 deviations.
+    """
+    _, inverse, counts = np.unique(tasks, return_inverse=True, return_counts=True)
+    weights = 1.0 / counts[inverse]
+    mean = float(np.average(log_scores, weights=weights))
+    deviation = float(np.sqrt(np.average((log_scores - mean) ** 2, weights=weights)))
+    return mean + deviation * (THRESHOLD_DEVIATIONS if groups is None else _prediction_factor(tasks, groups))
+
+
+def _prediction_factor(tasks: NDArray[np.int64], groups: Sequence[str]) -> float:
+    """Factor of a one-sided prediction interval whose tail is that of 2.5 normal standard deviations.
+
+    It is capped: from two or three groups the interval would be so wide that nothing foreign were ever flagged, and a
+    false alarm does less harm than a missed one.
+    """
+    per_task = np.array(
+        [len({g for g, t in zip(groups, tasks, strict=True) if t == task}) for task in np.unique(tasks)]
+    )
+    effective = len(per_task) ** 2 / float((1.0 / per_task).sum())
+    if effective <= 1:
+        return LARGEST_FACTOR
+    quantile = float(student_t.isf(normal.sf(THRESHOLD_DEVIATIONS), df=effective - 1))
+    return min(quantile * float(np.sqrt((effective + 1) / (effective - 1))), LARGEST_FACTOR)
+
+
+def _typical_distances(
+    vectors: NDArray[np.float64], tasks: NDArray[np.int64], images: Sequence[ReferenceImage], task_names: Sequence[str]
+) -> NDArray[np.float64]:
+    groups = np.array([image.group for image in images])
+    result = np.empty(len(task_names))
+    for task, name in enumerate(task_names):
+        own = np.flatnonzero(tasks == task)
+        if len(set(groups[own])) < 2:
+            raise ModelError(f"task {name} has fewer than two groups", remedy="Give images of more patients")
+        between = np.linalg.norm(vectors[own][:, None] - vectors[own][None, :], axis=2)
+        between[groups[own][:, None] == groups[own][None, :]] = np.inf
+        result[task] = max(float(np.median(between.min(axis=1))), SMALLEST_DISTANCE)
+    return result
