@@ -1,0 +1,47 @@
+"""What the benchmark compares: ways to tell from one image how foreign it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from trainer.ood.sample import Sample
+
+
+class Detector(Protocol):
+    """One way to score images.
+
+    Attributes:
+        name: short and unique, for the table.
+        source: publication, ``control`` or ``this project``.
+    """
+
+    name: str
+    source: str
+
+    def fit(self, training: Sequence[Sample], held_out: Sequence[Sample]) -> None:
+        """Learn what is known.
+
+        Args:
+            training: images that the network was trained on; scores depend on these alone.
+            held_out: known images that it never saw, for methods that need some, such as for a threshold.
+        """
+
+    def score(self, sample: Sample) -> float:
+        """Finite number, higher for what is more foreign."""
+
+
+def ways_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Ways of making several predictions that every one of the samples has (keys of `Sample.disagreement`)."""
+    shared = set.intersection(*(set(sample.disagreement) for sample in samples)) if samples else set()
+    return tuple(sorted(shared))
+
+
+def detectors(layer_names: tuple[str, ...], ways: Collection[str] = ()) -> list[Detector]:
+    """All detectors for a network.
+
+    Args:
+        layer_names: `Architecture.layer_names` of the network.
+        ways: from `ways_of`; detectors that read others are left out.
+    """
+    return []
