@@ -19,10 +19,17 @@ class LabelledLogits:
     Attributes:
         logits: float32 ``(N, 1 + labels)``.
         labels: int64 ``(N,)``.
+        weights: how many voxels each one stands for, ``(N,)``; None: all alike.
     """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """The weights, ``(N,)``."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
 
 
 def informative_voxels(labels: NDArray[np.integer], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -42,19 +49,22 @@ def informative_voxels(labels: NDArray[np.integer], limit: int, rng: np.random.G
 
 
 def negative_log_likelihood(data: LabelledLogits, temperature: float) -> float:
-    """Mean negative log-likelihood of the labels under ``softmax(logits / temperature)``."""
+    """Weighted mean negative log-likelihood of the labels under ``softmax(logits / temperature)``."""
     scaled = data.logits / temperature
     peak = scaled.max(axis=1, keepdims=True)
     normaliser = np.log(np.exp(scaled - peak).sum(axis=1)) + peak[:, 0]
-    return float(np.mean(normaliser - scaled[np.arange(len(scaled)), data.labels]))
+    losses = normaliser - scaled[np.arange(len(scaled)), data.labels]
+    return float(np.average(losses, weights=data.weights))
 
 
-def fit_temperature(data: LabelledLogits) -> float:
-    """The temperature between 0.2 and 5 with the least negative log-likelihood; 1 without voxels."""
+def fit_temperature(data: LabelledLogits, highest: float = 5.0) -> float:
+    """The temperature between 0.2 and ``highest`` with the least negative log-likelihood; 1 without voxels."""
     if not len(data.labels):
         return 1.0
     result = minimize_scalar(
-        lambda log_t: negative_log_likelihood(data, float(np.exp(log_t))), bounds=np.log([0.2, 5.0]), method="bounded"
+        lambda log_t: negative_log_likelihood(data, float(np.exp(log_t))),
+        bounds=np.log([0.2, highest]),
+        method="bounded",
     )
     return float(np.exp(result.x))
 

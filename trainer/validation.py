@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,10 +17,18 @@ from trainer.metrics import dice_per_label, mean_defined
 from trainer.planning import TaskPlan
 
 
+class HeadChannels(Protocol):
+    """A task, planned or trained, as far as the network's head is concerned."""
+
+    @property
+    def channels(self) -> slice:
+        """The task's head channels, background first."""
+
+
 def task_logits(
     network: SegmentationNetwork,
     voxels: NDArray[np.floating],
-    task: TaskPlan,
+    task: HeadChannels,
     *,
     device: torch.device,
     precision: torch.dtype = torch.float32,

@@ -102,3 +102,43 @@ def test_of_a_structure_in_one_piece_only_the_most_probable_piece_is_kept() -> N
     # What was removed is background with the background's probability, and as uncertain as before.
     np.testing.assert_allclose(single.confidence[2, 2:, 3:], 0.45, atol=1e-3)
     np.testing.assert_array_equal(single.uncertainty, many.uncertainty)
+
+
+def test_the_predicted_dice_of_two_labels_worked_out_by_hand() -> None:
+    shares = np.zeros((3, *SHAPE), dtype=np.float16)
+    shares[0] = 1
+    shares[:, 0, 0, 0] = [0.25, 0.75, 0.0]
+    shares[:, 0, 0, 1] = [0.5, 0.25, 0.25]
+    shares[:, 0, 0, 2] = [0.25, 0.0, 0.75]
+    found = label_image(shares, task(4, 9), prepared())
+    # Each label has one voxel with probability 0.75, and 1.0 in the whole image.
+    assert found.predicted_dice == pytest.approx({4: 2 * 0.75 / (1.0 + 1), 9: 2 * 0.75 / (1.0 + 1)})
+
+
+def test_certain_labels_have_a_predicted_dice_of_1_and_absent_ones_none() -> None:
+    shares = np.zeros((3, *SHAPE), dtype=np.float16)
+    shares[0], shares[:, 1] = 1, np.array([0, 1, 0])[:, None, None]
+    assert label_image(shares, task(4, 9), prepared()).predicted_dice == {4: 1.0, 9: None}
+
+
+def test_a_piece_that_was_removed_lowers_the_predicted_dice_as_a_missed_piece_does() -> None:
+    shares = np.zeros((2, *SHAPE), dtype=np.float16)
+    shares[0] = 1
+    shares[:, 0, 0, 0] = [0.0, 1.0]
+    shares[:, 2, 2:, 3:] = np.array([0.25, 0.75])[:, None, None]
+    single = label_image(shares, replace(task(5), single_component=True), prepared())
+    assert single.predicted_dice[5] == pytest.approx(2 * 0.75 * 4 / (1 + 0.75 * 4 + 4))
+
+
+def test_a_surface_temperature_softens_the_band_and_leaves_the_labels() -> None:
+    shares = np.zeros((2, 1, 3, 9), dtype=np.float16)
+    shares[0], shares[1] = 0.1, 0.9
+    shares[:, 0, :, 5:] = np.array([0.9, 0.1])[:, None, None]
+    flat = prepared((1, 3, 9))
+    plain = label_image(shares, task(1), flat)
+    softened = label_image(shares, replace(task(1), temperature=2.0, surface_temperature=4.0), flat)
+    np.testing.assert_array_equal(softened.labels, plain.labels)
+    near, far = softened.confidence[0, 0, 3:7], softened.confidence[0, 0, [0, 1, 2, 7, 8]]
+    np.testing.assert_allclose(far, 0.9, rtol=1e-3)
+    # Twice the temperature halves the logit: 0.9 : 0.1 becomes 3 : 1.
+    np.testing.assert_allclose(near, 0.75, rtol=1e-3)

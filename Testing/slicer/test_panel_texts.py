@@ -54,15 +54,27 @@ def test_an_image_out_of_distribution_gets_another_word_and_another_colour(summa
     assert summary.GOOD_COLOUR not in text
 
 
-def test_structures_are_listed_with_volume_and_confidence_and_missing_ones_as_not_found(summary):
+def test_structures_are_listed_with_volume_confidence_and_predicted_dice_and_missing_ones_as_not_found(summary):
     labels = [
-        {"name": "left ventricle", "voxels": 10, "volume_mm3": 12345.0, "mean_confidence": 0.934},
-        {"name": "right ventricle", "voxels": 0, "volume_mm3": 0.0, "mean_confidence": None},
+        {
+            "name": "left ventricle",
+            "voxels": 10,
+            "volume_mm3": 12345.0,
+            "mean_confidence": 0.934,
+            "predicted_dice": 0.871,
+        },
+        {"name": "right ventricle", "voxels": 0, "volume_mm3": 0.0, "mean_confidence": None, "predicted_dice": None},
     ]
     text = summary.result_text({"ood": VERDICT.as_dict(), "task": "heart", "labels": labels, "warnings": ["a < b"]})
-    assert "<td>left ventricle</td><td>12.35</td><td>93 %</td>" in text.replace("12.34", "12.35")
-    assert "<td>right ventricle</td><td>not found</td>" in text
+    assert "<td>left ventricle</td><td>12.35</td><td>93 %</td><td>0.87</td>" in text.replace("12.34", "12.35")
+    assert "<td>right ventricle</td><td>not found</td><td></td><td></td>" in text
     assert "a &lt; b" in text
+
+
+def test_a_report_without_predicted_dice_leaves_its_column_empty(summary):
+    labels = [{"name": "liver", "voxels": 10, "volume_mm3": 1000.0, "mean_confidence": 0.5}]
+    text = summary.result_text({"ood": VERDICT.as_dict(), "labels": labels})
+    assert "<td>liver</td><td>1.00</td><td>50 %</td><td></td>" in text
 
 
 def test_the_verdict_is_not_told_twice(summary):

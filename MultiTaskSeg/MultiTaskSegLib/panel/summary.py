@@ -36,7 +36,7 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def result_text(report: Mapping[str, Any]) -> str:
-    """The verdict, the size and confidence of each structure, and the warnings of a segmentation."""
+    """The verdict, the size, confidence and predicted Dice of each structure, and the warnings of a segmentation."""
     verdict = Verdict(**report["ood"])
     parts = [verdict_text(verdict)]
     parts.append(f"<p>{html.escape(_('Task: {task}').format(task=report.get('task', '')))}</p>")
@@ -49,7 +49,7 @@ def result_text(report: Mapping[str, Any]) -> str:
 def _structures(labels: Sequence[Mapping[str, Any]]) -> str:
     if not labels:
         return ""
-    titles = (_("Structure"), _("Volume [mL]"), _("Confidence"))
+    titles = (_("Structure"), _("Volume [mL]"), _("Confidence"), _("Predicted Dice"))
     head = "".join(f'<th align="left">{html.escape(title)}&nbsp;&nbsp;</th>' for title in titles)
     return f"<table><tr>{head}</tr>{''.join(_row(label) for label in labels)}</table>"
 
@@ -57,10 +57,13 @@ def _structures(labels: Sequence[Mapping[str, Any]]) -> str:
 def _row(label: Mapping[str, Any]) -> str:
     name = html.escape(str(label.get("display_name", label["name"])))
     if not label["voxels"]:
-        return f"<tr><td>{name}</td><td>{html.escape(_('not found'))}</td><td></td></tr>"
+        return f"<tr><td>{name}</td><td>{html.escape(_('not found'))}</td><td></td><td></td></tr>"
     confidence = label.get("mean_confidence")
     shown = "" if confidence is None else f"{100.0 * confidence:.0f} %"
-    return f"<tr><td>{name}</td><td>{label['volume_mm3'] / MM3_PER_ML:.2f}</td><td>{shown}</td></tr>"
+    predictedDice = label.get("predicted_dice")
+    quality = "" if predictedDice is None else f"{predictedDice:.2f}"
+    volume = f"{label['volume_mm3'] / MM3_PER_ML:.2f}"
+    return f"<tr><td>{name}</td><td>{volume}</td><td>{shown}</td><td>{quality}</td></tr>"
 
 
 def error_text(message: str) -> str:

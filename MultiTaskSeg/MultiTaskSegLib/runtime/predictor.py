@@ -102,6 +102,7 @@ class Predictor:
             str(self.device),
             {"network_s": network_s - started_s, "labels_s": ended_s - network_s, "total_s": ended_s - started_s},
             volume.warnings + _warnings(volume, chosen, verdict, found),
+            labelling.predicted_dice,
         )
 
     def check(self, volume: Volume, progress: Progress | None = None) -> Verdict:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Segmentation:
         device: where it ran.
         timings: seconds by step.
         warnings: what the user must know.
+        predicted_dice: by label value, the Dice coefficient to expect of a segment; None or missing where none was
+            found.
     """
 
     volume: Volume
@@ -48,6 +51,7 @@ class Segmentation:
     device: str
     timings: dict[str, float]
     warnings: tuple[str, ...]
+    predicted_dice: Mapping[int, float | None] = field(default_factory=dict)
 
     def report(self) -> dict[str, Any]:
         """Everything but the voxels, as in ``report.json``."""
@@ -91,6 +95,7 @@ class Segmentation:
                 "voxels": int(counts[label.value]),
                 "volume_mm3": float(counts[label.value] * self.volume.voxel_volume_mm3),
                 "mean_confidence": float(sums[label.value] / counts[label.value]) if counts[label.value] else None,
+                "predicted_dice": self.predicted_dice.get(label.value),
             }
             for label in self.task.labels
         ]

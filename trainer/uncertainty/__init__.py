@@ -1,0 +1,1 @@
+"""Calibration of probabilities, and what the uncertainty of a segmentation is worth."""

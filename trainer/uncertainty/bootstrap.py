@@ -1,0 +1,49 @@
+"""Intervals by drawing groups (patients) with replacement: cases of one patient are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROUNDS = 1000
+
+Floats = NDArray[np.float64]
+
+
+def draw_weights(groups: Sequence[str], rng: np.random.Generator, rounds: int = ROUNDS) -> Floats:
+    """How often each case counts in each round, ``(rounds, cases)``.
+
+    Args:
+        groups: group by case.
+        rng: the only source of chance.
+        rounds: number of bootstrap rounds.
+    """
+    names = sorted(set(groups))
+    number = np.array([names.index(group) for group in groups])
+    draws = rng.integers(len(names), size=(rounds, len(names)))
+    counts = np.stack([np.bincount(draw, minlength=len(names)) for draw in draws])
+    return np.asarray(counts[:, number], dtype=np.float64)
+
+
+def weighted_sum(weights: Floats, values: Floats) -> Floats:
+    """Sums over cases: ``(rounds, cases)`` and ``(cases, ...)`` to ``(rounds, ...)``."""
+    return np.tensordot(weights, values, axes=(1, 0))
+
+
+def weighted_mean(weights: Floats, values: Floats) -> Floats:
+    """Mean over the cases whose value is not NaN: ``(rounds, cases)`` and ``(cases,)`` to ``(rounds,)``."""
+    defined = ~np.isnan(values)
+    total = weights[:, defined].sum(axis=1)
+    sums = weights[:, defined] @ values[defined]
+    return np.asarray(np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan), dtype=np.float64)
+
+
+def interval(rounds: Floats, groups: int) -> tuple[float, float] | None:
+    """95 % interval; None when fewer than two groups or fewer than half of the rounds say anything."""
+    defined = rounds[~np.isnan(rounds)]
+    if groups < 2 or 2 * len(defined) < len(rounds):
+        return None
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)

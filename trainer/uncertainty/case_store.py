@@ -1,0 +1,108 @@
+"""Maps, drawn voxels and statistics of cases on disk, so that an interrupted experiment goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from trainer.calibration import LabelledLogits
+from trainer.dataset import Case
+from trainer.uncertainty.case_statistics import CaseStatistics, case_statistics
+from trainer.uncertainty.estimator import Estimator
+from trainer.uncertainty.labelled_case import LabelledCase, read_labelled_case
+from trainer.uncertainty.scaling import FitVoxels, Scaling, draw_fit_voxels
+
+# Changes whenever statistics of an earlier version must not be used any more.
+STATISTICS_VERSION = 1
+FIT_REGIONS = ("informative", "surface", "interior")
+
+
+class CaseStore:
+    """Computes what is not there yet. Files are named after everything that their content depends on.
+
+    Args:
+        folder: of the experiment; probability maps (large, removed at the end) and small files lie in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._maps, self._small = folder / "maps", folder / "cases"
+        self._open: tuple[Path, LabelledCase] | None = None
+
+    def fit_voxels(self, estimator: Estimator, case: Case, task: TaskInfo) -> FitVoxels:
+        """Voxels of a case from which calibrations are fitted."""
+        path = self._path(self._small, estimator, case, task, "voxels")
+        if not path.is_file():
+            chance = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
+            log_probabilities, _ = self._map(estimator, case, task)
+            _save_voxels(path, draw_fit_voxels(log_probabilities, self._case(case, task).truth, chance))
+        return _load_voxels(path)
+
+    def statistics(
+        self, estimator: Estimator, case: Case, task: TaskInfo, scalings: Sequence[Scaling], with_ideal: bool
+    ) -> CaseStatistics:
+        """Statistics of a case under several calibrations; see `case_statistics`."""
+        depends_on = [[asdict(scaling) for scaling in scalings], with_ideal, STATISTICS_VERSION]
+        path = self._path(self._small, estimator, case, task, "statistics", depends_on)
+        if not path.is_file():
+            log_probabilities, seconds = self._map(estimator, case, task)
+            case_statistics(self._case(case, task), log_probabilities, scalings, seconds, with_ideal).save(path)
+        return CaseStatistics.load(path)
+
+    def remove_maps(self) -> None:
+        """Free the disk; what is needed to repeat the report stays."""
+        shutil.rmtree(self._maps, ignore_errors=True)
+
+    def _map(self, estimator: Estimator, case: Case, task: TaskInfo) -> tuple[NDArray[np.float16], float]:
+        path = self._path(self._maps, estimator, case, task, "map")
+        if not path.is_file():
+            labelled = self._case(case, task)
+            started_s = time.perf_counter()
+            log_probabilities = estimator.log_probabilities(labelled)
+            seconds = time.perf_counter() - started_s
+            with atomic_path(path) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, log_probabilities=log_probabilities.astype(np.float16), seconds=np.float64(seconds))
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["log_probabilities"], float(archive["seconds"])
+
+    def _case(self, case: Case, task: TaskInfo) -> LabelledCase:
+        """The case last used stays open: its estimators come one after the other."""
+        if self._open is None or self._open[0] != case.image:
+            self._open = (case.image, read_labelled_case(case, task))
+        return self._open[1]
+
+    def _path(
+        self, root: Path, estimator: Estimator, case: Case, task: TaskInfo, what: str, depends_on: Any = None
+    ) -> Path:
+        stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (case.image, case.label)]
+        key = json.dumps([dict(estimator.settings), task.name, stamps, depends_on], sort_keys=True)
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        return root / estimator.name / task.name / f"{case.name}.{what}.{digest}.npz"
+
+
+def _save_voxels(path: Path, voxels: FitVoxels) -> None:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in FIT_REGIONS:
+        part: LabelledLogits = getattr(voxels, name)
+        arrays |= {f"{name}_logits": part.logits, f"{name}_labels": part.labels, f"{name}_weights": part.weight}
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stubs take every key for allow_pickle
+
+
+def _load_voxels(path: Path) -> FitVoxels:
+    with np.load(path, allow_pickle=False) as archive:
+        parts = [
+            LabelledLogits(archive[f"{name}_logits"], archive[f"{name}_labels"], archive[f"{name}_weights"])
+            for name in FIT_REGIONS
+        ]
+    return FitVoxels(*parts)

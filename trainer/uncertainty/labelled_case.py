@@ -1,0 +1,66 @@
+"""A held-out case on the network's grid, with the truth beside the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.resampling import resample_nearest
+from trainer.dataset import Case
+
+
+@dataclass(frozen=True)
+class LabelledCase:
+    """A case as the network sees it.
+
+    Attributes:
+        name: of the case.
+        group: cases of one group (patient) are never compared with each other.
+        task: whose labels the truth has.
+        prepared: network input.
+        truth: uint8 ``(Z, Y, X)`` indices into the task's head channels, 0 is background.
+    """
+
+    name: str
+    group: str
+    task: TaskInfo
+    prepared: Prepared
+    truth: NDArray[np.uint8]
+
+
+def read_labelled_case(case: Case, task: TaskInfo) -> LabelledCase:
+    """Read and prepare a case.
+
+    Raises:
+        DatasetError: image and label differ in shape.
+        InputError: a file cannot be read.
+    """
+    volume = read_image(case.image)
+    stored, _ = read_label_map(case.label)
+    if stored.shape != volume.shape:
+        raise DatasetError(
+            f"the label has shape {stored.shape}, the image {volume.shape}",
+            file=case.label,
+            remedy="Run 'python -m trainer verify' on the dataset",
+        )
+    prepared = prepare(volume, task.profile)
+    canonical = np.asarray(prepared.reorientation.apply(label_indices(stored, task)))
+    truth = resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)
+    return LabelledCase(case.name, case.group, task, prepared, truth)
+
+
+def label_indices(stored: NDArray[np.integer], task: TaskInfo) -> NDArray[np.uint8]:
+    """Label values to positions in the task's head; what the task does not segment becomes background."""
+    if [label.name for label in task.labels] == ["foreground"]:  # a head that all tasks share
+        return (stored > 0).astype(np.uint8)
+    table = np.zeros(256, dtype=np.uint8)
+    for index, label in enumerate(task.labels, start=1):
+        table[label.value] = index
+    known: NDArray[np.uint8] = table[np.where((stored >= 0) & (stored < len(table)), stored, 0).astype(np.uint8)]
+    return known
