@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from trainer.ood.feature_detector import DatasetClassifier, Frodo, PooledMahalanobis, Vim
+from trainer.ood.nearest_detector import DimensionsControl, HistogramMahalanobis, HistogramNearest, PooledNeighbours
+from trainer.ood.output_detector import disagreement_detectors, output_detectors
 from trainer.ood.sample import Sample
+from trainer.ood.spectral_detector import input_spectrum_control, spectral_detectors
 
 
 class Detector(Protocol):
@@ -44,4 +48,18 @@ def detectors(layer_names: tuple[str, ...], ways: Collection[str] = ()) -> list[
         layer_names: `Architecture.layer_names` of the network.
         ways: from `ways_of`; detectors that read others are left out.
     """
-    return []
+    return [
+        *spectral_detectors(layer_names),
+        HistogramNearest(),
+        HistogramMahalanobis(),
+        PooledNeighbours(),
+        PooledMahalanobis(),
+        Frodo(layer_names),
+        Frodo(layer_names, per_task=True),
+        Vim(),
+        DatasetClassifier(layer_names),
+        *output_detectors(),
+        *disagreement_detectors(ways),
+        DimensionsControl(),
+        input_spectrum_control(),
+    ]
