@@ -71,6 +71,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._timer.setInterval(POLL_INTERVAL_MS)
         self._timer.connect("timeout()", self.onPoll)
         self.ui.checkButton.connect("clicked(bool)", self.onCheckButton)
+        self.ui.plotButton.connect("clicked(bool)", self.onPlotButton)
         self.ui.modelPathLineEdit.connect("currentPathChanged(QString)", self.onModelChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -132,11 +133,14 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.modelPath = path
 
     def updateGui(self) -> None:
-        """Text and state of the button."""
+        """Text and state of the buttons."""
+        from OODCheckLib.spectrum_plot import spectrum_chart
+
         isRunning = self._run is not None
         hasInput = self._parameterNode is not None and self._parameterNode.inputVolume is not None
         self.ui.checkButton.text = _("Cancel") if isRunning else _("Check")
         self.ui.checkButton.enabled = isRunning or hasInput
+        self.ui.plotButton.enabled = hasInput and spectrum_chart(self._parameterNode.inputVolume) is not None
         self.ui.progressBar.visible = isRunning
         self.ui.progressLabel.visible = isRunning
 
@@ -170,6 +174,10 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._timer.start()
         self.updateGui()
+
+    def onPlotButton(self, _checked: bool = False) -> None:
+        """Show the spectrum of the selected volume in a plot view."""
+        self.logic.showSpectrum(self._parameterNode.inputVolume)
 
     def onPoll(self) -> None:
         """Show the progress, or the verdict when the run is over."""
@@ -215,14 +223,28 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         return SceneRun(volumeNode, shared_runner().check(image_from_node(volumeNode), model=model, device=device))
 
     def finish(self, run: Any) -> Any:
-        """Write the verdict of a finished run onto its volume and return it. Raises what the run failed with."""
+        """Write the verdict of a finished run onto its volume, add a plot of the layer whose spectrum differs most, and
+        return the verdict. Raises what the run failed with."""
         from MultiTaskSegLib import __version__
         from MultiTaskSegLib.scene.attributes import write_provenance, write_verdict
+        from OODCheckLib.spectrum_plot import add_spectrum_chart, most_different_band
 
         found = run.result()
+        verdict = found.verdict
         write_provenance(run.volume_node, found.report, __version__)
-        write_verdict(run.volume_node, found.verdict)
-        return found.verdict
+        write_verdict(run.volume_node, verdict)
+        band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
+        if band is not None:
+            add_spectrum_chart(run.volume_node, band, verdict.nearest_task)
+        return verdict
+
+    def showSpectrum(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
+        """Show the chart of a checked volume in a plot view; does nothing for a volume without one."""
+        from OODCheckLib.spectrum_plot import spectrum_chart
+
+        chart = spectrum_chart(volumeNode)
+        if chart is not None:
+            slicer.modules.plots.logic().ShowChartInLayout(chart)
 
     def check(self, volumeNode: vtkMRMLScalarVolumeNode, model: str | Path | None = None, device: str = "auto") -> Any:
         """The verdict on a volume: ``is_ood``, ``score``, ``threshold``, ``p_value``, ``nearest_task``, ``distances``.

@@ -13,7 +13,7 @@ import queue
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class JobResult:
         uncertainty: float32 ``(Z, Y, X)`` in [0, 1], or None for a check.
         legend: per label its ``value``, ``name``, ``display_name``, ``colour`` (0..255) and ``terminology``.
         tasks: per task of the model its ``name``, ``modality`` and ``anatomy``; filled by ``info``.
+        spectra: per layer the image's spectrum and the nearest task's band, see `SpectrumBand`; filled by a check.
     """
 
     report: dict[str, Any]
@@ -45,11 +46,12 @@ class JobResult:
     uncertainty: NDArray[np.float32] | None
     legend: list[dict[str, Any]]
     tasks: list[dict[str, str]]
+    spectra: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def verdict(self) -> Verdict:
         """The out-of-distribution verdict of a segmentation or a check."""
-        return Verdict(**self.report["ood"])
+        return Verdict.from_dict(self.report["ood"])
 
 
 class Job:
@@ -108,7 +110,12 @@ class Job:
             return
         self.fraction, self.eta_s = 1.0, 0.0
         self._result = JobResult(
-            event.get("report", {}), arrays[0], arrays[1], event.get("legend", []), event.get("tasks", [])
+            event.get("report", {}),
+            arrays[0],
+            arrays[1],
+            event.get("legend", []),
+            event.get("tasks", []),
+            event.get("spectra", []),
         )
         shutil.rmtree(self._folder, ignore_errors=True)
 

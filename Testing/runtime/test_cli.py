@@ -18,7 +18,8 @@ REPORT_KEYS = {
     "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings"
 }  # fmt: skip
 LABEL_KEYS = {"value", "name", "terminology", "voxels", "volume_mm3", "mean_confidence", "predicted_dice"}
-OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances"}
+OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances", "explanation"}
+EXPLANATION_KEYS = {"percent_of_known_nearer", "blocks", "sentence"}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,8 @@ def test_the_report_has_exactly_the_keys_of_the_contract(
     assert set(printed) == REPORT_KEYS
     assert printed["model"] == {"name": "tiny", "sha256": load_model(model).digest}
     assert set(printed["ood"]) == OOD_KEYS
+    assert set(printed["ood"]["explanation"]) == EXPLANATION_KEYS
+    assert set(printed["ood"]["explanation"]["blocks"][0]) >= {"layer", "part", "ratio"}
     assert set(printed["ood"]["distances"]) == {"Dataset001_Balls", "Dataset002_Cubes"}
     assert all(set(label) == LABEL_KEYS for label in printed["labels"])
     assert "mean_foreground" in printed["uncertainty"]
@@ -145,3 +148,13 @@ def test_whatever_goes_wrong_is_one_line(
     assert out == ""
     assert words in err
     assert len(err.splitlines()) == 1
+
+
+def test_check_and_segment_say_why(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", str(image), "-m", str(model), "--json"]) == 0
+    sentence = json.loads(capsys.readouterr().out)[0]["ood"]["explanation"]["sentence"]
+    for command in (["check"], ["segment", "-o", str(tmp_path)]):
+        assert cli.main([command[0], str(image), "-m", str(model), *command[1:]]) == 0
+        assert sentence in capsys.readouterr().out

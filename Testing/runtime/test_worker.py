@@ -15,6 +15,8 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.process_tree import end_tree, start_tree
 from MultiTaskSegLib.runtime import worker as worker_module
 from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
+from MultiTaskSegLib.runtime.explanation import BlockDifference, Explanation, SpectrumBand
+from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.worker import ProgressEvents, Worker, error_event
 from MultiTaskSegLib.worker_process import worker_environment
 
@@ -22,7 +24,12 @@ LABEL = types.SimpleNamespace(
     value=1, name="left_ventricle", display_name="left ventricle", colour=(1, 2, 3), terminology="x~y"
 )
 TASK = types.SimpleNamespace(name="heart", modality="MR", anatomy="heart", labels=[LABEL])
-VERDICT = types.SimpleNamespace(as_dict=lambda: {"is_ood": False, "score": 0.5})
+EXPLANATION = Explanation(
+    40.0,
+    (BlockDifference("encoder0", "means", 0.5, "", "fine detail"),),
+    (SpectrumBand("encoder0", (2.0, 1.0), (0.0, 0.0), (1.0, 1.0), (3.0, 3.0)),),
+)
+VERDICT = Verdict(False, 0.5, 1.5, 0.6, "heart", {"heart": 0.5}, EXPLANATION)
 GEOMETRY = [[0.0, -2.0, 0.0, 5.0], [1.0, 0.0, 0.0, 6.0], [0.0, 0.0, 3.0, 7.0], [0.0, 0.0, 0.0, 1.0]]
 
 
@@ -97,6 +104,13 @@ def test_a_check_is_answered_with_the_verdict_only(tmp_path):
     model = {"name": "stand-in", "sha256": "ab12"}
     assert events[-1]["report"] == {"image": "Scan", "model": model, "ood": VERDICT.as_dict()}
     assert "labels" not in events[-1]
+
+
+def test_a_check_brings_the_spectra_for_a_plot(tmp_path):
+    events, _ = served(PredictorStandIn(), request(tmp_path, "check"))
+    assert events[-1]["spectra"] == [
+        {"layer": "encoder0", "image": [2.0, 1.0], "low": [0.0, 0.0], "middle": [1.0, 1.0], "high": [3.0, 3.0]}
+    ]
 
 
 def test_info_lists_the_tasks_of_the_model():

@@ -22,7 +22,19 @@ OOD = {
     "p_value": 0.7,
     "nearest_task": "phantom",
     "distances": {"phantom": 0.1, "other": 0.9},
+    "explanation": {
+        "percent_of_known_nearer": 30.0,
+        "blocks": [
+            {"layer": "encoder1", "part": "means", "ratio": 1.5, "where": "", "size": "large structures"},
+            {"layer": "encoder0", "part": "spectrum", "ratio": 0.5, "where": "small", "size": "fine detail"},
+        ],
+        "sentence": "",
+    },
 }
+SPECTRA = [
+    {"layer": layer, "image": [2.0, 1.0, 0.5], "low": [1.0, 0.5, 0.0], "middle": [2, 1, 0], "high": [3.0, 2.0, 1.0]}
+    for layer in ("encoder0", "encoder1")
+]
 LEGEND = [{"value": 1, "name": "bright", "display_name": "bright part", "colour": [9, 99, 199], "terminology": "a~b"}]
 
 
@@ -39,7 +51,7 @@ def answer(request: dict) -> None:
     voxels = np.load(request["voxels"])
     report = {"image": request["name"], "ood": OOD}
     if request["command"] == "check":
-        send(id=number, event="result", report=report)
+        send(id=number, event="result", report=report, spectra=SPECTRA)
         return
     np.save(output / "labels.npy", (voxels > voxels.mean()).astype(np.uint8))
     np.save(output / "uncertainty.npy", np.full(voxels.shape, 0.5, np.float32))

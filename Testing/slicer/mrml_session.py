@@ -14,6 +14,7 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkCollection, vtkOutputWindow
 
 MODULE_LOGICS = {
+    "Plots": "vtkSlicerPlotsLogic",
     "Volumes": "vtkSlicerVolumesLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",

@@ -220,6 +220,24 @@ def test_a_check_writes_the_verdict_onto_the_volume_and_shows_the_distances(open
     assert widget.ui.resultLabel.text.index("<td>phantom</td>") < widget.ui.resultLabel.text.index("<td>other</td>")
 
 
+def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, worker, until):
+    checked, other = samples.volume(), samples.volume(name="other")
+    widget = open_panel("OODCheck")
+    widget.ui.inputSelector.setCurrentNode(checked)
+    assert not widget.ui.plotButton.enabled
+    press(widget.ui.checkButton)
+    assert until(lambda: widget.ui.checkButton.text == "Check")
+    assert "most different: the mean features of encoder1 (large structures)" in widget.ui.resultLabel.text
+    assert widget.ui.plotButton.enabled
+    chart = checked.GetNodeReference("MultiTaskSeg.SpectrumChart")
+    assert "encoder0" in chart.GetTitle()
+    press(widget.ui.plotButton)
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    assert selection.GetActivePlotChartID() == chart.GetID()
+    widget.ui.inputSelector.setCurrentNode(other)
+    assert not widget.ui.plotButton.enabled
+
+
 def test_selecting_a_volume_shows_the_verdict_that_it_carries(open_panel, worker):
     plain, flagged = samples.volume(name="plain"), samples.volume(name="flagged")
     attributes.write_verdict(flagged, attributes.Verdict(True, 3.0, 1.5, 0.01, "heart", {"heart": 3.0}))

@@ -32,12 +32,13 @@ def verdict_text(verdict: Verdict) -> str:
     figures = _("{score:.1f} times the typical distance from {task} (limit {threshold:.1f}), p = {pValue:.2g}").format(
         score=verdict.score, threshold=verdict.threshold, pValue=verdict.p_value, task=verdict.nearest_task
     )
-    return f"<p>{flag}</p><p>{html.escape(sentence)}<br>{html.escape(figures)}</p>"
+    why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
+    return f"<p>{flag}</p><p>{html.escape(sentence)}<br>{html.escape(figures)}{why}</p>"
 
 
 def result_text(report: Mapping[str, Any]) -> str:
     """The verdict, the size, confidence and predicted Dice of each structure, and the warnings of a segmentation."""
-    verdict = Verdict(**report["ood"])
+    verdict = Verdict.from_dict(report["ood"])
     parts = [verdict_text(verdict)]
     parts.append(f"<p>{html.escape(_('Task: {task}').format(task=report.get('task', '')))}</p>")
     parts.append(_structures(report.get("labels", [])))

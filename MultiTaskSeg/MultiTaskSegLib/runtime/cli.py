@@ -91,6 +91,7 @@ def _segment(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{volume.name}: {result.task.name} ({result.verdict.sentence()})")
+    _print_explanation(result.verdict)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
@@ -118,6 +119,7 @@ def _check(options: argparse.Namespace) -> int:
         verdicts.append({"image": str(path), "ood": verdict.as_dict()})
         if not options.json:
             print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
+            _print_explanation(verdict)
     if options.json:
         _print_json(verdicts)
     if refused:
@@ -177,6 +179,11 @@ def _progress_line() -> Callable[[float, str], None] | None:
         print(f"\033[K{100 * share:3.0f} % {step}", end=end, file=sys.stderr, flush=True)
 
     return show
+
+
+def _print_explanation(verdict: Any) -> None:
+    if verdict.explanation is not None:
+        print(f"  {verdict.explanation.sentence()}")
 
 
 def _print_json(value: Any) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.explanation import Explanation, block_difference, level_of, spectrum_band
+from MultiTaskSegLib.runtime.signature import SPECTRUM, SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.verdict import Verdict
 
@@ -115,7 +116,8 @@ class SpectralReference:
             among: names of the tasks that the image may belong to; all by default. The distances of the others are
                 reported but do not count.
         """
-        logs = self.log_scores(self.spec.vectors(spectra))
+        signature = self.spec.vectors(spectra)
+        logs = self.log_scores(signature)
         nearest = self.recognise(logs, among)
         score = float(np.exp(logs[nearest]))
         at_least = int(np.count_nonzero(self.calibration_scores >= score))
@@ -126,4 +128,29 @@ class SpectralReference:
             p_value=(1 + at_least) / (1 + len(self.calibration_scores)),
             nearest_task=self.task_names[nearest],
             distances={name: float(s) for name, s in zip(self.task_names, np.exp(logs), strict=True)},
+            explanation=self.explain(signature, nearest),
         )
+
+    def explain(self, signature: Mapping[str, NDArray[np.float64]], task: int) -> Explanation:
+        """How a signature differs from those of a task's training images.
+
+        Args:
+            signature: ``(C,)`` by block.
+            task: index of the task.
+        """
+        logs = self.log_scores_by_block(signature)[:, task]
+        deepest = max(level_of(layer) for layer in self.spec.layers)
+        differences, bands = [], []
+        for block, log in zip(self.spec.blocks, logs, strict=True):
+            layer, _, part = block.partition(".")
+            known = self.vectors[block][self.tasks == task]
+            projected = self._projected[block][self.tasks == task]
+            nearest = np.linalg.norm(projected - self._project(block, signature[block]), axis=1).argmin()
+            difference, projection = signature[block] - known[nearest], self.projections.get(block)
+            part = part or SPECTRUM
+            differences.append(block_difference(layer, part, float(np.exp(log)), difference, projection, deepest))
+            if part == SPECTRUM:
+                bands.append(spectrum_band(layer, signature[block], known))
+        nearer = float(np.mean(self.calibration_scores < np.exp(logs.mean())))
+        ordered = sorted(differences, key=lambda difference: -difference.ratio)
+        return Explanation(100.0 * nearer, tuple(ordered), tuple(bands))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from MultiTaskSegLib.runtime.explanation import Explanation
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Verdict:
         p_value: conformal p-value: the share of known, held-out images that lie at least this far out.
         nearest_task: name of the task whose images are nearest.
         distances: score by task.
+        explanation: how the image differs from the nearest task's; None where it was not worked out.
     """
 
     is_ood: bool
@@ -26,6 +30,7 @@ class Verdict:
     p_value: float
     nearest_task: str
     distances: dict[str, float]
+    explanation: Explanation | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values as in ``report.json``."""
@@ -36,7 +41,15 @@ class Verdict:
             "p_value": self.p_value,
             "nearest_task": self.nearest_task,
             "distances": dict(self.distances),
+            "explanation": None if self.explanation is None else self.explanation.as_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict that `as_dict` described; one of an earlier version may lack the explanation."""
+        explanation = plain.get("explanation")
+        read = None if explanation is None else Explanation.from_dict(explanation)
+        return cls(**{**plain, "explanation": read})
 
     def sentence(self) -> str:
         """One sentence for people."""

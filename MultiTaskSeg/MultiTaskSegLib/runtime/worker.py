@@ -179,7 +179,10 @@ class Worker:
         predictor = self._predictor(request, volume.is_planar)
         verdict = predictor.check(volume, progress)
         model = {"name": predictor.manifest.name, "sha256": predictor.model.digest}
-        send({"event": "result", "report": {"image": volume.name, "model": model, "ood": verdict.as_dict()}})
+        report = {"image": volume.name, "model": model, "ood": verdict.as_dict()}
+        explanation = verdict.explanation
+        spectra = [] if explanation is None else [band.as_dict() for band in explanation.spectra]
+        send({"event": "result", "report": report, "spectra": spectra})
 
     def _info(self, request: Request, send: Send) -> None:
         manifest = self._predictor(request, bool(request.get("planar", False))).manifest

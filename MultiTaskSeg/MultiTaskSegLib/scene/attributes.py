@@ -33,7 +33,7 @@ def write_verdict(node: slicer.vtkMRMLNode, verdict: Verdict) -> None:
 def read_verdict(node: slicer.vtkMRMLNode) -> Verdict | None:
     """The verdict that was written onto a node, or None."""
     text = node.GetAttribute(f"{PREFIX}OOD.Verdict")
-    return None if text is None else Verdict(**json.loads(text))
+    return None if text is None else Verdict.from_dict(json.loads(text))
 
 
 def write_provenance(node: slicer.vtkMRMLNode, report: Mapping[str, Any], version: str) -> None:

@@ -1,0 +1,103 @@
+"""The spectrum of an image against the band of the nearest task, as a plot chart of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+CHART_ROLE = "MultiTaskSeg.SpectrumChart"
+# Blue for what is known and vermilion for the image: told apart also by colour-blind eyes.
+KNOWN_RGB, IMAGE_RGB = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)
+
+
+def add_spectrum_chart(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, band: Mapping[str, Any], task: str
+) -> slicer.vtkMRMLPlotChartNode:
+    """Add a chart of one layer's spectrum for a volume; it replaces the chart that the volume had.
+
+    Args:
+        volume_node: the image; refers to the chart in the role ``MultiTaskSeg.SpectrumChart``.
+        band: ``layer``, ``image``, ``low``, ``middle`` and ``high``, see `SpectrumBand`.
+        task: name of the nearest task.
+    """
+    remove_spectrum_chart(volume_node)
+    scene = volume_node.GetScene()
+    name = _("{image} spectrum").format(image=volume_node.GetName())
+    table = _table(scene, name, band)
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
+    chart.SetTitle(_("{image}: spectrum of {layer}").format(image=volume_node.GetName(), layer=band["layer"]))
+    chart.SetXAxisTitle(_("singular value, largest first"))
+    chart.SetYAxisTitle(_("logarithm of the singular value"))
+    titles = {
+        "low": _("{task}, 5th percentile").format(task=task),
+        "middle": _("{task}, median").format(task=task),
+        "high": _("{task}, 95th percentile").format(task=task),
+        "image": volume_node.GetName(),
+    }
+    for column, title in titles.items():
+        chart.AddAndObservePlotSeriesNodeID(_series(table, column, title).GetID())
+    volume_node.SetNodeReferenceID(CHART_ROLE, chart.GetID())
+    return chart
+
+
+def remove_spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Remove the chart of a volume with its series and table, if it has one."""
+    chart = spectrum_chart(volume_node)
+    if chart is None:
+        return
+    series = [chart.GetNthPlotSeriesNode(index) for index in range(chart.GetNumberOfPlotSeriesNodes())]
+    tables = {node.GetTableNode() for node in series if node is not None}
+    volume_node.RemoveNodeReferenceIDs(CHART_ROLE)
+    for node in (chart, *series, *tables):
+        if node is not None:
+            volume_node.GetScene().RemoveNode(node)
+
+
+def spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
+    """The chart of a volume, or None."""
+    return volume_node.GetNodeReference(CHART_ROLE)
+
+
+def most_different_band(spectra: Sequence[Mapping[str, Any]], blocks: Sequence[Any]) -> Mapping[str, Any] | None:
+    """The band of the layer whose spectrum differs most; None without spectra.
+
+    Args:
+        spectra: one per layer.
+        blocks: `BlockDifference` objects, the most different first.
+    """
+    by_layer = {band["layer"]: band for band in spectra}
+    ordered = [block.layer for block in blocks if block.part == "spectrum" and block.layer in by_layer]
+    return by_layer[ordered[0]] if ordered else None
+
+
+def _table(scene: slicer.vtkMRMLScene, name: str, band: Mapping[str, Any]) -> slicer.vtkMRMLTableNode:
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    columns = {"number": np.arange(1, len(band["image"]) + 1)}
+    columns |= {part: band[part] for part in ("low", "middle", "high", "image")}
+    for title, values in columns.items():
+        column = vtk.vtkDoubleArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(float(value))
+        node.AddColumn(column)
+    return node
+
+
+def _series(table: slicer.vtkMRMLTableNode, column: str, title: str) -> slicer.vtkMRMLPlotSeriesNode:
+    node = table.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
+    node.SetAndObserveTableNodeID(table.GetID())
+    node.SetXColumnName("number")
+    node.SetYColumnName(column)
+    node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    node.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+    is_limit = column in ("low", "high")
+    dashed, solid = slicer.vtkMRMLPlotSeriesNode.LineStyleDash, slicer.vtkMRMLPlotSeriesNode.LineStyleSolid
+    node.SetLineStyle(dashed if is_limit else solid)
+    node.SetLineWidth(3 if column == "image" else 2)
+    node.SetColor(*(IMAGE_RGB if column == "image" else KNOWN_RGB))
+    return node
