@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
 from trainer.uncertainty.estimator import injected_dropout
-from trainer.validation import task_logits
+from trainer.validation import HeadChannels, task_logits
 
 MAX_CROP_VOXELS = 150_000
 SPREAD, PAIRWISE_DISAGREEMENT, FOREGROUND_ENTROPY = 0, 1, 2
@@ -92,7 +91,7 @@ def central_crop(
 
 def dropout_predictions(
     network: SegmentationNetwork,
-    task: TaskInfo,
+    task: HeadChannels,
     voxels: NDArray[np.float32],
     *,
     device: torch.device,
@@ -121,7 +120,7 @@ def dropout_predictions(
 
 
 def ensemble_predictions(
-    members: Sequence[tuple[SegmentationNetwork, TaskInfo]],
+    members: Sequence[tuple[SegmentationNetwork, HeadChannels]],
     voxels: NDArray[np.float32],
     *,
     device: torch.device,

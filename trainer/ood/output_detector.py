@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from scipy.stats import percentileofscore
-
 from trainer.ood.disagreement import FOREGROUND_ENTROPY, PAIRWISE_DISAGREEMENT, SPREAD
 from trainer.ood.output_statistics import OutputStatistics
 from trainer.ood.sample import Sample
@@ -35,8 +33,9 @@ class PredictedVolume:
         known = self._known.get(sample.recognised)
         if not known:
             return 1.0
-        percentile = float(percentileofscore(known, _output(sample).foreground, kind="mean"))
-        return abs(percentile / 50 - 1)
+        volume = _output(sample).foreground
+        smaller, larger = sum(v < volume for v in known), sum(v > volume for v in known)
+        return abs(smaller - larger) / len(known)
 
 
 class OutputMeasure:
