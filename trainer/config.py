@@ -31,6 +31,10 @@ class TrainingConfig:
         patches_per_group: patches of one task per forward pass.
         patch_voxels: upper limit of a patch.
         fit_matrix: pixels of the longer side of 2-D images.
+        calibration_weight: weight of mL1-ACE (Barfoot et al., MICCAI 2024), the loss term that asks probabilities to be
+            right; 0: left out.
+        calibration_binning: ``soft`` or ``hard`` bins of that term.
+        calibration_bins: how many.
         absence_weight: weight of the loss term that other tasks' labels are absent where they cannot be.
         mirror_axes: dataset name to axes ("x", "yx", ...) along which it may be mirrored; none by default, because
             labels with a side would be swapped.
@@ -57,6 +61,9 @@ class TrainingConfig:
     fit_matrix: int = 256
     dice_weight: float = 1.0
     cross_entropy_weight: float = 1.0
+    calibration_weight: float = 0.0
+    calibration_binning: Literal["soft", "hard"] = "soft"
+    calibration_bins: int = 20
     absence_weight: float = 0.2
     deep_supervision: bool = True
     ema_decay: float = 0.998

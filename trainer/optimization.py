@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from trainer.calibration_loss import marginal_ace_loss
 from trainer.config import TrainingConfig
 from trainer.loss import absence_loss, segmentation_loss, split_by_task
 from trainer.patches import PatchGroup
@@ -96,7 +97,8 @@ class Optimization:
             loss = loss + weight * self._task_loss(logits, labels[:, ::z, ::y, ::x])
             weight, weights = weight / 2, weights + weight
         absent = [parts[index].float() for index in task.absent]
-        return loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())
+        loss = loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())
+        return loss + self._calibration_loss(parts[group.task].float(), labels) if config.calibration_weight else loss
 
     def averaged_network(self) -> SegmentationNetwork:
         """A plain network with the averaged weights."""
@@ -127,6 +129,11 @@ class Optimization:
             cross_entropy_weight=self.config.cross_entropy_weight,
             dice_weight=self.config.dice_weight,
         )
+
+    def _calibration_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """At the finest resolution only: coarser probabilities are never shown to anyone."""
+        bins, binning = self.config.calibration_bins, self.config.calibration_binning
+        return self.config.calibration_weight * marginal_ace_loss(logits, labels, bins, binning)
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *self.auxiliary.parameters()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,19 @@ def test_weight_decay_holds_for_kernels_only() -> None:
     assert all(p.ndim == 1 or p[0].numel() == 1 for p in free["params"])
     every = [*optimization.network.parameters(), *optimization.auxiliary.parameters()]
     assert len(decayed["params"]) + len(free["params"]) == len(every)
+
+
+def test_the_calibration_term_is_added_with_its_weight_and_left_out_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def term(logits: torch.Tensor, labels: torch.Tensor, bins: int, binning: str) -> torch.Tensor:
+        asked.append((bins, binning))
+        return logits.sum() * 0.0 + 2.0
+
+    monkeypatch.setattr("trainer.optimization.marginal_ace_loss", term)
+    plain = fresh().loss(group(0, 2))
+    assert asked == []
+    config = replace(CONFIG, calibration_weight=0.25, calibration_bins=7, calibration_binning="hard")
+    with_term = fresh(config).loss(group(0, 2))
+    assert asked == [(7, "hard")]
+    torch.testing.assert_close(with_term, plain + 0.5)
