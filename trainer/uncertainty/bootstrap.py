@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-ROUNDS = 1000
-
 Floats = NDArray[np.float64]
 
 
-def draw_weights(groups: Sequence[str], rng: np.random.Generator, rounds: int = ROUNDS) -> Floats:
+def draw_weights(groups: Sequence[str], rng: np.random.Generator, rounds: int) -> Floats:
     """How often each case counts in each round, ``(rounds, cases)``.
 
     Args:

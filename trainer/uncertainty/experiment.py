@@ -45,6 +45,7 @@ class CalibrationOptions:
         dropout_rate: share of activations dropped.
         mirror: tasks to mirror besides those that the training mirrored.
         seed: of dropout and bootstrap.
+        rounds: of the bootstrap.
     """
 
     model: Path
@@ -54,6 +55,7 @@ class CalibrationOptions:
     dropout_rate: float = 0.1
     mirror: tuple[str, ...] = ()
     seed: int = 0
+    rounds: int = 1000
 
     def arguments(self) -> dict[str, Any]:
         """As plain values. Only the names of files: where they lay is nobody's business."""
@@ -91,7 +93,8 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
     store = CaseStore(output)
     work = [(e, cases) for task, cases in chosen for e in estimators if e.passes(task)]
     progress = Progress(2 * sum(len(cases) for _, cases in work), "measuring", stream)
-    measured = tuple(_measure_task(store, estimators, *pair, _Steps(progress), options.seed) for pair in chosen)
+    steps = _Steps(progress)
+    measured = tuple(_measure_task(store, estimators, *pair, steps, options) for pair in chosen)
     metrics = {
         "schema": SCHEMA,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -135,10 +138,15 @@ def usable_cases(dataset: Dataset, predictors: Sequence[Predictor]) -> tuple[Cas
 
 
 def _measure_task(
-    store: CaseStore, estimators: Sequence[Estimator], task: TaskInfo, cases: Sequence[Case], steps: _Steps, seed: int
+    store: CaseStore,
+    estimators: Sequence[Estimator],
+    task: TaskInfo,
+    cases: Sequence[Case],
+    steps: _Steps,
+    options: CalibrationOptions,
 ) -> TaskMeasured:
     groups = tuple(case.group for case in cases)
-    weights = task_weights(groups, seed)
+    weights = task_weights(groups, options.seed, options.rounds)
     scalings: dict[str, dict[str, list[Scaling]]] = {}
     applicable = [e for e in estimators if e.passes(task)]
     for estimator in applicable:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from MultiTaskSegLib.runtime.manifest import TaskInfo
-from trainer.uncertainty.bootstrap import ROUNDS, weighted_sum
+from trainer.uncertainty.bootstrap import weighted_sum
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, ERROR_REGIONS, RING_VOXELS
 from trainer.uncertainty.error_detection import risk_coverage
 from trainer.uncertainty.reliability import BINS
@@ -80,7 +80,7 @@ def findings(measured: Measured) -> dict[str, Any]:
             "ring_voxels": RING_VOXELS,
             "calibration_regions": list(CALIBRATION_REGIONS),
             "error_regions": list(ERROR_REGIONS),
-            "bootstrap_rounds": ROUNDS,
+            "bootstrap_rounds": len(measured.tasks[0].cases[SHIPPED].weights) - 1,
             "bootstrap_unit": "group",
         },
         "tasks": tasks,

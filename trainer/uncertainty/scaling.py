@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from MultiTaskSegLib.runtime.surface_band import surface_band
-from trainer.calibration import LabelledLogits, fit_temperature, informative_voxels, negative_log_likelihood
+from trainer.calibration import LabelledLogits, fit_temperature, informative_voxels
 
 VOXELS_PER_REGION = 5_000
 # Right at the surface of a structure that the network hardly finds, its logits say next to nothing.
@@ -144,13 +144,16 @@ def fit_biased_temperature(data: LabelledLogits) -> tuple[float, float]:
     """Temperature and background bias with the least negative log-likelihood; 1 and 0 without voxels."""
     if not len(data.labels):
         return 1.0, 0.0
+    # In single precision the small differences from which the optimiser takes its slope would drown.
+    logits = data.logits.astype(np.float64)
 
     def loss(values: NDArray[np.float64]) -> float:
         """Negative log-likelihood at ``(log temperature, bias)``."""
         temperature = float(np.exp(values[0]))
-        shifted = data.logits.copy()
-        shifted[:, 0] += np.float32(values[1] * temperature)
-        return negative_log_likelihood(LabelledLogits(shifted, data.labels, data.weights), temperature)
+        shifted = logits / temperature
+        shifted[:, 0] += values[1]
+        likelihood = log_softmax(shifted, axis=1)[np.arange(len(shifted)), data.labels]
+        return -float(np.average(likelihood, weights=data.weights))
 
     bounds = [(np.log(0.2), np.log(HIGHEST_SURFACE_TEMPERATURE)), (-BIAS_LIMIT, BIAS_LIMIT)]
     found = minimize(loss, [np.log(1.5), 0.0], bounds=bounds, method="L-BFGS-B")

@@ -49,10 +49,10 @@ class TaskCases:
         return np.stack([getattr(case, name)[calibration] for case in self.cases])
 
 
-def task_weights(groups: Sequence[str], seed: int) -> Floats:
+def task_weights(groups: Sequence[str], seed: int, rounds: int) -> Floats:
     """Weights of `TaskCases`; the same for every estimator, so that differences between them are paired."""
-    rounds = draw_weights(groups, np.random.default_rng(seed))
-    return np.concatenate([np.ones((1, len(groups))), rounds])
+    drawn = draw_weights(groups, np.random.default_rng(seed), rounds)
+    return np.concatenate([np.ones((1, len(groups))), drawn])
 
 
 def calibration_figures(task: TaskCases, calibration: int) -> Figures:
