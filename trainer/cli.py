@@ -15,6 +15,8 @@ from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
+FAMILIES = ("real", "left-out", "matched", "artefact")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 done, 2 wrong use, 4 refused."""
@@ -88,10 +90,15 @@ def _add_reference(commands: Any) -> None:
 
 def _add_benchmark(commands: Any) -> None:
     benchmark = commands.add_parser("ood-benchmark", help="tell known from foreign images, with figures")
-    benchmark.add_argument("-m", "--model", type=Path, required=True)
+    benchmark.add_argument("-m", "--model", type=Path, nargs="+", required=True, help="more than one: other seeds, ...")
     benchmark.add_argument("--in", type=Path, nargs="+", required=True, metavar="DIR", dest="known")
     benchmark.add_argument("--ood", type=Path, nargs="+", required=True, metavar="DIR", dest="foreign")
     benchmark.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    benchmark.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES, metavar="FAMILY")
+    benchmark.add_argument("--artefact-cases", type=int, default=2, help="spoilt cases per task (default 2)")
+    benchmark.add_argument("--passes", type=int, default=0, help="of Monte Carlo dropout (default 0: left out)")
+    benchmark.add_argument("--ensemble", type=Path, nargs="*", default=(), metavar="MODEL", help="other members")
+    benchmark.add_argument("--no-untrained", action="store_true", help="without the control of an untrained network")
     benchmark.set_defaults(command=_benchmark)
 
 
@@ -165,12 +172,16 @@ def _reference(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    from trainer.ood_benchmark import run_benchmark
+    from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 
-    figures = run_benchmark(options.model, options.known, options.foreign, options.output)
-    low, high = figures["auroc_interval"]
-    print(f"AUROC {figures['auroc']:.4f} (95 % interval {low:.3f} to {high:.3f}), FPR95 {figures['fpr95']:.3f}")
-    print(f"at the shipped limit: sensitivity {figures['sensitivity']:.3f}, specificity {figures['specificity']:.3f}")
+    settings = BenchmarkSettings(
+        tuple(options.families), options.artefact_cases, options.passes, not options.no_untrained
+    )
+    figures = run_benchmark(options.model, options.known, options.foreign, options.output, settings, options.ensemble)
+    for result in figures["models"]:
+        shipped = result["shipped"]
+        flagged = ", ".join(f"{family} {100 * share:.0f} %" for family, share in shipped["sensitivity"].items())
+        print(f"{result['model']}: known accepted {100 * shipped['specificity']:.0f} %; flagged: {flagged}")
     print(f"report: {options.output / 'report.html'}")
     return 0
 

@@ -45,13 +45,8 @@ class OutputStatistics:
         p = log_p.exp()
         entropy = -(p * log_p).sum(dim=0) / np.log(len(logits))
         peak, label = p.max(dim=0)
-        inside = (label > 0).float()[None, None]
-        sides = [3 if n > 1 else 1 for n in inside.shape[2:]]
-        pads = [s // 2 for s in sides]
-        grown = functional.max_pool3d(inside, sides, stride=1, padding=pads)[0, 0]
-        shrunk = -functional.max_pool3d(-inside, sides, stride=1, padding=pads)[0, 0]
-        rim = (grown != shrunk).float()
-        fore, energy = inside[0, 0], -torch.logsumexp(logits, dim=0)
+        rim = rim_of(label > 0).float()
+        fore, energy = (label > 0).float(), -torch.logsumexp(logits, dim=0)
         maps = [torch.ones_like(fore), fore, rim, entropy, entropy * fore, entropy * rim]
         maps += [1 - peak, (1 - peak) * fore, energy, energy * fore]
         sums = [float(m[core].double().sum()) for m in maps]
@@ -65,3 +60,14 @@ class OutputStatistics:
     def from_array(cls, values: NDArray[np.float64]) -> OutputStatistics:
         """The inverse of `as_array`."""
         return cls(*(float(v) for v in values))
+
+
+def rim_of(mask: Tensor) -> Tensor:
+    """Voxels of ``(Z, Y, X)`` with a neighbour across a face on the other side of the mask's surface."""
+    rim = torch.zeros_like(mask)
+    for axis, length in enumerate(mask.shape):
+        near, far = mask.narrow(axis, 0, length - 1), mask.narrow(axis, 1, length - 1)
+        differs = near != far
+        rim.narrow(axis, 0, length - 1).logical_or_(differs)
+        rim.narrow(axis, 1, length - 1).logical_or_(differs)
+    return rim

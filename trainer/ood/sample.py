@@ -21,7 +21,7 @@ class Sample:
         name: of the image.
         group: patient or source; groups are resampled together for intervals.
         task: name of the task for images of known tasks, as they are or spoilt; empty for foreign ones.
-        attempts: features under every preprocessing profile that suits the image; training images have their own task's.
+        attempts: features under every preprocessing profile that suits the image; of training images, their task's.
         recognised: task that the shipped pipeline takes the image for.
         dimensions: from `dimensions_of`.
         disagreement: by way of making several predictions (``mc_dropout``, ``ensemble``): see `disagreement_of`.

@@ -117,7 +117,7 @@ class Predictor:
     def _recognise(self, volume: Volume, task: str, keep: bool, progress: Progress) -> tuple[_Attempt, Verdict]:
         """Try the profiles that fit and keep the one with the nearest known images."""
         self._require_dimension(volume)
-        profiles = [self._task(task).profile] if task != AUTO else self._candidates(volume)
+        profiles = [self._task(task).profile] if task != AUTO else self.candidate_profiles(volume)
         attempts = [
             self._attempt(volume, profile, keep, _part(progress, number, len(profiles)))
             for number, profile in enumerate(profiles)
@@ -143,7 +143,8 @@ class Predictor:
         verdict = self.model.reference.judge(result.spectra, among=[t.name for t in tasks])
         return _Attempt(tasks, prepared, result, verdict)
 
-    def _candidates(self, volume: Volume) -> list[Profile]:
+    def candidate_profiles(self, volume: Volume) -> list[Profile]:
+        """Profiles that suit the image's scale and voxel size; with task ``auto`` all of them are tried."""
         profiles = list(dict.fromkeys(task.profile for task in self.manifest.tasks))
         suitable = [p for p in profiles if p.suits(volume)] or profiles
         nearest = min(p.distance(volume) for p in suitable)

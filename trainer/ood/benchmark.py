@@ -1,0 +1,180 @@
+"""The whole of ``ood-benchmark``: every detector on the same known and foreign images, for one or several models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.reference import ReferenceImage
+from trainer.dataset import Dataset, read_dataset
+from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
+from trainer.ood.detector import Detector, detectors, ways_of
+from trainer.ood.feature_detector import Frodo
+from trainer.ood.feature_store import FeatureStore, Repeats
+from trainer.ood.findings import ImageScores, summarise
+from trainer.ood.page import write_page
+from trainer.ood.sample import Sample
+from trainer.ood.shipped_check import shipped_figures
+from trainer.ood.spectral_detector import spectral_detectors
+from trainer.progress import Progress
+from trainer.run_folder import write_json_file
+from trainer.weight_standardization import initialize
+
+UNTRAINED = "untrained network"
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """How much to measure.
+
+    Attributes:
+        families: of foreign images, see `FOREIGN_FAMILIES`.
+        artefact_cases: held-out cases per task that are spoilt by every artefact.
+        passes: of Monte Carlo dropout; 0 leaves it out.
+        untrained: whether a network with random weights is measured beside, as a control.
+        seed: of the random weights and of the bootstrap.
+    """
+
+    families: tuple[str, ...] = FOREIGN_FAMILIES
+    artefact_cases: int = 2
+    passes: int = 0
+    untrained: bool = True
+    seed: int = 0
+
+
+@dataclass
+class _Measured:
+    """Samples of one network by family; training images apart."""
+
+    training: list[Sample] = field(default_factory=list)
+    images: list[tuple[Entry, Sample]] = field(default_factory=list)
+
+    @property
+    def held_out(self) -> list[Sample]:
+        """Known images that the network was not trained on."""
+        return [sample for entry, sample in self.images if entry.family == KNOWN]
+
+
+def run_benchmark(
+    models: Sequence[Path],
+    known: Sequence[Path],
+    foreign: Sequence[Path],
+    output: Path,
+    settings: BenchmarkSettings | None = None,
+    ensemble: Sequence[Path] = (),
+    stream: TextIO | None = None,
+) -> dict[str, Any]:
+    """Measure the models one after the other; write ``metrics.json`` and ``report.html`` to ``output``.
+
+    Args:
+        models: model files; the first one is the one reported first, the others tell how far the figures depend on
+            the training (seeds) or which dataset was left out.
+        known: dataset folders; those that a model was not trained on count as foreign for it (``left out``).
+        foreign: folders with foreign images.
+        output: folder; what was measured before is not measured again.
+        settings: how much to measure.
+        ensemble: models that together with the first one make an ensemble.
+        stream: for progress.
+
+    Raises:
+        DatasetError: one side is empty for a model.
+    """
+    settings = settings or BenchmarkSettings()
+    members = [Predictor.load(path) for path in ensemble]
+    datasets = [read_dataset(Path(directory)) for directory in known]
+    results = []
+    for number, model in enumerate(models):
+        predictor = Predictor.load(model)
+        repeats = Repeats(settings.passes, ensemble=members) if number == 0 else Repeats()
+        figures = measure(predictor, datasets, foreign, output / "features", settings, repeats, stream)
+        results.append({"model": predictor.manifest.name, "sha256": predictor.model.digest} | figures)
+        write_json_file(output / "metrics.json", {"models": results})
+    write_page(results, output / "report.html")
+    return {"models": results}
+
+
+def measure(
+    predictor: Predictor,
+    datasets: Sequence[Dataset],
+    foreign: Sequence[Path],
+    folder: Path,
+    settings: BenchmarkSettings,
+    repeats: Repeats,
+    stream: TextIO | None = None,
+) -> dict[str, Any]:
+    """All figures of one model."""
+    families = (TRAINING, KNOWN, *settings.families)
+    entries = [e for e in catalogue(predictor, datasets, foreign, settings.artefact_cases) if e.family in families]
+    name, digest = predictor.manifest.name, predictor.model.digest[:12]
+    stores = {name: FeatureStore(predictor, predictor.network, folder / digest, repeats)}
+    if settings.untrained:
+        blank = untrained_network(predictor, settings.seed)
+        stores[UNTRAINED] = FeatureStore(predictor, blank, folder / f"{digest}-untrained")
+    progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)
+    ticks = iter(range(1, 10**9))
+    measured = {key: _samples(store, entries, lambda: progress.update(next(ticks))) for key, store in stores.items()}
+    trained = measured[name]
+    layers = predictor.manifest.architecture.layer_names
+    rows = [ImageScores.of(entry, sample) for entry, sample in trained.images]
+    _score(detectors(layers, ways_of([sample for _, sample in trained.images])), trained, rows, "")
+    if settings.untrained:
+        controls: list[Detector] = [*spectral_detectors(layers), Frodo(layers, per_task=True)]
+        _score(controls, measured[UNTRAINED], rows, f"{UNTRAINED}: ")
+    images = _reference_images(predictor, trained)
+    shipped = shipped_figures(predictor, images, trained.images)
+    return {"detectors": summarise(rows, settings.seed), "shipped": shipped, "images": [row.as_dict() for row in rows]}
+
+
+def untrained_network(predictor: Predictor, seed: int) -> SegmentationNetwork:
+    """A network of the same architecture with random weights: what the shape of the network alone can tell."""
+    network = SegmentationNetwork(predictor.manifest.architecture)
+    initialize(network, torch.Generator().manual_seed(seed))
+    return network.eval().requires_grad_(False).to(predictor.device)
+
+
+def _reference_images(predictor: Predictor, measured: _Measured) -> list[ReferenceImage]:
+    index = {task.name: n for n, task in enumerate(predictor.manifest.tasks)}
+    sides = [(sample, False) for sample in measured.training] + [(sample, True) for sample in measured.held_out]
+    images = []
+    for sample, held_out in sides:
+        attempt = next(a for a in sample.attempts if sample.task in a.outputs)
+        spectra = {name: layer.spectrum() for name, layer in attempt.layers.items()}
+        images.append(ReferenceImage(index[sample.task], sample.group, held_out, spectra))
+    return images
+
+
+def _samples(store: FeatureStore, entries: Sequence[Entry], advance: Callable[[], None]) -> _Measured:
+    measured = _Measured()
+    for entry in entries:
+        image = store.get(entry)
+        advance()
+        if image is None:
+            continue
+        sample = Sample(
+            entry.name,
+            entry.group,
+            entry.task,
+            image.attempts,
+            image.recognised,
+            image.dimensions,
+            image.disagreement,
+            image.dice,
+        )
+        if entry.family == TRAINING:
+            measured.training.append(sample)
+        else:
+            measured.images.append((entry, sample))
+    return measured
+
+
+def _score(chosen: Sequence[Detector], measured: _Measured, rows: Sequence[ImageScores], prefix: str) -> None:
+    for detector in chosen:
+        detector.fit(measured.training, measured.held_out)
+        for row, (_, sample) in zip(rows, measured.images, strict=True):
+            row.scores[prefix + detector.name] = detector.score(sample)

@@ -1,0 +1,165 @@
+"""The images of the benchmark by family: which known, which foreign, and how each comes about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image, read_label_map
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.volume import Volume
+from trainer.dataset import Case, Dataset
+from trainer.evaluation import held_out_cases
+from trainer.ood.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
+from trainer.ood.geometry_fault import Labels
+from trainer.ood.matched_geometry import match_geometry
+
+TRAINING, KNOWN, REAL, LEFT_OUT, MATCHED, ARTEFACT = "training", "known", "real", "left-out", "matched", "artefact"
+FOREIGN_FAMILIES = (REAL, LEFT_OUT, MATCHED, ARTEFACT)
+IMAGES_PER_SOURCE = 24
+MATCHED_PER_SOURCE = 6
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image.
+
+    Attributes:
+        family: ``training``, ``known`` (held-out images of the model's tasks) or one of `FOREIGN_FAMILIES`.
+        source: dataset, folder, or kind of artefact: what an AUROC is given for.
+        group: patient or source image.
+        task: of known and spoilt images, else empty.
+        image, label: files.
+        artefact: fault to apply, for spoilt images.
+        like: known image whose grid to take, for geometry-matched images.
+    """
+
+    family: str
+    source: str
+    name: str
+    group: str
+    task: str
+    image: Path
+    label: Path | None = None
+    artefact: Artefact | None = None
+    like: Path | None = None
+
+    @property
+    def key(self) -> str:
+        """File name that no other entry has."""
+        parts = (self.family, self.source, self.group, self.name, self.like, self.artefact, self.image)
+        digest = hashlib.sha256(repr([str(p) for p in parts]).encode()).hexdigest()[:12]
+        return f"{self.family.replace(' ', '_')}-{digest}"
+
+    def load(self) -> tuple[Volume, Labels | None]:
+        """Read the image and its labels and do to them what the entry says."""
+        volume = read_image(self.image)
+        labels = read_label_map(self.label)[0] if self.label is not None else None
+        if self.like is not None:
+            return match_geometry(volume, read_image(self.like)), None
+        return (volume, labels) if self.artefact is None else apply_artefact(self.artefact, volume, labels)
+
+
+def catalogue(
+    predictor: Predictor, datasets: Sequence[Dataset], foreign_roots: Sequence[Path], artefact_cases: int
+) -> list[Entry]:
+    """All images for one model.
+
+    Args:
+        predictor: says which datasets are known and which of their patients were held out.
+        datasets: those of the model's tasks are known; the others are foreign, ``left-out``.
+        foreign_roots: folders with foreign images.
+        artefact_cases: held-out cases per task that are spoilt by every artefact.
+
+    Raises:
+        DatasetError: there is no known or no foreign image.
+    """
+    tasks = {task.name for task in predictor.manifest.tasks}
+    known = [d for d in datasets if d.name in tasks]
+    sides = [_known(dataset, predictor) for dataset in known]
+    foreign = [e for d in datasets if d.name not in tasks for e in _left_out(d, predictor)]
+    foreign += [e for root in foreign_roots for e in _real(root, predictor)]
+    if not sides or not foreign:
+        raise DatasetError("one side of the benchmark has no image for this model", remedy="Check --in and --ood")
+    likes = [held_out[0].image for _, held_out in sides]
+    kinds = PLANAR_ARTEFACT_KINDS if predictor.manifest.is_planar else ARTEFACT_KINDS
+    return [
+        *(entry for training, held_out in sides for entry in (*training, *held_out)),
+        *foreign,
+        *_matched(foreign, likes),
+        *(
+            e
+            for _, held_out in sides
+            for case in _one_per_group(held_out, artefact_cases)
+            for e in _spoilt(case, kinds)
+        ),
+    ]
+
+
+def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:
+    """Folder and path of every image below ``root``; label files (``_label``) are left out.
+
+    Raises:
+        DatasetError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise DatasetError("there is no such folder", file=root, remedy="Correct --ood")
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and image_ending(path) in IMAGE_IO and "_label" not in path.name:
+            yield path.parent, path
+
+
+def evenly(items: Sequence[Entry], count: int) -> list[Entry]:
+    """At most ``count`` items, evenly spaced."""
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round()
+    return [items[int(index)] for index in chosen]
+
+
+def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[Entry]]:
+    held_out = {case.name for case in held_out_cases(dataset, predictor)}
+
+    def entry(case: Case, family: str) -> Entry:
+        """The case as it is."""
+        return Entry(family, dataset.name, case.name, case.group, dataset.name, case.image, case.label)
+
+    training = [entry(case, TRAINING) for case in dataset.cases if case.name not in held_out]
+    return training, [entry(case, KNOWN) for case in dataset.cases if case.name in held_out]
+
+
+def _left_out(dataset: Dataset, predictor: Predictor) -> list[Entry]:
+    if read_image(dataset.cases[0].image).is_planar != predictor.manifest.is_planar:
+        return []
+    cases = [Entry(LEFT_OUT, dataset.name, c.name, c.group, "", c.image) for c in dataset.cases]
+    return evenly(cases, IMAGES_PER_SOURCE)
+
+
+def _real(root: Path, predictor: Predictor) -> list[Entry]:
+    return [
+        Entry(REAL, folder.name, path.name, path.stem, "", path)
+        for folder, path in foreign_images(root)
+        if read_image(path).is_planar == predictor.manifest.is_planar
+    ]
+
+
+def _matched(foreign: Sequence[Entry], likes: Sequence[Path]) -> Iterator[Entry]:
+    for source in dict.fromkeys(entry.source for entry in foreign):
+        for entry in evenly([e for e in foreign if e.source == source], MATCHED_PER_SOURCE):
+            for like in likes:
+                yield Entry(MATCHED, entry.source, entry.name, entry.group, "", entry.image, like=like)
+
+
+def _one_per_group(entries: Sequence[Entry], count: int) -> list[Entry]:
+    return list({entry.group: entry for entry in reversed(entries)}.values())[::-1][:count]
+
+
+def _spoilt(case: Entry, kinds: Sequence[str]) -> Iterator[Entry]:
+    for kind in kinds:
+        seed = int(hashlib.sha256(f"{case.name} {kind}".encode()).hexdigest()[:7], 16)
+        for severity in SEVERITIES:
+            fault = Artefact(kind, severity, seed)
+            yield Entry(ARTEFACT, kind, case.name, case.group, case.task, case.image, case.label, artefact=fault)

@@ -1,0 +1,174 @@
+"""Features of the benchmark's images on disk, so that an interrupted benchmark goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.profile import Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.resampling import resample_nearest
+from trainer.metrics import dice, mean_defined
+from trainer.ood.catalogue import TRAINING, Entry
+from trainer.ood.disagreement import (
+    MAX_CROP_VOXELS,
+    central_crop,
+    disagreement_of,
+    dropout_predictions,
+    ensemble_predictions,
+)
+from trainer.ood.features import ImageFeatures, extract_features, load_features, save_features
+from trainer.ood.geometry_fault import Labels
+from trainer.ood.sample import dimensions_of
+from trainer.run_folder import write_json_file
+from trainer.validation import task_logits
+
+MC_DROPOUT, ENSEMBLE = "mc_dropout", "ensemble"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """What was measured on one image.
+
+    Attributes:
+        attempts: features under each profile that suits the image.
+        recognised: task whose known images are nearest by the model's own reference.
+        dimensions: from `dimensions_of`.
+        dice: mean over labels against the truth on the network's grid, None without truth.
+        disagreement: by way of predicting several times.
+    """
+
+    attempts: tuple[ImageFeatures, ...]
+    recognised: str
+    dimensions: NDArray[np.float64]
+    dice: float | None
+    disagreement: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How images are predicted several times.
+
+    Attributes:
+        passes: of Monte Carlo dropout; 0 for none.
+        rate: share of activations that dropout sets to 0.
+        ensemble: further networks of the same tasks; none for no ensemble.
+    """
+
+    passes: int = 0
+    rate: float = 0.1
+    ensemble: Sequence[Predictor] = ()
+
+
+class FeatureStore:
+    """Measures images with a network, once.
+
+    Args:
+        predictor: gives tasks and profiles.
+        network: the predictor's own, or another of the same architecture as a control.
+        folder: for the files.
+        repeats: further predictions of each image that is not a training image.
+    """
+
+    def __init__(
+        self, predictor: Predictor, network: SegmentationNetwork, folder: Path, repeats: Repeats | None = None
+    ) -> None:
+        self.predictor, self.network, self.folder = predictor, network, folder
+        self.repeats = repeats or Repeats()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, entry: Entry) -> StoredImage | None:
+        """The image's features; None when it cannot be prepared (a crop can leave nothing but air)."""
+        about = self.folder / f"{entry.key}.json"
+        if not about.is_file():
+            try:
+                self._measure(entry, about)
+            except InputError as error:
+                write_json_file(about, {"refused": str(error)})
+        facts: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
+        if "refused" in facts:
+            return None
+        attempts = tuple(load_features(self._attempt_path(entry, n)) for n in range(facts["attempts"]))
+        repeated = {} if entry.family == TRAINING else self._repeated(entry, facts["recognised"])
+        return StoredImage(attempts, facts["recognised"], np.array(facts["dimensions"]), facts["dice"], repeated)
+
+    def _repeated(self, entry: Entry, task: str) -> dict[str, NDArray[np.float64]]:
+        wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]
+        result = {}
+        for way in wanted:
+            path = self.folder / f"{entry.key}.{way}.json"
+            if not path.is_file():
+                write_json_file(path, self._repeat(entry, task, way).tolist())
+            result[way] = np.array(json.loads(path.read_text(encoding="utf-8")))
+        return result
+
+    def _attempt_path(self, entry: Entry, number: int) -> Path:
+        return self.folder / f"{entry.key}.{number}.npz"
+
+    @torch.inference_mode()
+    def _measure(self, entry: Entry, about: Path) -> None:
+        volume, labels = entry.load()
+        own = [task.profile for task in self.predictor.manifest.tasks if task.name == entry.task]
+        profiles = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        value: float | None = None
+        scores: dict[str, float] = {}
+        for number, profile in enumerate(profiles):
+            prepared = prepare(volume, profile)
+            tasks = self._tasks(profile)
+            features, found = extract_features(self.network, prepared.voxels, tasks, self.predictor.device)
+            save_features(self._attempt_path(entry, number), features)
+            score, nearest = self._nearest(features, tasks)
+            scores[nearest] = score
+            if labels is not None and entry.task in found:
+                value = _mean_dice(found, self.predictor.manifest.task(entry.task), prepared, labels)
+        # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
+        facts = {
+            "attempts": len(profiles),
+            "recognised": min(scores, key=lambda name: scores[name]),
+            "dimensions": dimensions_of(volume).tolist(),
+            "dice": value,
+        }
+        write_json_file(about, facts)
+
+    def _nearest(self, features: ImageFeatures, tasks: Sequence[TaskInfo]) -> tuple[float, str]:
+        reference = self.predictor.model.reference
+        spectra = {layer: features.layers[layer].spectrum() for layer in reference.spec.layers}
+        verdict = reference.judge(spectra, among=[task.name for task in tasks])
+        return verdict.score, verdict.nearest_task
+
+    @torch.inference_mode()
+    def _repeat(self, entry: Entry, task_name: str, way: str) -> NDArray[np.float64]:
+        """Disagreement on a crop around the foreground, which bounds the cost."""
+        task, device, network = self.predictor.manifest.task(task_name), self.predictor.device, self.network
+        voxels = prepare(entry.load()[0], task.profile).voxels
+        labels = task_logits(network, voxels, task, device=device).argmax(axis=0)
+        crop = central_crop(voxels, labels, MAX_CROP_VOXELS, network.architecture.total_stride)
+        if way == ENSEMBLE:
+            members = [(network, task), *((p.network, p.manifest.task(task_name)) for p in self.repeats.ensemble)]
+            return disagreement_of(ensemble_predictions(members, crop, device=device))
+        generator = torch.Generator(device).manual_seed(zlib.crc32(entry.key.encode()))
+        passes, rate = self.repeats.passes, self.repeats.rate
+        return disagreement_of(
+            dropout_predictions(network, task, crop, device=device, generator=generator, passes=passes, rate=rate)
+        )
+
+    def _tasks(self, profile: Profile) -> tuple[TaskInfo, ...]:
+        return tuple(task for task in self.predictor.manifest.tasks if task.profile == profile)
+
+
+def _mean_dice(found: Mapping[str, NDArray[np.uint8]], task: TaskInfo, prepared: Prepared, labels: Labels) -> float:
+    canonical = np.asarray(prepared.reorientation.apply(labels))
+    truth = resample_nearest(canonical, prepared.voxels.shape)
+    predicted = found[task.name]
+    return mean_defined([dice(predicted == n, truth == label.value) for n, label in enumerate(task.labels, start=1)])

@@ -1,0 +1,53 @@
+"""How well scores tell known from foreign images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+BOOTSTRAP_ROUNDS = 500
+
+Groups = Mapping[str, Sequence[float]]
+"""Scores by group (patient, source image): groups are resampled together."""
+
+
+def auroc(known: Sequence[float], foreign: Sequence[float]) -> float:
+    """Area under the ROC curve: the chance that a foreign image scores higher than a known one (ties count half).
+
+    >>> auroc([1.0, 2.0], [2.0, 3.0])
+    0.875
+    """
+    ranks = rankdata([*known, *foreign])
+    n_known, n_foreign = len(known), len(foreign)
+    return float((ranks[n_known:].sum() - n_foreign * (n_foreign + 1) / 2) / (n_known * n_foreign))
+
+
+def false_positive_rate(known: Sequence[float], foreign: Sequence[float], kept: float = 0.95) -> float:
+    """Share of foreign images accepted at the threshold that accepts ``kept`` of the known ones (FPR95)."""
+    return float(np.mean(np.asarray(foreign) <= np.quantile(known, kept)))
+
+
+def mean_auroc(known: Groups, sources: Sequence[Groups]) -> float:
+    """Mean over the sources of foreign images of the AUROC against all known ones."""
+    pooled = _pooled(known)
+    return float(np.mean([auroc(pooled, _pooled(source)) for source in sources]))
+
+
+def mean_auroc_interval(
+    known: Groups, sources: Sequence[Groups], rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS
+) -> tuple[float, float]:
+    """95 % bootstrap interval of `mean_auroc`; groups are resampled, not images, within every source."""
+    values = [mean_auroc(_resample(known, rng), [_resample(s, rng) for s in sources]) for _ in range(rounds)]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _pooled(groups: Groups) -> list[float]:
+    return [score for scores in groups.values() for score in scores]
+
+
+def _resample(groups: Groups, rng: np.random.Generator) -> dict[str, Sequence[float]]:
+    names = list(groups)
+    return {str(n): groups[names[index]] for n, index in enumerate(rng.integers(len(names), size=len(names)))}

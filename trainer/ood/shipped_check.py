@@ -1,0 +1,94 @@
+"""The check as it ships, with its limit and p-value, on images that chose neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kstest
+
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.signature import signature_spec
+from trainer.ood.catalogue import KNOWN, Entry
+from trainer.ood.sample import Sample
+from trainer.reference import balanced_threshold, fit_reference
+
+
+def shipped_figures(
+    predictor: Predictor, known: Sequence[ReferenceImage], images: Sequence[tuple[Entry, Sample]]
+) -> dict[str, Any]:
+    """Specificity, sensitivity, recognition and the p-value's uniformity.
+
+    The scores of known images depend on training images alone. Limit and p-value, which come from known images, are
+    fitted for each patient on all the others, so that no image is judged by a limit that it helped to choose.
+
+    Args:
+        predictor: gives the kind of signature.
+        known: training and held-out images.
+        images: what is judged; those of the family ``known`` are the held-out ones.
+    """
+    manifest = predictor.manifest
+    names = [task.name for task in manifest.tasks]
+    spec = signature_spec(manifest.architecture, manifest.ood.variant, manifest.ood.layers)
+    reference = fit_reference(spec, names, known)
+    judged = [(entry, *judge(reference, sample)) for entry, sample in images]
+    inside = [(entry, score, task) for entry, score, task in judged if entry.family == KNOWN]
+    logs = np.log([score for _, score, _ in inside])
+    tasks = np.array([names.index(entry.task) for entry, _, _ in inside])
+    groups = [f"{entry.group}" for entry, _, _ in inside]
+    kept, p_values = cross_fitted(logs, tasks, groups)
+    uniform = kstest(p_values, "uniform")
+    foreign = [(entry, score > reference.threshold) for entry, score, _ in judged if entry.family != KNOWN]
+    return {
+        "variant": spec.variant,
+        "layers": list(spec.layers),
+        "threshold": reference.threshold,
+        "specificity": float(kept.mean()),
+        "specificity_by_task": {name: float(kept[tasks == t].mean()) for t, name in enumerate(names)},
+        "known_images": len(inside),
+        "recognised": float(np.mean([task == entry.task for entry, _, task in inside])),
+        "recognised_by_task": {n: float(np.mean([t == n for e, _, t in inside if e.task == n])) for n in names},
+        "p_value_uniformity": {"statistic": float(uniform.statistic), "p": float(uniform.pvalue)},
+        "sensitivity": {
+            family: float(np.mean([flagged for entry, flagged in foreign if entry.family == family]))
+            for family in dict.fromkeys(entry.family for entry, _ in foreign)
+        },
+        "sensitivity_by_source": {
+            f"{family}: {source}": float(
+                np.mean([flagged for e, flagged in foreign if (e.family, e.source) == (family, source)])
+            )
+            for family, source in dict.fromkeys((entry.family, entry.source) for entry, _ in foreign)
+        },
+    }
+
+
+def judge(reference: SpectralReference, sample: Sample) -> tuple[float, str]:
+    """Score and nearest task under the profile that fits best, as `Predictor` does it."""
+    verdicts = [
+        reference.judge(
+            {layer: attempt.layers[layer].spectrum() for layer in reference.spec.layers}, among=list(attempt.outputs)
+        )
+        for attempt in sample.attempts
+    ]
+    best = min(verdicts, key=lambda verdict: verdict.score)
+    return best.score, best.nearest_task
+
+
+def cross_fitted(
+    log_scores: NDArray[np.float64], tasks: NDArray[np.int64], groups: Sequence[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Whether each image is accepted, and its p-value, by limit and scores of the other groups.
+
+    Args:
+        log_scores, tasks, groups: ``(K,)`` of held-out images.
+    """
+    kept, p_values = np.empty(len(log_scores), dtype=bool), np.empty(len(log_scores))
+    for index, group in enumerate(groups):
+        others = np.array([g != group for g in groups])
+        limit = balanced_threshold(log_scores[others], tasks[others], [g for g in groups if g != group])
+        kept[index] = log_scores[index] <= limit
+        p_values[index] = (1 + np.count_nonzero(log_scores[others] >= log_scores[index])) / (1 + others.sum())
+    return kept, p_values
