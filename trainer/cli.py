@@ -42,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_reference(commands)
+    _add_calibrate(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
     info = commands.add_parser("info", help="show a model card")
@@ -86,6 +87,14 @@ def _add_reference(commands: Any) -> None:
     reference.add_argument("--variant", default="whitened", choices=("whitened", "multilayer", "paper"))
     reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
     reference.set_defaults(command=_reference)
+
+
+def _add_calibrate(commands: Any) -> None:
+    calibrate = commands.add_parser("calibrate", help="fit the temperatures of a model anew on its held-out cases")
+    calibrate.add_argument("-m", "--model", type=Path, required=True)
+    calibrate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    calibrate.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    calibrate.set_defaults(command=_calibrate)
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -168,6 +177,18 @@ def _reference(options: argparse.Namespace) -> int:
         options.model, options.data, target, variant=options.variant, layers=tuple(options.layers)
     )
     print(f"limit {manifest.ood.threshold:.3f}, false alarms {100 * manifest.ood.false_alarm_rate:.1f} %: {target}")
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from trainer.recalibration import refit_calibration
+
+    target = options.output or options.model
+    for task in refit_calibration(options.model, options.data, target).tasks:
+        before, after = task.calibration["ece_uncalibrated"], task.calibration["ece"]
+        near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
+        print(f"{task.name}: temperature {task.temperature:.2f}, {near}; ECE {before:.3f} before, {after:.3f} after")
+    print(f"model: {target}")
     return 0
 
 

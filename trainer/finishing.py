@@ -10,7 +10,6 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
-from scipy.special import softmax
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.connected_component import is_single_component, most_probable_component
@@ -20,23 +19,17 @@ from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
-from trainer.calibration import (
-    LabelledLogits,
-    expected_calibration_error,
-    fit_temperature,
-    informative_voxels,
-)
 from trainer.case_cache import PreparedCase
 from trainer.config import TrainingConfig
 from trainer.metrics import dice_per_label, mean_defined
 from trainer.planning import TaskPlan
 from trainer.progress import Progress
 from trainer.reference import fit_reference
+from trainer.task_calibration import HeldOutCase, TaskCalibration
 from trainer.terminology import label_terminology
 from trainer.training import PreparedData
 from trainer.validation import task_logits
 
-VOXELS_PER_CASE = 20_000
 SINGLE_COMPONENT_SHARE = 0.95
 INTENDED_USE = (
     "Research on images like those of the tasks listed. Not for clinical use. "
@@ -52,6 +45,7 @@ class HeldOutFigures:
     dice: dict[str, float]
     calibration: dict[str, float]
     single_component: bool = False
+    surface_temperature: float | None = None
 
 
 def write_model(
@@ -110,36 +104,34 @@ def measure_held_out(
     seed: int,
     single_component: bool = False,
 ) -> HeldOutFigures:
-    """Temperature, Dice by label name (on the network's grid) and calibration errors of one task."""
-    rng = np.random.default_rng(seed)
+    """Temperatures, Dice by label name (on the network's grid) and calibration errors of one task."""
     values = tuple(range(1, 1 + len(task.label_names)))
-    parts: list[LabelledLogits] = []
+    calibration = TaskCalibration(seed)
     for case in cases:
-        logits = task_logits(network, case.voxels, task, device=device)
-        labels = np.asarray(case.labels)
-        chosen = informative_voxels(labels, VOXELS_PER_CASE, rng)
-        parts.append(LabelledLogits(logits.reshape(len(logits), -1).T[chosen], labels.ravel()[chosen].astype(np.int64)))
-    pooled = LabelledLogits(np.concatenate([p.logits for p in parts]), np.concatenate([p.labels for p in parts]))
-    temperature = fit_temperature(pooled)
+        calibration.add(_answered(network, task, case, device))
+    scaling = calibration.scaling()
     scores: list[dict[int, float]] = []
     for case in cases:
-        logits = task_logits(network, case.voxels, task, device=device)
-        predicted = logits.argmax(axis=0)
+        answered = _answered(network, task, case, device)
+        calibration.judge(answered)
+        predicted = answered.logits.argmax(axis=0)
         if single_component:
             # As in the shipped pipeline, the pieces are weighed by calibrated probabilities.
-            foreground = 1 - softmax(logits / temperature, axis=0)[0]
+            foreground = 1 - scaling.probabilities(answered.logits)[0]
             predicted = np.where(most_probable_component(predicted > 0, foreground), predicted, 0)
-        scores.append(dice_per_label(predicted, np.asarray(case.labels), values))
+        scores.append(dice_per_label(predicted, answered.labels, values))
     by_name = {
         name: mean_defined([s[value] for s in scores]) for value, name in zip(values, task.label_names, strict=True)
     }
-    calibration = {
-        "ece_uncalibrated": expected_calibration_error(pooled, 1.0),
-        "ece": expected_calibration_error(pooled, temperature),
-        "voxels": float(len(pooled.labels)),
-    }
     defined = {name: value for name, value in by_name.items() if not np.isnan(value)}
-    return HeldOutFigures(temperature, defined, calibration, single_component)
+    return HeldOutFigures(
+        scaling.temperature, defined, calibration.figures(), single_component, scaling.surface_temperature
+    )
+
+
+def _answered(network: SegmentationNetwork, task: TaskPlan, case: PreparedCase, device: torch.device) -> HeldOutCase:
+    logits = task_logits(network, case.voxels, task, device=device)
+    return HeldOutCase(case.case.group, logits, np.asarray(case.labels))
 
 
 def reference_images(
@@ -212,6 +204,7 @@ def _task_info(task: TaskPlan, figures: HeldOutFigures, training: int, held_out:
         figures.dice,
         figures.calibration,
         figures.single_component,
+        figures.surface_temperature,
     )
 
 

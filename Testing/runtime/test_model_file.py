@@ -12,7 +12,15 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.manifest import Manifest
-from MultiTaskSegLib.runtime.model_file import content_digest, load_model, read_manifest, reference_tensors, save_model
+from MultiTaskSegLib.runtime.model_file import (
+    content_digest,
+    load_model,
+    read_manifest,
+    reference_tensors,
+    rewrite_manifest,
+    save_model,
+)
+from MultiTaskSegLib.runtime.structure import from_plain, to_plain
 from Testing.runtime.tiny_model import (
     tiny_images,
     tiny_manifest,
@@ -114,3 +122,40 @@ def test_a_weight_that_does_not_fit_into_float16_is_refused_and_leaves_the_previ
         save_model(path, tiny_manifest(), network, tensors())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rewritten_manifest_keeps_every_tensor_and_gets_a_digest_of_its_own(tmp_path: Path) -> None:
+    source, target = write_tiny_model(tmp_path / "a.mts.safetensors"), tmp_path / "b.mts.safetensors"
+    before = load_model(source)
+    digest = rewrite_manifest(source, replace(before.manifest, intended_use="another"), target)
+    after = load_model(target)
+    assert after.digest == digest != before.digest
+    assert after.manifest == replace(before.manifest, intended_use="another")
+    for one, other in zip(before.network.parameters(), after.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_manifest_that_does_not_fit_is_not_written(tmp_path: Path) -> None:
+    source, target = write_tiny_model(tmp_path / "a.mts.safetensors"), tmp_path / "b.mts.safetensors"
+    manifest = load_model(source).manifest
+    with pytest.raises(ModelError, match="no task"):
+        rewrite_manifest(source, replace(manifest, tasks=()), target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("temperatures", [(0.0, None), (1.0, 0.0), (1.0, -2.0)])
+def test_a_temperature_that_is_not_positive_is_refused(
+    tmp_path: Path, temperatures: tuple[float, float | None]
+) -> None:
+    source = write_tiny_model(tmp_path / "a.mts.safetensors")
+    manifest = load_model(source).manifest
+    task = replace(manifest.tasks[0], temperature=temperatures[0], surface_temperature=temperatures[1])
+    with pytest.raises(ModelError, match="a temperature of Dataset001_Balls is not positive"):
+        rewrite_manifest(source, replace(manifest, tasks=(task, *manifest.tasks[1:])), source)
+
+
+def test_a_manifest_without_a_surface_temperature_is_read(tmp_path: Path) -> None:
+    plain = to_plain(load_model(write_tiny_model(tmp_path / "a.mts.safetensors")).manifest)
+    for task in plain["tasks"]:
+        del task["surface_temperature"]
+    assert [task.surface_temperature for task in from_plain(Manifest, plain).tasks] == [None, None]

@@ -39,8 +39,13 @@ def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
         f"data licence: {task.licence}",
         f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),
         f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
-        f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {task.temperature:.2f}; "
+        f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {_temperatures(task)}; "
         f"false alarms {100 * false_alarms:.0f} %",
         "",
     ]
     return lines
+
+
+def _temperatures(task: TaskInfo) -> str:
+    near = "" if task.surface_temperature is None else f" ({task.surface_temperature:.2f} near the surface)"
+    return f"{task.temperature:.2f}{near}"

@@ -65,7 +65,29 @@ def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, ref
         ResourceError: the file cannot be written.
     """
     weights = {f"network.{k}": v.detach().cpu().to(torch.float16) for k, v in network.state_dict().items()}
-    tensors = {k: v.contiguous() for k, v in (weights | reference).items()}
+    return _write(path, manifest, {k: v.contiguous() for k, v in (weights | reference).items()})
+
+
+def rewrite_manifest(source: Path, manifest: Manifest, path: Path) -> str:
+    """Write the tensors of a model file, bit for bit, with another manifest and return the new digest.
+
+    Args:
+        source: model file.
+        manifest: description; must fit the tensors.
+        path: where to; may be ``source``.
+
+    Raises:
+        ModelError: ``source`` is damaged, or the manifest does not fit.
+        ResourceError: the file cannot be written.
+    """
+    load_model(source)
+    _, tensors = _read(Path(source))
+    check_manifest(manifest)
+    check_tensors(manifest, tensors)
+    return _write(path, manifest, tensors)
+
+
+def _write(path: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> str:
     _require_finite(tensors, path)
     text = json.dumps(to_plain(manifest), sort_keys=True, ensure_ascii=False)
     digest = content_digest(text, tensors)
