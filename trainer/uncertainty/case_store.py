@@ -85,7 +85,8 @@ class CaseStore:
         self, root: Path, estimator: Estimator, case: Case, task: TaskInfo, what: str, depends_on: Any = None
     ) -> Path:
         stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (case.image, case.label)]
-        key = json.dumps([dict(estimator.settings), task.name, stamps, depends_on], sort_keys=True)
+        meant = [task.name, asdict(task.profile), task.channel_start, len(task.labels), task.single_component]
+        key = json.dumps([dict(estimator.settings), meant, stamps, depends_on], sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return root / estimator.name / task.name / f"{case.name}.{what}.{digest}.npz"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -47,7 +48,7 @@ class SinglePass:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self.settings: Mapping[str, object] = {"model": predictor.model.digest}
+        self.settings: Mapping[str, object] = {"network": network_digest(predictor.network)}
 
     def passes(self, task: TaskInfo) -> int:
         """One."""
@@ -73,7 +74,7 @@ class MirrorTta:
 
     def __init__(self, predictor: Predictor, tasks: Sequence[str]) -> None:
         self._predictor, self._tasks = predictor, frozenset(tasks)
-        self.settings: Mapping[str, object] = {"model": predictor.model.digest, "mirrored": sorted(tasks)}
+        self.settings: Mapping[str, object] = {"network": network_digest(predictor.network)}
 
     def passes(self, task: TaskInfo) -> int:
         """Two, or none for a task that must not be mirrored."""
@@ -124,7 +125,7 @@ class McDropout:
             )
         self._predictor, self._passes, self._rate, self._seed = predictor, passes, rate, seed
         self.settings: Mapping[str, object] = {
-            "model": predictor.model.digest,
+            "network": network_digest(predictor.network),
             "passes": passes,
             "rate": rate,
             "seed": seed,
@@ -178,7 +179,7 @@ class Ensemble:
 
     def __init__(self, predictors: Sequence[Predictor]) -> None:
         self._predictors = tuple(predictors)
-        self.settings: Mapping[str, object] = {"models": [predictor.model.digest for predictor in predictors]}
+        self.settings: Mapping[str, object] = {"networks": [network_digest(p.network) for p in predictors]}
 
     def passes(self, task: TaskInfo) -> int:
         """One per model with the task; none when fewer than two have it."""
@@ -196,6 +197,14 @@ class Ensemble:
         meant = (task.name, task.profile, [label.value for label in task.labels])
         pairs = [(predictor, own) for predictor in self._predictors for own in predictor.manifest.tasks]
         return [(p, own) for p, own in pairs if (own.name, own.profile, [x.value for x in own.labels]) == meant]
+
+
+def network_digest(network: SegmentationNetwork) -> str:
+    """SHA-256 of the weights: what a network answers does not depend on the rest of its model file."""
+    digest = hashlib.sha256()
+    for name, weights in sorted(network.state_dict().items()):
+        digest.update(name.encode() + weights.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def log_mean(members: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

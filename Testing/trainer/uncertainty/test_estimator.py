@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.geometry import Reorientation
 from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.profile import Prepared
-from Testing.runtime.tiny_model import write_tiny_model
+from Testing.runtime.tiny_model import tiny_network, write_tiny_model
 from trainer.uncertainty.estimator import (
     Ensemble,
     McDropout,
@@ -22,6 +22,7 @@ from trainer.uncertainty.estimator import (
     injected_dropout,
     log_mean,
     mirrored_tasks,
+    network_digest,
 )
 from trainer.uncertainty.labelled_case import LabelledCase
 from trainer.uncertainty.scaling import softmax
@@ -164,4 +165,10 @@ def test_results_of_different_settings_are_told_apart(predictor: Predictor) -> N
     choices = [(2, 0.1, 0), (3, 0.1, 0), (2, 0.2, 0), (2, 0.1, 1)]
     settings = [McDropout(predictor, *choice).settings for choice in choices]
     assert len({str(value) for value in settings}) == 4
-    assert SinglePass(predictor).settings["model"] == predictor.model.digest
+
+
+def test_results_are_kept_under_the_weights_not_under_the_rest_of_the_model_file(predictor: Predictor) -> None:
+    renamed = with_manifest(predictor, replace(predictor.manifest, name="another"))
+    assert SinglePass(renamed).settings == SinglePass(predictor).settings
+    other = tiny_network(seed=6)
+    assert network_digest(other) != network_digest(predictor.network)
