@@ -25,7 +25,7 @@ from trainer.config import TrainingConfig
 from trainer.dataset import read_dataset
 from trainer.evaluation import evaluate, held_out_cases
 from trainer.finishing import measure_held_out
-from trainer.ood_benchmark import run_benchmark
+from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 from trainer.refit import refit_reference
 from trainer.run_folder import RunFolder
 from trainer.train_model import group_hash, train_model
@@ -157,12 +157,23 @@ def test_the_benchmark_scores_held_out_and_foreign_images(
         sitk.WriteImage(sitk.GetImageFromArray(voxels), str(foreign / f"{number}.nii.gz"))
     flat = sitk.GetImageFromArray(np.random.default_rng(3).random((12, 12)).astype(np.float32))
     sitk.WriteImage(flat, str(foreign / "picture.mha"))  # 2-D: not for this model
-    figures = run_benchmark(trained[0], folders, [tmp_path / "foreign"], tmp_path / "out", io.StringIO())
-    assert (figures["known_images"], figures["foreign_images"]) == (4, 2)
-    assert figures["auroc"] == 1.0
-    written = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert written["auroc"] == figures["auroc"]
-    assert len(written["images"]) == 6
+    settings = BenchmarkSettings(("real", "left-out", "matched"), passes=2)
+    roots, out = [tmp_path / "foreign"], tmp_path / "out"
+    found = run_benchmark([trained[0]], folders, roots, out, settings, [trained[0]], io.StringIO())["models"][0]
+    assert found["shipped"]["known_images"] == 4
+    families = {family: figures["images"] for family, figures in found["detectors"]["whitened, all layers"].items()}
+    assert families["real"] == 2
+    assert families["matched"] == 2 * len(folders)
+    assert found["detectors"]["whitened, all layers"]["real"]["auroc"] == 1.0
+    assert "untrained network: multilayer" in found["detectors"]
+    assert "MC dropout, standard deviation" in found["detectors"]
+    written = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert written["models"][0]["detectors"] == found["detectors"]
+    # Everything was measured before: a second run reads it from the disk and finds the same.
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npz")}
+    again = run_benchmark([trained[0]], folders, roots, out, settings, [trained[0]], io.StringIO())["models"][0]
+    assert again["detectors"] == found["detectors"]
+    assert {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npz")} == stamps
 
 
 def test_a_reference_fitted_anew_on_the_same_data_judges_the_same(

@@ -16,7 +16,7 @@ from trainer.dataset import Dataset, read_dataset
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
 from trainer.ood.detector import Detector, detectors, ways_of
 from trainer.ood.feature_detector import Frodo
-from trainer.ood.feature_store import FeatureStore, Repeats
+from trainer.ood.feature_store import FeatureStore, Repeats, network_digest
 from trainer.ood.findings import ImageScores, summarise
 from trainer.ood.page import write_page
 from trainer.ood.sample import Sample
@@ -111,11 +111,14 @@ def measure(
     """All figures of one model."""
     families = (TRAINING, KNOWN, *settings.families)
     entries = [e for e in catalogue(predictor, datasets, foreign, settings.artefact_cases) if e.family in families]
-    name, digest = predictor.manifest.name, predictor.model.digest[:12]
-    stores = {name: FeatureStore(predictor, predictor.network, folder / digest, repeats)}
+    name = predictor.manifest.name
+    networks = {name: predictor.network}
     if settings.untrained:
-        blank = untrained_network(predictor, settings.seed)
-        stores[UNTRAINED] = FeatureStore(predictor, blank, folder / f"{digest}-untrained")
+        networks[UNTRAINED] = untrained_network(predictor, settings.seed)
+    stores = {
+        key: FeatureStore(predictor, network, folder / network_digest(network), repeats if key == name else None)
+        for key, network in networks.items()
+    }
     progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)
     ticks = iter(range(1, 10**9))
     measured = {key: _samples(store, entries, lambda: progress.update(next(ticks))) for key, store in stores.items()}

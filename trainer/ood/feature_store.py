@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.profile import Prepared, prepare
 from MultiTaskSegLib.runtime.resampling import resample_nearest
 from trainer.metrics import dice, mean_defined
 from trainer.ood.catalogue import TRAINING, Entry
@@ -100,14 +101,15 @@ class FeatureStore:
         if "refused" in facts:
             return None
         attempts = tuple(load_features(self._attempt_path(entry, n)) for n in range(facts["attempts"]))
-        repeated = {} if entry.family == TRAINING else self._repeated(entry, facts["recognised"])
-        return StoredImage(attempts, facts["recognised"], np.array(facts["dimensions"]), facts["dice"], repeated)
+        recognised = min(self._nearest(attempt) for attempt in attempts)[1]
+        repeated = {} if entry.family == TRAINING else self._repeated(entry, recognised)
+        return StoredImage(attempts, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
 
     def _repeated(self, entry: Entry, task: str) -> dict[str, NDArray[np.float64]]:
         wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]
         result = {}
         for way in wanted:
-            path = self.folder / f"{entry.key}.{way}.json"
+            path = self.folder / f"{entry.key}.{way}.{task}.json"
             if not path.is_file():
                 write_json_file(path, self._repeat(entry, task, way).tolist())
             result[way] = np.array(json.loads(path.read_text(encoding="utf-8")))
@@ -122,29 +124,25 @@ class FeatureStore:
         own = [task.profile for task in self.predictor.manifest.tasks if task.name == entry.task]
         profiles = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
         value: float | None = None
-        scores: dict[str, float] = {}
         for number, profile in enumerate(profiles):
             prepared = prepare(volume, profile)
-            tasks = self._tasks(profile)
+            tasks = tuple(task for task in self.predictor.manifest.tasks if task.profile == profile)
             features, found = extract_features(self.network, prepared.voxels, tasks, self.predictor.device)
             save_features(self._attempt_path(entry, number), features)
-            score, nearest = self._nearest(features, tasks)
-            scores[nearest] = score
             if labels is not None and entry.task in found:
                 value = _mean_dice(found, self.predictor.manifest.task(entry.task), prepared, labels)
         # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
         facts = {
             "attempts": len(profiles),
-            "recognised": min(scores, key=lambda name: scores[name]),
             "dimensions": dimensions_of(volume).tolist(),
             "dice": value,
         }
         write_json_file(about, facts)
 
-    def _nearest(self, features: ImageFeatures, tasks: Sequence[TaskInfo]) -> tuple[float, str]:
+    def _nearest(self, features: ImageFeatures) -> tuple[float, str]:
         reference = self.predictor.model.reference
         spectra = {layer: features.layers[layer].spectrum() for layer in reference.spec.layers}
-        verdict = reference.judge(spectra, among=[task.name for task in tasks])
+        verdict = reference.judge(spectra, among=list(features.outputs))
         return verdict.score, verdict.nearest_task
 
     @torch.inference_mode()
@@ -163,12 +161,18 @@ class FeatureStore:
             dropout_predictions(network, task, crop, device=device, generator=generator, passes=passes, rate=rate)
         )
 
-    def _tasks(self, profile: Profile) -> tuple[TaskInfo, ...]:
-        return tuple(task for task in self.predictor.manifest.tasks if task.profile == profile)
-
 
 def _mean_dice(found: Mapping[str, NDArray[np.uint8]], task: TaskInfo, prepared: Prepared, labels: Labels) -> float:
     canonical = np.asarray(prepared.reorientation.apply(labels))
     truth = resample_nearest(canonical, prepared.voxels.shape)
     predicted = found[task.name]
     return mean_defined([dice(predicted == n, truth == label.value) for n, label in enumerate(task.labels, start=1)])
+
+
+def network_digest(network: SegmentationNetwork) -> str:
+    """Short SHA-256 of the weights: features belong to them, whatever reference a model file holds."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

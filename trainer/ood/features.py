@@ -16,14 +16,12 @@ from MultiTaskSegLib.runtime.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
-from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS, Tile, run_tiles
+from MultiTaskSegLib.runtime.tiling import Tile, run_tiles
 from trainer.ood.output_statistics import OutputStatistics
 
 HISTOGRAM_BINS = 150
 POOLED_GRID = (2, 4, 4)
 INPUT_LAYER = "input"
-# The statistics need several copies of the logits: with dozens of classes the tiles must be smaller.
-MAX_TILE_LOGITS = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -98,16 +96,14 @@ def extract_features(
             layer.add(maps[name][_all_channels(tile.core_in_tile(layer_stride, sizes), 0)])
         core = tile.core_in_tile((1, 1, 1), sizes)
         for task in tasks:
-            own = logits[0, task.channels].float()
+            own = logits[0, task.channels]
             outputs[task.name] = outputs[task.name].plus(own, core)
             found = own[_all_channels(core)].argmax(dim=0)
             labels[task.name][tile.core_in_volume((1, 1, 1), sizes)] = found.to(torch.uint8).cpu().numpy()
         target = _all_channels(tile.core_in_volume(stride, sizes))
         bottom[target] = maps[deepest][_all_channels(tile.core_in_tile(stride, sizes), 0)].float().cpu()
 
-    logits_per_voxel = sum(1 + len(task.labels) for task in tasks)
-    limit = min(MAX_TILE_VOXELS, MAX_TILE_LOGITS // max(1, logits_per_voxel))
-    run_tiles(network, voxels, consume, device=device, max_tile_voxels=limit)
+    run_tiles(network, voxels, consume, device=device)
     layers = {INPUT_LAYER: neighbourhood_moments(voxels)} | {n: m.result() for n, m in moments.items()}
     pooled = functional.adaptive_avg_pool3d(bottom[None], POOLED_GRID)[0].reshape(-1).numpy()
     counts = np.histogram(voxels, bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+SLAB_LOGITS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class OutputStatistics:
             logits: ``(1 + labels, Z, Y, X)`` of the whole tile, so that the boundary is seen across tile borders.
             core: the part to count.
         """
+        total = self
+        for part, inside in _parts(logits, core):
+            total = total._plus_part(part.float(), inside)
+        return total
+
+    def _plus_part(self, logits: Tensor, core: tuple[slice, ...]) -> OutputStatistics:
         log_p = functional.log_softmax(logits, dim=0)
         p = log_p.exp()
         entropy = -(p * log_p).sum(dim=0) / np.log(len(logits))
@@ -60,6 +69,19 @@ class OutputStatistics:
     def from_array(cls, values: NDArray[np.float64]) -> OutputStatistics:
         """The inverse of `as_array`."""
         return cls(*(float(v) for v in values))
+
+
+def _parts(logits: Tensor, core: tuple[slice, ...]) -> Iterator[tuple[Tensor, tuple[slice, ...]]]:
+    """The core in slabs with one voxel around, and where the slab's own part lies: dozens of classes need memory."""
+    sizes = logits.shape[1:]
+    spans = [range(*s.indices(n)) for s, n in zip(core, sizes, strict=True)]
+    in_slab = max(1, SLAB_LOGITS // max(1, logits.shape[0] * len(spans[1]) * len(spans[2])))
+    for first in range(spans[0].start, spans[0].stop, in_slab):
+        own = [range(first, min(first + in_slab, spans[0].stop)), *spans[1:]]
+        outer = [slice(max(r.start - 1, 0), min(r.stop + 1, n)) for r, n in zip(own, sizes, strict=True)]
+        inner = tuple(slice(r.start - o.start, r.stop - o.start) for r, o in zip(own, outer, strict=True))
+        index: tuple[slice, ...] = (slice(None), *outer)
+        yield logits[index], inner
 
 
 def rim_of(mask: Tensor) -> Tensor:

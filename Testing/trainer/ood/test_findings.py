@@ -1,0 +1,102 @@
+"""The benchmark's figures worked out by hand, and limits that no image helped to choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
+from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
+from trainer.ood.page import detector_rows, write_page
+from trainer.ood.shipped_check import cross_fitted
+
+
+def row(family: str, source: str, group: str, score: float, dice: float | None = None) -> ImageScores:
+    task = "A" if family in (KNOWN, ARTEFACT) else ""
+    return ImageScores(family, source, f"image of {group}", group, task, "", dice, {"d": score, "worse": -score})
+
+
+ROWS = [
+    row(KNOWN, "A", "a1", 1.0, 0.9),
+    row(KNOWN, "A", "a2", 3.0, 0.5),
+    row(REAL, "X", "x1", 2.0),
+    row(REAL, "Y", "y1", 4.0),
+    row(REAL, "Y", "y2", 0.5),
+    row(ARTEFACT, "noise", "a1", 5.0, 0.85),
+    row(ARTEFACT, "blur", "a1", 0.0, 0.2),
+    row(ARTEFACT, "blur", "a2", 2.0, 0.45),
+    row(ARTEFACT, "wrong_spacing", "a2", 9.0, 0.1),
+    row(ARTEFACT, "cut_off", "a2", 9.0, None),
+]
+
+
+def test_figures_worked_out_by_hand() -> None:
+    figures = summarise(ROWS, seed=0)["d"][REAL]
+    assert figures["auroc_by_source"] == pytest.approx({"X": 0.5, "Y": 0.5})
+    assert figures["auroc"] == pytest.approx(0.5)
+    # The limit that keeps 95 % of 1 and 3 is 2.9: X is below, of Y one of two.
+    assert figures["fpr95"] == pytest.approx((1 + 0.5) / 2)
+    assert figures["images"] == 3
+
+
+def test_a_detector_that_ranks_the_other_way_round_gets_the_complement() -> None:
+    found = summarise(ROWS, seed=0)
+    for family in found["d"]:
+        assert found["worse"][family]["auroc"] == pytest.approx(1 - found["d"][family]["auroc"])
+
+
+def test_artefacts_that_change_the_grid_are_told_apart_because_the_header_gives_them_away() -> None:
+    assert [r.source for r in families_of(ROWS)[SAME_GRID]] == ["noise", "blur", "blur", "cut_off"]
+
+
+def test_harm_is_a_fall_of_the_dice_against_the_same_image_unspoilt() -> None:
+    # 0.9 -> 0.2 and 0.5 -> 0.1 are harmful; 0.9 -> 0.85 and 0.5 -> 0.45 are not; without truth nothing can be said.
+    assert [(r.source, r.group) for r in families_of(ROWS)[HARMFUL]] == [("blur", "a1"), ("wrong_spacing", "a2")]
+
+
+def test_families_without_an_image_have_no_figures() -> None:
+    assert set(summarise(ROWS[:5], seed=0)["d"]) == {REAL}
+
+
+def test_no_image_helps_to_choose_the_limit_that_judges_its_own_patient() -> None:
+    scores, tasks = np.array([0.0, 0.1, -0.1, 0.05, 50.0, 60.0]), np.zeros(6, dtype=np.int64)
+    groups = ["a", "b", "c", "d", "e", "e"]
+    kept, p_values = cross_fitted(scores, tasks, groups)
+    # Were its patient's own two scores part of the fit, the limit would lie far above 100.
+    np.testing.assert_array_equal(kept[4:], [False, False])
+    np.testing.assert_allclose(p_values[4:], 1 / 5)
+    assert kept[:4].all()
+
+
+def test_p_values_of_exchangeable_images_are_uniform() -> None:
+    rng = np.random.default_rng(0)
+    _, p_values = cross_fitted(rng.normal(size=400), np.zeros(400, dtype=np.int64), [str(n) for n in range(400)])
+    assert np.abs(np.quantile(p_values, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.02
+
+
+def test_the_page_shows_every_detector_and_family_and_the_shipped_check(tmp_path: Path) -> None:
+    detectors = summarise(ROWS, seed=0)
+    shipped = {
+        "variant": "whitened", "layers": ["encoder0"], "threshold": 1.5, "specificity": 0.97, "known_images": 2,
+        "recognised": 1.0, "sensitivity": {REAL: 0.9}, "p_value_uniformity": {"statistic": 0.1, "p": 0.8},
+    }  # fmt: skip
+    write_page([{"model": "tiny", "detectors": detectors, "shipped": shipped}], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "tiny" in page
+    assert "0.97" in page
+    for name in ("worse", REAL, HARMFUL, SAME_GRID):
+        assert name in page
+    assert page.count("data:image/png") == len(detectors["d"]) + 1
+
+
+def test_the_table_is_ordered_by_the_mean_over_the_families() -> None:
+    detectors = {
+        "low": {"f": {"auroc": 0.6, "fpr95": 0.5}, "g": {"auroc": 0.7, "fpr95": 0.25}},
+        "high": {"f": {"auroc": 0.5, "fpr95": 1.0}, "g": {"auroc": 0.99, "fpr95": 0.0}},
+    }
+    assert detector_rows(detectors, ["f", "g"]) == [
+        ["high", "0.500 (1.00)", "0.990 (0.00)"],
+        ["low", "0.600 (0.50)", "0.700 (0.25)"],
+    ]
