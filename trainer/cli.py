@@ -21,6 +21,7 @@ FAMILIES = ("real", "left-out", "matched", "artefact")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 done, 2 wrong use, 4 refused."""
     options = make_parser().parse_args(arguments)
+    options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
         command: Callable[[argparse.Namespace], int] = options.command
@@ -107,6 +108,9 @@ def _add_benchmark(commands: Any) -> None:
     benchmark.add_argument("--artefact-cases", type=int, default=2, help="spoilt cases per task (default 2)")
     benchmark.add_argument("--passes", type=int, default=0, help="of Monte Carlo dropout (default 0: left out)")
     benchmark.add_argument("--ensemble", type=Path, nargs="*", default=(), metavar="MODEL", help="other members")
+    benchmark.add_argument(
+        "--publish", type=Path, metavar="DIR", help="also a dated JSON file and a page, as in docs/results"
+    )
     benchmark.add_argument("--no-untrained", action="store_true", help="without the control of an untrained network")
     benchmark.set_defaults(command=_benchmark)
 
@@ -204,6 +208,11 @@ def _benchmark(options: argparse.Namespace) -> int:
         flagged = ", ".join(f"{family} {100 * share:.0f} %" for family, share in shipped["sensitivity"].items())
         print(f"{result['model']}: known accepted {100 * shipped['specificity']:.0f} %; flagged: {flagged}")
     print(f"report: {options.output / 'report.html'}")
+    if options.publish:
+        from trainer.ood.published import publish
+        from trainer.uncertainty.source_commit import source_commit
+
+        print("published:", *publish(figures["models"], options.words, source_commit(), options.publish))
     return 0
 
 

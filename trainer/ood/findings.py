@@ -15,6 +15,7 @@ from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auro
 
 HARMFUL_DROP = 0.1
 SAME_GRID, HARMFUL = "artefact, same grid", "artefact, Dice fell by 0.1"
+FAMILY_ORDER = (*FOREIGN_FAMILIES, SAME_GRID, HARMFUL)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
 from trainer.ood.page import detector_rows, write_page
+from trainer.ood.published import publish, published_page
 from trainer.ood.shipped_check import cross_fitted
 
 
@@ -76,13 +77,32 @@ def test_p_values_of_exchangeable_images_are_uniform() -> None:
     assert np.abs(np.quantile(p_values, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.02
 
 
+SHIPPED = {
+    "variant": "whitened", "layers": ["encoder0"], "threshold": 1.5, "specificity": 0.97, "known_images": 2,
+    "recognised": 1.0, "sensitivity": {REAL: 0.9}, "p_value_uniformity": {"statistic": 0.1, "p": 0.8},
+}  # fmt: skip
+
+
+def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follows_from_it(tmp_path: Path) -> None:
+    result = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": SHIPPED, "images": [{"name": "secret"}]}
+    path, page = publish([result], ["ood-benchmark", "--in", "/home/someone/Dataset1"], "abc", tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert "secret" not in text
+    assert "/home" not in text
+    assert "Dataset1" in text
+    assert page.read_text(encoding="utf-8") == published_page(path)
+    assert "| d | 0.500 (0.75) |" in published_page(path)
+
+
+def test_published_pages_of_this_repository_are_those_of_their_figures() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "results"
+    pages = sorted(folder.glob("ood-benchmark-*.json"))
+    assert not pages or (folder / "ood-benchmark.md").read_text(encoding="utf-8") == published_page(pages[-1])
+
+
 def test_the_page_shows_every_detector_and_family_and_the_shipped_check(tmp_path: Path) -> None:
     detectors = summarise(ROWS, seed=0)
-    shipped = {
-        "variant": "whitened", "layers": ["encoder0"], "threshold": 1.5, "specificity": 0.97, "known_images": 2,
-        "recognised": 1.0, "sensitivity": {REAL: 0.9}, "p_value_uniformity": {"statistic": 0.1, "p": 0.8},
-    }  # fmt: skip
-    write_page([{"model": "tiny", "detectors": detectors, "shipped": shipped}], tmp_path / "report.html")
+    write_page([{"model": "tiny", "detectors": detectors, "shipped": SHIPPED}], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "tiny" in page
     assert "0.97" in page
