@@ -131,6 +131,10 @@ def _add_experiment(commands: Any) -> None:
     calibration.add_argument("--mirror", nargs="*", default=(), metavar="TASK", help="also mirror these tasks")
     calibration.add_argument("--seed", type=int, default=0, help="of dropout and bootstrap (default 0)")
     calibration.set_defaults(command=_calibration)
+    page = names.add_parser("calibration-page", help="publish results of 'calibration' as one JSON file and a page")
+    page.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="metrics.json of each model")
+    page.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    page.set_defaults(command=_calibration_page)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -238,6 +242,13 @@ def _calibration(options: argparse.Namespace) -> int:
         sign = "≥" if bar["at_least"] else "≤"
         print(f"{bar['what']}: {bar['value']:.3f} (bar {sign} {bar['limit']:g}, {'met' if bar['met'] else 'not met'})")
     print(f"report: {options.output / 'report.html'}")
+    return 0
+
+
+def _calibration_page(options: argparse.Namespace) -> int:
+    from trainer.uncertainty.publication import publish
+
+    print(f"written: {publish(options.metrics, options.output)}")
     return 0
 
 

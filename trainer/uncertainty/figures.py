@@ -13,6 +13,7 @@ from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
 from trainer.uncertainty.reliability import CONFIDENCE, FOREGROUND, VOXELS
 
 COLUMNS = 3
+FORM_COLOURS = ("#B9C0C8", "#7FB5D5", COLOURS[0])
 
 
 def short_name(task: str) -> str:
@@ -26,7 +27,13 @@ def short_name(task: str) -> str:
 
 def readable(name: str) -> str:
     """A key as words."""
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace("tta", "TTA").replace("mc ", "MC ")
+
+
+def value_text(entry: Mapping[str, Any] | None) -> str:
+    """A figure's value; a dash where nothing could be measured."""
+    value = None if entry is None else entry["value"]
+    return "–" if value is None or value != value else f"{value:.3f}"
 
 
 def reliability_panels(tasks: Mapping[str, Any], before: str, after: str) -> Figure:
@@ -34,46 +41,68 @@ def reliability_panels(tasks: Mapping[str, Any], before: str, after: str) -> Fig
     figure, panels = _panels(len(tasks), 3.1)
     for axes, (name, task) in zip(panels, tasks.items(), strict=True):
         axes.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1.0)
+        errors = []
         for form, colour, marker in ((before, FOREIGN_COLOUR, "s"), (after, COLOURS[0], "o")):
             table = np.array(task["reliability"][form]["ring"])
             used = table[VOXELS] > 0
-            error = task["calibration"][form].get("ring_ece", {}).get("value")
-            label = f"{readable(form)}: {error:.3f}" if error is not None else readable(form)
+            errors.append(value_text(task["calibration"][form].get("ring_ece")))
             axes.plot(
                 table[CONFIDENCE][used] / table[VOXELS][used],
                 table[FOREGROUND][used] / table[VOXELS][used],
-                color=colour, marker=marker, markersize=4, linewidth=1.4, label=plain(label),
+                color=colour, marker=marker, markersize=4, linewidth=1.4, label=readable(form),
             )  # fmt: skip
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        _dress(axes, short_name(name), "predicted probability", "observed share")
-        axes.legend(fontsize=7, frameon=False, loc="upper left", title="ring ECE", title_fontsize=7)
+        _dress(
+            axes, f"{short_name(name)}\nring ECE {errors[0]} → {errors[1]}", "predicted probability", "observed share"
+        )
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False
+    )
     return figure
 
 
-def ring_error_bars(tasks: Mapping[str, Any], forms: Sequence[str], best: str, limit: float) -> Figure:
-    """Ring ECE of every task under every calibration, with the floor of the best form that a perfect model has."""
-    figure = new_figure(11, 1.4 + 0.16 * len(tasks) * (len(forms) + 1))
-    axes = figure.subplots()
-    height = 0.8 / len(forms)
-    for row, task in enumerate(tasks.values()):
+def surface_error_bars(tasks: Mapping[str, Any], forms: Sequence[str], best: str, limit: float) -> Figure:
+    """ECE of every task under some calibrations, at the true and at the predicted surface.
+
+    Args:
+        tasks: as in ``metrics.json``.
+        forms: calibrations to show.
+        best: the one whose floor at the true surface is shown.
+        limit: the bar.
+    """
+    figure = new_figure(11, 1.5 + 0.19 * len(tasks) * (len(forms) + 1))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, title in (
+        (left, "ring_ece", "Within 2 voxels of the true surface"),
+        (right, "predicted_ring_ece", "Within 2 voxels of the predicted surface"),
+    ):
         for index, form in enumerate(forms):
-            entry = task["calibration"][form]["ring_ece"]
-            low, high = entry["interval"] or (entry["value"], entry["value"])
-            where = row - 0.4 + (index + 0.5) * height
-            label = readable(form) if not row else None
-            axes.barh(where, entry["value"], height * 0.9, color=COLOURS[index], label=label)
-            axes.plot([low, high], [where, where], color=INK, linewidth=1.0)
+            _bars(axes, [task["calibration"][form].get(key) for task in tasks.values()], index, len(forms), form)
+        axes.axvline(limit, color=INK, linestyle="--", linewidth=1.0, label=f"bar {limit:g}")
+        axes.set_xlim(left=0)
+        _dress(axes, title, "expected calibration error (95 % interval)", "")
+    for row, task in enumerate(tasks.values()):
         floor = task["calibration"][best].get("ideal_ring_ece")
         if floor:
-            axes.plot([floor["value"]] * 2, [row - 0.4, row + 0.4], color=FOREIGN_COLOUR, linewidth=2.0,
-                      label="if the probabilities were perfectly right" if not row else None)  # fmt: skip
-    axes.axvline(limit, color=INK, linestyle="--", linewidth=1.0, label=f"bar {limit:g}")
-    axes.set_yticks(range(len(tasks)), [plain(short_name(name)) for name in tasks], fontsize=8)
-    axes.set_ylim(len(tasks) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    _dress(axes, "Calibration error within 2 voxels of the true surface", "ECE (95 % interval)", "")
-    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            left.plot([floor["value"]] * 2, [row - 0.42, row + 0.42], color=FOREIGN_COLOUR, linewidth=2.2,
+                      label=None if row else "if the probabilities were right")  # fmt: skip
+    left.set_yticks(range(len(tasks)), [plain(short_name(name)) for name in tasks], fontsize=8)
+    left.set_ylim(len(tasks) - 0.5, -0.5)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9, frameon=False)
     return figure
+
+
+def _bars(axes: Axes, entries: Sequence[Mapping[str, Any] | None], index: int, count: int, form: str) -> None:
+    height = 0.8 / count
+    for row, entry in enumerate(entries):
+        if entry is None or entry["value"] is None:
+            continue
+        where = row - 0.4 + (index + 0.5) * height
+        label = None if row else readable(form)
+        axes.barh(where, entry["value"], height * 0.9, color=FORM_COLOURS[index % len(FORM_COLOURS)], label=label)
+        if entry["interval"]:
+            axes.plot(entry["interval"], [where, where], color=INK, linewidth=1.0)
 
 
 def risk_coverage_figure(estimators: Mapping[str, Any]) -> Figure:

@@ -1,0 +1,128 @@
+"""Results of the experiment ``calibration`` as one JSON file and the Markdown page that is generated from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.report import Cell
+from trainer.run_folder import write_text_file
+from trainer.uncertainty import wording
+from trainer.uncertainty.experiment import SCHEMA
+
+SIGNIFICANT_DIGITS = 6
+PAGE = "calibration.md"
+
+
+def publish(metrics: Sequence[Path], directory: Path) -> Path:
+    """Write ``calibration-DATE.json`` with the results of several models, and the page.
+
+    Args:
+        metrics: ``metrics.json`` files of the experiment.
+        directory: where to; the date is that of the newest result.
+
+    Returns:
+        path of the JSON file.
+
+    Raises:
+        DatasetError: a file is not a result of this experiment.
+    """
+    results = [_read(path) for path in metrics]
+    date = max(result["created"] for result in results)[:10]
+    path = directory / f"calibration-{date}.json"
+    write_text_file(path, compact({"schema": SCHEMA, "results": results}) + "\n")
+    # The page is made from what a reader will find in the file, rounded as it is.
+    write_text_file(directory / PAGE, markdown(json.loads(path.read_text(encoding="utf-8")), path.name))
+    return path
+
+
+def markdown(published: Mapping[str, Any], name: str) -> str:
+    """The page for a published file.
+
+    Args:
+        published: content of the JSON file.
+        name: of the JSON file, beside the page.
+    """
+    parts = [
+        "# Calibration and uncertainty",
+        f"Generated from [{name}]({name}) by `python -m trainer experiment calibration-page`; nothing is typed in.",
+        *wording.DEFINITIONS,
+    ]
+    for metrics in published["results"]:
+        parts += _model_parts(metrics)
+    return "\n\n".join(parts) + "\n"
+
+
+def _model_parts(metrics: Mapping[str, Any]) -> list[str]:
+    tasks, estimators = metrics["tasks"], metrics["estimators"]
+    return [
+        f"## {metrics['model']['name']}",
+        table(wording.BAR_HEADERS, wording.bar_rows(metrics)),
+        "### Calibration, means over tasks",
+        table(wording.FORM_HEADERS, wording.form_rows(metrics["forms"])),
+        "### Calibration by task",
+        table(wording.CALIBRATION_HEADERS, wording.calibration_rows(tasks)),
+        "### Uncertainty, means over tasks",
+        wording.choice_sentence(metrics),
+        table(wording.ESTIMATOR_HEADERS, wording.estimator_rows(estimators)),
+        "### Uncertainty by task",
+        table(wording.TASK_HEADERS, wording.task_rows(tasks)),
+        "### Predicted Dice, segments of all tasks",
+        table(wording.DICE_HEADERS, wording.dice_rows(estimators)),
+        "### Provenance",
+        table(("What", "Value"), wording.provenance_rows(metrics)),
+    ]
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A Markdown table.
+
+    >>> print(table(["a", "b"], [["x|y", 1]]))
+    | a | b |
+    |---|---|
+    | x\\|y | 1 |
+    """
+    cells = [["–" if cell is None else str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    lines = [list(headers), *cells]
+    text = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([text[0], "|" + "---|" * len(headers), *text[1:]])
+
+
+def compact(value: Any, depth: int = 0) -> str:
+    """JSON with one line per key, lists in one line, and numbers rounded to six digits; NaN becomes null.
+
+    >>> print(compact({"a": [1, 0.12345678], "b": {}}))
+    {
+     "a": [1, 0.123457],
+     "b": {}
+    }
+    """
+    if isinstance(value, dict) and value:
+        inner = ",\n".join(f"{' ' * (depth + 1)}{json.dumps(k)}: {compact(v, depth + 1)}" for k, v in value.items())
+        return f"{{\n{inner}\n{' ' * depth}}}"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        inner = ",\n".join(f"{' ' * (depth + 1)}{compact(item, depth + 1)}" for item in value)
+        return f"[\n{inner}\n{' ' * depth}]"
+    return json.dumps(_rounded(value), ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+    return value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"the result cannot be read ({error})", file=path, remedy="Run the experiment") from error
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+        raise DatasetError("this is not a result of the experiment", file=path, remedy="Give its metrics.json")
+    return result
