@@ -111,6 +111,7 @@ def _add_benchmark(commands: Any) -> None:
     benchmark.add_argument(
         "--publish", type=Path, metavar="DIR", help="also a dated JSON file and a page, as in docs/results"
     )
+    benchmark.add_argument("--title", default="All detectors", help="of what is published")
     benchmark.add_argument("--no-untrained", action="store_true", help="without the control of an untrained network")
     benchmark.set_defaults(command=_benchmark)
 
@@ -216,7 +217,7 @@ def _benchmark(options: argparse.Namespace) -> int:
         from trainer.ood.published import publish
         from trainer.uncertainty.source_commit import source_commit
 
-        print("published:", *publish(figures["models"], options.words, source_commit(), options.publish))
+        print("published:", *publish(figures["models"], options.title, options.words, source_commit(), options.publish))
     return 0
 
 

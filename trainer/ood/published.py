@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.page import detector_rows
 from trainer.run_folder import write_json_file, write_text_file
 
 PAGE = "ood-benchmark.md"
+FILES = "ood-benchmark-*.json"
 TEXT = """# Out-of-distribution benchmark
 
-Made by `python -m trainer ood-benchmark`; nothing on this page is typed by hand. The figures are those of
-[{name}]({name}), from commit `{commit}`.
+Made by `python -m trainer ood-benchmark`; nothing on this page is typed by hand.
 
 Known images are those of patients that the network was not trained on. Families of foreign images: *real* ones of
 other modalities, anatomies and species; *left-out*: datasets that the network was not trained on; *matched*: both,
@@ -28,12 +31,13 @@ Detectors of this project begin with "whitened"; controls look at no trained net
 
 
 def publish(
-    results: Sequence[Mapping[str, Any]], command: Sequence[str], commit: str | None, folder: Path
+    results: Sequence[Mapping[str, Any]], title: str, command: Sequence[str], commit: str | None, folder: Path
 ) -> tuple[Path, Path]:
-    """Write ``ood-benchmark-DATE.json`` and the page to ``folder``.
+    """Write ``ood-benchmark-DATE-TITLE.json`` to ``folder``, and the page of all such files in it.
 
     Args:
         results: of the models.
+        title: what was measured.
         command: arguments; of paths only the last part is kept.
         commit: of the source code.
         folder: where to.
@@ -42,37 +46,65 @@ def publish(
         Paths of both files.
     """
     kept = [{key: value for key, value in result.items() if key != "images"} for result in results]
-    content = {"command": [Path(word).name for word in command], "commit": commit, "models": kept}
-    path = folder / f"ood-benchmark-{datetime.date.today().isoformat()}.json"
+    content = {"title": title, "command": [Path(word).name for word in command], "commit": commit, "models": kept}
+    word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    path = folder / f"ood-benchmark-{datetime.date.today().isoformat()}-{word}.json"
     write_json_file(path, content)
     page = folder / PAGE
-    write_text_file(page, published_page(path))
+    write_text_file(page, published_page(folder))
     return path, page
 
 
-def published_page(path: Path) -> str:
-    """The page of a published JSON file."""
+def published_page(folder: Path) -> str:
+    """The page of all published JSON files of a folder."""
+    return "\n".join([TEXT, *(_section(path) for path in sorted(folder.glob(FILES)))])
+
+
+def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
-    parts = [TEXT.format(name=path.name, commit=content["commit"] or "unknown")]
-    parts += [_model_section(result) for result in content["models"]]
-    return "\n".join(parts)
+    source = f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`.\n"
+    models = content["models"]
+    many = [_overview(models)] if len(models) > 1 else []
+    return "\n".join([f"## {content['title']}\n", source, *many, *(_model_section(result) for result in models)])
+
+
+def _overview(models: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and range over the models of every detector's AUROC."""
+    families = _families(models[0])
+    names = [name for name in models[0]["detectors"] if all(name in m["detectors"] for m in models)]
+    rows = []
+    for name in names:
+        values = [[m["detectors"][name][family]["auroc"] for m in models] for family in families]
+        cells = [f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in values]
+        rows.append((float(np.mean(values)), [name, *cells]))
+    ordered = [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
+    heading = f"### Mean (range) of the AUROC over {len(models)} models\n"
+    return heading + "\n" + _table([["Detector", *families], *ordered])
 
 
 def _model_section(result: Mapping[str, Any]) -> str:
+    families = _families(result)
+    table = _table([["Detector", *families], *detector_rows(result["detectors"], families)])
+    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), table])
+
+
+def _families(result: Mapping[str, Any]) -> list[str]:
     measured = next(iter(result["detectors"].values()))
-    families = [family for family in FAMILY_ORDER if family in measured]
-    table = [["Detector", *families], ["---"] * (1 + len(families)), *detector_rows(result["detectors"], families)]
-    rows = ["| " + " | ".join(cells) + " |" for cells in table]
-    return "\n".join([f"## {result['model']}", "", *_shipped_lines(result["shipped"]), "", *rows, ""])
+    return [family for family in FAMILY_ORDER if family in measured]
 
 
-def _shipped_lines(shipped: Mapping[str, Any]) -> list[str]:
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""])
+
+
+def _shipped_line(shipped: Mapping[str, Any]) -> str:
     flagged = ", ".join(f"{family} {100 * share:.1f} %" for family, share in shipped["sensitivity"].items())
     uniform = shipped["p_value_uniformity"]
-    return [
+    return (
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
         f"patients: {100 * shipped['specificity']:.1f} % of {shipped['known_images']} known images accepted; "
         f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %. "
         f"Uniformity of the p-value on known images: Kolmogorov-Smirnov statistic {uniform['statistic']:.3f} "
-        f"(p = {uniform['p']:.2f})."
-    ]
+        f"(p = {uniform['p']:.2f}).\n"
+    )

@@ -40,7 +40,7 @@ def test_small_tiles_give_the_same_features_as_one_pass(monkeypatch: pytest.Monk
     whole, labels = extract()
 
     def in_small_tiles(*arguments: object, **named: object) -> None:
-        tiling.run_tiles(*arguments, **named, max_tile_voxels=12_000)  # type: ignore[arg-type]
+        tiling.run_tiles(*arguments, **{**named, "max_tile_voxels": 12_000})  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "run_tiles", in_small_tiles)
     tiled, tiled_labels = extract()

@@ -10,7 +10,7 @@ import pytest
 from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
 from trainer.ood.page import detector_rows, write_page
-from trainer.ood.published import publish, published_page
+from trainer.ood.published import PAGE, publish, published_page
 from trainer.ood.shipped_check import cross_fitted
 
 
@@ -85,19 +85,29 @@ SHIPPED = {
 
 def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follows_from_it(tmp_path: Path) -> None:
     result = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": SHIPPED, "images": [{"name": "secret"}]}
-    path, page = publish([result], ["ood-benchmark", "--in", "/home/someone/Dataset1"], "abc", tmp_path)
+    command = ["ood-benchmark", "--in", "/home/someone/Dataset1"]
+    path, page = publish([result], "Every detector!", command, "abc", tmp_path)
+    assert path.name.endswith("-every-detector.json")
     text = path.read_text(encoding="utf-8")
     assert "secret" not in text
     assert "/home" not in text
     assert "Dataset1" in text
-    assert page.read_text(encoding="utf-8") == published_page(path)
-    assert "| d | 0.500 (0.75) |" in published_page(path)
+    assert page.read_text(encoding="utf-8") == published_page(tmp_path)
+    assert "| d | 0.500 (0.75) |" in published_page(tmp_path)
 
 
-def test_published_pages_of_this_repository_are_those_of_their_figures() -> None:
+def test_several_models_are_summed_up_by_mean_and_range(tmp_path: Path) -> None:
+    first = {"model": "one", "detectors": summarise(ROWS, seed=0), "shipped": SHIPPED}
+    better = [*ROWS[:2], row(REAL, "X", "x1", 9.0), row(REAL, "Y", "y1", 9.0)]
+    second = {"model": "two", "detectors": summarise(better, seed=0), "shipped": SHIPPED}
+    first["detectors"] = {name: {REAL: figures[REAL]} for name, figures in first["detectors"].items()}
+    publish([first, second], "seeds", [], None, tmp_path)
+    assert "| d | 0.750 (0.500 to 1.000) |" in published_page(tmp_path)
+
+
+def test_the_published_page_of_this_repository_is_that_of_its_figures() -> None:
     folder = Path(__file__).parents[3] / "docs" / "results"
-    pages = sorted(folder.glob("ood-benchmark-*.json"))
-    assert not pages or (folder / "ood-benchmark.md").read_text(encoding="utf-8") == published_page(pages[-1])
+    assert (folder / PAGE).read_text(encoding="utf-8") == published_page(folder)
 
 
 def test_the_page_shows_every_detector_and_family_and_the_shipped_check(tmp_path: Path) -> None:
