@@ -151,12 +151,12 @@ def figure(entry: Mapping[str, Any]) -> str:
     """A figure with its interval; a dash where nothing could be measured.
 
     >>> figure({"value": 0.25, "interval": [0.1, 0.5]})
-    '0.250 (0.100 to 0.500)'
+    '0.250 (0.100–0.500)'
     """
     if entry["interval"] is None:
         return value_text(entry)
     low, high = entry["interval"]
-    return f"{value_text(entry)} ({low:.3f} to {high:.3f})"
+    return f"{value_text(entry)} ({low:.3f}–{high:.3f})"
 
 
 def temperatures(scalings: Sequence[Mapping[str, Any]]) -> str:
