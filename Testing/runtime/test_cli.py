@@ -65,6 +65,20 @@ def test_the_report_has_exactly_the_keys_of_the_contract(
     assert isinstance(printed["warnings"], list)
 
 
+def test_the_summary_names_confidence_and_predicted_dice_of_each_structure(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--task", "Dataset001_Balls"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for label in json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["labels"]:
+        own = next(line for line in lines if f" {label['name']} " in line)
+        if label["predicted_dice"] is None:
+            assert own.endswith("not found")
+        else:
+            figures = (label["mean_confidence"], label["predicted_dice"])
+            assert own.endswith("mean confidence {:.2f}, predicted Dice {:.2f}".format(*figures))
+
+
 def test_the_report_s_figures_are_those_of_the_written_maps(model: Path, image: Path, tmp_path: Path) -> None:
     arguments = ["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--task", "Dataset001_Balls"]
     assert cli.main(arguments) == 0

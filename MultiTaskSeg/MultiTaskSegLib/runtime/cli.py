@@ -95,6 +95,8 @@ def _segment(options: argparse.Namespace) -> int:
     for label in report["labels"]:
         confidence = label["mean_confidence"]
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
+        if label["predicted_dice"] is not None:
+            shown += f", predicted Dice {label['predicted_dice']:.2f}"
         print(f"  {label['value']:3d} {label['name']:24s} {label['volume_mm3'] / 1000:10.2f} ml  {shown}")
     print(f"results in {options.output}")
     return 0
