@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.profile import Prepared, prepare
@@ -97,6 +98,8 @@ class FeatureStore:
                 self._measure(entry, about)
             except InputError as error:
                 write_json_file(about, {"refused": str(error)})
+            # Images differ in size: what a large one needed would stay with the process through all the small ones.
+            release_freed_memory()
         facts: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
         if "refused" in facts:
             return None
