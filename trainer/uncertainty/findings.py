@@ -145,8 +145,17 @@ def _form_findings(measured: Measured, form: str) -> dict[str, Any]:
     """One form of calibration of the shipped estimator over all tasks."""
     chosen = {e.task.name: (e.cases[SHIPPED], e.calibrations[SHIPPED].index(form)) for e in measured.tasks}
     figures = mean_over_tasks([calibration_figures(*pair) for pair in chosen.values()])
-    segments, weights = all_segments({task: _only(*pair) for task, pair in chosen.items()}, 0)
-    return entries(figures | segment_figures(segments, weights), _group_count(measured))
+    return entries(figures | _pooled_dice(chosen), _group_count(measured))
+
+
+def _pooled_dice(chosen: Mapping[str, tuple[TaskCases, int]]) -> Figures:
+    """Figures of the segments of all tasks, and the mean correlation within a task.
+
+    Over all tasks, telling a task that the model does well from one that it does badly is most of the correlation.
+    """
+    pooled = segment_figures(*all_segments({task: _only(*pair) for task, pair in chosen.items()}, 0))
+    within = mean_over_tasks([_dice_figures(task, *pair) for task, pair in chosen.items()])
+    return pooled | {"expected_dice_spearman_within_tasks": within["expected_dice_spearman"]}
 
 
 def _group_count(measured: Measured) -> int:
@@ -159,8 +168,8 @@ def _estimator_findings(measured: Measured, name: str) -> dict[str, Any]:
     detection = mean_over_tasks([detection_figures(*pair) for pair in chosen.values()])
     ring = mean_over_tasks([calibration_figures(*pair) for pair in chosen.values()])
     detection |= {key: ring[key] for key in ("ring_ece", "predicted_ring_ece", "whole_ece", "whole_brier")}
-    segments, weights = all_segments({task: _only(*pair) for task, pair in chosen.items()}, 0)
-    figures = detection | segment_figures(segments, weights)
+    figures = detection | _pooled_dice(chosen)
+    segments, _ = all_segments({task: _only(*pair) for task, pair in chosen.items()}, 0)
     return {
         "tasks": [entry.task.name for entry in measured.tasks if name in entry.cases],
         "figures": entries(figures, _group_count(measured)),

@@ -37,7 +37,7 @@ def write_page(metrics: Mapping[str, Any], path: Path) -> None:
     )
     report.add_table(wording.CALIBRATION_HEADERS, wording.calibration_rows(tasks), "By task")
     report.add_heading("Uncertainty").add_text(wording.choice_sentence(metrics)).add_table(
-        wording.ESTIMATOR_HEADERS,
+        wording.OVERALL_HEADERS,
         wording.estimator_rows(estimators),
         "Means over tasks; segments of all tasks together",
     )

@@ -68,7 +68,7 @@ def _model_parts(metrics: Mapping[str, Any]) -> list[str]:
         table(wording.CALIBRATION_HEADERS, wording.calibration_rows(tasks)),
         "### Uncertainty, means over tasks",
         wording.choice_sentence(metrics),
-        table(wording.ESTIMATOR_HEADERS, wording.estimator_rows(estimators)),
+        table(wording.OVERALL_HEADERS, wording.estimator_rows(estimators)),
         "### Uncertainty by task",
         table(wording.TASK_HEADERS, wording.task_rows(tasks)),
         "### Predicted Dice, segments of all tasks",

@@ -196,3 +196,15 @@ def test_the_command_line_hands_everything_on(
     expected = CalibrationOptions(Path("a"), (Path("b"), Path("c")), (Path("d"), Path("e")), 4, 0.2, ("t",), 3)
     assert asked == [(expected, Path("out"))]
     assert "ring ECE of X: 0.040 (bar ≤ 0.05, met)" in capsys.readouterr().out
+
+
+def test_the_correlation_within_tasks_is_the_mean_of_the_tasks_own(done: tuple[Path, dict[str, Any]]) -> None:
+    metrics = written(done[0])
+    for name, estimator in metrics["estimators"].items():
+        own = [
+            task["estimators"].get(name, task["estimators"]["single_pass"])["expected_dice_spearman"]["value"]
+            for task in metrics["tasks"].values()
+        ]
+        defined = [value for value in own if value is not None]
+        found = estimator["figures"]["expected_dice_spearman_within_tasks"]["value"]
+        assert found == (pytest.approx(sum(defined) / len(defined)) if defined else None)

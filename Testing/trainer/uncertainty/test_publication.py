@@ -25,7 +25,7 @@ FIGURES = {
     name: entry(0.25, [0.125, 0.5])
     for name in (
         "ring_ece", "ring_ece_mean_of_cases", "ring_mce", "ring_ace", "ideal_ring_ece", "predicted_ring_ece",
-        "whole_ece", "whole_brier", "near_auroc", "whole_auroc", "near_aurc", "seconds",
+        "whole_ece", "whole_brier", "expected_dice_spearman_within_tasks", "near_auroc", "whole_auroc", "near_aurc", "seconds",
         *(f"{form}_{what}" for form in (
             "expected_dice", "expected_dice_linear", "expected_dice_isotonic", "mean_confidence"
         ) for what in ("spearman", "error")),
