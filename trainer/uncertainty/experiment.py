@@ -89,7 +89,9 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
     members = [Predictor.load(path) for path in options.ensemble]
     datasets = [read_dataset(Path(directory)) for directory in options.data]
     chosen = [(_task(predictor, d), usable_cases(d, [predictor, *members])) for d in datasets]
-    estimators = make_estimators(options, predictor, members)
+    every = make_estimators(options, predictor, members)
+    # What applies to no task would only repeat the single pass under another name.
+    estimators = tuple(e for e in every if any(e.passes(task) for task, _ in chosen))
     store = CaseStore(output)
     work = [(e, cases) for task, cases in chosen for e in estimators if e.passes(task)]
     progress = Progress(2 * sum(len(cases) for _, cases in work), "measuring", stream)

@@ -208,3 +208,8 @@ def test_the_correlation_within_tasks_is_the_mean_of_the_tasks_own(done: tuple[P
         defined = [value for value in own if value is not None]
         found = estimator["figures"]["expected_dice_spearman_within_tasks"]["value"]
         assert found == (pytest.approx(sum(defined) / len(defined)) if defined else None)
+
+
+def test_an_estimator_that_applies_to_no_task_has_no_figures(options: CalibrationOptions, tmp_path: Path) -> None:
+    metrics = run_calibration(replace(options, data=options.data[1:], ensemble=(), passes=1), tmp_path, io.StringIO())
+    assert list(metrics["estimators"]) == ["single_pass", "mc_dropout"]
