@@ -15,6 +15,7 @@ from trainer.uncertainty import wording
 from trainer.uncertainty.experiment import SCHEMA
 
 SIGNIFICANT_DIGITS = 6
+INLINE_CHARACTERS = 90
 PAGE = "calibration.md"
 
 
@@ -93,24 +94,27 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def compact(value: Any, depth: int = 0) -> str:
-    """JSON with one line per key, lists in one line, and numbers rounded to six digits; NaN becomes null.
+    """JSON with one line per key, short objects and lists in one line, numbers rounded to six digits; NaN is null.
 
-    >>> print(compact({"a": [1, 0.12345678], "b": {}}))
+    >>> print(compact({"a" * 80: [1, 0.12345678], "b": {"c": 1}}).replace("a" * 80, "a"))
     {
      "a": [1, 0.123457],
-     "b": {}
+     "b": {"c": 1}
     }
     """
-    if isinstance(value, dict) and value:
+    flat = json.dumps(_rounded(value), ensure_ascii=False)
+    if isinstance(value, dict) and len(flat) > INLINE_CHARACTERS:
         inner = ",\n".join(f"{' ' * (depth + 1)}{json.dumps(k)}: {compact(v, depth + 1)}" for k, v in value.items())
         return f"{{\n{inner}\n{' ' * depth}}}"
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         inner = ",\n".join(f"{' ' * (depth + 1)}{compact(item, depth + 1)}" for item in value)
         return f"[\n{inner}\n{' ' * depth}]"
-    return json.dumps(_rounded(value), ensure_ascii=False)
+    return flat
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
     if isinstance(value, float):
