@@ -168,7 +168,8 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.resultLabel.text = ""
         try:
             ensure_packages()
-            self._run = self.logic.start(self._parameterNode.inputVolume, self._parameterNode.modelPath or None)
+            node, model = self._parameterNode.inputVolume, self._parameterNode.modelPath or None
+            self._run = self.logic.start(node, model, withMap=self.ui.mapCheckBox.checked)
         except MtsError as error:
             self.ui.resultLabel.text = error_text(str(error))
             return
@@ -183,6 +184,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the progress, or the verdict when the run is over."""
         from MultiTaskSegLib.panel.summary import error_text, progress_text
         from MultiTaskSegLib.runtime.errors import MtsError
+        from OODCheckLib.foreign_map import show_foreign_map
 
         if self._run is None:
             return
@@ -195,6 +197,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         run, self._run = self._run, None
         try:
             self.logic.finish(run)
+            show_foreign_map(run.volume_node)
             self.showVerdict()
         except MtsError as error:
             self.ui.resultLabel.text = error_text(str(error))
@@ -208,8 +211,14 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         """The typed parameter node of the scene."""
         return OODCheckParameterNode(super().getParameterNode())
 
-    def start(self, volumeNode: vtkMRMLScalarVolumeNode, model: str | Path | None = None, device: str = "auto") -> Any:
-        """Start a check without waiting for it; returns the ``SceneRun``.
+    def start(
+        self,
+        volumeNode: vtkMRMLScalarVolumeNode,
+        model: str | Path | None = None,
+        device: str = "auto",
+        withMap: bool = False,
+    ) -> Any:
+        """Start a check, with a map of foreign places if wanted, without waiting for it; returns the ``SceneRun``.
 
         Raises:
             InputError: the volume cannot be used (label map, several values per voxel, non-linear transform ...).
@@ -220,13 +229,15 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         from MultiTaskSegLib.scene.run import SceneRun
         from MultiTaskSegLib.scene.volume import image_from_node
 
-        return SceneRun(volumeNode, shared_runner().check(image_from_node(volumeNode), model=model, device=device))
+        job = shared_runner().check(image_from_node(volumeNode), model=model, device=device, with_map=withMap)
+        return SceneRun(volumeNode, job)
 
     def finish(self, run: Any) -> Any:
-        """Write the verdict of a finished run onto its volume, add a plot of the layer whose spectrum differs most, and
-        return the verdict. Raises what the run failed with."""
+        """Write the verdict of a finished run onto its volume and return it; add a plot of the layer whose spectrum
+        differs most, and the map of foreign places if there is one. Raises what the run failed with."""
         from MultiTaskSegLib import __version__
         from MultiTaskSegLib.scene.attributes import write_provenance, write_verdict
+        from OODCheckLib.foreign_map import add_foreign_map, remove_foreign_map
         from OODCheckLib.spectrum_plot import add_spectrum_chart, most_different_band
 
         found = run.result()
@@ -236,6 +247,10 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
         if band is not None:
             add_spectrum_chart(run.volume_node, band, verdict.nearest_task)
+        if found.foreign is None:
+            remove_foreign_map(run.volume_node)
+        else:
+            add_foreign_map(run.volume_node, found.foreign)
         return verdict
 
     def showSpectrum(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
@@ -246,15 +261,22 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         if chart is not None:
             slicer.modules.plots.logic().ShowChartInLayout(chart)
 
-    def check(self, volumeNode: vtkMRMLScalarVolumeNode, model: str | Path | None = None, device: str = "auto") -> Any:
+    def check(
+        self,
+        volumeNode: vtkMRMLScalarVolumeNode,
+        model: str | Path | None = None,
+        device: str = "auto",
+        withMap: bool = False,
+    ) -> Any:
         """The verdict on a volume: ``is_ood``, ``score``, ``threshold``, ``p_value``, ``nearest_task``, ``distances``.
 
         Waits for it, keeping the application responsive, and writes it onto the node as attributes ``MultiTaskSeg.*``.
+        ``withMap`` adds a volume that shows where the image is foreign (node reference ``MultiTaskSeg.ForeignMap``).
 
         Raises:
             MtsError: what went wrong, as from :meth:`start` and the model.
         """
-        run = self.start(volumeNode, model, device)
+        run = self.start(volumeNode, model, device, withMap)
         try:
             run.job.wait(idle=slicer.app.processEvents)
         finally:

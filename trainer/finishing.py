@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.connected_component import is_single_component, most_probable_component
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
@@ -20,6 +22,7 @@ from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec, signature_spec
 from trainer.case_cache import PreparedCase
+from trainer.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.config import TrainingConfig
 from trainer.metrics import dice_per_label, mean_defined
 from trainer.planning import TaskPlan
@@ -79,12 +82,13 @@ def write_model(
         progress.update(done)
     spec = signature_spec(data.plan.architecture, config.ood_variant, config.ood_layers)
     images = []
-    for image in reference_images(data, network, spec, device):
+    cells = new_samples(len(data.plan.tasks), config.seed)
+    for image in reference_images(data, network, spec, device, cells):
         images.append(image)
         progress.update(done + len(images))
     reference = fit_reference(spec, [t.name for t in data.plan.tasks], images)
     manifest = make_manifest(data, figures, reference, images, output, provenance)
-    tensors = reference_tensors(images, reference)
+    tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_model(output, manifest, network, tensors)
     return manifest
 
@@ -135,12 +139,18 @@ def _answered(network: SegmentationNetwork, task: TaskPlan, case: PreparedCase, 
 
 
 def reference_images(
-    data: PreparedData, network: SegmentationNetwork, spec: SignatureSpec, device: torch.device
+    data: PreparedData,
+    network: SegmentationNetwork,
+    spec: SignatureSpec,
+    device: torch.device,
+    cells: Sequence[CellSamples],
 ) -> Iterator[ReferenceImage]:
-    """Yield the spectra of every case, training and held-out, one after the other."""
+    """Yield the spectra of every case, training and held-out, one after the other, and add its cells to its task's."""
     for index, (training, held_out) in enumerate(_sides(data)):
         for case, is_held_out in [*((c, False) for c in training), *((c, True) for c in held_out)]:
-            spectra = spectra_of(network, np.asarray(case.voxels, dtype=np.float32), spec, device)
+            voxels = np.asarray(case.voxels, dtype=np.float32)
+            cells[index].add(image_cells(voxels, cell_size(network.architecture)), case.case.group, is_held_out)
+            spectra = spectra_of(network, voxels, spec, device)
             yield ReferenceImage(index, case.case.group, is_held_out, spectra)
 
 

@@ -9,6 +9,8 @@ from typing import TextIO
 
 import torch
 
+from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image_file import read_image
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
@@ -18,6 +20,7 @@ from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.profile import prepare
 from MultiTaskSegLib.runtime.reference import ReferenceImage
 from MultiTaskSegLib.runtime.signature import SignatureSpec, Variant, signature_spec
+from trainer.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.dataset import Dataset, read_dataset
 from trainer.finishing import ood_info
 from trainer.progress import Progress
@@ -34,7 +37,7 @@ def refit_reference(
     layers: tuple[str, ...] = (),
     stream: TextIO | None = None,
 ) -> Manifest:
-    """Compute the spectra of every case again, fit the reference and write the model with it.
+    """Compute the spectra and cells of every case again, fit the reference and write the model with it.
 
     Args:
         model_path: model to start from.
@@ -52,16 +55,17 @@ def refit_reference(
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
     spec = signature_spec(model.manifest.architecture, variant, layers)
     images: list[ReferenceImage] = []
+    cells = new_samples(len(model.manifest.tasks))
     progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
     for index, task in enumerate(model.manifest.tasks):
         held_out = set(model.manifest.training.get("held_out_groups", {}).get(task.name, ()))
-        for image in _images(datasets[task.name], task, index, held_out, model.network, spec):
+        for image in _images(datasets[task.name], task, index, held_out, model.network, spec, cells[index]):
             images.append(image)
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
     reference = fit_reference(spec, names, images)
     manifest = dataclasses.replace(model.manifest, ood=ood_info(names, reference, images))
-    tensors = reference_tensors(images, reference)
+    tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_model(output, manifest, model.network, tensors)
     return manifest
 
@@ -73,8 +77,11 @@ def _images(
     held_out: set[str],
     network: SegmentationNetwork,
     spec: SignatureSpec,
+    cells: CellSamples,
 ) -> Iterator[ReferenceImage]:
     for case in dataset.cases:
         voxels = prepare(read_image(case.image), task.profile).voxels
+        is_held_out = group_hash(case.group) in held_out
+        cells.add(image_cells(voxels, cell_size(network.architecture)), case.group, is_held_out)
         spectra = spectra_of(network, voxels, spec, torch.device("cpu"))
-        yield ReferenceImage(index, case.group, group_hash(case.group) in held_out, spectra)
+        yield ReferenceImage(index, case.group, is_held_out, spectra)

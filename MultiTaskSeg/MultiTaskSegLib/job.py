@@ -39,6 +39,8 @@ class JobResult:
         legend: per label its ``value``, ``name``, ``display_name``, ``colour`` (0..255) and ``terminology``.
         tasks: per task of the model its ``name``, ``modality`` and ``anatomy``; filled by ``info``.
         spectra: per layer the image's spectrum and the nearest task's band, see `SpectrumBand`; filled by a check.
+        foreign: float32 ``(Z, Y, X)`` on the grid of the input, 0 to 4, see `Predictor.locate`; None unless a check was
+            asked for it.
     """
 
     report: dict[str, Any]
@@ -47,6 +49,7 @@ class JobResult:
     legend: list[dict[str, Any]]
     tasks: list[dict[str, str]]
     spectra: list[dict[str, Any]] = field(default_factory=list)
+    foreign: NDArray[np.float32] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -103,7 +106,7 @@ class Job:
         try:
             arrays = [
                 np.load(event[name], allow_pickle=False) if name in event else None
-                for name in ("labels", "uncertainty")
+                for name in ("labels", "uncertainty", "foreign")
             ]
         except (OSError, ValueError) as error:
             self._fail(errors.ResourceError(f"the result cannot be read ({error})", remedy="Start the run again"))
@@ -116,6 +119,7 @@ class Job:
             event.get("legend", []),
             event.get("tasks", []),
             event.get("spectra", []),
+            arrays[2],
         )
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -182,9 +186,14 @@ class JobRunner:
         """
         return self._start("segment", volume, model, device, {"task": task})
 
-    def check(self, volume: Volume, *, model: str | Path | None = None, device: str = "auto") -> Job:
-        """Start to check whether ``volume`` is like the training images. Raises as :meth:`segment`."""
-        return self._start("check", volume, model, device, {})
+    def check(
+        self, volume: Volume, *, model: str | Path | None = None, device: str = "auto", with_map: bool = False
+    ) -> Job:
+        """Start to check whether ``volume`` is like the training images, and with a map where not.
+
+        Raises as :meth:`segment`.
+        """
+        return self._start("check", volume, model, device, {"map": with_map})
 
     def info(self, *, model: str | Path | None = None, planar: bool = False) -> Job:
         """Start to read which tasks the model has. Raises as :meth:`segment`."""

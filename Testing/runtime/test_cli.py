@@ -172,3 +172,39 @@ def test_check_and_segment_say_why(
     for command in (["check"], ["segment", "-o", str(tmp_path)]):
         assert cli.main([command[0], str(image), "-m", str(model), *command[1:]]) == 0
         assert sentence in capsys.readouterr().out
+
+
+def test_check_writes_a_map_on_the_images_own_grid(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    located = write_tiny_model(tmp_path / "located.mts.safetensors", with_cells=True)
+    maps = tmp_path / "maps"
+    assert cli.main(["check", str(image), "-m", str(located), "--map", str(maps), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)[0]
+    assert answer["map"] == str(maps / "scan_foreign.nii.gz")
+    written, original = sitk.ReadImage(answer["map"]), sitk.ReadImage(str(image))
+    assert written.GetSize() == original.GetSize()
+    np.testing.assert_allclose(written.GetSpacing(), original.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(written.GetOrigin(), original.GetOrigin(), atol=1e-6)
+    values = sitk.GetArrayFromImage(written)
+    assert values.dtype == np.float32
+    assert 0.0 <= values.min() <= values.max() <= 4.001
+    assert cli.main(["check", str(image), "-m", str(located), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0] == {key: answer[key] for key in ("image", "ood")}
+
+
+def test_maps_of_images_with_one_name_are_not_written_over_each_other(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = tmp_path / "scan.nii.gz"
+    twin.write_bytes(image.read_bytes())
+    assert cli.main(["check", str(image), str(twin), "-m", str(model), "--map", str(tmp_path / "maps")]) == 2
+    assert "same name" in capsys.readouterr().err
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_model_without_memories_refuses_a_map(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", str(image), "-m", str(model), "--map", str(tmp_path)]) == 4
+    assert "cannot tell where an image is foreign" in capsys.readouterr().err

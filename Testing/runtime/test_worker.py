@@ -55,6 +55,9 @@ class PredictorStandIn:
             report=lambda: {"task": task, "ood": VERDICT.as_dict()},
         )
 
+    def locate(self, volume, progress=None):
+        return self.check(volume, progress), np.full(volume.shape, 1.5, np.float32)
+
     def check(self, volume, progress=None):
         self.seen.append((volume, None))
         return VERDICT
@@ -111,6 +114,13 @@ def test_a_check_brings_the_spectra_for_a_plot(tmp_path):
     assert events[-1]["spectra"] == [
         {"layer": "encoder0", "image": [2.0, 1.0], "low": [0.0, 0.0], "middle": [1.0, 1.0], "high": [3.0, 3.0]}
     ]
+
+
+def test_a_check_brings_a_map_only_when_asked(tmp_path):
+    assert "foreign" not in served(PredictorStandIn(), request(tmp_path, "check"))[0][-1]
+    event = served(PredictorStandIn(), request(tmp_path, "check", map=True))[0][-1]
+    np.testing.assert_array_equal(np.load(event["foreign"]), np.full((2, 3, 4), 1.5))
+    assert event["report"]["ood"] == VERDICT.as_dict()
 
 
 def test_info_lists_the_tasks_of_the_model():

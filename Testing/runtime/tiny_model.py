@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.cell_reference import CellMemory, cell_tensors
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
-from MultiTaskSegLib.runtime.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.profile import Intensity, Profile, prepare
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import signature_spec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+from MultiTaskSegLib.runtime.volume import Volume
+from trainer.cell_fitting import fit_memories, new_samples
 from trainer.reference import fit_reference
 
 ARCHITECTURE = Architecture(
@@ -78,9 +82,23 @@ def tiny_reference() -> SpectralReference:
     return fit_reference(signature_spec(ARCHITECTURE, "whitened"), names, tiny_images())
 
 
-def write_tiny_model(path: Path, is_planar: bool = False) -> Path:
+def tiny_memories(is_planar: bool = False) -> tuple[CellMemory, ...]:
+    """Fitted to cells of noise, the same kind for both tasks."""
+    rng = np.random.default_rng(7)
+    samples = new_samples(2)
+    for number in range(2 * IMAGES_PER_TASK):
+        shape = (1, 64, 64) if is_planar else (16, 16, 16)
+        volume = Volume(rng.normal(100, 20, shape).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]), "noise")
+        voxels = prepare(volume, tiny_manifest(is_planar).tasks[0].profile).voxels
+        samples[number % 2].add(image_cells(voxels, cell_size(ARCHITECTURE)), f"patient{number}", number % 4 >= 2)
+    return fit_memories(samples)
+
+
+def write_tiny_model(path: Path, is_planar: bool = False, with_cells: bool = False) -> Path:
     """Write the model file and return its path."""
     images = tiny_images()
     tensors = reference_tensors(images, tiny_reference())
+    if with_cells:
+        tensors |= cell_tensors(tiny_memories(is_planar))
     save_model(path, tiny_manifest(is_planar), tiny_network(), tensors)
     return path

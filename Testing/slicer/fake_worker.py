@@ -51,7 +51,11 @@ def answer(request: dict) -> None:
     voxels = np.load(request["voxels"])
     report = {"image": request["name"], "ood": OOD}
     if request["command"] == "check":
-        send(id=number, event="result", report=report, spectra=SPECTRA)
+        files = {}
+        if request["map"]:
+            np.save(output / "foreign.npy", np.where(voxels > voxels.mean(), 3.0, 0.5).astype(np.float32))
+            files["foreign"] = str(output / "foreign.npy")
+        send(id=number, event="result", report=report, spectra=SPECTRA, **files)
         return
     np.save(output / "labels.npy", (voxels > voxels.mean()).astype(np.uint8))
     np.save(output / "uncertainty.npy", np.full(voxels.shape, 0.5, np.float32))

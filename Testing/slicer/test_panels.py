@@ -238,6 +238,32 @@ def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, 
     assert not widget.ui.plotButton.enabled
 
 
+def test_the_map_of_foreign_places_is_shown_when_it_is_asked_for_and_removed_by_a_check_without(
+    open_panel, worker, until, session
+):
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(session.application_logic)
+    logic.SetMRMLScene(session.scene)
+    logic.AddSliceNode("Red")
+    volume = samples.volume("oblique")
+    widget = open_panel("OODCheck")
+    widget.ui.mapCheckBox.checked = True
+    press(widget.ui.checkButton)
+    assert until(lambda: widget.ui.checkButton.text == "Check")
+    node = volume.GetNodeReference("MultiTaskSeg.ForeignMap")
+    voxels = slicer.util.arrayFromVolume(volume)
+    expected = np.where(voxels > voxels.mean(), 3.0, 0.5)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), expected)
+    assert node.GetSpacing() == volume.GetSpacing()
+    assert node.GetOrigin() == volume.GetOrigin()
+    assert node.GetDisplayNode().GetLowerThreshold() == 2.0
+    assert logic.GetSliceCompositeNode().GetForegroundVolumeID() == node.GetID()
+    widget.ui.mapCheckBox.checked = False
+    press(widget.ui.checkButton)
+    assert until(lambda: widget.ui.checkButton.text == "Check")
+    assert volume.GetNodeReference("MultiTaskSeg.ForeignMap") is None
+
+
 def test_selecting_a_volume_shows_the_verdict_that_it_carries(open_panel, worker):
     plain, flagged = samples.volume(name="plain"), samples.volume(name="flagged")
     attributes.write_verdict(flagged, attributes.Verdict(True, 3.0, 1.5, 0.01, "heart", {"heart": 3.0}))

@@ -60,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="is an image like the training images?")
     check.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     check.add_argument("-m", "--model", type=Path, help="model file; default: the released one")
+    check.add_argument("--map", type=Path, metavar="DIR", help="also write maps that show where images are foreign")
     check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     check.add_argument("--json", action="store_true", help="print a list of verdicts as JSON")
     check.add_argument("--fail-on-ood", action="store_true", help="exit with 3 when any image is out of distribution")
@@ -105,6 +106,7 @@ def _segment(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.image_file import read_image, require_contrast
 
+    maps = _map_paths(options.images, options.map)
     predictors = _Predictors(options.model, options.device)
     verdicts: list[dict[str, Any]] = []
     refused = False
@@ -113,12 +115,14 @@ def _check(options: argparse.Namespace) -> int:
         try:
             volume = read_image(path)
             require_contrast(volume)
-            verdict = predictors.for_image(volume.is_planar).check(volume, _progress_line())
+            verdict = _verdict(predictors.for_image(volume.is_planar), volume, maps.get(path))
         except MtsError as error:
             _fail(str(error), error.exit_code)
             refused = True
             continue
         verdicts.append({"image": str(path), "ood": verdict.as_dict()})
+        if path in maps:
+            verdicts[-1]["map"] = str(maps[path])
         if not options.json:
             print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
             _print_explanation(verdict)
@@ -127,6 +131,30 @@ def _check(options: argparse.Namespace) -> int:
     if refused:
         return EXIT_REFUSED
     return EXIT_OOD if options.fail_on_ood and any(v["ood"]["is_ood"] for v in verdicts) else 0
+
+
+def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Path]:
+    """Where the map of each image goes; nowhere without a directory."""
+    from MultiTaskSegLib.runtime.image_file import image_ending
+
+    if directory is None:
+        return {}
+    stems = {image: image.name[: len(image.name) - len(image_ending(image))] for image in images}
+    paths = {image: directory / f"{stem}_foreign.nii.gz" for image, stem in stems.items()}
+    if len(set(paths.values())) < len(paths):
+        raise UsageError("two images have the same name", remedy="Write their maps to different folders")
+    return paths
+
+
+def _verdict(predictor: Any, volume: Any, map_path: Path | None) -> Any:
+    """The verdict on an image; its map is written when there is a path for it."""
+    from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+
+    if map_path is None:
+        return predictor.check(volume, _progress_line())
+    verdict, rarity = predictor.locate(volume, _progress_line())
+    write_image(to_sitk(rarity, volume), map_path)
+    return verdict
 
 
 def _info(options: argparse.Namespace) -> int:

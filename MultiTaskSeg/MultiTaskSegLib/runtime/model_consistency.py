@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.cell_features import FEATURES
+from MultiTaskSegLib.runtime.cell_reference import PARTS, PREFIX, TAIL_SHARES
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture
@@ -71,6 +73,7 @@ def check_tensors(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
         _check_layer(manifest, tensors, layer, len(tasks))
     for block in SignatureSpec(manifest.ood.variant, manifest.ood.layers, manifest.ood.floor).blocks:
         _check_block(manifest, tensors, block)
+    _check_cells(manifest, tensors)
 
 
 def _check_layer(manifest: Manifest, tensors: Mapping[str, Tensor], layer: str, images: int) -> None:
@@ -94,6 +97,29 @@ def _check_block(manifest: Manifest, tensors: Mapping[str, Tensor], block: str) 
         projection = _real(tensors, f"reference.{block}.projection")
         channels = manifest.architecture.channels[int(block.split(".")[0][-1])]
         _require(tuple(projection.shape) == (channels, channels), f"the projection of {block} is impossible")
+
+
+def _check_cells(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
+    """The memories of cells are optional, but not a part of them."""
+    stored = {name for name in tensors if name.startswith(PREFIX)}
+    if not stored:
+        return
+    expected = {f"{PREFIX}{task}.{part}" for task in range(len(manifest.tasks)) for part in PARTS}
+    _require(stored == expected, "the memories of cells do not fit the tasks")
+    for index, task in enumerate(manifest.tasks):
+        mean, projection, memory, units, quantiles = (_real(tensors, f"{PREFIX}{index}.{part}") for part in PARTS)
+        fits = (
+            tuple(mean.shape) == (FEATURES,)
+            and projection.dim() == memory.dim() == 2
+            and projection.shape[0] == FEATURES
+            and memory.shape[1] == projection.shape[1]
+            and memory.numel() > 0
+            and tuple(units.shape) == (memory.shape[0],)
+            and tuple(quantiles.shape) == (len(TAIL_SHARES),)
+        )
+        _require(fits, f"the memory of cells of {task.name} is impossible")
+        ordered = bool((units > 0).all()) and bool((quantiles[1:] >= quantiles[:-1]).all())
+        _require(ordered, f"the units of cells of {task.name} are impossible")
 
 
 def _check_architecture(architecture: Architecture) -> None:

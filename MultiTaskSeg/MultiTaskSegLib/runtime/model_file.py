@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.cell_reference import CellMemory, read_memories
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, Manifest
 from MultiTaskSegLib.runtime.model_consistency import check_manifest, check_tensors
@@ -43,12 +44,14 @@ class Model:
         network: plain convolutions, float32, in evaluation mode.
         reference: for the out-of-distribution check.
         digest: SHA-256 of the content.
+        memories: what cells of each task look like, for the map of foreign places; empty when the model has none.
     """
 
     manifest: Manifest
     network: SegmentationNetwork
     reference: SpectralReference
     digest: str
+    memories: tuple[CellMemory, ...] = ()
 
 
 def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, reference: dict[str, Tensor]) -> str:
@@ -58,7 +61,7 @@ def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, ref
         path: where to.
         manifest: description; must fit ``network``.
         network: with plain convolutions; its weights are stored as float16.
-        reference: tensors from `reference_tensors`.
+        reference: tensors from `reference_tensors`, and from `cell_tensors` for a map of foreign places.
 
     Raises:
         ModelError: a weight is not finite in float16.
@@ -113,10 +116,11 @@ def load_model(path: str | Path) -> Model:
         check_tensors(manifest, tensors)
         network = _network(manifest, tensors, path)
         reference = _reference(manifest, tensors)
+        memories = read_memories(tensors, len(manifest.tasks))
     except MtsError as error:
         # Checks of single values do not know which file they came from.
         raise ModelError(error.what, file=path, remedy=error.remedy or REMEDY) from error
-    return Model(manifest, network, reference, metadata["digest"])
+    return Model(manifest, network, reference, metadata["digest"], memories)
 
 
 def read_manifest(path: str | Path) -> tuple[Manifest, str]:

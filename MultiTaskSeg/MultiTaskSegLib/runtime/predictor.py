@@ -7,9 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.cell_reference import on_image_grid
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.labelling import label_image
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import Model, load_model
@@ -113,6 +117,28 @@ class Predictor:
             ResourceError: memory runs out.
         """
         return self._recognise(volume, AUTO, keep=False, progress=progress or _ignore)[1]
+
+    def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
+        """The verdict of `check`, and where the image is foreign.
+
+        Returns:
+            The verdict, and float32 ``(Z, Y, X)`` on the volume's own grid: -log10 of the share of cells of known
+            images that look at least as foreign to the nearest task, 0 (ordinary) to 4 (one in ten thousand, or rarer).
+
+        Raises:
+            ModelError: the model has no memory of cells.
+            InputError: as `segment`.
+            ResourceError: memory runs out.
+        """
+        if not self.model.memories:
+            raise ModelError(
+                f"the model {self.manifest.name} cannot tell where an image is foreign",
+                remedy="Fit its reference again with 'python -m trainer reference'",
+            )
+        attempt, verdict = self._recognise(volume, AUTO, keep=False, progress=progress or _ignore)
+        memory = self.model.memories[self.model.reference.task_names.index(verdict.nearest_task)]
+        cell = cell_size(self.manifest.architecture)
+        return verdict, on_image_grid(memory.rarity(image_cells(attempt.prepared.voxels, cell)), cell, attempt.prepared)
 
     def _recognise(self, volume: Volume, task: str, keep: bool, progress: Progress) -> tuple[_Attempt, Verdict]:
         """Try the profiles that fit and keep the one with the nearest known images."""

@@ -51,6 +51,9 @@ class Answers(Protocol):
     def check(self, volume: Volume, progress: Callable[[float, str], None] | None = None) -> Any:
         """Only the verdict of one volume."""
 
+    def locate(self, volume: Volume, progress: Callable[[float, str], None] | None = None) -> Any:
+        """The verdict of one volume, and the map that shows where it is foreign."""
+
 
 Loader = Callable[[str | None, str, bool], Answers]
 
@@ -177,12 +180,20 @@ class Worker:
         progress(0.0, "model")
         volume = read_volume(request)
         predictor = self._predictor(request, volume.is_planar)
-        verdict = predictor.check(volume, progress)
+        files = {}
+        if request.get("map", False):
+            verdict, rarity = predictor.locate(volume, progress)
+            output = Path(request["output"])
+            output.mkdir(parents=True, exist_ok=True)
+            np.save(output / "foreign.npy", rarity)
+            files["foreign"] = str(output / "foreign.npy")
+        else:
+            verdict = predictor.check(volume, progress)
         model = {"name": predictor.manifest.name, "sha256": predictor.model.digest}
         report = {"image": volume.name, "model": model, "ood": verdict.as_dict()}
         explanation = verdict.explanation
         spectra = [] if explanation is None else [band.as_dict() for band in explanation.spectra]
-        send({"event": "result", "report": report, "spectra": spectra})
+        send({"event": "result", "report": report, "spectra": spectra, **files})
 
     def _info(self, request: Request, send: Send) -> None:
         manifest = self._predictor(request, bool(request.get("planar", False))).manifest

@@ -1,0 +1,55 @@
+"""Where an image is foreign, as a colour overlay on its volume."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, add_heatmap, show_heatmap
+
+MAP_ROLE = "MultiTaskSeg.ForeignMap"
+LARGEST = 4.0  # one in ten thousand cells of known images
+SHOWN_FROM = 2.0  # one in a hundred
+
+
+def add_foreign_map(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, rarity: NDArray[np.float32]
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add the map for a volume; it replaces the one that the volume had.
+
+    Args:
+        volume_node: the image; refers to the map in the role ``MultiTaskSeg.ForeignMap``.
+        rarity: float32 ``(Z, Y, X)``, 0 to 4, see `Predictor.locate`.
+    """
+    remove_foreign_map(volume_node)
+    node = add_heatmap(volume_node, rarity, _("{image} foreign places").format(image=volume_node.GetName()))
+    display_node = node.GetDisplayNode()
+    display_node.SetWindowLevelMinMax(0.0, LARGEST)
+    display_node.SetThreshold(SHOWN_FROM, LARGEST)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+    if legend is not None:
+        legend.SetTitleText(_("Rarity (2: 1 in 100)"))
+    volume_node.SetNodeReferenceID(MAP_ROLE, node.GetID())
+    return node
+
+
+def remove_foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Remove the map of a volume, if it has one."""
+    node = foreign_map(volume_node)
+    if node is not None:
+        volume_node.RemoveNodeReferenceIDs(MAP_ROLE)
+        volume_node.GetScene().RemoveNode(node)
+
+
+def foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The map of a volume, or None."""
+    return volume_node.GetNodeReference(MAP_ROLE)
+
+
+def show_foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show the map over its volume in all slice views; does nothing where there is none."""
+    node = foreign_map(volume_node)
+    if node is not None:
+        show_heatmap(volume_node, node, DEFAULT_OPACITY)

@@ -1,0 +1,123 @@
+"""The measure of whether a shift's place is found: on maps whose answer is known, and once from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.volume import Volume
+from Testing.runtime.tiny_model import write_tiny_model
+from trainer.ood.localisation import cell_auroc, mean_by_cell, measure_localisation, summarise
+
+CELL = (2, 4, 4)
+PROFILE = Profile("p", "spacing", Intensity("percentile", 0.0, 100.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
+
+
+def prepared(shape: tuple[int, int, int] = (6, 16, 13), flip: bool = False):
+    matrix = np.diag([-1.0, 1.0, -1.0, 1.0]) if flip else np.eye(4)
+    return prepare(Volume(np.random.default_rng(0).random(shape, dtype=np.float32), matrix, ""), PROFILE)
+
+
+def test_means_by_cell_are_those_of_the_voxels_in_it_in_canonical_axes() -> None:
+    array = np.random.default_rng(1).random((6, 16, 13)).astype(np.float32)
+    found = mean_by_cell(array, prepared(flip=True), CELL)
+    canonical = array[::-1, :, ::-1]
+    assert found.shape == (3, 4, 4)
+    assert found[1, 2, 0] == pytest.approx(canonical[2:4, 8:12, 0:4].mean())
+    assert found[2, 3, 3] == pytest.approx(canonical[4:6, 12:16, 12:13].mean())
+
+
+def test_a_map_that_marks_the_insertion_gets_one_and_its_opposite_zero() -> None:
+    inserted = np.zeros((6, 16, 13), dtype=bool)
+    inserted[2:4, 4:12, 4:8] = True
+    image = prepared()
+    assert cell_auroc(inserted.astype(np.float32), inserted, image, CELL) == 1.0
+    assert cell_auroc(-inserted.astype(np.float32), inserted, image, CELL) == 0.0
+    assert cell_auroc(np.zeros(inserted.shape, np.float32), inserted, image, CELL) == 0.5
+
+
+def test_cells_that_are_touched_but_not_half_covered_do_not_count() -> None:
+    inserted = np.zeros((6, 16, 13), dtype=bool)
+    inserted[2:4, 4:8, 4:8] = True
+    inserted[0, 0, 0] = True  # a sliver of another cell, which the map does not mark
+    marked = inserted.astype(np.float32)
+    marked[0, 0, 0] = -5.0
+    assert cell_auroc(marked, inserted, prepared(), CELL) == 1.0
+
+
+def test_an_insertion_smaller_than_half_a_cell_cannot_be_judged() -> None:
+    inserted = np.zeros((6, 16, 13), dtype=bool)
+    inserted[0, 0, 0] = True
+    assert cell_auroc(inserted.astype(np.float32), inserted, prepared(), CELL) is None
+
+
+def test_tasks_count_alike_and_images_within_them() -> None:
+    rows = [{"task": "a", "kind": "patch", "auroc": v} for v in (1.0, 0.8, 0.9)]
+    rows += [{"task": "b", "kind": "patch", "auroc": 0.5}, {"task": "b", "kind": "streak", "auroc": 0.7}]
+    summary = summarise(rows)
+    assert summary["patch"]["auroc"] == pytest.approx((0.9 + 0.5) / 2)
+    assert summary["patch"]["by_task"]["a"]["images"] == 3
+    low, high = summary["patch"]["by_task"]["a"]["interval"]
+    assert 0.8 <= low < 0.9 < high <= 1.0
+    assert summary["streak"]["by_task"]["b"] == {"auroc": 0.7, "interval": [0.7, 0.7], "images": 1}
+
+
+def noise_file(path: Path, seed: int, spread: float) -> Path:
+    voxels = np.random.default_rng(seed).normal(100, 20, (40, 44, 42)).astype(np.float32)
+    voxels[:, ::4] += spread
+    volume = Volume(voxels, np.diag([2.0, 2.0, 2.0, 1.0]), path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(to_sitk(voxels, volume), path)
+    return path
+
+
+def dataset(folder: Path) -> Path:
+    """Two cases of a dataset with the name of the tiny model's first task."""
+    for number in (1, 2):
+        noise_file(folder / "imagesTr" / f"balls_{number:03d}_0000.nii.gz", number, 0.0)
+        labels = np.zeros((40, 44, 42), dtype=np.uint8)
+        labels[5:9, 5:9, 5:9] = 1
+        path = folder / "labelsTr" / f"balls_{number:03d}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        write_image(to_sitk(labels, Volume(labels.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]), "")), path)
+    description = {
+        "channel_names": {"0": "T1"},
+        "labels": {"background": 0, "left_ball": 1},
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    return folder
+
+
+def test_from_images_to_figures(tmp_path: Path) -> None:
+    predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors", with_cells=True), "cpu")
+    known = dataset(tmp_path / "Dataset001_Balls")
+    foreign = noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
+    output = tmp_path / "localisation.json"
+    figures = measure_localisation(predictor, [known], [foreign], output, seed=3)
+    assert json.loads(output.read_text()) == figures
+    assert {row["kind"] for row in figures["images"]} == {"patch", "streak"}
+    assert figures["model"] == predictor.model.digest
+    assert all(0.0 <= row["auroc"] <= 1.0 for row in figures["images"])
+    again = measure_localisation(predictor, [known], [foreign], tmp_path / "again.json", seed=3)
+    assert again == figures
+    few = measure_localisation(predictor, [known], [foreign], tmp_path / "few.json", seed=3, images_per_task=1)
+    assert {row["image"] for row in few["images"]} < {row["image"] for row in figures["images"]}
+
+
+def test_without_images_or_memories_nothing_is_measured(tmp_path: Path) -> None:
+    predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors"), "cpu")
+    with pytest.raises(DatasetError):
+        measure_localisation(predictor, [], [], tmp_path / "out.json")
+    known = dataset(tmp_path / "Dataset001_Balls")
+    foreign = noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
+    with pytest.raises(ModelError, match="cannot tell where"):
+        measure_localisation(predictor, [known], [foreign], tmp_path / "out.json")
