@@ -43,8 +43,9 @@ def measure_localisation(
     """Insert a foreign patch, and a metal streak, into held-out images of each task and write figures as JSON.
 
     The AUROC of an image tells inserted from original cells by the map that the shipped pipeline gives for it, the task
-    being recognised from the altered image. A task's figure is the mean over its images, the interval a bootstrap over
-    them; the overall figure is the mean over the tasks.
+    being recognised from the altered image. The control is the same for the map of the image before the insertion: what
+    the place alone gives away, because insertions lie in the body and much of an image is empty. A task's figure is the
+    mean over its images, the interval a bootstrap over them; the overall figure is the mean over the tasks.
 
     Args:
         predictor: its model must have memories of cells.
@@ -71,10 +72,10 @@ def measure_localisation(
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
-    """AUROC by kind of insertion: by task with interval and number of images, and the mean over tasks.
+    """AUROC and control by kind of insertion: by task with interval and number of images, and the mean over tasks.
 
     Args:
-        rows: with ``task``, ``kind`` and ``auroc``.
+        rows: with ``task``, ``kind``, ``auroc`` and ``control``.
         seed: of the bootstrap.
     """
     rng = np.random.default_rng(seed)
@@ -82,11 +83,16 @@ def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any
     for kind in dict.fromkeys(row["kind"] for row in rows):
         by_task: dict[str, Any] = {}
         for task in dict.fromkeys(row["task"] for row in rows if row["kind"] == kind):
-            values = np.array([row["auroc"] for row in rows if row["kind"] == kind and row["task"] == task])
+            own = [row for row in rows if row["kind"] == kind and row["task"] == task]
+            values = np.array([row["auroc"] for row in own])
             means = rng.choice(values, (ROUNDS, len(values))).mean(axis=1)
             interval = [float(limit) for limit in np.percentile(means, (2.5, 97.5))]
-            by_task[task] = {"auroc": float(values.mean()), "interval": interval, "images": len(values)}
-        summary[kind] = {"auroc": float(np.mean([t["auroc"] for t in by_task.values()])), "by_task": by_task}
+            control = float(np.mean([row["control"] for row in own]))
+            by_task[task] = {
+                "auroc": float(values.mean()), "interval": interval, "control": control, "images": len(own)
+            }  # fmt: skip
+        means_over_tasks = {n: float(np.mean([t[n] for t in by_task.values()])) for n in ("auroc", "control")}
+        summary[kind] = {**means_over_tasks, "by_task": by_task}
     return summary
 
 
@@ -128,10 +134,12 @@ def _rows_of_dataset(
     for number, case in enumerate(_one_per_group(held_out_cases(dataset, predictor), most)):
         volume = read_image(case.image)
         source = sources[number % len(sources)]
+        before = predictor.locate(volume)[1]
         for kind in KINDS:
             altered, inserted = _altered(kind, volume, source, rng)
             verdict, rarity = predictor.locate(replace(altered, name=volume.name))
-            found = cell_auroc(rarity, inserted, prepare(altered, profile), cell)
+            prepared = prepare(altered, profile)
+            found, control = (cell_auroc(values, inserted, prepared, cell) for values in (rarity, before))
             if found is not None:
                 yield {
                     "task": dataset.name,
@@ -139,6 +147,7 @@ def _rows_of_dataset(
                     "kind": kind,
                     "source": source.name if kind == "patch" else "",
                     "auroc": found,
+                    "control": control,
                     "recognised": verdict.nearest_task,
                     "is_ood": verdict.is_ood,
                 }

@@ -59,14 +59,20 @@ def test_an_insertion_smaller_than_half_a_cell_cannot_be_judged() -> None:
 
 
 def test_tasks_count_alike_and_images_within_them() -> None:
-    rows = [{"task": "a", "kind": "patch", "auroc": v} for v in (1.0, 0.8, 0.9)]
-    rows += [{"task": "b", "kind": "patch", "auroc": 0.5}, {"task": "b", "kind": "streak", "auroc": 0.7}]
+    rows = [{"task": "a", "kind": "patch", "auroc": v, "control": v - 0.3} for v in (1.0, 0.8, 0.9)]
+    rows += [{"task": "b", "kind": kind, "auroc": v, "control": 0.4} for kind, v in (("patch", 0.5), ("streak", 0.7))]
     summary = summarise(rows)
     assert summary["patch"]["auroc"] == pytest.approx((0.9 + 0.5) / 2)
+    assert summary["patch"]["control"] == pytest.approx((0.6 + 0.4) / 2)
     assert summary["patch"]["by_task"]["a"]["images"] == 3
     low, high = summary["patch"]["by_task"]["a"]["interval"]
     assert 0.8 <= low < 0.9 < high <= 1.0
-    assert summary["streak"]["by_task"]["b"] == {"auroc": 0.7, "interval": [0.7, 0.7], "images": 1}
+    assert summary["streak"]["by_task"]["b"] == {
+        "auroc": 0.7,
+        "interval": [0.7, 0.7],
+        "control": 0.4,
+        "images": 1,
+    }
 
 
 def noise_file(path: Path, seed: int, spread: float) -> Path:
@@ -107,6 +113,8 @@ def test_from_images_to_figures(tmp_path: Path) -> None:
     assert {row["kind"] for row in figures["images"]} == {"patch", "streak"}
     assert figures["model"] == predictor.model.digest
     assert all(0.0 <= row["auroc"] <= 1.0 for row in figures["images"])
+    # Noise is alike everywhere, so that the place of an insertion alone says nothing.
+    assert all(0.2 < row["control"] < 0.8 for row in figures["images"])
     again = measure_localisation(predictor, [known], [foreign], tmp_path / "again.json", seed=3)
     assert again == figures
     few = measure_localisation(predictor, [known], [foreign], tmp_path / "few.json", seed=3, images_per_task=1)
