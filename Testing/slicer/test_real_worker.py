@@ -85,6 +85,17 @@ def test_check_and_segment_give_the_same_verdict(runner, model):
     assert found.report["model"]["name"] == "tiny"
 
 
+def test_the_map_of_the_worker_is_that_of_the_predictor(runner, tmp_path):
+    located = write_tiny_model(tmp_path / "located.mts.safetensors", with_cells=True)
+    image = image_from_node(speckled("oblique"))
+    found = runner.check(image, model=located, device="cpu", with_map=True).wait(120)
+    verdict, rarity = Predictor.load(located, "cpu").locate(image)
+    np.testing.assert_array_equal(found.foreign, rarity)
+    assert found.verdict == verdict
+    assert [band["layer"] for band in found.spectra] == [band.layer for band in verdict.explanation.spectra]
+    assert runner.check(image, model=located, device="cpu").wait(120).foreign is None
+
+
 def test_a_2d_image_goes_through_a_2d_model(runner, tmp_path):
     planar = write_tiny_model(tmp_path / "planar.mts.safetensors", is_planar=True)
     volume = speckled(shape=(1, 40, 50))
