@@ -19,6 +19,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.structure import to_plain
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
+from trainer.calibration import LabelledLogits, expected_calibration_error
 from trainer.config import TrainingConfig
 from trainer.dataset import read_dataset
 from trainer.recalibration import refit_calibration
@@ -122,8 +123,7 @@ def test_the_command_replaces_the_model_and_says_what_it_found(
 
 
 def test_figures_are_those_of_patients_that_the_temperatures_never_saw() -> None:
-    # Two patients whose networks are wrong in opposite ways: each is judged by the other's temperature, so that
-    # calibration must look harmful, although the temperature of both together would not be.
+    # Two patients whose networks are wrong in opposite ways: each is judged by the other's temperature.
     rng = np.random.default_rng(1)
     cases = []
     for group, factor in (("a", 4.0), ("b", 0.5)):
@@ -131,11 +131,21 @@ def test_figures_are_those_of_patients_that_the_temperatures_never_saw() -> None
         truth = rng.random(right.shape) < softmax(np.stack([0 * right, right]).astype(np.float32))[1]
         logits = factor * np.stack([0 * right, right]).astype(np.float32)
         cases.append(HeldOutCase(group, logits, truth.astype(np.uint8)))
-    calibration = TaskCalibration(seed=1)
+    together, apart = TaskCalibration(seed=1), [TaskCalibration(seed=1) for _ in cases]
     for case in cases:
-        calibration.add(case)
+        together.add(case)
     for case in cases:
-        calibration.judge(case)
-    figures = calibration.figures()
-    assert figures["ece"] > figures["ece_uncalibrated"]
-    assert figures["voxels"] > 0
+        together.judge(case)
+    for calibration, other in zip(apart, reversed(cases), strict=True):
+        calibration.add(other)
+    swapped = [calibration.scaling() for calibration in apart]
+    everywhere = np.ones(cases[0].labels.shape, dtype=bool)
+    expected = LabelledLogits(
+        np.concatenate(
+            [np.log(s.probabilities(c.logits))[:, everywhere].T for s, c in zip(swapped, cases, strict=True)]
+        ),
+        np.concatenate([case.labels[everywhere].astype(np.int64) for case in cases]),
+    )
+    # Among so many small structures almost every voxel is near one.
+    assert together.figures()["ece"] == pytest.approx(expected_calibration_error(expected, 1.0), abs=0.02)
+    assert together.figures()["ece"] > together.figures()["ece_uncalibrated"] + 0.05

@@ -1,0 +1,86 @@
+"""What is kept of a case is used again for the same question, and for no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from Testing.runtime.tiny_model import tiny_manifest
+from Testing.trainer.synthetic_dataset import BallDataset
+from trainer.dataset import Case, read_dataset
+from trainer.uncertainty.case_store import CaseStore
+from trainer.uncertainty.labelled_case import LabelledCase
+from trainer.uncertainty.scaling import Scaling
+
+
+class Counting:
+    """An estimator that counts how often it is asked."""
+
+    name = "counting"
+
+    def __init__(self, sharpness: float = 1.0) -> None:
+        self.settings = {"sharpness": sharpness}
+        self.asked = 0
+        self._sharpness = sharpness
+
+    def passes(self, task: TaskInfo) -> int:
+        """One."""
+        return 1
+
+    def log_probabilities(self, case: LabelledCase) -> np.ndarray:
+        """Brighter voxels are more likely foreground."""
+        self.asked += 1
+        logit = self._sharpness * (4 * case.prepared.voxels - 2)
+        return np.stack([-np.logaddexp(0, logit), -np.logaddexp(0, -logit)]).astype(np.float32)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return read_dataset(BallDataset("Dataset001_Ball", patients=3).write(tmp_path / "data")).cases[0]
+
+
+TASK = tiny_manifest().tasks[1]
+
+
+def test_the_estimator_is_asked_once_for_everything(case: Case, tmp_path: Path) -> None:
+    store, estimator = CaseStore(tmp_path), Counting()
+    store.fit_voxels(estimator, case, TASK)
+    store.statistics(estimator, case, TASK, [Scaling()], False)
+    store.statistics(estimator, case, TASK, [Scaling(2.0)], False)
+    assert estimator.asked == 1
+
+
+def test_another_calibration_is_measured_anew(case: Case, tmp_path: Path) -> None:
+    store, estimator = CaseStore(tmp_path), Counting()
+    plain, warm = (store.statistics(estimator, case, TASK, [Scaling(t)], False) for t in (1.0, 3.0))
+    assert not np.array_equal(plain.reliability, warm.reliability)
+    with_ideal = store.statistics(estimator, case, TASK, [Scaling()], True)
+    assert with_ideal.squared_error[0, 3, 0] > 0 == plain.squared_error[0, 3, 0]
+
+
+def test_another_estimator_task_or_image_is_asked_anew(case: Case, tmp_path: Path) -> None:
+    store, estimator, sharp = CaseStore(tmp_path), Counting(), Counting(2.0)
+    store.fit_voxels(estimator, case, TASK)
+    store.fit_voxels(sharp, case, TASK)
+    assert (estimator.asked, sharp.asked) == (1, 1)
+    store.fit_voxels(estimator, case, replace(TASK, name="another"))
+    assert estimator.asked == 2
+    case.image.touch()
+    store.fit_voxels(estimator, case, TASK)
+    assert estimator.asked == 3
+
+
+def test_small_results_outlive_the_maps(case: Case, tmp_path: Path) -> None:
+    store, estimator = CaseStore(tmp_path), Counting()
+    before = store.fit_voxels(estimator, case, TASK)
+    kept = store.statistics(estimator, case, TASK, [Scaling()], False)
+    store.remove_maps()
+    after = CaseStore(tmp_path).fit_voxels(estimator, case, TASK)
+    np.testing.assert_array_equal(before.surface.logits, after.surface.logits)
+    again = CaseStore(tmp_path).statistics(estimator, case, TASK, [Scaling()], False)
+    np.testing.assert_array_equal(kept.errors, again.errors)
+    assert estimator.asked == 1
