@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.network_pass import spectra_of
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.profile import prepare
 from MultiTaskSegLib.runtime.segmentation import Segmentation
+from MultiTaskSegLib.runtime.signature import SPECTRUM
 from trainer.curves import SpectrumPanel, dice_figure, ood_figure, read_records, spectrum_figure, training_figure
 from trainer.demo_story import Story
 from trainer.report import Report, png_bytes, write_whole
@@ -107,8 +108,10 @@ def spectrum(name: str, result: Segmentation, predictor: Predictor) -> Figure:
     prepared = prepare(result.volume, task.profile)
     vectors = reference.spec.vectors(spectra_of(predictor.network, prepared.voxels, reference.spec, predictor.device))
     own = reference.tasks == reference.task_names.index(task.name)
-    layers = [layer for layer in SHOWN_LAYERS if layer in vectors]
-    panels = [SpectrumPanel(layer, vectors[layer], reference.vectors[layer][own]) for layer in layers]
+    # A whitened signature has two blocks per layer, of which one is the spectrum.
+    names = {block.removesuffix(f".{SPECTRUM}"): block for block in vectors}
+    blocks = {layer: names[layer] for layer in SHOWN_LAYERS if layer in names}
+    panels = [SpectrumPanel(layer, vectors[b], reference.vectors[b][own]) for layer, b in blocks.items()]
     return spectrum_figure(panels, name, TITLES[task.name], verdict.is_ood)
 
 
