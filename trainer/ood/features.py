@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,11 @@ class LayerMoments:
 
     def spectrum(self) -> LayerSpectrum:
         """Singular values of F."""
+        return self._spectrum
+
+    @cached_property
+    def _spectrum(self) -> LayerSpectrum:
+        # Every spectral detector asks for it.
         eigenvalues = np.linalg.eigvalsh(self.gram)[::-1].clip(min=0)
         return LayerSpectrum(np.sqrt(eigenvalues), self.voxels, self.means)
 
