@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 BOOTSTRAP_ROUNDS = 500
@@ -39,15 +40,31 @@ def mean_auroc_interval(
     known: Groups, sources: Sequence[Groups], rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS
 ) -> tuple[float, float]:
     """95 % bootstrap interval of `mean_auroc`; groups are resampled, not images, within every source."""
-    values = [mean_auroc(_resample(known, rng), [_resample(s, rng) for s in sources]) for _ in range(rounds)]
+    inside = _multiplicities(rng, rounds, len(known))
+    values = np.mean([_auroc_rounds(known, inside, source, rng) for source in sources], axis=0)
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
+def _auroc_rounds(
+    known: Groups, inside: NDArray[np.int64], source: Groups, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """AUROC ``(rounds,)`` of resampled groups: pairs of groups are counted once, then weighed in every round."""
+    outside = _multiplicities(rng, len(inside), len(source))
+    pairs = np.array([[_ordered_pairs(k, f) for f in source.values()] for k in known.values()])
+    counts = [np.array([len(scores) for scores in groups.values()]) for groups in (known, source)]
+    return np.asarray(np.einsum("rk,kf,rf->r", inside, pairs, outside) / ((inside @ counts[0]) * (outside @ counts[1])))
+
+
+def _ordered_pairs(known: Sequence[float], foreign: Sequence[float]) -> float:
+    difference = np.subtract.outer(np.asarray(foreign), np.asarray(known))
+    return float((difference > 0).sum() + 0.5 * (difference == 0).sum())
+
+
+def _multiplicities(rng: np.random.Generator, rounds: int, groups: int) -> NDArray[np.int64]:
+    """How often each group is drawn in each round, ``(rounds, groups)``."""
+    return rng.multinomial(groups, np.full(groups, 1.0 / groups), size=rounds)
+
+
 def _pooled(groups: Groups) -> list[float]:
     return [score for scores in groups.values() for score in scores]
-
-
-def _resample(groups: Groups, rng: np.random.Generator) -> dict[str, Sequence[float]]:
-    names = list(groups)
-    return {str(n): groups[names[index]] for n, index in enumerate(rng.integers(len(names), size=len(names)))}

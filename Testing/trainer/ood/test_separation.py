@@ -46,3 +46,18 @@ def test_the_interval_holds_the_value_and_resamples_groups_not_images() -> None:
     # The same patient ten times over is no more evidence than once.
     repeated = {name: values * 10 for name, values in single.items()}
     assert mean_auroc_interval(repeated, foreign, np.random.default_rng(0)) == pytest.approx((low, high))
+
+
+def test_the_interval_is_that_of_resampling_the_images_one_by_one() -> None:
+    rng = np.random.default_rng(2)
+    known = {f"p{n}": rng.normal(0, 1, 1 + n % 3).round(1).tolist() for n in range(20)}
+    sources = [{f"f{n}": rng.normal(1, 1, 1 + n % 2).round(1).tolist() for n in range(12)} for _ in range(2)]
+
+    def resampled(groups: dict[str, list[float]]) -> dict[str, list[float]]:
+        names = list(groups)
+        return {str(n): groups[names[i]] for n, i in enumerate(rng.integers(len(names), size=len(names)))}
+
+    values = [mean_auroc(resampled(known), [resampled(s) for s in sources]) for _ in range(2000)]
+    expected = np.percentile(values, [2.5, 97.5])
+    found = mean_auroc_interval(known, sources, np.random.default_rng(3), rounds=2000)
+    np.testing.assert_allclose(found, expected, atol=0.015)
