@@ -13,6 +13,7 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
+from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.curves import dice_figure
 from trainer.dataset import Case, Dataset, read_dataset
@@ -79,6 +80,7 @@ def evaluate(
     results = []
     for dataset, case in chosen:
         results.append(evaluate_case(predictor, dataset, case, dataset.name if task == "dataset" else "auto"))
+        release_freed_memory()
         progress.update(len(results))
     summary = summarise(results)
     write_json_file(output / "metrics.json", {"model": predictor.model.digest, "split": split, "datasets": summary})

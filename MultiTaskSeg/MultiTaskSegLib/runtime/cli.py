@@ -12,7 +12,7 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
-from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
+from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
 
 EXIT_OOD = 3
 EXIT_REFUSED = 4
@@ -126,6 +126,8 @@ def _check(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
             _print_explanation(verdict)
+        # A folder of images of different sizes would leave gigabytes of holes in the heap.
+        release_freed_memory()
     if options.json:
         _print_json(verdicts)
     if refused:

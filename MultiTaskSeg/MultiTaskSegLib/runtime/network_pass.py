@@ -12,6 +12,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum, SpectrumCollector
@@ -106,7 +107,10 @@ def spectra_of(
     network: SegmentationNetwork, voxels: NDArray[np.float32], spec: SignatureSpec, device: torch.device
 ) -> Mapping[str, LayerSpectrum]:
     """Spectra alone, for fitting a reference."""
-    return run_pass(network, voxels, (), spec.layers, spec.floor, device=device).spectra
+    spectra = run_pass(network, voxels, (), spec.layers, spec.floor, device=device).spectra
+    # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
+    release_freed_memory()
+    return spectra
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -11,7 +11,8 @@ def interpolation_matrix(n_in: int, n_out: int, window: float | None = None) -> 
     """Weights ``(n_out, n_in)`` of linear interpolation; rows add up to 1.
 
     Samples are voxel centres and the outer voxel faces coincide: those of all ``n_in`` voxels, or of the ``window``
-    voxels in the middle. When the grid gets coarser, the triangle widens to the output spacing, so that nothing aliases.
+    voxels in the middle. When the grid gets coarser, the triangle widens to the output spacing, so that nothing
+    aliases.
     """
     extent = n_in if window is None else window
     step = extent / n_out
