@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
+VARIANTS = ("whitened", "multilayer", "paper")
 FAMILIES = ("real", "left-out", "matched", "artefact")
 
 
@@ -85,7 +86,7 @@ def _add_reference(commands: Any) -> None:
     reference.add_argument("-m", "--model", type=Path, required=True)
     reference.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
-    reference.add_argument("--variant", default="whitened", choices=("whitened", "multilayer", "paper"))
+    reference.add_argument("--variant", default="whitened", choices=VARIANTS)
     reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
     reference.set_defaults(command=_reference)
 
@@ -205,7 +206,11 @@ def _benchmark(options: argparse.Namespace) -> int:
     from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 
     settings = BenchmarkSettings(
-        tuple(options.families), options.artefact_cases, options.passes, not options.no_untrained
+        tuple(options.families),
+        options.artefact_cases,
+        options.passes,
+        not options.no_untrained,
+        variant=options.variant,
     )
     figures = run_benchmark(options.model, options.known, options.foreign, options.output, settings, options.ensemble)
     for result in figures["models"]:

@@ -12,6 +12,7 @@ import torch
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.reference import ReferenceImage
+from MultiTaskSegLib.runtime.signature import Variant
 from trainer.dataset import Dataset, read_dataset
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
 from trainer.ood.detector import Detector, detectors, ways_of
@@ -39,6 +40,7 @@ class BenchmarkSettings:
         passes: of Monte Carlo dropout; 0 leaves it out.
         untrained: whether a network with random weights is measured beside, as a control.
         seed: of the random weights and of the bootstrap.
+        variant: of the signature that the shipped check is measured with; None for each model's own.
     """
 
     families: tuple[str, ...] = FOREIGN_FAMILIES
@@ -46,6 +48,7 @@ class BenchmarkSettings:
     passes: int = 0
     untrained: bool = True
     seed: int = 0
+    variant: Variant | None = None
 
 
 @dataclass
@@ -130,7 +133,7 @@ def measure(
         controls: list[Detector] = [*spectral_detectors(layers), Frodo(layers, per_task=True)]
         _score(controls, measured[UNTRAINED], rows, f"{UNTRAINED}: ")
     images = _reference_images(predictor, trained)
-    shipped = shipped_figures(predictor, images, trained.images)
+    shipped = shipped_figures(predictor, images, trained.images, settings.variant)
     return {"detectors": summarise(rows, settings.seed), "shipped": shipped, "images": [row.as_dict() for row in rows]}
 
 

@@ -11,14 +11,17 @@ from scipy.stats import kstest
 
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.signature import signature_spec
+from MultiTaskSegLib.runtime.signature import Variant, signature_spec
 from trainer.ood.catalogue import KNOWN, Entry
 from trainer.ood.sample import Sample
 from trainer.reference import balanced_threshold, fit_reference
 
 
 def shipped_figures(
-    predictor: Predictor, known: Sequence[ReferenceImage], images: Sequence[tuple[Entry, Sample]]
+    predictor: Predictor,
+    known: Sequence[ReferenceImage],
+    images: Sequence[tuple[Entry, Sample]],
+    variant: Variant | None = None,
 ) -> dict[str, Any]:
     """Specificity, sensitivity, recognition and the p-value's uniformity.
 
@@ -29,10 +32,12 @@ def shipped_figures(
         predictor: gives the kind of signature.
         known: training and held-out images.
         images: what is judged; those of the family ``known`` are the held-out ones.
+        variant: of the signature, on its default layers; None for the model's own.
     """
     manifest = predictor.manifest
     names = [task.name for task in manifest.tasks]
-    spec = signature_spec(manifest.architecture, manifest.ood.variant, manifest.ood.layers)
+    chosen = (manifest.ood.variant, manifest.ood.layers) if variant is None else (variant, ())
+    spec = signature_spec(manifest.architecture, *chosen)
     reference = fit_reference(spec, names, known)
     judged = [(entry, *judge(reference, sample)) for entry, sample in images]
     inside = [(entry, score, task) for entry, score, task in judged if entry.family == KNOWN]
