@@ -112,6 +112,7 @@ def _add_benchmark(commands: Any) -> None:
     benchmark.add_argument(
         "--publish", type=Path, metavar="DIR", help="also a dated JSON file and a page, as in docs/results"
     )
+    benchmark.add_argument("--variant", choices=VARIANTS, help="of the shipped check, for models with an older one")
     benchmark.add_argument("--title", default="All detectors", help="of what is published")
     benchmark.add_argument("--no-untrained", action="store_true", help="without the control of an untrained network")
     benchmark.set_defaults(command=_benchmark)

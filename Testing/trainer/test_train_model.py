@@ -176,6 +176,22 @@ def test_the_benchmark_scores_held_out_and_foreign_images(
     assert {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npz")} == stamps
 
 
+def test_the_benchmark_s_command_publishes_its_figures(
+    trained: tuple[Path, Manifest], folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "foreign").mkdir()
+    voxels = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "foreign" / "a.nii.gz"))
+    words = ["ood-benchmark", "-m", str(trained[0]), "--in", *map(str, folders), "--ood", str(tmp_path / "foreign")]
+    words += ["-o", str(tmp_path / "out"), "--families", "real", "--no-untrained", "--variant", "paper"]
+    assert cli.main([*words, "--publish", str(tmp_path / "results"), "--title", "Tiny"]) == 0
+    assert "flagged: real" in capsys.readouterr().out
+    page = (tmp_path / "results" / "ood-benchmark.md").read_text(encoding="utf-8")
+    assert "## Tiny" in page
+    assert "(`paper`, layers decoder0)" in page
+    assert str(tmp_path) not in page
+
+
 def test_a_reference_fitted_anew_on_the_same_data_judges_the_same(
     trained: tuple[Path, Manifest], folders: list[Path], tmp_path: Path
 ) -> None:
