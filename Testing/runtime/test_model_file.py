@@ -159,3 +159,18 @@ def test_a_manifest_without_a_surface_temperature_is_read(tmp_path: Path) -> Non
     for task in plain["tasks"]:
         del task["surface_temperature"]
     assert [task.surface_temperature for task in from_plain(Manifest, plain).tasks] == [None, None]
+
+
+def test_a_loaded_model_does_not_change_when_its_file_is_overwritten_in_place(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    model = load_model(path)
+    size = path.stat().st_size
+    with path.open("r+b") as stream:  # the same file, as `cp` does it, not a new one under the same name
+        stream.write(b"\0" * size)
+    expected = load_model(write_tiny_model(tmp_path / "again.mts.safetensors"))
+    np.testing.assert_array_equal(model.reference.tasks, expected.reference.tasks)
+    np.testing.assert_array_equal(model.reference.calibration_scores, expected.reference.calibration_scores)
+    for block, scale in expected.reference.scales.items():
+        np.testing.assert_array_equal(model.reference.scales[block], scale)
+    for name, weights in expected.network.state_dict().items():
+        torch.testing.assert_close(model.network.state_dict()[name], weights, rtol=0, atol=0)

@@ -180,7 +180,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)
         with safe_open(path, framework="pt") as archive:
             metadata = dict(archive.metadata() or {})
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            # What the library returns may lie in the mapped file: a file copied over later would change a loaded model.
+            tensors = {name: archive.get_tensor(name).clone() for name in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(f"the model file cannot be read ({error})", file=path, remedy=REMEDY) from error
     if set(metadata) != METADATA_KEYS:
