@@ -40,9 +40,9 @@ class TrainingConfig:
             labels with a side would be swapped.
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
-        ood_layers: layers of the spectral signature; empty: all.
-        ood_variant: ``whitened`` (spectra and channel means of all layers, whitened), ``multilayer`` (log(s / sqrt(N)),
-            all layers) or ``paper`` (last decoder stage, log s scaled to unit length).
+        ood_layers: layers of the spectral signature; empty: those of the variant.
+        ood_variant: ``whitened`` (spectra and channel means of the first four encoder stages, whitened), ``multilayer``
+            (log(s / sqrt(N)), all layers) or ``paper`` (last decoder stage, log s scaled to unit length).
     """
 
     seed: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,9 @@ def test_each_layer_has_its_own_vector() -> None:
 def test_defaults_are_all_layers_or_the_last_one() -> None:
     assert signature_spec(THICK_SLICES, "multilayer").layers == THICK_SLICES.layer_names
     assert signature_spec(THICK_SLICES, "paper").layers == ("decoder0",)
+    deep = replace(THICK_SLICES, channels=(4,) * 6, strides=((1, 2, 2),) * 5, kernels=((1, 3, 3),) * 6)
+    assert signature_spec(deep, "whitened").layers == ("encoder0", "encoder1", "encoder2", "encoder3")
+    assert signature_spec(deep, "whitened", ("decoder0",)).layers == ("decoder0",)
     assert signature_spec(THICK_SLICES, "paper", ("encoder1",)).layers == ("encoder1",)
 
 

@@ -79,7 +79,7 @@ def tiny_images(seed: int = 6) -> list[ReferenceImage]:
 def tiny_reference() -> SpectralReference:
     """Fitted to `tiny_images`."""
     names = [task.name for task in tiny_manifest().tasks]
-    return fit_reference(signature_spec(ARCHITECTURE, "whitened"), names, tiny_images())
+    return fit_reference(signature_spec(ARCHITECTURE, "whitened", ARCHITECTURE.layer_names), names, tiny_images())
 
 
 def tiny_memories(is_planar: bool = False) -> tuple[CellMemory, ...]:
