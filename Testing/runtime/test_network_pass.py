@@ -105,3 +105,19 @@ def test_spectra_alone_are_those_of_the_whole_pass() -> None:
     for layer in LAYERS:
         np.testing.assert_array_equal(alone[layer].singular_values, whole[layer].singular_values)
     assert run_pass(tiny_network(), VOXELS, (), LAYERS, 0.0, device=CPU).probabilities == {}
+
+
+def test_a_check_on_encoder_layers_does_not_run_the_decoder() -> None:
+    expected = passed(tiny_network()).spectra
+    network = tiny_network()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the decoder was run")
+
+    for stage in (*network.decoder, network.head):
+        stage.register_forward_pre_hook(refuse)
+    found = run_pass(network, VOXELS, (), ("encoder0", "encoder1"), 0.0, device=CPU, max_tile_voxels=4_000).spectra
+    for layer in ("encoder0", "encoder1"):
+        np.testing.assert_allclose(found[layer].singular_values, expected[layer].singular_values, rtol=1e-4)
+    with pytest.raises(AssertionError, match="decoder"):
+        run_pass(network, VOXELS, (), ("encoder0", "decoder0"), 0.0, device=CPU)

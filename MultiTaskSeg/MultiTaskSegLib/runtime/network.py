@@ -119,15 +119,21 @@ class SegmentationNetwork(nn.Module):
         self.decoder = nn.ModuleList(Stage(2 * channels[i], channels[i], kernels[i]) for i in range(levels - 1))
         self.head = nn.Conv3d(channels[0], architecture.outputs, 1)
 
+    def encoder_features(self, x: Tensor, stages: int) -> dict[str, Tensor]:
+        """Feature maps of the first encoder stages by name for input ``(B, 1, Z, Y, X)``."""
+        maps: dict[str, Tensor] = {}
+        for level in range(stages):
+            x = self.encoder[level](x if level == 0 else self.down[level - 1](x))
+            maps[f"encoder{level}"] = x
+        return maps
+
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """All stages' feature maps by name for input ``(B, 1, Z, Y, X)``; the last one is ``decoder0``.
 
         Z, Y and X must be multiples of `Architecture.total_stride`.
         """
-        maps: dict[str, Tensor] = {}
-        for level, stage in enumerate(self.encoder):
-            x = stage(x if level == 0 else self.down[level - 1](x))
-            maps[f"encoder{level}"] = x
+        maps = self.encoder_features(x, len(self.encoder))
+        x = maps[f"encoder{len(self.encoder) - 1}"]
         for level in reversed(range(len(self.decoder))):
             coarse = self.up[level](x)
             scale = tuple(float(s) for s in self.architecture.strides[level])

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum, SpectrumCollector
-from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS, Tile, run_tiles
+from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS, Tile, run_encoder, run_tiles
 
 SMALLEST_TILE_VOXELS = 60_000
 
@@ -99,7 +99,14 @@ def _run(
             calibrated = logits[:, task.channels][inside].float() / task.temperature
             kept[task.name][target] = torch.softmax(calibrated, dim=0).to(torch.float16).cpu().numpy()
 
-    run_tiles(network, voxels, consume, device=device, max_tile_voxels=max_tile_voxels, progress=progress)
+    if tasks or not all(layer.startswith("encoder") for layer in layers):
+        run_tiles(network, voxels, consume, device=device, max_tile_voxels=max_tile_voxels, progress=progress)
+    else:
+        # Nothing is wanted of the decoder, which is most of the work.
+        stages = 1 + max(int(layer[-1]) for layer in layers)
+        run_encoder(
+            network, voxels, stages, collector.add, device=device, max_tile_voxels=max_tile_voxels, progress=progress
+        )
     return PassResult(collector.spectra(), kept, max_tile_voxels)
 
 
