@@ -16,6 +16,7 @@ EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
 VARIANTS = ("whitened", "multilayer", "paper")
+KINDS_OF_INSERTION = ("patch", "streak")
 FAMILIES = ("real", "left-out", "matched", "artefact")
 
 
@@ -134,6 +135,17 @@ def _add_experiment(commands: Any) -> None:
     calibration.add_argument("--mirror", nargs="*", default=(), metavar="TASK", help="also mirror these tasks")
     calibration.add_argument("--seed", type=int, default=0, help="of dropout and bootstrap (default 0)")
     calibration.set_defaults(command=_calibration)
+    places = names.add_parser("localisation", help="does the map of foreign places find what was inserted?")
+    places.add_argument("-m", "--model", type=Path, required=True)
+    places.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="datasets of the model's tasks"
+    )
+    places.add_argument(
+        "--ood", type=Path, nargs="+", required=True, metavar="DIR", help="where patches are taken from"
+    )
+    places.add_argument("--images", type=int, default=4, help="held-out images per task (default 4)")
+    places.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON file")
+    places.set_defaults(command=_localisation)
     page = names.add_parser("calibration-page", help="publish results of 'calibration' as one JSON file and a page")
     page.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="metrics.json of each model")
     page.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -224,6 +236,22 @@ def _benchmark(options: argparse.Namespace) -> int:
         from trainer.uncertainty.source_commit import source_commit
 
         print("published:", *publish(figures["models"], options.title, options.words, source_commit(), options.publish))
+    return 0
+
+
+def _localisation(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.image_file import read_image
+    from MultiTaskSegLib.runtime.predictor import Predictor
+    from trainer.ood.catalogue import foreign_images
+    from trainer.ood.localisation import measure_localisation
+
+    predictor = Predictor.load(options.model)
+    paths = [path for root in options.ood for _, path in foreign_images(root)]
+    foreign = [path for path in paths if read_image(path).is_planar == predictor.manifest.is_planar]
+    figures = measure_localisation(predictor, options.data, foreign, options.output, images_per_task=options.images)
+    for kind in KINDS_OF_INSERTION:
+        print(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
+    print(f"figures: {options.output}")
     return 0
 
 

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.profile import Intensity, Profile, prepare
 from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.tiny_model import write_tiny_model
+from trainer import cli
 from trainer.ood.localisation import cell_auroc, mean_by_cell, measure_localisation, summarise
 
 CELL = (2, 4, 4)
@@ -119,6 +120,16 @@ def test_from_images_to_figures(tmp_path: Path) -> None:
     assert again == figures
     few = measure_localisation(predictor, [known], [foreign], tmp_path / "few.json", seed=3, images_per_task=1)
     assert {row["image"] for row in few["images"]} < {row["image"] for row in figures["images"]}
+
+
+def test_the_command_writes_the_figures_and_says_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_tiny_model(tmp_path / "m.mts.safetensors", with_cells=True)
+    known = dataset(tmp_path / "Dataset001_Balls")
+    noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
+    words = ["experiment", "localisation", "-m", str(model), "--data", str(known), "--ood", str(tmp_path / "foreign")]
+    assert cli.main([*words, "--images", "1", "-o", str(tmp_path / "out.json")]) == 0
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert f"patch: mean AUROC per cell {figures['patch']['auroc']:.3f}" in capsys.readouterr().out
 
 
 def test_without_images_or_memories_nothing_is_measured(tmp_path: Path) -> None:
