@@ -13,12 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
-from MultiTaskSegLib.runtime.profile import prepare
-from MultiTaskSegLib.runtime.resampling import resample_nearest
 from trainer.dataset import Case
 from trainer.planning import TaskPlan
+from trainer.prepared_label import read_prepared
 
 POINTS_PER_LABEL = 400
 
@@ -76,17 +73,7 @@ def _fingerprint(task: TaskPlan, case: Case) -> str:
 
 
 def _write(task: TaskPlan, case: Case, path: Path) -> None:
-    volume = read_image(case.image)
-    stored, _ = read_label_map(case.label)
-    if stored.shape != volume.shape:
-        raise DatasetError(
-            f"the label has shape {stored.shape}, the image {volume.shape}",
-            file=case.label,
-            remedy="Run 'python -m trainer verify' on the dataset",
-        )
-    prepared = prepare(volume, task.profile)
-    canonical = np.asarray(prepared.reorientation.apply(output_labels(task, stored)))
-    labels = resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)
+    prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
     rng = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
     points = {str(v): _points(labels, v, rng) for v in np.unique(labels) if v}
     # The voxels come last: their presence says that the case is complete.

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.profile import Prepared, prepare
-from MultiTaskSegLib.runtime.resampling import resample_nearest
+from MultiTaskSegLib.runtime.profile import Prepared
 from trainer.dataset import Case
+from trainer.prepared_label import read_prepared
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,7 @@ def read_labelled_case(case: Case, task: TaskInfo) -> LabelledCase:
         DatasetError: image and label differ in shape.
         InputError: a file cannot be read.
     """
-    volume = read_image(case.image)
-    stored, _ = read_label_map(case.label)
-    if stored.shape != volume.shape:
-        raise DatasetError(
-            f"the label has shape {stored.shape}, the image {volume.shape}",
-            file=case.label,
-            remedy="Run 'python -m trainer verify' on the dataset",
-        )
-    prepared = prepare(volume, task.profile)
-    canonical = np.asarray(prepared.reorientation.apply(label_indices(stored, task)))
-    truth = resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)
+    prepared, truth = read_prepared(case, task.profile, lambda stored: label_indices(stored, task))
     return LabelledCase(case.name, case.group, task, prepared, truth)
 
 
