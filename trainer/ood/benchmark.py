@@ -78,7 +78,7 @@ def run_benchmark(
     Args:
         models: model files; the first one is the one reported first, the others tell how far the figures depend on
             the training (seeds) or which dataset was left out.
-        known: dataset folders; those that a model was not trained on count as foreign for it (``left out``).
+        known: dataset folders; those that a model was not trained on count as foreign for it (``left-out``).
         foreign: folders with foreign images.
         output: folder; what was measured before is not measured again.
         settings: how much to measure.

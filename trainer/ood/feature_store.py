@@ -72,6 +72,12 @@ class Repeats:
     rate: float = 0.1
     ensemble: Sequence[Predictor] = ()
 
+    def fingerprint(self, way: str) -> str:
+        """Changes with all that a way's predictions depend on, so that no stored result of other settings is taken."""
+        members = [network_digest(predictor.network) for predictor in self.ensemble]
+        settings = members if way == ENSEMBLE else [self.passes, self.rate]
+        return hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+
 
 class FeatureStore:
     """Measures images with a network, once.
@@ -112,7 +118,7 @@ class FeatureStore:
         wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]
         result = {}
         for way in wanted:
-            path = self.folder / f"{entry.key}.{way}.{task}.json"
+            path = self.folder / f"{entry.key}.{way}-{self.repeats.fingerprint(way)}.{task}.json"
             if not path.is_file():
                 write_json_file(path, self._repeat(entry, task, way).tolist())
             result[way] = np.array(json.loads(path.read_text(encoding="utf-8")))

@@ -117,7 +117,8 @@ class SpectralReference:
                 reported but do not count.
         """
         signature = self.spec.vectors(spectra)
-        logs = self.log_scores(signature)
+        by_block = self.log_scores_by_block(signature)
+        logs = by_block.mean(axis=0)
         nearest = self.recognise(logs, among)
         score = float(np.exp(logs[nearest]))
         at_least = int(np.count_nonzero(self.calibration_scores >= score))
@@ -128,17 +129,13 @@ class SpectralReference:
             p_value=(1 + at_least) / (1 + len(self.calibration_scores)),
             nearest_task=self.task_names[nearest],
             distances={name: float(s) for name, s in zip(self.task_names, np.exp(logs), strict=True)},
-            explanation=self.explain(signature, nearest),
+            explanation=self._explain(signature, nearest, by_block[:, nearest]),
         )
 
-    def explain(self, signature: Mapping[str, NDArray[np.float64]], task: int) -> Explanation:
-        """How a signature differs from those of a task's training images.
-
-        Args:
-            signature: ``(C,)`` by block.
-            task: index of the task.
-        """
-        logs = self.log_scores_by_block(signature)[:, task]
+    def _explain(
+        self, signature: Mapping[str, NDArray[np.float64]], task: int, logs: NDArray[np.float64]
+    ) -> Explanation:
+        """How a signature differs from those of a task's training images, of which ``logs`` are the distances."""
         deepest = max(level_of(layer) for layer in self.spec.layers)
         differences, bands = [], []
         for block, log in zip(self.spec.blocks, logs, strict=True):
