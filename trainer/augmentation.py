@@ -14,6 +14,11 @@ from trainer.config import Triple
 
 Vector = tuple[float, float, float]
 
+# Largest standard deviation of the elastic control points, as a share of the distance between them. At 0.2 the
+# displacement folds only where two neighbours differ by more than 3.5 standard deviations.
+ELASTIC = 0.2
+CONTROL_POINTS = (3, 6, 6)
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -27,6 +32,8 @@ class Augmentation:
         blur_sigma: in-plane Gaussian blur in voxels; 0 for none.
         shrink: in-plane resolution loss, 1 for none.
         bias: amplitude of a smooth multiplicative field; 0 for none.
+        elastic_voxels: standard deviation ``(z, y, x)`` of the control points of a smooth displacement; 0s for none.
+        elastic_seed: of its generator.
     """
 
     centre_zyx: Vector
@@ -39,12 +46,19 @@ class Augmentation:
     blur_sigma: float = 0.0
     shrink: float = 1.0
     bias: float = 0.0
+    elastic_voxels: Vector = (0.0, 0.0, 0.0)
+    elastic_seed: int = 0
 
 
 def draw_augmentation(
-    rng: np.random.Generator, centre_zyx: Vector, spacing_zyx_mm: Vector, planar: bool, mirror: str = ""
+    rng: np.random.Generator,
+    centre_zyx: Vector,
+    spacing_zyx_mm: Vector,
+    patch_zyx: Triple,
+    planar: bool,
+    mirror: str = "",
 ) -> Augmentation:
-    """Draw a record. Thick-slice and 2-D images are rotated and scaled in the plane only."""
+    """Draw a record. Thick-slice and 2-D images are rotated, scaled and deformed in the plane only."""
     in_plane_only = planar or spacing_zyx_mm[0] >= 3 * max(spacing_zyx_mm[1:])
     matrix = _matrix(rng, np.asarray(spacing_zyx_mm), in_plane_only, mirror)
 
@@ -63,6 +77,8 @@ def draw_augmentation(
         blur_sigma=sometimes(0.15, float(rng.uniform(0.4, 1.0)), 0.0),
         shrink=sometimes(0.15, float(rng.uniform(1.0, 2.0)), 1.0),
         bias=sometimes(0.3, float(rng.uniform(0.0, 0.3)), 0.0),
+        elastic_voxels=_elastic_voxels(sometimes(0.4, float(rng.uniform(0.0, ELASTIC)), 0.0), patch_zyx, in_plane_only),
+        elastic_seed=int(rng.integers(2**31)),
     )
 
 
@@ -92,9 +108,9 @@ def _matrix(
     rng: np.random.Generator, spacing_zyx_mm: NDArray[np.float64], in_plane_only: bool, mirror: str
 ) -> NDArray[np.float64]:
     """Rotation, scaling and mirroring in millimetres, written for voxel offsets."""
-    limits = np.radians([25.0, 0.0, 0.0] if in_plane_only else [20.0, 12.0, 12.0])
-    angles = rng.uniform(-limits, limits) * (rng.random() < 0.5)
-    scale = np.exp(rng.uniform(-0.25, 0.25, size=3) * 0.3 + rng.uniform(-0.22, 0.22)) if rng.random() < 0.4 else 1.0
+    limits = np.radians([30.0, 0.0, 0.0] if in_plane_only else [20.0, 12.0, 12.0])
+    angles = rng.uniform(-limits, limits) * (rng.random() < 0.6)
+    scale = np.exp(rng.uniform(-0.1, 0.1, size=3) + rng.uniform(-0.28, 0.28)) if rng.random() < 0.6 else 1.0
     scale = np.broadcast_to(scale, 3).copy()
     if in_plane_only:
         scale[0] = 1.0
@@ -105,6 +121,12 @@ def _matrix(
     # Rows and columns are axes (z, y, x); the spacing turns voxels into millimetres and back.
     matrix: NDArray[np.float64] = in_mm * spacing_zyx_mm[None, :] / spacing_zyx_mm[:, None]
     return matrix
+
+
+def _elastic_voxels(strength: float, patch_zyx: Triple, in_plane_only: bool) -> Vector:
+    """Standard deviation of the control points in voxels, for a share of the distance between them."""
+    z, y, x = (strength * n / points for n, points in zip(patch_zyx, CONTROL_POINTS, strict=True))
+    return (0.0 if in_plane_only else z), y, x
 
 
 def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -123,10 +145,21 @@ def _sampling_grid(record: Augmentation, shape: tuple[int, ...], patch_zyx: Trip
     """Normalised ``(1, Z, Y, X, 3)`` coordinates, last axis ``(x, y, z)`` as `grid_sample` wants them."""
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in patch_zyx]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    if any(record.elastic_voxels):
+        offsets = offsets + _displacement(record, patch_zyx)
     matrix = torch.tensor(record.matrix, dtype=torch.float32)
     position = offsets @ matrix.T + torch.tensor(record.centre_zyx, dtype=torch.float32)
     size = torch.tensor(shape, dtype=torch.float32)
     return ((2 * position + 1) / size - 1).flip(-1)[None]
+
+
+def _displacement(record: Augmentation, patch_zyx: Triple) -> Tensor:
+    """Smooth random ``(Z, Y, X, 3)`` in voxels, order ``(z, y, x)``: normal control points, linear between them."""
+    generator = torch.Generator().manual_seed(record.elastic_seed)
+    coarse = torch.randn((1, 3, *CONTROL_POINTS), generator=generator)
+    coarse = coarse * torch.tensor(record.elastic_voxels).view(1, 3, 1, 1, 1)
+    dense = functional.interpolate(coarse, size=patch_zyx, mode="trilinear", align_corners=True)
+    return dense[0].permute(1, 2, 3, 0)
 
 
 def _change_intensity(record: Augmentation, patch: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class TrainingConfig:
         seed: of the initial weights and every draw.
         split_seed: of the split into training and held-out groups; apart from ``seed``, so that models of several
             seeds can be compared and combined on the same held-out groups.
-        channels: per level; empty: 16-32-64-128 for 3-D, 24-48-96-160-192 for 2-D.
+        channels: per level; empty: 16-32-64-128-128 for 3-D, 24-48-96-160-192 for 2-D.
         head: ``per_task`` gives each task its own background and labels; ``shared_foreground`` is the single
             foreground channel of Karimi & Gholipour for all tasks.
         sampling_exponent: a case of a dataset with n training cases is drawn with probability ~ n**-exponent

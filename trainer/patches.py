@@ -81,7 +81,7 @@ class PatchGroups(Dataset[PatchGroup]):
         z, y, x = (float(c) for c in centre)
         spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
         mirror = self.config.mirror_axes.get(task.name, "")
-        return draw_augmentation(rng, (z, y, x), spacing, task.profile.grid == "fit", mirror)
+        return draw_augmentation(rng, (z, y, x), spacing, task.patch_zyx, task.profile.grid == "fit", mirror)
 
 
 class StepRange:

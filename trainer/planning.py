@@ -181,13 +181,15 @@ def _compatible(a: Profile, b: Profile) -> bool:
 
 
 def _architecture(planar: bool, config: TrainingConfig, outputs: int) -> Architecture:
-    channels = config.channels or ((24, 48, 96, 160, 192) if planar else (16, 32, 64, 128))
+    channels = config.channels or ((24, 48, 96, 160, 192) if planar else (16, 32, 64, 128, 128))
     levels = len(channels)
     if planar:
         return Architecture(channels, ((1, 2, 2),) * (levels - 1), ((1, 3, 3),) * levels, outputs)
-    # Thick slices are common, so the first step halves the plane only.
-    strides: tuple[Triple, ...] = ((1, 2, 2),) + ((2, 2, 2),) * (levels - 2)
-    return Architecture(channels, strides, ((3, 3, 3),) * levels, outputs)
+    # Thick slices are common: the first step halves the plane only, and from the fourth level on only the plane is
+    # widened, because a few thick slices already span the body while an organ is told by its place in the plane.
+    coarse = max(0, levels - 4)
+    strides: tuple[Triple, ...] = ((1, 2, 2),) + ((2, 2, 2),) * (levels - 2 - coarse) + ((1, 2, 2),) * coarse
+    return Architecture(channels, strides, ((3, 3, 3),) * (levels - coarse) + ((1, 3, 3),) * coarse, outputs)
 
 
 def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConfig) -> Triple:

@@ -12,6 +12,7 @@ from trainer.augmentation import Augmentation, Vector, apply_augmentation, draw_
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 SHAPE = (8, 14, 16)
+PATCH = (4, 10, 12)
 
 
 def case(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -67,8 +68,8 @@ def test_outside_the_case_everything_is_zero() -> None:
 def test_the_same_record_gives_the_same_patch_and_the_same_draw_the_same_record() -> None:
     voxels, labels = case()
     for seed in range(20):
-        record = draw_augmentation(np.random.default_rng(seed), (4.0, 6.0, 7.0), (1.0, 1.0, 1.0), False)
-        assert record == draw_augmentation(np.random.default_rng(seed), (4.0, 6.0, 7.0), (1.0, 1.0, 1.0), False)
+        record = draw_augmentation(np.random.default_rng(seed), (4.0, 6.0, 7.0), (1.0, 1.0, 1.0), PATCH, False)
+        assert record == draw_augmentation(np.random.default_rng(seed), (4.0, 6.0, 7.0), (1.0, 1.0, 1.0), PATCH, False)
         first = apply_augmentation(record, voxels, labels, (4, 8, 8))
         second = apply_augmentation(record, voxels, labels, (4, 8, 8))
         assert torch.equal(first[0], second[0])
@@ -89,9 +90,9 @@ def test_global_random_numbers_do_not_count() -> None:
 def test_shapes_are_kept_in_millimetres_whatever_the_voxels(seed: int) -> None:
     # Same draw on two grids of one scene: in millimetres both do the same.
     spacing = np.array([2.5, 1.0, 0.5])
-    isotropic = draw_augmentation(np.random.default_rng(seed), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), False)
+    isotropic = draw_augmentation(np.random.default_rng(seed), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), PATCH, False)
     z, y, x = spacing
-    anisotropic = draw_augmentation(np.random.default_rng(seed), (0.0, 0.0, 0.0), (z, y, x), False)
+    anisotropic = draw_augmentation(np.random.default_rng(seed), (0.0, 0.0, 0.0), (z, y, x), PATCH, False)
     in_mm = np.diag(spacing) @ np.array(anisotropic.matrix) @ np.diag(1 / spacing)
     expected = np.array(isotropic.matrix)
     np.testing.assert_allclose(in_mm, expected, atol=1e-9)
@@ -104,14 +105,16 @@ def test_shapes_are_kept_in_millimetres_whatever_the_voxels(seed: int) -> None:
 @pytest.mark.parametrize("spacing, planar", [((3.0, 1.0, 1.0), False), ((1.0, 1.0, 1.0), True)])
 def test_thick_slices_and_pictures_are_changed_in_the_plane_only(spacing: Vector, planar: bool) -> None:
     matrices = [
-        np.array(draw_augmentation(np.random.default_rng(seed), (0.0, 0.0, 0.0), spacing, planar).matrix)
+        np.array(draw_augmentation(np.random.default_rng(seed), (0.0, 0.0, 0.0), spacing, PATCH, planar).matrix)
         for seed in range(60)
     ]
     for matrix in matrices:
         np.testing.assert_array_equal(matrix[0], [1, 0, 0])
         np.testing.assert_array_equal(matrix[:, 0], [1, 0, 0])
     assert any(not np.allclose(matrix, np.eye(3)) for matrix in matrices)
-    tilted = [draw_augmentation(np.random.default_rng(s), (0.0, 0.0, 0.0), (2.9, 1.0, 1.0), False) for s in range(60)]
+    tilted = [
+        draw_augmentation(np.random.default_rng(s), (0.0, 0.0, 0.0), (2.9, 1.0, 1.0), PATCH, False) for s in range(60)
+    ]
     assert any(record.matrix[0][1] != 0 for record in tilted)
 
 
@@ -120,7 +123,11 @@ def test_only_the_named_axes_are_mirrored_and_about_half_of_the_time(mirror: str
     draws = 200
     signs = np.array(
         [
-            np.sign(np.diag(draw_augmentation(np.random.default_rng(s), (0.0,) * 3, (1.0,) * 3, False, mirror).matrix))
+            np.sign(
+                np.diag(
+                    draw_augmentation(np.random.default_rng(s), (0.0,) * 3, (1.0,) * 3, PATCH, False, mirror).matrix
+                )
+            )
             for s in range(draws)
         ]
     )
@@ -133,7 +140,7 @@ def test_labels_never_get_new_values_and_images_stay_in_range() -> None:
     voxels, labels = case()
     labels[labels == 2] = 0
     for seed in range(30):
-        record = draw_augmentation(np.random.default_rng(seed), (4.0, 7.0, 8.0), (1.0, 1.0, 1.0), False, "zyx")
+        record = draw_augmentation(np.random.default_rng(seed), (4.0, 7.0, 8.0), (1.0, 1.0, 1.0), PATCH, False, "zyx")
         image, target = apply_augmentation(record, voxels, labels, (6, 10, 10))
         assert set(target.unique().tolist()) <= {0, 1, 3}
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
@@ -188,3 +195,53 @@ def test_a_loss_of_resolution_does_not_move_the_image_against_its_labels(changes
     assert np.abs(found - voxels).max() > 1e-3
     for axis, centre in ((y, 21.3), (x, 25.6)):
         assert (found * axis).sum() / found.sum() == pytest.approx(centre, abs=0.05)
+
+
+def elastic(voxels_zyx: Vector, seed: int = 3) -> Augmentation:
+    return Augmentation((3.5, 19.5, 19.5), IDENTITY, elastic_voxels=voxels_zyx, elastic_seed=seed)
+
+
+def test_an_elastic_displacement_moves_image_and_labels_alike() -> None:
+    """A case whose voxels are its labels stays so away from the edges between labels, however it is deformed."""
+    labels = np.zeros((8, 40, 40), dtype=np.uint8)
+    labels[2:6, 10:30, 12:28] = 1
+    record = elastic((0.0, 1.5, 1.5))
+    image, target = apply_augmentation(record, labels.astype(np.float32), labels, labels.shape)
+    assert (target.numpy() != labels).sum() > 20
+    sure = (image[0] < 0.01) | (image[0] > 0.99)
+    np.testing.assert_array_equal(target.numpy()[sure], image[0].round().long().numpy()[sure])
+    assert (image[0].round().long() == target).float().mean() > 0.999
+
+
+def test_an_elastic_displacement_in_the_plane_keeps_slices_apart() -> None:
+    slices = np.repeat(np.arange(8, dtype=np.uint8)[:, None, None], 40, axis=1).repeat(40, axis=2)
+    _, target = apply_augmentation(elastic((0.0, 1.0, 1.0)), slices.astype(np.float32), slices, (8, 20, 20))
+    np.testing.assert_array_equal(target.numpy(), slices[:, :20, :20])
+    _, moved = apply_augmentation(elastic((1.5, 1.0, 1.0)), slices.astype(np.float32), slices, (8, 20, 20))
+    assert (moved.numpy() != slices[:, :20, :20]).any()
+
+
+def test_the_same_elastic_record_gives_the_same_patch_and_another_seed_another_one() -> None:
+    rng = np.random.default_rng(0)
+    voxels, labels = rng.random((8, 40, 40)).astype(np.float32), np.zeros((8, 40, 40), dtype=np.uint8)
+    first, second, other = (
+        apply_augmentation(elastic((0.0, 2.0, 2.0), seed), voxels, labels, (8, 30, 30))[0] for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_drawn_displacements_leave_thick_slices_and_planes_alone_and_seldom_fold() -> None:
+    records = [
+        draw_augmentation(np.random.default_rng(s), (0.0, 0.0, 0.0), (8.0, 1.0, 1.0), (12, 120, 96), False)
+        for s in range(200)
+    ]
+    assert all(r.elastic_voxels[0] == 0.0 for r in records)
+    deformed = [r for r in records if any(r.elastic_voxels)]
+    assert 40 < len(deformed) < 120
+    assert max(r.elastic_voxels[1] for r in deformed) <= 0.2 * 120 / 6
+    isotropic = [
+        draw_augmentation(np.random.default_rng(s), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (30, 60, 60), False)
+        for s in range(30)
+    ]
+    assert any(r.elastic_voxels[0] > 0 for r in isotropic)
