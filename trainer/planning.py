@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,9 +200,9 @@ def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConf
     assert profile.spacing_zyx_mm is not None
     spacing = np.asarray(profile.spacing_zyx_mm)
     size = np.asarray(probe.size_zyx) * np.asarray(probe.spacing_zyx_mm) / spacing
-    cells = [
-        max(1, round(float(n) / s)) if n % s < 0.25 * s else int(-(-n // s)) for n, s in zip(size, stride, strict=True)
-    ]
+    # Rounded up: a small image must be trained with the padding that it gets at inference, because at the coarsest
+    # level every cell of it sees the border.
+    cells = [max(1, ceil(n / s - 1e-6)) for n, s in zip(size.tolist(), stride, strict=True)]
     while prod(c * s for c, s in zip(cells, stride, strict=True)) > config.patch_voxels:
         extents = [c * s * mm if c > 1 else 0.0 for c, s, mm in zip(cells, stride, spacing, strict=True)]
         cells[int(np.argmax(extents))] -= 1

@@ -75,6 +75,22 @@ def test_patches_are_multiples_of_the_stride_within_the_limit(
     assert prod(patch) > limit / 4 or all(p >= 0.75 * n for p, n in zip(patch, shape, strict=True))
 
 
+@pytest.mark.parametrize("shape", [(18, 17, 35), (16, 33, 24), (9, 41, 8)])
+def test_a_patch_covers_a_small_image_whole_so_that_its_border_is_that_of_inference(
+    tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
+    config = TrainingConfig(channels=(4, 6, 8, 10, 12))
+    made = plan(tmp_path, BallDataset("A", shape=shape), config=config)
+    stride = made.architecture.total_stride
+    assert made.tasks[0].patch_zyx == tuple(-(-n // s) * s for n, s in zip(shape, stride, strict=True))
+
+
+def test_levels_beyond_the_fourth_widen_the_plane_only(tmp_path: Path) -> None:
+    architecture = plan(tmp_path, BallDataset("A"), config=TrainingConfig()).architecture
+    assert architecture.strides == ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+    assert architecture.kernels == ((3, 3, 3),) * 4 + ((1, 3, 3),)
+
+
 def test_a_2_d_patch_is_the_whole_fitted_picture(tmp_path: Path) -> None:
     config = TrainingConfig(channels=(4, 6, 8), fit_matrix=50)
     made = plan(tmp_path, BallDataset("P", shape=(1, 20, 30)), config=config)
