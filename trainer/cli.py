@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
-VARIANTS = ("whitened", "multilayer", "paper")
+VARIANTS = ("composite", "whitened", "multilayer", "paper")
 KINDS_OF_INSERTION = ("patch", "streak")
 FAMILIES = ("real", "left-out", "matched", "artefact")
 
@@ -87,7 +87,7 @@ def _add_reference(commands: Any) -> None:
     reference.add_argument("-m", "--model", type=Path, required=True)
     reference.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
-    reference.add_argument("--variant", default="whitened", choices=VARIANTS)
+    reference.add_argument("--variant", default="composite", choices=VARIANTS)
     reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
     reference.set_defaults(command=_reference)
 

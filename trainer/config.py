@@ -41,8 +41,9 @@ class TrainingConfig:
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
         ood_layers: layers of the spectral signature; empty: those of the variant.
-        ood_variant: ``whitened`` (spectra and channel means of the first four encoder stages, whitened), ``multilayer``
-            (log(s / sqrt(N)), all layers) or ``paper`` (last decoder stage, log s scaled to unit length).
+        ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture and layout of
+            the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s / sqrt(N)), all layers)
+            or ``paper`` (last decoder stage, log s scaled to unit length).
     """
 
     seed: int = 0
@@ -76,7 +77,7 @@ class TrainingConfig:
     validations: int = 8
     validation_cases: int = 6
     ood_layers: tuple[str, ...] = ()
-    ood_variant: Literal["whitened", "multilayer", "paper"] = "whitened"
+    ood_variant: Literal["composite", "whitened", "multilayer", "paper"] = "composite"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -43,7 +43,7 @@ def fit_reference(
     tasks = np.array([image.task for image in known], dtype=np.int64)
     signatures = [spec.vectors(image.spectra) for image in known]
     vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
-    whitened = spec.variant == "whitened"
+    whitened = spec.is_whitened
     projections = {block: whitening(rows, tasks) for block, rows in vectors.items()} if whitened else {}
     projected = {block: rows @ projections[block] if whitened else rows for block, rows in vectors.items()}
     scales = {block: _typical_distances(rows, tasks, known, task_names) for block, rows in projected.items()}

@@ -33,7 +33,7 @@ def refit_reference(
     directories: Sequence[Path],
     output: Path,
     *,
-    variant: Variant = "whitened",
+    variant: Variant = "composite",
     layers: tuple[str, ...] = (),
     stream: TextIO | None = None,
 ) -> Manifest:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.image_statistics import image_statistics
 from MultiTaskSegLib.runtime.signature import MULTILAYER_FLOOR, SignatureSpec, signature_spec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from Testing.runtime.random_network import THICK_SLICES
@@ -77,8 +78,34 @@ def test_defaults_are_all_layers_or_the_last_one() -> None:
     assert signature_spec(THICK_SLICES, "paper").layers == ("decoder0",)
     deep = replace(THICK_SLICES, channels=(4,) * 6, strides=((1, 2, 2),) * 5, kernels=((1, 3, 3),) * 6)
     assert signature_spec(deep, "whitened").layers == ("encoder0", "encoder1", "encoder2", "encoder3")
+    assert signature_spec(deep, "composite").layers == signature_spec(deep, "whitened").layers
     assert signature_spec(deep, "whitened", ("decoder0",)).layers == ("decoder0",)
     assert signature_spec(THICK_SLICES, "paper", ("encoder1",)).layers == ("encoder1",)
+
+
+def test_a_composite_signature_adds_the_statistics_of_the_image_to_the_whitened_blocks() -> None:
+    voxels = np.random.default_rng(4).random((6, 9, 10)).astype(np.float32)
+    composite, whitened = (SignatureSpec(v, ("a", "b"), 0.0) for v in ("composite", "whitened"))  # type: ignore[arg-type]
+    spectra = {"a": spectrum_of(rows(1)), "b": spectrum_of(rows(2))}
+    found = composite.vectors({**spectra, **composite.image_part(voxels, planar=False)})
+    assert tuple(found) == composite.blocks == (*whitened.blocks, "image.texture0", "image.texture1", "image.layout")
+    for block, vector in whitened.vectors(spectra).items():
+        np.testing.assert_array_equal(found[block], vector)
+    for name, values in image_statistics(voxels, planar=False).values.items():
+        np.testing.assert_array_equal(found[f"image.{name}"], values)
+    assert whitened.image_part(voxels, planar=False) == {}
+
+
+def test_composite_distances_are_combined_by_the_root_mean_square_and_others_by_the_geometric_mean() -> None:
+    distances = np.array([[1.0, 2.0], [7.0, 2.0]])
+    composite, whitened = (SignatureSpec(v, ("a",), 0.0) for v in ("composite", "whitened"))  # type: ignore[arg-type]
+    assert np.exp(composite.combined(np.log(distances))) == pytest.approx([5.0, 2.0])
+    assert np.exp(whitened.combined(np.log(distances))) == pytest.approx([7**0.5, 2.0])
+
+
+def test_a_composite_signature_may_consist_of_the_image_alone() -> None:
+    spec = SignatureSpec("composite", (), 0.0)
+    assert spec.blocks == ("image.texture0", "image.texture1", "image.layout")
 
 
 def test_a_layer_that_does_not_exist_is_refused() -> None:

@@ -9,12 +9,13 @@ import torch
 
 from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.cell_reference import CellMemory, cell_tensors
+from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics, statistic_length
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
 from MultiTaskSegLib.runtime.profile import Intensity, Profile, prepare
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.signature import signature_spec
+from MultiTaskSegLib.runtime.signature import IMAGE, signature_spec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.volume import Volume
 from trainer.cell_fitting import fit_memories, new_samples
@@ -48,7 +49,7 @@ def tiny_manifest(is_planar: bool = False) -> Manifest:
             TaskInfo("Dataset001_Balls", "T1", "none", (first, second), profile, 0, 1.0, "none", 4, 2),
             TaskInfo("Dataset002_Cubes", "T2", "none", (cube,), profile, 3, 1.0, "none", 4, 2),
         ),
-        ood=OodInfo("whitened", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}),
+        ood=OodInfo("composite", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}),
     )
 
 
@@ -72,14 +73,16 @@ def tiny_images(seed: int = 6) -> list[ReferenceImage]:
             channels = ARCHITECTURE.channels[int(layer[-1])]
             values = np.sort(rng.uniform(50 + 500 * task, 100 + 500 * task, channels))[::-1].copy()
             spectra[layer] = LayerSpectrum(values, 4096, rng.normal(size=channels))
-        images.append(ReferenceImage(task, f"patient{number}", number % 2 == 0, spectra))
+        statistics = {name: rng.normal(task, 1, statistic_length(name, planar=False)) for name in STATISTICS}
+        observed = {**spectra, IMAGE: ImageStatistics(statistics)}
+        images.append(ReferenceImage(task, f"patient{number}", number % 2 == 0, observed))
     return images
 
 
 def tiny_reference() -> SpectralReference:
     """Fitted to `tiny_images`."""
     names = [task.name for task in tiny_manifest().tasks]
-    return fit_reference(signature_spec(ARCHITECTURE, "whitened", ARCHITECTURE.layer_names), names, tiny_images())
+    return fit_reference(signature_spec(ARCHITECTURE, "composite", ARCHITECTURE.layer_names), names, tiny_images())
 
 
 def tiny_memories(is_planar: bool = False) -> tuple[CellMemory, ...]:

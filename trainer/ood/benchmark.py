@@ -152,8 +152,7 @@ def _reference_images(predictor: Predictor, measured: _Measured) -> list[Referen
     images = []
     for sample, held_out in sides:
         attempt = next(a for a in sample.attempts if sample.task in a.outputs)
-        spectra = {name: layer.spectrum() for name, layer in attempt.layers.items()}
-        images.append(ReferenceImage(index[sample.task], sample.group, held_out, spectra))
+        images.append(ReferenceImage(index[sample.task], sample.group, held_out, attempt.observed(attempt.layers)))
     return images
 
 

@@ -9,7 +9,7 @@ from trainer.ood.feature_detector import DatasetClassifier, Frodo, PooledMahalan
 from trainer.ood.nearest_detector import DimensionsControl, HistogramMahalanobis, HistogramNearest, PooledNeighbours
 from trainer.ood.output_detector import disagreement_detectors, output_detectors
 from trainer.ood.sample import Sample
-from trainer.ood.spectral_detector import input_spectrum_control, spectral_detectors
+from trainer.ood.spectral_detector import image_control, input_spectrum_control, spectral_detectors
 
 
 class Detector(Protocol):
@@ -62,4 +62,5 @@ def detectors(layer_names: tuple[str, ...], ways: Collection[str] = ()) -> list[
         *disagreement_detectors(ways),
         DimensionsControl(),
         input_spectrum_control(),
+        image_control(),
     ]

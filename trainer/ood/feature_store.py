@@ -150,8 +150,7 @@ class FeatureStore:
 
     def _nearest(self, features: ImageFeatures) -> tuple[float, str]:
         reference = self.predictor.model.reference
-        spectra = {layer: features.layers[layer].spectrum() for layer in reference.spec.layers}
-        verdict = reference.judge(spectra, among=list(features.outputs))
+        verdict = reference.judge(features.observed(reference.spec.layers), among=list(features.outputs))
         return verdict.score, verdict.nearest_task
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.image_statistics import ImageStatistics, image_statistics
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
+from MultiTaskSegLib.runtime.signature import IMAGE, Observed
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.tiling import Tile, run_tiles
 from trainer.ood.output_statistics import OutputStatistics
@@ -68,15 +70,21 @@ class ImageFeatures:
 
     Attributes:
         layers: moments by layer; ``input`` holds the 3 x 3 x 3 (2-D: 5 x 5) neighbourhoods of the prepared image.
+        image: texture and layout of the prepared image.
         pooled: deepest feature map averaged to ``(C, 2, 4, 4)``, flat.
         histogram: share of the prepared voxels in each of 150 bins over [0, 1].
         outputs: by task name.
     """
 
     layers: Mapping[str, LayerMoments]
+    image: ImageStatistics
     pooled: NDArray[np.float32]
     histogram: NDArray[np.float64]
     outputs: Mapping[str, OutputStatistics]
+
+    def observed(self, layers: Iterable[str]) -> Observed:
+        """What signatures are made of: the spectra of these layers, and the image's own statistics."""
+        return {IMAGE: self.image, **{layer: self.layers[layer].spectrum() for layer in layers}}
 
 
 def extract_features(
@@ -115,7 +123,8 @@ def extract_features(
     layers = {INPUT_LAYER: neighbourhood_moments(voxels)} | {n: m.result() for n, m in moments.items()}
     pooled = functional.adaptive_avg_pool3d(bottom[None], POOLED_GRID)[0].reshape(-1).numpy()
     counts = np.histogram(voxels, bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0]
-    return ImageFeatures(layers, pooled, counts / voxels.size, outputs), labels
+    statistics = image_statistics(voxels, architecture.is_planar)
+    return ImageFeatures(layers, statistics, pooled, counts / voxels.size, outputs), labels
 
 
 def _all_channels(voxels: tuple[slice, ...], *batch: int) -> tuple[int | slice, ...]:
@@ -162,6 +171,8 @@ def save_features(path: Path, features: ImageFeatures) -> None:
         arrays[f"layer/{name}/gram"] = layer.gram
         arrays[f"layer/{name}/sums"] = layer.sums
         arrays[f"layer/{name}/voxels"] = np.array(layer.voxels)
+    for name, values in features.image.values.items():
+        arrays[f"image/{name}"] = values
     for name, output in features.outputs.items():
         arrays[f"output/{name}"] = output.as_array()
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -172,6 +183,7 @@ def load_features(path: Path) -> ImageFeatures:
     """The inverse of `save_features`."""
     with np.load(path) as archive:
         layers = [key.split("/")[1] for key in archive.files if key.endswith("/gram")]
+        statistics = [key.removeprefix("image/") for key in archive.files if key.startswith("image/")]
         outputs = [key.removeprefix("output/") for key in archive.files if key.startswith("output/")]
         return ImageFeatures(
             {
@@ -180,6 +192,7 @@ def load_features(path: Path) -> ImageFeatures:
                 )
                 for n in layers
             },
+            ImageStatistics({name: archive[f"image/{name}"] for name in statistics}),
             archive["pooled"],
             archive["histogram"],
             {n: OutputStatistics.from_array(archive[f"output/{n}"]) for n in outputs},

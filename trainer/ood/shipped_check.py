@@ -73,9 +73,7 @@ def shipped_figures(
 def judge(reference: SpectralReference, sample: Sample) -> tuple[float, str]:
     """Score and nearest task under the profile that fits best, as `Predictor` does it."""
     verdicts = [
-        reference.judge(
-            {layer: attempt.layers[layer].spectrum() for layer in reference.spec.layers}, among=list(attempt.outputs)
-        )
+        reference.judge(attempt.observed(reference.spec.layers), among=list(attempt.outputs))
         for attempt in sample.attempts
     ]
     best = min(verdicts, key=lambda verdict: verdict.score)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.signature import MULTILAYER_FLOOR, SignatureSpec
+from MultiTaskSegLib.runtime.signature import MULTILAYER_FLOOR, WHITENED_STAGES, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import GRAM_FLOOR, LayerSpectrum
 from trainer.ood.features import INPUT_LAYER, ImageFeatures
 from trainer.ood.sample import Sample
@@ -74,16 +74,16 @@ class SpectralDetector:
         distances = np.exp(reference.log_scores(self.spec.vectors(spectra)) + units)
         return float(min(d for d, name in zip(distances, reference.task_names, strict=True) if name in among))
 
-    def _spectra(self, attempt: ImageFeatures) -> dict[str, LayerSpectrum]:
-        return {layer: attempt.layers[layer].spectrum() for layer in self.spec.layers}
+    def _spectra(self, attempt: ImageFeatures) -> Observed:
+        return attempt.observed(self.spec.layers)
 
 
 def _own_attempt(sample: Sample) -> ImageFeatures:
     return next(attempt for attempt in sample.attempts if sample.task in attempt.outputs)
 
 
-def _widths(spectra: Mapping[str, LayerSpectrum]) -> tuple[int, ...]:
-    return tuple(len(layer.singular_values) for layer in spectra.values())
+def _widths(observed: Observed) -> tuple[int, ...]:
+    return tuple(len(layer.singular_values) for layer in observed.values() if isinstance(layer, LayerSpectrum))
 
 
 def paper_detector(layer: str, place: str, *, per_task: bool = False) -> SpectralDetector:
@@ -106,7 +106,8 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
 
     ``multilayer``: Lambert et al. 2023 average the paper's distance over layers; here log(s / sqrt(N)), which does not
     depend on the image's size, distances in units of the task, geometric mean over layers, and without the defect of
-    their published code (the logarithm of a matrix with -23 off its diagonal). ``whitened``: this project's own.
+    their published code (the logarithm of a matrix with -23 off its diagonal). ``whitened``: this project's own; with
+    the texture and layout of the image it is the variant ``composite``, which ships.
     """
     encoder = tuple(name for name in layer_names if name.startswith("encoder"))
     places = {layer_names[-1]: "last decoder stage", encoder[-1]: "deepest"}
@@ -122,6 +123,11 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
         ),
         SpectralDetector("whitened, all layers", own, whitened),
         SpectralDetector("whitened, encoder only", own, SignatureSpec("whitened", encoder, MULTILAYER_FLOOR)),
+        SpectralDetector(
+            "whitened, encoder and image",
+            own,
+            SignatureSpec("composite", encoder[:WHITENED_STAGES], MULTILAYER_FLOOR),
+        ),
     ]
 
 
@@ -132,3 +138,8 @@ def input_spectrum_control() -> SpectralDetector:
     """
     spec = SignatureSpec("whitened", (INPUT_LAYER,), MULTILAYER_FLOOR)
     return SpectralDetector("control: input neighbourhoods", "control", spec)
+
+
+def image_control() -> SpectralDetector:
+    """The image's part of the variant ``composite`` alone: what texture and layout tell without a network."""
+    return SpectralDetector("control: texture and layout", "control", SignatureSpec("composite", (), MULTILAYER_FLOOR))

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 BAND_PERCENTILES = (5.0, 50.0, 95.0)
 RANGES = ("large", "middle", "small")
+IMAGE_WORDS = {
+    "texture0": "the fine texture of the image",
+    "texture1": "the coarser texture of the image",
+    "layout": "the layout of the image (brightness by place)",
+}
 SIZES = ("fine detail", "middle-sized structures", "large structures")
 
 
@@ -19,8 +24,9 @@ class BlockDifference:
     """How much one block of the signature differs from the nearest known image of the nearest task.
 
     Attributes:
-        layer: name of the feature map.
-        part: ``spectrum`` (how the features vary over the image) or ``means`` (their average strength).
+        layer: name of the feature map, or ``image``.
+        part: ``spectrum`` (how the features vary over the image) or ``means`` (their average strength); of the image
+            itself ``texture0``, ``texture1`` (fine and coarser texture) or ``layout`` (brightness by place).
         ratio: distance in units of the typical distance between known images of the task.
         where: of a spectrum, the third of the singular values with the largest part of the squared distance:
             ``large``, ``middle`` or ``small``; empty for means.
@@ -35,6 +41,8 @@ class BlockDifference:
 
     def words(self) -> str:
         """What differs, for people."""
+        if self.part in IMAGE_WORDS:
+            return IMAGE_WORDS[self.part]
         what = f"the {self.where} singular values" if self.where else "the mean features"
         return f"{what} of {self.layer}" + (f" ({self.size})" if self.size else "")
 
@@ -118,11 +126,11 @@ def block_difference(
         deepest: number of the coarsest level among the layers.
     """
     where = ""
-    if part != "means":
+    if part == "spectrum":
         projected = difference if projection is None else projection @ (projection.T @ difference)
         thirds = np.array_split(difference * projected, len(RANGES))
         where = RANGES[int(np.argmax([third.sum() for third in thirds]))]
-    return BlockDifference(layer, part, ratio, where, _size(layer, deepest))
+    return BlockDifference(layer, part, ratio, where, "" if part in IMAGE_WORDS else _size(layer, deepest))
 
 
 def spectrum_band(layer: str, image: NDArray[np.float64], known: NDArray[np.float64]) -> SpectrumBand:

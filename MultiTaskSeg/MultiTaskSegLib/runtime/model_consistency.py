@@ -10,10 +10,11 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.cell_features import FEATURES
 from MultiTaskSegLib.runtime.cell_reference import PARTS, PREFIX, TAIL_SHARES
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.image_statistics import STATISTICS, statistic_length
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture
 from MultiTaskSegLib.runtime.profile import Profile
-from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.signature import IMAGE, SignatureSpec
 
 # Far beyond any sensible network, and small enough that building an empty one takes no time.
 MAX_LEVELS = 10
@@ -71,8 +72,11 @@ def check_tensors(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
     )
     for layer in manifest.ood.layers:
         _check_layer(manifest, tensors, layer, len(tasks))
-    for block in SignatureSpec(manifest.ood.variant, manifest.ood.layers, manifest.ood.floor).blocks:
-        _check_block(manifest, tensors, block)
+    spec = SignatureSpec(manifest.ood.variant, manifest.ood.layers, manifest.ood.floor)
+    for block in spec.blocks:
+        _check_block(manifest, tensors, block, spec)
+    if spec.uses_image:
+        _check_statistics(manifest, tensors, len(tasks))
     _check_cells(manifest, tensors)
 
 
@@ -89,14 +93,25 @@ def _check_layer(manifest: Manifest, tensors: Mapping[str, Tensor], layer: str, 
     _require(tuple(means.shape) == (images, channels), f"the channel means of {layer} are impossible")
 
 
-def _check_block(manifest: Manifest, tensors: Mapping[str, Tensor], block: str) -> None:
+def _check_statistics(manifest: Manifest, tensors: Mapping[str, Tensor], images: int) -> None:
+    for name in STATISTICS:
+        values = _real(tensors, f"reference.{IMAGE}.{name}.values")
+        length = statistic_length(name, manifest.architecture.is_planar)
+        _require(tuple(values.shape) == (images, length), f"the {name} of the training images is impossible")
+
+
+def _check_block(manifest: Manifest, tensors: Mapping[str, Tensor], block: str, spec: SignatureSpec) -> None:
     scale = _real(tensors, f"reference.{block}.scale")
     fits = tuple(scale.shape) == (len(manifest.tasks),) and bool((scale > 0).all())
     _require(fits, f"the distance scales of {block} are impossible")
-    if manifest.ood.variant == "whitened":
+    if spec.is_whitened:
         projection = _real(tensors, f"reference.{block}.projection")
-        channels = manifest.architecture.channels[int(block.split(".")[0][-1])]
-        _require(tuple(projection.shape) == (channels, channels), f"the projection of {block} is impossible")
+        name, _, part = block.partition(".")
+        architecture = manifest.architecture
+        length = (
+            statistic_length(part, architecture.is_planar) if name == IMAGE else architecture.channels[int(name[-1])]
+        )
+        _require(tuple(projection.shape) == (length, length), f"the projection of {block} is impossible")
 
 
 def _check_cells(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,11 +23,12 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.cell_reference import CellMemory, read_memories
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError
+from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, Manifest
 from MultiTaskSegLib.runtime.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.signature import IMAGE, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.structure import from_plain, to_plain
 
@@ -156,7 +158,10 @@ def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralRefer
         "reference.calibration_scores": torch.from_numpy(reference.calibration_scores.astype(np.float64)),
     }
     for layer in known[0].spectra:
-        rows = [image.spectra[layer] for image in known]
+        if layer == IMAGE:
+            tensors |= _statistics_tensors([image.spectra[IMAGE] for image in known])
+            continue
+        rows = [cast(LayerSpectrum, image.spectra[layer]) for image in known]
         prefix = f"reference.{layer}."
         values = np.stack([r.singular_values for r in rows]).astype(np.float32)
         tensors[prefix + "singular_values"] = torch.from_numpy(values)
@@ -168,6 +173,14 @@ def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralRefer
     for block, projection in reference.projections.items():
         tensors[f"reference.{block}.projection"] = torch.from_numpy(projection.astype(np.float32))
     return tensors
+
+
+def _statistics_tensors(rows: Sequence[LayerSpectrum | ImageStatistics]) -> dict[str, Tensor]:
+    statistics = [row.values for row in rows if isinstance(row, ImageStatistics)]
+    return {
+        f"reference.{IMAGE}.{name}.values": torch.from_numpy(np.stack([s[name] for s in statistics]).astype(np.float32))
+        for name in STATISTICS
+    }
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -231,15 +244,20 @@ def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralRefere
     return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections)
 
 
-def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator[dict[str, LayerSpectrum]]:
-    """Spectra of the training images, one after the other."""
+def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator[Observed]:
+    """Spectra and statistics of the training images, one after the other."""
     parts = ("singular_values", "voxels", "channel_means")
     layers = {layer: [tensors[f"reference.{layer}.{part}"].numpy() for part in parts] for layer in spec.layers}
+    names = STATISTICS if spec.uses_image else ()
+    statistics = {name: tensors[f"reference.{IMAGE}.{name}.values"].numpy().astype(np.float64) for name in names}
     for image in range(len(tensors["reference.tasks"])):
-        yield {
+        observed: dict[str, LayerSpectrum | ImageStatistics] = {
             layer: LayerSpectrum(s[image].astype(np.float64), int(n[image]), m[image].astype(np.float64))
             for layer, (s, n, m) in layers.items()
         }
+        if names:
+            observed[IMAGE] = ImageStatistics({name: rows[image] for name, rows in statistics.items()})
+        yield observed
 
 
 def _require_finite(tensors: dict[str, Tensor], path: Path) -> None:

@@ -45,6 +45,11 @@ class Architecture:
             raise ModelError("the architecture is inconsistent", remedy="Train the model again with this version")
 
     @property
+    def is_planar(self) -> bool:
+        """Whether slices never see each other: a 2-D network."""
+        return all(n == 1 for n in (*(kernel[0] for kernel in self.kernels), *(step[0] for step in self.strides)))
+
+    @property
     def level_strides(self) -> tuple[Triple, ...]:
         """Voxels of the input grid per voxel of each level, ``(z, y, x)``."""
         strides: list[Triple] = [(1, 1, 1)]

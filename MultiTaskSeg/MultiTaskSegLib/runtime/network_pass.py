@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
-from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.signature import Observed, SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum, SpectrumCollector
 from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS, Tile, run_encoder, run_tiles
 
@@ -112,12 +112,13 @@ def _run(
 
 def spectra_of(
     network: SegmentationNetwork, voxels: NDArray[np.float32], spec: SignatureSpec, device: torch.device
-) -> Mapping[str, LayerSpectrum]:
-    """Spectra alone, for fitting a reference."""
+) -> Observed:
+    """What a signature needs of a prepared image ``(Z, Y, X)``, and nothing else, for fitting a reference."""
     spectra = run_pass(network, voxels, (), spec.layers, spec.floor, device=device).spectra
+    observed: Observed = {**spectra, **spec.image_part(voxels, network.architecture.is_planar)}
     # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
     release_freed_memory()
-    return spectra
+    return observed
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network_pass import PassResult, run_pass
 from MultiTaskSegLib.runtime.profile import MAX_UPSAMPLING, Prepared, Profile, prepare
 from MultiTaskSegLib.runtime.segmentation import Segmentation
+from MultiTaskSegLib.runtime.signature import Observed
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.volume import Volume
 
@@ -166,7 +167,11 @@ class Predictor:
             progress=lambda share: progress(0.05 + 0.95 * share, "network"),
         )
         # Only tasks of this profile count: the others' images were prepared differently.
-        verdict = self.model.reference.judge(result.spectra, among=[t.name for t in tasks])
+        observed: Observed = {
+            **result.spectra,
+            **spec.image_part(prepared.voxels, self.manifest.architecture.is_planar),
+        }
+        verdict = self.model.reference.judge(observed, among=[t.name for t in tasks])
         return _Attempt(tasks, prepared, result, verdict)
 
     def candidate_profiles(self, volume: Volume) -> list[Profile]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.explanation import Explanation, block_difference, level_of, spectrum_band
-from MultiTaskSegLib.runtime.signature import SPECTRUM, SignatureSpec
-from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
+from MultiTaskSegLib.runtime.signature import SPECTRUM, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.verdict import Verdict
 
 SMALLEST_DISTANCE = 1e-9
@@ -22,19 +21,19 @@ UNIT_SHRINKAGE = 0.5
 
 @dataclass(frozen=True)
 class ReferenceImage:
-    """Spectra of one image with known context.
+    """Spectra (and statistics) of one image with known context.
 
     Attributes:
         task: index of its task.
         group: patient or other unit; images of one group are never compared with each other.
         held_out: whether the network never saw it in training.
-        spectra: by layer.
+        spectra: by layer; for some signatures also of the image itself.
     """
 
     task: int
     group: str
     held_out: bool
-    spectra: Mapping[str, LayerSpectrum]
+    spectra: Observed
 
 
 class SpectralReference:
@@ -42,7 +41,7 @@ class SpectralReference:
 
     The distance to a task is, per block of the signature, the Euclidean distance to the nearest training image of that
     task after the block's projection, in units of the median distance between a training image of the task and its
-    nearest neighbour of another group; blocks are combined by the geometric mean. Threshold and p-values come from
+    nearest neighbour of another group; blocks are combined as the signature says. Threshold and p-values come from
     images that were held out from training.
 
     Args:
@@ -81,10 +80,10 @@ class SpectralReference:
         Args:
             signature: ``(C,)`` by block.
         """
-        return np.asarray(self.log_scores_by_block(signature).mean(axis=0))
+        return self.spec.combined(self.log_scores_by_block(signature))
 
     def log_scores_by_block(self, signature: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The terms ``(blocks, T)`` whose mean over the blocks is `log_scores`: they tell which layer is foreign."""
+        """The terms ``(blocks, T)`` that `log_scores` combines: they tell which layer is foreign."""
         logs = np.empty((len(self.spec.blocks), len(self.task_names)))
         for row, block in zip(logs, self.spec.blocks, strict=True):
             distances = np.linalg.norm(self._projected[block] - self._project(block, signature[block]), axis=1)
@@ -108,17 +107,17 @@ class SpectralReference:
         candidates = [t for t, name in enumerate(self.task_names) if among is None or name in among]
         return min(candidates, key=lambda t: float(shrunk[t]))
 
-    def judge(self, spectra: Mapping[str, LayerSpectrum], among: Sequence[str] | None = None) -> Verdict:
+    def judge(self, spectra: Observed, among: Sequence[str] | None = None) -> Verdict:
         """Verdict for an image's spectra.
 
         Args:
-            spectra: by layer.
+            spectra: by layer; for some signatures also of the image itself.
             among: names of the tasks that the image may belong to; all by default. The distances of the others are
                 reported but do not count.
         """
         signature = self.spec.vectors(spectra)
         by_block = self.log_scores_by_block(signature)
-        logs = by_block.mean(axis=0)
+        logs = self.spec.combined(by_block)
         nearest = self.recognise(logs, among)
         score = float(np.exp(logs[nearest]))
         at_least = int(np.count_nonzero(self.calibration_scores >= score))
@@ -129,14 +128,14 @@ class SpectralReference:
             p_value=(1 + at_least) / (1 + len(self.calibration_scores)),
             nearest_task=self.task_names[nearest],
             distances={name: float(s) for name, s in zip(self.task_names, np.exp(logs), strict=True)},
-            explanation=self._explain(signature, nearest, by_block[:, nearest]),
+            explanation=self._explain(signature, nearest, by_block[:, nearest], score),
         )
 
     def _explain(
-        self, signature: Mapping[str, NDArray[np.float64]], task: int, logs: NDArray[np.float64]
+        self, signature: Mapping[str, NDArray[np.float64]], task: int, logs: NDArray[np.float64], score: float
     ) -> Explanation:
         """How a signature differs from those of a task's training images, of which ``logs`` are the distances."""
-        deepest = max(level_of(layer) for layer in self.spec.layers)
+        deepest = max((level_of(layer) for layer in self.spec.layers), default=0)
         differences, bands = [], []
         for block, log in zip(self.spec.blocks, logs, strict=True):
             layer, _, part = block.partition(".")
@@ -148,6 +147,6 @@ class SpectralReference:
             differences.append(block_difference(layer, part, float(np.exp(log)), difference, projection, deepest))
             if part == SPECTRUM:
                 bands.append(spectrum_band(layer, signature[block], known))
-        nearer = float(np.mean(self.calibration_scores < np.exp(logs.mean())))
+        nearer = float(np.mean(self.calibration_scores < score))
         ordered = sorted(differences, key=lambda difference: -difference.ratio)
         return Explanation(100.0 * nearer, tuple(ordered), tuple(bands))

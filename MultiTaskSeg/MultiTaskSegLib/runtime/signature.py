@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics, image_statistics
 from MultiTaskSegLib.runtime.network import Architecture
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 
@@ -19,8 +20,12 @@ MULTILAYER_FLOOR = 1e-4
 WHITENED_STAGES = 4
 TINY = 1e-300
 
-Variant = Literal["whitened", "multilayer", "paper"]
+Variant = Literal["composite", "whitened", "multilayer", "paper"]
 SPECTRUM, MEANS = "spectrum", "means"
+IMAGE = "image"
+
+# By layer name; the key ``image`` holds the statistics of the image itself.
+Observed = Mapping[str, LayerSpectrum | ImageStatistics]
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,9 @@ class SignatureSpec:
     Attributes:
         variant: ``whitened``: per layer two vectors, log(s / sqrt(N)) with a relative floor and the channel means,
             compared after a projection that makes the spread within the tasks white; singular values tell how the
-            features vary over the image, means where they lie. ``multilayer``: log(s / sqrt(N)) alone, as it is.
+            features vary over the image, means where they lie. ``composite``: the same and the texture and layout of
+            the image itself, see `ImageStatistics`; blocks are combined by the root mean square of their distances.
+            ``multilayer``: log(s / sqrt(N)) alone, as it is.
             ``paper``: log(s) scaled to unit length (Karimi & Gholipour, published code: last decoder stage), kept as
             the baseline.
         layers: names of feature maps.
@@ -42,23 +49,52 @@ class SignatureSpec:
     floor: float
 
     def __post_init__(self) -> None:
-        if not self.layers or not 0 <= self.floor < 1:
+        if not (self.layers or self.uses_image) or not 0 <= self.floor < 1:
             raise ModelError("the signature needs layers and a floor from 0 to 1", remedy="Fit the reference again")
 
     @property
-    def blocks(self) -> tuple[str, ...]:
-        """Names of the vectors that make up a signature: ``LAYER``, or ``LAYER.spectrum`` and ``LAYER.means``."""
-        if self.variant != "whitened":
-            return self.layers
-        return tuple(f"{layer}.{part}" for layer in self.layers for part in (SPECTRUM, MEANS))
+    def is_whitened(self) -> bool:
+        """Whether blocks are projected before they are compared."""
+        return self.variant in ("whitened", "composite")
 
-    def vectors(self, spectra: Mapping[str, LayerSpectrum]) -> dict[str, NDArray[np.float64]]:
+    @property
+    def uses_image(self) -> bool:
+        """Whether the image's own statistics belong to the signature."""
+        return self.variant == "composite"
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the vectors of a signature: ``LAYER``, or ``LAYER.spectrum``, ``LAYER.means``, ``image.PART``."""
+        if not self.is_whitened:
+            return self.layers
+        layers = tuple(f"{layer}.{part}" for layer in self.layers for part in (SPECTRUM, MEANS))
+        return layers + (tuple(f"{IMAGE}.{name}" for name in STATISTICS) if self.uses_image else ())
+
+    def image_part(self, voxels: NDArray[np.float32], planar: bool) -> dict[str, ImageStatistics]:
+        """What is observed of a prepared image ``(Z, Y, X)`` itself; empty where the signature does without."""
+        return {IMAGE: image_statistics(voxels, planar)} if self.uses_image else {}
+
+    def vectors(self, observed: Observed) -> dict[str, NDArray[np.float64]]:
         """Signature: ``(C,)`` by block."""
-        if self.variant != "whitened":
-            return {layer: self.vector(spectra[layer]) for layer in self.layers}
-        vectors = {f"{layer}.{SPECTRUM}": self.vector(spectra[layer]) for layer in self.layers}
-        vectors |= {f"{layer}.{MEANS}": spectra[layer].channel_means for layer in self.layers}
-        return {block: vectors[block] for block in self.blocks}
+        vectors = {}
+        for block in self.blocks:
+            name, _, part = block.partition(".")
+            seen = observed[name]
+            if isinstance(seen, ImageStatistics):
+                vectors[block] = seen.values[part]
+            else:
+                vectors[block] = seen.channel_means if part == MEANS else self.vector(seen)
+        return vectors
+
+    def combined(self, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Logarithm ``(T,)`` of the distance to each task from the logarithms ``(blocks, T)`` by block.
+
+        The geometric mean asks for a difference in most blocks. A fault of the scanner shows in some only, which the
+        root mean square does not dilute.
+        """
+        if self.variant == "composite":
+            return np.asarray(0.5 * np.log(np.mean(np.exp(2 * logs), axis=0)))
+        return np.asarray(logs.mean(axis=0))
 
     def vector(self, spectrum: LayerSpectrum) -> NDArray[np.float64]:
         """What the singular values ``(C,)`` of one layer say."""
@@ -84,7 +120,7 @@ def signature_spec(architecture: Architecture, variant: Variant, layers: tuple[s
         )
     if variant == "paper":
         return SignatureSpec("paper", layers or ("decoder0",), 0.0)
-    if variant == "whitened":
+    if variant in ("composite", "whitened"):
         encoder = tuple(name for name in architecture.layer_names if name.startswith("encoder"))
         layers = layers or encoder[:WHITENED_STAGES]
     return SignatureSpec(variant, layers or architecture.layer_names, MULTILAYER_FLOOR)

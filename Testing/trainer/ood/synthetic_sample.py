@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics, statistic_length
 from trainer.ood.features import HISTOGRAM_BINS, INPUT_LAYER, ImageFeatures, LayerMoments
 from trainer.ood.output_statistics import OutputStatistics
 from trainer.ood.sample import Sample
@@ -51,7 +52,12 @@ def features(seed: int, task: str, foreignness: float = 0.0) -> ImageFeatures:
     counts = np.histogram(intensities, bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0]
     output = outputs(float(100 + rng.integers(-20, 20)) * (1 + 4 * foreignness), 0.05 + 0.3 * foreignness)
     layers = {name: moments(rows) for name, rows in maps(seed, task, foreignness).items()}
-    return ImageFeatures(layers, pooled.astype(np.float32), counts / 2000, dict.fromkeys(PROFILES[task], output))
+    statistics = {
+        name: of_task.normal(0, 1, length) + rng.normal(0, 0.05, length) + foreignness
+        for name, length in ((name, statistic_length(name, planar=True)) for name in STATISTICS)
+    }
+    image = ImageStatistics(statistics)
+    return ImageFeatures(layers, image, pooled.astype(np.float32), counts / 2000, dict.fromkeys(PROFILES[task], output))
 
 
 def sample(seed: int, task: str = "a", foreignness: float = 0.0) -> Sample:
