@@ -172,6 +172,10 @@ class JobRunner:
         options = {"task": task, "image": str(Path(image).resolve()), "write": True}
         return self._start("segment", None, model, device, options, Path(output).resolve())
 
+    def check_file(self, image: str | Path, *, model: str | Path | None = None, device: str = "auto") -> Job:
+        """Start to check an image file or a DICOM folder, which the worker reads. Raises as :meth:`segment`."""
+        return self._start("check", None, model, device, {"image": str(Path(image).resolve())})
+
     def devices(self) -> Job:
         """Start to look which devices there are and how much of their memory is free. Raises as :meth:`segment`."""
         return self._start("devices", None, None, "auto", {})
