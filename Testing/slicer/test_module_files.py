@@ -19,6 +19,7 @@ LIBRARY_WIDGET_CLASSES = {
     "QComboBox",
     "QCheckBox",
     "QProgressBar",
+    "QTableWidget",
 }
 
 

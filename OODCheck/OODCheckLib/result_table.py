@@ -1,0 +1,85 @@
+"""The verdicts on many images as a table node of the scene, and as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import slicer
+
+from MultiTaskSegLib.panel.verdict_banner import level_of
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.verdict import Verdict
+from OODCheckLib.chart import column_of
+from OODCheckLib.check_batch import CheckedImage
+
+# Column titles are the same in every language, so that a script can rely on them.
+COLUMNS = ("image", "verdict", "p_value", "score", "limit", "nearest_task", "file", "message")
+VERDICT_COLUMN = "verdict_json"  # for a file that is loaded later; not in the CSV file
+NOT_CHECKED = "not checked"
+WORDS = {"FOREIGN": "out of distribution", "UNUSUAL": "in distribution (unusual)", "KNOWN": "in distribution"}
+
+
+def write_results(node: slicer.vtkMRMLTableNode, checked: Sequence[CheckedImage]) -> None:
+    """Fill a table node, one row per image; each row refers to its volume, if the image is in the scene."""
+    for row in range(node.GetNumberOfRows()):
+        node.RemoveNodeReferenceIDs(row_role(row))
+    node.RemoveAllColumns()
+    rows = [_row(image) for image in checked]
+    for number, title in enumerate(COLUMNS):
+        node.AddColumn(column_of(title, [str(row[number]) for row in rows]))
+    verdicts = ["" if image.verdict is None else json.dumps(image.verdict.as_dict()) for image in checked]
+    node.AddColumn(column_of(VERDICT_COLUMN, verdicts))
+    for row, image in enumerate(checked):
+        if image.item.node is not None and image.item.node.GetScene() is not None:
+            node.SetNodeReferenceID(row_role(row), image.item.node.GetID())
+    node.Modified()
+
+
+def row_role(row: int) -> str:
+    """Role in which a table node refers to the volume of a row."""
+    return f"MultiTaskSeg.Row.{row}"
+
+
+def row_texts(node: slicer.vtkMRMLTableNode, row: int) -> dict[str, str]:
+    """The cells of a row by column title."""
+    return {title: node.GetTable().GetValueByName(row, title).ToString() for title in COLUMNS}
+
+
+def verdict_of_row(node: slicer.vtkMRMLTableNode, row: int) -> Verdict | None:
+    """The verdict of a row, or None where the image could not be checked."""
+    text = node.GetTable().GetValueByName(row, VERDICT_COLUMN).ToString()
+    return Verdict.from_dict(json.loads(text)) if text else None
+
+
+def volume_of_row(node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The volume of a row, or None for a file that has not been loaded and for a removed volume."""
+    return node.GetNodeReference(row_role(row))
+
+
+def write_csv(node: slicer.vtkMRMLTableNode, path: str | Path) -> None:
+    """Write the table, with titles.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    try:
+        with Path(path).open("w", newline="", encoding="utf-8-sig") as stream:  # Excel takes UTF-8 only with a mark
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(row_texts(node, row) for row in range(node.GetNumberOfRows()))
+    except OSError as error:
+        raise ResourceError(
+            f"the table cannot be written ({error.strerror})", file=path, remedy="Choose another folder or name"
+        ) from error
+
+
+def _row(image: CheckedImage) -> tuple[object, ...]:
+    path = "" if image.item.path is None else str(image.item.path)
+    verdict = image.verdict
+    if verdict is None:
+        return (image.item.name, NOT_CHECKED, "", "", "", "", path, image.message)
+    figures = (f"{verdict.p_value:.6g}", f"{verdict.score:.6g}", f"{verdict.threshold:.6g}")
+    return (image.item.name, WORDS[level_of(verdict).name], *figures, verdict.nearest_task, path, "")
