@@ -33,6 +33,10 @@ class ResultView:
         titles = [_("Image"), _("Distribution"), _("p-value"), _("Score"), _("Nearest task")]
         widget.setColumnCount(len(titles))
         widget.setHorizontalHeaderLabels(titles)
+        for column, title in enumerate(SHOWN):
+            is_long = title in ("image", "nearest_task")  # these share what the others leave
+            mode = qt.QHeaderView.Stretch if is_long else qt.QHeaderView.ResizeToContents
+            widget.horizontalHeader().setSectionResizeMode(column, mode)
         widget.connect("cellDoubleClicked(int,int)", lambda row, _column: activated(row))
         export_button.connect("clicked(bool)", self._on_export)
 
@@ -45,11 +49,10 @@ class ResultView:
             texts = row_texts(node, row)
             for column, title in enumerate(SHOWN):
                 item = qt.QTableWidgetItem(_shown_text(title, texts[title]))
-                item.setToolTip(texts["message"] or texts["file"] or texts["image"])
+                item.setToolTip(texts["message"] or (texts["file"] if title == "image" else "") or texts[title])
                 if title == "verdict":
                     _colour(item, texts["verdict"])
                 self._widget.setItem(row, column, item)
-        self._widget.resizeColumnsToContents()
 
     def _on_export(self, _checked: bool = False) -> None:
         path = qt.QFileDialog.getSaveFileName(self._widget, _("Save the table"), FILE_NAME, "CSV (*.csv)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,38 +11,12 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib import job
-from MultiTaskSegLib.job import JobRunner
 from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.heatmap import add_heatmap
 from MultiTaskSegLib.scene.volume import image_from_node
 from Testing.slicer import scene_samples as samples
-
-FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
-
-
-@pytest.fixture
-def worker(monkeypatch, tmp_path_factory):
-    """Chooses how the stand-in worker behaves; its files go to a folder of the test."""
-    folder = tmp_path_factory.mktemp("worker")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-
-    def choose(behaviour: str) -> Path:
-        monkeypatch.setattr(job, "_shared", JobRunner([sys.executable, FAKE_WORKER, behaviour]))
-        return folder
-
-    choose("good")
-    yield choose
-    job.shared_runner().close()
-
-
-@pytest.fixture
-def until():
-    from Testing.slicer.stand_ins.panel import run_event_loop_until
-
-    return run_event_loop_until
 
 
 @pytest.fixture
