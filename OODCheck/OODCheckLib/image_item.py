@@ -75,8 +75,8 @@ def folder_items(folder: str | Path) -> list[ImageItem]:
     """
     from MultiTaskSegLib.runtime.image_file import image_ending
 
-    folder = Path(folder)
-    if not str(folder).strip(".") or not folder.is_dir():
+    is_given, folder = str(folder) != "", Path(folder)
+    if not is_given or not folder.is_dir():
         raise InputError("there is no such folder", file=folder, remedy="Choose a folder with images")
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name.lower())
