@@ -13,54 +13,23 @@ import queue
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from MultiTaskSegLib.job_result import JobResult, result_of
 from MultiTaskSegLib.runtime import errors
-from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.volume import Volume
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 POLL_INTERVAL_S = 0.05
 
 
-@dataclass(frozen=True)
-class JobResult:
-    """What a finished job brought back.
-
-    Attributes:
-        report: what ``report.json`` holds; a check has ``image`` and ``ood`` only, ``info`` nothing.
-        labels: uint8 ``(Z, Y, X)`` on the grid of the input, or None for a check.
-        uncertainty: float32 ``(Z, Y, X)`` in [0, 1], or None for a check.
-        legend: per label its ``value``, ``name``, ``display_name``, ``colour`` (0..255) and ``terminology``.
-        tasks: per task of the model its ``name``, ``modality`` and ``anatomy``; filled by ``info``.
-        spectra: per layer the image's spectrum and the nearest task's band, see `SpectrumBand`; filled by a check.
-        foreign: float32 ``(Z, Y, X)`` on the grid of the input, 0 to 4, see `Predictor.locate`; None unless a check was
-            asked for it.
-    """
-
-    report: dict[str, Any]
-    labels: NDArray[np.uint8] | None
-    uncertainty: NDArray[np.float32] | None
-    legend: list[dict[str, Any]]
-    tasks: list[dict[str, str]]
-    spectra: list[dict[str, Any]] = field(default_factory=list)
-    foreign: NDArray[np.float32] | None = None
-
-    @property
-    def verdict(self) -> Verdict:
-        """The out-of-distribution verdict of a segmentation or a check."""
-        return Verdict.from_dict(self.report["ood"])
-
-
 class Job:
     """One request under way. ``fraction``, ``eta_s`` and ``step`` are current after every :meth:`poll`."""
 
-    def __init__(self, worker: WorkerProcess, number: int, folder: Path) -> None:
+    def __init__(self, worker: WorkerProcess, number: int, folder: Path, destination: Path | None = None) -> None:
         self.fraction = 0.0
         self.eta_s: float | None = None
         self.step = "starting"
@@ -68,6 +37,7 @@ class Job:
         self._worker = worker
         self._number = number
         self._folder = folder
+        self._destination = destination
         self._result: JobResult | None = None
 
     @property
@@ -81,13 +51,15 @@ class Job:
             try:
                 event = self._worker.events.get_nowait()
             except queue.Empty:
-                break
+                if not self._worker.is_silenced:
+                    break
+                event = None
             self._take(event)
         return self.is_done
 
     def _take(self, event: dict[str, Any] | None) -> None:
         if event is None:
-            self._fail(self._worker.death_notice())
+            self._fail(self._worker.death_notice(self.step))
             self._worker.end()
         elif event.get("id") not in (self._number, None):
             return  # an event of an earlier job
@@ -104,23 +76,11 @@ class Job:
 
     def _finish(self, event: dict[str, Any]) -> None:
         try:
-            arrays = [
-                np.load(event[name], allow_pickle=False) if name in event else None
-                for name in ("labels", "uncertainty", "foreign")
-            ]
-        except (OSError, ValueError) as error:
-            self._fail(errors.ResourceError(f"the result cannot be read ({error})", remedy="Start the run again"))
+            self._result = result_of(event, self._destination)
+        except errors.MtsError as error:
+            self._fail(error)
             return
         self.fraction, self.eta_s = 1.0, 0.0
-        self._result = JobResult(
-            event.get("report", {}),
-            arrays[0],
-            arrays[1],
-            event.get("legend", []),
-            event.get("tasks", []),
-            event.get("spectra", []),
-            arrays[2],
-        )
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def result(self) -> JobResult:
@@ -195,12 +155,43 @@ class JobRunner:
         """
         return self._start("check", volume, model, device, {"map": with_map})
 
+    def segment_file(
+        self,
+        image: str | Path,
+        output: str | Path,
+        *,
+        task: str = "auto",
+        model: str | Path | None = None,
+        device: str = "auto",
+    ) -> Job:
+        """Start to segment an image file or a DICOM folder; the worker reads it and the results go to ``output``.
+
+        The files are those of ``multitaskseg segment``; all are put in place at the end, or none. Raises as
+        :meth:`segment`.
+        """
+        options = {"task": task, "image": str(Path(image).resolve()), "write": True}
+        return self._start("segment", None, model, device, options, Path(output).resolve())
+
+    def check_file(self, image: str | Path, *, model: str | Path | None = None, device: str = "auto") -> Job:
+        """Start to check an image file or a DICOM folder, which the worker reads. Raises as :meth:`segment`."""
+        return self._start("check", None, model, device, {"image": str(Path(image).resolve())})
+
+    def devices(self) -> Job:
+        """Start to look which devices there are and how much of their memory is free. Raises as :meth:`segment`."""
+        return self._start("devices", None, None, "auto", {})
+
     def info(self, *, model: str | Path | None = None, planar: bool = False) -> Job:
         """Start to read which tasks the model has. Raises as :meth:`segment`."""
         return self._start("info", None, model, "auto", {"planar": planar})
 
     def _start(
-        self, command: str, volume: Volume | None, model: str | Path | None, device: str, options: dict[str, Any]
+        self,
+        command: str,
+        volume: Volume | None,
+        model: str | Path | None,
+        device: str,
+        options: dict[str, Any],
+        destination: Path | None = None,
     ) -> Job:
         if self.is_busy:
             raise errors.UsageError("another run is under way", remedy="Wait for it or cancel it first")
@@ -212,7 +203,7 @@ class JobRunner:
         request = {"id": number, "command": command, "model": None if model is None else str(Path(model).resolve())}
         if volume is not None:
             request.update(write_volume(volume, folder))
-        self._job = Job(self._worker, number, folder)
+        self._job = Job(self._worker, number, folder, destination)
         self._worker.send({**request, "device": device, "output": str(folder), **options})
         return self._job
 

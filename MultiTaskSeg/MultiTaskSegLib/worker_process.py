@@ -6,9 +6,11 @@ import json
 import os
 import queue
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,15 @@ from MultiTaskSegLib.runtime import errors
 WORKER_MODULE = "MultiTaskSegLib.runtime.worker"
 STDERR_LINES_KEPT = 40
 STDERR_LINES_SHOWN = 3
+LAST_WORDS_TIMEOUT_S = 1.0
+KILLED = -9  # what systems do to a process when memory runs out
+STARTING_STEPS = ("starting", "reading", "model")
+BROKEN_START_REMEDY = (
+    "Its Python packages may be damaged: install PyTorch again with the PyTorch extension of Slicer, and try again"
+)
+LACK_OF_MEMORY_REMEDY = (
+    "This is mostly a lack of memory: close other programs, crop the image, or choose the CPU as device"
+)
 
 
 def python_executable() -> str:
@@ -40,12 +51,14 @@ def python_executable() -> str:
     return found
 
 
-def worker_environment() -> dict[str, str]:
-    """The environment of the worker: this package importable, UTF-8 everywhere."""
+def worker_environment(scratch: Path | None = None) -> dict[str, str]:
+    """The environment of the worker: this package importable, UTF-8 everywhere, temporary files in ``scratch``."""
     package_parent = str(Path(__file__).resolve().parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     path = package_parent if not inherited else os.pathsep.join((package_parent, inherited))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+    # A worker that is cancelled cannot clean up: what any library leaves must lie where the parent removes it.
+    temporary = {} if scratch is None else dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    return {**os.environ, **temporary, "PYTHONPATH": path, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 class WorkerProcess:
@@ -55,10 +68,11 @@ class WorkerProcess:
         self.folder = Path(tempfile.mkdtemp(prefix="multitaskseg-"))
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._is_ended = False
+        self._dead_since_s: float | None = None
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
         arguments = list(command) if command is not None else [python_executable(), "-m", WORKER_MODULE]
         try:
-            self.process = start_tree([*arguments, str(self.folder)], worker_environment(), self.folder)
+            self.process = start_tree([*arguments, str(self.folder)], worker_environment(self.folder), self.folder)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise errors.ResourceError(f"the worker cannot be started ({error})", file=arguments[0]) from error
@@ -96,14 +110,29 @@ class WorkerProcess:
         except OSError:
             self.events.put(None)
 
-    def death_notice(self) -> errors.ResourceError:
-        """Why the worker is gone, from its exit code and the last lines of its log, with advice."""
-        self._readers[1].join(timeout=1.0)
+    @property
+    def is_silenced(self) -> bool:
+        """Whether the process has ended for so long that nothing more will come.
+
+        The end of its output alone does not tell: something that it started may hold the pipe open.
+        """
+        if self.is_alive:
+            return False
+        if self._dead_since_s is None:
+            self._dead_since_s = time.monotonic()
+        return not self._readers[0].is_alive() or time.monotonic() - self._dead_since_s > LAST_WORDS_TIMEOUT_S
+
+    def death_notice(self, step: str = "") -> errors.ResourceError:
+        """Why the worker is gone, from its exit code and the last lines of its log, with advice for that ``step``."""
+        self._readers[1].join(timeout=LAST_WORDS_TIMEOUT_S)
         lines = [line for line in self._stderr if line.strip()][-STDERR_LINES_SHOWN:]
-        code = self.process.poll()
+        try:
+            code = self.process.wait(timeout=LAST_WORDS_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            code = None
         return errors.ResourceError(
             f"the worker process ended unexpectedly (exit code {code}): {' | '.join(lines) or 'it left no message'}",
-            remedy="This is mostly a lack of memory: close other programs, crop the image, or choose the CPU as device",
+            remedy=BROKEN_START_REMEDY if step in STARTING_STEPS and code != KILLED else LACK_OF_MEMORY_REMEDY,
         )
 
     def end(self) -> None:

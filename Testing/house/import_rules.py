@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator
 from Testing.house.source_tree import Source, module_name
 
 SLICER = ("slicer", "vtk", "vtkmodules", "qt", "ctk", "sitkUtils", "mrml")
-TORCH_FREE = ("job", "worker_process", "process_tree")
+TORCH_FREE = (
+    "batch",
+    "batch_table",
+    "image_folder",
+    "job",
+    "job_result",
+    "process_tree",
+    "task_list",
+    "worker_process",
+)
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
 FORBIDDEN_IMPORTS = {
     RUNTIME: (*SLICER, "trainer", "matplotlib", "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime import network_pass
+from MultiTaskSegLib.runtime.backend import TorchBackend
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.predictor import Predictor
@@ -145,23 +146,25 @@ def test_much_coarser_voxels_are_warned_of(predictor: Predictor) -> None:
 
 
 def test_lack_of_memory_changes_nothing_but_the_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = noise((12, 12, 70))
+    volume = noise((12, 12, 40))
     expected = predictor.segment(volume)
-    plain, failures = predictor.network.features, []
+    plain, failures = TorchBackend.first, []
 
-    def features(x: torch.Tensor) -> dict[str, torch.Tensor]:
-        if x.numel() > 5_000:
-            failures.append(x.numel())
+    def first(self: TorchBackend, stage: str, window: torch.Tensor, pad_z: bool) -> torch.Tensor:
+        if window.numel() > 12_000:
+            failures.append(window.numel())
             raise RuntimeError("CUDA out of memory")
-        return plain(x)
+        return plain(self, stage, window, pad_z)
 
-    monkeypatch.setattr(predictor.network, "features", features)
-    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 1_000)
+    monkeypatch.setattr(TorchBackend, "first", first)
+    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 3_000)
     found = predictor.segment(volume)
     assert failures
     assert (found.labels == expected.labels).mean() > 0.999  # a tie may fall the other way by rounding
     np.testing.assert_allclose(found.uncertainty, expected.uncertainty, atol=2e-3)
     assert found.verdict.score == pytest.approx(expected.verdict.score, rel=1e-4)
+    assert any("memory was short" in warning for warning in found.warnings)
+    assert not any("memory" in warning for warning in expected.warnings)
 
 
 def test_progress_rises_from_0_to_1(predictor: Predictor) -> None:
@@ -171,6 +174,14 @@ def test_progress_rises_from_0_to_1(predictor: Predictor) -> None:
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert [step for _, step in told][-2:] == ["labels", "done"]
+
+
+def test_a_named_task_gives_what_auto_gives_for_the_same_task(predictor: Predictor) -> None:
+    auto = predictor.segment(noise())
+    named = predictor.segment(noise(), auto.task.name)
+    np.testing.assert_array_equal(named.labels, auto.labels)
+    np.testing.assert_allclose(named.uncertainty, auto.uncertainty, atol=1e-6)
+    assert named.verdict.score == pytest.approx(auto.verdict.score, rel=1e-9)
 
 
 def test_profiles_with_far_off_voxel_sizes_are_not_tried(tmp_path: Path) -> None:

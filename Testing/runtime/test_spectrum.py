@@ -124,3 +124,17 @@ def test_layers_of_every_architecture_can_be_collected() -> None:
         for name, spectrum in collector.spectra().items():
             assert spectrum.singular_values.shape == (architecture.channels[int(name[-1])],)
             assert (np.diff(spectrum.singular_values) <= 0).all()
+
+
+@pytest.mark.parametrize(("smallest", "single"), [(0.05, True), (1e-3, False)])
+def test_single_precision_is_used_where_the_condition_allows_it_and_stays_accurate(
+    smallest: float, single: bool
+) -> None:
+    expected = [1.0, 0.5, 0.2, smallest]
+    rows = of_rank_and_spread(60_000, [200 * value for value in expected]).astype(np.float32)
+    factor = GramFactor(4)
+    for block in np.array_split(rows, 12):
+        factor.add(torch.from_numpy(block))
+    assert factor._single == single
+    values = factor.singular_values()
+    np.testing.assert_allclose(values / values[0], expected, rtol=1e-4)

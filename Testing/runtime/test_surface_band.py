@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from MultiTaskSegLib.runtime.surface_band import soften_near_surface, surface_band
+from MultiTaskSegLib.runtime.surface_band import SurfaceSoftening, near_surface, soften_near_surface, surface_band
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -75,3 +76,22 @@ def test_the_given_probabilities_are_not_changed() -> None:
     before = shares.copy()
     soften_near_surface(shares, 1.0, 2.0)
     np.testing.assert_array_equal(shares, before)
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 8), (1, 30, 20), (1, 1, 9), (4, 1, 1)])
+def test_the_band_without_distances_is_the_band(shape: tuple[int, int, int]) -> None:
+    for seed in range(4):
+        labels = (np.random.default_rng(seed).random(shape) > 0.9).astype(np.uint8)
+        np.testing.assert_array_equal(near_surface(torch.from_numpy(labels)).numpy(), surface_band(labels))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+def test_softening_slab_by_slab_is_that_of_the_whole(step: int) -> None:
+    shares = torch.softmax(4 * torch.randn((3, 15, 6, 7), generator=torch.Generator().manual_seed(1)), dim=0)
+    before = shares.clone()
+    whole = SurfaceSoftening(0.4).push(shares, last=True)
+    softening, slabs = SurfaceSoftening(0.4), shares.split(step, dim=1)
+    parts = [softening.push(slab, number == len(slabs) - 1) for number, slab in enumerate(slabs)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    assert not torch.equal(whole, shares)
+    assert torch.equal(shares, before), "the input must not change"

@@ -10,15 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.process_tree import end_tree, start_tree
-from MultiTaskSegLib.runtime import worker as worker_module
 from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
 from MultiTaskSegLib.runtime.explanation import BlockDifference, Explanation, SpectrumBand
+from MultiTaskSegLib.runtime.machine import TorchMachine
+from MultiTaskSegLib.runtime.run_plan import RunPlan
+from MultiTaskSegLib.runtime.segmentation import Segmentation
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.worker import ProgressEvents, Worker, error_event
 from MultiTaskSegLib.worker_process import worker_environment
+from Testing.runtime.tiny_model import tiny_manifest
 
 LABEL = types.SimpleNamespace(
     value=1, name="left_ventricle", display_name="left ventricle", colour=(1, 2, 3), terminology="x~y"
@@ -31,6 +35,25 @@ EXPLANATION = Explanation(
 )
 VERDICT = Verdict(False, 0.5, 1.5, 0.6, "heart", {"heart": 0.5}, EXPLANATION)
 GEOMETRY = [[0.0, -2.0, 0.0, 5.0], [1.0, 0.0, 0.0, 6.0], [0.0, 0.0, 3.0, 7.0], [0.0, 0.0, 0.0, 1.0]]
+
+
+class MachineStandIn:
+    """Loads stand-in predictors, has one device, and everything fits."""
+
+    def __init__(self, load=lambda *_: PredictorStandIn()) -> None:
+        self.load = load
+
+    def device(self, wanted):
+        return wanted
+
+    def devices(self):
+        return [{"name": "cpu", "description": "CPU", "free_bytes": 5, "total_bytes": None}]
+
+    def plan(self, predictor, volume, task, device):
+        return RunPlan(device)
+
+    def release(self):
+        """Nothing is held."""
 
 
 class PredictorStandIn:
@@ -63,6 +86,21 @@ class PredictorStandIn:
         return VERDICT
 
 
+def real_result() -> PredictorStandIn:
+    """A predictor stand-in whose result is a real segmentation."""
+
+    def segment(volume, task="auto", progress=None):
+        progress(0.5, "network")
+        labels = (volume.voxels > 3).astype(np.uint8)
+        half = np.full(volume.shape, 0.5, np.float32)
+        heart = tiny_manifest().tasks[1]
+        return Segmentation(volume, labels, half, half, heart, VERDICT, "stand-in", "ab12", "cpu", {}, ())
+
+    predictor = PredictorStandIn()
+    predictor.segment = segment
+    return predictor
+
+
 def request(folder: Path, command: str = "segment", **more: object) -> str:
     np.save(folder / "in.npy", np.arange(24, dtype=np.float32).reshape(2, 3, 4))
     content = {"id": 7, "command": command, "voxels": str(folder / "in.npy"), "ijk_to_ras": GEOMETRY, "name": "Scan"}
@@ -71,7 +109,7 @@ def request(folder: Path, command: str = "segment", **more: object) -> str:
 
 def served(predictor, *lines: str) -> tuple[list[dict], list[bool]]:
     events: list[dict] = []
-    worker = Worker(events.append, lambda *_: predictor)
+    worker = Worker(events.append, MachineStandIn(lambda *_: predictor))
     return events, [worker.handle(line) for line in lines]
 
 
@@ -99,13 +137,18 @@ def test_the_geometry_arrives_in_lps(tmp_path):
 def test_every_event_of_a_request_carries_its_number(tmp_path):
     events, _ = served(PredictorStandIn(), request(tmp_path))
     assert {event["id"] for event in events} == {7}
-    assert [event["step"] for event in events if event["event"] == "progress"] == ["model", "network"]
+    assert [event["step"] for event in events if event["event"] == "progress"] == [
+        "reading",
+        "model",
+        "network",
+        "writing",
+    ]
 
 
 def test_a_check_is_answered_with_the_verdict_only(tmp_path):
     events, _ = served(PredictorStandIn(), request(tmp_path, "check"))
     model = {"name": "stand-in", "sha256": "ab12"}
-    assert events[-1]["report"] == {"image": "Scan", "model": model, "ood": VERDICT.as_dict()}
+    assert events[-1]["report"] == {"image": "Scan", "model": model, "ood": VERDICT.as_dict(), "warnings": []}
     assert "labels" not in events[-1]
 
 
@@ -121,6 +164,36 @@ def test_a_check_brings_a_map_only_when_asked(tmp_path):
     event = served(PredictorStandIn(), request(tmp_path, "check", map=True))[0][-1]
     np.testing.assert_array_equal(np.load(event["foreign"]), np.full((2, 3, 4), 1.5))
     assert event["report"]["ood"] == VERDICT.as_dict()
+
+
+def test_the_devices_are_listed_with_their_free_memory():
+    events, _ = served(PredictorStandIn(), json.dumps({"id": 1, "command": "devices"}))
+    assert events[-1]["devices"][0]["free_bytes"] == 5
+
+
+def test_what_had_to_be_done_differently_is_in_the_progress_and_in_the_report(tmp_path):
+    class Full(MachineStandIn):
+        """A card that runs out of memory."""
+
+        def device(self, wanted):
+            return "cuda:0"
+
+    failing, good = PredictorStandIn(MemoryError()), real_result()
+    loaded = iter((failing, good))
+    events: list[dict] = []
+    Worker(events.append, Full(lambda *_: next(loaded))).handle(request(tmp_path))
+    assert "network, on the CPU" in [event.get("step") for event in events]
+    assert any("so the CPU was used" in warning for warning in events[-1]["report"]["warnings"])
+
+
+def test_an_image_file_is_read_by_the_worker_and_its_results_are_written_as_files(tmp_path):
+    image = tmp_path / "scan.nii.gz"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.arange(24, dtype=np.float32).reshape(2, 3, 4)), str(image))
+    line = {"id": 1, "command": "segment", "image": str(image), "write": True, "output": str(tmp_path / "out")}
+    events, _ = served(real_result(), json.dumps(line))
+    written = sorted(path.name for path in Path(events[-1]["files"]).iterdir())
+    assert written == ["report.json", "segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz"]
+    assert "labels" not in events[-1]
 
 
 def test_info_lists_the_tasks_of_the_model():
@@ -139,7 +212,7 @@ def test_the_model_is_loaded_once_and_again_for_another_model_or_device(tmp_path
         loads.append(key)
         return PredictorStandIn()
 
-    worker = Worker(lambda _event: None, load)
+    worker = Worker(lambda _event: None, MachineStandIn(load))
     for more in ({}, {}, {"model": "b"}, {"model": "b"}, {"model": "b", "device": "cpu"}):
         worker.handle(request(tmp_path, **more))
     assert loads == [(None, "auto", False), ("b", "auto", False), ("b", "cpu", False)]
@@ -147,7 +220,8 @@ def test_the_model_is_loaded_once_and_again_for_another_model_or_device(tmp_path
 
 def test_a_planar_image_gets_the_planar_default_model(tmp_path):
     loads: list[tuple] = []
-    worker = Worker(lambda _event: None, lambda *key: loads.append(key) or PredictorStandIn())
+    machine = MachineStandIn(lambda *key: loads.append(key) or PredictorStandIn())
+    worker = Worker(lambda _event: None, machine)
     line = json.loads(request(tmp_path))
     np.save(line["voxels"], np.zeros((1, 5, 5), np.float32))
     worker.handle(json.dumps(line))
@@ -200,7 +274,7 @@ def test_an_array_with_python_objects_is_refused(tmp_path):
 def test_a_missing_package_is_a_resource_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "MultiTaskSegLib.runtime.predictor", None)
     with pytest.raises(ResourceError, match="Install PyTorch"):
-        worker_module.load_predictor(None, "auto", False)
+        TorchMachine().load(None, "cpu", False)
 
 
 def test_progress_tells_the_time_left_from_the_fraction_that_is_done():
@@ -265,9 +339,10 @@ def test_what_libraries_print_does_not_reach_the_protocol(tmp_path):
     code = (
         "import os, sys\n"
         "from MultiTaskSegLib.runtime import worker\n"
-        "def load(*key):\n"
-        "    print('python says hello'); os.write(1, b'C says hello\\n'); raise MemoryError\n"
-        "worker.Worker.__init__.__defaults__ = (load,)\n"
+        "class Machine(worker.TorchMachine):\n"
+        "    def device(self, wanted):\n"
+        "        print('python says hello'); os.write(1, b'C says hello\\n'); raise MemoryError\n"
+        "worker.TorchMachine = Machine\n"
         "worker.main([])\n"
     )
     process = start_tree([sys.executable, "-c", code], worker_environment(), tmp_path)

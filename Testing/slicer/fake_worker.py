@@ -1,7 +1,8 @@
 """A stand-in for the worker process, run as a script: speaks the protocol without any model.
 
 The first argument says how to behave: ``good``, ``slow`` (never answers), ``crash`` (dies half way), ``silent-death``,
-``error`` (reports an error), ``family`` (starts a child of its own, then never answers), ``noise`` (prints rubbish).
+``error`` (reports an error), ``family`` (starts a child of its own, then never answers), ``noise`` (prints rubbish),
+``orphan`` (dies, and a child of its own keeps the pipe open), ``no-start`` (dies before it says anything).
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ def send(**event: object) -> None:
 def answer(request: dict) -> None:
     """Label 1 where the image is above its mean; the report repeats what was received."""
     number, output = request["id"], Path(request["output"])
+    if request["command"] == "devices":
+        send(id=number, event="result", devices=[{"name": "cpu", "description": "CPU", "free_bytes": 7}])
+        return
+    if request.get("write"):
+        answer_with_files(number, output / "files", request)
+        return
     if request["command"] == "info":
         send(id=number, event="result", tasks=[{"name": "phantom", "modality": "MR", "anatomy": "none"}])
         return
@@ -65,6 +72,19 @@ def answer(request: dict) -> None:
     send(id=number, event="result", **files, report=report, legend=LEGEND)
 
 
+def answer_with_files(number: int, folder: Path, request: dict) -> None:
+    """Two files that tell what was asked; images whose name begins with "bad" are refused."""
+    if Path(request["image"]).name.startswith("bad"):
+        send(id=number, event="error", kind="InputError", message=f"the file is damaged: {request['image']}.")
+        return
+    folder.mkdir(parents=True)
+    (folder / "segmentation.nii.gz").write_bytes(b"labels")
+    (folder / "report.json").write_text(json.dumps(request))
+    labels = [{"value": 1, "name": "bright part", "voxels": 4, "volume_mm3": 1500.0}]
+    report = {"image": Path(request["image"]).name, "ood": OOD, "task": request["task"], "labels": labels}
+    send(id=number, event="result", files=str(folder), report={**report, "warnings": []}, legend=LEGEND)
+
+
 def misbehave(behaviour: str, request: dict) -> None:
     if behaviour == "crash":
         print("Segmentation fault (simulated)\nlast words", file=sys.stderr, flush=True)
@@ -74,8 +94,10 @@ def misbehave(behaviour: str, request: dict) -> None:
     if behaviour == "error":
         send(id=request["id"], event="error", kind="InputError", message="the image is upside down: Scan. Turn it.")
         return
-    if behaviour == "family":
+    if behaviour in ("family", "orphan"):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        if behaviour == "orphan":
+            os._exit(3)
         Path(os.environ["FAKE_WORKER_CHILD"]).write_text(str(child.pid))
         time.sleep(600)
     if behaviour == "slow":
@@ -86,6 +108,9 @@ def misbehave(behaviour: str, request: dict) -> None:
 
 def main() -> None:
     behaviour = sys.argv[1]
+    if behaviour == "no-start":
+        print("DLL load failed (simulated)", file=sys.stderr, flush=True)
+        os._exit(1)
     send(event="ready", version="fake", torch=None)
     for line in sys.stdin:
         request = json.loads(line)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -192,6 +195,60 @@ def test_a_crash_is_a_resource_error_with_the_last_words_and_advice(runner_of, t
 def test_a_death_without_a_word_is_told_as_such(runner_of):
     with pytest.raises(ResourceError, match="it left no message"):
         runner_of("silent-death").segment(image()).wait(30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal")
+def test_a_worker_killed_from_outside_is_told_in_one_line_and_the_next_job_works(runner_of, temporary_folder):
+    runner = runner_of("slow")
+    job = runner.segment(image())
+    assert wait_for(lambda: job.poll() or job.fraction > 0)
+    os.kill(runner._worker.process.pid, signal.SIGKILL)
+    with pytest.raises(ResourceError, match=r"exit code -9.*lack of memory.*close other programs") as caught:
+        job.wait(30)
+    assert "\n" not in str(caught.value)
+    assert list(temporary_folder.iterdir()) == []
+    runner._command = [sys.executable, FAKE_WORKER, "good"]
+    assert runner.segment(image()).wait(30).labels is not None
+
+
+def test_a_worker_that_dies_is_noticed_although_its_child_holds_the_pipe(runner_of, temporary_folder):
+    with pytest.raises(ResourceError, match="exit code 3"):
+        runner_of("orphan").segment(image()).wait(30)
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_a_worker_that_does_not_start_gets_advice_about_the_installation(runner_of):
+    with pytest.raises(ResourceError, match=r"DLL load failed.*install PyTorch again"):
+        runner_of("no-start").segment(image()).wait(30)
+
+
+def test_the_devices_are_listed(runner_of):
+    assert runner_of("good").devices().wait(30).devices[0]["free_bytes"] == 7
+
+
+def test_the_results_of_a_file_are_put_in_place_together(runner_of, tmp_path, temporary_folder):
+    runner = runner_of("good")
+    output = tmp_path / "ergebnis ü" / "scan"
+    found = runner.segment_file(tmp_path / "scan.nii.gz", output, task="phantom").wait(30)
+    assert found.output == output
+    assert sorted(path.name for path in output.iterdir()) == ["report.json", "segmentation.nii.gz"]
+    assert json.loads((output / "report.json").read_text())["task"] == "phantom"
+    assert list(temporary_folder.rglob("*.json")) == []
+
+
+def test_results_that_cannot_be_put_in_place_are_a_resource_error(runner_of, tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(ResourceError, match="cannot write"):
+        runner_of("good").segment_file(tmp_path / "scan.nii.gz", tmp_path / "taken").wait(30)
+
+
+def test_what_libraries_leave_lies_in_the_private_folder(tmp_path):
+    environment = worker_process.worker_environment(tmp_path)
+    code = "import tempfile; print(tempfile.gettempdir())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8", check=True
+    )
+    assert Path(done.stdout.strip()) == tmp_path
 
 
 def test_after_a_crash_the_next_job_works(runner_of):

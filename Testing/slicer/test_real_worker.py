@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -13,6 +14,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 
 from MultiTaskSegLib.job import JobRunner
 from MultiTaskSegLib.runtime.errors import Cancelled, InputError, ModelError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.image_file import read_label_map
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.result import add_result
@@ -27,6 +29,12 @@ import resource, sys
 from MultiTaskSegLib.runtime import predictor, worker
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 120_000_000,) * 2)
+sys.exit(worker.main(sys.argv[1:]))
+"""
+SMALL_WORKER = """
+import sys
+from MultiTaskSegLib.runtime import compute_device, worker
+compute_device.available_bytes = lambda: 100_000
 sys.exit(worker.main(sys.argv[1:]))
 """
 pytestmark = pytest.mark.usefixtures("session")
@@ -94,6 +102,57 @@ def test_the_map_of_the_worker_is_that_of_the_predictor(runner, tmp_path):
     assert found.verdict == verdict
     assert [band["layer"] for band in found.spectra] == [band.layer for band in verdict.explanation.spectra]
     assert runner.check(image, model=located, device="cpu").wait(120).foreign is None
+
+
+def test_a_file_is_segmented_and_checked_as_the_volume_that_it_holds(runner, model, tmp_path):
+    volume = speckled("oblique")
+    assert slicer.util.arrayFromVolume(volume).shape == SHAPE
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetFileName(str(tmp_path / "spräckel.nrrd"))
+    assert storage.WriteData(volume)
+    verdict = runner.check(image_from_node(volume), model=model, device="cpu").wait(120).verdict
+    assert runner.check_file(tmp_path / "spräckel.nrrd", model=model, device="cpu").wait(120).verdict == verdict
+    found = runner.segment_file(tmp_path / "spräckel.nrrd", tmp_path / "out", model=model, device="cpu").wait(120)
+    assert found.verdict == verdict
+    assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")) == found.report
+    written = read_label_map(tmp_path / "out" / "segmentation.nii.gz")[0]
+    expected = runner.segment(image_from_node(volume), model=model, device="cpu").wait(120).labels
+    np.testing.assert_array_equal(written, expected)
+
+
+def test_the_worker_tells_its_devices_with_the_cpu_last(runner):
+    devices = runner.devices().wait(120).devices
+    assert devices[-1]["name"] == "cpu"
+    assert 0 < devices[-1]["free_bytes"] <= devices[-1]["total_bytes"]
+
+
+def test_an_image_that_cannot_fit_is_refused_before_it_is_run_with_both_sizes(scratch, model):
+    runner = JobRunner([sys.executable, "-c", SMALL_WORKER])
+    try:
+        with pytest.raises(ResourceError, match=r"needs about .* GB of memory, and 0\.\d GB are free.*crop"):
+            runner.segment(image_from_node(speckled()), model=model, device="cpu").wait(120)
+    finally:
+        runner.close()
+
+
+@pytest.mark.parametrize(
+    "statement", ["raise ImportError('no torch here')", "raise OSError('[WinError 1114] c10.dll')"]
+)
+def test_a_broken_torch_is_told_in_one_line_and_the_next_job_works(scratch, model, tmp_path, monkeypatch, statement):
+    (tmp_path / "broken" / "torch").mkdir(parents=True)
+    (tmp_path / "broken" / "torch" / "__init__.py").write_text(statement)
+    runner = JobRunner()
+    image = image_from_node(speckled())
+    try:
+        with monkeypatch.context() as broken:
+            broken.setenv("PYTHONPATH", str(tmp_path / "broken"))
+            with pytest.raises(ResourceError, match="Install PyTorch with the PyTorch extension") as caught:
+                runner.segment(image, model=model, device="cpu").wait(120)
+        assert "\n" not in str(caught.value)
+        runner.close()
+        assert runner.segment(image, model=model, device="cpu").wait(120).labels is not None
+    finally:
+        runner.close()
 
 
 def test_a_2d_image_goes_through_a_2d_model(runner, tmp_path):

@@ -21,10 +21,15 @@ def most_probable_component(mask: NDArray[np.bool_], foreground: NDArray[np.floa
     Returns:
         bool ``(Z, Y, X)``; empty when ``mask`` is.
     """
+    return most_probable_piece(mask, foreground[mask])
+
+
+def most_probable_piece(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """As `most_probable_component`, but ``foreground`` ``(N,)`` holds the voxels of ``mask`` only."""
     pieces, count = label(mask, FULL_CONNECTIVITY)
     if count <= 1:
         return mask
-    mass = np.bincount(pieces.ravel(), np.maximum(foreground - 0.5, 0.0).ravel(), minlength=count + 1)
+    mass = np.bincount(pieces[mask], np.maximum(foreground - 0.5, 0.0), minlength=count + 1)
     chosen: NDArray[np.bool_] = pieces == 1 + int(np.argmax(mass[1:]))
     return chosen
 

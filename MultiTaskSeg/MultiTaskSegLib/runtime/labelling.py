@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.connected_component import most_probable_component
+from MultiTaskSegLib.runtime.connected_component import most_probable_piece
 from MultiTaskSegLib.runtime.expected_dice import expected_dice
+from MultiTaskSegLib.runtime.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.profile import Prepared
-from MultiTaskSegLib.runtime.resampling import resample_linear
-from MultiTaskSegLib.runtime.surface_band import soften_near_surface
+
+SLAB_SLICES = 8
 
 
 @dataclass(frozen=True)
@@ -32,48 +34,57 @@ class Labelling:
     predicted_dice: dict[int, float | None]
 
 
-def label_image(probabilities: NDArray[np.float16], task: TaskInfo, prepared: Prepared) -> Labelling:
-    """Interpolate one class after the other, so that memory does not grow with the number of classes.
+@torch.inference_mode()
+def label_image(probabilities: NDArray[np.floating], task: TaskInfo, prepared: Prepared) -> Labelling:
+    """Label an image whose probabilities are in memory.
 
     Args:
-        probabilities: float16 ``(1 + labels, Z, Y, X)`` on the network grid, background first, calibrated by the
-            task's temperature.
+        probabilities: ``(1 + labels, Z, Y, X)`` on the network grid, background first, calibrated by the task's
+            temperature.
         task: gives the label values and the temperature near the surface.
         prepared: the network input's way back.
     """
-    shape = prepared.canonical_shape
-    best = np.zeros(shape, dtype=np.float32)
-    index = np.zeros(shape, dtype=np.uint8)
-    entropy = np.zeros(shape, dtype=np.float32)
-    background = best
-    totals = np.zeros(len(probabilities))
-    if task.surface_temperature is not None:
-        probabilities = soften_near_surface(probabilities, task.temperature, task.surface_temperature)
-    for number, channel in enumerate(probabilities):
-        share = resample_linear(channel.astype(np.float32), shape)
-        totals[number] = share.sum(dtype=np.float64)
-        # x log x tends to 0 at 0, which the logarithm alone does not know.
-        entropy -= share * np.log(np.maximum(share, np.float32(1e-12)))
-        better = share > best
-        index[better] = number
-        np.maximum(best, share, out=best)
-        if number == 0:
-            background = share
+    _, z, y, x = probabilities.shape
+    stream = LabelStream(task, (z, y, x), prepared.canonical_shape)
+    for start in range(0, z, SLAB_SLICES):
+        slab = np.ascontiguousarray(probabilities[:, start : start + SLAB_SLICES], dtype=np.float32)
+        stream.push(torch.from_numpy(slab))
+    return finished(stream.running, task, prepared)
+
+
+def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labelling:
+    """What the running arg-max has found, as label values in the stored order of the image."""
     if task.single_component:
-        removed = (index > 0) & ~most_probable_component(index > 0, 1 - background)
-        # The uncertainty stays: what was removed is shown as doubtful, not as if it had never been found.
-        index[removed] = 0
-        best[removed] = background[removed]
+        _keep_one_component(running)
     values = np.array([0, *(label.value for label in task.labels)], dtype=np.uint8)
-    voxels = np.bincount(index.ravel(), minlength=len(values))
-    overlaps = np.bincount(index.ravel(), best.ravel(), minlength=len(values))
-    uncertainty = np.clip(entropy / np.log(len(values)), 0.0, 1.0).astype(np.float32)
     return Labelling(
-        np.asarray(prepared.restore(values[index]), dtype=np.uint8),
-        np.asarray(prepared.restore(uncertainty), dtype=np.float32),
-        np.asarray(prepared.restore(np.minimum(best, np.float32(1.0))), dtype=np.float32),
+        np.asarray(prepared.restore(values[running.index]), dtype=np.uint8),
+        np.asarray(prepared.restore(running.uncertainty), dtype=np.float32),
+        np.asarray(prepared.restore(running.confidence), dtype=np.float32),
         {
-            label.value: expected_dice(float(overlaps[number]), float(totals[number]), int(voxels[number]))
+            label.value: expected_dice(
+                float(running.overlaps[number]), float(running.totals[number]), int(running.voxels[number])
+            )
             for number, label in enumerate(task.labels, start=1)
         },
     )
+
+
+def _keep_one_component(running: RunningLabels) -> None:
+    """Make background of all but the most probable piece.
+
+    The uncertainty stays: what was removed is shown as doubtful, not as if it had never been found.
+    """
+    found = running.index > 0
+    background = running.background()
+    removed = ~most_probable_piece(found, 1 - background)[found]
+    if not removed.any():
+        return
+    index, confidence = running.index[found], running.confidence[found]
+    classes = len(running.voxels)
+    running.voxels -= np.bincount(index[removed], minlength=classes)
+    running.overlaps -= np.bincount(index[removed], confidence[removed], minlength=classes)
+    index[removed] = 0
+    confidence[removed] = background[removed]
+    running.index[found] = index
+    running.confidence[found] = confidence

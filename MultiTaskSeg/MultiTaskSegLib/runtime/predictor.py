@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
-from MultiTaskSegLib.runtime.labelling import label_image
+from MultiTaskSegLib.runtime.label_stream import RunningLabels
+from MultiTaskSegLib.runtime.labelling import finished
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import Model, load_model
-from MultiTaskSegLib.runtime.network_pass import PassResult, run_pass
+from MultiTaskSegLib.runtime.network_pass import Encoded, NetworkPass
 from MultiTaskSegLib.runtime.profile import MAX_UPSAMPLING, Prepared, Profile, prepare
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 from MultiTaskSegLib.runtime.verdict import Verdict
@@ -28,6 +30,8 @@ Progress = Callable[[float, str], None]
 AUTO = "auto"
 # Profiles whose voxel size fits about as well as the best one (within this much in log units) are all tried.
 PROFILE_TOLERANCE = 0.35
+# The encoder's part of the work, as it is told to whoever waits.
+RECOGNITION_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,11 @@ class _Attempt:
 
     tasks: tuple[TaskInfo, ...]
     prepared: Prepared
-    result: PassResult
+    encoded: Encoded
     verdict: Verdict
+
+
+_Labelled = tuple[TaskInfo, Verdict, Prepared, RunningLabels]
 
 
 class Predictor:
@@ -56,6 +63,7 @@ class Predictor:
         self.model = model
         self.device = _device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._backends: list[Backend] = []
 
     @classmethod
     def load(cls, path: str | Path, device: str = AUTO) -> Predictor:
@@ -86,14 +94,22 @@ class Predictor:
         """
         report = progress or _ignore
         started_s = time.perf_counter()
-        attempt, verdict = self._recognise(volume, task, keep=True, progress=report)
-        network_s = time.perf_counter()
-        report(0.85, "labels")
-        chosen = self._task(verdict.nearest_task if task == AUTO else task)
-        labelling = label_image(attempt.result.probabilities[chosen.name], chosen, attempt.prepared)
+        network_pass = self._network_pass()
+        chosen, verdict, prepared, running = (
+            self._recognised(network_pass, volume, report)
+            if task == AUTO
+            else self._told(network_pass, volume, self._task(task), report)
+        )
+        report(0.95, "labels")
+        labelling = finished(running, chosen, prepared)
         ended_s = time.perf_counter()
         report(1.0, "done")
         found = bool((labelling.labels > 0).any())
+        timings = {
+            "network_s": ended_s - started_s - running.seconds,
+            "labels_s": running.seconds,
+            "total_s": ended_s - started_s,
+        }
         return Segmentation(
             volume,
             labelling.labels,
@@ -103,9 +119,9 @@ class Predictor:
             verdict,
             self.manifest.name,
             self.model.digest,
-            str(self.device),
-            {"network_s": network_s - started_s, "labels_s": ended_s - network_s, "total_s": ended_s - started_s},
-            volume.warnings + _warnings(volume, chosen, verdict, found),
+            str(network_pass.device),
+            timings,
+            volume.warnings + _warnings(volume, chosen, verdict, found) + tuple(dict.fromkeys(network_pass.notes)),
             labelling.predicted_dice,
         )
 
@@ -116,7 +132,7 @@ class Predictor:
             InputError: as `segment`.
             ResourceError: memory runs out.
         """
-        return self._recognise(volume, AUTO, keep=False, progress=progress or _ignore)[1]
+        return self._recognise(self._network_pass(), volume, 1.0, progress or _ignore)[1]
 
     def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
         """The verdict of `check`, and where the image is foreign.
@@ -135,39 +151,66 @@ class Predictor:
                 f"the model {self.manifest.name} cannot tell where an image is foreign",
                 remedy="Fit its reference again with 'python -m trainer reference'",
             )
-        attempt, verdict = self._recognise(volume, AUTO, keep=False, progress=progress or _ignore)
+        attempt, verdict = self._recognise(self._network_pass(), volume, 1.0, progress or _ignore)
         memory = self.model.memories[self.model.reference.task_names.index(verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
         return verdict, on_image_grid(memory.rarity(image_cells(attempt.prepared.voxels, cell)), cell, attempt.prepared)
 
-    def _recognise(self, volume: Volume, task: str, keep: bool, progress: Progress) -> tuple[_Attempt, Verdict]:
-        """Try the profiles that fit and keep the one with the nearest known images."""
-        self._require_dimension(volume)
-        profiles = [self._task(task).profile] if task != AUTO else self.candidate_profiles(volume)
-        attempts = [
-            self._attempt(volume, profile, keep, _part(progress, number, len(profiles)))
-            for number, profile in enumerate(profiles)
-        ]
-        best = min(attempts, key=lambda attempt: attempt.verdict.score)
-        return best, _merged_verdict(best, attempts)
+    def _network_pass(self) -> NetworkPass:
+        if not self._backends:
+            devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
+            self._backends = [TorchBackend(self.network, device) for device in devices]
+        return NetworkPass(self._backends, self.manifest.architecture, self.model.reference.spec)
 
-    def _attempt(self, volume: Volume, profile: Profile, keep: bool, progress: Progress) -> _Attempt:
+    def _told(self, network_pass: NetworkPass, volume: Volume, task: TaskInfo, progress: Progress) -> _Labelled:
+        """Labels of a named task; the verdict is found on the way."""
+        self._require_dimension(volume)
         progress(0.0, "preparing")
+        prepared = prepare(volume, task.profile)
+        tell = _stretched(progress, 0.02, 0.95)
+        spectra, running = network_pass.label(prepared.voxels, task, prepared.canonical_shape, None, tell)
+        among = [t.name for t in self.manifest.tasks if t.profile == task.profile]
+        return task, self.model.reference.judge(spectra, among=among), prepared, running
+
+    def _recognised(self, network_pass: NetworkPass, volume: Volume, progress: Progress) -> _Labelled:
+        """Labels of the task whose images are nearest, which is known once the encoder has seen the image."""
+        attempt, verdict = self._recognise(network_pass, volume, RECOGNITION_SHARE, progress)
+        task, prepared = self._task(verdict.nearest_task), attempt.prepared
+        tell = _stretched(progress, RECOGNITION_SHARE, 0.95)
+        shape = prepared.canonical_shape
+        return task, verdict, prepared, network_pass.label(prepared.voxels, task, shape, attempt.encoded, tell)[1]
+
+    def _recognise(
+        self, network_pass: NetworkPass, volume: Volume, end: float, progress: Progress
+    ) -> tuple[_Attempt, Verdict]:
+        """Try the profiles that fit and keep the one with the nearest known images.
+
+        When that is not the ``end`` of the work, maps that the decoder needs are kept.
+        """
+        self._require_dimension(volume)
+        profiles = self.candidate_profiles(volume)
+        best: _Attempt | None = None
+        distances: dict[str, float] = {}
+        for number, profile in enumerate(profiles):
+            progress(end * number / len(profiles), "preparing")
+            tell = _stretched(progress, end * (number + 0.05) / len(profiles), end * (number + 1) / len(profiles))
+            attempt = self._attempt(network_pass, volume, profile, end < 1, tell)
+            distances.update({t.name: attempt.verdict.distances[t.name] for t in attempt.tasks})
+            # Only the best one's maps stay in memory.
+            if best is None or attempt.verdict.score < best.verdict.score:
+                best = attempt
+        assert best is not None
+        return best, replace(best.verdict, distances={**best.verdict.distances, **distances})
+
+    def _attempt(
+        self, network_pass: NetworkPass, volume: Volume, profile: Profile, keep: bool, tell: Callable[[float], None]
+    ) -> _Attempt:
         prepared = prepare(volume, profile)
         tasks = tuple(t for t in self.manifest.tasks if t.profile == profile)
-        spec = self.model.reference.spec
-        result = run_pass(
-            self.network,
-            prepared.voxels,
-            tasks if keep else (),
-            spec.layers,
-            spec.floor,
-            device=self.device,
-            progress=lambda share: progress(0.05 + 0.95 * share, "network"),
-        )
+        encoded = network_pass.encode(prepared.voxels, keep, tell)
         # Only tasks of this profile count: the others' images were prepared differently.
-        verdict = self.model.reference.judge(result.spectra, among=[t.name for t in tasks])
-        return _Attempt(tasks, prepared, result, verdict)
+        verdict = self.model.reference.judge(encoded.spectra, among=[t.name for t in tasks])
+        return _Attempt(tasks, prepared, encoded, verdict)
 
     def candidate_profiles(self, volume: Volume) -> list[Profile]:
         """Profiles that suit the image's scale and voxel size; with task ``auto`` all of them are tried."""
@@ -193,14 +236,6 @@ class Predictor:
             )
 
 
-def _merged_verdict(best: _Attempt, attempts: Sequence[_Attempt]) -> Verdict:
-    """The best attempt's verdict, where each task's distance is the one measured under its own profile."""
-    distances = dict(best.verdict.distances)
-    for attempt in attempts:
-        distances.update({t.name: attempt.verdict.distances[t.name] for t in attempt.tasks})
-    return replace(best.verdict, distances=distances)
-
-
 def _warnings(volume: Volume, task: TaskInfo, verdict: Verdict, found: bool) -> tuple[str, ...]:
     warnings = [verdict.sentence()] if verdict.is_ood else []
     if verdict.nearest_task != task.name:
@@ -213,9 +248,9 @@ def _warnings(volume: Volume, task: TaskInfo, verdict: Verdict, found: bool) -> 
     return tuple(warnings)
 
 
-def _part(progress: Progress, number: int, count: int) -> Progress:
-    """Progress of one of several equal parts; the network takes the first 85 %."""
-    return lambda share, step: progress(0.85 * (number + share) / count, step)
+def _stretched(progress: Progress, start: float, end: float) -> Callable[[float], None]:
+    """Progress of the network as a part of the whole."""
+    return lambda share: progress(start + (end - start) * share, "network")
 
 
 def _ignore(share: float, step: str) -> None:

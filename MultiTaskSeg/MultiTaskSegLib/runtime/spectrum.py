@@ -1,4 +1,4 @@
-"""Singular-value spectra of feature maps, accumulated over tiles in float64.
+"""Singular-value spectra of feature maps, accumulated over tiles and slabs.
 
 Karimi & Gholipour, "Improving calibration and out-of-distribution detection in deep models for medical image
 segmentation" (IEEE TAI 2023), section on OOD detection: the feature map of an image, written as a matrix of voxels x
@@ -7,7 +7,7 @@ channels, has singular values that serve as the image's signature.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,10 @@ BLOCK_ROWS = 65_536
 # Eigenvalues of F^T F in float64 are good to about 1e-16 of the largest, so singular values to 1e-8 of the largest.
 # Below this floor only the QR route is trustworthy.
 GRAM_FLOOR = 1e-6
+# Products of a block may be summed in float32 while the smallest singular value is at least this share of the largest:
+# the error of an eigenvalue, about 1e-7 of the largest, is then at most 1e-3 of the smallest.
+SINGLE_PRECISION_RATIO = 1e-2
+SINGLE_BLOCK_ROWS = 8_192
 
 
 @dataclass(frozen=True)
@@ -44,26 +48,40 @@ class Factor(Protocol):
     """A summary of the rows seen so far from which their singular values follow."""
 
     def add(self, rows: Tensor) -> None:
-        """Take float64 rows ``(N, C)``."""
+        """Take rows ``(N, C)``."""
 
     def singular_values(self) -> NDArray[np.float64]:
         """Descending ``(C,)``."""
 
 
 class GramFactor:
-    """Sum of F^T F: cheapest, and simply additive over tiles."""
+    """Sum of F^T F: cheapest, and simply additive over tiles.
+
+    Blocks are multiplied in float32 where what has been seen so far is well conditioned, else in float64; they are
+    added up in float64.
+    """
 
     def __init__(self, channels: int) -> None:
-        self._gram = torch.zeros((channels, channels), dtype=torch.float64)
+        self._gram = np.zeros((channels, channels))
+        self._added = 0
+        self._single = False
 
     def add(self, rows: Tensor) -> None:
-        """Take float64 rows ``(N, C)``."""
-        self._gram += (rows.T @ rows).cpu()
+        """Take rows ``(N, C)``."""
+        # The condition changes slowly: look at it after 1, 2, 4, 8 ... additions.
+        if self._added & (self._added - 1) == 0 and self._added > 0:
+            values = self.singular_values()
+            self._single = bool(values[-1] > SINGLE_PRECISION_RATIO * values[0])
+        self._added += 1
+        single = self._single and rows.dtype == torch.float32
+        for block in rows.split(SINGLE_BLOCK_ROWS if single else BLOCK_ROWS):
+            exact = block if single else block.to(torch.float64)
+            self._gram += (exact.T @ exact).to(torch.float64).cpu().numpy()
 
     def singular_values(self) -> NDArray[np.float64]:
         """Square roots of the eigenvalues, descending."""
-        eigenvalues = torch.linalg.eigvalsh(self._gram).flip(0).clamp_min(0)
-        return np.asarray(eigenvalues.sqrt().numpy(), dtype=np.float64)
+        eigenvalues = np.linalg.eigvalsh(self._gram)[::-1].clip(min=0.0)
+        return np.asarray(np.sqrt(eigenvalues), dtype=np.float64)
 
 
 class TallSkinnyQrFactor:
@@ -73,8 +91,8 @@ class TallSkinnyQrFactor:
         self._r = torch.zeros((0, channels), dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:
-        """Take float64 rows ``(N, C)``."""
-        self._r = torch.linalg.qr(torch.cat((self._r, rows.cpu())), mode="r")[1]
+        """Take rows ``(N, C)``."""
+        self._r = torch.linalg.qr(torch.cat((self._r, rows.to(torch.float64).cpu())), mode="r")[1]
 
     def singular_values(self) -> NDArray[np.float64]:
         """Singular values of R, descending, zeros appended when there were fewer rows than channels."""
@@ -103,15 +121,33 @@ class SpectrumCollector:
 
     def add(self, tile: Tile, maps: Mapping[str, Tensor]) -> None:
         """Take the core of a tile from each layer's map ``(1, C, Z, Y, X)``."""
-        for name, factor in self._factors.items():
+        for name in self._factors:
             index: tuple[int | slice, ...] = (0, slice(None), *tile.core_in_tile(self._strides[name], self._sizes))
-            core = maps[name][index]
-            rows = core.movedim(0, -1).reshape(-1, core.shape[0])
-            for block in rows.split(BLOCK_ROWS):
-                exact = block.to(torch.float64)
-                factor.add(exact)
-                self._sums[name] += exact.sum(dim=0).cpu()
-            self._counts[name] += rows.shape[0]
+            self._take(name, maps[name][index])
+
+    def watch(self, tile: Tile) -> Callable[[str, Tensor], None]:
+        """What to call with every slab ``(1, C, z, Y, X)`` of a tile's maps, in the order of z."""
+        cores = {name: tile.core_in_tile(stride, self._sizes) for name, stride in self._strides.items()}
+        seen = dict.fromkeys(cores, 0)
+
+        def observe(name: str, slab: Tensor) -> None:
+            """Take the core's part of a slab."""
+            if name not in cores:
+                return
+            z, y, x = cores[name]
+            start, stop = (min(max(edge - seen[name], 0), slab.shape[2]) for edge in (z.start, z.stop))
+            seen[name] += slab.shape[2]
+            if stop > start:
+                self._take(name, slab[0, :, start:stop, y, x])
+
+        return observe
+
+    def _take(self, name: str, core: Tensor) -> None:
+        """Add voxels ``(C, Z, Y, X)``."""
+        rows = core.movedim(0, -1).reshape(-1, core.shape[0])
+        self._factors[name].add(rows)
+        self._sums[name] += rows.sum(dim=0, dtype=torch.float64 if len(rows) < BLOCK_ROWS else None).double().cpu()
+        self._counts[name] += rows.shape[0]
 
     def spectra(self) -> dict[str, LayerSpectrum]:
         """Spectrum by layer name."""

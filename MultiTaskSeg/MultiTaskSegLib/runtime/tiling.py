@@ -47,6 +47,12 @@ class Tile:
         )
 
 
+def whole_image(sizes: Triple) -> Tile:
+    """One tile without a halo."""
+    everything = tuple((0, n) for n in sizes)
+    return Tile(everything, everything)
+
+
 def make_tiles(sizes: Triple, stride: Triple, halo: Triple, max_voxels: int = MAX_TILE_VOXELS) -> list[Tile]:
     """Cover a padded volume of ``sizes`` ``(z, y, x)`` by tiles of at most ``max_voxels`` input voxels, if possible.
 
@@ -98,22 +104,6 @@ def run_tiles(
             maps = network.features(block)
             logits = network.head(maps["decoder0"])
         consume(tile, maps, logits)
-
-
-@torch.inference_mode()
-def run_encoder(
-    network: SegmentationNetwork,
-    voxels: NDArray[np.float32],
-    stages: int,
-    consume: Callable[[Tile, dict[str, Tensor]], None],
-    *,
-    device: torch.device,
-    max_tile_voxels: int = MAX_TILE_VOXELS,
-    progress: Callable[[float], None] | None = None,
-) -> None:
-    """As `run_tiles`, but the first encoder stages only: the same maps at a fraction of the cost."""
-    for tile, block in _blocks(network, voxels, device, max_tile_voxels, progress):
-        consume(tile, network.encoder_features(block, stages))
 
 
 def _blocks(

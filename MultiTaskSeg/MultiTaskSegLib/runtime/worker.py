@@ -16,72 +16,38 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import numpy as np
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.model_host import ModelHost, is_out_of_memory
 from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
 
 Request = dict[str, Any]
 Event = dict[str, Any]
 Send = Callable[[Event], None]
+T = TypeVar("T")
 
 PROGRESS_INTERVAL_S = 0.1
-OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-
-
-class Answers(Protocol):
-    """What the worker needs from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
-
-    @property
-    def manifest(self) -> Any:
-        """The description of the model: its name and its tasks."""
-
-    @property
-    def model(self) -> Any:
-        """The loaded model file, for its ``digest``."""
-
-    def segment(self, volume: Volume, task: str = "auto", progress: Callable[[float, str], None] | None = None) -> Any:
-        """Labels, uncertainty and verdict of one volume."""
-
-    def check(self, volume: Volume, progress: Callable[[float, str], None] | None = None) -> Any:
-        """Only the verdict of one volume."""
-
-    def locate(self, volume: Volume, progress: Callable[[float, str], None] | None = None) -> Any:
-        """The verdict of one volume, and the map that shows where it is foreign."""
-
-
-Loader = Callable[[str | None, str, bool], Answers]
-
-
-def load_predictor(model: str | None, device: str, planar: bool) -> Answers:
-    """The predictor of a model file, or of the released default for 2-D (``planar``) or 3-D images.
-
-    Raises:
-        ResourceError: torch or another needed package is not installed for this Python.
-        ModelError: the file is damaged or unknown.
-    """
-    try:
-        from MultiTaskSegLib.runtime.predictor import Predictor
-        from MultiTaskSegLib.runtime.released import released_model
-    except ImportError as error:
-        raise ResourceError(
-            f"the Python package '{error.name}' cannot be loaded ({error})",
-            remedy="Install PyTorch with the PyTorch extension of Slicer, or 'pip install multitaskseg', and try again",
-        ) from error
-    return Predictor.load(Path(model) if model else released_model(planar), device=device)
 
 
 def read_volume(request: Request) -> Volume:
-    """The image of a request: ``voxels`` names an ``.npy`` file ``(Z, Y, X)``, ``ijk_to_ras`` is 4x4.
+    """The image of a request: ``voxels`` names an ``.npy`` file ``(Z, Y, X)`` and ``ijk_to_ras`` is 4x4, or ``image``
+    names an image file or a DICOM folder.
 
     Raises:
-        InputError: the file is missing, is no array, or does not describe one volume.
+        InputError: the file is missing, is no array or image, or does not describe one volume.
     """
+    if "image" in request:
+        with needed_packages():
+            from MultiTaskSegLib.runtime.image_file import read_image
+        return read_image(request["image"])
     path = request["voxels"]
     try:
         voxels = np.load(path, allow_pickle=False)
@@ -96,7 +62,7 @@ def error_event(error: BaseException) -> Event:
     if isinstance(error, MtsError):
         return {"event": "error", "kind": type(error).__name__, "message": str(error)}
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(phrase in text.lower() for phrase in OUT_OF_MEMORY_PHRASES):
+    if is_out_of_memory(error):
         refused = ResourceError(
             "there is not enough memory for this image",
             remedy="Close other programs, choose the CPU as device, or crop the image to the region of interest",
@@ -108,9 +74,14 @@ def error_event(error: BaseException) -> Event:
 
 
 class ProgressEvents:
-    """Turns ``progress(fraction, step)`` calls into events with the time that is left, at most ten a second."""
+    """Turns ``progress(fraction, step)`` calls into events with the time that is left, at most ten a second.
+
+    Attributes:
+        note: what is done in another way than planned; told with every step.
+    """
 
     def __init__(self, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
+        self.note = ""
         self._send = send
         self._clock = clock
         self._started = clock()
@@ -120,21 +91,32 @@ class ProgressEvents:
     def __call__(self, fraction: float, step: str) -> None:
         """Report that ``fraction`` (0 to 1) of the work is done and which step is under way."""
         now = self._clock()
+        step = f"{step}, {self.note}" if self.note else step
         if step == self._step and now - self._sent_at < PROGRESS_INTERVAL_S:
             return
         self._sent_at, self._step = now, step
         eta_s = (now - self._started) * (1.0 - fraction) / fraction if fraction > 0.0 else None
         self._send({"event": "progress", "fraction": float(fraction), "eta_s": eta_s, "step": step})
 
+    def go_on(self, note: str) -> None:
+        """The work starts again in another way; its time left counts from now."""
+        self.note, self._started = note, self._clock()
+        self(0.0, "model")
+
 
 class Worker:
     """Answers requests one after the other and keeps the model that was used last."""
 
-    def __init__(self, send: Send, load: Loader = load_predictor) -> None:
+    def __init__(self, send: Send, machine: Machine | None = None) -> None:
         self._send = send
-        self._load = load
-        self._loaded: tuple[tuple[str | None, str, bool], Answers] | None = None
-        self._commands = {"segment": self._segment, "check": self._check, "info": self._info}
+        self._machine = TorchMachine() if machine is None else machine
+        self._models = ModelHost(self._machine)
+        self._commands = {
+            "segment": self._segment,
+            "check": self._check,
+            "info": self._info,
+            "devices": self._devices,
+        }
 
     def handle(self, line: str) -> bool:
         """Answer one request line; whether to go on. Every failure becomes an error event."""
@@ -156,49 +138,75 @@ class Worker:
             self._send({"id": number, **error_event(error)})
         return True
 
-    def _predictor(self, request: Request, planar: bool) -> Answers:
-        key = (request.get("model"), request.get("device", "auto"), planar and not request.get("model"))
-        if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None  # frees the old model before the next one needs the memory
-            self._loaded = (key, self._load(*key))
-        return self._loaded[1]
+    def _run(
+        self, request: Request, volume: Volume, task: str | None, act: Callable[[Answers], T], progress: ProgressEvents
+    ) -> tuple[T, tuple[str, ...]]:
+        model, device = request.get("model"), request.get("device", "auto")
+        return self._models.run(model, device, volume, task, act, progress.go_on)
 
     def _segment(self, request: Request, send: Send) -> None:
         progress = ProgressEvents(send)
-        progress(0.0, "model")
+        progress(0.0, "reading")
         volume = read_volume(request)
-        found = self._predictor(request, volume.is_planar).segment(volume, request.get("task", "auto"), progress)
-        output = Path(request["output"])
-        output.mkdir(parents=True, exist_ok=True)
-        np.save(output / "labels.npy", found.labels)
-        np.save(output / "uncertainty.npy", found.uncertainty)
-        files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
+        progress(0.0, "model")
+        task = request.get("task", "auto")
+        found, notes = self._run(request, volume, task, lambda model: model.segment(volume, task, progress), progress)
+        if notes:
+            found = replace(found, warnings=(*found.warnings, *notes))
+        progress(1.0, "writing")
+        files = _write_result(found, request)
         send({"event": "result", **files, "report": found.report(), "legend": legend_of(found.task)})
 
     def _check(self, request: Request, send: Send) -> None:
         progress = ProgressEvents(send)
-        progress(0.0, "model")
+        progress(0.0, "reading")
         volume = read_volume(request)
-        predictor = self._predictor(request, volume.is_planar)
+        progress(0.0, "model")
+        with_map = bool(request.get("map", False))
+
+        def act(model: Answers) -> tuple[Any, Any, dict[str, str]]:
+            """The verdict, the map where it is wanted, and which model said so."""
+            origin = {"name": model.manifest.name, "sha256": model.model.digest}
+            verdict, rarity = model.locate(volume, progress) if with_map else (model.check(volume, progress), None)
+            return verdict, rarity, origin
+
+        (verdict, rarity, origin), notes = self._run(request, volume, None, act, progress)
         files = {}
-        if request.get("map", False):
-            verdict, rarity = predictor.locate(volume, progress)
+        if rarity is not None:
             output = Path(request["output"])
             output.mkdir(parents=True, exist_ok=True)
             np.save(output / "foreign.npy", rarity)
             files["foreign"] = str(output / "foreign.npy")
-        else:
-            verdict = predictor.check(volume, progress)
-        model = {"name": predictor.manifest.name, "sha256": predictor.model.digest}
-        report = {"image": volume.name, "model": model, "ood": verdict.as_dict()}
+        report = {
+            "image": volume.name,
+            "model": origin,
+            "ood": verdict.as_dict(),
+            "warnings": [*volume.warnings, *notes],
+        }
         explanation = verdict.explanation
         spectra = [] if explanation is None else [band.as_dict() for band in explanation.spectra]
         send({"event": "result", "report": report, "spectra": spectra, **files})
 
     def _info(self, request: Request, send: Send) -> None:
-        manifest = self._predictor(request, bool(request.get("planar", False))).manifest
+        planar = bool(request.get("planar", False))
+        manifest = self._models.predictor(request.get("model"), request.get("device", "auto"), planar).manifest
         tasks = [{"name": task.name, "modality": task.modality, "anatomy": task.anatomy} for task in manifest.tasks]
         send({"event": "result", "tasks": tasks})
+
+    def _devices(self, _request: Request, send: Send) -> None:
+        send({"event": "result", "devices": self._machine.devices()})
+
+
+def _write_result(found: Any, request: Request) -> dict[str, Any]:
+    """Put labels and uncertainty into the folder of the request: as image files with ``write``, else as arrays."""
+    output = Path(request["output"])
+    output.mkdir(parents=True, exist_ok=True)
+    if request.get("write", False):
+        found.write(output / "files")
+        return {"files": str(output / "files")}
+    np.save(output / "labels.npy", found.labels)
+    np.save(output / "uncertainty.npy", found.uncertainty)
+    return {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
 
 
 def legend_of(task: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,49 @@
+"""The rows of a batch as columns, and as a CSV file. No torch here."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from MultiTaskSegLib.batch import BatchRow
+from MultiTaskSegLib.runtime.atomic_file import atomic_path
+
+Column = tuple[str, list[str] | list[float | None]]
+
+TEXTS = ("image", "task", "verdict")
+P_VALUE, SECONDS = "p_value", "seconds"
+
+
+def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
+    """Titles with the values of all rows: what was found, then one column of millilitres per structure.
+
+    Titles are the same in every language, so that scripts can rely on them. Figures that are missing are None.
+
+    >>> [title for title, _ in batch_columns([BatchRow("a", volumes_ml={"left ventricle": 2.0})])]
+    ['image', 'task', 'verdict', 'p_value', 'seconds', 'left ventricle [mL]', 'warnings', 'error']
+    """
+    structures = list(dict.fromkeys(name for row in rows for name in row.volumes_ml))
+    columns: list[Column] = [(title, [str(getattr(row, title)) for row in rows]) for title in TEXTS]
+    columns.append((P_VALUE, [row.p_value for row in rows]))
+    columns.append((SECONDS, [round(row.seconds, 3) for row in rows]))
+    columns += [(f"{name} [mL]", [row.volumes_ml.get(name) for row in rows]) for name in structures]
+    columns.append(("warnings", [" | ".join(row.warnings) for row in rows]))
+    columns.append(("error", [row.error for row in rows]))
+    return columns
+
+
+def write_batch_csv(rows: Sequence[BatchRow], path: str | Path) -> None:
+    """Write the rows with titles, missing figures as empty cells.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    columns = batch_columns(rows)
+    # A mark at the start, without which spreadsheets do not take the file for UTF-8.
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([title for title, _ in columns])
+        for number in range(len(rows)):
+            cells = (values[number] for _, values in columns)
+            writer.writerow(["" if cell is None else cell for cell in cells])

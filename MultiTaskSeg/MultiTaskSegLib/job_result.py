@@ -1,0 +1,79 @@
+"""What a finished job brought back from the worker. No torch here."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.atomic_file import staged_files
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a finished job brought back.
+
+    Attributes:
+        report: what ``report.json`` holds; a check has ``image``, ``model``, ``ood`` and ``warnings``, others nothing.
+        labels: uint8 ``(Z, Y, X)`` on the grid of the input, or None for a check.
+        uncertainty: float32 ``(Z, Y, X)`` in [0, 1], or None for a check.
+        legend: per label its ``value``, ``name``, ``display_name``, ``colour`` (0..255) and ``terminology``.
+        tasks: per task of the model its ``name``, ``modality`` and ``anatomy``; filled by ``info``.
+        spectra: per layer the image's spectrum and the nearest task's band, see `SpectrumBand`; filled by a check.
+        foreign: float32 ``(Z, Y, X)`` on the grid of the input, 0 to 4, see `Predictor.locate`; None unless a check was
+            asked for it.
+        devices: per device its ``name``, ``description``, ``free_bytes`` and ``total_bytes`` (None where unknown), best
+            first; filled by ``devices``.
+        output: the folder with the files of a segmented file, else None.
+    """
+
+    report: dict[str, Any]
+    labels: NDArray[np.uint8] | None
+    uncertainty: NDArray[np.float32] | None
+    legend: list[dict[str, Any]]
+    tasks: list[dict[str, str]]
+    spectra: list[dict[str, Any]] = field(default_factory=list)
+    foreign: NDArray[np.float32] | None = None
+    devices: list[dict[str, Any]] = field(default_factory=list)
+    output: Path | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The out-of-distribution verdict of a segmentation or a check."""
+        return Verdict.from_dict(self.report["ood"])
+
+
+def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResult:
+    """Take in a result event; files that the worker wrote are moved to ``destination``, all or none.
+
+    Raises:
+        ResourceError: an array cannot be read, or a file cannot be written.
+    """
+    try:
+        arrays = [
+            np.load(event[name], allow_pickle=False) if name in event else None
+            for name in ("labels", "uncertainty", "foreign")
+        ]
+    except (OSError, ValueError) as error:
+        raise ResourceError(f"the result cannot be read ({error})", remedy="Start the run again") from error
+    if "files" in event and destination is not None:
+        with staged_files(destination) as stage:
+            for file in Path(event["files"]).iterdir():
+                shutil.move(file, stage / file.name)
+    return JobResult(
+        event.get("report", {}),
+        arrays[0],
+        arrays[1],
+        event.get("legend", []),
+        event.get("tasks", []),
+        event.get("spectra", []),
+        arrays[2],
+        event.get("devices", []),
+        destination if "files" in event else None,
+    )

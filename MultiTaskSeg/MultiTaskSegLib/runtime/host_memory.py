@@ -1,0 +1,141 @@
+"""How much main memory this process may still take. No torch here."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# Where a container finds its own limits: version 2 of Linux control groups, then version 1.
+CGROUP_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+    ),
+)
+VM_STAT_TIMEOUT_S = 2.0
+
+
+def available_bytes() -> int | None:
+    """Main memory that can be taken without swapping, in bytes; None where the system does not tell.
+
+    The smallest of what the machine, the container and the limit of the process leave.
+    """
+    if sys.platform == "win32":
+        return _windows_status()[1]
+    if sys.platform == "darwin":
+        return parse_vm_stat(_vm_stat())
+    rooms = (parse_meminfo(_read("/proc/meminfo"), "MemAvailable"), _cgroup_room(), _address_space_room())
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def total_bytes() -> int | None:
+    """Main memory of the machine or of the container, in bytes; None where the system does not tell."""
+    if sys.platform == "win32":
+        return _windows_status()[0]
+    if sys.platform == "darwin":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    sizes = [parse_meminfo(_read("/proc/meminfo"), "MemTotal")]
+    sizes += [_number(_read(limit)) for limit, _, _ in CGROUP_FILES]
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def parse_meminfo(text: str, key: str) -> int | None:
+    """Bytes of one line of ``/proc/meminfo``.
+
+    >>> parse_meminfo("MemTotal:  16 kB\\nMemAvailable:   8 kB", "MemAvailable")
+    8192
+    """
+    found = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
+    return None if found is None else 1024 * int(found.group(1))
+
+
+def parse_vm_stat(text: str) -> int | None:
+    """Bytes that macOS can hand out at once, from what its program ``vm_stat`` prints.
+
+    >>> parse_vm_stat('(page size of 4096 bytes)\\nPages free:  2.\\nPages inactive:  3.\\nPages wired down:  9.')
+    20480
+    """
+    size = re.search(r"page size of (\d+) bytes", text)
+    pages = re.findall(r"^Pages (?:free|inactive|speculative):\s+(\d+)\.", text, re.MULTILINE)
+    return None if size is None or not pages else int(size.group(1)) * sum(int(count) for count in pages)
+
+
+def cgroup_room(limit: str, usage: str, statistics: str) -> int | None:
+    """Bytes that a container leaves, from its three files; None without a limit.
+
+    Files that were read and not used lately can be dropped at once, so they do not count.
+
+    >>> cgroup_room("1000", "600", "anon 350\\ninactive_file 250")
+    650
+    >>> cgroup_room("max", "600", "") is None
+    True
+    """
+    most, used = _number(limit), _number(usage)
+    if most is None or used is None:
+        return None
+    cache = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
+    return max(0, most - used + (int(cache.group(1)) if cache else 0))
+
+
+def _cgroup_room() -> int | None:
+    rooms = [cgroup_room(*(_read(name) for name in names)) for names in CGROUP_FILES]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _address_space_room() -> int | None:
+    """What ``ulimit -v`` leaves."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _read("/proc/self/statm").split()
+    if limit == resource.RLIM_INFINITY or not pages:
+        return None
+    return max(0, limit - int(pages[0]) * resource.getpagesize())
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.strip().isdigit() else None
+
+
+def _vm_stat() -> str:
+    try:
+        return subprocess.run(
+            ["/usr/bin/vm_stat"], capture_output=True, text=True, check=False, timeout=VM_STAT_TIMEOUT_S
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of the Windows API."""
+
+    _fields_ = [
+        ("length", ctypes.c_ulong),
+        ("load", ctypes.c_ulong),
+        *((name, ctypes.c_ulonglong) for name in ("total", "free", "page", "free_page", "virtual", "free_virtual")),
+        ("extended", ctypes.c_ulonglong),
+    ]
+
+
+def _windows_status() -> tuple[int | None, int | None]:
+    """Total and free bytes."""
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    windll = getattr(ctypes, "windll", None)
+    if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None, None
+    return int(status.total), int(status.free)
