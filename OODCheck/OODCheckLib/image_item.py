@@ -8,13 +8,11 @@ from pathlib import Path
 
 import slicer
 
+from MultiTaskSegLib.image_folder import image_paths
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.heatmap import COLOUR_TABLE_TAG
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
-DICOM_MARK_AT = 128
-DICOM_MARK = b"DICM"
-DICOM_ENDING = ".dcm"  # slices of a volume, not volumes: they count by folder
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,9 @@ def image_items(images: Sequence[slicer.vtkMRMLScalarVolumeNode | str | Path] | 
     if images is None:
         return scene_items(slicer.mrmlScene)
     if isinstance(images, (str, Path)):
-        return folder_items(images)
+        if not str(images):  # which pathlib takes for the current folder
+            raise InputError("no folder was given", remedy="Choose a folder with images")
+        return [ImageItem(path.name, path=path) for path in image_paths(images)]
     if not images:
         raise InputError("no image was given", remedy="Give volume nodes or paths")
     return [
@@ -67,42 +67,9 @@ def scene_items(scene: slicer.vtkMRMLScene) -> list[ImageItem]:
     return items
 
 
-def folder_items(folder: str | Path) -> list[ImageItem]:
-    """All images in a folder by name: its image files, itself and its subfolders if they hold DICOM files.
-
-    Raises:
-        InputError: it is no folder, cannot be read or holds no image.
-    """
-    from MultiTaskSegLib.runtime.image_file import image_ending
-
-    is_given, folder = str(folder) != "", Path(folder)
-    if not is_given or not folder.is_dir():
-        raise InputError("there is no such folder", file=folder, remedy="Choose a folder with images")
-    try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name.lower())
-        found = [entry for entry in entries if entry.is_dir() and _holds_dicom(entry)]
-        found += [entry for entry in entries if entry.is_file() and image_ending(entry) not in ("", DICOM_ENDING)]
-        if _holds_dicom(folder):
-            found.append(folder)
-    except OSError as error:
-        raise InputError(f"the folder cannot be read ({error.strerror})", file=folder, remedy="Check it") from error
-    if not found:
-        raise InputError("there is no image in this folder", file=folder, remedy="Choose a folder with images")
-    return [ImageItem(entry.name, path=entry) for entry in sorted(found, key=lambda entry: entry.name.lower())]
-
-
 def _is_image(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
     if node.GetClassName() != VOLUME_CLASS or node.GetHideFromEditors():
         return False
     display_node = node.GetDisplayNode()
     colours = display_node.GetColorNode() if display_node is not None else None
     return colours is None or colours.GetSingletonTag() != COLOUR_TABLE_TAG
-
-
-def _holds_dicom(folder: Path) -> bool:
-    """Whether the first file of a folder is a DICOM file: looking into all would be slow on a network drive."""
-    first = min((entry for entry in folder.iterdir() if entry.is_file()), default=None)
-    if first is None:
-        return False
-    with first.open("rb") as stream:
-        return stream.read(DICOM_MARK_AT + len(DICOM_MARK))[DICOM_MARK_AT:] == DICOM_MARK

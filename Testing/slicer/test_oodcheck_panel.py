@@ -50,7 +50,7 @@ def write_folder(folder: Path) -> None:
     for name in ("b.nii.gz", "a.nrrd"):
         write_image(to_sitk(image.voxels, image), folder / name)
     (folder / "notes.txt").write_text("no image")
-    (folder / "c.nrrd").write_bytes(b"not a NRRD file")
+    (folder / "bad.nrrd").write_bytes(b"not a NRRD file")
     slicer.mrmlScene.RemoveNode(slicer.util.getNode("Template"))
 
 
@@ -172,9 +172,9 @@ def test_a_folder_is_checked_without_loading_it_and_an_unreadable_file_gets_a_li
     assert [row[:2] for row in cells(widget)] == [
         ["a.nrrd", "in"],
         ["b.nii.gz", "in"],
-        ["c.nrrd", "not checked"],
+        ["bad.nrrd", "not checked"],
     ]
-    assert "c.nrrd" in widget.ui.resultTable.item(2, 0).toolTip()
+    assert "bad.nrrd" in widget.ui.resultTable.item(2, 0).toolTip()
     assert "0 of 3 images out of distribution" in widget.ui.resultLabel.text
     assert "1 not checked" in widget.ui.resultLabel.text
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
@@ -234,7 +234,7 @@ def test_the_table_is_saved_with_all_figures(open_panel, worker, finished, tmp_p
     monkeypatch.setattr(dialog, "getSaveFileName", lambda *_arguments: str(target))
     widget.ui.exportButton.click()
     rows = list(csv.DictReader(target.read_text("utf-8-sig").splitlines()))
-    assert [row["image"] for row in rows] == ["a.nrrd", "b.nii.gz", "c.nrrd"]
+    assert [row["image"] for row in rows] == ["a.nrrd", "b.nii.gz", "bad.nrrd"]
     assert (float(rows[0]["p_value"]), float(rows[0]["score"]), float(rows[0]["limit"])) == (0.7, 0.1, 0.4)
     assert rows[0]["nearest_task"] == "phantom"
     assert rows[1]["file"] == str(tmp_path / "b.nii.gz")
@@ -262,7 +262,7 @@ def test_a_batch_can_be_cancelled_and_leaves_nothing_behind(open_panel, worker, 
     choose_scope(widget, "folder")
     widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
     widget.ui.checkButton.click()
-    assert until(lambda: "image 1 of 3, network" in widget.ui.progressLabel.text)
+    assert until(lambda: "1/3 a.nrrd: network" in widget.ui.progressLabel.text)
     assert widget.ui.progressBar.value == 8  # a quarter of the first of three
     widget.ui.checkButton.click()
     assert widget.ui.checkButton.text == "Check"
@@ -341,7 +341,7 @@ def test_checking_many_from_python_returns_one_outcome_per_image(open_panel, wor
     assert [image.item.name for image in checked] == ["node", "b.nii.gz"]
     assert checked[0].verdict == checked[1].verdict == attributes.read_verdict(node)
     assert seen == sorted(seen)
-    assert [image.item.name for image in logic.checkImages(tmp_path)] == ["a.nrrd", "b.nii.gz", "c.nrrd"]
+    assert [image.item.name for image in logic.checkImages(tmp_path)] == ["a.nrrd", "b.nii.gz", "bad.nrrd"]
     assert [image.item.node for image in logic.checkImages()] == [node]
     with pytest.raises(Exception, match="no image was given"):
         logic.checkImages([])
