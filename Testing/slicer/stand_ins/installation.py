@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import types
@@ -15,29 +14,12 @@ from Testing.slicer.stand_ins import slicer_python
 from Testing.slicer.stand_ins.python_qt import build_qt, loader_class
 from Testing.slicer.stand_ins.slicer_widgets import ctk_classes, mrml_classes
 
-SPARE_REFERENCES = 100_000  # more than a test run can use up
-
-
-def keep_true_alive() -> None:
-    """Give ``True`` references that are never given back, once per process.
-
-    Each ``emit()`` of PySide6 6.12 returns True without a reference of its own, so that before Python 3.12, where True
-    is immortal, a long test run ends in "deallocating True or False".
-    """
-    if sys.version_info < (3, 12):
-        increment = ctypes.pythonapi.Py_IncRef
-        increment.argtypes = [ctypes.py_object]
-        for _ in range(SPARE_REFERENCES):
-            increment(True)
-
 
 def application() -> QApplication:
     """The one Qt application, drawing into memory."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     # Qt's own notes about the stand-in widgets (signals that only Slicer's classes have) would hide real messages.
     qInstallMessageHandler(lambda *_: None)
-    if QApplication.instance() is None:
-        keep_true_alive()
     return QApplication.instance() or QApplication(["stand-in for Slicer"])
 
 
