@@ -18,6 +18,12 @@ def column_of(title: str, values: Sequence[float] | Sequence[str]) -> vtk.vtkAbs
     return column
 
 
+def show_chart(chart: slicer.vtkMRMLPlotChartNode | None) -> None:
+    """Show a chart in a plot view; does nothing without one."""
+    if chart is not None:
+        slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+
 def remove_chart(volume_node: slicer.vtkMRMLScalarVolumeNode, role: str) -> None:
     """Remove the chart to which a volume refers in a role, with its series and tables; nothing where there is none."""
     chart = volume_node.GetNodeReference(role)

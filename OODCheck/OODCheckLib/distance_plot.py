@@ -6,6 +6,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.scene.attributes import read_verdict
 from OODCheckLib.chart import column_of, remove_chart
 from OODCheckLib.distance_bars import SHOWN_TASKS, nearest_first
 
@@ -52,5 +53,6 @@ def remove_distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
-    """The chart of a volume, or None."""
-    return volume_node.GetNodeReference(CHART_ROLE)
+    """The chart for the verdict that a volume carries now; None for a volume that has not been checked."""
+    verdict = read_verdict(volume_node)
+    return None if verdict is None else add_distance_chart(volume_node, verdict)

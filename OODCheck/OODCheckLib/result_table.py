@@ -10,7 +10,7 @@ from pathlib import Path
 import slicer
 
 from MultiTaskSegLib.panel.verdict_banner import level_of
-from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.verdict import Verdict
 from OODCheckLib.chart import column_of
 from OODCheckLib.check_batch import CheckedImage
@@ -65,15 +65,11 @@ def write_csv(node: slicer.vtkMRMLTableNode, path: str | Path) -> None:
     Raises:
         ResourceError: the file cannot be written.
     """
-    try:
-        with Path(path).open("w", newline="", encoding="utf-8-sig") as stream:  # Excel takes UTF-8 only with a mark
-            writer = csv.DictWriter(stream, COLUMNS)
-            writer.writeheader()
-            writer.writerows(row_texts(node, row) for row in range(node.GetNumberOfRows()))
-    except OSError as error:
-        raise ResourceError(
-            f"the table cannot be written ({error.strerror})", file=path, remedy="Choose another folder or name"
-        ) from error
+    # A mark at the start, without which spreadsheets do not take the file for UTF-8.
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(row_texts(node, row) for row in range(node.GetNumberOfRows()))
 
 
 def _row(image: CheckedImage) -> tuple[object, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import sys
+import unittest
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
@@ -350,3 +353,22 @@ def test_checking_many_from_python_returns_one_outcome_per_image(open_panel, wor
 def test_the_self_test_of_the_module_runs_on_the_stand_ins(open_panel, worker):
     open_panel("OODCheck")
     sys.modules["OODCheck"].OODCheckTest().runTest()
+
+
+def test_the_self_test_is_skipped_where_torch_is_missing(open_panel, worker, monkeypatch):
+    open_panel("OODCheck")
+    installation = importlib.import_module("MultiTaskSegLib.panel.installation")
+    monkeypatch.setattr(installation, "is_installed", lambda _package: False)
+    with pytest.raises(unittest.SkipTest, match="PyTorch is not installed"):
+        sys.modules["OODCheck"].OODCheckTest().runTest()
+
+
+def test_a_table_that_cannot_be_saved_is_refused_in_words(open_panel, worker, tmp_path):
+    samples.volume()
+    logic = open_panel("OODCheck").logic
+    table = logic.writeResults(logic.checkImages())
+    write_csv = importlib.import_module("OODCheckLib.result_table").write_csv
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ResourceError, match=r"folder\.csv"):
+        write_csv(table, tmp_path / "folder.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]

@@ -4,7 +4,7 @@ Slicer loads this file by its path and takes the class that is named like it. It
 base class is needed, which lies in different places from one version of Slicer to the next.
 """
 
-# ruff: noqa: N802, N815 (Slicer gives the names)
+# ruff: noqa: N802 (Slicer gives the names)
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ MENU_SECTION_OFFSET = 5  # behind Slicer's own entries for nodes
 
 class MultiTaskSegSubjectHierarchyPlugin:
     """Owns no item of the hierarchy: it only adds to the menu."""
-
-    filePath = __file__
 
     def __init__(self, scriptedPlugin: Any) -> None:
         """Called by Slicer with the C++ object that this class speaks for."""
