@@ -10,9 +10,7 @@ import slicer
 
 from MultiTaskSegLib.image_folder import image_paths
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.scene.heatmap import COLOUR_TABLE_TAG
-
-VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
+from MultiTaskSegLib.scene.image_node import image_nodes
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,7 @@ def scene_items(scene: slicer.vtkMRMLScene) -> list[ImageItem]:
     Raises:
         InputError: there is none.
     """
-    nodes = [
-        scene.GetNthNodeByClass(index, VOLUME_CLASS) for index in range(scene.GetNumberOfNodesByClass(VOLUME_CLASS))
-    ]
-    items = [ImageItem(node.GetName(), node=node) for node in nodes if _is_image(node)]
+    items = [ImageItem(node.GetName(), node=node) for node in image_nodes(scene)]
     if not items:
         raise InputError("there is no image in the scene", remedy="Load an image, or choose a folder")
     return items
-
-
-def _is_image(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    if node.GetClassName() != VOLUME_CLASS or node.GetHideFromEditors():
-        return False
-    display_node = node.GetDisplayNode()
-    colours = display_node.GetColorNode() if display_node is not None else None
-    return colours is None or colours.GetSingletonTag() != COLOUR_TABLE_TAG

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import types
 
+import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
@@ -77,6 +78,30 @@ def test_leaving_and_entering_selects_a_volume_but_never_replaces_the_choice(par
     made.node.inputVolume = second
     made.enter()
     assert made.node.inputVolume is second
+
+
+def test_the_volume_that_is_active_in_the_application_is_selected_first(parameters):
+    made, _calls = parameters
+    samples.volume(name="first")
+    active = samples.volume(name="active")
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(active.GetID())
+    made.enter()
+    assert made.node.inputVolume is active
+
+
+def test_neither_labels_nor_our_own_maps_are_selected_for_the_user(parameters):
+    from MultiTaskSegLib.scene.heatmap import add_heatmap
+
+    made, _calls = parameters
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(labels.GetID())
+    made.enter()
+    assert made.node.inputVolume is None
+    image = samples.volume(name="image")
+    heatmap = add_heatmap(image, np.zeros((9, 12, 15), np.float32), "uncertainty")
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(heatmap.GetID())
+    made.enter()
+    assert made.node.inputVolume is image
 
 
 class LineEditStandIn:

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.hierarchy_menu import PLUGIN_NAME
+from MultiTaskSegLib.scene.image_node import is_image
 
 MENU_SECTION_OFFSET = 5  # behind Slicer's own entries for nodes
 
@@ -40,7 +41,7 @@ class MultiTaskSegSubjectHierarchyPlugin:
         return [self.segmentAction, self.checkAction]
 
     def showContextMenuActionsForItem(self, itemID: int) -> None:
-        """Show the entries for a scalar volume; Slicer hides them before each call."""
+        """Show the entries for an image; Slicer hides them before each call."""
         if is_image(data_node(itemID)):
             self.segmentAction.visible = True
             self.checkAction.visible = True
@@ -81,8 +82,3 @@ def data_node(itemID: int) -> slicer.vtkMRMLNode | None:
         return None
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     return hierarchy.GetItemDataNode(itemID)
-
-
-def is_image(node: slicer.vtkMRMLNode | None) -> bool:
-    """Whether a node is a scalar volume: no label map, colours, vectors or tensors."""
-    return node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"

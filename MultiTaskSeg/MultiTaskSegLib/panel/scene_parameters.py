@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
+from MultiTaskSegLib.scene.image_node import active_image
 
 
 class SceneParameters:
@@ -49,7 +49,7 @@ class SceneParameters:
         """Bind to the parameter node of the scene, a new one if need be, and select a volume if none is selected."""
         self.detach()
         self.node = self._fetch()
-        self.select_first_volume()
+        self.select_volume()
         self._gui_tag = self.node.connectGui(self._ui)
         self._observations.addObserver(self.node, vtk.vtkCommand.ModifiedEvent, self._on_modified)
         self._attached()
@@ -67,17 +67,17 @@ class SceneParameters:
         if self.node is None:
             self.attach()
         else:
-            self.select_first_volume()
+            self.select_volume()
 
     def release(self) -> None:
         """The panel is about to go: leave no observer behind."""
         self.detach()
         self._observations.removeObservers()
 
-    def select_first_volume(self) -> None:
-        """Select a volume for the user when none is selected."""
+    def select_volume(self) -> None:
+        """Select the active volume for the user when none is selected."""
         if self.node.inputVolume is None:
-            self.node.inputVolume = slicer.mrmlScene.GetFirstNodeByClass(VOLUME_CLASS)
+            self.node.inputVolume = active_image(slicer.mrmlScene)
 
     def _on_modified(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._changed()
