@@ -13,10 +13,10 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.compute_device import CPU
 from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.memory_estimate import default_slab_voxels
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.released import released_model
 from MultiTaskSegLib.runtime.run_plan import estimate_for
-from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS
 from MultiTaskSegLib.runtime.volume import Volume
 
 CHECK = "check"
@@ -59,7 +59,7 @@ def main() -> None:
     peak = resident_bytes("VmHWM") - before
     wanted = None if task == CHECK else task
     candidates = predictor.candidate_profiles(volume)
-    estimate = estimate_for(predictor.manifest, candidates, volume, wanted, MAX_TILE_VOXELS)
+    estimate = estimate_for(predictor.manifest, candidates, volume, wanted, default_slab_voxels(is_on_host=True))
     sys.stdout.write(f"{peak} {estimate.host_bytes(is_on_host=True)}\n")
 
 

@@ -24,7 +24,7 @@ class Model:
 
     def __init__(self, model, device, planar):
         self.device = device
-        self.max_tile_voxels = 0
+        self.max_slab_voxels = 0
 
 
 class MachineStandIn:
@@ -43,7 +43,7 @@ class MachineStandIn:
         return Model(*key)
 
     def plan(self, predictor, volume, task, device):
-        return self.plans.get(device, RunPlan(device, 1234))
+        return self.plans.get(device, RunPlan(device))
 
     def release(self):
         self.releases += 1
@@ -62,9 +62,10 @@ def test_the_model_stays_loaded_and_the_device_is_found_before_it_is_compared():
     assert machine.loads == [(None, "cuda:0", False)]
 
 
-def test_the_tiles_of_the_plan_reach_the_predictor():
-    (tile, notes), told = run(ModelHost(MachineStandIn()), lambda model: model.max_tile_voxels)
-    assert (tile, notes, told) == (1234, (), [])
+def test_the_parts_of_the_plan_reach_the_predictor_and_are_told():
+    machine = MachineStandIn({"cuda:0": RunPlan("cuda:0", 1234, ("short",))})
+    (slab, notes), told = run(ModelHost(machine), lambda model: model.max_slab_voxels)
+    assert (slab, notes, told) == (1234, ("short",), ["in smaller parts"])
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""Where a run goes: large tiles, smaller tiles, the CPU instead of a card, or a refusal in words."""
+"""Where a run goes: large parts, smaller parts, the CPU instead of a card, or a refusal in words."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from MultiTaskSegLib.runtime.compute_device import ComputeDevice
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.network import Architecture
-from MultiTaskSegLib.runtime.network_pass import SMALLEST_TILE_VOXELS
-from MultiTaskSegLib.runtime.run_plan import SMALLER_TILES, USABLE_SHARE, estimate_for, plan_run
-from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS
+from MultiTaskSegLib.runtime.network_pass import IN_PARTS, IN_TILES
+from MultiTaskSegLib.runtime.network_stream import CARD_SLAB_VOXELS, SLAB_VOXELS, NetworkStream
+from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.run_plan import USABLE_SHARE, estimate_for, plan_run
 from MultiTaskSegLib.runtime.volume import Volume
-from Testing.runtime.tiny_model import tiny_manifest
+from Testing.runtime.tiny_model import tiny_manifest, write_tiny_model
 
 # Wide enough that the network takes most of the memory.
 WIDE = Architecture(channels=(64, 64), strides=((2, 2, 2),), kernels=((3, 3, 3), (3, 3, 3)), outputs=5)
@@ -34,8 +35,9 @@ def card(free_bytes: int) -> ComputeDevice:
     return ComputeDevice("cuda:0", "Card 0", free_bytes, free_bytes)
 
 
-def need(tile: int, task: str | None = TASK, is_on_host: bool = True) -> int:
-    estimate = estimate_for(MANIFEST, CANDIDATES, LARGE, task, tile)
+def need(slab_voxels: int, task: str | None = TASK, is_on_host: bool = True) -> int:
+    """Free memory that is just enough."""
+    estimate = estimate_for(MANIFEST, CANDIDATES, LARGE, task, slab_voxels)
     return 1 + int(estimate.host_bytes(is_on_host) / USABLE_SHARE)
 
 
@@ -43,24 +45,27 @@ def plan(device: ComputeDevice, main_memory: ComputeDevice, task: str | None = T
     return plan_run(MANIFEST, CANDIDATES, LARGE, task, device, main_memory)
 
 
-def test_with_enough_memory_the_usual_tiles_are_used_without_a_word():
-    assert (plan(host(), host()).max_tile_voxels, plan(host(), host()).warnings) == (MAX_TILE_VOXELS, ())
+def test_with_enough_memory_the_usual_parts_are_used_without_a_word():
+    assert (plan(host(), host()).max_slab_voxels, plan(host(), host()).warnings) == (None, ())
 
 
 def test_a_system_that_does_not_tell_its_memory_is_trusted():
-    assert plan(host(None), host(None)).max_tile_voxels == MAX_TILE_VOXELS
+    assert plan(host(None), host(None)).max_slab_voxels is None
 
 
-def test_with_less_memory_the_largest_tiles_that_fit_are_used_and_told():
-    small = host(need(MAX_TILE_VOXELS // 4))
+@pytest.mark.parametrize("slab_voxels", [SLAB_VOXELS // 16, 1, IN_TILES])
+def test_with_less_memory_the_largest_parts_that_fit_are_used_and_told(slab_voxels):
+    small = host(need(slab_voxels))
     found = plan(small, small)
-    assert found.max_tile_voxels == MAX_TILE_VOXELS // 4
-    assert found.warnings == (SMALLER_TILES,)
+    # Several sizes may need the same, as no slab is thinner than one step of the network.
+    assert need(found.max_slab_voxels) == need(slab_voxels)
+    assert found.warnings == (IN_PARTS,)
 
 
-def test_a_card_is_used_when_it_can_hold_the_smallest_tiles():
-    estimate = estimate_for(MANIFEST, CANDIDATES, LARGE, TASK, MAX_TILE_VOXELS)
-    assert plan(card(1 + int(estimate.card_bytes() / USABLE_SHARE)), host()).device == "cuda:0"
+def test_a_card_is_used_when_it_can_hold_the_usual_parts():
+    estimate = estimate_for(MANIFEST, CANDIDATES, LARGE, TASK, CARD_SLAB_VOXELS)
+    found = plan(card(1 + int(estimate.card_bytes() / USABLE_SHARE)), host())
+    assert (found.device, found.max_slab_voxels) == ("cuda:0", None)
 
 
 def test_a_card_that_cannot_is_replaced_by_the_cpu_and_told():
@@ -80,18 +85,44 @@ def test_what_cannot_fit_is_refused_with_both_sizes_and_advice():
         plan(small, small)
 
 
-def test_a_little_more_than_the_smallest_need_is_enough_and_a_little_less_is_not():
-    smallest = MAX_TILE_VOXELS
-    while smallest // 2 >= SMALLEST_TILE_VOXELS:
-        smallest //= 2
-    assert plan(host(need(smallest)), host(need(smallest))).device == "cpu"
+def test_just_enough_for_tiles_is_enough_and_a_little_less_is_not():
+    assert plan(host(need(IN_TILES)), host(need(IN_TILES))).max_slab_voxels == IN_TILES
     with pytest.raises(ResourceError):
-        plan(host(need(smallest) - 10), host(need(smallest) - 10))
+        plan(host(need(IN_TILES) - 10), host(need(IN_TILES) - 10))
 
 
 def test_a_check_needs_less_than_a_segmentation():
-    assert need(MAX_TILE_VOXELS, None) < need(MAX_TILE_VOXELS, TASK)
+    assert need(SLAB_VOXELS, None) < need(SLAB_VOXELS, TASK)
 
 
 def test_a_task_that_the_model_does_not_know_is_left_to_the_predictor_to_refuse():
     assert plan(host(1), host(1), "teeth").device == "cpu"
+
+
+@pytest.mark.parametrize("max_slab_voxels", [1000, 1, IN_TILES])
+def test_the_parts_of_a_plan_reach_the_network_and_do_not_change_the_labels(tmp_path, max_slab_voxels):
+    predictor = Predictor.load(write_tiny_model(tmp_path / "tiny.mts.safetensors"), "cpu")
+    voxels = np.random.default_rng(2).normal(100.0, 20.0, (30, 40, 50)).astype(np.float32)
+    volume = Volume(voxels, np.diag([2.0, 2.0, 2.0, 1.0]))
+    whole = predictor.segment(volume, TASK)
+    predictor.max_slab_voxels = max_slab_voxels
+    # Tiles keep their logits as float16, which decides where two labels are as good as equal.
+    assert (predictor.segment(volume, TASK).labels == whole.labels).mean() > 0.999
+
+
+def test_the_step_says_when_memory_was_short(tmp_path, monkeypatch):
+    predictor = Predictor.load(write_tiny_model(tmp_path / "tiny.mts.safetensors"), "cpu")
+    encoded = NetworkStream.decode
+    failures = iter([MemoryError()])
+
+    def decode(*arguments):
+        for failure in failures:
+            raise failure
+        return encoded(*arguments)
+
+    monkeypatch.setattr(NetworkStream, "decode", decode)
+    steps = []
+    volume = Volume(np.random.default_rng(2).normal(size=(8, 8, 8)).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    found = predictor.segment(volume, TASK, lambda fraction, step: steps.append(step))
+    assert "network, with less memory" in steps
+    assert IN_PARTS in found.warnings

@@ -126,7 +126,7 @@ def test_layers_of_every_architecture_can_be_collected() -> None:
             assert (np.diff(spectrum.singular_values) <= 0).all()
 
 
-@pytest.mark.parametrize(("smallest", "single"), [(0.05, True), (1e-3, False)])
+@pytest.mark.parametrize(("smallest", "single"), [(0.05, True), (6e-3, True), (2e-3, False)])
 def test_single_precision_is_used_where_the_condition_allows_it_and_stays_accurate(
     smallest: float, single: bool
 ) -> None:
@@ -137,4 +137,4 @@ def test_single_precision_is_used_where_the_condition_allows_it_and_stays_accura
         factor.add(torch.from_numpy(block))
     assert factor._single == single
     values = factor.singular_values()
-    np.testing.assert_allclose(values / values[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(values / values[0], expected, rtol=1e-3)

@@ -215,6 +215,19 @@ def test_cancelling_the_real_worker_leaves_nothing_behind(runner, model, scratch
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the memory the Linux way")
+def test_with_little_memory_the_image_is_processed_in_smaller_parts_and_says_so(scratch, model):
+    runner = JobRunner([sys.executable, "-c", LIMITED_WORKER])
+    try:
+        image = image_from_node(speckled(shape=(60, 80, 80)))
+        found = runner.segment(image, task="Dataset001_Balls", model=model, device="cpu").wait(120)
+    finally:
+        runner.close()
+    assert any("in smaller parts" in warning for warning in found.report["warnings"])
+    unlimited = Predictor.load(model, "cpu").segment(image, "Dataset001_Balls")
+    assert (found.labels == unlimited.labels).mean() > 0.999
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the memory the Linux way")
 def test_running_out_of_memory_is_a_resource_error_however_it_ends(scratch, model):
     runner = JobRunner([sys.executable, "-c", LIMITED_WORKER])
     try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.grid_interpolation import SliceInterpolation, interpolate_plane
+from MultiTaskSegLib.runtime.largest_class import largest_class
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import Triple
 from MultiTaskSegLib.runtime.surface_band import SurfaceSoftening
@@ -63,12 +64,12 @@ class RunningLabels:
         return np.concatenate(self._background or [np.empty(0, dtype=np.float32)])
 
     def _add(self, shares: Tensor, target: slice) -> None:
-        best, index = shares.max(dim=0)
+        best, index = largest_class(shares)
         entropy = (shares.clamp_min(SMALLEST_SHARE).log_().mul_(shares)).sum(dim=0)
         scale = -1.0 / float(np.log(len(self.totals)))
         self.totals += shares.sum(dim=1).double().cpu().numpy()
         shape = self.index[target].shape
-        self.index[target] = index.to(torch.uint8).cpu().numpy().reshape(shape)
+        self.index[target] = index.cpu().numpy().reshape(shape)
         self.confidence[target] = best.clamp_max_(1.0).cpu().numpy().reshape(shape)
         self.uncertainty[target] = entropy.mul_(scale).clamp_(0.0, 1.0).cpu().numpy().reshape(shape)
         found = index.nonzero()[:, 0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Answers(Protocol):
     """What the worker needs from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
 
-    max_tile_voxels: int
+    max_slab_voxels: int | None
 
     @property
     def manifest(self) -> Any:

@@ -1,37 +1,43 @@
 """How much memory a run will take, worked out before it starts.
 
-The figures follow from the architecture and from the arrays that preparing and labelling hold at the same time. Tests
-compare them with a trace of the network's own code, with what preparing and labelling really allocate, and with the
-measured peak of whole runs.
+The figures follow from the architecture and from what `NetworkStream`, `LabelStream` and their neighbours hold at the
+same time. Tests compare them with a trace of the network's own code, with what preparing and labelling really allocate,
+and with the measured peak of whole runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
+
+import torch
 
 from MultiTaskSegLib.runtime.geometry import canonical_reorientation
+from MultiTaskSegLib.runtime.label_stream import CHUNK_VALUES
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture, Triple
+from MultiTaskSegLib.runtime.network_pass import IN_TILES, KEPT_BYTES, SMALLEST_TILE_VOXELS
+from MultiTaskSegLib.runtime.network_stream import slab_voxels_for
 from MultiTaskSegLib.runtime.profile import Profile
 from MultiTaskSegLib.runtime.spectrum import BLOCK_ROWS
-from MultiTaskSegLib.runtime.tiling import make_tiles
+from MultiTaskSegLib.runtime.surface_band import BAND_VOXELS
 from MultiTaskSegLib.runtime.volume import Volume
 
-FLOAT32_BYTES, FLOAT16_BYTES, FLOAT64_BYTES = 4, 2, 8
-# Bytes per voxel of the image's own grid while it is labelled: best, entropy, background, share and up to three
-# temporary arrays as float32, the index, and the connected pieces with their weights.
-LABELLING_BYTES = 48
-# Bytes per voxel of the network's grid while distances from the surface are taken (scipy): nearest places as int32,
-# their offsets, and float64 distances along three axes.
-SURFACE_BYTES = 80
-# Share of the network's grid near a surface, and its arrays per label: float32 before and after the power, float16.
-SURFACE_SHARE = 0.75
-SURFACE_LABEL_BYTES = 3 * FLOAT32_BYTES
-# Memory is taken in blocks of different sizes, and what lies between them cannot all be used again: with
-# `keep_freed_memory`, real peaks were up to 1.55 times the sum of what was alive.
-HEAP_FACTOR = 1.6
+FLOAT16_BYTES, FLOAT32_BYTES, FLOAT64_BYTES, INT64_BYTES = 2, 4, 8, 8
+# Bytes per voxel of the image's own grid: label, confidence, uncertainty and the background's probability; at the end
+# the first three again in the stored order, and connected pieces, or counts and weights as 64-bit numbers.
+LABEL_BYTES = 1 + 4 + 4 + 4
+FINISHING_BYTES = LABEL_BYTES + 9 + 24
+# Arrays of all classes that are alive at a time while one slab or chunk is labelled: logits, over the temperature,
+# softmax, softened, interpolated, and a temporary one.
+CLASS_ARRAYS = 6
+# Maps of a stage that are alive at a time, in units of its output: a window with twice the channels in a decoder, the
+# first convolution, the same joined with what it gave before, the second one, the shortcut; copies of input and output.
+DECODER_MAPS = 2 + 1 + 1 + 1 + 1 + 3
+ENCODER_MAPS = 1 + 1 + 1 + 1 + 1 + 2
+# Memory is taken in blocks of different sizes, and what lies between them cannot all be used again.
+HEAP_FACTOR = 1.25
 
 
 @dataclass(frozen=True)
@@ -41,19 +47,19 @@ class MemoryEstimate:
     Attributes:
         preparing_bytes: main memory while the image is brought onto the network's grid.
         running_bytes: main memory beside the network while it runs.
-        network_bytes: memory for the largest tile, on the device that runs the network.
-        labelling_bytes: main memory while the labels are brought onto the image's grid.
+        network_bytes: memory of the device that runs the network.
+        finishing_bytes: main memory while the labels are finished.
     """
 
     preparing_bytes: int
     running_bytes: int
     network_bytes: int
-    labelling_bytes: int
+    finishing_bytes: int
 
     def host_bytes(self, is_on_host: bool) -> int:
         """Peak of the main memory, for a network that runs there, too, or on a card."""
         running = self.running_bytes + (self.network_bytes if is_on_host else 0)
-        return int(HEAP_FACTOR * max(self.preparing_bytes, running, self.labelling_bytes))
+        return int(HEAP_FACTOR * max(self.preparing_bytes, running, self.finishing_bytes))
 
     def card_bytes(self) -> int:
         """Peak of a card's memory."""
@@ -62,106 +68,118 @@ class MemoryEstimate:
 
 def estimate_memory(
     architecture: Architecture,
-    groups: Sequence[tuple[Profile, Sequence[TaskInfo]]],
+    profiles: Sequence[Profile],
+    tasks: Sequence[TaskInfo],
     volume: Volume,
-    max_tile_voxels: int,
+    slab_voxels: int,
     encoder_stages: int | None = None,
 ) -> MemoryEstimate:
     """What a run on ``volume`` takes.
 
     Args:
         architecture: of the network.
-        groups: the profiles that are tried, each with the tasks whose probabilities are kept.
+        profiles: that are tried.
+        tasks: that may be labelled; none for a check.
         volume: the image.
-        max_tile_voxels: the largest tile.
+        slab_voxels: about how many voxels the network takes at a time; `IN_TILES` for the smallest tiles.
         encoder_stages: how many stages of the encoder a check looks at; None when the whole network runs.
     """
-    grids = [_grid(volume, profile) for profile, _ in groups]
-    # One profile after the other is tried, and what the earlier ones found is kept until the best is known.
-    kept = [_kept_bytes(prod(grid), tasks) for grid, (_, tasks) in zip(grids, groups, strict=True)]
+    grids = [profile.grid_shape(volume, canonical_reorientation(volume)) for profile in profiles]
     voxels, largest = volume.voxels.size, max(prod(grid) for grid in grids)
-    labelling = max(
-        own + _labelling_bytes(voxels, prod(grid), tasks)
-        for grid, (_, tasks), own in zip(grids, groups, kept, strict=True)
-    )
     image = FLOAT32_BYTES * voxels
-    channels = max((1 + len(task.labels) for _, tasks in groups for task in tasks), default=0)
+    classes = max((1 + len(task.labels) for task in tasks), default=0)
+    # With several profiles, the best one so far is kept while another is tried.
+    attempts = min(len(grids), 2)
+    keep_bytes = KEPT_BYTES if len(tasks) > 1 else 0
+    kept = max(sum(kept_maps(architecture, grid, keep_bytes).values()) for grid in grids)
+    if slab_voxels == IN_TILES:
+        parts, keep_bytes = [_cube(SMALLEST_TILE_VOXELS)], 0
+        kept += FLOAT16_BYTES * classes * largest
+    else:
+        parts = grids
+    network = max(
+        network_bytes(architecture, part, slab_voxels, encoder_stages, keep_bytes)
+        + _class_bytes(classes, part, volume, slab_voxels)
+        for part in parts
+    )
+    prepared = image + attempts * FLOAT32_BYTES * largest
     return MemoryEstimate(
-        preparing_bytes=image + sum(kept[:-1]) + _preparing_bytes(voxels, largest),
-        running_bytes=image + sum(kept) + FLOAT32_BYTES * largest,
-        network_bytes=max(_tile_bytes(architecture, g, max_tile_voxels, channels, encoder_stages) for g in grids),
-        labelling_bytes=image + labelling,
+        # Resampling along one axis: what goes in, the same in the order of the axis, what comes out, and a copy.
+        preparing_bytes=image + (attempts - 1) * kept + 4 * FLOAT32_BYTES * max(voxels, largest),
+        running_bytes=prepared + (LABEL_BYTES * voxels if tasks else 0),
+        network_bytes=network + attempts * kept,
+        finishing_bytes=prepared + (FINISHING_BYTES * voxels if tasks else 0),
     )
 
 
 def network_bytes(
-    architecture: Architecture, voxels: int, task_channels: int, encoder_stages: int | None = None
+    architecture: Architecture,
+    grid: Triple,
+    slab_voxels: int,
+    encoder_stages: int | None = None,
+    keep_bytes: int = 0,
 ) -> int:
-    """Peak of the feature maps for one tile of ``voxels``, of which each stage's result is kept to the end.
+    """Peak of the feature maps while a grid ``(z, y, x)`` passes through `NetworkStream` slab by slab.
 
     Convolutions count with a copy of their input and output, because libraries may want another order of the axes.
 
     Args:
-        architecture: of the network.
-        voxels: of the tile with its halo.
-        task_channels: of the task with most labels, whose softmax is taken.
-        encoder_stages: as in `estimate_memory`.
+        architecture, slab_voxels, encoder_stages: as in `estimate_memory`.
+        grid: of the prepared image.
+        keep_bytes: for encoder maps that are kept beside; they need not wait for their decoder.
     """
-    image = FLOAT32_BYTES * voxels
-    cells = [voxels / prod(stride) for stride in architecture.level_strides]
-    maps = [FLOAT32_BYTES * c * n for c, n in zip(architecture.channels, cells, strict=True)]
-    levels = len(maps) if encoder_stages is None else encoder_stages
-    # A stage of the encoder: its input (after the first), a convolution and its input or the shortcut; the copies.
-    peaks = [image + sum(maps[:level]) + (2 + 2 + min(level, 1)) * maps[level] for level in range(levels)]
-    if encoder_stages is None:
-        kept = image + sum(maps)
-        for level in reversed(range(levels - 1)):
-            coarse = FLOAT32_BYTES * architecture.channels[level] * cells[level + 1]
-            # The finer grid, joined with the skip connection (twice), convolution and shortcut; the copies.
-            peaks.append(kept + coarse + (1 + 2 + 2 + 3) * maps[level])
-            kept += maps[level]
-        # Logits and the copies; logits of all tasks, of one task over the temperature, and their softmax.
-        peaks.append(kept + maps[0] + 2 * architecture.outputs * image)
-        peaks.append(kept + (architecture.outputs + 2 * task_channels) * image)
-    return int(max(peaks))
+    kept = kept_maps(architecture, grid, keep_bytes)
+    depth, rows, columns = (n + -n % s for n, s in zip(grid, architecture.total_stride, strict=True))
+    step = architecture.total_stride[0]
+    slices = min(depth, max(1, slab_voxels // (rows * columns * step)) * step)
+    # A slice waits for its decoder as long as the network looks ahead, and for slabs to fill up.
+    waiting = 0 if encoder_stages is not None else min(depth, architecture.halo[0] + 2 * slices)
+    levels = len(architecture.channels) if encoder_stages is None else encoder_stages
+    held, working = FLOAT32_BYTES * slices * rows * columns, [0.0]
+    for level, (z, y, x) in enumerate(architecture.level_strides[:levels]):
+        one_slice = FLOAT32_BYTES * architecture.channels[level] * (rows // y) * (columns // x)
+        here, radius = ceil(slices / z), architecture.kernels[level][0] // 2
+        is_coarsest = level == len(architecture.channels) - 1
+        # Context of the encoder's and the decoder's convolutions, slabs under way, and slices that wait.
+        context = (4 if is_coarsest or encoder_stages is not None else 10) * radius
+        held += one_slice * (context + 2 * here + (0 if is_coarsest or level in kept else ceil(waiting / z)))
+        arrays = ENCODER_MAPS if is_coarsest or encoder_stages is not None else DECODER_MAPS
+        working.append(one_slice * arrays * min(here + 4 * radius, ceil(depth / z) + 2 * radius))
+        rows_in_double = min(BLOCK_ROWS, here * (rows // y) * (columns // x))
+        working.append(2 * FLOAT64_BYTES * architecture.channels[level] * rows_in_double)
+    return int(held + max(working))
 
 
-def _tile_bytes(
-    architecture: Architecture, grid: Triple, max_tile_voxels: int, task_channels: int, encoder_stages: int | None
-) -> int:
-    """The network's peak for its largest tile, and the rows of one feature map on their way into the spectrum."""
-    stride = architecture.total_stride
-    z, y, x = (n + -n % s for n, s in zip(grid, stride, strict=True))
-    tiles = make_tiles((z, y, x), stride, architecture.halo, max_tile_voxels)
-    largest = max(prod(stop - start for start, stop in tile.source) for tile in tiles)
-    rows = (min(BLOCK_ROWS, largest / prod(s)) for s in architecture.level_strides)
-    spectrum = max(FLOAT64_BYTES * c * n for c, n in zip(architecture.channels, rows, strict=True))
-    return network_bytes(architecture, largest, task_channels, encoder_stages) + int(spectrum)
+def kept_maps(architecture: Architecture, grid: Triple, keep_bytes: int) -> dict[int, int]:
+    """Bytes of the encoder maps that `NetworkStream.encode` keeps for the decoder, by level."""
+    padded = [n + -n % s for n, s in zip(grid, architecture.total_stride, strict=True)]
+    kept: dict[int, int] = {}
+    for level, stride in reversed(list(enumerate(architecture.level_strides))):
+        size = FLOAT32_BYTES * architecture.channels[level] * prod(padded) // prod(stride)
+        keep_bytes -= size
+        if keep_bytes < 0:
+            break
+        kept[level] = size
+    return kept
 
 
-def _grid(volume: Volume, profile: Profile) -> Triple:
-    return profile.grid_shape(volume, canonical_reorientation(volume))
+def default_slab_voxels(is_on_host: bool) -> int:
+    """What the network takes at a time when memory is not short."""
+    return slab_voxels_for(torch.device("cpu" if is_on_host else "cuda"))
 
 
-def _kept_bytes(grid_voxels: int, tasks: Sequence[TaskInfo]) -> int:
-    """The prepared image and the probabilities of all tasks that may be wanted."""
-    channels = sum(1 + len(task.labels) for task in tasks)
-    return grid_voxels * (FLOAT32_BYTES + FLOAT16_BYTES * channels)
+def _cube(voxels: int) -> Triple:
+    side = ceil(voxels ** (1 / 3))
+    return side, side, side
 
 
-def _preparing_bytes(voxels: int, grid_voxels: int) -> int:
-    """Resampling along one axis: what goes in, the same in the order of the axis, what comes out, and a copy."""
-    return 4 * FLOAT32_BYTES * max(voxels, grid_voxels)
-
-
-def _labelling_bytes(voxels: int, grid_voxels: int, tasks: Sequence[TaskInfo]) -> int:
-    """The softening near the surface on the network's grid, then the labels on the image's own grid."""
-    if not tasks:
-        return 0
-    labels = max(1 + len(task.labels) for task in tasks)
-    is_softened = any(task.surface_temperature is not None for task in tasks)
-    softened = FLOAT16_BYTES * labels * grid_voxels if is_softened else 0
-    near = int(SURFACE_SHARE * grid_voxels) * SURFACE_LABEL_BYTES * labels
-    surface = max(SURFACE_BYTES * grid_voxels, softened + near) if is_softened else 0
-    resampling = 2 * FLOAT32_BYTES * max(voxels, grid_voxels)
-    return max(surface, softened + LABELLING_BYTES * voxels + resampling)
+def _class_bytes(classes: int, grid: Triple, volume: Volume, slab_voxels: int) -> int:
+    """Probabilities of one slab on their way to labels, and the chunk of the image's own grid that they become."""
+    depth, rows, columns = grid
+    slices = min(depth, max(1, slab_voxels // (rows * columns)) + 2 * BAND_VOXELS)
+    through_plane = canonical_reorientation(volume).axes[0]
+    finer = max(1.0, volume.shape[through_plane] / depth)
+    slab = classes * FLOAT32_BYTES * slices * rows * columns * (CLASS_ARRAYS - 1 + finer)
+    index = 3 * INT64_BYTES * slices * rows * columns if classes else 0
+    chunk = CLASS_ARRAYS * FLOAT32_BYTES * min(CHUNK_VALUES, classes * volume.voxels.size)
+    return int(slab + index + chunk)

@@ -1,4 +1,4 @@
-"""Keeps the model that was used last, and runs it where it fits: large tiles, smaller tiles, and at last the CPU."""
+"""Keeps the model that was used last, and runs it where it fits: large parts, smaller parts, and at last the CPU."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ class ModelHost:
         if plan.device != name:
             tell("on the CPU")
             predictor = self._load(model, plan.device, volume.is_planar)
-        predictor.max_tile_voxels = plan.max_tile_voxels
+        elif plan.max_slab_voxels is not None:
+            tell("in smaller parts")
+        predictor.max_slab_voxels = plan.max_slab_voxels
         try:
             return act(predictor), plan.warnings
         except (MemoryError, RuntimeError, ResourceError) as error:
@@ -90,7 +92,7 @@ class ModelHost:
         tell("on the CPU")
         predictor = self._load(model, CPU, volume.is_planar)
         plan = self._machine.plan(predictor, volume, task, CPU)
-        predictor.max_tile_voxels = plan.max_tile_voxels
+        predictor.max_slab_voxels = plan.max_slab_voxels
         return act(predictor), (CARD_RAN_OUT, *plan.warnings)
 
     def _load(self, model: str | None, device: str, planar: bool) -> Answers:

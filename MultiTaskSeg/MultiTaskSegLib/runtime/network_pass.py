@@ -26,6 +26,7 @@ KEPT_BYTES = 400_000_000
 # Tiles with halos are the last resort, where not even one slab of a plane fits.
 LARGEST_TILE_VOXELS = 2_000_000
 SMALLEST_TILE_VOXELS = 60_000
+IN_TILES = 0  # slab size that means: begin with tiles
 IN_PARTS = "memory was short, so the image was processed in smaller parts, which takes longer"
 
 Progress = Callable[[float], None]
@@ -52,12 +53,21 @@ class NetworkPass:
         backends: computes; the others take over, one after the other, when not even its smallest tiles fit.
         architecture: of the network.
         spec: of the signature.
+        max_slab_voxels: how many voxels to take at a time where that is known to fit, or `IN_TILES`; None for as many
+            as are fast.
 
     Attributes:
         notes: what the user should know about how memory was found.
     """
 
-    def __init__(self, backends: Sequence[Backend], architecture: Architecture, spec: SignatureSpec) -> None:
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        architecture: Architecture,
+        spec: SignatureSpec,
+        max_slab_voxels: int | None = None,
+    ) -> None:
+        self._max_slab_voxels = max_slab_voxels
         self._backends, self._architecture, self._spec = list(backends), architecture, spec
         self.notes: list[str] = []
 
@@ -167,18 +177,18 @@ class NetworkPass:
     ) -> Found:
         while True:
             backend = self._backends[0]
-            attempts = [(run, voxels) for voxels in _halved(slab_voxels_for(backend.device), 1)]
-            attempts += [(in_tiles, voxels) for voxels in _halved(LARGEST_TILE_VOXELS, SMALLEST_TILE_VOXELS)]
+            limit = slab_voxels_for(backend.device) if self._max_slab_voxels is None else self._max_slab_voxels
+            attempts = [] if limit == IN_TILES else [(run, voxels) for voxels in _halved(limit, 1)]
+            largest = SMALLEST_TILE_VOXELS if limit == IN_TILES else LARGEST_TILE_VOXELS
+            attempts += [(in_tiles, voxels) for voxels in _halved(largest, SMALLEST_TILE_VOXELS)]
             for number, (attempt, voxels) in enumerate(attempts):
+                if number == 1:
+                    self.notes.append(IN_PARTS)
                 try:
-                    found = attempt(backend, voxels)
+                    return attempt(backend, voxels)
                 except (MemoryError, RuntimeError) as error:
                     if not is_out_of_memory(error):
                         raise
-                    continue
-                if number > 0:
-                    self.notes.append(IN_PARTS)
-                return found
             if len(self._backends) == 1:
                 raise ResourceError(
                     f"not enough memory on {backend.device} even for small tiles",

@@ -64,6 +64,7 @@ class Predictor:
         self.device = _device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._backends: list[Backend] = []
+        self.max_slab_voxels: int | None = None
 
     @classmethod
     def load(cls, path: str | Path, device: str = AUTO) -> Predictor:
@@ -160,14 +161,15 @@ class Predictor:
         if not self._backends:
             devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
             self._backends = [TorchBackend(self.network, device) for device in devices]
-        return NetworkPass(self._backends, self.manifest.architecture, self.model.reference.spec)
+        spec = self.model.reference.spec
+        return NetworkPass(self._backends, self.manifest.architecture, spec, self.max_slab_voxels)
 
     def _told(self, network_pass: NetworkPass, volume: Volume, task: TaskInfo, progress: Progress) -> _Labelled:
         """Labels of a named task; the verdict is found on the way."""
         self._require_dimension(volume)
         progress(0.0, "preparing")
         prepared = prepare(volume, task.profile)
-        tell = _stretched(progress, 0.02, 0.95)
+        tell = _stretched(progress, 0.02, 0.95, network_pass)
         spectra, running = network_pass.label(prepared.voxels, task, prepared.canonical_shape, None, tell)
         among = [t.name for t in self.manifest.tasks if t.profile == task.profile]
         return task, self.model.reference.judge(spectra, among=among), prepared, running
@@ -176,7 +178,7 @@ class Predictor:
         """Labels of the task whose images are nearest, which is known once the encoder has seen the image."""
         attempt, verdict = self._recognise(network_pass, volume, RECOGNITION_SHARE, progress)
         task, prepared = self._task(verdict.nearest_task), attempt.prepared
-        tell = _stretched(progress, RECOGNITION_SHARE, 0.95)
+        tell = _stretched(progress, RECOGNITION_SHARE, 0.95, network_pass)
         shape = prepared.canonical_shape
         return task, verdict, prepared, network_pass.label(prepared.voxels, task, shape, attempt.encoded, tell)[1]
 
@@ -193,7 +195,8 @@ class Predictor:
         distances: dict[str, float] = {}
         for number, profile in enumerate(profiles):
             progress(end * number / len(profiles), "preparing")
-            tell = _stretched(progress, end * (number + 0.05) / len(profiles), end * (number + 1) / len(profiles))
+            share = end / len(profiles)
+            tell = _stretched(progress, share * (number + 0.05), share * (number + 1), network_pass)
             attempt = self._attempt(network_pass, volume, profile, end < 1, tell)
             distances.update({t.name: attempt.verdict.distances[t.name] for t in attempt.tasks})
             # Only the best one's maps stay in memory.
@@ -248,9 +251,14 @@ def _warnings(volume: Volume, task: TaskInfo, verdict: Verdict, found: bool) -> 
     return tuple(warnings)
 
 
-def _stretched(progress: Progress, start: float, end: float) -> Callable[[float], None]:
+def _stretched(progress: Progress, start: float, end: float, network_pass: NetworkPass) -> Callable[[float], None]:
     """Progress of the network as a part of the whole."""
-    return lambda share: progress(start + (end - start) * share, "network")
+
+    def tell(share: float) -> None:
+        """The step's name says when memory was short."""
+        progress(start + (end - start) * share, "network, with less memory" if network_pass.notes else "network")
+
+    return tell
 
 
 def _ignore(share: float, step: str) -> None:

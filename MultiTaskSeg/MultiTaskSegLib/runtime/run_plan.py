@@ -7,17 +7,15 @@ from dataclasses import dataclass
 
 from MultiTaskSegLib.runtime.compute_device import AUTO, CPU, ComputeDevice
 from MultiTaskSegLib.runtime.errors import ResourceError
-from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
-from MultiTaskSegLib.runtime.memory_estimate import MemoryEstimate, estimate_memory
-from MultiTaskSegLib.runtime.network_pass import SMALLEST_TILE_VOXELS
+from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.memory_estimate import MemoryEstimate, default_slab_voxels, estimate_memory
+from MultiTaskSegLib.runtime.network_pass import IN_PARTS, IN_TILES
 from MultiTaskSegLib.runtime.profile import Profile
-from MultiTaskSegLib.runtime.tiling import MAX_TILE_VOXELS
 from MultiTaskSegLib.runtime.volume import Volume
 
 # What others may take while the run goes on.
 USABLE_SHARE = 0.9
 BYTES_PER_GB = 1e9
-SMALLER_TILES = "memory is short, so the image was processed in smaller tiles"
 
 
 @dataclass(frozen=True)
@@ -26,12 +24,13 @@ class RunPlan:
 
     Attributes:
         device: name of a `ComputeDevice`.
-        max_tile_voxels: where to start; should even that not fit, the run goes on with smaller ones.
+        max_slab_voxels: how many voxels the network takes at a time at most, or `IN_TILES`; None for as many as are
+            fast. Should even that not fit, the run goes on with less.
         warnings: what the user should know about it.
     """
 
     device: str
-    max_tile_voxels: int = MAX_TILE_VOXELS
+    max_slab_voxels: int | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -43,7 +42,7 @@ def plan_run(
     device: ComputeDevice,
     host: ComputeDevice,
 ) -> RunPlan:
-    """The fastest way that fits: large tiles, smaller tiles, and the CPU when a card has too little memory.
+    """The fastest way that fits: large parts, smaller parts, and the CPU when a card has too little memory.
 
     Args:
         manifest: of the loaded model.
@@ -59,44 +58,52 @@ def plan_run(
     if task not in (AUTO, None, *(known.name for known in manifest.tasks)):
         return RunPlan(device.name)  # the predictor says which tasks there are
 
-    def estimate(max_tile_voxels: int) -> MemoryEstimate:
-        """The need with tiles of a size."""
-        return estimate_for(manifest, candidates, volume, task, max_tile_voxels)
+    def estimate(slab_voxels: int) -> MemoryEstimate:
+        """The need with slabs of a size."""
+        return estimate_for(manifest, candidates, volume, task, slab_voxels)
 
     warnings: tuple[str, ...] = ()
     if device.name != CPU:
-        tile = _largest_tile(lambda size: estimate(size).card_bytes(), device)
-        if tile is not None:
-            _require_room(estimate(tile).host_bytes(is_on_host=False), host)
-            return _plan(device, tile, warnings)
+        sizes = _sizes(is_on_host=False)
+        fitting = _first_fitting(sizes, lambda size: estimate(size).card_bytes(), device)
+        if fitting is not None:
+            _require_room(estimate(fitting).host_bytes(is_on_host=False), host)
+            return _plan(device, fitting, sizes, warnings)
         warnings = (f"{device.description} has too little free memory, so the CPU was used",)
-    tile = _largest_tile(lambda size: estimate(size).host_bytes(is_on_host=True), host)
-    if tile is None:
-        _require_room(estimate(SMALLEST_TILE_VOXELS).host_bytes(is_on_host=True), host)
-    return _plan(host, tile or SMALLEST_TILE_VOXELS, warnings)
+    sizes = _sizes(is_on_host=True)
+    fitting = _first_fitting(sizes, lambda size: estimate(size).host_bytes(is_on_host=True), host)
+    if fitting is None:
+        _require_room(min(estimate(size).host_bytes(is_on_host=True) for size in sizes), host)
+    return _plan(host, sizes[-1] if fitting is None else fitting, sizes, warnings)
 
 
 def estimate_for(
-    manifest: Manifest, candidates: Sequence[Profile], volume: Volume, task: str | None, max_tile_voxels: int
+    manifest: Manifest, candidates: Sequence[Profile], volume: Volume, task: str | None, slab_voxels: int
 ) -> MemoryEstimate:
-    """What a run takes with tiles of a size; the other arguments as in `plan_run`."""
+    """What a run takes with slabs of a size; the other arguments as in `plan_run`."""
+    profiles = list(candidates) if task in (AUTO, None) else [manifest.task(str(task)).profile]
+    tasks = [t for t in manifest.tasks if task in (AUTO, t.name) and t.profile in profiles]
     stages = _encoder_stages(manifest) if task is None else None
-    groups = _groups(manifest, candidates, task)
-    return estimate_memory(manifest.architecture, groups, volume, max_tile_voxels, stages)
+    return estimate_memory(manifest.architecture, profiles, tasks, volume, slab_voxels, stages)
 
 
-def _plan(device: ComputeDevice, tile: int, warnings: tuple[str, ...]) -> RunPlan:
-    return RunPlan(device.name, tile, warnings if tile == MAX_TILE_VOXELS else (*warnings, SMALLER_TILES))
+def _sizes(is_on_host: bool) -> list[int]:
+    """Slab sizes to try: the usual one, quarters of it, single steps, tiles."""
+    sizes = [default_slab_voxels(is_on_host)]
+    while sizes[-1] > 4:
+        sizes.append(sizes[-1] // 4)
+    return [*sizes, 1, IN_TILES]
 
 
-def _largest_tile(need: Callable[[int], int], device: ComputeDevice) -> int | None:
-    """The largest tile size whose need fits, halving from the usual one; None when none does."""
-    size = MAX_TILE_VOXELS
-    while size >= SMALLEST_TILE_VOXELS:
-        if device.free_bytes is None or need(size) <= USABLE_SHARE * device.free_bytes:
-            return size
-        size //= 2
-    return None
+def _first_fitting(sizes: Sequence[int], need: Callable[[int], int], device: ComputeDevice) -> int | None:
+    room = device.free_bytes
+    return next((size for size in sizes if room is None or need(size) <= USABLE_SHARE * room), None)
+
+
+def _plan(device: ComputeDevice, size: int, sizes: Sequence[int], warnings: tuple[str, ...]) -> RunPlan:
+    return (
+        RunPlan(device.name, None, warnings) if size == sizes[0] else RunPlan(device.name, size, (*warnings, IN_PARTS))
+    )
 
 
 def _require_room(need_bytes: int, host: ComputeDevice) -> None:
@@ -107,14 +114,6 @@ def _require_room(need_bytes: int, host: ComputeDevice) -> None:
         f" and {host.free_bytes / BYTES_PER_GB:.1f} GB are free",
         remedy="Close other programs, crop the image to the region of interest, or resample it to larger voxels",
     )
-
-
-def _groups(
-    manifest: Manifest, candidates: Sequence[Profile], task: str | None
-) -> list[tuple[Profile, Sequence[TaskInfo]]]:
-    """The profiles that the predictor will try, each with the tasks whose probabilities it keeps."""
-    profiles = candidates if task in (AUTO, None) else [t.profile for t in manifest.tasks if t.name == task]
-    return [(p, [] if task is None else [t for t in manifest.tasks if t.profile == p]) for p in profiles]
 
 
 def _encoder_stages(manifest: Manifest) -> int | None:

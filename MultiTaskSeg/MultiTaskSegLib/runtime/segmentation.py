@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.atomic_file import staged_files
 from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.seg_nrrd import write_seg_nrrd
-from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.volume import Volume
 
@@ -76,6 +74,10 @@ class Segmentation:
         Raises:
             ResourceError: a file cannot be written.
         """
+        # Late, because the worker mostly returns arrays, and SimpleITK takes time and memory to load.
+        from MultiTaskSegLib.runtime.seg_nrrd import write_seg_nrrd
+        from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+
         with staged_files(directory) as stage:
             labels = to_sitk(self.labels, self.volume)
             write_image(labels, stage / "segmentation.nii.gz")

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.largest_class import largest_class
+
 BAND_VOXELS = 2
 
 
@@ -73,7 +75,7 @@ class SurfaceSoftening:
 
     def push(self, shares: Tensor, last: bool) -> Tensor:
         """Take probabilities ``(classes, z, Y, X)``; return those of the slices whose surroundings are known."""
-        labels = shares.argmax(dim=0).to(torch.uint8)
+        labels = largest_class(shares)[1]
         if self._window is not None:
             shares = torch.cat((self._window[0], shares), dim=1)
             labels = torch.cat((self._window[1], labels))
@@ -90,8 +92,8 @@ class SurfaceSoftening:
         flat = shares.flatten(1)
         if flat.data_ptr() == shares.data_ptr():
             flat = flat.clone()
-        chosen = flat[:, index] ** self._exponent
-        flat[:, index] = chosen / chosen.sum(dim=0)
+        chosen = flat.index_select(1, index).pow_(self._exponent)
+        flat.index_copy_(1, index, chosen.div_(chosen.sum(dim=0)))
         return flat.reshape(shares.shape)
 
 
