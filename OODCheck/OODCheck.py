@@ -306,7 +306,7 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
     ) -> list[Any]:
         """Check several images on one loaded model; one ``CheckedImage`` (``item``, ``verdict``, ``message``) for each.
 
-        Volumes of the scene get their verdict as from :meth:`check`; files are read one by one and not loaded.
+        Volumes of the scene get their verdict as from :meth:`check`; files are read by the worker and not loaded.
 
         Args:
             images: a folder, a list of volume nodes and paths, or None for all images of the scene.

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import slicer
 
@@ -17,7 +18,10 @@ from OODCheckLib.check_batch import CheckedImage
 
 # Column titles are the same in every language, so that a script can rely on them.
 COLUMNS = ("image", "verdict", "p_value", "score", "limit", "nearest_task", "file", "message")
-VERDICT_COLUMN = "verdict_json"  # for a file that is loaded later; not in the CSV file
+ROWS_ATTRIBUTE = "MultiTaskSeg.OOD.Rows"  # path and complete verdict of each row, for files that are loaded later
+NO_SUCH_SIGNS = str.maketrans(
+    {'"': "'", "\t": " ", "\n": " ", "\r": " "}
+)  # for which the format of saved tables has no way
 NOT_CHECKED = "not checked"
 WORDS = {"FOREIGN": "out of distribution", "UNUSUAL": "in distribution (unusual)", "KNOWN": "in distribution"}
 
@@ -29,9 +33,8 @@ def write_results(node: slicer.vtkMRMLTableNode, checked: Sequence[CheckedImage]
     node.RemoveAllColumns()
     rows = [_row(image) for image in checked]
     for number, title in enumerate(COLUMNS):
-        node.AddColumn(column_of(title, [str(row[number]) for row in rows]))
-    verdicts = ["" if image.verdict is None else json.dumps(image.verdict.as_dict()) for image in checked]
-    node.AddColumn(column_of(VERDICT_COLUMN, verdicts))
+        node.AddColumn(column_of(title, [row[number].translate(NO_SUCH_SIGNS) for row in rows]))
+    node.SetAttribute(ROWS_ATTRIBUTE, json.dumps([_exact(image) for image in checked]))
     for row, image in enumerate(checked):
         if image.item.node is not None and image.item.node.GetScene() is not None:
             node.SetNodeReferenceID(row_role(row), image.item.node.GetID())
@@ -50,8 +53,14 @@ def row_texts(node: slicer.vtkMRMLTableNode, row: int) -> dict[str, str]:
 
 def verdict_of_row(node: slicer.vtkMRMLTableNode, row: int) -> Verdict | None:
     """The verdict of a row, or None where the image could not be checked."""
-    text = node.GetTable().GetValueByName(row, VERDICT_COLUMN).ToString()
-    return Verdict.from_dict(json.loads(text)) if text else None
+    plain = json.loads(node.GetAttribute(ROWS_ATTRIBUTE))[row]["verdict"]
+    return None if plain is None else Verdict.from_dict(plain)
+
+
+def file_of_row(node: slicer.vtkMRMLTableNode, row: int) -> Path | None:
+    """The image file of a row, or None for a volume of the scene."""
+    path = json.loads(node.GetAttribute(ROWS_ATTRIBUTE))[row]["file"]
+    return None if path is None else Path(path)
 
 
 def volume_of_row(node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLScalarVolumeNode | None:
@@ -72,7 +81,14 @@ def write_csv(node: slicer.vtkMRMLTableNode, path: str | Path) -> None:
         writer.writerows(row_texts(node, row) for row in range(node.GetNumberOfRows()))
 
 
-def _row(image: CheckedImage) -> tuple[object, ...]:
+def _exact(image: CheckedImage) -> dict[str, Any]:
+    return {
+        "file": None if image.item.path is None else str(image.item.path),
+        "verdict": None if image.verdict is None else image.verdict.as_dict(),
+    }
+
+
+def _row(image: CheckedImage) -> tuple[str, ...]:
     path = "" if image.item.path is None else str(image.item.path)
     verdict = image.verdict
     if verdict is None:

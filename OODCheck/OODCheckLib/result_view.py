@@ -30,6 +30,7 @@ class ResultView:
         """
         self._widget = widget
         self._node: slicer.vtkMRMLTableNode | None = None
+        self._stamp: tuple[str, int] | None = None
         titles = [_("Image"), _("Distribution"), _("p-value"), _("Score"), _("Nearest task")]
         widget.setColumnCount(len(titles))
         widget.setHorizontalHeaderLabels(titles)
@@ -42,7 +43,10 @@ class ResultView:
 
     def show(self, node: slicer.vtkMRMLTableNode | None) -> None:
         """Show the rows of a table node; none without one."""
-        self._node = node
+        stamp = None if node is None else (node.GetID(), node.GetMTime())
+        if node is self._node and stamp == self._stamp:
+            return
+        self._node, self._stamp = node, stamp
         count = 0 if node is None else node.GetNumberOfRows()
         self._widget.setRowCount(count)
         for row in range(count):

@@ -9,7 +9,7 @@ import slicer
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.volume import Volume
 from MultiTaskSegLib.scene.attributes import write_verdict
-from OODCheckLib.result_table import row_role, row_texts, verdict_of_row, volume_of_row
+from OODCheckLib.result_table import file_of_row, row_role, row_texts, verdict_of_row, volume_of_row
 
 
 def row_volume(table_node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLScalarVolumeNode:
@@ -21,10 +21,11 @@ def row_volume(table_node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLS
     node = volume_of_row(table_node, row)
     if node is not None:
         return node
-    texts = row_texts(table_node, row)
-    if not texts["file"]:
-        raise InputError("the volume is no longer in the scene", file=texts["image"], remedy="Load and check it again")
-    node = _load(Path(texts["file"]))
+    path = file_of_row(table_node, row)
+    if path is None:
+        name = row_texts(table_node, row)["image"]
+        raise InputError("the volume is no longer in the scene", file=name, remedy="Load and check it again")
+    node = _load(path)
     table_node.SetNodeReferenceID(row_role(row), node.GetID())
     verdict = verdict_of_row(table_node, row)
     if verdict is not None:

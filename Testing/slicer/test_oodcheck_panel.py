@@ -372,3 +372,46 @@ def test_a_table_that_cannot_be_saved_is_refused_in_words(open_panel, worker, tm
     with pytest.raises(ResourceError, match=r"folder\.csv"):
         write_csv(table, tmp_path / "folder.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
+
+
+def test_a_table_that_was_saved_with_the_scene_shows_the_same_rows(open_panel, worker, finished, tmp_path, session):
+    write_folder(tmp_path)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    finished(widget)
+    before, table = cells(widget), widget.logic.getParameterNode().results
+    bundle = tmp_path / "scene.mrb"
+    session.scene.SetURL(str(bundle))
+    assert session.scene.WriteToMRB(str(bundle))
+    session.scene.Clear(1)
+    assert cells(widget) == []
+    assert session.scene.ReadFromMRB(str(bundle))
+    assert cells(widget) == before
+    table = widget.logic.getParameterNode().results
+    result_table = importlib.import_module("OODCheckLib.result_table")
+    assert result_table.verdict_of_row(table, 0).distances == {"phantom": 0.1, "other": 0.9}
+    assert result_table.verdict_of_row(table, 2) is None
+    assert "damaged" in result_table.row_texts(table, 2)["message"]
+    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
+
+
+def test_quotes_and_tabs_in_a_message_do_not_break_the_saved_table(session, stand_ins, tmp_path):
+    from Testing.slicer.stand_ins.panel import load_module
+
+    load_module("OODCheck")
+    result_table = importlib.import_module("OODCheckLib.result_table")
+    checked = importlib.import_module("OODCheckLib.check_batch").CheckedImage
+    item = importlib.import_module("OODCheckLib.image_item").ImageItem
+    node, path = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "results"), Path('odd  "name"\t.nrrd')
+    result_table.write_results(node, [checked(item('a "b"', path=path), None, 'the\tfile "x"\nis damaged')])
+    storage = node.CreateDefaultStorageNode()
+    slicer.mrmlScene.AddNode(storage)
+    storage.SetFileName(str(tmp_path / "results.tsv"))
+    before = result_table.row_texts(node, 0)
+    assert storage.WriteData(node)
+    assert storage.ReadData(node)
+    assert result_table.row_texts(node, 0) == before
+    assert before["message"] == "the file 'x' is damaged"
+    assert result_table.file_of_row(node, 0) == path
