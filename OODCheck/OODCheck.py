@@ -1,27 +1,25 @@
-"""Slicer module: says whether a volume is unlike the images that the model was trained on."""
+"""Slicer module: says whether images are unlike those that the model was trained on."""
 
 # MultiTaskSegLib lies beside another module, whose folder Slicer may add to the import path only after this file has
 # been read; its parts are therefore imported where they are needed.
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import qt
 import slicer
-import vtk
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
-POLL_INTERVAL_MS = 100
+AUTO, VOLUME, SCENE, FOLDER = "auto", "volume", "scene", "folder"
 
 
 class OODCheck(ScriptedLoadableModule):
@@ -37,7 +35,15 @@ class OODCheck(ScriptedLoadableModule):
             "Compares the spectral signature of an image with those of the training images and says whether the image"
             " is out of distribution, before any result is relied upon. Not for clinical use."
         )
-        self.parent.acknowledgementText = ""
+        slicer.app.connect("startupCompleted()", self.onStartupCompleted)
+
+    def onStartupCompleted(self) -> None:
+        """Offer both modules in the menu of a volume, and the sample data; opens and installs nothing."""
+        from MultiTaskSegLib.panel.hierarchy_menu import register_menu
+        from MultiTaskSegLib.panel.sample_data import register_sample_data
+
+        register_menu()
+        register_sample_data()
 
 
 @parameterNodeWrapper
@@ -45,115 +51,104 @@ class OODCheckParameterNode:
     """What the panel remembers with the scene."""
 
     inputVolume: vtkMRMLScalarVolumeNode
+    scope: str = VOLUME
+    folder: str = ""
+    withMap: bool = False
     modelPath: str = ""
+    device: Annotated[str, Choice([AUTO, "cpu", "cuda"])] = AUTO
+    results: vtkMRMLTableNode
 
 
-class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+class OODCheckWidget(ScriptedLoadableModuleWidget):
+    """The panel: puts its parts together."""
 
     def __init__(self, parent: object = None) -> None:
         self.logic = None
-        self._parameterNode = None
-        self._guiTag = None
-        self._run = None
-        VTKObservationMixin.__init__(self)
+        self._parameters = None
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup()
 
     def setup(self) -> None:
         """Load the .ui file and connect everything."""
+        from MultiTaskSegLib.panel.path_binding import PathBinding
+        from MultiTaskSegLib.panel.run_control import RunControl
+        from MultiTaskSegLib.panel.scene_parameters import SceneParameters
+        from OODCheckLib.result_view import ResultView
+
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/OODCheck.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = OODCheckLogic()
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
-        self._timer.connect("timeout()", self.onPoll)
+        self.ui.scopeComboBox.addItem(_("Selected volume"), VOLUME)
+        self.ui.scopeComboBox.addItem(_("All images of the scene"), SCENE)
+        self.ui.scopeComboBox.addItem(_("Folder"), FOLDER)
+        display = (self.ui.checkButton, self.ui.progressBar, self.ui.progressLabel)
+        self._run = RunControl(*display, title=_("Check"), finished=self.onFinished)
+        self._model = PathBinding(self.ui.modelPathLineEdit, "modelPath")
+        self._folder = PathBinding(self.ui.folderPathLineEdit, "folder")
+        self._resultView = ResultView(self.ui.resultTable, self.ui.exportButton, self.onRowActivated)
         self.ui.checkButton.connect("clicked(bool)", self.onCheckButton)
-        self.ui.plotButton.connect("clicked(bool)", self.onPlotButton)
-        self.ui.modelPathLineEdit.connect("currentPathChanged(QString)", self.onModelChanged)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.setParameterNode(self.logic.getParameterNode())
+        self.ui.spectrumButton.connect("clicked(bool)", self.onSpectrumButton)
+        self.ui.distancesButton.connect("clicked(bool)", self.onDistancesButton)
+        self.ui.scopeComboBox.connect("currentIndexChanged(int)", self.onScopeChanged)
+        self._parameters = SceneParameters(self.ui, self.logic.getParameterNode, changed=self.onParametersChanged)
+        self.onParametersChanged()
 
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
-        self._timer.stop()
-        if self._run is not None:
-            self._run.end()
-        self.setParameterNode(None)
-        self.removeObservers()
+        self._run.release()
+        self._parameters.release()
 
     def enter(self) -> None:
         """The user opens the module."""
-        if self._parameterNode is None:
-            self.setParameterNode(self.logic.getParameterNode())
-        else:
-            self.selectFirstVolume()
+        self._parameters.enter()
 
     def exit(self) -> None:
         """The user leaves the module; a run goes on."""
 
-    def onSceneStartClose(self, _caller: vtk.vtkObject, _event: str) -> None:
-        """The run has been cancelled by its own observer; let go of the parameter node."""
-        self.setParameterNode(None)
+    @property
+    def parameters(self) -> Any:
+        """The parameter node that is shown, or None."""
+        return None if self._parameters is None else self._parameters.node
 
-    def onSceneEndClose(self, _caller: vtk.vtkObject, _event: str) -> None:
-        """Start afresh in the empty scene."""
-        self.setParameterNode(self.logic.getParameterNode())
+    def onParametersChanged(self) -> None:
+        """Show the choices, what the selected volume is known to be, and what is possible now."""
+        node = self.parameters
+        self._model.show(node)
+        self._folder.show(node)
+        scope = VOLUME if node is None else node.scope
+        self.ui.scopeComboBox.setCurrentIndex(max(self.ui.scopeComboBox.findData(scope), 0))
+        self.ui.inputLabel.visible = self.ui.inputSelector.visible = scope == VOLUME
+        self.ui.folderLabel.visible = self.ui.folderPathLineEdit.visible = scope == FOLDER
+        if not self._run.is_running:
+            self.showResult()
+        self.updateButtons()
 
-    def setParameterNode(self, parameterNode: OODCheckParameterNode | None) -> None:
-        """Show and follow another parameter node, or none."""
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self._parameterNode = parameterNode
-        if parameterNode is not None:
-            self.selectFirstVolume()
-            self._guiTag = parameterNode.connectGui(self.ui)
-            self.ui.modelPathLineEdit.currentPath = parameterNode.modelPath
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self.onParameterNodeModified()
+    def onScopeChanged(self, _index: int) -> None:
+        """The user wants to check something else."""
+        if self.parameters is not None:
+            self.parameters.scope = self.ui.scopeComboBox.currentData
 
-    def selectFirstVolume(self) -> None:
-        """Select a volume for the user when none is selected."""
-        if self._parameterNode.inputVolume is None:
-            self._parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    def showResult(self) -> None:
+        """The verdict that the selected volume carries, and the table of the last batch."""
+        from OODCheckLib.check_banner import volume_text
 
-    def onParameterNodeModified(self, _caller: vtk.vtkObject = None, _event: str = "") -> None:
-        """Another volume is selected: show its verdict, if it has one."""
-        if self._run is None:
-            self.showVerdict()
-        self.updateGui()
+        results = None if self.parameters is None else self.parameters.results
+        self._resultView.show(results)
+        self.ui.resultsCollapsibleButton.visible = results is not None
+        self.ui.resultLabel.text = volume_text(None if self.parameters is None else self.parameters.inputVolume)
 
-    def onModelChanged(self, path: str) -> None:
-        """Another model file, or none for the released one."""
-        if self._parameterNode is not None:
-            self._parameterNode.modelPath = path
-
-    def updateGui(self) -> None:
-        """Text and state of the buttons."""
+    def updateButtons(self) -> None:
+        """Enable what is possible now."""
         from OODCheckLib.spectrum_plot import spectrum_chart
 
-        isRunning = self._run is not None
-        hasInput = self._parameterNode is not None and self._parameterNode.inputVolume is not None
-        self.ui.checkButton.text = _("Cancel") if isRunning else _("Check")
-        self.ui.checkButton.enabled = isRunning or hasInput
-        self.ui.plotButton.enabled = hasInput and spectrum_chart(self._parameterNode.inputVolume) is not None
-        self.ui.progressBar.visible = isRunning
-        self.ui.progressLabel.visible = isRunning
-
-    def showVerdict(self) -> None:
-        """The verdict that the selected volume carries, in words and colour."""
-        from MultiTaskSegLib.panel.summary import verdict_text
-        from MultiTaskSegLib.scene.attributes import read_verdict
-        from OODCheckLib.distances import distances_text
-
-        node = None if self._parameterNode is None else self._parameterNode.inputVolume
-        verdict = None if node is None else read_verdict(node)
-        text = "" if verdict is None else verdict_text(verdict) + distances_text(verdict.distances)
-        self.ui.resultLabel.text = text
+        node = self.parameters
+        volume = None if node is None else node.inputVolume
+        canStart = node is not None and {VOLUME: volume is not None, FOLDER: bool(node.folder)}.get(node.scope, True)
+        self._run.show(canStart)
+        self.ui.spectrumButton.enabled = volume is not None and spectrum_chart(volume) is not None
+        self.ui.distancesButton.enabled = volume is not None and volume.GetAttribute("MultiTaskSeg.OOD") is not None
 
     def onCheckButton(self, _checked: bool = False) -> None:
         """Start a check, or cancel the one under way."""
@@ -161,47 +156,77 @@ class OODCheckWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MultiTaskSegLib.panel.summary import error_text
         from MultiTaskSegLib.runtime.errors import MtsError
 
-        if self._run is not None:
-            self._run.end()
-            self.onPoll()
+        if self._run.is_running:
+            self._run.cancel()
             return
+        self._model.store()
+        self._folder.store()
         self.ui.resultLabel.text = ""
         try:
             ensure_packages()
-            node, model = self._parameterNode.inputVolume, self._parameterNode.modelPath or None
-            self._run = self.logic.start(node, model, withMap=self.ui.mapCheckBox.checked)
+            self._run.watch(self.startRun())
         except MtsError as error:
             self.ui.resultLabel.text = error_text(str(error))
-            return
-        self._timer.start()
-        self.updateGui()
 
-    def onPlotButton(self, _checked: bool = False) -> None:
-        """Show the spectrum of the selected volume in a plot view."""
-        self.logic.showSpectrum(self._parameterNode.inputVolume)
+    def startRun(self) -> Any:
+        """Start what the parameters say. Raises as the logic does."""
+        node = self.parameters
+        options = {"model": node.modelPath or None, "device": node.device, "withMap": node.withMap}
+        if node.scope == VOLUME:
+            return self.logic.start(node.inputVolume, **options)
+        return self.logic.startBatch(node.folder if node.scope == FOLDER else None, **options)
 
-    def onPoll(self) -> None:
-        """Show the progress, or the verdict when the run is over."""
-        from MultiTaskSegLib.panel.summary import error_text, progress_text
+    def onFinished(self, run: Any) -> None:
+        """Show the verdict, the table of a batch, or what went wrong."""
+        from MultiTaskSegLib.panel.summary import error_text
         from MultiTaskSegLib.runtime.errors import MtsError
+        from OODCheckLib.check_banner import summary_banner
+        from OODCheckLib.check_batch import CheckBatch
         from OODCheckLib.foreign_map import show_foreign_map
 
-        if self._run is None:
-            return
-        job = self._run.job
-        if not job.poll():
-            self.ui.progressBar.value = round(100 * job.fraction)
-            self.ui.progressLabel.text = progress_text(job.fraction, job.eta_s, job.step)
-            return
-        self._timer.stop()
-        run, self._run = self._run, None
+        message = ""
         try:
-            self.logic.finish(run)
-            show_foreign_map(run.volume_node)
-            self.showVerdict()
+            if not isinstance(run, CheckBatch):
+                self.logic.finish(run)
+                show_foreign_map(run.volume_node)
+            elif run.checked and self.parameters is not None:  # also what was done before it ended early
+                self.parameters.results = self.logic.writeResults(run.checked, self.parameters.results)
+                message = summary_banner([image.verdict for image in run.checked])
+            if isinstance(run, CheckBatch) and run.error is not None:
+                raise run.error
+        except MtsError as error:
+            message = error_text(str(error)) + message
+        self.onParametersChanged()
+        self.ui.resultLabel.text = message or self.ui.resultLabel.text
+
+    def onRowActivated(self, row: int) -> None:
+        """Show the image of a row in the slice views, and its verdict here."""
+        from MultiTaskSegLib.panel.summary import error_text
+        from MultiTaskSegLib.runtime.errors import MtsError
+
+        try:
+            volumeNode = self.logic.showRow(self.parameters.results, row)
         except MtsError as error:
             self.ui.resultLabel.text = error_text(str(error))
-        self.updateGui()
+            return
+        self.parameters.inputVolume = volumeNode
+        self.onParametersChanged()
+
+    def onSpectrumButton(self, _checked: bool = False) -> None:
+        """Show the spectrum of the selected volume in a plot view."""
+        self.logic.showSpectrum(self.parameters.inputVolume)
+
+    def onDistancesButton(self, _checked: bool = False) -> None:
+        """Show the distances of the selected volume in a plot view."""
+        self.logic.showDistances(self.parameters.inputVolume)
+
+    def checkVolume(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
+        """Select a volume and start to check it; only select it while another run is under way."""
+        self._parameters.enter()
+        self.parameters.scope = VOLUME
+        self.parameters.inputVolume = volumeNode
+        if not self._run.is_running:
+            self.onCheckButton()
 
 
 class OODCheckLogic(ScriptedLoadableModuleLogic):
@@ -215,7 +240,7 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         self,
         volumeNode: vtkMRMLScalarVolumeNode,
         model: str | Path | None = None,
-        device: str = "auto",
+        device: str = AUTO,
         withMap: bool = False,
     ) -> Any:
         """Start a check, with a map of foreign places if wanted, without waiting for it; returns the ``SceneRun``.
@@ -225,47 +250,22 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
             UsageError: another run is under way.
             ResourceError: the worker cannot be started.
         """
-        from MultiTaskSegLib.job import shared_runner
-        from MultiTaskSegLib.scene.run import SceneRun
-        from MultiTaskSegLib.scene.volume import image_from_node
+        from OODCheckLib.check import start_check
 
-        job = shared_runner().check(image_from_node(volumeNode), model=model, device=device, with_map=withMap)
-        return SceneRun(volumeNode, job)
+        return start_check(volumeNode, model, device, withMap)
 
     def finish(self, run: Any) -> Any:
         """Write the verdict of a finished run onto its volume and return it; add a plot of the layer whose spectrum
         differs most, and the map of foreign places if there is one. Raises what the run failed with."""
-        from MultiTaskSegLib import __version__
-        from MultiTaskSegLib.scene.attributes import write_provenance, write_verdict
-        from OODCheckLib.foreign_map import add_foreign_map, remove_foreign_map
-        from OODCheckLib.spectrum_plot import add_spectrum_chart, most_different_band
+        from OODCheckLib.check import finish_check
 
-        found = run.result()
-        verdict = found.verdict
-        write_provenance(run.volume_node, found.report, __version__)
-        write_verdict(run.volume_node, verdict)
-        band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
-        if band is not None:
-            add_spectrum_chart(run.volume_node, band, verdict.nearest_task)
-        if found.foreign is None:
-            remove_foreign_map(run.volume_node)
-        else:
-            add_foreign_map(run.volume_node, found.foreign)
-        return verdict
-
-    def showSpectrum(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
-        """Show the chart of a checked volume in a plot view; does nothing for a volume without one."""
-        from OODCheckLib.spectrum_plot import spectrum_chart
-
-        chart = spectrum_chart(volumeNode)
-        if chart is not None:
-            slicer.modules.plots.logic().ShowChartInLayout(chart)
+        return finish_check(run)
 
     def check(
         self,
         volumeNode: vtkMRMLScalarVolumeNode,
         model: str | Path | None = None,
-        device: str = "auto",
+        device: str = AUTO,
         withMap: bool = False,
     ) -> Any:
         """The verdict on a volume: ``is_ood``, ``score``, ``threshold``, ``p_value``, ``nearest_task``, ``distances``.
@@ -283,25 +283,117 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
             run.end()
         return self.finish(run)
 
+    def startBatch(
+        self, images: Any = None, model: str | Path | None = None, device: str = AUTO, withMap: bool = False
+    ) -> Any:
+        """Start to check several images without waiting for them; returns the ``CheckBatch``. See :meth:`checkImages`.
+
+        Raises:
+            InputError: there is no image.
+            UsageError: another run is under way.
+        """
+        from OODCheckLib.check import start_batch
+        from OODCheckLib.image_item import image_items
+
+        return start_batch(image_items(images), model, device, withMap)
+
+    def checkImages(
+        self,
+        images: Sequence[Any] | str | Path | None = None,
+        model: str | Path | None = None,
+        device: str = AUTO,
+        progress: Callable[[float, str], object] | None = None,
+    ) -> list[Any]:
+        """Check several images on one loaded model; one ``CheckedImage`` (``item``, ``verdict``, ``message``) for each.
+
+        Volumes of the scene get their verdict as from :meth:`check`; files are read by the worker and not loaded.
+
+        Args:
+            images: a folder, a list of volume nodes and paths, or None for all images of the scene.
+            model, device: as in :meth:`check`.
+            progress: is called with the share that is done and the current step.
+
+        Raises:
+            InputError: there is no image.
+            MtsError: the worker cannot be used at all; an image that cannot be checked has a message instead.
+        """
+        batch = self.startBatch(images, model, device)
+        batch.wait(idle=slicer.app.processEvents, progress=progress)
+        return list(batch.checked)
+
+    def writeResults(self, checked: Sequence[Any], tableNode: vtkMRMLTableNode | None = None) -> vtkMRMLTableNode:
+        """Write the outcome of a batch into a table node, a new one by default, and return it."""
+        from OODCheckLib.result_table import write_results
+
+        if tableNode is None:
+            tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("OOD Check results"))
+        write_results(tableNode, checked)
+        return tableNode
+
+    def showRow(self, tableNode: vtkMRMLTableNode, row: int) -> vtkMRMLScalarVolumeNode:
+        """Show the image of a table row in all slice views and return its volume; a file is loaded first.
+
+        Raises:
+            InputError: the volume has been removed from the scene, or the file cannot be read any more.
+        """
+        from OODCheckLib.foreign_map import show_foreign_map
+        from OODCheckLib.row_volume import row_volume
+
+        volumeNode = row_volume(tableNode, row)
+        slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None, fit=True)
+        show_foreign_map(volumeNode)
+        return volumeNode
+
+    def showSpectrum(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
+        """Show the spectrum of a checked volume in a plot view; does nothing for a volume without one."""
+        from OODCheckLib.chart import show_chart
+        from OODCheckLib.spectrum_plot import spectrum_chart
+
+        show_chart(spectrum_chart(volumeNode))
+
+    def showDistances(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
+        """Show the distances of a checked volume to each task in a plot view; does nothing for an unchecked volume."""
+        from OODCheckLib.chart import show_chart
+        from OODCheckLib.distance_plot import distance_chart
+
+        show_chart(distance_chart(volumeNode))
+
 
 class OODCheckTest(ScriptedLoadableModuleTest):
     """Self-test inside Slicer: needs the packages to be installed, downloads nothing."""
 
     def setUp(self) -> None:
-        """Start from an empty scene."""
+        """Start from an empty scene; build machines do not install PyTorch, and there the tests are skipped."""
+        from MultiTaskSegLib.panel.installation import is_installed
+
         slicer.mrmlScene.Clear()
+        if not is_installed("torch"):
+            self.skipTest("PyTorch is not installed")
 
     def runTest(self) -> None:
-        """Check a small synthetic volume."""
-        self.setUp()
-        self.test_noiseGetsAVerdictThatIsWrittenOntoTheNode()
+        """Check small synthetic volumes, one by one and together."""
+        for test in (self.test_aCheckIsWrittenOntoTheVolume, self.test_aBatchGivesOneRowForEachImageOfTheScene):
+            self.setUp()
+            test()
 
-    def test_noiseGetsAVerdictThatIsWrittenOntoTheNode(self) -> None:
+    def test_aCheckIsWrittenOntoTheVolume(self) -> None:
         """The verdict has a score and stays with the volume."""
-        import numpy as np
-
-        voxels = np.random.default_rng(0).normal(100.0, 20.0, (40, 48, 44)).astype(np.float32)
-        volumeNode = slicer.util.addVolumeFromArray(voxels, name="Noise")
+        volumeNode = self.noise("Noise")
         verdict = OODCheckLogic().check(volumeNode)
         self.assertGreaterEqual(verdict.score, 0.0)
         self.assertIsNotNone(volumeNode.GetAttribute("MultiTaskSeg.OOD"))
+
+    def test_aBatchGivesOneRowForEachImageOfTheScene(self) -> None:
+        """All volumes get the verdict that they get alone."""
+        nodes = [self.noise("First", 1), self.noise("Second", 2)]
+        checked = OODCheckLogic().checkImages()
+        self.assertEqual([image.item.node for image in checked], nodes)
+        self.assertEqual(checked[0].verdict.score, OODCheckLogic().check(nodes[0]).score)
+        self.assertEqual(OODCheckLogic().writeResults(checked).GetNumberOfRows(), 2)
+
+    def noise(self, name: str, seed: int = 0) -> vtkMRMLScalarVolumeNode:
+        """A small volume of noise."""
+        import numpy as np
+
+        voxels = np.random.default_rng(seed).normal(100.0, 20.0, (40, 48, 44)).astype(np.float32)
+        return slicer.util.addVolumeFromArray(voxels, name=name)

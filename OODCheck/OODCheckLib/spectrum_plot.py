@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
+
+from OODCheckLib.chart import column_of, remove_chart
 
 CHART_ROLE = "MultiTaskSeg.SpectrumChart"
 # Blue for what is known and vermilion for the image: told apart also by colour-blind eyes.
@@ -47,15 +48,7 @@ def add_spectrum_chart(
 
 def remove_spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Remove the chart of a volume with its series and table, if it has one."""
-    chart = spectrum_chart(volume_node)
-    if chart is None:
-        return
-    series = [chart.GetNthPlotSeriesNode(index) for index in range(chart.GetNumberOfPlotSeriesNodes())]
-    tables = {node.GetTableNode() for node in series if node is not None}
-    volume_node.RemoveNodeReferenceIDs(CHART_ROLE)
-    for node in (chart, *series, *tables):
-        if node is not None:
-            volume_node.GetScene().RemoveNode(node)
+    remove_chart(volume_node, CHART_ROLE)
 
 
 def spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
@@ -80,11 +73,7 @@ def _table(scene: slicer.vtkMRMLScene, name: str, band: Mapping[str, Any]) -> sl
     columns = {"number": np.arange(1, len(band["image"]) + 1)}
     columns |= {part: band[part] for part in ("low", "middle", "high", "image")}
     for title, values in columns.items():
-        column = vtk.vtkDoubleArray()
-        column.SetName(title)
-        for value in values:
-            column.InsertNextValue(float(value))
-        node.AddColumn(column)
+        node.AddColumn(column_of(title, [float(value) for value in values]))
     return node
 
 

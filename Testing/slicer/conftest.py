@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from MultiTaskSegLib import job
+
+FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 
 
 @pytest.fixture
@@ -38,3 +45,26 @@ def open_panel(stand_ins, session) -> Iterator[object]:
     panels = Panels(stand_ins, session)
     yield panels.open
     panels.close()
+
+
+@pytest.fixture
+def worker(monkeypatch, tmp_path_factory) -> Iterator[Callable[[str], Path]]:
+    """Chooses how the stand-in worker behaves: ``folder = worker("slow")``; its temporary files go to that folder."""
+    folder = tmp_path_factory.mktemp("worker")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+    def choose(behaviour: str) -> Path:
+        monkeypatch.setattr(job, "_shared", job.JobRunner([sys.executable, str(FAKE_WORKER), behaviour]))
+        return folder
+
+    choose("good")
+    yield choose
+    job.shared_runner().close()
+
+
+@pytest.fixture
+def until() -> Callable[..., bool]:
+    """Lets Qt handle its events until something is the case: ``assert until(lambda: button.text == "Check")``."""
+    from Testing.slicer.stand_ins.panel import run_event_loop_until
+
+    return run_event_loop_until

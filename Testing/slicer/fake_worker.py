@@ -55,6 +55,9 @@ def answer(request: dict) -> None:
     if request["command"] == "info":
         send(id=number, event="result", tasks=[{"name": "phantom", "modality": "MR", "anatomy": "none"}])
         return
+    if "image" in request:
+        answer_about_file(number, request["image"])
+        return
     voxels = np.load(request["voxels"])
     report = {"image": request["name"], "ood": OOD}
     if request["command"] == "check":
@@ -83,6 +86,14 @@ def answer_with_files(number: int, folder: Path, request: dict) -> None:
     labels = [{"value": 1, "name": "bright part", "voxels": 4, "volume_mm3": 1500.0}]
     report = {"image": Path(request["image"]).name, "ood": OOD, "task": request["task"], "labels": labels}
     send(id=number, event="result", files=str(folder), report={**report, "warnings": []}, legend=LEGEND)
+
+
+def answer_about_file(number: int, image: str) -> None:
+    """The verdict on an image file; those whose name begins with "bad" are refused."""
+    if Path(image).name.startswith("bad"):
+        send(id=number, event="error", kind="InputError", message=f"the file is damaged: {image}.")
+    else:
+        send(id=number, event="result", report={"image": Path(image).name, "ood": OOD}, spectra=SPECTRA)
 
 
 def misbehave(behaviour: str, request: dict) -> None:

@@ -95,6 +95,7 @@ class MrmlSession:
             applicationLogic=lambda: self.application_logic,
             mrmlScene=lambda: self.scene,
             processEvents=lambda *_: None,
+            connect=lambda *_: True,
             testingEnabled=lambda: True,
             translate=lambda _context, text: text,
             layoutManager=lambda: None,

@@ -109,13 +109,15 @@ def draw_panels(session: MrmlSession, folder: Path, model: Path | None) -> None:
     from Testing.slicer.stand_ins.panel import Panels, run_event_loop_until
 
     panels = Panels(install(), session)
-    for name, button, height in (("MultiTaskSeg", "segmentButton", 620), ("OODCheck", "checkButton", 480)):
+    for name, button, height in (("MultiTaskSeg", "segmentButton", 620), ("OODCheck", "checkButton", 620)):
         widget = panels.open(name)
         widget.ui.modelPathLineEdit.currentPath = "" if model is None else str(model)
         widget.parent.resize(460, height)
         widget.parent.show()
-        getattr(widget.ui, button).click()
-        run_event_loop_until(lambda widget=widget: widget._run is None, 600)
+        start = getattr(widget.ui, button)
+        title = start.text
+        start.click()
+        run_event_loop_until(lambda start=start, title=title: start.text == title, 600)
         run_event_loop_until(lambda: False, 0.5)  # the layout settles
         widget.parent.grab().save(str(folder / f"panel_{name.lower()}.png"))
     panels.close()

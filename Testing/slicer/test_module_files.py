@@ -19,6 +19,7 @@ LIBRARY_WIDGET_CLASSES = {
     "QComboBox",
     "QCheckBox",
     "QProgressBar",
+    "QTableWidget",
 }
 
 
@@ -74,6 +75,15 @@ def test_the_images_that_the_extension_page_names_exist():
     named = re.findall(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/main/([^\"\s]+)", text)
     assert len(named) == 3
     assert [path for path in named if not (REPOSITORY / path).is_file()] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_ctest_runs_the_self_test_and_the_generic_tests_of_a_module(module):
+    text = (REPOSITORY / module / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.search(r"slicerMacroBuildScriptedModule\([^)]*\bWITH_GENERIC_TESTS\b", text)
+    assert re.search(r"if\(BUILD_TESTING\)\s+slicer_add_python_unittest\(SCRIPT \$\{MODULE_NAME\}\.py\)", text)
+    tests = next(n for n in ast.parse(module_source(module)).body if getattr(n, "name", "") == f"{module}Test")
+    assert [n for n in tests.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")]
 
 
 def test_requirements_leave_out_what_slicer_and_the_pytorch_extension_bring():

@@ -210,71 +210,6 @@ def test_choosing_a_model_offers_its_tasks_and_the_choice_is_sent(open_panel, wo
     assert segmentation.GetAttribute("MultiTaskSeg.Model").endswith("modèle.mts.safetensors")
 
 
-def test_a_check_writes_the_verdict_onto_the_volume_and_shows_the_distances(open_panel, worker, until):
-    volume = samples.volume()
-    widget = open_panel("OODCheck")
-    press(widget.ui.checkButton)
-    assert until(lambda: widget.ui.checkButton.text == "Check")
-    assert volume.GetAttribute("MultiTaskSeg.OOD") == "in distribution"
-    assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
-    assert widget.ui.resultLabel.text.index("<td>phantom</td>") < widget.ui.resultLabel.text.index("<td>other</td>")
-
-
-def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, worker, until):
-    checked, other = samples.volume(), samples.volume(name="other")
-    widget = open_panel("OODCheck")
-    widget.ui.inputSelector.setCurrentNode(checked)
-    assert not widget.ui.plotButton.enabled
-    press(widget.ui.checkButton)
-    assert until(lambda: widget.ui.checkButton.text == "Check")
-    assert "most different: the mean features of encoder1 (large structures)" in widget.ui.resultLabel.text
-    assert widget.ui.plotButton.enabled
-    chart = checked.GetNodeReference("MultiTaskSeg.SpectrumChart")
-    assert "encoder0" in chart.GetTitle()
-    press(widget.ui.plotButton)
-    selection = slicer.app.applicationLogic().GetSelectionNode()
-    assert selection.GetActivePlotChartID() == chart.GetID()
-    widget.ui.inputSelector.setCurrentNode(other)
-    assert not widget.ui.plotButton.enabled
-
-
-def test_the_map_of_foreign_places_is_shown_when_it_is_asked_for_and_removed_by_a_check_without(
-    open_panel, worker, until, session
-):
-    logic = slicer.vtkMRMLSliceLogic()
-    logic.SetMRMLApplicationLogic(session.application_logic)
-    logic.SetMRMLScene(session.scene)
-    logic.AddSliceNode("Red")
-    volume = samples.volume("oblique")
-    widget = open_panel("OODCheck")
-    widget.ui.mapCheckBox.checked = True
-    press(widget.ui.checkButton)
-    assert until(lambda: widget.ui.checkButton.text == "Check")
-    node = volume.GetNodeReference("MultiTaskSeg.ForeignMap")
-    voxels = slicer.util.arrayFromVolume(volume)
-    expected = np.where(voxels > voxels.mean(), 3.0, 0.5)
-    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), expected)
-    assert node.GetSpacing() == volume.GetSpacing()
-    assert node.GetOrigin() == volume.GetOrigin()
-    assert node.GetDisplayNode().GetLowerThreshold() == 2.0
-    assert logic.GetSliceCompositeNode().GetForegroundVolumeID() == node.GetID()
-    widget.ui.mapCheckBox.checked = False
-    press(widget.ui.checkButton)
-    assert until(lambda: widget.ui.checkButton.text == "Check")
-    assert volume.GetNodeReference("MultiTaskSeg.ForeignMap") is None
-
-
-def test_selecting_a_volume_shows_the_verdict_that_it_carries(open_panel, worker):
-    plain, flagged = samples.volume(name="plain"), samples.volume(name="flagged")
-    attributes.write_verdict(flagged, attributes.Verdict(True, 3.0, 1.5, 0.01, "heart", {"heart": 3.0}))
-    widget = open_panel("OODCheck")
-    widget.ui.inputSelector.setCurrentNode(flagged)
-    assert "OUT OF DISTRIBUTION" in widget.ui.resultLabel.text
-    assert "#b3261e" in widget.ui.resultLabel.text
-    widget.ui.inputSelector.setCurrentNode(plain)
-    assert widget.ui.resultLabel.text == ""
-
-
 def test_segment_from_python_returns_nodes_and_verdict(open_panel, worker):
     volume = samples.volume("left-handed")
     result = open_panel("MultiTaskSeg").logic.segment(volume, task="phantom", device="cpu")
@@ -282,12 +217,6 @@ def test_segment_from_python_returns_nodes_and_verdict(open_panel, worker):
     assert slicer.util.arrayFromVolume(result.uncertainty).shape == (9, 12, 15)
     assert result.ood.nearest_task == "phantom"
     assert result.report["task"] == "phantom"
-
-
-def test_check_from_python_returns_the_verdict(open_panel, worker):
-    volume = samples.volume()
-    verdict = open_panel("OODCheck").logic.check(volume)
-    assert verdict == attributes.read_verdict(volume)
 
 
 def test_the_modules_describe_themselves(stand_ins, session):

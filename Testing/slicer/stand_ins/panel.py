@@ -53,7 +53,7 @@ class Panels:
             widget.cleanup()
             widget.ui.inputSelector.forget_scene()
             # Now and in this order: the garbage collector would free widgets in any order and crash.
-            shiboken6.delete(widget._timer)
+            shiboken6.delete(widget._timer if hasattr(widget, "_timer") else widget._run.timer)
             shiboken6.delete(widget.parent)
         job.shared_runner().close()
 

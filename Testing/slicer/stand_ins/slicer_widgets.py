@@ -37,8 +37,8 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
             self.layout().setContentsMargins(9, HEADER_HEIGHT + 6, 9, 6)
             for index in range(self.layout().count()):
                 item = self.layout().itemAt(index).widget()
-                if item is not None:
-                    item.setVisible(not self._collapsed)
+                if item is not None and self._collapsed:
+                    item.setVisible(False)  # what the panel itself has hidden stays hidden otherwise, as in CTK
 
         def paintEvent(self, _event):
             option = QStyleOptionButton()

@@ -1,0 +1,102 @@
+"""One button that starts and cancels, with progress in percent, the time left and the current step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import qt
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.panel.summary import progress_text
+
+POLL_INTERVAL_MS = 100
+
+
+class Pollable(Protocol):
+    """What is under way; `job.Job` is one."""
+
+    fraction: float
+    eta_s: float | None
+    step: str
+
+    def poll(self) -> bool:
+        """Take in what is new; whether it is over. Never blocks."""
+
+
+class Run(Protocol):
+    """What a panel has started; `scene.run.SceneRun` is one."""
+
+    job: Pollable
+
+    def end(self) -> None:
+        """Cancel what still runs and let go of everything."""
+
+
+class RunControl:
+    """Owns the run of a panel, its timer, the button and the progress display."""
+
+    def __init__(
+        self, button: Any, progress_bar: Any, progress_label: Any, title: str, finished: Callable[[Any], object]
+    ) -> None:
+        """Take over the widgets.
+
+        Args:
+            button: starts and cancels; the panel connects its signal and calls `cancel` while `is_running`.
+            progress_bar: 0 to 100, visible during a run only.
+            progress_label: says what is done and how long it will take.
+            title: of the button while nothing runs.
+            finished: is called with the run when it is over, also when it failed or was cancelled.
+        """
+        self._button, self._bar, self._label, self._title = button, progress_bar, progress_label, title
+        self._finished = finished
+        self._run: Run | None = None
+        self.timer = qt.QTimer()
+        self.timer.setInterval(POLL_INTERVAL_MS)
+        self.timer.connect("timeout()", self._on_timeout)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way."""
+        return self._run is not None
+
+    def watch(self, run: Run) -> None:
+        """Show the progress of a run until it is over."""
+        self._run = run
+        self._bar.value = 0
+        self._label.text = ""
+        self.timer.start()
+        self.show(True)
+
+    def cancel(self) -> None:
+        """End the run under way; `finished` is called as for any other end."""
+        if self._run is not None:
+            self._run.end()
+            self._on_timeout()
+
+    def release(self) -> None:
+        """The panel is about to go: end the run without a word."""
+        self.timer.stop()
+        run, self._run = self._run, None
+        if run is not None:
+            run.end()
+
+    def show(self, can_start: bool) -> None:
+        """Bring the widgets up to date; ``can_start`` is whether a run could be started now."""
+        self._button.text = _("Cancel") if self.is_running else self._title
+        self._button.enabled = self.is_running or can_start
+        self._bar.visible = self.is_running
+        self._label.visible = self.is_running
+
+    def _on_timeout(self) -> None:
+        if self._run is None:
+            return
+        job = self._run.job
+        if not job.poll():
+            self._bar.value = round(100 * job.fraction)
+            self._label.text = progress_text(job.fraction, job.eta_s, job.step)
+            return
+        self.timer.stop()
+        run, self._run = self._run, None
+        self.show(True)  # before anything that may fail
+        self._finished(run)

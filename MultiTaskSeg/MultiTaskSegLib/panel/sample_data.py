@@ -1,0 +1,86 @@
+"""Sample data for the tutorial: phantoms that lie in the extension itself, and the model that knows two of them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+CATEGORY = "MultiTaskSeg"
+MODEL_FILE = "phantom.mts.safetensors"
+MODULES = ("MultiTaskSeg", "OODCheck")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image.
+
+    Attributes:
+        name: of the sample, of its node and of its files without their endings.
+        sha256: of the image file.
+    """
+
+    name: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The image file."""
+        return sample_folder() / f"{self.name}.nrrd"
+
+    @property
+    def thumbnail(self) -> Path:
+        """The picture on the button."""
+        return sample_folder() / f"{self.name}.png"
+
+
+SAMPLES = (
+    Sample("PhantomHead", "307688d9a40c01fc679f87d16d91fc8dbd990a98d3efc80a3352fef205a2199b"),
+    Sample("PhantomHeart", "ce6c9ff11379dc5610aeae36e4bc9a194ea6101cecd0415e4800057d3ffb2471"),
+    Sample("PhantomKnee", "b9ac6d6f4c28ee33dd300b573dfc10f9bf1f601db776217a637e728f1de766f0"),
+)
+
+
+def sample_folder() -> Path:
+    """Where the sample data lies, beside the other resources of the MultiTaskSeg module."""
+    return Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
+
+
+def sample_model() -> Path:
+    """The model that knows the head and the heart, but no knee."""
+    return sample_folder() / MODEL_FILE
+
+
+def register_sample_data() -> None:
+    """Offer the phantoms in Slicer's Sample Data module, one by one and all at once with their model chosen.
+
+    Nothing is downloaded: the addresses are those of files in the extension. Registering twice does no harm.
+    """
+    register = importlib.import_module("SampleData").SampleDataLogic.registerCustomSampleDataSource
+    for sample in SAMPLES:
+        register(category=CATEGORY, sampleName=sample.name, **_files([sample]))
+    # The name is what people read on the button.
+    register(category=CATEGORY, sampleName=_("Tutorial"), customDownloader=load_tutorial, **_files(SAMPLES))
+
+
+def load_tutorial(source: Any) -> list[Any]:
+    """Load all phantoms and choose the model of the phantoms in both modules; returns the volume nodes."""
+    nodes = importlib.import_module("SampleData").SampleDataLogic().downloadFromSource(source)
+    for name in MODULES:
+        slicer.util.getModuleLogic(name).getParameterNode().modelPath = str(sample_model())
+    return list(nodes)
+
+
+def _files(samples: list[Sample] | tuple[Sample, ...]) -> dict[str, Any]:
+    return {
+        "thumbnailFileName": str(samples[0].thumbnail),
+        "uris": [sample.path.as_uri() for sample in samples],
+        "fileNames": [sample.path.name for sample in samples],
+        "nodeNames": [sample.name for sample in samples],
+        "loadFileTypes": ["VolumeFile"] * len(samples),
+        "checksums": [f"SHA256:{sample.sha256}" for sample in samples],
+    }

@@ -1,0 +1,70 @@
+"""The verdict on an image as a coloured banner: green, amber or red, with words, p-value and nearest task."""
+
+from __future__ import annotations
+
+import html
+from enum import Enum
+
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.runtime.verdict import Verdict
+
+# White on a dark colour is legible in Slicer's light and dark style alike.
+GOOD_COLOUR = "#1b7f3b"
+UNUSUAL_COLOUR = "#9a5b00"
+BAD_COLOUR = "#b3261e"
+UNUSUAL_P_VALUE = 0.05  # at most one in twenty known images lies as far out
+
+
+class Level(Enum):
+    """How much an image is like the training images of what was segmented; the value is the colour of the banner."""
+
+    KNOWN = GOOD_COLOUR
+    UNUSUAL = UNUSUAL_COLOUR
+    FOREIGN = BAD_COLOUR
+
+
+def level_of(verdict: Verdict, task: str = "") -> Level:
+    """Foreign beyond the limit; unusual where hardly any known image lies as far out, or where the image is more like
+    those of another task than the one that was segmented; else known."""
+    if verdict.is_ood:
+        return Level.FOREIGN
+    is_other_task = bool(task) and task != verdict.nearest_task
+    return Level.UNUSUAL if is_other_task or verdict.p_value <= UNUSUAL_P_VALUE else Level.KNOWN
+
+
+def verdict_banner(verdict: Verdict, task: str = "") -> str:
+    """Banner, what it means and why, as rich text; ``task`` is what was segmented."""
+    level = level_of(verdict, task)
+    figures = _(
+        "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p = {pValue:.2g}"
+    ).format(score=verdict.score, threshold=verdict.threshold, pValue=verdict.p_value, nearest=verdict.nearest_task)
+    why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
+    return f"{banner(level_words(level), figures, level)}<p>{html.escape(_meaning(verdict, level))}{why}</p>"
+
+
+def banner(words: str, details: str, level: Level) -> str:
+    """White words on the colour of a level, over the whole width."""
+    return (
+        f'<table width="100%" cellpadding="8" bgcolor="{level.value}"><tr><td><font color="#ffffff">'
+        f"<b>{html.escape(words)}</b><br>{html.escape(details)}</font></td></tr></table>"
+    )
+
+
+def level_words(level: Level) -> str:
+    """The verdict in words."""
+    return {
+        Level.KNOWN: _("IN DISTRIBUTION"),
+        Level.UNUSUAL: _("UNUSUAL, BUT IN DISTRIBUTION"),
+        Level.FOREIGN: _("OUT OF DISTRIBUTION"),
+    }[level]
+
+
+def _meaning(verdict: Verdict, level: Level) -> str:
+    if level is Level.FOREIGN:
+        return _("This image is unlike the training images. Do not rely on the segmentation without a check.")
+    if level is Level.KNOWN:
+        return _("This image resembles the training images.")
+    if verdict.p_value <= UNUSUAL_P_VALUE:
+        return _("Hardly any known image lies as far out. Compare each structure with the image before you use it.")
+    return _("This image looks more like those of {task}. Is the right task chosen?").format(task=verdict.nearest_task)

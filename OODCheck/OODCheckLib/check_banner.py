@@ -1,0 +1,56 @@
+"""The outcome of a check as a coloured banner with words and figures, and what to do next in one sentence."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import slicer
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words
+from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.scene.attributes import read_verdict
+from OODCheckLib.distance_bars import distance_bars
+
+
+def next_step(verdict: Verdict) -> str:
+    """What to do next, in one sentence."""
+    return {
+        Level.KNOWN: _("Segment it with MultiTaskSeg and look at the uncertainty."),
+        Level.UNUSUAL: _("Segment it with MultiTaskSeg, but compare each structure with the image before you use it."),
+        Level.FOREIGN: _(
+            "Do not rely on a segmentation: see where it is foreign, look for artefacts or a wrong spacing, or choose"
+            " a model that was trained on such images."
+        ),
+    }[level_of(verdict)]
+
+
+def check_banner(verdict: Verdict) -> str:
+    """Banner, figures, advice and reason as rich text."""
+    figures = _("p = {pValue:.2g}; score {score:.2f}, limit {limit:.2f}; nearest task: {task}").format(
+        pValue=verdict.p_value, score=verdict.score, limit=verdict.threshold, task=verdict.nearest_task
+    )
+    level = level_of(verdict)
+    why = "" if verdict.explanation is None else f"<p>{html.escape(verdict.explanation.sentence())}.</p>"
+    return banner(level_words(level), figures, level) + _advice(next_step(verdict)) + why
+
+
+def volume_text(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
+    """Banner and distances of a volume that has been checked, as rich text; empty for others."""
+    verdict = None if volume_node is None else read_verdict(volume_node)
+    return "" if verdict is None else check_banner(verdict) + distance_bars(verdict)
+
+
+def summary_banner(verdicts: Sequence[Verdict | None]) -> str:
+    """How many of several images are foreign or unusual, or could not be checked (None), as rich text."""
+    levels = [None if verdict is None else level_of(verdict) for verdict in verdicts]
+    foreign, unusual, unchecked = (levels.count(level) for level in (Level.FOREIGN, Level.UNUSUAL, None))
+    worst = Level.FOREIGN if foreign else Level.UNUSUAL if unusual or unchecked else Level.KNOWN
+    words = _("{count} of {total} images out of distribution").format(count=foreign, total=len(levels))
+    details = _("{unusual} unusual, {unchecked} not checked").format(unusual=unusual, unchecked=unchecked)
+    return banner(words, details, worst) + _advice(_("Double-click an image in the table to see it."))
+
+
+def _advice(sentence: str) -> str:
+    return f"<p><b>{html.escape(_('Next:'))}</b> {html.escape(sentence)}</p>"

@@ -1,0 +1,91 @@
+"""The table of a batch in the panel: one row per image, double-click to see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.panel.verdict_banner import Level
+from OODCheckLib.result_table import NOT_CHECKED, WORDS, row_texts, write_csv
+
+SHOWN = ("image", "verdict", "p_value", "score", "nearest_task")
+DIGITS = 3
+FILE_NAME = "ood_check.csv"
+
+
+class ResultView:
+    """Shows a result table of the scene in a ``QTableWidget`` and saves it."""
+
+    def __init__(self, widget: Any, export_button: Any, activated: Callable[[int], object]) -> None:
+        """Take over the widgets.
+
+        Args:
+            widget: a ``QTableWidget``.
+            export_button: saves the table as a CSV file that the user names.
+            activated: is called with the number of the row that is double-clicked.
+        """
+        self._widget = widget
+        self._node: slicer.vtkMRMLTableNode | None = None
+        self._stamp: tuple[str, int] | None = None
+        titles = [_("Image"), _("Distribution"), _("p-value"), _("Score"), _("Nearest task")]
+        widget.setColumnCount(len(titles))
+        widget.setHorizontalHeaderLabels(titles)
+        for column, title in enumerate(SHOWN):
+            is_long = title in ("image", "nearest_task")  # these share what the others leave
+            mode = qt.QHeaderView.Stretch if is_long else qt.QHeaderView.ResizeToContents
+            widget.horizontalHeader().setSectionResizeMode(column, mode)
+        widget.connect("cellDoubleClicked(int,int)", lambda row, _column: activated(row))
+        export_button.connect("clicked(bool)", self._on_export)
+
+    def show(self, node: slicer.vtkMRMLTableNode | None) -> None:
+        """Show the rows of a table node; none without one."""
+        stamp = None if node is None else (node.GetID(), node.GetMTime())
+        if node is self._node and stamp == self._stamp:
+            return
+        self._node, self._stamp = node, stamp
+        count = 0 if node is None else node.GetNumberOfRows()
+        self._widget.setRowCount(count)
+        for row in range(count):
+            texts = row_texts(node, row)
+            for column, title in enumerate(SHOWN):
+                item = qt.QTableWidgetItem(_shown_text(title, texts[title]))
+                item.setToolTip(texts["message"] or (texts["file"] if title == "image" else "") or texts[title])
+                if title == "verdict":
+                    _colour(item, texts["verdict"])
+                self._widget.setItem(row, column, item)
+
+    def _on_export(self, _checked: bool = False) -> None:
+        path = qt.QFileDialog.getSaveFileName(self._widget, _("Save the table"), FILE_NAME, "CSV (*.csv)")
+        if path and self._node is not None:
+            with slicer.util.tryWithErrorDisplay(_("The table could not be saved.")):
+                write_csv(self._node, path)
+
+
+def _shown_text(title: str, text: str) -> str:
+    if title == "verdict":
+        return _short_words(_level(text))
+    is_figure = title in ("p_value", "score") and text
+    return f"{float(text):.{DIGITS}g}" if is_figure else text
+
+
+def _short_words(level: Level | None) -> str:
+    if level is None:
+        return _("not checked")
+    return {Level.KNOWN: _("in"), Level.UNUSUAL: _("in, but unusual"), Level.FOREIGN: _("OUT")}[level]
+
+
+def _level(words: str) -> Level | None:
+    return (
+        next((Level[name] for name, known in WORDS.items() if known == words), None) if words != NOT_CHECKED else None
+    )
+
+
+def _colour(item: Any, words: str) -> None:
+    level = _level(words)
+    if level is not None:
+        item.setBackground(qt.QBrush(qt.QColor(level.value)))
+        item.setForeground(qt.QBrush(qt.QColor("#ffffff")))

@@ -1,0 +1,417 @@
+"""The panel of OODCheck ON STAND-IN WIDGETS (see ``stand_ins``), the real .ui file and a stand-in worker."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import sys
+import unittest
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.heatmap import add_heatmap
+from MultiTaskSegLib.scene.volume import image_from_node
+from Testing.slicer import scene_samples as samples
+
+
+@pytest.fixture
+def finished(until):
+    """Presses the button and waits for the end."""
+
+    def run(widget) -> None:
+        widget.ui.checkButton.click()
+        assert until(lambda: widget.ui.checkButton.text == "Check")
+
+    return run
+
+
+@pytest.fixture
+def red_view(session):
+    """The slice logic of a view, as made by Slicer's layout."""
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(session.application_logic)
+    logic.SetMRMLScene(session.scene)
+    logic.AddSliceNode("Red")
+    return logic
+
+
+def choose_scope(widget, scope: str) -> None:
+    widget.ui.scopeComboBox.setCurrentIndex(widget.ui.scopeComboBox.findData(scope))
+
+
+def write_folder(folder: Path) -> None:
+    """Two images, a file that is none and an image that cannot be read."""
+    image = image_from_node(samples.volume("oblique", "Template"))
+    for name in ("b.nii.gz", "a.nrrd"):
+        write_image(to_sitk(image.voxels, image), folder / name)
+    (folder / "notes.txt").write_text("no image")
+    (folder / "bad.nrrd").write_bytes(b"not a NRRD file")
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("Template"))
+
+
+def cells(widget) -> list[list[str]]:
+    table = widget.ui.resultTable
+    return [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
+
+
+def test_a_check_writes_the_verdict_onto_the_volume_and_shows_the_distances(open_panel, worker, finished):
+    volume = samples.volume()
+    widget = open_panel("OODCheck")
+    finished(widget)
+    text = widget.ui.resultLabel.text
+    assert volume.GetAttribute("MultiTaskSeg.OOD") == "in distribution"
+    assert "IN DISTRIBUTION" in text
+    assert "p = 0.7; score 0.10, limit 0.40; nearest task: phantom" in text
+    assert "Segment it with MultiTaskSeg" in text
+    assert text.index(">phantom<") < text.index(">other<")
+
+
+def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, worker, finished):
+    checked, other = samples.volume(), samples.volume(name="other")
+    widget = open_panel("OODCheck")
+    widget.ui.inputSelector.setCurrentNode(checked)
+    assert not widget.ui.spectrumButton.enabled
+    finished(widget)
+    assert "most different: the mean features of encoder1 (large structures)" in widget.ui.resultLabel.text
+    assert widget.ui.spectrumButton.enabled
+    chart = checked.GetNodeReference("MultiTaskSeg.SpectrumChart")
+    assert "encoder0" in chart.GetTitle()
+    widget.ui.spectrumButton.click()
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    assert selection.GetActivePlotChartID() == chart.GetID()
+    widget.ui.inputSelector.setCurrentNode(other)
+    assert not widget.ui.spectrumButton.enabled
+
+
+def test_the_distances_are_drawn_as_bars_with_the_limit_as_a_line(open_panel, worker, finished):
+    volume = samples.volume()
+    widget = open_panel("OODCheck")
+    assert not widget.ui.distancesButton.enabled
+    finished(widget)
+    for _twice in range(2):
+        widget.ui.distancesButton.click()
+    chart = volume.GetNodeReference("MultiTaskSeg.DistanceChart")
+    bars, limit = chart.GetNthPlotSeriesNode(0), chart.GetNthPlotSeriesNode(1)
+    table = bars.GetTableNode().GetTable()
+    assert bars.GetPlotType() == bars.PlotTypeBar
+    assert limit.GetPlotType() == limit.PlotTypeLine
+    assert [table.GetColumnByName("task").GetValue(row) for row in range(2)] == ["phantom", "other"]
+    assert [table.GetColumnByName("distance").GetValue(row) for row in range(2)] == [0.1, 0.9]
+    assert [table.GetColumnByName("limit").GetValue(row) for row in range(2)] == [0.4, 0.4]
+    # One chart for the spectrum and one for the distances, however often it is shown.
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
+
+
+def test_the_map_of_foreign_places_is_shown_when_it_is_asked_for_and_removed_by_a_check_without(
+    open_panel, worker, finished, red_view
+):
+    volume = samples.volume("oblique")
+    widget = open_panel("OODCheck")
+    widget.ui.mapCheckBox.checked = True
+    finished(widget)
+    node = volume.GetNodeReference("MultiTaskSeg.ForeignMap")
+    voxels = slicer.util.arrayFromVolume(volume)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), np.where(voxels > voxels.mean(), 3.0, 0.5))
+    assert node.GetSpacing() == volume.GetSpacing()
+    assert node.GetOrigin() == volume.GetOrigin()
+    assert node.GetDisplayNode().GetLowerThreshold() == 2.0
+    assert red_view.GetSliceCompositeNode().GetForegroundVolumeID() == node.GetID()
+    widget.ui.mapCheckBox.checked = False
+    finished(widget)
+    assert volume.GetNodeReference("MultiTaskSeg.ForeignMap") is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words", "colour"),
+    [
+        (Verdict(True, 3.0, 1.5, 0.01, "heart", {"heart": 3.0}), "OUT OF DISTRIBUTION", "#b3261e"),
+        (Verdict(False, 1.4, 1.5, 0.05, "heart", {"heart": 1.4}), "UNUSUAL, BUT IN DISTRIBUTION", "#9a5b00"),
+        (Verdict(False, 1.0, 1.5, 0.06, "heart", {"heart": 1.0}), "IN DISTRIBUTION", "#1b7f3b"),
+    ],
+)
+def test_selecting_a_volume_shows_the_verdict_that_it_carries(open_panel, worker, verdict, words, colour):
+    plain, flagged = samples.volume(name="plain"), samples.volume(name="flagged")
+    attributes.write_verdict(flagged, verdict)
+    widget = open_panel("OODCheck")
+    widget.ui.inputSelector.setCurrentNode(flagged)
+    assert f'bgcolor="{colour}"><tr><td><font color="#ffffff"><b>{words}</b>' in widget.ui.resultLabel.text
+    assert widget.ui.resultLabel.text.count("<b>Next:</b>") == 1
+    assert not widget.ui.spectrumButton.enabled
+    widget.ui.inputSelector.setCurrentNode(plain)
+    assert widget.ui.resultLabel.text == ""
+
+
+def test_all_images_of_the_scene_are_checked_but_neither_labels_nor_maps(open_panel, worker, finished):
+    first, second = samples.volume(name="first"), samples.volume("oblique", name="second")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    add_heatmap(first, np.zeros((9, 12, 15), np.float32), "uncertainty")
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "scene")
+    finished(widget)
+    assert [row[:2] for row in cells(widget)] == [["first", "in"], ["second", "in"]]
+    assert "0 of 2 images out of distribution" in widget.ui.resultLabel.text
+    for volume in (first, second):
+        assert attributes.read_verdict(volume).nearest_task == "phantom"
+
+
+def test_a_folder_is_checked_without_loading_it_and_an_unreadable_file_gets_a_line(
+    open_panel, worker, finished, tmp_path
+):
+    write_folder(tmp_path)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    assert not widget.ui.checkButton.enabled
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    assert widget.ui.checkButton.enabled
+    finished(widget)
+    assert [row[:2] for row in cells(widget)] == [
+        ["a.nrrd", "in"],
+        ["b.nii.gz", "in"],
+        ["bad.nrrd", "not checked"],
+    ]
+    assert "bad.nrrd" in widget.ui.resultTable.item(2, 0).toolTip()
+    assert "0 of 3 images out of distribution" in widget.ui.resultLabel.text
+    assert "1 not checked" in widget.ui.resultLabel.text
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+
+
+def test_a_double_click_loads_the_image_of_a_row_once_and_shows_it(open_panel, worker, finished, tmp_path, red_view):
+    write_folder(tmp_path)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    finished(widget)
+    for _twice in range(2):
+        widget.ui.resultTable.cellDoubleClicked.emit(1, 0)
+    node = widget.logic.getParameterNode().inputVolume
+    assert node.GetName() == "b"
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node).ravel(), np.arange(9 * 12 * 15))
+    np.testing.assert_allclose(
+        slicer.util.arrayFromVTKMatrix(ijk_to_ras(node)), samples.ijk_to_ras("oblique"), atol=1e-5
+    )
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
+    assert red_view.GetSliceCompositeNode().GetBackgroundVolumeID() == node.GetID()
+    assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
+    (tmp_path / "a.nrrd").unlink()
+    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    assert "there is no such file" in widget.ui.resultLabel.text
+
+
+def ijk_to_ras(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def test_a_double_click_shows_a_volume_of_the_scene_and_says_when_it_is_gone(open_panel, worker, finished, red_view):
+    first, second = samples.volume(name="first"), samples.volume(name="second")
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "scene")
+    finished(widget)
+    widget.ui.resultTable.cellDoubleClicked.emit(1, 3)
+    assert widget.logic.getParameterNode().inputVolume is second
+    assert red_view.GetSliceCompositeNode().GetBackgroundVolumeID() == second.GetID()
+    slicer.mrmlScene.RemoveNode(first)
+    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    assert "no longer in the scene" in widget.ui.resultLabel.text
+
+
+def test_the_table_is_saved_with_all_figures(open_panel, worker, finished, tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    finished(widget)
+    target = tmp_path / "tableau é.csv"
+    dialog = sys.modules["qt"].QFileDialog
+    monkeypatch.setattr(dialog, "getSaveFileName", lambda *_arguments: str(target))
+    widget.ui.exportButton.click()
+    rows = list(csv.DictReader(target.read_text("utf-8-sig").splitlines()))
+    assert [row["image"] for row in rows] == ["a.nrrd", "b.nii.gz", "bad.nrrd"]
+    assert (float(rows[0]["p_value"]), float(rows[0]["score"]), float(rows[0]["limit"])) == (0.7, 0.1, 0.4)
+    assert rows[0]["nearest_task"] == "phantom"
+    assert rows[1]["file"] == str(tmp_path / "b.nii.gz")
+    assert rows[2]["verdict"] == "not checked"
+    assert rows[2]["message"]
+    target.unlink()
+    monkeypatch.setattr(dialog, "getSaveFileName", lambda *_arguments: "")
+    widget.ui.exportButton.click()
+    assert not target.exists()
+
+
+def test_a_folder_without_images_is_refused_in_words(open_panel, worker, tmp_path):
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    widget.ui.checkButton.click()
+    assert "there is no image in this folder" in widget.ui.resultLabel.text
+    assert widget.ui.checkButton.text == "Check"
+
+
+def test_a_batch_can_be_cancelled_and_leaves_nothing_behind(open_panel, worker, until, tmp_path):
+    scratch = worker("slow")
+    write_folder(tmp_path)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    widget.ui.checkButton.click()
+    assert until(lambda: "1/3 a.nrrd: network" in widget.ui.progressLabel.text)
+    assert widget.ui.progressBar.value == 8  # a quarter of the first of three
+    widget.ui.checkButton.click()
+    assert widget.ui.checkButton.text == "Check"
+    assert "cancelled" in widget.ui.resultLabel.text
+    assert list(scratch.glob("multitaskseg-*")) == []
+
+
+def test_a_worker_that_always_dies_ends_the_batch_after_two_images(open_panel, worker, finished):
+    worker("crash")
+    for name in ("one", "two", "three"):
+        samples.volume(name=name)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "scene")
+    finished(widget)
+    assert [row[1] for row in cells(widget)] == ["not checked", "not checked"]
+    assert "last words" in widget.ui.resultLabel.text
+
+
+def test_an_image_that_the_worker_refuses_does_not_end_the_batch(open_panel, worker, finished):
+    worker("error")
+    for name in ("one", "two", "three"):
+        samples.volume(name=name)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "scene")
+    finished(widget)
+    assert [row[1] for row in cells(widget)] == ["not checked"] * 3
+    assert "upside down" in widget.ui.resultTable.item(0, 0).toolTip()
+
+
+def test_the_choices_are_kept_with_the_scene(open_panel, worker, finished, tmp_path):
+    samples.volume(name="first")
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "scene")
+    widget.ui.mapCheckBox.checked = True
+    widget.ui.modelPathLineEdit.currentPath = str(tmp_path / "own.mts.safetensors")
+    widget.ui.deviceComboBox.setCurrentIndex(1)
+    finished(widget)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.SetRootDirectory(str(tmp_path))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(1)
+    assert cells(widget) == []
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.Import()
+    parameters = widget.logic.getParameterNode()
+    assert (parameters.scope, parameters.withMap, parameters.device) == ("scene", True, "cpu")
+    assert widget.ui.scopeComboBox.currentData == "scene"
+    assert widget.ui.mapCheckBox.checked
+    assert widget.ui.modelPathLineEdit.currentPath == str(tmp_path / "own.mts.safetensors")
+
+
+def test_the_model_path_that_was_cleared_silently_is_not_used(open_panel, worker, finished, tmp_path):
+    # ctkPathLineEdit sends no signal for a path that its filters refuse, the empty one included.
+    samples.volume()
+    widget = open_panel("OODCheck")
+    widget.ui.modelPathLineEdit.currentPath = str(tmp_path / "own.mts.safetensors")
+    widget.ui.modelPathLineEdit.blockSignals(True)
+    widget.ui.modelPathLineEdit.currentPath = ""
+    widget.ui.modelPathLineEdit.blockSignals(False)
+    finished(widget)
+    assert widget.logic.getParameterNode().modelPath == ""
+
+
+def test_check_from_python_returns_the_verdict(open_panel, worker):
+    volume = samples.volume()
+    verdict = open_panel("OODCheck").logic.check(volume)
+    assert verdict == attributes.read_verdict(volume)
+
+
+def test_checking_many_from_python_returns_one_outcome_per_image(open_panel, worker, tmp_path):
+    write_folder(tmp_path)
+    node = samples.volume(name="node")
+    logic = open_panel("OODCheck").logic
+    seen: list[float] = []
+    checked = logic.checkImages([node, tmp_path / "b.nii.gz"], progress=lambda fraction, _step: seen.append(fraction))
+    assert [image.item.name for image in checked] == ["node", "b.nii.gz"]
+    assert checked[0].verdict == checked[1].verdict == attributes.read_verdict(node)
+    assert seen == sorted(seen)
+    assert [image.item.name for image in logic.checkImages(tmp_path)] == ["a.nrrd", "b.nii.gz", "bad.nrrd"]
+    assert [image.item.node for image in logic.checkImages()] == [node]
+    with pytest.raises(Exception, match="no image was given"):
+        logic.checkImages([])
+
+
+def test_the_self_test_of_the_module_runs_on_the_stand_ins(open_panel, worker):
+    open_panel("OODCheck")
+    sys.modules["OODCheck"].OODCheckTest().runTest()
+
+
+def test_the_self_test_is_skipped_where_torch_is_missing(open_panel, worker, monkeypatch):
+    open_panel("OODCheck")
+    installation = importlib.import_module("MultiTaskSegLib.panel.installation")
+    monkeypatch.setattr(installation, "is_installed", lambda _package: False)
+    with pytest.raises(unittest.SkipTest, match="PyTorch is not installed"):
+        sys.modules["OODCheck"].OODCheckTest().runTest()
+
+
+def test_a_table_that_cannot_be_saved_is_refused_in_words(open_panel, worker, tmp_path):
+    samples.volume()
+    logic = open_panel("OODCheck").logic
+    table = logic.writeResults(logic.checkImages())
+    write_csv = importlib.import_module("OODCheckLib.result_table").write_csv
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ResourceError, match=r"folder\.csv"):
+        write_csv(table, tmp_path / "folder.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
+
+
+def test_a_table_that_was_saved_with_the_scene_shows_the_same_rows(open_panel, worker, finished, tmp_path, session):
+    write_folder(tmp_path)
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    finished(widget)
+    before, table = cells(widget), widget.logic.getParameterNode().results
+    bundle = tmp_path / "scene.mrb"
+    session.scene.SetURL(str(bundle))
+    assert session.scene.WriteToMRB(str(bundle))
+    session.scene.Clear(1)
+    assert cells(widget) == []
+    assert session.scene.ReadFromMRB(str(bundle))
+    assert cells(widget) == before
+    table = widget.logic.getParameterNode().results
+    result_table = importlib.import_module("OODCheckLib.result_table")
+    assert result_table.verdict_of_row(table, 0).distances == {"phantom": 0.1, "other": 0.9}
+    assert result_table.verdict_of_row(table, 2) is None
+    assert "damaged" in result_table.row_texts(table, 2)["message"]
+    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
+
+
+def test_quotes_and_tabs_in_a_message_do_not_break_the_saved_table(session, stand_ins, tmp_path):
+    from Testing.slicer.stand_ins.panel import load_module
+
+    load_module("OODCheck")
+    result_table = importlib.import_module("OODCheckLib.result_table")
+    checked = importlib.import_module("OODCheckLib.check_batch").CheckedImage
+    item = importlib.import_module("OODCheckLib.image_item").ImageItem
+    node, path = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "results"), Path('odd  "name"\t.nrrd')
+    result_table.write_results(node, [checked(item('a "b"', path=path), None, 'the\tfile "x"\nis damaged')])
+    storage = node.CreateDefaultStorageNode()
+    slicer.mrmlScene.AddNode(storage)
+    storage.SetFileName(str(tmp_path / "results.tsv"))
+    before = result_table.row_texts(node, 0)
+    assert storage.WriteData(node)
+    assert storage.ReadData(node)
+    assert result_table.row_texts(node, 0) == before
+    assert before["message"] == "the file 'x' is damaged"
+    assert result_table.file_of_row(node, 0) == path
