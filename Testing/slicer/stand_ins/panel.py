@@ -51,7 +51,8 @@ class Panels:
         """Unload the modules and end the shared worker."""
         for widget in self._open:
             widget.cleanup()
-            widget.ui.inputSelector.forget_scene()
+            for selector in [part for part in vars(widget.ui).values() if hasattr(part, "forget_scene")]:
+                selector.forget_scene()
             # Now and in this order: the garbage collector would free widgets in any order and crash.
             shiboken6.delete(widget._timer if hasattr(widget, "_timer") else widget._run.timer)
             shiboken6.delete(widget.parent)
