@@ -37,7 +37,7 @@ def named_widgets(module: str) -> set[str]:
     if module == "MultiTaskSeg":
         parts = tracked_files("MultiTaskSeg/MultiTaskSegLib/panel/*.py", also_new=True)
         sources += [path.read_text(encoding="utf-8") for path in parts if path.is_file()]
-    return {name for source in sources for name in re.findall(r"\bui\.(\w+)", source)}
+    return {name for source in sources for name in re.findall(r"(?:self\.|(?<![.\w]))ui\.(\w+)", source)}
 
 
 def bad_translations(source: str) -> list[int]:
