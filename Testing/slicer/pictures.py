@@ -77,7 +77,7 @@ class Views:
         axial, coronal, sagittal = (view.image() for view in self._slices)
         if labels.shape[0] > 1 and (labels > 0).any():
             show_3d(result.segmentation)
-        self._three_d.fit()  # to the surfaces, before the slice takes more room than they do
+        self._three_d.fit(zoom=0.9)  # to the surfaces, before the slice takes more room than they do
         self._slices[0].node.SetSliceVisible(True)
         return [axial, self._three_d.image(), coronal, sagittal]
 

@@ -55,7 +55,7 @@ def test_the_banner_has_three_colours_and_says_why(summary, verdict, task, word,
     assert banner.level_of(verdict, task) is banner.Level[level]
     assert [colour for colour in banner.Level if colour.value in text] == [banner.Level[level]]
     assert word in text
-    assert f"p = {verdict.p_value:.2g}" in text
+    assert f"p\u00a0=\u00a0{verdict.p_value:.2g}" in text
 
 
 def test_white_letters_are_legible_on_each_colour_of_the_banner():

@@ -38,7 +38,7 @@ def verdict_banner(verdict: Verdict, task: str = "") -> str:
     """Banner, what it means and why, as rich text; ``task`` is what was segmented."""
     level = level_of(verdict, task)
     figures = _(
-        "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p = {pValue:.2g}"
+        "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p\u00a0=\u00a0{pValue:.2g}"
     ).format(
         score=verdict.score,
         threshold=verdict.threshold,
