@@ -1,5 +1,6 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +18,15 @@ from slicer.ScriptedLoadableModule import (
 )
 
 from MultiTaskSegLib.job import shared_runner
-from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
 from MultiTaskSegLib.panel.display_control import DisplayControl
-from MultiTaskSegLib.panel.existing_question import ASK, decide_existing, existing_choices
+from MultiTaskSegLib.panel.existing_question import ASK, decide_existing
 from MultiTaskSegLib.panel.installation import ensure_packages, ensure_torch
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.preflight import Finding, inspect
 from MultiTaskSegLib.panel.preflight_view import PreflightView
 from MultiTaskSegLib.panel.result_view import ResultView
+from MultiTaskSegLib.panel.run_choices import RunChoices, device_title
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
@@ -32,13 +34,14 @@ from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.summary import error_text, notice_text
 from MultiTaskSegLib.panel.torch_probe import is_installed
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.scene.earlier_result import KEEP, require_choice, results_of
+from MultiTaskSegLib.scene.batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
+from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice, results_of
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
 from MultiTaskSegLib.scene.result import SegmentationResult, add_result
 from MultiTaskSegLib.scene.result_table import rows_of
 from MultiTaskSegLib.scene.run import RunNotes, SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node
-from MultiTaskSegLib.task_list import KnownTask, known_tasks, task_names
+from MultiTaskSegLib.task_list import known_tasks
 
 AUTO = "auto"
 
@@ -71,6 +74,9 @@ class MultiTaskSegParameterNode:
     showUncertainty: bool = True
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = DEFAULT_OPACITY
     threshold: Annotated[float, WithinRange(0.0, 1.0)] = DEFAULT_THRESHOLD
+    batchScope: str = SCENE
+    batchFolder: str = ""
+    batchOutput: str = ""
     segmentation: vtkMRMLSegmentationNode
 
 
@@ -93,13 +99,13 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self.logic = MultiTaskSegLogic()
         self._run = RunControl(ui.segmentButton, ui.progressBar, ui.progressLabel, _("Segment"), self.onFinished)
         self._modelPath = PathBinding(ui.modelPathLineEdit, "modelPath")
-        self._tasks = ChoiceList(ui.taskComboBox, lambda value: self.onChoice("task", value))
-        self._devices = ChoiceList(ui.deviceComboBox, lambda value: self.onChoice("device", value))
-        self._existing = ChoiceList(ui.existingComboBox, lambda value: self.onChoice("existing", value))
-        self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.onMended)
+        self._choices = RunChoices(ui)
+        self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.turnTo)
         self._resultView = ResultView(ui)
         self._display = DisplayControl()
+        self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
+        ui.batchButton.connect("clicked(bool)", self.onBatchButton)
         ui.repairButton.connect("clicked(bool)", self.onRepairButton)
         self._parameters = SceneParameters(ui, self.logic.getParameterNode, changed=self.onParametersChanged)
         self.onParametersChanged()
@@ -107,6 +113,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
         self._run.release()
+        self._batch.run.release()
         self._parameters.release()
 
     def enter(self) -> None:
@@ -127,24 +134,15 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         node = self.parameters
         self._modelPath.show(node)
         if node is not None:
-            self.showChoices()
+            self._choices.show(node, known_tasks(node.modelPath or None))
             self.followVolume()
-        volume = None if node is None else node.inputVolume
-        findings = [] if node is None else self._findings()
-        self._preflight.show(volume, findings)
+        volume, task, model = (None, "", "") if node is None else (node.inputVolume, node.task, node.modelPath)
+        isFit = self._preflight.update(volume, task, model, self.logic.preflight)
         if not self._run.is_running:
             self._resultView.show(None if node is None else node.segmentation)
         self._display.apply(node)
-        self._run.show(volume is not None and not any(finding.is_refusal for finding in findings))
-
-    def showChoices(self) -> None:
-        """Offer the tasks of the model, the devices, and what may become of earlier results."""
-        node = self.parameters
-        tasks = [(task.name, task.title) for task in self.logic.tasks(node.modelPath)]
-        node.task = self._tasks.offer([(AUTO, _("Recognise automatically")), *tasks], node.task)
-        devices = [(AUTO, _("Automatic")), ("cpu", _("Processor (CPU)")), ("cuda", _("Graphics card (CUDA)"))]
-        node.device = self._devices.offer(devices, node.device)
-        node.existing = self._existing.offer(existing_choices(), node.existing)
+        self._run.show(isFit and not self._batch.run.is_running)
+        self._batch.show(node, not self._run.is_running)
 
     def followVolume(self) -> None:
         """Another volume is selected: turn to its newest result, if it has one."""
@@ -155,21 +153,19 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         if node.segmentation is None or (isOther and node.segmentation not in results):
             node.segmentation = results[-1] if results else None
 
-    def onChoice(self, name: str, value: str) -> None:
-        """The user has chosen an entry of one of the lists."""
-        if self.parameters is not None:
-            setattr(self.parameters, name, value)
-            store_settings(self.parameters)
-
-    def onMended(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
-        """A copy of the volume was put right: go on with it."""
+    def turnTo(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
+        """Select a volume: a copy that was put right, or one of a batch."""
         self.parameters.inputVolume = volumeNode
 
     def onRepairButton(self, _checked: bool = False) -> None:
-        """Try torch in a child process, and install it again if need be."""
+        """Try torch in a child process, install it again if need be, and look which devices there are."""
         try:
             found = ensure_torch()
-            self._resultView.say(notice_text(_("PyTorch {version} can be used.").format(version=found.detail)))
+            devices = self.logic.devices()
+            self._choices.show_devices(devices)
+            text = _("PyTorch {version} can be used. {devices}.")
+            titles = "; ".join(device_title(device) for device in devices)
+            self._resultView.say(notice_text(text.format(version=found.detail, devices=titles)))
         except MtsError as error:
             self._resultView.say(error_text(str(error)))
 
@@ -207,9 +203,31 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         if message:
             self._resultView.say(message)
 
-    def _findings(self) -> list[Finding]:
+    def onBatchButton(self, _checked: bool = False) -> None:
+        """Start a batch, or cancel the one under way."""
+        if self._batch.run.is_running:
+            self._batch.run.cancel()
+            return
+        self._modelPath.store()
         node = self.parameters
-        return [] if node.inputVolume is None else self.logic.preflight(node.inputVolume, node.task, node.modelPath)
+        existing = REPLACE if node.existing == REPLACE else KEEP
+        try:
+            images, output = self._batch.images()
+            ensure_packages()
+            options = self.logic.batchOptions(node.task, node.modelPath or None, node.device, output, existing)
+            batch = SceneBatch(images, options)
+        except MtsError as error:
+            self._resultView.say(error_text(str(error)))
+            return
+        self._batch.run.watch(batch)
+        self.onParametersChanged()
+
+    def onBatchFinished(self, batch: SceneBatch) -> None:
+        """Show what became of each image, also when the batch ended early."""
+        self._batch.show_rows(batch.finish().rows)
+        self.onParametersChanged()
+        if batch.job.error is not None:
+            self._resultView.say(error_text(str(batch.job.error)))
 
 
 class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
@@ -224,19 +242,20 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             apply_settings(parameters)
         return parameters
 
-    def taskNames(self, model: str | Path | None = None) -> list[str]:
-        """Names of the tasks that a model knows; of both released models by default, empty for a damaged file."""
-        return task_names(model or None)
-
-    def tasks(self, model: str | Path | None = None) -> list[KnownTask]:
-        """What the header of a model says about its tasks; as :meth:`taskNames`."""
-        return known_tasks(model or None)
-
     def preflight(
         self, volumeNode: vtkMRMLScalarVolumeNode, task: str = AUTO, model: str | Path | None = None
     ) -> list[Finding]:
         """What speaks against segmenting a volume, in words; empty when all is well."""
-        return inspect(volumeNode, self.tasks(model), task)
+        return inspect(volumeNode, known_tasks(model or None), task)
+
+    def devices(self) -> list[dict[str, Any]]:
+        """The devices of this machine with their free memory, best first, as the worker finds them.
+
+        Raises:
+            UsageError: a run is under way.
+            ResourceError: the worker cannot be started, or torch cannot be loaded.
+        """
+        return shared_runner().devices().wait(idle=slicer.app.processEvents).devices
 
     def start(
         self,
@@ -291,6 +310,35 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         finally:
             run.end()
         return self.finish(run)
+
+    def batchOptions(
+        self,
+        task: str = AUTO,
+        model: str | Path | None = None,
+        device: str = AUTO,
+        output: str | Path | None = None,
+        existing: str = KEEP,
+    ) -> BatchOptions:
+        """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
+        require_choice(existing)
+        parameters = {"task": task, "model": str(model or ""), "device": device}
+        add = functools.partial(add_result, existing=existing, parameters=parameters)
+        return BatchOptions(task, model, device, output, add)
+
+    def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
+        """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
+
+        Args:
+            images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
+            options: ``task``, ``model``, ``device``, ``existing`` as in :meth:`segment`; ``output``, the folder for the
+                results of image files.
+
+        Raises:
+            InputError: there is no image.
+            UsageError: image files are given without a folder for their results.
+            Cancelled: the scene was closed.
+        """
+        return segment_batch(images, self.batchOptions(**options), idle=slicer.app.processEvents)
 
 
 class MultiTaskSegTest(ScriptedLoadableModuleTest):

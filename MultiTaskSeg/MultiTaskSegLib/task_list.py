@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,26 @@ def _released_models() -> list[Path]:
     return paths
 
 
-def _tasks_in(path: Path) -> list[KnownTask]:
+def _tasks_in(path: Path) -> tuple[KnownTask, ...]:
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return _tasks_of_version(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _tasks_of_version(path: Path, _modified_ns: int, _size: int) -> tuple[KnownTask, ...]:
+    """Panels ask again and again; a header of many tasks takes some milliseconds to read."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(HEADER_LENGTH_BYTES))
             if length > MAX_HEADER_BYTES:
-                return []
+                return ()
             manifest = json.loads(json.loads(file.read(length))["__metadata__"]["manifest"])
-        return [_task(entry) for entry in manifest["tasks"]]
+        return tuple(_task(entry) for entry in manifest["tasks"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-        return []
+        return ()
 
 
 def _task(entry: Mapping[str, Any]) -> KnownTask:

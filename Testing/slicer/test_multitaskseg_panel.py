@@ -307,13 +307,29 @@ def test_what_cannot_be_segmented_is_said_before_the_run_and_mended_by_the_butto
     assert "CANNOT" not in panel.ui.preflightLabel.text
 
 
+def test_the_voxels_are_looked_at_again_only_when_something_has_changed(panel, monkeypatch):
+    volume = panel.parameters.inputVolume
+    calls: list[int] = []
+    preflight = panel.logic.preflight
+    monkeypatch.setattr(panel.logic, "preflight", lambda *args: calls.append(1) or preflight(*args))
+    for value in (0.3, 0.4, 0.5):
+        panel.ui.opacitySlider.value = value
+    assert calls == []
+    slicer.util.updateVolumeFromArray(volume, np.full((9, 12, 15), 7, np.int16))
+    panel.enter()
+    assert calls == [1]
+    assert not panel.ui.segmentButton.enabled
+    assert "same value" in panel.ui.preflightLabel.text
+
+
 def test_the_repair_button_tells_the_version_or_what_is_wrong(panel, monkeypatch):
     from MultiTaskSegLib.runtime.errors import Cancelled
 
     module = sys.modules["MultiTaskSeg"]
     monkeypatch.setattr(module, "ensure_torch", lambda: types.SimpleNamespace(detail="2.9.1"))
     panel.ui.repairButton.click()
-    assert "PyTorch 2.9.1 can be used" in panel.ui.resultLabel.text
+    assert "PyTorch 2.9.1 can be used. CPU." in panel.ui.resultLabel.text
+    assert [panel.ui.deviceComboBox.itemData(index) for index in range(2)] == ["auto", "cpu"]
 
     def refuse():
         raise Cancelled("PyTorch was not repaired")
@@ -338,3 +354,80 @@ def test_the_self_test_of_the_module_passes_with_the_real_worker_on_the_stand_in
     tester.runTest()
     job.shared_runner().close()
     assert panel.parameters is not None
+
+
+def test_devices_are_offered_with_what_is_free_and_the_chosen_one_is_never_lost(stand_ins):
+    import importlib
+
+    entries = importlib.import_module("MultiTaskSegLib.panel.run_choices").device_entries
+    card = {"name": "cuda:0", "description": "Card", "free_bytes": 3_000_000_000, "total_bytes": 8_000_000_000}
+    assert entries([card], "auto")[1] == ("cuda:0", "Card: 3.0 of 8.0 GB free")
+    assert entries([card], "cuda:1")[-1] == ("cuda:1", "cuda:1")
+    assert [value for value, _ in entries([], "auto")] == ["auto", "cpu", "cuda"]
+
+
+def cells(panel) -> list[list[str]]:
+    table = panel.ui.batchTableWidget
+    return [[table.item(row, column).text() for column in range(5)] for row in range(table.rowCount)]
+
+
+@pytest.fixture
+def run_batch(panel):
+    from Testing.slicer.stand_ins.panel import run_event_loop_until
+
+    def press(scope: str) -> None:
+        panel.ui.batchScopeComboBox.setCurrentIndex(panel.ui.batchScopeComboBox.findData(scope))
+        panel.ui.batchButton.click()
+        assert run_event_loop_until(lambda: panel.ui.batchButton.text == "Segment all")
+
+    return press
+
+
+def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(panel, segment, run_batch):
+    segment()
+    samples.volume(name="other")
+    run_batch("scene")
+    assert [row[0] for row in cells(panel)] == ["Scan", "other"]
+    assert [row[1:3] for row in cells(panel)] == [["phantom", "in distribution"]] * 2
+    other = slicer.mrmlScene.GetFirstNodeByName("other")
+    assert len(results_of(other)) == 1
+    assert slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg batch") is not None
+    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
+    assert panel.parameters.inputVolume is other
+    assert panel.parameters.segmentation is results_of(other)[0]
+
+
+def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
+    flat = samples.volume(name="warped")
+    samples.warp_transform(flat)
+    run_batch("scene")
+    assert cells(panel)[1][2] == "not done"
+    assert "non-linear transform" in cells(panel)[1][4]
+
+
+def test_a_batch_that_cannot_start_says_why(panel, run_batch):
+    run_batch("frames")
+    assert "shows no sequence" in panel.ui.resultLabel.text
+    run_batch("folder")
+    assert "a folder is missing" in panel.ui.resultLabel.text
+    assert panel.ui.batchFolderPathLineEdit.isHidden() is False
+
+
+def test_a_folder_is_segmented_into_another(panel, run_batch, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.nii.gz").write_bytes(b"not looked at by the stand-in worker")
+    panel.parameters.batchFolder, panel.parameters.batchOutput = str(tmp_path / "in"), str(tmp_path / "out")
+    run_batch("folder")
+    assert [row[0] for row in cells(panel)] == ["a.nii.gz"]
+    assert (tmp_path / "out").is_dir()
+
+
+def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, worker, run_batch):
+    worker("slow")
+    panel.ui.batchButton.click()
+    assert panel.ui.batchButton.text == "Cancel"
+    assert not panel.ui.segmentButton.enabled
+    panel.ui.batchButton.click()
+    assert panel.ui.batchButton.text == "Segment all"
+    assert panel.ui.segmentButton.enabled
+    assert "cancelled" in panel.ui.resultLabel.text

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION
 from MultiTaskSegLib.scene import volume
+from MultiTaskSegLib.scene.batch_images import browser_of
 from MultiTaskSegLib.task_list import KnownTask
 
 HARDEN, FILL, GREY = "harden", "fill", "grey"
@@ -113,15 +114,16 @@ def _geometry_findings(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Iterator[
 
 
 def _frame_findings(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Iterator[Finding]:
-    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", volume_node.GetScene()):
-        if browser.IsProxyNodeID(volume_node.GetID()) and browser.GetNumberOfItems() > 1:
-            yield Finding(
-                _("This is frame {number} of {count} of the sequence {name}: only this frame is segmented.").format(
-                    number=browser.GetSelectedItemNumber() + 1,
-                    count=browser.GetNumberOfItems(),
-                    name=browser.GetName(),
-                )
+    browser = browser_of(volume_node)
+    if browser is not None and browser.GetNumberOfItems() > 1:
+        yield Finding(
+            _(
+                "This is frame {number} of {count} of the sequence {name}: only this frame is segmented."
+                " For all frames see Several images."
+            ).format(
+                number=browser.GetSelectedItemNumber() + 1, count=browser.GetNumberOfItems(), name=browser.GetName()
             )
+        )
 
 
 def _dimension_findings(

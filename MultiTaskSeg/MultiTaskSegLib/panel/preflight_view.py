@@ -24,11 +24,25 @@ class PreflightView:
         self._volume_node: Any = None
         self._fix = ""
         button.connect("clicked(bool)", self._on_button)
-        self.show(None, [])
+        self._known: tuple[tuple[Any, ...], list[Finding]] = ((), [])
+        self._show([])
 
-    def show(self, volume_node: Any, findings: Sequence[Finding]) -> None:
-        """Show what was found on a volume; nothing takes no room."""
-        self._volume_node = volume_node
+    def update(
+        self, volume_node: Any, task: str, model: str, inspect: Callable[[Any, str, str], list[Finding]]
+    ) -> bool:
+        """Show what there is to say about a volume, or nothing for None; whether it can be segmented.
+
+        ``inspect`` is asked only when the volume or a choice has changed: it looks at every voxel.
+        """
+        state = (task, model, *_state_of(volume_node))
+        if state != self._known[0]:
+            self._known = (state, [] if volume_node is None else inspect(volume_node, task, model))
+            self._volume_node = volume_node
+            self._show(self._known[1])
+        return volume_node is not None and not any(finding.is_refusal for finding in self._known[1])
+
+    def _show(self, findings: Sequence[Finding]) -> None:
+        """Nothing takes no room."""
         self._fix = next((finding.fix for finding in findings if finding.fix), "")
         self._label.text = findings_text(findings)
         self._label.visible = bool(findings)
@@ -43,3 +57,11 @@ class PreflightView:
     def _on_button(self, _checked: bool = False) -> None:
         with slicer.util.tryWithErrorDisplay(_("The copy could not be made."), waitCursor=True):
             self._mended(FIXES[self._fix](self._volume_node))
+
+
+def _state_of(volume_node: Any) -> tuple[Any, ...]:
+    """What changes when a volume, its voxels or its transform change."""
+    if volume_node is None:
+        return ()
+    parts = (volume_node, volume_node.GetImageData(), volume_node.GetParentTransformNode())
+    return (volume_node, *(0 if part is None else part.GetMTime() for part in parts))
