@@ -18,7 +18,7 @@ from MultiTaskSegLib.scene.batch_images import images_of_scene, sequence_of
 from MultiTaskSegLib.task_list import short_name
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
-IMAGE_COLUMN, NOTE_COLUMN = 0, 4
+IMAGE_COLUMN, NOTE_COLUMN = 0, 3
 
 
 class BatchView:
@@ -88,15 +88,16 @@ class BatchView:
         table = self.ui.batchTableWidget
         table.setRowCount(len(rows))
         for number, row in enumerate(rows):
+            tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
             for column, text in enumerate(_texts(row)):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(tip)
                 table.setItem(number, column, item)
         table.visible = bool(rows)
 
     def _set_up_table(self) -> None:
         table = self.ui.batchTableWidget
-        titles = (_("Image"), _("Task"), _("Verdict"), _("Total\n[mL]"), _("Note"))
+        titles = (_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"))
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
         header = table.horizontalHeader()
@@ -126,6 +127,5 @@ def _scopes() -> list[tuple[str, str]]:
 
 def _texts(row: BatchRow) -> list[str]:
     if row.error:
-        return [row.image, "", _("not done"), "", row.error]
-    total_ml = sum(row.volumes_ml.values())
-    return [row.image, short_name(row.task), row.verdict, f"{total_ml:.3g}", " | ".join(row.warnings)]
+        return [row.image, _("not done"), "", row.error]
+    return [row.image, row.verdict, f"{sum(row.volumes_ml.values()):.3g}", " | ".join(row.warnings)]
