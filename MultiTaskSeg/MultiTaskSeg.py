@@ -133,7 +133,9 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """Show the choices, what the selected volume is fit for, its result, and what is possible now."""
         node = self.parameters
         self._modelPath.show(node)
-        if node is not None:
+        if node is None:
+            self._shownVolume = None
+        else:
             self._choices.show(node, known_tasks(node.modelPath or None))
             self.followVolume()
         volume, task, model = (None, "", "") if node is None else (node.inputVolume, node.task, node.modelPath)

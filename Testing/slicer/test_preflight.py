@@ -12,6 +12,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene import mended_copy
 from MultiTaskSegLib.scene.volume import image_from_node, world_ijk_to_ras
+from MultiTaskSegLib.scene.volume_sequence import sequence_of
 from MultiTaskSegLib.task_list import KnownTask, known_tasks
 from Testing.slicer import scene_samples as samples
 
@@ -190,7 +191,9 @@ def test_a_frame_of_a_sequence_is_noted_with_its_number(preflight):
     proxy = scan()
     browser.AddProxyNode(proxy, sequence, False)
     assert "frame 2 of 3 of the sequence Cine browser" in only(preflight.inspect(proxy)).text
+    assert sequence_of(proxy) is sequence
     assert preflight.inspect(scan()) == []
+    assert sequence_of(scan()) is None
 
 
 @pytest.mark.parametrize(("modality", "is_told"), [("MR", False), ("CT", True), ("", False)])

@@ -14,7 +14,8 @@ from MultiTaskSegLib.panel.choice_list import ChoiceList
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
-from MultiTaskSegLib.scene.batch_images import images_of_scene, sequence_of
+from MultiTaskSegLib.scene.image_node import image_nodes
+from MultiTaskSegLib.scene.volume_sequence import sequence_of
 from MultiTaskSegLib.task_list import short_name
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
@@ -47,6 +48,8 @@ class BatchView:
     def show(self, parameters: Any, can_start: bool) -> None:
         """Show the choices of a parameter node, or go on without one; ``can_start`` is whether nothing else runs."""
         self._parameters = parameters
+        if parameters is None:
+            self._nodes = []  # they belong to a scene that is being closed
         for path in self._paths:
             path.show(parameters)
         scope = SCENE if parameters is None else parameters.batchScope
@@ -80,7 +83,7 @@ class BatchView:
             if sequence is None:
                 raise InputError("the selected volume shows no sequence", remedy="Select one that does")
             return sequence, None
-        self._nodes = images_of_scene(slicer.mrmlScene)
+        self._nodes = image_nodes(slicer.mrmlScene)
         return self._nodes, None
 
     def show_rows(self, rows: list[BatchRow]) -> None:

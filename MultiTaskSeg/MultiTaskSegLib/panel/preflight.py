@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION
 from MultiTaskSegLib.scene import volume
-from MultiTaskSegLib.scene.batch_images import browser_of
+from MultiTaskSegLib.scene.volume_sequence import browser_of
 from MultiTaskSegLib.task_list import KnownTask
 
 HARDEN, FILL, GREY = "harden", "fill", "grey"

@@ -43,13 +43,6 @@ def add_heatmap(
     return node
 
 
-def is_heatmap(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether a volume is shown with the colour table of the heatmaps."""
-    display_node = node.GetDisplayNode()
-    colours = None if display_node is None else display_node.GetColorNode()
-    return colours is not None and colours.GetSingletonTag() == COLOUR_TABLE_TAG
-
-
 def set_threshold(heatmap_node: slicer.vtkMRMLScalarVolumeNode, lowest: float) -> None:
     """Show the heatmap only where the uncertainty is at least ``lowest``."""
     display_node = heatmap_node.GetDisplayNode()
