@@ -166,6 +166,15 @@ def test_declining_in_slicers_packaging_ends_the_run(computer):
         computer.module.ensure_packages()
 
 
+def test_a_failure_of_pip_is_told_with_its_reason(computer):
+    def fail(*_args, **_options):
+        raise OSError("pip ended with exit code 1")
+
+    computer.packaging(fail)
+    with pytest.raises(ResourceError, match="pip ended with exit code 1"):
+        computer.module.ensure_packages()
+
+
 @pytest.mark.parametrize("agrees", [True, False])
 def test_before_slicer_5_12_the_user_is_asked_too(computer, monkeypatch, agrees):
     computer.packaging(None)

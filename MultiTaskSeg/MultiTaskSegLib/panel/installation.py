@@ -54,6 +54,10 @@ def ensure_packages() -> None:
         packaging.pip_ensure(packaging.load_requirements(requirements_path()), requester=REQUESTER)
     except RuntimeError as error:
         raise Cancelled(f"the packages were not installed ({error})") from error
+    except Exception as error:  # pip's own errors, of many kinds
+        raise ResourceError(
+            f"the packages cannot be installed ({error})", remedy="Check the network connection"
+        ) from error
 
 
 def ensure_torch() -> TorchProbe:

@@ -16,6 +16,7 @@ from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTA
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
 from MultiTaskSegLib.scene.segmentation import show_3d
 from MultiTaskSegLib.scene.uncertain_region import (
+    HIGH_UNCERTAINTY,
     UncertainRegion,
     jump_slices,
     most_uncertain_place,
@@ -78,7 +79,7 @@ class ResultView:
         if self._regions is None:
             self._regions = regions_of(uncertainty)
         if not self._regions:
-            self.ui.regionLabel.text = _("nowhere 0.5 or more")
+            self.ui.regionLabel.text = _("nowhere {limit} or more").format(limit=HIGH_UNCERTAINTY)
             return
         number = self._next % len(self._regions)
         self._next = number + 1

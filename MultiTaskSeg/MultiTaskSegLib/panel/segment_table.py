@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.scene.result_table import SegmentRow
+from MultiTaskSegLib.scene.uncertain_region import HIGH_UNCERTAINTY
 
 NAME_COLUMN = 0
 
@@ -56,12 +57,13 @@ class SegmentTable:
         self._activated(self._ids[row])
 
     def _titles(self) -> list[tuple[str, str]]:
+        uncertain = _("Volume of the segment where the uncertainty is {limit} or more, in millilitres")
         return [
             (_("Structure"), _("Name of the segment")),
             (_("Volume\n[mL]"), _("Volume of the segment in millilitres")),
             (_("Mean\nconfidence"), _("Mean calibrated probability of the label over the segment")),
             (_("Predicted\nDice"), _("Dice coefficient to be expected of the segment")),
-            (_("Uncertain\n[mL]"), _("Volume of the segment where the uncertainty is 0.5 or more, in millilitres")),
+            (_("Uncertain\n[mL]"), uncertain.format(limit=HIGH_UNCERTAINTY)),
         ]
 
 
