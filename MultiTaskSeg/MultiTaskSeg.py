@@ -1,35 +1,48 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
+import functools
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import qt
 import slicer
-import vtk
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 from MultiTaskSegLib.job import shared_runner
-from MultiTaskSegLib.panel.installation import ensure_packages
-from MultiTaskSegLib.panel.summary import error_text, progress_text, result_text
+from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
+from MultiTaskSegLib.panel.display_control import DisplayControl
+from MultiTaskSegLib.panel.existing_question import ASK, decide_existing
+from MultiTaskSegLib.panel.installation import ensure_packages, ensure_torch
+from MultiTaskSegLib.panel.path_binding import PathBinding
+from MultiTaskSegLib.panel.preflight import Finding, inspect
+from MultiTaskSegLib.panel.preflight_view import PreflightView
+from MultiTaskSegLib.panel.result_view import ResultView
+from MultiTaskSegLib.panel.run_choices import RunChoices, device_title
+from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.panel.sample_data import sample_folder, sample_model
+from MultiTaskSegLib.panel.scene_parameters import SceneParameters
+from MultiTaskSegLib.panel.settings import apply_settings, store_settings
+from MultiTaskSegLib.panel.summary import error_text, notice_text
+from MultiTaskSegLib.panel.torch_probe import is_installed
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD, set_threshold, show_heatmap
+from MultiTaskSegLib.scene.batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
+from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice, results_of
+from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
 from MultiTaskSegLib.scene.result import SegmentationResult, add_result
-from MultiTaskSegLib.scene.run import SceneRun
-from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.result_table import rows_of
+from MultiTaskSegLib.scene.run import RunNotes, SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node
-from MultiTaskSegLib.task_list import task_names
+from MultiTaskSegLib.task_list import known_tasks
 
-POLL_INTERVAL_MS = 100
 AUTO = "auto"
 
 
@@ -56,23 +69,24 @@ class MultiTaskSegParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     task: str = AUTO
     modelPath: str = ""
-    device: Annotated[str, Choice([AUTO, "cpu", "cuda"])] = AUTO
+    device: str = AUTO
+    existing: str = ASK
     showUncertainty: bool = True
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = DEFAULT_OPACITY
     threshold: Annotated[float, WithinRange(0.0, 1.0)] = DEFAULT_THRESHOLD
+    batchScope: str = SCENE
+    batchFolder: str = ""
+    batchOutput: str = ""
     segmentation: vtkMRMLSegmentationNode
-    uncertainty: vtkMRMLScalarVolumeNode
 
 
-class MultiTaskSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
+    """The panel: puts its parts together."""
 
     def __init__(self, parent: object = None) -> None:
         self.logic = None
-        self._parameterNode = None
-        self._guiTag = None
-        self._run = None
-        VTKObservationMixin.__init__(self)
+        self._parameters = None
+        self._shownVolume = None
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup()
 
     def setup(self) -> None:
@@ -80,170 +94,170 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MultiTaskSeg.ui"))
         self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.ui = ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MultiTaskSegLogic()
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_INTERVAL_MS)
-        self._timer.connect("timeout()", self.onPoll)
-        self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
-        self.ui.show3DButton.connect("clicked(bool)", self.onShow3DButton)
-        self.ui.taskComboBox.connect("currentIndexChanged(int)", self.onTaskChanged)
-        self.ui.modelPathLineEdit.connect("currentPathChanged(QString)", self.onModelChanged)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.setParameterNode(self.logic.getParameterNode())
+        self._run = RunControl(ui.segmentButton, ui.progressBar, ui.progressLabel, _("Segment"), self.onFinished)
+        self._modelPath = PathBinding(ui.modelPathLineEdit, "modelPath")
+        self._choices = RunChoices(ui)
+        self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.turnTo)
+        self._resultView = ResultView(ui)
+        self._display = DisplayControl()
+        self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
+        ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
+        ui.batchButton.connect("clicked(bool)", self.onBatchButton)
+        ui.repairButton.connect("clicked(bool)", self.onRepairButton)
+        self._parameters = SceneParameters(ui, self.logic.getParameterNode, changed=self.onParametersChanged)
+        self.onParametersChanged()
 
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
-        self._timer.stop()
-        if self._run is not None:
-            self._run.end()
-        self.setParameterNode(None)
-        self.removeObservers()
+        self._run.release()
+        self._batch.run.release()
+        self._parameters.release()
 
     def enter(self) -> None:
         """The user opens the module."""
-        if self._parameterNode is None:
-            self.setParameterNode(self.logic.getParameterNode())
-        else:
-            self.selectFirstVolume()
+        self._parameters.enter()
+        self.onParametersChanged()  # what the scene has may have changed without a word to the parameters
 
     def exit(self) -> None:
         """The user leaves the module; a run goes on."""
 
-    def onSceneStartClose(self, _caller: vtk.vtkObject, _event: str) -> None:
-        """The run has been cancelled by its own observer; let go of the parameter node."""
-        self.setParameterNode(None)
+    @property
+    def parameters(self) -> Any:
+        """The parameter node that is shown, or None."""
+        return None if self._parameters is None else self._parameters.node
 
-    def onSceneEndClose(self, _caller: vtk.vtkObject, _event: str) -> None:
-        """Start afresh in the empty scene."""
-        self.setParameterNode(self.logic.getParameterNode())
+    def onParametersChanged(self) -> None:
+        """Show the choices, what the selected volume is fit for, its result, and what is possible now."""
+        node = self.parameters
+        self._modelPath.show(node)
+        if node is None:
+            self._shownVolume = None
+        else:
+            self._choices.show(node, known_tasks(node.modelPath or None))
+            self.followVolume()
+        volume, task, model = (None, "", "") if node is None else (node.inputVolume, node.task, node.modelPath)
+        isFit = self._preflight.update(volume, task, model, self.logic.preflight)
+        if not self._run.is_running:
+            self._resultView.show(None if node is None else node.segmentation)
+        self._display.apply(node)
+        self._run.show(isFit and not self._batch.run.is_running)
+        self._batch.show(node, not self._run.is_running)
 
-    def setParameterNode(self, parameterNode: MultiTaskSegParameterNode | None) -> None:
-        """Show and follow another parameter node, or none."""
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self._parameterNode = parameterNode
-        if parameterNode is not None:
-            self.selectFirstVolume()
-            self._guiTag = parameterNode.connectGui(self.ui)
-            self.ui.modelPathLineEdit.currentPath = parameterNode.modelPath
-            self.updateTasks()
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self.updateGui()
+    def followVolume(self) -> None:
+        """Another volume is selected: turn to its newest result, if it has one."""
+        node = self.parameters
+        volume = node.inputVolume
+        results = [] if volume is None else results_of(volume)
+        isOther, self._shownVolume = volume is not self._shownVolume, volume
+        if node.segmentation is None or (isOther and node.segmentation not in results):
+            node.segmentation = results[-1] if results else None
 
-    def selectFirstVolume(self) -> None:
-        """Select a volume for the user when none is selected."""
-        if self._parameterNode.inputVolume is None:
-            self._parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    def turnTo(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
+        """Select a volume: a copy that was put right, or one of a batch."""
+        self.parameters.inputVolume = volumeNode
 
-    def onParameterNodeModified(self, _caller: vtk.vtkObject = None, _event: str = "") -> None:
-        """A choice of the user: apply what concerns the display, and enable what is possible now."""
-        parameters = self._parameterNode
-        if parameters is not None and parameters.uncertainty is not None and parameters.inputVolume is not None:
-            set_threshold(parameters.uncertainty, parameters.threshold)
-            opacity = parameters.opacity if parameters.showUncertainty else 0.0
-            show_heatmap(parameters.inputVolume, parameters.uncertainty, opacity)
-        self.updateGui()
-
-    def onModelChanged(self, path: str) -> None:
-        """Another model file, or none for the released one: it may know other tasks."""
-        if self._parameterNode is not None:
-            self._parameterNode.modelPath = path
-            self.updateTasks()
-
-    def onTaskChanged(self, _index: int) -> None:
-        """Remember the chosen task."""
-        if self._parameterNode is not None and self.ui.taskComboBox.currentData:
-            self._parameterNode.task = self.ui.taskComboBox.currentData
-
-    def updateTasks(self) -> None:
-        """Offer the tasks of the chosen model, keeping the current one where the model knows it."""
-        wanted = self._parameterNode.task
-        comboBox = self.ui.taskComboBox
-        wasBlocked = comboBox.blockSignals(True)
-        comboBox.clear()
-        comboBox.addItem(_("Recognise automatically"), AUTO)
-        for name in self.logic.taskNames(self._parameterNode.modelPath):
-            comboBox.addItem(name, name)
-        comboBox.setCurrentIndex(max(comboBox.findData(wanted), 0))
-        comboBox.blockSignals(wasBlocked)
-        self._parameterNode.task = comboBox.currentData
-
-    def updateGui(self) -> None:
-        """Text and state of the buttons."""
-        isRunning = self._run is not None
-        parameters = self._parameterNode
-        self.ui.segmentButton.text = _("Cancel") if isRunning else _("Segment")
-        self.ui.segmentButton.enabled = isRunning or (parameters is not None and parameters.inputVolume is not None)
-        self.ui.show3DButton.enabled = parameters is not None and parameters.segmentation is not None
-        self.ui.progressBar.visible = isRunning
-        self.ui.progressLabel.visible = isRunning
+    def onRepairButton(self, _checked: bool = False) -> None:
+        """Try torch in a child process, install it again if need be, and look which devices there are."""
+        try:
+            found = ensure_torch()
+            devices = self.logic.devices()
+            self._choices.show_devices(devices)
+            text = _("PyTorch {version} can be used. {devices}.")
+            titles = "; ".join(device_title(device) for device in devices)
+            self._resultView.say(notice_text(text.format(version=found.detail, devices=titles)))
+        except MtsError as error:
+            self._resultView.say(error_text(str(error)))
 
     def onSegmentButton(self, _checked: bool = False) -> None:
         """Start a run, or cancel the one under way."""
-        if self._run is not None:
-            self._run.end()
-            self.onPoll()
+        if self._run.is_running:
+            self._run.cancel()
             return
-        self.ui.resultLabel.text = ""
-        parameters = self._parameterNode
+        self._modelPath.store()
+        store_settings(self.parameters)
+        node = self.parameters
+        existing = decide_existing(node.existing, node.inputVolume, node.task, self.parent)
+        if existing is None:
+            return
         try:
             ensure_packages()
-            self._run = self.logic.start(
-                parameters.inputVolume, parameters.task, parameters.modelPath or None, parameters.device
-            )
+            run = self.logic.start(node.inputVolume, node.task, node.modelPath or None, node.device, existing)
         except MtsError as error:
-            self.ui.resultLabel.text = error_text(str(error))
+            self._resultView.say(error_text(str(error)))
             return
-        self._timer.start()
-        self.updateGui()
+        self._resultView.say("")
+        self._run.watch(run)
 
-    def onPoll(self) -> None:
-        """Show the progress, or the result when the run is over."""
-        if self._run is None:
-            return
-        job = self._run.job
-        if not job.poll():
-            self.ui.progressBar.value = round(100 * job.fraction)
-            self.ui.progressLabel.text = progress_text(job.fraction, job.eta_s, job.step)
-            return
-        self._timer.stop()
-        run, self._run = self._run, None
+    def onFinished(self, run: SceneRun) -> None:
+        """Show the result of the run that is over, or what went wrong."""
+        message = ""
         try:
-            with slicer.util.tryWithErrorDisplay(_("The result could not be shown."), show=job.error is None):
-                self.showResult(self.logic.finish(run))
+            with slicer.util.tryWithErrorDisplay(_("The result could not be shown."), show=run.job.error is None):
+                result = self.logic.finish(run)
+            if self.parameters is not None:
+                self.parameters.segmentation = result.segmentation
         except MtsError as error:
-            self.ui.resultLabel.text = error_text(str(error))
-        finally:
-            self.updateGui()
+            message = error_text(str(error))
+        self.onParametersChanged()
+        if message:
+            self._resultView.say(message)
 
-    def showResult(self, result: SegmentationResult) -> None:
-        """Put the words in the panel and the heatmap over the volume."""
-        self.ui.resultLabel.text = result_text(result.report)
-        if self._parameterNode is not None:
-            self._parameterNode.segmentation = result.segmentation
-            self._parameterNode.uncertainty = result.uncertainty
-            self.onParameterNodeModified()
+    def onBatchButton(self, _checked: bool = False) -> None:
+        """Start a batch, or cancel the one under way."""
+        if self._batch.run.is_running:
+            self._batch.run.cancel()
+            return
+        self._modelPath.store()
+        node = self.parameters
+        existing = REPLACE if node.existing == REPLACE else KEEP
+        try:
+            images, output = self._batch.images()
+            ensure_packages()
+            options = self.logic.batchOptions(node.task, node.modelPath or None, node.device, output, existing)
+            batch = SceneBatch(images, options)
+        except MtsError as error:
+            self._resultView.say(error_text(str(error)))
+            return
+        self._batch.run.watch(batch)
+        self.onParametersChanged()
 
-    def onShow3DButton(self, _checked: bool = False) -> None:
-        """Make and show the surfaces."""
-        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
-            show_3d(self._parameterNode.segmentation)
+    def onBatchFinished(self, batch: SceneBatch) -> None:
+        """Show what became of each image, also when the batch ended early."""
+        self._batch.show_rows(batch.finish().rows)
+        self.onParametersChanged()
+        if batch.job.error is not None:
+            self._resultView.say(error_text(str(batch.job.error)))
 
 
 class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
     """What the module does, for the panel and for scripts."""
 
     def getParameterNode(self) -> MultiTaskSegParameterNode:
-        """The typed parameter node of the scene."""
-        return MultiTaskSegParameterNode(super().getParameterNode())
+        """The typed parameter node of the scene; a new one has the model and device that were chosen last."""
+        node = super().getParameterNode()
+        isNew = not node.HasParameter("device")
+        parameters = MultiTaskSegParameterNode(node)
+        if isNew:
+            apply_settings(parameters)
+        return parameters
 
-    def taskNames(self, model: str | Path | None = None) -> list[str]:
-        """Names of the tasks that a model knows; of both released models by default, empty for a damaged file."""
-        return task_names(model or None)
+    def preflight(
+        self, volumeNode: vtkMRMLScalarVolumeNode, task: str = AUTO, model: str | Path | None = None
+    ) -> list[Finding]:
+        """What speaks against segmenting a volume, in words; empty when all is well."""
+        return inspect(volumeNode, known_tasks(model or None), task)
+
+    def devices(self) -> list[dict[str, Any]]:
+        """The devices of this machine with their free memory, best first, as the worker finds them.
+
+        Raises:
+            UsageError: a run is under way.
+            ResourceError: the worker cannot be started, or torch cannot be loaded.
+        """
+        return shared_runner().devices().wait(idle=slicer.app.processEvents).devices
 
     def start(
         self,
@@ -251,20 +265,25 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         task: str = AUTO,
         model: str | Path | None = None,
         device: str = AUTO,
+        existing: str = KEEP,
     ) -> SceneRun:
         """Start a segmentation without waiting for it.
 
         Raises:
             InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
-            UsageError: another run is under way.
+            UsageError: another run is under way, or ``existing`` is neither ``keep`` nor ``replace``.
             ResourceError: the worker cannot be started.
         """
+        require_choice(existing)
         image = image_from_node(volumeNode)
-        return SceneRun(volumeNode, shared_runner().segment(image, task=task, model=model, device=device))
+        job = shared_runner().segment(image, task=task, model=model, device=device)
+        parameters = {"task": task, "model": str(model or ""), "device": device}
+        return SceneRun(volumeNode, job, RunNotes(parameters, existing, image.warnings))
 
     def finish(self, run: SceneRun) -> SegmentationResult:
         """Add the result of a finished run to the scene. Raises what the run failed with."""
-        return add_result(run.volume_node, run.result())
+        notes = run.notes
+        return add_result(run.volume_node, run.result(), notes.existing, notes.parameters, notes.warnings)
 
     def segment(
         self,
@@ -272,39 +291,106 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         task: str = AUTO,
         model: str | Path | None = None,
         device: str = AUTO,
+        existing: str = KEEP,
     ) -> SegmentationResult:
         """Segment a volume and wait for the result, keeping the application responsive.
+
+        Args:
+            volumeNode: the image.
+            task: name of a task, or ``auto``.
+            model: a model file; None for the released one.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            existing: what becomes of earlier results of the same volume and task: ``keep`` or ``replace``. A good
+                result is never replaced by one that is out of distribution or empty.
 
         Raises:
             MtsError: what went wrong, as from :meth:`start` and the model.
         """
-        run = self.start(volumeNode, task, model, device)
+        run = self.start(volumeNode, task, model, device, existing)
         try:
             run.job.wait(idle=slicer.app.processEvents)
         finally:
             run.end()
         return self.finish(run)
 
+    def batchOptions(
+        self,
+        task: str = AUTO,
+        model: str | Path | None = None,
+        device: str = AUTO,
+        output: str | Path | None = None,
+        existing: str = KEEP,
+    ) -> BatchOptions:
+        """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
+        require_choice(existing)
+        parameters = {"task": task, "model": str(model or ""), "device": device}
+        add = functools.partial(add_result, existing=existing, parameters=parameters)
+        return BatchOptions(task, model, device, output, add)
+
+    def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
+        """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
+
+        Args:
+            images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
+            options: ``task``, ``model``, ``device``, ``existing`` as in :meth:`segment`; ``output``, the folder for the
+                results of image files.
+
+        Raises:
+            InputError: there is no image.
+            UsageError: image files are given without a folder for their results.
+            Cancelled: the scene was closed.
+        """
+        return segment_batch(images, self.batchOptions(**options), idle=slicer.app.processEvents)
+
 
 class MultiTaskSegTest(ScriptedLoadableModuleTest):
-    """Self-test inside Slicer: needs the packages to be installed, downloads nothing."""
+    """Self-test inside Slicer: downloads and installs nothing; what needs torch is left out where it is missing."""
 
     def setUp(self) -> None:
         """Start from an empty scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        """Segment a small synthetic volume and look at all that comes back."""
-        self.setUp()
-        self.test_segmentAddsSegmentsAndUncertaintyOnTheGridOfTheVolume()
+        """Segment a phantom that comes with the extension, and look at all that comes back."""
+        tests = [self.test_whatCannotBeSegmentedIsRefusedInWords]
+        if is_installed("torch"):
+            tests += [self.test_thePhantomIsSegmentedWithFiguresAndProvenance, self.test_aSecondRunReplacesWhenAsked]
+        else:
+            logging.warning("PyTorch is not installed: only a part of MultiTaskSeg is tested")
+        for test in tests:
+            self.setUp()
+            test()
 
-    def test_segmentAddsSegmentsAndUncertaintyOnTheGridOfTheVolume(self) -> None:
-        """The result lies on the grid of the input, has segments, and carries a verdict."""
-        import numpy as np
+    def phantom(self) -> vtkMRMLScalarVolumeNode:
+        """The phantom head, which the sample model knows."""
+        path = sample_folder() / "PhantomHead.nrrd"
+        return slicer.modules.volumes.logic().AddArchetypeVolume(str(path), "PhantomHead", 0)
 
-        voxels = np.random.default_rng(0).normal(100.0, 20.0, (40, 48, 44)).astype(np.float32)
-        volumeNode = slicer.util.addVolumeFromArray(voxels, name="Noise")
-        result = MultiTaskSegLogic().segment(volumeNode)
-        self.assertGreater(result.segmentation.GetSegmentation().GetNumberOfSegments(), 0)
-        self.assertEqual(slicer.util.arrayFromVolume(result.uncertainty).shape, voxels.shape)
-        self.assertIn(result.ood.is_ood, (True, False))
+    def test_whatCannotBeSegmentedIsRefusedInWords(self) -> None:
+        """A label map is refused before anything is started."""
+        label = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
+        logic = MultiTaskSegLogic()
+        self.assertTrue(logic.preflight(label)[0].is_refusal)
+        self.assertEqual(logic.preflight(self.phantom(), model=sample_model()), [])
+        with self.assertRaises(MtsError):
+            logic.start(label)
+
+    def test_thePhantomIsSegmentedWithFiguresAndProvenance(self) -> None:
+        """Segments, uncertainty, table and verdict belong together and lie on the grid of the input."""
+        volumeNode = self.phantom()
+        result = MultiTaskSegLogic().segment(volumeNode, model=sample_model())
+        self.assertFalse(result.ood.is_ood)
+        shape = slicer.util.arrayFromVolume(volumeNode).shape
+        self.assertEqual(slicer.util.arrayFromVolume(result.uncertainty).shape, shape)
+        rows = rows_of(result.table)
+        self.assertEqual(len(rows), result.segmentation.GetSegmentation().GetNumberOfSegments())
+        self.assertGreater(sum(row.volume_ml for row in rows), 0.0)
+        for node in (result.segmentation, result.uncertainty, result.table):
+            self.assertEqual(len(node.GetAttribute("MultiTaskSeg.Model.SHA256")), 64)
+
+    def test_aSecondRunReplacesWhenAsked(self) -> None:
+        """An earlier result stays beside the new one unless it is to be replaced."""
+        volumeNode, logic = self.phantom(), MultiTaskSegLogic()
+        for existing, left in (("keep", 1), ("keep", 2), ("replace", 1)):
+            logic.segment(volumeNode, model=sample_model(), existing=existing)
+            self.assertEqual(len(results_of(volumeNode)), left)

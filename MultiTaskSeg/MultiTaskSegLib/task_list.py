@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.released import released_model
 
 HEADER_LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 1_000_000
+DATASET_NUMBER = re.compile(r"^Dataset\d+_")  # nnU-Net's prefix, of no interest to a user
+
+
+@dataclass(frozen=True)
+class KnownTask:
+    """What the header of a model file says about one task.
+
+    Attributes:
+        name: as the model knows it.
+        modality: of its training images, for example ``T1`` or ``ultrasound``; may be empty.
+        anatomy: body region; may be empty.
+        is_planar: whether it is for 2-D images.
+        spacing_zyx_mm: voxel size of its training images; None where it does not matter or is not told.
+    """
+
+    name: str
+    modality: str = ""
+    anatomy: str = ""
+    is_planar: bool = False
+    spacing_zyx_mm: tuple[float, float, float] | None = None
+
+    @property
+    def title(self) -> str:
+        """The name for people: without the number of the dataset, with modality and anatomy."""
+        details = ", ".join(text for text in (self.modality, self.anatomy) if text)
+        return f"{short_name(self.name)} ({details})" if details else short_name(self.name)
+
+
+def short_name(task: str) -> str:
+    """The name of a task for people: without the number of its dataset."""
+    return DATASET_NUMBER.sub("", task)
+
+
+def known_tasks(model: str | Path | None = None) -> list[KnownTask]:
+    """The tasks of a model file; of all released models where ``model`` is None.
+
+    A file that cannot be read gives none: whether it is sound is the worker's to say, when it is used.
+    """
+    tasks: list[KnownTask] = []
+    for path in _released_models() if model is None else [Path(model)]:
+        tasks += _tasks_in(path)
+    return tasks
 
 
 def task_names(model: str | Path | None = None) -> list[str]:
-    """Names of the tasks of a model file; of all released models where ``model`` is None.
-
-    A file that cannot be read gives no names: whether it is sound is the worker's to say, when it is used.
-    """
-    names: list[str] = []
-    for path in _released_models() if model is None else [Path(model)]:
-        names += _names_in(path)
-    return names
+    """Names of the tasks that `known_tasks` finds."""
+    return [task.name for task in known_tasks(model)]
 
 
 def _released_models() -> list[Path]:
@@ -34,13 +75,35 @@ def _released_models() -> list[Path]:
     return paths
 
 
-def _names_in(path: Path) -> list[str]:
+def _tasks_in(path: Path) -> tuple[KnownTask, ...]:
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return _tasks_of_version(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _tasks_of_version(path: Path, _modified_ns: int, _size: int) -> tuple[KnownTask, ...]:
+    """Panels ask again and again; a header of many tasks takes some milliseconds to read."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(HEADER_LENGTH_BYTES))
             if length > MAX_HEADER_BYTES:
-                return []
+                return ()
             manifest = json.loads(json.loads(file.read(length))["__metadata__"]["manifest"])
-        return [str(task["name"]) for task in manifest["tasks"]]
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
-        return []
+        return tuple(_task(entry) for entry in manifest["tasks"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return ()
+
+
+def _task(entry: Mapping[str, Any]) -> KnownTask:
+    profile = entry.get("profile") or {}
+    spacing = profile.get("spacing_zyx_mm")
+    return KnownTask(
+        str(entry["name"]),
+        str(entry.get("modality", "")),
+        str(entry.get("anatomy", "")),
+        profile.get("grid") == "fit",
+        None if spacing is None else (float(spacing[0]), float(spacing[1]), float(spacing[2])),
+    )

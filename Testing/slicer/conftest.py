@@ -42,6 +42,7 @@ def open_panel(stand_ins, session) -> Iterator[object]:
     """Opens the panel of a module in the scene of the test: ``widget = open_panel("MultiTaskSeg")``."""
     from Testing.slicer.stand_ins.panel import Panels
 
+    stand_ins.QSettings().clear()
     panels = Panels(stand_ins, session)
     yield panels.open
     panels.close()

@@ -2,7 +2,8 @@
 
 The first argument says how to behave: ``good``, ``slow`` (never answers), ``crash`` (dies half way), ``silent-death``,
 ``error`` (reports an error), ``family`` (starts a child of its own, then never answers), ``noise`` (prints rubbish),
-``orphan`` (dies, and a child of its own keeps the pipe open), ``no-start`` (dies before it says anything).
+``orphan`` (dies, and a child of its own keeps the pipe open), ``no-start`` (dies before it says anything),
+``foreign`` (says that the image is out of distribution), ``empty`` (finds nothing).
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ def send(**event: object) -> None:
     print(json.dumps(event), flush=True)
 
 
-def answer(request: dict) -> None:
+def label_figures(voxels: int, ijk_to_ras: np.ndarray) -> dict:
+    volume_mm3 = voxels * float(abs(np.linalg.det(ijk_to_ras[:3, :3])))
+    shares = {"mean_confidence": 0.91, "predicted_dice": 0.83} if voxels else {}
+    return {"value": 1, "name": "bright part", "voxels": voxels, "volume_mm3": volume_mm3, **shares}
+
+
+def answer(request: dict, behaviour: str) -> None:
     """Label 1 where the image is above its mean; the report repeats what was received."""
     number, output = request["id"], Path(request["output"])
     if request["command"] == "devices":
@@ -59,7 +66,7 @@ def answer(request: dict) -> None:
         answer_about_file(number, request["image"])
         return
     voxels = np.load(request["voxels"])
-    report = {"image": request["name"], "ood": OOD}
+    report = {"image": request["name"], "ood": {**OOD, "is_ood": behaviour == "foreign"}}
     if request["command"] == "check":
         files = {}
         if request["map"]:
@@ -67,10 +74,13 @@ def answer(request: dict) -> None:
             files["foreign"] = str(output / "foreign.npy")
         send(id=number, event="result", report=report, spectra=SPECTRA, **files)
         return
-    np.save(output / "labels.npy", (voxels > voxels.mean()).astype(np.uint8))
+    labels = (voxels > voxels.mean()).astype(np.uint8) * (behaviour != "empty")
+    np.save(output / "labels.npy", labels.astype(np.uint8))
     np.save(output / "uncertainty.npy", np.full(voxels.shape, 0.5, np.float32))
-    report.update(task=request["task"], device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=[])
-    report.update(model={"name": str(request["model"]), "sha256": "00"}, labels=[], uncertainty={})
+    task = "phantom" if request["task"] == "auto" else request["task"]
+    report.update(task=task, device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=[])
+    report.update(model={"name": str(request["model"]), "sha256": "00"}, uncertainty={}, timings={"total_s": 0.5})
+    report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]))])
     files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
     send(id=number, event="result", **files, report=report, legend=LEGEND)
 
@@ -127,8 +137,8 @@ def main() -> None:
         request = json.loads(line)
         send(id=request["id"], event="progress", fraction=0.25, eta_s=3.0, step="network")
         misbehave(behaviour, request)
-        if behaviour in ("good", "noise"):
-            answer(request)
+        if behaviour in ("good", "noise", "foreign", "empty"):
+            answer(request, behaviour)
 
 
 if __name__ == "__main__":

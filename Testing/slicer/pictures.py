@@ -2,7 +2,7 @@
 
 Segments an image with the real worker, puts the result into a real MRML scene and draws it with Slicer's displayable
 managers: ``views.png`` (three slice views and a 3-D view), ``slice.png`` (one slice view), and the panels of both
-modules on stand-in widgets: ``panel_multitaskseg.png`` and ``panel_oodcheck.png``.
+modules on stand-in widgets in a light and a dark style: ``panel_multitaskseg_light.png`` and so on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from Testing.slicer.views import LOWER_LEFT, SliceView, ThreeDView, can_render
 ORIENTATIONS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 GREEN, RED, WHITE = (0.45, 1.0, 0.55), (1.0, 0.35, 0.3), (0.9, 0.9, 0.9)
 GAP_PIXELS = 4
+PANEL_WIDTH = 480
 MARGIN = 1.6  # how much of the surroundings of the structures is shown
 
 
@@ -76,8 +77,8 @@ class Views:
         axial, coronal, sagittal = (view.image() for view in self._slices)
         if labels.shape[0] > 1 and (labels > 0).any():
             show_3d(result.segmentation)
+        self._three_d.fit(zoom=0.9)  # to the surfaces, before the slice takes more room than they do
         self._slices[0].node.SetSliceVisible(True)
-        self._three_d.fit()
         return [axial, self._three_d.image(), coronal, sagittal]
 
 
@@ -104,22 +105,26 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def draw_panels(session: MrmlSession, folder: Path, model: Path | None) -> None:
-    """Run both panels on the volume of the scene and write what they look like."""
-    from Testing.slicer.stand_ins.installation import install
+    """Write what both panels look like for the volume of the scene, in a light and in a dark style.
+
+    MultiTaskSeg shows the result that is there; OOD Check makes its own.
+    """
+    from Testing.slicer.stand_ins.installation import install, use_style
     from Testing.slicer.stand_ins.panel import Panels, run_event_loop_until
 
     panels = Panels(install(), session)
-    for name, button, height in (("MultiTaskSeg", "segmentButton", 620), ("OODCheck", "checkButton", 620)):
+    for name, button in (("MultiTaskSeg", None), ("OODCheck", "checkButton")):
         widget = panels.open(name)
         widget.ui.modelPathLineEdit.currentPath = "" if model is None else str(model)
-        widget.parent.resize(460, height)
         widget.parent.show()
-        start = getattr(widget.ui, button)
-        title = start.text
-        start.click()
-        run_event_loop_until(lambda start=start, title=title: start.text == title, 600)
-        run_event_loop_until(lambda: False, 0.5)  # the layout settles
-        widget.parent.grab().save(str(folder / f"panel_{name.lower()}.png"))
+        if button is not None:
+            getattr(widget.ui, button).click()
+            run_event_loop_until(lambda widget=widget, button=button: getattr(widget.ui, button).text != "Cancel", 600)
+        for style in ("light", "dark"):
+            use_style(style)
+            widget.parent.resize(PANEL_WIDTH, widget.parent.layout().heightForWidth(PANEL_WIDTH))
+            run_event_loop_until(lambda: False, 0.5)  # the layout settles
+            widget.parent.grab().save(str(folder / f"panel_{name.lower()}_{style}.png"))
     panels.close()
 
 

@@ -75,9 +75,11 @@ def processes(monkeypatch):
 
 
 def unload(widget) -> None:
-    """What Slicer does when it reloads or unloads a module, and what its own selector does when it goes."""
+    """What Slicer does when it reloads or unloads a module, and what its own selectors do when they go."""
+    from Testing.slicer.stand_ins.panel import forget_scene
+
     widget.cleanup()
-    widget.ui.inputSelector.forget_scene()
+    forget_scene(widget)
 
 
 @pytest.fixture

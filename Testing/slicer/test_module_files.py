@@ -31,6 +31,15 @@ def module_source(module: str) -> str:
     return (REPOSITORY / module / f"{module}.py").read_text(encoding="utf-8")
 
 
+def named_widgets(module: str) -> set[str]:
+    """Names of widgets in the code of a module and of the parts that its panel consists of."""
+    sources = [module_source(module)]
+    if module == "MultiTaskSeg":
+        parts = tracked_files("MultiTaskSeg/MultiTaskSegLib/panel/*.py", also_new=True)
+        sources += [path.read_text(encoding="utf-8") for path in parts if path.is_file()]
+    return {name for source in sources for name in re.findall(r"(?:self\.|(?<![.\w]))ui\.(\w+)", source)}
+
+
 def bad_translations(source: str) -> list[int]:
     """Lines where ``_()`` or ``translate()`` gets anything but plain string literals."""
     lines = []
@@ -96,7 +105,7 @@ def test_requirements_leave_out_what_slicer_and_the_pytorch_extension_bring():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_widget_that_the_code_names_is_in_the_ui_file_and_every_control_is_used(module):
-    used = set(re.findall(r"self\.ui\.(\w+)", module_source(module)))
+    used = named_widgets(module)
     widgets = {widget.get("name"): widget for widget in ui_tree(module).iter("widget")}
     assert used <= set(widgets)
     bound = {

@@ -147,9 +147,8 @@ def test_a_crash_is_told_in_the_panel_and_the_next_run_works(open_panel, worker,
 def test_a_volume_that_cannot_be_segmented_is_refused_in_the_panel(open_panel, worker):
     samples.warp_transform(samples.volume())
     widget = open_panel("MultiTaskSeg")
-    press(widget.ui.segmentButton)
-    assert "non-linear transform" in widget.ui.resultLabel.text
-    assert widget.ui.segmentButton.text == "Segment"
+    assert "non-linear transform" in widget.ui.preflightLabel.text
+    assert not widget.ui.segmentButton.enabled
 
 
 def test_while_one_module_runs_the_other_refuses(open_panel, worker, until):
@@ -179,7 +178,8 @@ def test_the_display_controls_reach_the_slice_views(open_panel, worker, until, s
     widget = open_panel("MultiTaskSeg")
     press(widget.ui.segmentButton)
     assert until(lambda: widget.ui.segmentButton.text == "Segment")
-    composite, heatmap = logic.GetSliceCompositeNode(), widget.logic.getParameterNode().uncertainty
+    composite = logic.GetSliceCompositeNode()
+    heatmap = widget.logic.getParameterNode().segmentation.GetNodeReference("MultiTaskSeg.Uncertainty")
     assert composite.GetForegroundVolumeID() == heatmap.GetID()
     widget.ui.opacitySlider.value = 0.3
     widget.ui.thresholdSlider.value = 0.7

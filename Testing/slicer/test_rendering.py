@@ -8,7 +8,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.scene import heatmap
-from MultiTaskSegLib.scene.segmentation import add_segmentation, show_3d
+from MultiTaskSegLib.scene.segmentation import add_segmentation, mark_as_doubtful, show_3d
 from Testing.slicer import scene_samples as samples
 
 SIZE = (200, 200)
@@ -70,6 +70,16 @@ def test_the_segment_lies_where_the_patient_has_it_and_the_rest_stays_grey(view)
     assert red > blue + 10
     assert np.ptp(mean_colour(image, 0.75, 0.75)) < 2
     assert close_to(image, samples.LEGEND[0]["colour"]).sum() > 50  # the outline, in the full colour
+
+
+def test_a_result_out_of_distribution_is_drawn_as_outlines_only(view):
+    volume = grey_volume()
+    mark_as_doubtful(add_segmentation(volume, corner_labels(), samples.LEGEND, "Result"))
+    slicer.util.setSliceViewerLayers(background=volume)
+    view.fit(np.zeros(3))
+    image = view.image()
+    assert np.ptp(mean_colour(image, 0.25, 0.25)) < 2  # grey inside
+    assert close_to(image, samples.LEGEND[0]["colour"]).sum() > 50
 
 
 def test_the_heatmap_covers_only_what_is_uncertain_and_brings_its_legend(view):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from MultiTaskSegLib.runtime.released import released_model
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene import attributes, heatmap
 from MultiTaskSegLib.scene.placement import place_beside
@@ -25,10 +28,24 @@ REPORT = {
     "model": {"name": "mr3d", "sha256": "ab" * 32},
     "task": "hippocampus_t1",
     "device": "cpu",
+    "timings": {"total_s": 1.5},
+    "labels": [{"value": 1, "voxels": 3}],
     "ood": OOD.as_dict(),
     "warnings": ["größer als üblich"],
 }
 pytestmark = pytest.mark.usefixtures("session")
+
+
+def released_models() -> list:
+    return [released_model(planar) for planar in (False, True)]
+
+
+def labels_of(path) -> list[dict]:
+    """All labels in the header of a model file."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    manifest = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["manifest"])
+    return [label for task in manifest["tasks"] for label in task["labels"]]
 
 
 def shown_rgba(volume_node) -> np.ndarray:
@@ -171,11 +188,44 @@ def test_the_verdict_is_read_back_exactly_and_is_also_there_in_words():
 def test_every_attribute_is_explained_in_the_documentation(repository):
     volume = samples.volume()
     attributes.write_verdict(volume, OOD)
-    attributes.write_provenance(volume, REPORT, "0.1.0")
+    attributes.write_provenance(volume, REPORT, "0.1.0", {"task": "auto"})
     written = {name for name in volume.GetAttributeNames() if name.startswith(attributes.PREFIX)}
     explained = (repository / "docs" / "slicer.md").read_text(encoding="utf-8")
-    assert len(written) == 13
+    assert len(written) == 18
     assert [name for name in sorted(written) if f"`{name.removeprefix(attributes.PREFIX)}`" not in explained] == []
+
+
+def test_the_provenance_tells_software_time_and_what_was_asked_for():
+    volume = samples.volume()
+    attributes.write_provenance(volume, REPORT, "0.1.0", {"task": "auto", "device": "cuda"})
+    software = json.loads(volume.GetAttribute("MultiTaskSeg.Software"))
+    assert software["MultiTaskSeg"] == "0.1.0"
+    assert software["numpy"] == np.__version__
+    assert software["Slicer"] == slicer.app.applicationVersion
+    created = datetime.fromisoformat(volume.GetAttribute("MultiTaskSeg.Created"))
+    assert abs((datetime.now(timezone.utc) - created).total_seconds()) < 60
+    assert json.loads(volume.GetAttribute("MultiTaskSeg.Parameters")) == {"task": "auto", "device": "cuda"}
+    assert volume.GetAttribute("MultiTaskSeg.Seconds") == "1.5"
+
+
+def test_the_terminology_of_every_released_task_has_seven_parts_and_survives_a_segmentation_file(tmp_path):
+    legend = [
+        {**label, "name": f"{number}", "value": number + 1}
+        for number, label in enumerate(label for path in released_models() for label in labels_of(path))
+    ]
+    for entry in legend:
+        parts = entry["terminology"].split("~")
+        assert len(parts) == 7
+        assert all(parts[index].count("^") == 2 for index in (1, 2, 3, 5, 6))
+        assert all(parts[index].split("^")[0] == "SCT" for index in (1, 2))
+    node = add_segmentation(samples.volume(), samples.labels(), legend, "Result")
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(tmp_path / "result.seg.nrrd"))
+    assert storage.WriteData(node)
+    read = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert storage.ReadData(read)
+    for entry in legend:
+        assert read.GetSegmentation().GetSegment(entry["name"]).GetTerminology() == entry["terminology"]
 
 
 def test_everything_survives_saving_and_loading_the_scene(session, tmp_path):

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.preflight import Finding
+from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR, verdict_banner
 from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.task_list import short_name
 
-# White on a dark colour is legible in Slicer's light and dark style alike.
-GOOD_COLOUR = "#1b7f3b"
-BAD_COLOUR = "#b3261e"
-MM3_PER_ML = 1000.0
+__all__ = [
+    "BAD_COLOUR",
+    "GOOD_COLOUR",
+    "badge",
+    "error_text",
+    "findings_text",
+    "notice_text",
+    "progress_text",
+    "result_text",
+    "verdict_text",
+]
 
 
 def badge(text: str, colour: str) -> str:
@@ -23,53 +32,36 @@ def badge(text: str, colour: str) -> str:
 
 def verdict_text(verdict: Verdict) -> str:
     """The out-of-distribution verdict in words and colour."""
-    if verdict.is_ood:
-        flag = badge(_("OUT OF DISTRIBUTION"), BAD_COLOUR)
-        sentence = _("This image is unlike the training images. Do not rely on the segmentation without a check.")
-    else:
-        flag = badge(_("IN DISTRIBUTION"), GOOD_COLOUR)
-        sentence = _("This image resembles the training images.")
-    figures = _("{score:.1f} times the typical distance from {task} (limit {threshold:.1f}), p = {pValue:.2g}").format(
-        score=verdict.score, threshold=verdict.threshold, pValue=verdict.p_value, task=verdict.nearest_task
-    )
-    why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
-    return f"<p>{flag}</p><p>{html.escape(sentence)}<br>{html.escape(figures)}{why}</p>"
+    return verdict_banner(verdict)
 
 
-def result_text(report: Mapping[str, Any]) -> str:
-    """The verdict, the size, confidence and predicted Dice of each structure, and the warnings of a segmentation."""
-    verdict = Verdict.from_dict(report["ood"])
-    parts = [verdict_text(verdict)]
-    parts.append(f"<p>{html.escape(_('Task: {task}').format(task=report.get('task', '')))}</p>")
-    parts.append(_structures(report.get("labels", [])))
-    other = [warning for warning in report.get("warnings", []) if warning != verdict.sentence()]
-    parts.extend(f"<p>{html.escape(str(warning))}</p>" for warning in other)
+def result_text(verdict: Verdict, task: str, warnings: Sequence[str] = ()) -> str:
+    """The verdict on the image, what was segmented, and what else there is to know about the result."""
+    parts = [verdict_banner(verdict, task), f"<p>{html.escape(_('Task: {task}').format(task=short_name(task)))}</p>"]
+    # The banner says both of these already.
+    told = (verdict.sentence(), f"the image looks more like {verdict.nearest_task} than like the chosen task {task}")
+    parts.extend(f"<p>{html.escape(str(warning))}</p>" for warning in warnings if warning not in told)
     return "".join(parts)
 
 
-def _structures(labels: Sequence[Mapping[str, Any]]) -> str:
-    if not labels:
-        return ""
-    titles = (_("Structure"), _("Volume [mL]"), _("Confidence"), _("Predicted Dice"))
-    head = "".join(f'<th align="left">{html.escape(title)}&nbsp;&nbsp;</th>' for title in titles)
-    return f"<table><tr>{head}</tr>{''.join(_row(label) for label in labels)}</table>"
-
-
-def _row(label: Mapping[str, Any]) -> str:
-    name = html.escape(str(label.get("display_name", label["name"])))
-    if not label["voxels"]:
-        return f"<tr><td>{name}</td><td>{html.escape(_('not found'))}</td><td></td><td></td></tr>"
-    confidence = label.get("mean_confidence")
-    shown = "" if confidence is None else f"{100.0 * confidence:.0f} %"
-    predictedDice = label.get("predicted_dice")
-    quality = "" if predictedDice is None else f"{predictedDice:.2f}"
-    volume = f"{label['volume_mm3'] / MM3_PER_ML:.2f}"
-    return f"<tr><td>{name}</td><td>{volume}</td><td>{shown}</td><td>{quality}</td></tr>"
+def findings_text(findings: Sequence[Finding]) -> str:
+    """What the check before the run found, one line each; empty when all is well."""
+    lines = []
+    for finding in findings:
+        title = _("CANNOT BE SEGMENTED") if finding.is_refusal else _("NOTE")
+        flag = badge(title, BAD_COLOUR if finding.is_refusal else UNUSUAL_COLOUR)
+        lines.append(f"<p>{flag} {html.escape(finding.text)}</p>")
+    return "".join(lines)
 
 
 def error_text(message: str) -> str:
     """An error or a notice as rich text."""
     return f"<p>{badge(_('NOT DONE'), BAD_COLOUR)}</p><p>{html.escape(message)}</p>"
+
+
+def notice_text(message: str) -> str:
+    """Something that went well, as rich text."""
+    return f"<p>{badge(_('OK'), GOOD_COLOUR)} {html.escape(message)}</p>"
 
 
 def progress_text(fraction: float, eta_s: float | None, step: str) -> str:

@@ -8,6 +8,7 @@ from enum import Enum
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.task_list import short_name
 
 # White on a dark colour is legible in Slicer's light and dark style alike.
 GOOD_COLOUR = "#1b7f3b"
@@ -37,8 +38,13 @@ def verdict_banner(verdict: Verdict, task: str = "") -> str:
     """Banner, what it means and why, as rich text; ``task`` is what was segmented."""
     level = level_of(verdict, task)
     figures = _(
-        "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p = {pValue:.2g}"
-    ).format(score=verdict.score, threshold=verdict.threshold, pValue=verdict.p_value, nearest=verdict.nearest_task)
+        "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p\u00a0=\u00a0{pValue:.2g}"
+    ).format(
+        score=verdict.score,
+        threshold=verdict.threshold,
+        pValue=verdict.p_value,
+        nearest=short_name(verdict.nearest_task),
+    )
     why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
     return f"{banner(level_words(level), figures, level)}<p>{html.escape(_meaning(verdict, level))}{why}</p>"
 
@@ -67,4 +73,6 @@ def _meaning(verdict: Verdict, level: Level) -> str:
         return _("This image resembles the training images.")
     if verdict.p_value <= UNUSUAL_P_VALUE:
         return _("Hardly any known image lies as far out. Compare each structure with the image before you use it.")
-    return _("This image looks more like those of {task}. Is the right task chosen?").format(task=verdict.nearest_task)
+    return _("This image looks more like those of {task}. Is the right task chosen?").format(
+        task=short_name(verdict.nearest_task)
+    )

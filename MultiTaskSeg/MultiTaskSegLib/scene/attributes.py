@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import slicer
 
 from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.scene.software import software_versions
 
 PREFIX = "MultiTaskSeg."
 OOD_WARNING = "OUT OF DISTRIBUTION"
+NOTHING = "nothing"
+FOUND_WORDS = {True: "something", False: NOTHING}
 VERDICT_WORDS = {True: "out of distribution", False: "in distribution"}
 
 
@@ -36,19 +40,37 @@ def read_verdict(node: slicer.vtkMRMLNode) -> Verdict | None:
     return None if text is None else Verdict.from_dict(json.loads(text))
 
 
-def write_provenance(node: slicer.vtkMRMLNode, report: Mapping[str, Any], version: str) -> None:
-    """Write which model and software made a result, from which image, on which device, with which warnings."""
+def write_provenance(
+    node: slicer.vtkMRMLNode,
+    report: Mapping[str, Any],
+    version: str,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what made a result, when, from which image, on which device, with which settings and warnings.
+
+    ``parameters`` is what was asked for: task, model file, device and the like.
+    """
     model = report.get("model", {})
     values = {
         "Version": version,
+        "Software": json.dumps(software_versions(version)),
+        "Created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "Model": model.get("name"),
         "Model.SHA256": model.get("sha256"),
         "Task": report.get("task"),
         "Image": report.get("image"),
         "Device": report.get("device"),
+        "Seconds": report.get("timings", {}).get("total_s"),
+        "Parameters": None if parameters is None else json.dumps(dict(parameters)),
+        "Found": FOUND_WORDS[found_something(report["labels"])] if "labels" in report else None,
         "Warnings": json.dumps(report["warnings"]) if "warnings" in report else None,
     }
     write(node, {key: str(value) for key, value in values.items() if value is not None})
+
+
+def found_something(labels: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any label of a report has voxels."""
+    return any(label["voxels"] for label in labels)
 
 
 def write(node: slicer.vtkMRMLNode, values: Mapping[str, str]) -> None:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
 import slicer
 import vtk
 
 from MultiTaskSegLib.job import Job, JobResult
+from MultiTaskSegLib.scene.earlier_result import KEEP
+
+
+@dataclass(frozen=True)
+class RunNotes:
+    """What has to be remembered until a run is over.
+
+    Attributes:
+        parameters: what was asked for, as a note on the results.
+        existing: ``keep`` or ``replace``, see `add_result`.
+        warnings: of the check before the run.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    existing: str = KEEP
+    warnings: Sequence[str] = ()
 
 
 class SceneRun:
     """Ties a job to its volume: closing the scene or removing the volume cancels the job."""
 
-    def __init__(self, volume_node: slicer.vtkMRMLScalarVolumeNode, job: Job) -> None:
+    def __init__(self, volume_node: slicer.vtkMRMLScalarVolumeNode, job: Job, notes: RunNotes | None = None) -> None:
         self.volume_node = volume_node
         self.job = job
+        self.notes = notes or RunNotes()
         self._scene = volume_node.GetScene()
         events = {
             slicer.vtkMRMLScene.StartCloseEvent: self._on_scene_close,

@@ -56,10 +56,16 @@ def add_segmentation(
     return node
 
 
-def show_3d(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
-    """Make the surfaces of all segments, which 3-D views then show."""
-    segmentation_node.CreateClosedSurfaceRepresentation()
-    segmentation_node.GetDisplayNode().SetVisibility3D(True)
+def show_3d(segmentation_node: slicer.vtkMRMLSegmentationNode, is_shown: bool = True) -> None:
+    """Make the surfaces of all segments, which 3-D views then show; or hide them again."""
+    if is_shown:
+        segmentation_node.CreateClosedSurfaceRepresentation()
+    segmentation_node.GetDisplayNode().SetVisibility3D(is_shown)
+
+
+def mark_as_doubtful(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Draw outlines only: a result that is out of distribution does not look like any other."""
+    segmentation_node.GetDisplayNode().SetAllSegmentsOpacity2DFill(0.0)
 
 
 def _segment(entry: Mapping[str, Any], labelmap: slicer.vtkOrientedImageData) -> slicer.vtkSegment:

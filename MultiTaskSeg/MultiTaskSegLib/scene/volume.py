@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION
 from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
 
 Matrix = np.ndarray
@@ -15,25 +17,64 @@ Matrix = np.ndarray
 def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """The voxels of a scalar volume with its place in the world, parent transforms included.
 
+    Up to 0.1 % of NaN or infinite voxels are replaced by the smallest finite value, with a note in `Volume.warnings`;
+    the node keeps what it has.
+
     Raises:
-        InputError: there is no node or no image data, the node holds labels, colours, vectors or several frames, or a
-            parent transform is not linear.
+        InputError: there is no node or no image data, the node holds labels, colours, vectors or several frames, too
+            many voxels are not finite, or a parent transform is not linear.
+    """
+    require_scalar_image(volume_node)
+    ijk_to_lps = LPS_TO_RAS @ world_ijk_to_ras(volume_node)
+    voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
+    bad = ~np.isfinite(voxels) if has_float_voxels(volume_node) else np.zeros(0, dtype=bool)
+    if not bad.any():
+        return Volume(voxels, ijk_to_lps, name=volume_node.GetName())
+    if bad.mean() > MAX_NONFINITE_FRACTION:
+        raise InputError(
+            f"{100.0 * bad.mean():.2g} % of the voxels are NaN or infinite",
+            file=volume_node.GetName(),
+            remedy="Replace them in a copy of the volume",
+        )
+    voxels[bad] = voxels[~bad].min()
+    note = f"{int(bad.sum())} NaN or infinite voxels were replaced by the smallest finite value"
+    return Volume(voxels, ijk_to_lps, name=volume_node.GetName(), warnings=(note,))
+
+
+def require_scalar_image(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+    """Refuse what is no image of one value per voxel, without looking at the voxels.
+
+    Raises:
+        InputError: there is no node or no image data, or the node holds labels, colours, vectors or several frames.
     """
     if volume_node is None:
         raise InputError("no volume is selected", remedy="Load an image and select it")
     name = volume_node.GetName()
-    _refuse_other_kinds(volume_node, name)
-    image_data = volume_node.GetImageData()
-    if image_data is None or image_data.GetNumberOfPoints() == 0 or image_data.GetPointData().GetScalars() is None:
-        raise InputError("the volume is empty", file=name, remedy="Load an image into it or select another volume")
-    if image_data.GetNumberOfScalarComponents() != 1:
+    if not volume_node.IsA("vtkMRMLScalarVolumeNode"):
+        raise InputError("the node is not a scalar volume", file=name, remedy="Select a scalar volume")
+    if volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError("the volume is a label map, not an image", file=name, remedy="Select the image itself")
+    # Vector, diffusion and multi-frame volumes derive from the scalar volume in MRML.
+    if volume_node.IsA("vtkMRMLTensorVolumeNode") or volume_node.IsA("vtkMRMLDiffusionWeightedVolumeNode"):
         raise InputError(
-            f"the volume has {image_data.GetNumberOfScalarComponents()} values per voxel",
+            "the volume has several values or frames per voxel",
             file=name,
-            remedy="Convert it to a scalar volume with the Vector to Scalar Volume module",
+            remedy="Extract one scalar volume, for example with the Vector to Scalar Volume module",
         )
-    voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
-    return Volume(voxels, LPS_TO_RAS @ world_ijk_to_ras(volume_node), name=name)
+    _require_voxels(volume_node, name)
+
+
+def has_float_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether the voxels are of a type that can hold NaN."""
+    return volume_node.GetImageData().GetScalarType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE)
+
+
+def finite_share(volume_node: slicer.vtkMRMLScalarVolumeNode) -> float:
+    """Share of the voxels that are neither NaN nor infinite, 0 to 1."""
+    if not has_float_voxels(volume_node):
+        return 1.0
+    voxels: NDArray[np.floating] = slicer.util.arrayFromVolume(volume_node)
+    return float(np.isfinite(voxels).mean())
 
 
 def world_ijk_to_ras(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Matrix:
@@ -59,15 +100,13 @@ def world_ijk_to_ras(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Matrix:
     return slicer.util.arrayFromVTKMatrix(to_world) @ ijk_to_ras
 
 
-def _refuse_other_kinds(volume_node: slicer.vtkMRMLNode, name: str) -> None:
-    if not volume_node.IsA("vtkMRMLScalarVolumeNode"):
-        raise InputError("the node is not a scalar volume", file=name, remedy="Select a scalar volume")
-    if volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError("the volume is a label map, not an image", file=name, remedy="Select the image itself")
-    # Vector, diffusion and multi-frame volumes derive from the scalar volume in MRML.
-    if volume_node.IsA("vtkMRMLTensorVolumeNode") or volume_node.IsA("vtkMRMLDiffusionWeightedVolumeNode"):
+def _require_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, name: str) -> None:
+    image_data = volume_node.GetImageData()
+    if image_data is None or image_data.GetNumberOfPoints() == 0 or image_data.GetPointData().GetScalars() is None:
+        raise InputError("the volume is empty", file=name, remedy="Load an image into it or select another volume")
+    if image_data.GetNumberOfScalarComponents() != 1:
         raise InputError(
-            "the volume has several values or frames per voxel",
+            f"the volume has {image_data.GetNumberOfScalarComponents()} values per voxel",
             file=name,
-            remedy="Extract one scalar volume, for example with the Vector to Scalar Volume module",
+            remedy="Convert it to a scalar volume with the Vector to Scalar Volume module",
         )

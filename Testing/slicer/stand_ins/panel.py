@@ -51,11 +51,18 @@ class Panels:
         """Unload the modules and end the shared worker."""
         for widget in self._open:
             widget.cleanup()
-            widget.ui.inputSelector.forget_scene()
+            forget_scene(widget)
             # Now and in this order: the garbage collector would free widgets in any order and crash.
             shiboken6.delete(widget._timer if hasattr(widget, "_timer") else widget._run.timer)
             shiboken6.delete(widget.parent)
         job.shared_runner().close()
+
+
+def forget_scene(widget) -> None:
+    """What Slicer's own selectors do when they go: they leave no observer on the scene."""
+    for part in vars(widget.ui).values():
+        if hasattr(part, "forget_scene"):
+            part.forget_scene()
 
 
 def run_event_loop_until(condition, seconds: float = 30.0) -> bool:

@@ -29,6 +29,11 @@ class PythonQtObject:
     def _pythonqt_disconnect(self, signal, slot):
         return QtCore.QObject.disconnect(self, QtCore.SIGNAL(self._pythonqt_signature(signal)), slot)
 
+    def exec_(self):
+        answer = self.exec()
+        # PythonQt's enumerators are numbers, which PySide6's are not.
+        return QtWidgets.QMessageBox.StandardButton(answer) if isinstance(self, QtWidgets.QMessageBox) else answer
+
     @property
     def name(self):
         return self.property("objectName")

@@ -108,7 +108,8 @@ def _parameter(name: str, kind: type, default) -> property:
 def parameterNodeWrapper(described: type) -> type:
     """Make typed properties over a parameter node out of annotations; widgets are bound by a dynamic property."""
     hints = typing.get_type_hints(described, include_extras=True)
-    members: dict = {"parameters": hints, "__doc__": described.__doc__}
+    defaults = {name: getattr(described, name) for name in hints if hasattr(described, name)}
+    members: dict = {"parameters": hints, "defaults": defaults, "__doc__": described.__doc__}
     for name, hint in hints.items():
         kind = typing.get_args(hint)[0] if typing.get_args(hint) else hint
         members[name] = _parameter(name, kind, getattr(described, name, None))
@@ -118,6 +119,9 @@ def parameterNodeWrapper(described: type) -> type:
 class _Wrapper:
     def __init__(self, parameterNode):
         self.parameterNode = parameterNode
+        for name, value in self.defaults.items():  # as Slicer does, so that HasParameter tells a new node
+            if not parameterNode.HasParameter(name):
+                setattr(self, name, value)
         self._bound: dict = {}
         self._updating = False
 

@@ -25,6 +25,7 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
         def __init__(self, *parents):
             super().__init__(*parents)
             self._text, self._collapsed = "", False
+            self._hidden_by_collapse: list = []
 
         text = Property(str, lambda self: self._text, lambda self, text: setattr(self, "_text", text))
         collapsed = Property(bool, lambda self: self._collapsed, lambda self, value: self._collapse(value))
@@ -32,13 +33,22 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
         def _collapse(self, value):
             self._collapsed = value
             self.setMaximumHeight(HEADER_HEIGHT + 2 if value else 16777215)
+            for part in self._hidden_by_collapse:
+                part.setVisible(True)
+            self._hidden_by_collapse = []
+            if value:
+                self._hide_parts()
+
+        def _hide_parts(self):
+            """Those that are not hidden for another reason; they come back when the button is opened."""
+            self._hidden_by_collapse = [part for part in self.children() if part.isWidgetType() and not part.isHidden()]
+            for part in self._hidden_by_collapse:
+                part.setVisible(False)
 
         def showEvent(self, _event):
             self.layout().setContentsMargins(9, HEADER_HEIGHT + 6, 9, 6)
-            for index in range(self.layout().count()):
-                item = self.layout().itemAt(index).widget()
-                if item is not None and self._collapsed:
-                    item.setVisible(False)  # what the panel itself has hidden stays hidden otherwise, as in CTK
+            if self._collapsed and not self._hidden_by_collapse:  # the parts came after the property
+                self._hide_parts()
 
         def paintEvent(self, _event):
             option = QStyleOptionButton()

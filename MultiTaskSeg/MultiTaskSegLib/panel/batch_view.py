@@ -1,0 +1,134 @@
+"""The part of the panel for several images: what to segment, one button, and a table of what became of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.batch import BatchRow
+from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.path_binding import PathBinding
+from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.scene.image_node import image_nodes
+from MultiTaskSegLib.scene.volume_sequence import sequence_of
+from MultiTaskSegLib.task_list import short_name
+
+SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
+IMAGE_COLUMN, NOTE_COLUMN = 0, 3
+
+
+class BatchView:
+    """Chooses the images of a batch, watches it and shows its rows; a double click turns to a volume of the scene."""
+
+    def __init__(self, ui: Any, finished: Callable[[Any], object], activated: Callable[[Any], object]) -> None:
+        """Take over the widgets.
+
+        Args:
+            ui: the widgets of the panel.
+            finished: is called with the `SceneBatch` that is over, also when it was cancelled.
+            activated: is called with the volume whose row is double-clicked.
+        """
+        self.ui = ui
+        self._activated = activated
+        self._parameters: Any = None
+        self._nodes: list[Any] = []
+        self.run = RunControl(ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel, _("Segment all"), finished)
+        self._scopes = ChoiceList(ui.batchScopeComboBox, self._on_scope)
+        self._paths = [
+            PathBinding(ui.batchFolderPathLineEdit, "batchFolder"),
+            PathBinding(ui.batchOutputPathLineEdit, "batchOutput"),
+        ]
+        self._set_up_table()
+
+    def show(self, parameters: Any, can_start: bool) -> None:
+        """Show the choices of a parameter node, or go on without one; ``can_start`` is whether nothing else runs."""
+        self._parameters = parameters
+        if parameters is None:
+            self._nodes = []  # they belong to a scene that is being closed
+        for path in self._paths:
+            path.show(parameters)
+        scope = SCENE if parameters is None else parameters.batchScope
+        self._scopes.offer(_scopes(), scope)
+        for widget in (
+            self.ui.batchFolderLabel,
+            self.ui.batchFolderPathLineEdit,
+            self.ui.batchOutputLabel,
+            self.ui.batchOutputPathLineEdit,
+        ):
+            widget.visible = scope == FOLDER
+        self.run.show(can_start and parameters is not None)
+
+    def images(self) -> tuple[Any, str | None]:
+        """What is to be segmented, and the folder for results of files, as the parameters say.
+
+        Raises:
+            InputError: there is no image, or the volume shows no sequence.
+            UsageError: a folder is missing.
+        """
+        for path in self._paths:
+            path.store()
+        parameters = self._parameters
+        self._nodes = []
+        if parameters.batchScope == FOLDER:
+            if not parameters.batchFolder or not parameters.batchOutput:
+                raise UsageError("a folder is missing", remedy="Choose a folder of images and one for the results")
+            return parameters.batchFolder, parameters.batchOutput
+        if parameters.batchScope == FRAMES:
+            sequence = None if parameters.inputVolume is None else sequence_of(parameters.inputVolume)
+            if sequence is None:
+                raise InputError("the selected volume shows no sequence", remedy="Select one that does")
+            return sequence, None
+        self._nodes = image_nodes(slicer.mrmlScene)
+        return self._nodes, None
+
+    def show_rows(self, rows: list[BatchRow]) -> None:
+        """Show what became of each image."""
+        table = self.ui.batchTableWidget
+        table.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
+            for column, text in enumerate(_texts(row)):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(tip)
+                table.setItem(number, column, item)
+        table.visible = bool(rows)
+
+    def _set_up_table(self) -> None:
+        table = self.ui.batchTableWidget
+        titles = (_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"))
+        table.setColumnCount(len(titles))
+        table.setHorizontalHeaderLabels(titles)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(NOTE_COLUMN, qt.QHeaderView.Stretch)
+        table.verticalHeader().setVisible(False)
+        table.connect("cellDoubleClicked(int,int)", self._on_double_click)
+
+    def _on_double_click(self, row: int, _column: int) -> None:
+        node = self._nodes[row] if row < len(self._nodes) else None
+        if node is not None and node.GetScene() is not None:
+            self._activated(node)
+
+    def _on_scope(self, scope: str) -> None:
+        if self._parameters is not None:
+            self._parameters.batchScope = scope
+
+
+def _scopes() -> list[tuple[str, str]]:
+    return [
+        (SCENE, _("All images of the scene")),
+        (FRAMES, _("All frames of the selected volume's sequence")),
+        (FOLDER, _("A folder of images")),
+    ]
+
+
+def _texts(row: BatchRow) -> list[str]:
+    if row.error:
+        return [row.image, _("not done"), "", row.error]
+    return [row.image, row.verdict, f"{sum(row.volumes_ml.values()):.3g}", " | ".join(row.warnings)]

@@ -1,0 +1,138 @@
+"""The part of the panel that shows one result: banner, figures, uncertain places, surfaces."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.panel.segment_table import SegmentTable
+from MultiTaskSegLib.panel.summary import result_text
+from MultiTaskSegLib.scene.attributes import PREFIX, read_verdict
+from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE
+from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
+from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.uncertain_region import (
+    HIGH_UNCERTAINTY,
+    UncertainRegion,
+    jump_slices,
+    most_uncertain_place,
+    place_ras,
+    regions_of,
+)
+
+OOD_MODULE = "OODCheck"
+
+
+class ResultView:
+    """Shows the result that a segmentation node stands for, whether it was made just now or loaded with a scene."""
+
+    def __init__(self, ui: Any) -> None:
+        """Take over the widgets of the result."""
+        self.ui = ui
+        self._segmentation: Any = None
+        self._shown: tuple[Any, ...] = ()
+        self._regions: list[UncertainRegion] | None = None
+        self._next = 0
+        self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
+        ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
+        ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
+        ui.oodCheckButton.connect("clicked(bool)", self.open_ood_check)
+        self.show(None)
+
+    def show(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
+        """Show a result, or nothing; does nothing when it is shown already and has all that belongs to it."""
+        shown = _parts(segmentation)
+        if shown == self._shown and self._shown:
+            self._update_buttons()
+            return
+        self._shown, self._segmentation = shown, segmentation
+        self._regions, self._next = None, 0
+        self.ui.regionLabel.text = ""
+        table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
+        rows = [] if table is None else rows_of(table)
+        self._table.show(rows, _colours(segmentation, rows))
+        self.ui.segmentTableWidget.visible = bool(rows)
+        self.ui.resultLabel.text = "" if segmentation is None else _text(segmentation)
+        self._update_buttons()
+
+    def say(self, text: str) -> None:
+        """Show a message instead of the banner."""
+        self.ui.resultLabel.text = text
+        self._shown = ()
+
+    def show_segment(self, segment_id: str) -> None:
+        """Show the most uncertain place of a segment in all slice views."""
+        uncertainty = self._uncertainty()
+        if uncertainty is None:
+            return
+        ras = most_uncertain_place(self._segmentation, segment_id, uncertainty)
+        if ras is not None:
+            jump_slices(slicer.mrmlScene, ras)
+
+    def show_next_region(self, _checked: bool = False) -> None:
+        """Show the next connected region of high uncertainty, from the largest to the smallest and round again."""
+        uncertainty = self._uncertainty()
+        if self._regions is None:
+            self._regions = regions_of(uncertainty)
+        if not self._regions:
+            self.ui.regionLabel.text = _("nowhere {limit} or more").format(limit=HIGH_UNCERTAINTY)
+            return
+        number = self._next % len(self._regions)
+        self._next = number + 1
+        region = self._regions[number]
+        jump_slices(slicer.mrmlScene, place_ras(uncertainty, region.place_ijk))
+        self.ui.regionLabel.text = _("{number} of {count}: {volume:.2g} mL").format(
+            number=number + 1, count=len(self._regions), volume=region.volume_ml
+        )
+
+    def show_surfaces(self, checked: bool = False) -> None:
+        """Make and show the surfaces, or hide them."""
+        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
+            show_3d(self._segmentation, checked)
+
+    def open_ood_check(self, _checked: bool = False) -> None:
+        """Open OOD Check with the volume of this result."""
+        volume_node = self._segmentation.GetNodeReference(INPUT_ROLE)
+        slicer.util.getModuleLogic(OOD_MODULE).getParameterNode().inputVolume = volume_node
+        slicer.util.selectModule(OOD_MODULE)
+
+    def _uncertainty(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        return None if self._segmentation is None else self._segmentation.GetNodeReference(UNCERTAINTY_ROLE)
+
+    def _update_buttons(self) -> None:
+        segmentation = self._segmentation
+        display = None if segmentation is None else segmentation.GetDisplayNode()
+        self.ui.nextRegionButton.enabled = self._uncertainty() is not None
+        self.ui.show3DButton.enabled = display is not None
+        has_surface = display is not None and segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
+        self.ui.show3DButton.checked = has_surface and bool(display.GetVisibility3D())
+        has_input = segmentation is not None and segmentation.GetNodeReference(INPUT_ROLE) is not None
+        self.ui.oodCheckButton.visible = has_input
+
+
+def _parts(segmentation: slicer.vtkMRMLSegmentationNode | None) -> tuple[Any, ...]:
+    if segmentation is None:
+        return ()
+    roles = (INPUT_ROLE, UNCERTAINTY_ROLE, TABLE_ROLE)
+    return (segmentation, *(segmentation.GetNodeReferenceID(role) for role in roles))
+
+
+def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:
+    verdict = read_verdict(segmentation)
+    if verdict is None:
+        return f"<p>{html.escape(_('This segmentation was not made by MultiTaskSeg.'))}</p>"
+    warnings = json.loads(segmentation.GetAttribute(f"{PREFIX}Warnings") or "[]")
+    return result_text(verdict, segmentation.GetAttribute(f"{PREFIX}Task") or "", warnings)
+
+
+def _colours(
+    segmentation: slicer.vtkMRMLSegmentationNode | None, rows: list[SegmentRow]
+) -> list[tuple[float, float, float]]:
+    if segmentation is None:
+        return []
+    segments = [segmentation.GetSegmentation().GetSegment(row.segment_id) for row in rows]
+    return [(0.5, 0.5, 0.5) if segment is None else tuple(segment.GetColor()) for segment in segments]

@@ -1,0 +1,75 @@
+"""The figures of each segment in a table widget; a double click leads to the most uncertain place of a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from MultiTaskSegLib.scene.result_table import SegmentRow
+from MultiTaskSegLib.scene.uncertain_region import HIGH_UNCERTAINTY
+
+NAME_COLUMN = 0
+
+
+class SegmentTable:
+    """Fills a ``QTableWidget`` with the rows of a result."""
+
+    def __init__(self, widget: Any, activated: Callable[[str], object]) -> None:
+        """Take over the widget.
+
+        Args:
+            widget: a ``QTableWidget``.
+            activated: is called with the ID of the segment whose row is double-clicked.
+        """
+        self._widget = widget
+        self._activated = activated
+        self._ids: list[str] = []
+        titles = self._titles()
+        widget.setColumnCount(len(titles))
+        for column, (title, tip) in enumerate(titles):
+            item = qt.QTableWidgetItem(title)
+            item.setToolTip(tip)
+            widget.setHorizontalHeaderItem(column, item)
+        header = widget.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(NAME_COLUMN, qt.QHeaderView.Stretch)
+        widget.verticalHeader().setVisible(False)
+        widget.connect("cellDoubleClicked(int,int)", self._on_double_click)
+
+    def show(self, rows: Sequence[SegmentRow], colours: Sequence[tuple[float, float, float]] = ()) -> None:
+        """Show these rows, each with the colour of its segment (0 to 1), instead of what was there."""
+        self._ids = [row.segment_id for row in rows]
+        self._widget.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            for column, text in enumerate(_texts(row)):
+                item = qt.QTableWidgetItem(text)
+                if column != NAME_COLUMN:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                item.setToolTip(_("Double-click: show where this segment is most uncertain"))
+                self._widget.setItem(number, column, item)
+        for number, (red, green, blue) in enumerate(colours):
+            self._widget.item(number, NAME_COLUMN).setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(red, green, blue))
+
+    def _on_double_click(self, row: int, _column: int) -> None:
+        self._activated(self._ids[row])
+
+    def _titles(self) -> list[tuple[str, str]]:
+        uncertain = _("Volume of the segment where the uncertainty is {limit} or more, in millilitres")
+        return [
+            (_("Structure"), _("Name of the segment")),
+            (_("Volume\n[mL]"), _("Volume of the segment in millilitres")),
+            (_("Mean\nconfidence"), _("Mean calibrated probability of the label over the segment")),
+            (_("Predicted\nDice"), _("Dice coefficient to be expected of the segment")),
+            (_("Uncertain\n[mL]"), uncertain.format(limit=HIGH_UNCERTAINTY)),
+        ]
+
+
+def _texts(row: SegmentRow) -> list[str]:
+    if row.volume_ml <= 0.0:
+        return [row.name, _("not found"), "", "", ""]
+    confidence = "" if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
+    dice = "" if row.predicted_dice is None else f"{row.predicted_dice:.2f}"
+    return [row.name, f"{row.volume_ml:.3g}", confidence, dice, f"{row.uncertain_ml:.2g}"]

@@ -1,0 +1,87 @@
+"""Results that a volume already has: found, kept or replaced, never lost by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import slicer
+
+from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.scene import attributes
+
+INPUT_ROLE = "MultiTaskSeg.Input"
+UNCERTAINTY_ROLE = "MultiTaskSeg.Uncertainty"
+TABLE_ROLE = "MultiTaskSeg.Table"
+KEEP, REPLACE = "keep", "replace"
+CHOICES = (KEEP, REPLACE)
+
+
+def require_choice(existing: str) -> None:
+    """Refuse anything but `KEEP` and `REPLACE`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if existing not in CHOICES:
+        raise UsageError(f"there is no choice {existing!r}", remedy=f"Use {' or '.join(CHOICES)}")
+
+
+def link_result(
+    volume_node: slicer.vtkMRMLVolumeNode,
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    uncertainty: slicer.vtkMRMLScalarVolumeNode,
+    table: slicer.vtkMRMLTableNode,
+) -> None:
+    """Note on the segmentation what it was made from and what belongs to it, as references that are saved with it."""
+    segmentation.SetNodeReferenceID(INPUT_ROLE, volume_node.GetID())
+    segmentation.SetNodeReferenceID(UNCERTAINTY_ROLE, uncertainty.GetID())
+    segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
+
+
+def results_of(volume_node: slicer.vtkMRMLVolumeNode) -> list[slicer.vtkMRMLSegmentationNode]:
+    """The segmentations that were made from a volume, the newest last."""
+    scene = volume_node.GetScene()
+    if scene is None:
+        return []
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+    return [node for node in nodes if node.GetNodeReferenceID(INPUT_ROLE) == volume_node.GetID()]
+
+
+def earlier_results(volume_node: slicer.vtkMRMLVolumeNode, task: str) -> list[slicer.vtkMRMLSegmentationNode]:
+    """Those results of a volume that were made for the given task."""
+    return [node for node in results_of(volume_node) if node.GetAttribute(f"{attributes.PREFIX}Task") == task]
+
+
+def is_good_report(report: Mapping[str, Any]) -> bool:
+    """Whether a result is worth replacing a good one: its image is in distribution and something was found in it."""
+    return not report["ood"]["is_ood"] and attributes.found_something(report.get("labels", []))
+
+
+def is_good(segmentation: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Whether the result in the scene was a good one when it was made, as far as its attributes tell."""
+    verdict = attributes.read_verdict(segmentation)
+    found = segmentation.GetAttribute(f"{attributes.PREFIX}Found")
+    return verdict is not None and not verdict.is_ood and found != attributes.NOTHING
+
+
+def remove_result(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+    """Remove a segmentation with its heatmap, its table and their display and storage nodes."""
+    belonging = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY_ROLE, TABLE_ROLE)]
+    for node in [*belonging, segmentation]:
+        if node is not None:
+            _remove_with_attachments(node)
+
+
+def _remove_with_attachments(node: slicer.vtkMRMLStorableNode) -> None:
+    scene = node.GetScene()
+    displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())] if _is_shown(node) else []
+    storages = [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for attachment in [*displays, *storages]:
+        if attachment is not None and scene.IsNodePresent(attachment):
+            scene.RemoveNode(attachment)
+
+
+def _is_shown(node: slicer.vtkMRMLNode) -> bool:
+    return node.IsA("vtkMRMLDisplayableNode")

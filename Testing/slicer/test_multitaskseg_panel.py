@@ -1,0 +1,434 @@
+"""The panel of MultiTaskSeg ON STAND-IN WIDGETS: results, earlier results, uncertain places, settings, saved scenes."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+
+from MultiTaskSegLib import job
+from MultiTaskSegLib.job import JobRunner
+from MultiTaskSegLib.scene.earlier_result import results_of
+from MultiTaskSegLib.scene.result_table import rows_of
+from Testing.slicer import scene_samples as samples
+
+FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
+
+
+@pytest.fixture
+def worker(monkeypatch, tmp_path):
+    """Chooses how the stand-in worker behaves from now on."""
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+    def choose(behaviour: str) -> None:
+        job.shared_runner().close()
+        monkeypatch.setattr(job, "_shared", JobRunner([sys.executable, FAKE_WORKER, behaviour]))
+
+    choose("good")
+    yield choose
+    job.shared_runner().close()
+
+
+@pytest.fixture(autouse=True)
+def no_exception_in_a_slot(monkeypatch):
+    """Qt prints an exception that leaves a slot, and goes on; here it fails the test."""
+    exceptions: list = []
+    monkeypatch.setattr(sys, "excepthook", lambda *details: exceptions.append(details))
+    yield
+    assert exceptions == []
+
+
+@pytest.fixture
+def panel(open_panel, worker):
+    """The panel with a volume."""
+    samples.volume()
+    return open_panel("MultiTaskSeg")
+
+
+@pytest.fixture
+def segment(panel):
+    """Presses the button and waits for the end of the run; returns the shown segmentation."""
+    from Testing.slicer.stand_ins.panel import run_event_loop_until
+
+    def press() -> object:
+        panel.ui.segmentButton.click()
+        assert run_event_loop_until(lambda: panel.ui.segmentButton.text == "Segment")
+        return panel.parameters.segmentation
+
+    return press
+
+
+@pytest.fixture
+def slice_node(session):
+    """The red slice view."""
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(session.application_logic)
+    logic.SetMRMLScene(session.scene)
+    node = logic.AddSliceNode("Red")
+    yield node
+    del logic
+
+
+@pytest.fixture
+def answers(monkeypatch, stand_ins):
+    """Answers the question about earlier results; returns how often it was asked."""
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    panel_module = sys.modules["MultiTaskSeg"]
+    monkeypatch.setattr(panel_module, "ensure_packages", lambda: None)
+    asked: list[str] = []
+
+    def answer(button: str) -> list[str]:
+        def exec_(box):
+            asked.append(box.text)
+            return getattr(stand_ins.QMessageBox, button)
+
+        monkeypatch.setattr(stand_ins.QMessageBox, "exec_", exec_, raising=False)
+        return asked
+
+    return answer
+
+
+def centre(node) -> list[float]:
+    return [node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+
+
+def shown_table(panel) -> list[list[str]]:
+    table = panel.ui.segmentTableWidget
+    return [[table.item(row, column).text() for column in range(5)] for row in range(table.rowCount)]
+
+
+def test_the_table_shows_the_figures_of_each_segment(panel, segment):
+    assert not panel.ui.segmentTableWidget.visible
+    segmentation = segment()
+    (row,) = rows_of(segmentation.GetNodeReference("MultiTaskSeg.Table"))
+    assert shown_table(panel) == [
+        ["bright part", f"{row.volume_ml:.3g}", "91 %", "0.83", f"{row.uncertain_ml:.2g}"],
+    ]
+    colour = panel.ui.segmentTableWidget.item(0, 0).data(1)  # Qt::DecorationRole
+    assert (colour.red(), colour.green(), colour.blue()) == (9, 99, 199)
+
+
+def test_a_double_click_on_a_segment_leads_the_views_to_its_most_uncertain_place(panel, segment, slice_node):
+    segmentation = segment()
+    uncertainty = segmentation.GetNodeReference("MultiTaskSeg.Uncertainty")
+    voxels = np.zeros((9, 12, 15), np.float32)
+    voxels[6:9, 5:8, 9:12] = 0.9  # in the bright half
+    slicer.util.updateVolumeFromArray(uncertainty, voxels)
+    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 2)
+    expected = samples.ijk_to_ras("axial") @ [10, 6, 7, 1]
+    np.testing.assert_allclose(centre(slice_node), expected[:3], atol=1e-6)
+
+
+def test_the_next_uncertain_region_goes_from_the_largest_to_the_smallest_and_round(panel, segment, slice_node):
+    segmentation = segment()
+    uncertainty = segmentation.GetNodeReference("MultiTaskSeg.Uncertainty")
+    voxels = np.zeros((9, 12, 15), np.float32)
+    voxels[1, 1, 1] = 0.9
+    voxels[5:8, 5:8, 5:8] = 0.8
+    slicer.util.updateVolumeFromArray(uncertainty, voxels)
+    seen = []
+    for _ in range(3):
+        panel.ui.nextRegionButton.click()
+        seen.append((centre(slice_node), panel.ui.regionLabel.text))
+    ijk = [np.linalg.solve(samples.ijk_to_ras("axial"), [*place, 1.0])[:3] for place, _ in seen]
+    np.testing.assert_allclose(ijk[0], [6, 6, 6], atol=1e-6)
+    np.testing.assert_allclose(ijk[1], [1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(ijk[2], ijk[0])
+    assert [text.split(":")[0] for _, text in seen] == ["1 of 2", "2 of 2", "1 of 2"]
+
+
+def test_where_nothing_is_uncertain_the_panel_says_so(panel, segment):
+    uncertainty = segment().GetNodeReference("MultiTaskSeg.Uncertainty")
+    slicer.util.updateVolumeFromArray(uncertainty, np.zeros((9, 12, 15), np.float32))
+    panel.ui.nextRegionButton.click()
+    assert panel.ui.regionLabel.text == "nowhere 0.5 or more"
+
+
+def test_surfaces_are_made_on_demand_and_can_be_hidden(panel, segment):
+    segmentation = segment()
+    assert not panel.ui.show3DButton.checked
+    panel.ui.show3DButton.click()
+    assert segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
+    assert segmentation.GetDisplayNode().GetVisibility3D()
+    panel.ui.show3DButton.click()
+    assert not segmentation.GetDisplayNode().GetVisibility3D()
+
+
+def test_the_link_opens_ood_check_with_the_volume(panel, segment, open_panel, monkeypatch):
+    segmentation = segment()
+    other = open_panel("OODCheck")
+    samples.volume(name="another")
+    other.logic.getParameterNode().inputVolume = slicer.mrmlScene.GetFirstNodeByName("another")
+    selected: list[str] = []
+    monkeypatch.setattr(slicer.util, "getModuleLogic", lambda name: {"OODCheck": other.logic}[name])
+    monkeypatch.setattr(slicer.util, "selectModule", selected.append)
+    assert panel.ui.oodCheckButton.isHidden() is False
+    panel.ui.oodCheckButton.click()
+    assert selected == ["OODCheck"]
+    assert other.ui.inputSelector.currentNode() is segmentation.GetNodeReference("MultiTaskSeg.Input")
+
+
+def test_an_image_out_of_distribution_is_shown_in_red_and_named_so(panel, segment, worker):
+    worker("foreign")
+    segmentation = segment()
+    assert "OUT OF DISTRIBUTION" in panel.ui.resultLabel.text
+    assert "#b3261e" in panel.ui.resultLabel.text
+    assert segmentation.GetName() == "Scan segmentation [OUT OF DISTRIBUTION]"
+
+
+@pytest.mark.parametrize(("button", "left"), [("Yes", 1), ("No", 2)])
+def test_a_second_run_asks_what_is_to_become_of_the_first_result(panel, segment, answers, button, left):
+    asked = answers(button)
+    first = segment()
+    assert asked == []
+    second = segment()
+    assert len(asked) == 1
+    assert "Scan segmentation" in asked[0]
+    remaining = results_of(panel.parameters.inputVolume)
+    assert len(remaining) == left
+    assert (first in remaining) == (button == "No")
+    assert panel.parameters.segmentation is second
+
+
+def test_cancelling_the_question_starts_nothing(panel, segment, answers):
+    first = segment()
+    answers("Cancel")
+    panel.ui.segmentButton.click()
+    assert panel.ui.segmentButton.text == "Segment"
+    assert results_of(panel.parameters.inputVolume) == [first]
+
+
+@pytest.mark.parametrize(("choice", "left"), [("keep", 2), ("replace", 1)])
+def test_a_choice_in_the_panel_is_followed_without_asking(panel, segment, answers, choice, left):
+    asked = answers("Cancel")
+    panel.ui.existingComboBox.setCurrentIndex(panel.ui.existingComboBox.findData(choice))
+    for _ in range(2):
+        segment()
+    assert asked == []
+    assert len(results_of(panel.parameters.inputVolume)) == left
+
+
+def test_a_good_result_stays_when_the_next_one_is_flagged_and_the_panel_says_so(panel, segment, worker):
+    good = segment()
+    panel.ui.existingComboBox.setCurrentIndex(panel.ui.existingComboBox.findData("replace"))
+    worker("foreign")
+    segment()
+    assert good in results_of(panel.parameters.inputVolume)
+    assert "the earlier result was kept" in panel.ui.resultLabel.text
+
+
+def test_a_run_that_fails_leaves_the_earlier_result_and_says_what_went_wrong(panel, segment, worker):
+    good = segment()
+    panel.parameters.existing = "replace"
+    worker("error")
+    assert segment() is good
+    assert "upside down" in panel.ui.resultLabel.text
+    assert len(shown_table(panel)) == 1
+
+
+def test_selecting_another_volume_turns_to_its_result(panel, segment):
+    first = segment()
+    other = samples.volume(name="other")
+    panel.ui.inputSelector.setCurrentNode(other)
+    assert panel.parameters.segmentation is None
+    assert panel.ui.resultLabel.text == ""
+    assert not panel.ui.nextRegionButton.enabled
+    second = segment()
+    panel.ui.inputSelector.setCurrentNode(first.GetNodeReference("MultiTaskSeg.Input"))
+    assert panel.parameters.segmentation is first
+    panel.ui.resultSelector.setCurrentNode(second)
+    assert panel.parameters.segmentation is second
+
+
+@pytest.mark.parametrize("part", ["Segmentation", "Uncertainty", "Table", "Input"])
+def test_deleting_any_part_of_a_result_leaves_a_panel_that_works(panel, segment, part):
+    segmentation = segment()
+    node = segmentation if part == "Segmentation" else segmentation.GetNodeReference(f"MultiTaskSeg.{part}")
+    slicer.mrmlScene.RemoveNode(node)
+    panel.enter()
+    panel.ui.nextRegionButton.click()
+    panel.ui.opacitySlider.value = 0.35
+    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 0) if panel.ui.segmentTableWidget.rowCount else None
+    if part == "Segmentation":
+        assert panel.ui.resultLabel.text == ""
+        assert shown_table(panel) == []
+    if part in ("Segmentation", "Uncertainty"):
+        assert not panel.ui.nextRegionButton.enabled
+
+
+def test_a_saved_scene_opens_as_it_was(panel, segment, session, tmp_path):
+    segment()
+    panel.ui.opacitySlider.value = 0.25
+    panel.ui.uncertaintyCheckBox.checked = False
+    table, text = shown_table(panel), panel.ui.resultLabel.text
+    bundle = str(tmp_path / "scene.mrb")
+    session.scene.SetURL(bundle)
+    assert session.scene.WriteToMRB(bundle)
+    session.scene.Clear(0)
+    assert panel.ui.resultLabel.text == ""
+    assert session.scene.ReadFromMRB(bundle)
+    panel.enter()
+    assert shown_table(panel) == table
+    assert panel.ui.resultLabel.text == text
+    assert panel.ui.opacitySlider.value == pytest.approx(0.25)
+    assert not panel.ui.uncertaintyCheckBox.checked
+    assert panel.ui.resultSelector.currentNode() is panel.parameters.segmentation
+
+
+def test_model_device_and_the_choice_about_results_are_remembered_for_a_new_scene(panel, session):
+    for name, value in (("device", "cpu"), ("existing", "keep")):
+        box = getattr(panel.ui, f"{name}ComboBox")
+        box.setCurrentIndex(box.findData(value))
+    session.scene.Clear(1)
+    assert (panel.parameters.device, panel.parameters.existing) == ("cpu", "keep")
+    assert panel.ui.deviceComboBox.currentData == "cpu"
+
+
+def test_what_cannot_be_segmented_is_said_before_the_run_and_mended_by_the_button(panel):
+    volume = panel.parameters.inputVolume
+    assert "CANNOT" not in panel.ui.preflightLabel.text
+    assert panel.ui.fixButton.isHidden()
+    samples.warp_transform(volume)
+    panel.enter()
+    assert "non-linear transform" in panel.ui.preflightLabel.text
+    assert not panel.ui.segmentButton.enabled
+    assert not panel.ui.fixButton.isHidden()
+    panel.ui.fixButton.click()
+    assert panel.parameters.inputVolume.GetName() == "Scan hardened"
+    assert panel.ui.segmentButton.enabled
+    assert "CANNOT" not in panel.ui.preflightLabel.text
+
+
+def test_the_voxels_are_looked_at_again_only_when_something_has_changed(panel, monkeypatch):
+    volume = panel.parameters.inputVolume
+    calls: list[int] = []
+    preflight = panel.logic.preflight
+    monkeypatch.setattr(panel.logic, "preflight", lambda *args: calls.append(1) or preflight(*args))
+    for value in (0.3, 0.4, 0.5):
+        panel.ui.opacitySlider.value = value
+    assert calls == []
+    slicer.util.updateVolumeFromArray(volume, np.full((9, 12, 15), 7, np.int16))
+    panel.enter()
+    assert calls == [1]
+    assert not panel.ui.segmentButton.enabled
+    assert "same value" in panel.ui.preflightLabel.text
+
+
+def test_the_repair_button_tells_the_version_or_what_is_wrong(panel, monkeypatch):
+    from MultiTaskSegLib.runtime.errors import Cancelled
+
+    module = sys.modules["MultiTaskSeg"]
+    monkeypatch.setattr(module, "ensure_torch", lambda: types.SimpleNamespace(detail="2.9.1"))
+    panel.ui.repairButton.click()
+    assert "PyTorch 2.9.1 can be used. CPU." in panel.ui.resultLabel.text
+    assert [panel.ui.deviceComboBox.itemData(index) for index in range(2)] == ["auto", "cpu"]
+
+    def refuse():
+        raise Cancelled("PyTorch was not repaired")
+
+    monkeypatch.setattr(module, "ensure_torch", refuse)
+    panel.ui.repairButton.click()
+    assert "not repaired" in panel.ui.resultLabel.text
+
+
+def test_opening_the_panel_reads_and_changes_nothing_else(session, open_panel, worker):
+    samples.volume()
+    before = session.scene.GetNumberOfNodes()
+    open_panel("MultiTaskSeg")
+    assert session.scene.GetNumberOfNodes() == before + 1  # its parameter node
+
+
+def test_the_self_test_of_the_module_passes_with_the_real_worker_on_the_stand_ins(panel, monkeypatch, capfd):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(job, "_shared", JobRunner())
+    tester = sys.modules["MultiTaskSeg"].MultiTaskSegTest()
+    panel.ui.inputSelector.setCurrentNode(None)
+    tester.runTest()
+    job.shared_runner().close()
+    assert panel.parameters is not None
+
+
+def test_devices_are_offered_with_what_is_free_and_the_chosen_one_is_never_lost(stand_ins):
+    import importlib
+
+    entries = importlib.import_module("MultiTaskSegLib.panel.run_choices").device_entries
+    card = {"name": "cuda:0", "description": "Card", "free_bytes": 3_000_000_000, "total_bytes": 8_000_000_000}
+    assert entries([card], "auto")[1] == ("cuda:0", "Card: 3.0 of 8.0 GB free")
+    assert entries([card], "cuda:1")[-1] == ("cuda:1", "cuda:1")
+    assert [value for value, _ in entries([], "auto")] == ["auto", "cpu", "cuda"]
+
+
+def cells(panel) -> list[list[str]]:
+    table = panel.ui.batchTableWidget
+    return [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
+
+
+@pytest.fixture
+def run_batch(panel):
+    from Testing.slicer.stand_ins.panel import run_event_loop_until
+
+    def press(scope: str) -> None:
+        panel.ui.batchScopeComboBox.setCurrentIndex(panel.ui.batchScopeComboBox.findData(scope))
+        panel.ui.batchButton.click()
+        assert run_event_loop_until(lambda: panel.ui.batchButton.text == "Segment all")
+
+    return press
+
+
+def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(panel, segment, run_batch):
+    segment()
+    samples.volume(name="other")
+    run_batch("scene")
+    assert [row[0] for row in cells(panel)] == ["Scan", "other"]
+    assert [row[1] for row in cells(panel)] == ["in distribution"] * 2
+    assert "phantom" in panel.ui.batchTableWidget.item(0, 0).toolTip()
+    other = slicer.mrmlScene.GetFirstNodeByName("other")
+    assert len(results_of(other)) == 1
+    assert slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg batch") is not None
+    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
+    assert panel.parameters.inputVolume is other
+    assert panel.parameters.segmentation is results_of(other)[0]
+
+
+def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
+    flat = samples.volume(name="warped")
+    samples.warp_transform(flat)
+    run_batch("scene")
+    assert cells(panel)[1][1] == "not done"
+    assert "non-linear transform" in cells(panel)[1][3]
+
+
+def test_a_batch_that_cannot_start_says_why(panel, run_batch):
+    run_batch("frames")
+    assert "shows no sequence" in panel.ui.resultLabel.text
+    run_batch("folder")
+    assert "a folder is missing" in panel.ui.resultLabel.text
+    assert panel.ui.batchFolderPathLineEdit.isHidden() is False
+
+
+def test_a_folder_is_segmented_into_another(panel, run_batch, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.nii.gz").write_bytes(b"not looked at by the stand-in worker")
+    panel.parameters.batchFolder, panel.parameters.batchOutput = str(tmp_path / "in"), str(tmp_path / "out")
+    run_batch("folder")
+    assert [row[0] for row in cells(panel)] == ["a.nii.gz"]
+    assert (tmp_path / "out").is_dir()
+
+
+def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, worker, run_batch):
+    worker("slow")
+    panel.ui.batchButton.click()
+    assert panel.ui.batchButton.text == "Cancel"
+    assert not panel.ui.segmentButton.enabled
+    panel.ui.batchButton.click()
+    assert panel.ui.batchButton.text == "Segment all"
+    assert panel.ui.segmentButton.enabled
+    assert "cancelled" in panel.ui.resultLabel.text
