@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset import Case
+from trainer.case import Case
 from trainer.planning import TaskPlan
 from trainer.prepared_label import read_prepared
 
@@ -67,8 +67,7 @@ def prepare_cases(
 
 def _fingerprint(task: TaskPlan, case: Case) -> str:
     """Changes whenever the source files or the preparation change."""
-    stamps = [(p.stat().st_size, p.stat().st_mtime_ns) for p in (case.image, case.label)]
-    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), stamps])
+    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), case.fingerprint()])
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 

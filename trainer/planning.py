@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.geometry import canonical_reorientation
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.network import Architecture, Triple
 from MultiTaskSegLib.runtime.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.volume import Volume
+from trainer.case import Case
 from trainer.config import TrainingConfig
-from trainer.dataset import Case, Dataset
+from trainer.dataset import Dataset
 
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25
@@ -115,7 +115,7 @@ def _all_planar(datasets: Sequence[Dataset], probes: Sequence[_Probe]) -> bool:
 def _probe(dataset: Dataset) -> _Probe:
     step = max(1, len(dataset.cases) // PROBED_CASES)
     cases = dataset.cases[::step][:PROBED_CASES]
-    volumes = [read_image(case.image) for case in cases]
+    volumes = [case.read_image() for case in cases]
     orders = [canonical_reorientation(volume) for volume in volumes]
     spacing = np.median([o.spacing_zyx_mm(v) for o, v in zip(orders, volumes, strict=True)], axis=0)
     sizes = [[v.shape[a] for a in o.axes] for o, v in zip(orders, volumes, strict=True)]
@@ -143,7 +143,7 @@ def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence
 
 
 def _labelled_values(case: Case, volume: Volume) -> NDArray[np.float32]:
-    labels, _ = read_label_map(case.label)
+    labels, _ = case.read_labels()
     if labels.shape != volume.shape:
         raise DatasetError(
             f"the label has shape {labels.shape}, the image {volume.shape}", file=case.label, remedy=VERIFY

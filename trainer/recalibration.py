@@ -11,7 +11,8 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.dataset import Case, read_dataset
+from trainer.case import Case
+from trainer.dataset import read_dataset
 from trainer.evaluation import held_out_cases
 from trainer.progress import Progress
 from trainer.task_calibration import HeldOutCase, TaskCalibration

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer.dataset import Case, Dataset
+from trainer.case import Case
+from trainer.dataset import Dataset
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.model_card import model_card
 from trainer.config import TrainingConfig
 from trainer.curves import read_records, training_figure
-from trainer.dataset import read_dataset
+from trainer.dataset import read_dataset, require_masks
 from trainer.finishing import write_model
 from trainer.report import Report
 from trainer.run_folder import MODEL_SUFFIX, RunFolder
@@ -47,6 +47,8 @@ def train_model(
     if not output.name.endswith(MODEL_SUFFIX):
         raise UsageError(f"the model file's name must end in {MODEL_SUFFIX}", file=output, remedy="Correct -o")
     datasets = [read_dataset(Path(directory)) for directory in directories]
+    for dataset in datasets:
+        require_masks(dataset)
     folder = RunFolder(output)
     folder.write_json("config.json", config.as_dict())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
