@@ -76,7 +76,7 @@ def write_model(
     figures: list[HeldOutFigures] = []
     done = 0
     for task, cases in zip(data.plan.tasks, data.held_out, strict=True):
-        single = has_single_component(data.training[len(figures)])
+        single = bool(task.label_names) and has_single_component(data.training[len(figures)])
         figures.append(measure_held_out(network, task, cases, device, config.seed, single))
         done += len(cases)
         progress.update(done)
@@ -108,7 +108,10 @@ def measure_held_out(
     seed: int,
     single_component: bool = False,
 ) -> HeldOutFigures:
-    """Temperatures, Dice by label name (on the network's grid) and calibration errors of one task."""
+    """Temperatures, Dice by label name (on the network's grid) and calibration errors of one task; a task without
+    labels has none of them."""
+    if not task.label_names:
+        return HeldOutFigures(1.0, {}, {})
     values = tuple(range(1, 1 + len(task.label_names)))
     calibration = TaskCalibration(seed)
     for case in cases:

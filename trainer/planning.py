@@ -130,11 +130,15 @@ def _probe(dataset: Dataset) -> _Probe:
 def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence[Volume]) -> tuple[float, float] | None:
     """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
 
-    Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too.
+    Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too. Without labels
+    everything that is not air takes their place.
     """
     if dataset.modality_family != "CT" or min(float(v.voxels.min()) for v in volumes) > AIR_HU:
         return None
-    values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
+    if dataset.labels:
+        values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
+    else:
+        values = np.concatenate([v.voxels[v.voxels > AIR_HU] for v in volumes])
     if not values.size:
         raise DatasetError("no voxel is labelled in the cases looked at", file=dataset.directory, remedy=VERIFY)
     low, high = np.percentile(values, (0.5, 99.5))

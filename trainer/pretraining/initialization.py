@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.model_file import load_model, read_manifest
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.network import Architecture
 from trainer.config import TrainingConfig
-from trainer.weight_standardization import WeightStandardization
 
 Scope = Literal["all", "encoder"]
 ENCODER_PARTS = ("encoder.", "down.")
@@ -32,7 +28,7 @@ def initial_weights(model_file: Path, architecture: Architecture, scope: Scope =
         scope: ``all`` (encoder and decoder) or ``encoder``.
 
     Returns:
-        Plain float32 weights by the names of `SegmentationNetwork`; for `take_over`.
+        Plain float32 weights by the names of `SegmentationNetwork`; for `trainer.weight_standardization.take_over`.
 
     Raises:
         UsageError: there is no such scope.
@@ -85,38 +81,6 @@ def config_for(model_file: Path, config: TrainingConfig) -> TrainingConfig:
 def is_planar(architecture: Architecture) -> bool:
     """Whether the network looks at single slices only."""
     return all(kernel[0] == 1 for kernel in architecture.kernels)
-
-
-def take_over(network: SegmentationNetwork, weights: Mapping[str, Tensor]) -> None:
-    """Put plain weights into a network with standardised weights so that it computes the same function.
-
-    Standardisation undoes any scale of the weights below it, so that scale is free: it stays that of fresh weights,
-    because it decides how far a step of the optimiser turns them. A filter of zeros keeps its fresh weights and gets
-    the gain 0.
-    """
-    modules = dict(network.named_modules())
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            owner, _, kind = name.rpartition(".")
-            module = modules[owner]
-            if kind == "weight" and parametrize.is_parametrized(module, "weight"):
-                _take_over_filter(module, tensor.to(network.head.weight.device))
-            else:
-                getattr(module, kind).copy_(tensor)
-
-
-def _take_over_filter(module: nn.Module, plain: Tensor) -> None:
-    """Choose gain and weights of which standardisation makes ``plain``."""
-    parametrization = module.parametrizations.weight  # type: ignore[union-attr]
-    standardization: WeightStandardization = parametrization[0]  # type: ignore[index, assignment]
-    fresh: Tensor = parametrization.original  # type: ignore[union-attr, assignment]
-    fan_in = plain[0].numel()
-    deviation, mean = torch.std_mean(plain, dim=(1, 2, 3, 4), keepdim=True, correction=0)
-    fresh_deviation = fresh.std(dim=(1, 2, 3, 4), keepdim=True, correction=0)
-    empty = deviation == 0
-    scaled = (plain - mean) / torch.where(empty, torch.ones_like(deviation), deviation) * fresh_deviation
-    fresh.copy_(torch.where(empty, fresh, scaled))
-    standardization.gain.copy_(deviation * fan_in**0.5)
 
 
 def _dimension(architecture: Architecture) -> str:

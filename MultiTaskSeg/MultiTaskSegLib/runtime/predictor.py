@@ -81,10 +81,16 @@ class Predictor:
             progress: called with the share done and the step's name.
 
         Raises:
+            ModelError: the model was pre-trained without labels.
             InputError: the image is constant, or 2-D where the model is 3-D or the other way round.
             UsageError: there is no such task.
             ResourceError: memory runs out.
         """
+        if not self.manifest.has_labels:
+            raise ModelError(
+                f"the model {self.manifest.name} was pre-trained without labels and segments nothing",
+                remedy="Train it on with 'python -m trainer finetune'",
+            )
         report = progress or _ignore
         started_s = time.perf_counter()
         attempt, verdict = self._recognise(volume, task, keep=True, progress=report)
