@@ -90,7 +90,7 @@ def draw_patch(
     """
     size = patch_zyx or task.patch_zyx
     shape, patch = np.asarray(case.voxels.shape), np.asarray(size)
-    if case.points and rng.random() < foreground_fraction:
+    if foreground_fraction and case.points and rng.random() < foreground_fraction:
         label = sorted(case.points)[int(rng.integers(len(case.points)))]
         aim = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
     else:
