@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +136,6 @@ def dataset_name(directory: Path) -> str:
     """
     folder, words = split_view(directory)
     return "_".join([folder.name, *(word for word in words if not word.startswith(WITHOUT))])
-
-
-def with_cases(dataset: Dataset, cases: tuple[Case, ...]) -> Dataset:
-    """The dataset with some of its cases only."""
-    return replace(dataset, cases=cases)
 
 
 def require_masks(dataset: Dataset) -> None:

@@ -1,10 +1,9 @@
-"""Other ways to look at a listing: slices of volumes, classes from names, several datasets as classes."""
+"""Other ways to look at a listing: slices of volumes, classes from names."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,31 +98,6 @@ def classes_by_name(listing: Listing, directory: Path) -> Listing:
         for case in listing.cases
     )
     return replace(listing, labels={v: word for word, v in values.items()}, cases=cases, has_masks=False)
-
-
-def classes_by_listing(listings: Sequence[tuple[str, Listing]]) -> Listing:
-    """Several listings as one, each a class of images (modality and anatomy, say).
-
-    Args:
-        listings: class name and listing; names may repeat.
-
-    Raises:
-        DatasetError: there are fewer than two classes.
-    """
-    counts: Counter[str] = Counter()
-    for name, listing in listings:
-        counts[name] += len(listing.cases)
-    require_classes(dict(counts), Path())
-    values = {name: value for value, name in enumerate(counts, start=1)}
-    cases = [
-        replace(
-            case, name=f"{name}_{number}_{case.name}", label=None, reader=ImageLevelReader(values[name], case.reader)
-        )
-        for number, (name, listing) in enumerate(listings)
-        for case in listing.cases
-    ]
-    labels = {value: name for name, value in values.items()}
-    return Listing("several", labels, tuple(cases), {}, has_masks=False)
 
 
 def _worth_showing(slices: NDArray[np.floating]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Views of datasets: slices of volumes, classes from names or from datasets."""
+"""Views of datasets: slices of volumes, classes from names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.dataset import read_dataset
 from trainer.layout.image_level import image_class
-from trainer.layout.listing import Listing
-from trainer.layout.view import classes_by_listing
 from trainer.run_folder import RunFolder
 from trainer.training import prepare_data
 from trainer.verify import verify_datasets
@@ -96,15 +94,6 @@ def test_a_word_with_one_image_is_refused(tmp_path: Path):
         next((folder / part).glob("malignant_20*")).unlink()
     with pytest.raises(DatasetError, match="class malignant has 1 image:"):
         read_dataset(Path(f"{folder}::classes"))
-
-
-def test_datasets_of_one_name_are_one_class(tmp_path: Path):
-    cases = tuple(read_dataset(write_dataset(tmp_path / "Dataset001_A")).cases)
-    listing = Listing("T1", {1: "a"}, cases)
-    merged = classes_by_listing([("MR head", listing), ("CT head", listing), ("MR head", listing)])
-    assert merged.labels == {1: "MR head", 2: "CT head"}
-    assert len({case.name for case in merged.cases}) == 9
-    assert sum(image_class(case) == 1 for case in merged.cases) == 6
 
 
 def test_a_view_that_does_not_exist_is_refused(tmp_path: Path):
