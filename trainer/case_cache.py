@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.profile import prepare
 from trainer.case import Case
 from trainer.planning import TaskPlan
 from trainer.prepared_label import read_prepared
@@ -72,7 +73,11 @@ def _fingerprint(task: TaskPlan, case: Case) -> str:
 
 
 def _write(task: TaskPlan, case: Case, path: Path) -> None:
-    prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
+    if task.label_names:
+        prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
+    else:
+        prepared = prepare(case.read_image(), task.profile)
+        labels = np.zeros(prepared.voxels.shape, dtype=np.uint8)
     rng = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
     points = {str(v): _points(labels, v, rng) for v in np.unique(labels) if v}
     # The voxels come last: their presence says that the case is complete.

@@ -24,7 +24,7 @@ def read_prepared(
         relabel: the file's label values to those wanted.
 
     Returns:
-        The network input, and uint8 labels ``(Z, Y, X)`` on its grid, all 0 for an image without a label.
+        The network input, and uint8 labels ``(Z, Y, X)`` on its grid.
 
     Raises:
         DatasetError: image and label differ in shape.

@@ -10,12 +10,11 @@ from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.model_file import read_manifest
 from MultiTaskSegLib.runtime.network import Architecture
 from trainer.config import TrainingConfig
-from trainer.dataset import read_dataset
 from trainer.pretraining.initialization import Scope, config_for, initial_weights
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
-from trainer.train_model import require_model_name, train_prepared
+from trainer.train_model import datasets_with_masks, require_model_name, train_prepared
 from trainer.training import Budget, prepare_data
 
 
@@ -51,7 +50,7 @@ def finetune(
     require_model_name(output)
     config = config if model_file is None else config_for(model_file, config)
     folder = RunFolder(output)
-    data = prepare_data([read_dataset(Path(d)) for d in directories], config, folder, stream, labelled_cases)
+    data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases)
     recipe, provenance = start_from(model_file, data.plan.architecture, strategy, scope)
     return train_prepared(
         data, output, config, budget, recipe=recipe, provenance=provenance, resume=resume, stream=stream

@@ -9,7 +9,6 @@ from typing import Literal, TextIO, get_args
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.manifest import Manifest
 from trainer.config import TrainingConfig
-from trainer.dataset import read_dataset
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 from trainer.pretraining.catalogue import pretexts_named
 from trainer.pretraining.classification import Classification
@@ -18,7 +17,7 @@ from trainer.pretraining.pretext import PretextTask
 from trainer.pretraining.pretext_companion import ImagePool, pretext_companions
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
-from trainer.train_model import require_model_name, train_prepared
+from trainer.train_model import datasets_with_masks, require_model_name, train_prepared
 from trainer.training import Budget, PreparedData, prepare_data
 
 SourceTask = Literal["segmentation", "classification", "self-supervised"]
@@ -65,7 +64,7 @@ def pretrain(
     require_model_name(output)
     folder = RunFolder(output)
     if task == "segmentation":
-        labelled = prepare_data([read_dataset(Path(d)) for d in directories], config, folder, stream)
+        labelled = prepare_data(datasets_with_masks(directories), config, folder, stream)
         provenance = {"pretraining": {"task": task}}
         return train_prepared(labelled, output, config, budget, provenance=provenance, resume=resume, stream=stream)
     sources = [read_image_source(Path(directory)) for directory in directories]

@@ -21,7 +21,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.pretraining.tiny_run import BALLS, CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import training
-from trainer.dataset import NO_LABEL, read_dataset
+from trainer.dataset import read_dataset
 from trainer.optimization import Optimization
 from trainer.pretraining.catalogue import PRETEXTS
 from trainer.pretraining.finetune import finetune, start_from
@@ -136,12 +136,25 @@ def test_a_folder_of_images_is_a_source(tiny_data: dict[str, Path], tmp_path: Pa
     (tmp_path / "pictures" / "._p0.nii.gz").write_bytes(b"companion of macOS")
     source = read_image_source(tmp_path / "pictures")
     assert [case.name for case in source.dataset.cases][:2] == ["deep__p1", "deep__p3"]
-    assert {case.label for case in source.dataset.cases} == {NO_LABEL}
+    assert {case.label for case in source.dataset.cases} == {None}
     assert len(source.dataset.cases) == BALLS["2-D"].patients
     path = tmp_path / "m.mts.safetensors"
     pretrain([tmp_path / "pictures"], path, "self-supervised", CONFIG, Budget(steps=2), stream=io.StringIO())
     with pytest.raises(DatasetError, match="no image"):
         read_image_source(path.with_name("m.run"))
+
+
+def test_class_folders_give_the_classes(tiny_data: dict[str, Path], tmp_path: Path) -> None:
+    for number, path in enumerate(sorted((tiny_data["2-D"] / "imagesTr").iterdir())):
+        folder = tmp_path / "kinds" / ("odd" if number % 2 else "even")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / f"p{number}.nii.gz")
+    source = read_image_source(tmp_path / "kinds")
+    assert source.categories["odd__p1"] == "odd"
+    assert sorted(set(source.categories.values())) == ["even", "odd"]
+    path = tmp_path / "m.mts.safetensors"
+    manifest = pretrain([tmp_path / "kinds"], path, "classification", CONFIG, Budget(steps=2), stream=io.StringIO())
+    assert manifest.training["pretraining"]["classes"] == ["even", "odd"]
 
 
 def prepared(directory: Path, folder: Path) -> PreparedData:
