@@ -11,6 +11,7 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
+from trainer import cli_experiments
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -48,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
+    cli_experiments.add_commands(commands)
     info = commands.add_parser("info", help="show a model card")
     info.add_argument("model", type=Path, metavar="MODEL")
     info.set_defaults(command=_info)

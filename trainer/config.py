@@ -154,7 +154,14 @@ def settings_from_dict(kind: type[Settings], values: dict[str, Any], source: Pat
         raise UsageError(
             f"unknown key {', '.join(unknown)}", file=source, remedy=f"Known keys are {', '.join(sorted(hints))}"
         )
+    missing = [field.name for field in dataclasses.fields(kind) if _is_required(field) and field.name not in values]  # type: ignore[arg-type]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} is missing in {kind.__name__}", file=source, remedy="Add it")
     return kind(**{key: _checked(key, value, hints[key], source) for key, value in values.items()})
+
+
+def _is_required(setting: dataclasses.Field[Any]) -> bool:
+    return setting.default is dataclasses.MISSING and setting.default_factory is dataclasses.MISSING
 
 
 def _checked(key: str, value: Any, hint: Any, source: Path | str) -> Any:
@@ -163,6 +170,8 @@ def _checked(key: str, value: Any, hint: Any, source: Path | str) -> Any:
         if value in get_args(hint):
             return value
         raise UsageError(f"{key} is {value!r}", file=source, remedy=f"Use one of {', '.join(get_args(hint))}")
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return settings_from_dict(hint, value, source)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_checked(key, item, get_args(hint)[0], source) for item in value)
     if origin is dict and isinstance(value, dict):

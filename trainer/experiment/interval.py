@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 from scipy.stats import t as student_t
 
 BOOTSTRAP_ROUNDS = 2000
 CONFIDENCE = 0.95
+SMALLEST = 1e-12
 
 Floats = NDArray[np.float64]
 
@@ -78,13 +78,11 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], clusters: Sequence[
     value = _spearman(a, b)
     if len(names) < 3 or np.isnan(value):
         return Interval(value, None, None, len(names))
-    members = [np.flatnonzero([cluster == name for cluster in clusters]) for name in names]
     rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(BOOTSTRAP_ROUNDS):
-        chosen = np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
-        draws.append(_spearman(a[chosen], b[chosen]))
-    defined = [draw for draw in draws if not np.isnan(draw)]
+    drawn = rng.integers(len(names), size=(BOOTSTRAP_ROUNDS, len(names)))
+    counts = np.stack([np.bincount(draw, minlength=len(names)) for draw in drawn]).astype(np.float64)
+    draws = _weighted_spearman(a, b, counts[:, [names.index(cluster) for cluster in clusters]])
+    defined = draws[~np.isnan(draws)]
     if 2 * len(defined) < BOOTSTRAP_ROUNDS:
         return Interval(value, None, None, len(names))
     low, high = (float(v) for v in np.percentile(defined, [2.5, 97.5]))
@@ -92,6 +90,23 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], clusters: Sequence[
 
 
 def _spearman(a: Floats, b: Floats) -> float:
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if len(a) < 3:
         return float("nan")
-    return float(spearmanr(a, b).statistic)
+    return float(_weighted_spearman(a, b, np.ones((1, len(a))))[0])
+
+
+def _weighted_spearman(a: Floats, b: Floats, weights: Floats) -> Floats:
+    """Spearman's correlation ``(R,)`` in samples that hold pair i ``weights[r, i]`` times; NaN for a constant side."""
+    ranks = [_weighted_ranks(values, weights) for values in (a, b)]
+    total = weights.sum(axis=1, keepdims=True)
+    x, y = (rank - (weights * rank).sum(axis=1, keepdims=True) / total for rank in ranks)
+    covariance, xx, yy = ((weights * product).sum(axis=1) for product in (x * y, x * x, y * y))
+    scale = np.sqrt(xx * yy)
+    return np.asarray(np.where(scale > SMALLEST, covariance / np.maximum(scale, SMALLEST), np.nan), dtype=np.float64)
+
+
+def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
+    """Mid-ranks ``(R, N)`` of values that occur several times."""
+    below = (values[None, :] < values[:, None]).astype(np.float64)
+    equal = (values[None, :] == values[:, None]).astype(np.float64)
+    return weights @ below.T + 0.5 * (weights @ equal.T + 1.0)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from trainer.experiment.interval import mean_interval, rank_correlation
 
@@ -39,6 +40,27 @@ def test_rank_correlation_looks_at_ranks_alone():
     assert rank_correlation(x, [math.exp(v) for v in x], list("abcde")).value == pytest.approx(1.0)
     # 1 - 6 sum(d^2) / (n (n^2 - 1)) with d = (0, 1, -1, 0, 0)
     assert rank_correlation(x, [1.0, 3.0, 2.0, 4.0, 5.0], list("abcde")).value == pytest.approx(1 - 12 / 120)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rank_correlation_with_ties_is_that_of_scipy(seed: int):
+    rng = np.random.default_rng(seed)
+    x, y = (rng.integers(0, 5, 12).astype(float) for _ in range(2))
+    expected = spearmanr(x, y).statistic
+    assert rank_correlation(x.tolist(), y.tolist(), [str(i) for i in range(12)]).value == pytest.approx(expected)
+
+
+def test_the_bootstrap_is_that_of_resampled_pairs():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=9), rng.normal(size=9)
+    names = np.array(list("aaabbbccd"))
+    found = rank_correlation(x.tolist(), y.tolist(), names.tolist())
+    draws = []
+    for _ in range(4000):
+        chosen = np.concatenate([np.flatnonzero(names == rng.choice(list("abcd"))) for _ in range(4)])
+        if np.ptp(x[chosen]) and np.ptp(y[chosen]):
+            draws.append(spearmanr(x[chosen], y[chosen]).statistic)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])), abs=0.06)
 
 
 def test_pairs_of_one_source_do_not_make_the_interval_narrower():
