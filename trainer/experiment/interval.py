@@ -109,4 +109,5 @@ def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
     """Mid-ranks ``(R, N)`` of values that occur several times."""
     below = (values[None, :] < values[:, None]).astype(np.float64)
     equal = (values[None, :] == values[:, None]).astype(np.float64)
-    return weights @ below.T + 0.5 * (weights @ equal.T + 1.0)
+    ranks: Floats = weights @ below.T + 0.5 * (weights @ equal.T + 1.0)
+    return ranks
