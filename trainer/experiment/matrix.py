@@ -24,12 +24,14 @@ class MatrixResult:
         failures: one line by name of the runs that did not.
         reused: names of the runs that had been done before.
         folders: by name.
+        commits: of the source code by which the runs were done, in order of appearance.
     """
 
     metrics: dict[str, dict[str, Any]]
     failures: dict[str, str]
     reused: tuple[str, ...]
     folders: dict[str, Path]
+    commits: tuple[str, ...] = ()
 
 
 def expand(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -124,4 +126,5 @@ class _Schedule:
             {name: outcome.failure for name, outcome in outcomes.items() if outcome.metrics is None},
             self.reused,
             {name: job.folder for name, job in self.jobs.items()},
+            tuple(dict.fromkeys(outcome.commit for outcome in outcomes.values() if outcome.commit is not None)),
         )

@@ -11,6 +11,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import MtsError
 from trainer.experiment.run import Job, load_function
 from trainer.run_folder import write_json_file
+from trainer.uncertainty.source_commit import source_commit
 
 SCHEMA = "multitaskseg-run/1"
 CONFIG, METRICS, FAILURE = "config.json", "metrics.json", "failure.json"
@@ -24,11 +25,13 @@ class Outcome:
         metrics: None when it failed or was not finished.
         failure: one line; empty when it succeeded.
         seconds: that it took, of the last try.
+        commit: of the source code that did it; None where that is not known.
     """
 
     metrics: dict[str, Any] | None
     failure: str = ""
     seconds: float = 0.0
+    commit: str | None = None
 
 
 def execute(job: Job) -> None:
@@ -40,7 +43,7 @@ def execute(job: Job) -> None:
     (job.folder / FAILURE).unlink(missing_ok=True)
     run = job.run
     known: dict[str, Any] = {"schema": SCHEMA, "run": run.name, "digest": job.digest, "function": run.function}
-    known |= {"parameters": dict(run.parameters), "needs": list(run.needs)}
+    known |= {"parameters": dict(run.parameters), "needs": list(run.needs), "commit": source_commit()}
     write_json_file(job.folder / CONFIG, known)
     started_s = time.monotonic()
     try:
@@ -60,7 +63,7 @@ def read_outcome(job: Job) -> Outcome:
     """What the job's folder says."""
     done = _read(job, METRICS)
     if done is not None:
-        return Outcome(done["metrics"], seconds=float(done.get("seconds", 0.0)))
+        return Outcome(done["metrics"], seconds=float(done.get("seconds", 0.0)), commit=done.get("commit"))
     failed = _read(job, FAILURE)
     return Outcome(None, failed["failure"] if failed is not None else "")
 

@@ -15,7 +15,6 @@ from trainer.transfer.design import make_runs
 from trainer.transfer.findings import findings
 from trainer.transfer.page import write_page
 from trainer.transfer.settings import TransferPlan
-from trainer.uncertainty.source_commit import source_commit
 
 
 def run_transfer(
@@ -40,7 +39,7 @@ def run_transfer(
     found = findings(plan, result.metrics, result.failures)
     found |= {
         "command": " ".join(Path(word).name for word in command),
-        "commit": source_commit(),
+        "commit": ", ".join(result.commits) or None,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     write_json_file(output / "metrics.json", found)

@@ -42,6 +42,16 @@ def test_a_folder_holds_the_parameters_and_the_metrics(tmp_path: Path):
     assert metrics["metrics"]["y"] == 25
 
 
+def test_the_commit_is_that_of_the_code_that_did_the_run_not_of_the_code_that_reports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("trainer.experiment.outcome.source_commit", lambda: "old")
+    do(squares(2), tmp_path)
+    monkeypatch.setattr("trainer.experiment.outcome.source_commit", lambda: "new")
+    assert do(squares(2), tmp_path).commits == ("old",)
+    assert do(squares(2, 3), tmp_path).commits == ("old", "new")
+
+
 def test_other_parameters_are_another_run_and_the_old_one_stays(tmp_path: Path):
     old = do([Run("a", f"{HERE}:square", {"x": 1})], tmp_path)
     new = do([Run("a", f"{HERE}:square", {"x": 2})], tmp_path)
