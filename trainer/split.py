@@ -76,6 +76,11 @@ def choose_labelled(split: Split, labelled: Sequence[str] | int, seed: int, name
     return Split(training, split.held_out)
 
 
+def ranked_groups(cases: Sequence[Case], seed: int) -> list[str]:
+    """The groups of cases in an order that depends on nothing but their names and the seed."""
+    return sorted({case.group for case in cases}, key=lambda group: _rank(group, seed))
+
+
 def _rank(group: str, seed: int) -> str:
     """Order that depends on nothing but the group's name and the seed."""
     return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
