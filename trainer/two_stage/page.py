@@ -74,8 +74,8 @@ TABLE_HEADERS = [
 EXPLANATION = (
     "Intervals are Student's t over seeds, which draw labels, weights and patches alike. Test patients are the same "
     "for every seed and are looked at by no choice. Positives only: images without the structure are left out. "
-    "Empty-image rule: they count 1 when nothing is marked and 0 otherwise. The two are never mixed; the gain is in the Dice by "
-    "which the teachers were chosen."
+    "Empty-image rule: they count 1 when nothing is marked and 0 otherwise. The two are never mixed; the gain is in "
+    "the Dice by which the teachers were chosen."
 )
 
 
