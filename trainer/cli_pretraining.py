@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trainer.cli_experiments import add_executor_options, executor_of
+
 SOURCE_TASKS = ("segmentation", "classification", "self-supervised")
 STRATEGIES = ("all", "frozen-encoder", "last-layers", "gradual")
-EXECUTORS = ("sequential", "processes", "ray")
 DEFAULT_MINUTES = 60.0
 
 
@@ -57,9 +58,7 @@ def _add_two_stage(commands: Any) -> None:
     )
     two.add_argument("--seeds", type=int, default=1, metavar="K", help="seeds 0 to K-1 (default 1)")
     two.add_argument("--config", type=Path, metavar="FILE", help="TOML or YAML; see docs/pretraining.md")
-    two.add_argument("--executor", default="sequential", choices=EXECUTORS, help="where the runs are done")
-    two.add_argument("--jobs", type=int, default=1, help="runs at once, with 'processes'")
-    two.add_argument("--address", help="of a Ray cluster; without it Ray uses this machine")
+    add_executor_options(two)
     two.add_argument("--publish", type=Path, metavar="DIR", help="also a dated JSON file and a page")
     two.set_defaults(command=_two_stage)
 
@@ -103,7 +102,6 @@ def _finetune(options: argparse.Namespace) -> int:
 
 def _two_stage(options: argparse.Namespace) -> int:
     from trainer.config import read_tables
-    from trainer.experiment.executor import make_executor
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.run_folder import RunFolder
     from trainer.two_stage.experiment import Request, run_two_stage
@@ -113,8 +111,7 @@ def _two_stage(options: argparse.Namespace) -> int:
     settings = Settings(training, tables["auxiliary"], tables["two_stage"])
     counts = tuple(options.labelled) if options.labelled else (None,)
     request = Request(options.data, tuple(options.unlabelled), options.output, counts, tuple(range(options.seeds)))
-    executor = make_executor(options.executor, options.jobs, options.address)
-    found = run_two_stage(request, settings, executor, _say)
+    found = run_two_stage(request, settings, executor_of(options), _say)
     for bar in found["bars"]:
         met = "met" if bar["met"] else "not met"
         sys.stdout.write(f"{bar['what']}: {bar['value']:+.3f} (bar {bar['limit']:+.2f}, {met})\n")

@@ -77,6 +77,7 @@ def run_two_stage(
         )
     found = summarise(cells, result.metrics, pretexts, settings.two_stage.criterion)
     found["target"] = materials[0].dataset.name
+    found["commit"] = ", ".join(result.commits) or None
     found["images"] = [
         {
             "labelled": cell.labelled,

@@ -12,7 +12,6 @@ from trainer.run_folder import write_text_file
 from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, shown_methods, table_rows
 from trainer.two_stage.settings import Settings
 from trainer.uncertainty.publication import compact, table
-from trainer.uncertainty.source_commit import source_commit
 
 PAGE = "two-stage.md"
 FILES = "two-stage-*.json"
@@ -39,7 +38,7 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
     """
     content = {
         "command": [Path(word).name for word in command],
-        "commit": source_commit(),
+        "commit": found["commit"],
         "config": settings.as_dict(),
         "date": datetime.date.today().isoformat(),
         "results": found,
