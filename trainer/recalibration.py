@@ -33,9 +33,11 @@ def refit_calibration(
         stream: for progress; standard error by default.
 
     Raises:
+        ModelError: the model was pre-trained without labels.
         DatasetError: a task has no folder, or no case of it was held out.
     """
     predictor = Predictor.load(model_path)
+    predictor.require_labels()
     datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
     missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
     if missing:

@@ -86,11 +86,7 @@ class Predictor:
             UsageError: there is no such task.
             ResourceError: memory runs out.
         """
-        if not self.manifest.has_labels:
-            raise ModelError(
-                f"the model {self.manifest.name} was pre-trained without labels and segments nothing",
-                remedy="Train it on with 'python -m trainer finetune'",
-            )
+        self.require_labels()
         report = progress or _ignore
         started_s = time.perf_counter()
         attempt, verdict = self._recognise(volume, task, keep=True, progress=report)
@@ -115,6 +111,18 @@ class Predictor:
             volume.warnings + _warnings(volume, chosen, verdict, found),
             labelling.predicted_dice,
         )
+
+    def require_labels(self) -> None:
+        """Refuse a model that segments nothing.
+
+        Raises:
+            ModelError: it was pre-trained without labels.
+        """
+        if not self.manifest.has_labels:
+            raise ModelError(
+                f"the model {self.manifest.name} was pre-trained without labels and segments nothing",
+                remedy="Train it on with 'python -m trainer finetune'",
+            )
 
     def check(self, volume: Volume, progress: Progress | None = None) -> Verdict:
         """The verdict alone; the same as that of `segment` with task ``auto``.

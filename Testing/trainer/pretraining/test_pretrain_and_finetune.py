@@ -28,6 +28,7 @@ from trainer.pretraining.finetune import finetune, start_from
 from trainer.pretraining.image_source import ImageSource, read_image_source, without_labels
 from trainer.pretraining.pretext_companion import ImagePool, ViewBatches, pretext_companions
 from trainer.pretraining.pretrain import category_numbers, pretrain
+from trainer.recalibration import refit_calibration
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
 from trainer.training import Budget, PreparedData, prepare_data, train
@@ -49,6 +50,8 @@ def test_a_model_pretrained_without_labels_knows_images_but_segments_nothing(
     assert verdict.nearest_task == BALLS[dimension].name
     with pytest.raises(ModelError, match="segments nothing"):
         predictor.segment(volume)
+    with pytest.raises(ModelError, match="segments nothing"):
+        refit_calibration(tiny_models[dimension], [tiny_data[dimension]], Path("never.mts.safetensors"))
 
 
 @DIMENSIONS
