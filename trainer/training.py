@@ -52,11 +52,19 @@ class Budget:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Plan and prepared cases, training and held-out, by task."""
+    """Plan and prepared cases by task.
+
+    Attributes:
+        plan: tasks and network.
+        training: cases trained on with their labels.
+        held_out: cases never trained on.
+        unlabelled: images learnt from without labels, which the spectral reference is to know, too; empty: none.
+    """
 
     plan: Plan
     training: tuple[list[PreparedCase], ...]
     held_out: tuple[list[PreparedCase], ...]
+    unlabelled: tuple[list[PreparedCase], ...] = ()
 
 
 def prepare_data(

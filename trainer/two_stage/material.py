@@ -38,6 +38,13 @@ class Material:
     pool: ImagePool
 
     @property
+    def data_for_student(self) -> PreparedData:
+        """With the target's unlabelled images, which the student learns from and its spectral reference is to know."""
+        labelled = {case.name for case in self.division.labelled}
+        rest = [case for case in self.pool.cases[0] if case.case.name not in labelled]
+        return replace(self.data, unlabelled=(rest,))
+
+    @property
     def target_pool(self) -> ImagePool:
         """The target's images alone."""
         return ImagePool(self.pool.tasks[:1], self.pool.cases[:1])

@@ -16,7 +16,7 @@ from trainer.pretraining.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, pretext_companions
 from trainer.recipe import PLAIN, Recipe
 from trainer.run_folder import MODEL_SUFFIX, RunFolder
-from trainer.train_model import train_prepared
+from trainer.train_model import group_hash, train_prepared
 from trainer.training import Budget, train
 from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, class_weights
 from trainer.two_stage.distillation import Distillation, PlainViews
@@ -85,6 +85,7 @@ def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pa
     if settings.two_stage.student_start == "best-teacher":
         recipe = replace(recipe, weights=_without_head(models[teachers.index(best)].network))
     steps = settings.two_stage.steps
+    material = replace(material, data=material.data_for_student)
     metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log)
     cpu = torch.device("cpu")
     metrics["ensemble"] = {
@@ -187,14 +188,18 @@ def _train_and_measure(
     log: TextIO,
 ) -> dict[str, Any]:
     output = folder / MODEL
-    said = {"method": parameters["method"], **recipe.identity}
+    never_trained_on = (*material.division.validation, *material.division.test)
+    provenance = {
+        "two_stage": {"method": parameters["method"], **recipe.identity},
+        "held_out_groups": {material.dataset.name: sorted({group_hash(case.group) for case in never_trained_on})},
+    }
     manifest = train_prepared(
         material.data,
         output,
         config,
         Budget(steps=steps),
         recipe=recipe,
-        provenance={"two_stage": said},
+        provenance=provenance,
         resume=True,
         stream=log,
     )
