@@ -54,7 +54,7 @@ def _add_two_stage(commands: Any) -> None:
     two.add_argument("--unlabelled", type=Path, nargs="*", default=(), metavar="DIR", help="further images")
     two.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="the student")
     two.add_argument(
-        "--labelled", type=int, nargs="+", metavar="N", help="labelled cases (default: all but the rest's)"
+        "--labelled", type=int, nargs="+", metavar="N", help="labelled cases (default: all that are left)"
     )
     two.add_argument("--seeds", type=int, default=1, metavar="K", help="seeds 0 to K-1 (default 1)")
     two.add_argument("--config", type=Path, metavar="FILE", help="TOML or YAML; see docs/pretraining.md")

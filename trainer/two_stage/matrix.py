@@ -126,8 +126,7 @@ def absolute(directory: Path) -> str:
 
 def _require_different(datasets: Sequence[Dataset]) -> None:
     names = [dataset.name for dataset in datasets]
-    folders = [dataset.directory.resolve() for dataset in datasets]
-    if len(set(names)) < len(names) or len(set(folders)) < len(folders):
+    if len(set(names)) < len(names):
         raise DatasetError(
             "a folder is given twice, or two have the same name",
             remedy="The target's unlabelled cases take part by themselves: leave it out of --unlabelled",
