@@ -53,9 +53,7 @@ def _add_two_stage(commands: Any) -> None:
     two.add_argument("--data", type=Path, required=True, metavar="TARGET", help="dataset with labels")
     two.add_argument("--unlabelled", type=Path, nargs="*", default=(), metavar="DIR", help="further images")
     two.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="the student")
-    two.add_argument(
-        "--labelled", type=int, nargs="+", metavar="N", help="labelled cases (default: all that are left)"
-    )
+    two.add_argument("--labelled", type=int, nargs="+", metavar="N", help="labelled cases (default: all that are left)")
     two.add_argument("--seeds", type=int, default=1, metavar="K", help="seeds 0 to K-1 (default 1)")
     two.add_argument("--config", type=Path, metavar="FILE", help="TOML or YAML; see docs/pretraining.md")
     add_executor_options(two)
@@ -105,6 +103,7 @@ def _two_stage(options: argparse.Namespace) -> int:
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.run_folder import RunFolder
     from trainer.two_stage.experiment import Request, run_two_stage
+    from trainer.two_stage.findings import bar_text
     from trainer.two_stage.settings import Settings, TwoStageConfig
 
     training, tables = read_tables(options.config, {"auxiliary": AuxiliaryConfig, "two_stage": TwoStageConfig})
@@ -113,8 +112,7 @@ def _two_stage(options: argparse.Namespace) -> int:
     request = Request(options.data, tuple(options.unlabelled), options.output, counts, tuple(range(options.seeds)))
     found = run_two_stage(request, settings, executor_of(options), _say)
     for bar in found["bars"]:
-        met = "met" if bar["met"] else "not met"
-        sys.stdout.write(f"{bar['what']}: {bar['value']:+.3f} (bar {bar['limit']:+.2f}, {met})\n")
+        sys.stdout.write(f"{bar_text(bar)}\n")
     sys.stdout.write(f"model: {options.output}\nreport: {RunFolder(options.output).report}\n")
     if options.publish:
         from trainer.two_stage.publication import publish

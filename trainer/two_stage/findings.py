@@ -77,6 +77,17 @@ def bars(methods: Mapping[str, Any], count: str, rule: str) -> list[dict[str, An
     ]
 
 
+def bar_text(bar: Mapping[str, Any]) -> str:
+    """One line about a bar; NaN (null in a file) is said as what it is.
+
+    >>> bar_text({"what": "a - b", "value": 0.04, "limit": 0.03, "met": True})
+    'a - b: +0.040 (bar +0.03, met)'
+    """
+    value = _number(bar["value"])
+    text = "cannot be measured" if value != value else f"{value:+.3f}"
+    return f"{bar['what']}: {text} (bar {bar['limit']:+.2f}, {'met' if bar['met'] else 'not met'})"
+
+
 def _of_count(cells: Sequence[Cell], metrics: Metrics, pretexts: Sequence[str]) -> dict[str, Any]:
     by_seed = [cell_figures(cell, metrics, pretexts) for cell in cells]
     return {

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
 from trainer.report import Report
-from trainer.two_stage.findings import BEST, ENSEMBLE
+from trainer.two_stage.findings import BEST, ENSEMBLE, bar_text
 from trainer.two_stage.matrix import STUDENT
 from trainer.two_stage.run import JOINT, LONG, PRETRAINED, SCRATCH, TOGETHER
 
@@ -51,8 +51,7 @@ def write_page(found: Mapping[str, Any], curves: Mapping[str, Sequence[Sequence[
     report.add_figure(methods_figure(found, rule), "Test Dice of every method: one dot per seed, a line at their mean")
     report.add_figure(curves_figure(curves), "Validation Dice of the runs behind the student that is shipped")
     for bar in found["bars"]:
-        sign = "met" if bar["met"] else "not met"
-        report.add_verdict(f"{bar['what']}: {bar['value']:+.3f} (bar {bar['limit']:+.2f}, {sign})", bar["met"])
+        report.add_verdict(bar_text(bar), bar["met"])
     for count, methods in found["labelled"].items():
         report.add_heading(f"{count} labelled images")
         report.add_table(TABLE_HEADERS, table_rows(methods, shown_methods(methods), rule), _caption(found, count))
@@ -96,7 +95,7 @@ def table_rows(methods: Mapping[str, Any], names: Sequence[str], rule: str) -> l
 def interval_text(interval: Mapping[str, Any], sign: bool = False) -> str:
     """``0.812 (0.790 to 0.834)``; without the brackets when there is no interval."""
     form = "+.3f" if sign else ".3f"
-    if interval["value"] is None:
+    if interval["value"] is None or interval["value"] != interval["value"]:
         return "–"
     text = format(interval["value"], form)
     if interval["low"] is None:

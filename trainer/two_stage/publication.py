@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.run_folder import write_text_file
+from trainer.two_stage.findings import bar_text
 from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, shown_methods, table_rows
 from trainer.two_stage.settings import Settings
 from trainer.uncertainty.publication import compact, table
@@ -70,8 +71,5 @@ def _section(path: Path) -> str:
         ]
     headers = ["Labels, seed", *found["choices"][0]["tasks"], "Best teacher"]
     lines += ["Mode chosen, and validation Dice joint / pre-training:\n", table(headers, choice_rows(found["choices"]))]
-    verdicts = [
-        f"- {b['what']}: {b['value']:+.3f} (bar {b['limit']:+.2f}, {'met' if b['met'] else 'not met'})"
-        for b in found["bars"]
-    ]
+    verdicts = [f"- {bar_text(bar)}" for bar in found["bars"]]
     return "\n".join([*lines, "", *verdicts, ""])
