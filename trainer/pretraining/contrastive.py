@@ -33,7 +33,7 @@ class Contrastive:
 
     def head(self, architecture: Architecture, generator: torch.Generator) -> nn.Module:
         """Projection of the deepest encoder map."""
-        return PooledHead(architecture, architecture.channels[-1], self.dimensions, generator)
+        return PooledHead(architecture, architecture.channels[-1], self.dimensions, generator, is_answer=False)
 
     def draw(self, rng: np.random.Generator, views: Views, architecture: Architecture) -> PretextBatch:
         """The views are different already."""

@@ -14,7 +14,7 @@ SMALLEST_VARIANCE = 1e-3
 def reconstruction_head(architecture: Architecture, generator: torch.Generator) -> nn.Module:
     """One 1x1x1 convolution from the finest decoder map to an image."""
     head = nn.Conv3d(architecture.channels[0], 1, 1)
-    initialize_head(head, generator)
+    initialize_head(head, generator, head)
     return head
 
 

@@ -19,7 +19,7 @@ from trainer.pretraining.orientation import Orientation, turn
 from trainer.pretraining.pretext import PretextTask
 from trainer.pretraining.reconstruction import unexplained_variance
 from trainer.pretraining.relative_position import RelativePosition
-from trainer.weight_standardization import initialize
+from trainer.weight_standardization import initialize, standardize_weights
 
 TASKS: list[PretextTask] = [*PRETEXTS.values(), Classification(2)]
 BOTH = pytest.mark.parametrize("architecture", [PLANAR, SOLID], ids=["2-D", "3-D"])
@@ -89,6 +89,21 @@ def test_the_first_weights_of_a_head_come_from_the_generator_alone() -> None:
         other = task.head(PLANAR, torch.Generator().manual_seed(6)).state_dict()
         assert all(torch.equal(same[0][name], same[1][name]) for name in other)
         assert any(not torch.equal(same[0][name], other[name]) for name in other)
+
+
+@BOTH
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_the_first_answer_is_not_far_worse_than_i_do_not_know(task: PretextTask, architecture: Architecture) -> None:
+    network = SegmentationNetwork(architecture)
+    initialize(network, torch.Generator().manual_seed(0))
+    standardize_weights(network)
+    head = task.head(architecture, torch.Generator().manual_seed(1))
+    batch = task.draw(rng(), views(architecture), architecture)
+    with torch.no_grad():
+        loss = float(task.loss(head, network.features(batch.inputs), batch))
+    # Black instead of the mean is 3 for noise that is uniform in [0, 1], on top of the 1 for the mean.
+    clueless = {"denoising": 4, "inpainting": 4, "classification": np.log(2), "contrastive": np.log(7)}
+    assert loss < 1.5 * clueless.get(task.name, np.log(18))
 
 
 def test_unexplained_variance_is_0_for_the_truth_and_1_for_its_mean() -> None:
