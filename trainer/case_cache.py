@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset import Case
+from MultiTaskSegLib.runtime.profile import prepare
+from trainer.case import Case
 from trainer.planning import TaskPlan
 from trainer.prepared_label import read_prepared
 
@@ -67,13 +68,16 @@ def prepare_cases(
 
 def _fingerprint(task: TaskPlan, case: Case) -> str:
     """Changes whenever the source files or the preparation change."""
-    stamps = [(p.stat().st_size, p.stat().st_mtime_ns) for p in (case.image, case.label)]
-    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), stamps])
+    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), case.fingerprint()])
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
 def _write(task: TaskPlan, case: Case, path: Path) -> None:
-    prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
+    if task.label_names:
+        prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
+    else:
+        prepared = prepare(case.read_image(), task.profile)
+        labels = np.zeros(prepared.voxels.shape, dtype=np.uint8)
     rng = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
     points = {str(v): _points(labels, v, rng) for v in np.unique(labels) if v}
     # The voxels come last: their presence says that the case is complete.

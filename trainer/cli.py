@@ -11,6 +11,7 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
+from trainer import cli_experiments, cli_pretraining
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MtsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted; 'train --resume' goes on from the last checkpoint", EXIT_INTERRUPTED)
+        return _fail("interrupted; the same command (of a training with --resume) goes on from there", EXIT_INTERRUPTED)
     except MemoryError:
         return _fail("not enough memory. Lower patch_voxels or patches_per_group.", EXIT_REFUSED)
 
@@ -48,6 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
+    cli_pretraining.add_commands(commands)
+    cli_experiments.add_commands(commands)
     info = commands.add_parser("info", help="show a model card")
     info.add_argument("model", type=Path, metavar="MODEL")
     info.set_defaults(command=_info)

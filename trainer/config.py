@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from MultiTaskSegLib.runtime.errors import UsageError
 
 Triple = tuple[int, int, int]
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,34 @@ def read_config(path: Path | None) -> TrainingConfig:
     Raises:
         UsageError: the file is missing or malformed, a key is unknown or a value has the wrong type.
     """
-    if path is None:
-        return TrainingConfig()
+    return read_tables(path, {})[0]
+
+
+def read_tables(path: Path | None, tables: Mapping[str, type[Any]]) -> tuple[TrainingConfig, dict[str, Any]]:
+    """Read a configuration file that may also hold tables with other settings.
+
+    Args:
+        path: file; None: all defaults.
+        tables: frozen dataclass by the name of its table.
+
+    Returns:
+        The training configuration, and an instance of each dataclass by table name.
+
+    Raises:
+        UsageError: as `read_config`.
+    """
+    values = {} if path is None else _read(path)
+    source: Path | str = path or "configuration"
+    made: dict[str, Any] = {}
+    for name, kind in tables.items():
+        table = values.pop(name, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{name} is {table!r}, not a table", file=source, remedy="Correct the value")
+        made[name] = settings_from_dict(kind, table, source)
+    return config_from_dict(values, source), made
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         values = _parse(path)
     except FileNotFoundError:
@@ -102,7 +130,7 @@ def read_config(path: Path | None) -> TrainingConfig:
         ) from error
     except ValueError as error:
         raise UsageError(f"the configuration is malformed ({error})", file=path, remedy="Correct it") from error
-    return config_from_dict(values, path)
+    return values
 
 
 def config_from_dict(values: dict[str, Any], source: Path | str = "configuration") -> TrainingConfig:
@@ -111,13 +139,29 @@ def config_from_dict(values: dict[str, Any], source: Path | str = "configuration
     Raises:
         UsageError: a key is unknown or a value has the wrong type.
     """
-    hints = get_type_hints(TrainingConfig)
+    return settings_from_dict(TrainingConfig, values, source)
+
+
+def settings_from_dict(kind: type[Settings], values: dict[str, Any], source: Path | str = "configuration") -> Settings:
+    """Build a dataclass of settings from plain values.
+
+    Raises:
+        UsageError: a key is unknown or a value has the wrong type.
+    """
+    hints = get_type_hints(kind)
     unknown = sorted(str(key) for key in values if key not in hints)
     if unknown:
         raise UsageError(
             f"unknown key {', '.join(unknown)}", file=source, remedy=f"Known keys are {', '.join(sorted(hints))}"
         )
-    return TrainingConfig(**{key: _checked(key, value, hints[key], source) for key, value in values.items()})
+    missing = [field.name for field in dataclasses.fields(kind) if _is_required(field) and field.name not in values]  # type: ignore[arg-type]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} is missing in {kind.__name__}", file=source, remedy="Add it")
+    return kind(**{key: _checked(key, value, hints[key], source) for key, value in values.items()})
+
+
+def _is_required(setting: dataclasses.Field[Any]) -> bool:
+    return setting.default is dataclasses.MISSING and setting.default_factory is dataclasses.MISSING
 
 
 def _checked(key: str, value: Any, hint: Any, source: Path | str) -> Any:
@@ -126,6 +170,8 @@ def _checked(key: str, value: Any, hint: Any, source: Path | str) -> Any:
         if value in get_args(hint):
             return value
         raise UsageError(f"{key} is {value!r}", file=source, remedy=f"Use one of {', '.join(get_args(hint))}")
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return settings_from_dict(hint, value, source)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_checked(key, item, get_args(hint)[0], source) for item in value)
     if origin is dict and isinstance(value, dict):

@@ -1,27 +1,28 @@
-"""Labelled datasets in nnU-Net v2 raw and Medical Segmentation Decathlon (MSD) folders."""
+"""Labelled datasets: folders in every layout that is known, and views of them."""
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.body_region import infer_region, modality_family
+from trainer.case import Case
+from trainer.layout.class_folders import ClassFolderLayout
+from trainer.layout.lesion_scans import LESION_LAYOUTS
+from trainer.layout.listing import Layout, Listing
+from trainer.layout.mask_folders import MaskFolderLayout
+from trainer.layout.nnunet import NnunetLayout
+from trainer.layout.run_length import RunLengthLayout
+from trainer.layout.view import PLANES, classes_by_name, sliced
 
-BACKGROUND_NAMES = ("background", "Background", "0")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One labelled image. Cases of the same ``group`` (patient) never go to different sides of a split."""
-
-    name: str
-    image: Path
-    label: Path
-    group: str
+NNUNET = NnunetLayout()
+# The first that recognises a folder reads it; folders of classes come last, because any folder could be a class.
+LAYOUTS: tuple[Layout, ...] = (NNUNET, *LESION_LAYOUTS, RunLengthLayout(), MaskFolderLayout(), ClassFolderLayout())
+VIEW_MARK = "::"
+BY_NAME = "classes"
+WITHOUT = "without="
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Dataset:
 
     Attributes:
         directory: the dataset's folder.
-        name: the folder's name, for example ``Dataset101_HippocampusT1``.
+        name: the folder's name, for example ``Dataset101_HippocampusT1``, and the words of the view.
         modality: as in ``dataset.json``, for example ``T1`` or ``CT``.
         region: body region, from ``dataset.json`` (key ``anatomy``) or inferred from names.
         labels: label name by value, without the background.
         cases: sorted by name.
         info: the whole ``dataset.json``.
+        has_masks: whether labels are drawn on the images; False where each image as a whole has a class, its label map
+            then holds the class's value everywhere.
     """
 
     directory: Path
@@ -45,6 +48,7 @@ class Dataset:
     labels: dict[int, str]
     cases: tuple[Case, ...]
     info: dict[str, Any] = field(default_factory=dict)
+    has_masks: bool = True
 
     @property
     def modality_family(self) -> str:
@@ -67,137 +71,106 @@ class Dataset:
 
 
 def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
-    """Read a dataset folder; the images themselves are not opened.
+    """Read a dataset folder; unless slices are asked for, the images themselves are not opened.
 
     Args:
-        directory: holds ``dataset.json``.
+        directory: the folder; after ``::``, words separated by commas ask for a view: ``axial``, ``coronal`` or
+            ``sagittal`` for the slices of volumes as 2-D images, ``classes`` for the first word of each case's name as
+            the class of the image, ``without=FILE`` leaves out the groups that a text file names line by line, any
+            other word is the sequence to read where there are several (``FLAIR``).
         split: ``imagesTr`` or ``imagesTs`` (labels then come from ``labelsTr`` or ``labelsTs``).
 
     Raises:
-        DatasetError: ``dataset.json`` is missing or malformed, there is more than one channel, or no case is complete.
+        DatasetError: the folder is in no known layout, or cannot be used as it is.
+        UsageError: the view asks for two sequences.
     """
-    directory = Path(directory)
-    info = read_info(directory)
-    modality = read_modality(info, directory)
-    labels = read_labels(info, directory)
-    pairs = list_pairs(directory, info, split)
-    groups = read_groups(directory)
-    cases = tuple(
-        Case(name, image, label, groups.get(name) or name)
-        for name, (image, label) in sorted(pairs.items())
-        if image is not None and label is not None
-    )
+    name = dataset_name(directory)
+    directory, words = split_view(directory)
+    listing = find_layout(directory).read(directory, split, _sequence(words, directory))
+    for plane in PLANES:
+        if plane in words:
+            listing = sliced(listing, plane)
+    if BY_NAME in words:
+        listing = classes_by_name(listing, directory)
+    excluded = _excluded(words)
+    cases = tuple(sorted((c for c in listing.cases if c.group not in excluded), key=lambda case: case.name))
     if not cases:
+        raise DatasetError("every group is left out", file=directory, remedy="Leave out fewer groups")
+    return Dataset(
+        directory, name, listing.modality, _region(directory, listing), listing.labels, cases, listing.info,
+        listing.has_masks,
+    )  # fmt: skip
+
+
+def find_layout(directory: Path) -> Layout:
+    """The layout of a folder.
+
+    Raises:
+        DatasetError: there is no such folder, or no layout recognises it.
+    """
+    for layout in LAYOUTS:
+        if layout.recognises(directory):
+            return layout
+    known = "; ".join(layout.name for layout in LAYOUTS)
+    what = (
+        "dataset.json is missing, and no other layout fits" if directory.is_dir() else "the dataset folder is missing"
+    )
+    raise DatasetError(what, file=directory, remedy=f"Give a folder in one of these layouts: {known}")
+
+
+def split_view(directory: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder and the words of its view.
+
+    >>> split_view(Path("data/Brain::axial,T1"))[1]
+    ('axial', 'T1')
+    """
+    folder, _, words = str(directory).partition(VIEW_MARK)
+    return Path(folder), tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def dataset_name(directory: Path) -> str:
+    """The name of the dataset that `read_dataset` would give, without looking at the folder.
+
+    >>> dataset_name(Path("data/Brain::axial,T1")), dataset_name(Path("data/Brain::without=groups.txt"))
+    ('Brain_axial_T1', 'Brain')
+    """
+    folder, words = split_view(directory)
+    return "_".join([folder.name, *(word for word in words if not word.startswith(WITHOUT))])
+
+
+def require_masks(dataset: Dataset) -> None:
+    """Refuse a dataset that cannot teach where something is.
+
+    Raises:
+        DatasetError: its images have classes but no masks.
+    """
+    if not dataset.has_masks:
         raise DatasetError(
-            f"no image in {split} has a label", file=directory, remedy="Run 'python -m trainer verify' on the folder"
+            f"dataset {dataset.name} has classes of images but no masks",
+            file=dataset.directory,
+            remedy="Use it for 'pretrain --task classification', or give a dataset with masks",
         )
-    region = str(info.get("anatomy", "")) or infer_region(directory.name, str(info.get("description", "")))
-    return Dataset(directory, directory.name, modality, region, labels, cases, info)
 
 
-def list_pairs(directory: Path, info: dict[str, Any], split: str) -> dict[str, tuple[Path | None, Path | None]]:
-    """Image and label file by case name; None where one of them is missing."""
-    ending = str(info.get("file_ending", ".nii.gz"))
-    suffix = f"_0000{ending}" if "file_ending" in info else ending
-    images = _files_by_case(directory / split, suffix)
-    labels = _files_by_case(directory / split.replace("images", "labels"), ending)
-    return {name: (images.get(name), labels.get(name)) for name in sorted(images.keys() | labels.keys())}
-
-
-def read_groups(directory: Path) -> dict[str, str]:
-    """Group by case name from ``cases.csv``; empty when there is none.
-
-    Raises:
-        DatasetError: the file cannot be read or lacks the columns ``case`` and ``group``.
-    """
-    path = directory / "cases.csv"
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.DictReader(stream)
-            if not {"case", "group"} <= set(rows.fieldnames or ()):
-                raise DatasetError("cases.csv needs the columns 'case' and 'group'", file=path, remedy="Add them")
-            return {row["case"]: row["group"] for row in rows}
-    except (OSError, ValueError, csv.Error) as error:
-        raise DatasetError(f"cases.csv cannot be read ({error})", file=path, remedy="Save it as UTF-8 text") from error
-
-
-def _files_by_case(folder: Path, suffix: str) -> dict[str, Path]:
-    # macOS leaves "._name" companions in copied folders (MSD archives contain them): they are not images.
-    files = folder.glob(f"*{suffix}") if folder.is_dir() else []
-    return {p.name[: -len(suffix)]: p for p in files if not p.name.startswith("._")}
-
-
-def read_info(directory: Path) -> dict[str, Any]:
-    """The whole ``dataset.json``.
-
-    Raises:
-        DatasetError: the file is missing or not a JSON object.
-    """
-    path = directory / "dataset.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DatasetError(
-            "dataset.json is missing", file=path, remedy="Give an nnU-Net v2 raw or MSD dataset folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"dataset.json cannot be read ({error})", file=path, remedy="Correct the file") from error
-    if not isinstance(info, dict):
-        raise DatasetError("dataset.json is not an object", file=path, remedy="Correct the file")
-    return info
-
-
-def read_modality(info: dict[str, Any], directory: Path) -> str:
-    """Name of the only channel.
-
-    Raises:
-        DatasetError: there is no channel or more than one.
-    """
-    channels = info.get("channel_names", info.get("modality"))
-    if not isinstance(channels, dict) or len(channels) != 1:
-        raise DatasetError(
-            "dataset.json must name exactly one channel in 'channel_names' (nnU-Net) or 'modality' (MSD)",
-            file=directory,
-            remedy="Keep one channel per dataset",
+def _sequence(words: tuple[str, ...], directory: Path) -> str:
+    sequences = [word for word in words if word not in (*PLANES, BY_NAME) and not word.startswith(WITHOUT)]
+    if len(sequences) > 1:
+        raise UsageError(
+            f"the view asks for {' and '.join(sequences)}", file=directory, remedy="Give one sequence after '::'"
         )
-    return str(next(iter(channels.values())))
+    return sequences[0] if sequences else ""
 
 
-def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
-    """Label names by value without the background. nnU-Net v2 maps names to values, MSD values to names.
-
-    Raises:
-        DatasetError: there are no labels, or their values are not 1 to 255.
-    """
-    table = info.get("labels")
-    if not isinstance(table, dict):
-        raise DatasetError("dataset.json has no 'labels'", file=directory, remedy="Name the labels")
-    is_by_value = all(str(key).isdigit() for key in table)  # MSD
-    try:
-        pairs = [(_whole(key), str(name)) if is_by_value else (_whole(name), str(key)) for key, name in table.items()]
-    except (TypeError, ValueError):
-        raise DatasetError(
-            "a label value in dataset.json is not an integer (regions are not supported)",
-            file=directory,
-            remedy="Give every label one integer value",
-        ) from None
-    named = dict(pairs)
-    if len(named) < len(pairs):
-        raise DatasetError("two labels in dataset.json have the same value", file=directory, remedy="Renumber them")
-    named = {value: name for value, name in named.items() if value != 0 and name not in BACKGROUND_NAMES}
-    if not named or any(not 0 < value < 256 for value in named):
-        raise DatasetError("label values must be 1 to 255", file=directory, remedy="Renumber the labels")
-    return dict(sorted(named.items()))
+def _excluded(words: tuple[str, ...]) -> set[str]:
+    groups: set[str] = set()
+    for path in (Path(word.removeprefix(WITHOUT)) for word in words if word.startswith(WITHOUT)):
+        try:
+            groups |= set(path.read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"the list of groups cannot be read ({error})", file=path) from error
+    return groups
 
 
-def _whole(value: object) -> int:
-    """A label value; JSON allows 1, 1.0 and "1" but also 1.5, true and lists.
-
-    Raises:
-        ValueError: the value is not a whole number.
-    """
-    if isinstance(value, bool) or not str(value).removesuffix(".0").isdigit():
-        raise ValueError
-    return int(str(value).removesuffix(".0"))
+def _region(directory: Path, listing: Listing) -> str:
+    description = str(listing.info.get("description", ""))
+    return str(listing.info.get("anatomy", "")) or infer_region(directory.name, description)

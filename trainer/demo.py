@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
+from MultiTaskSegLib.runtime.image_file import read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
@@ -127,9 +127,9 @@ def _segment_unseen(predictor: Predictor, folder: Path, results: Path) -> list[K
 
 def _segment_case(predictor: Predictor, dataset: Dataset, number: int, results: Path) -> KnownCase:
     case = dataset.cases[number]
-    result = predictor.segment(read_image(case.image))
+    result = predictor.segment(case.read_image())
     result.write(results / case.name)
-    truth, _ = read_label_map(case.label)
+    truth, _ = case.read_labels()
     return KnownCase(case.name, dataset.name, result, dice_by_name(result.labels, truth, dataset.labels))
 
 

@@ -12,11 +12,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
+from trainer.case import Case
 from trainer.curves import dice_figure
-from trainer.dataset import Case, Dataset, read_dataset
+from trainer.dataset import Dataset, read_dataset
 from trainer.metrics import dice, mean_defined
 from trainer.progress import Progress
 from trainer.report import Report
@@ -99,8 +99,8 @@ def held_out_cases(dataset: Dataset, predictor: Predictor) -> tuple[Case, ...]:
 
 def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str) -> CaseResult:
     """Segment one case. A label that the recognised task does not have counts as not found."""
-    truth, _ = read_label_map(case.label)
-    result = predictor.segment(read_image(case.image), task)
+    truth, _ = case.read_labels()
+    result = predictor.segment(case.read_image(), task)
     values = {label.name: label.value for label in result.task.labels}
     scores = {}
     for value, name in dataset.labels.items():

@@ -71,12 +71,12 @@ def write_model(
     """
     network = network.half().float()
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
-    total = sum(len(h) for h in data.held_out) + sum(len(t) + len(h) for t, h in _sides(data))
+    total = sum(len(h) for h in data.held_out) + sum(len(k) + len(h) for k, h in _known_sides(data))
     progress = Progress(total, "measuring", stream)
     figures: list[HeldOutFigures] = []
     done = 0
     for task, cases in zip(data.plan.tasks, data.held_out, strict=True):
-        single = has_single_component(data.training[len(figures)])
+        single = bool(task.label_names) and has_single_component(data.training[len(figures)])
         figures.append(measure_held_out(network, task, cases, device, config.seed, single))
         done += len(cases)
         progress.update(done)
@@ -108,7 +108,10 @@ def measure_held_out(
     seed: int,
     single_component: bool = False,
 ) -> HeldOutFigures:
-    """Temperatures, Dice by label name (on the network's grid) and calibration errors of one task."""
+    """Temperatures, Dice by label name (on the network's grid) and calibration errors of one task; a task without
+    labels has none of them."""
+    if not task.label_names:
+        return HeldOutFigures(1.0, {}, {})
     values = tuple(range(1, 1 + len(task.label_names)))
     calibration = TaskCalibration(seed)
     for case in cases:
@@ -145,9 +148,9 @@ def reference_images(
     device: torch.device,
     cells: Sequence[CellSamples],
 ) -> Iterator[ReferenceImage]:
-    """Yield the spectra of every case, training and held-out, one after the other, and add its cells to its task's."""
-    for index, (training, held_out) in enumerate(_sides(data)):
-        for case, is_held_out in [*((c, False) for c in training), *((c, True) for c in held_out)]:
+    """Yield the spectra of every case, known and held-out, one after the other, and add its cells to its task's."""
+    for index, (known, held_out) in enumerate(_known_sides(data)):
+        for case, is_held_out in [*((c, False) for c in known), *((c, True) for c in held_out)]:
             voxels = np.asarray(case.voxels, dtype=np.float32)
             cells[index].add(image_cells(voxels, cell_size(network.architecture)), case.case.group, is_held_out)
             spectra = spectra_of(network, voxels, spec, device)
@@ -228,3 +231,11 @@ def _label_info(task: TaskPlan, number: int) -> LabelInfo:
 
 def _sides(data: PreparedData) -> list[tuple[list[PreparedCase], list[PreparedCase]]]:
     return list(zip(data.training, data.held_out, strict=True))
+
+
+def _known_sides(data: PreparedData) -> list[tuple[list[PreparedCase], list[PreparedCase]]]:
+    """Images that the network knows, with labels or without, and held-out ones."""
+    if not data.unlabelled:
+        return _sides(data)
+    sides = zip(data.training, data.unlabelled, data.held_out, strict=True)
+    return [([*training, *unlabelled], held_out) for training, unlabelled, held_out in sides]

@@ -17,7 +17,8 @@ from trainer.config import TrainingConfig
 from trainer.loss import absence_loss, segmentation_loss, split_by_task
 from trainer.patches import PatchGroup
 from trainer.planning import Plan, TaskPlan
-from trainer.weight_standardization import baked, initialize, standardize_weights
+from trainer.recipe import PLAIN, Recipe
+from trainer.weight_standardization import baked, initialize, standardize_weights, take_over
 
 
 def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float:
@@ -35,23 +36,29 @@ class Optimization:
         step: optimiser steps done.
     """
 
-    def __init__(self, plan: Plan, config: TrainingConfig, device: torch.device) -> None:
-        self.plan, self.config, self.device = plan, config, device
+    def __init__(self, plan: Plan, config: TrainingConfig, device: torch.device, recipe: Recipe = PLAIN) -> None:
+        self.plan, self.config, self.device, self.recipe = plan, config, device, recipe
         generator = torch.Generator().manual_seed(config.seed)
         network = SegmentationNetwork(plan.architecture)
         initialize(network, generator)
         standardize_weights(network)
+        take_over(network, recipe.weights or {})
         self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.auxiliary = _auxiliary_heads(plan, config, generator).to(device)
+        self.companion_heads = nn.ModuleDict({c.name: c.heads for c in recipe.companions}).to(device)
         self.average = AveragedModel(self.network, avg_fn=_ramped_average(config.ema_decay))
-        parameters = [*self.network.parameters(), *self.auxiliary.parameters()]
         self.optimizer = torch.optim.AdamW(
-            _decay_groups(parameters, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99)
+            _decay_groups(self._parameters(), config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99)
         )
         self.step = 0
 
-    def train_step(self, groups: Sequence[PatchGroup], progress: float) -> dict[str, float]:
-        """One optimiser step on patch groups. Returns the loss, the learning rate and the gradient norm.
+    def train_step(
+        self, groups: Sequence[PatchGroup], progress: float, companion_batches: Sequence[Any] = ()
+    ) -> dict[str, float]:
+        """One optimiser step on patch groups and one batch of each companion.
+
+        Returns:
+            The weighted loss, the learning rate, the gradient norm, and the loss of each companion without its weight.
 
         Raises:
             ModelError: the loss or its gradient is not finite; nothing has been changed.
@@ -61,11 +68,14 @@ class Optimization:
         for parameter_group in self.optimizer.param_groups:
             parameter_group["lr"] = self.config.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
+        self._freeze(progress)
         total = 0.0
         for group in groups:
             loss = self.loss(group) / len(groups)
             loss.backward()
             total += float(loss.detach())
+        beside = self._companion_losses(companion_batches, progress)
+        total += beside.pop("total")
         if not math.isfinite(total):
             raise ModelError(
                 f"the loss became {total} at step {self.step}", remedy="Lower learning_rate or use precision float32"
@@ -78,7 +88,7 @@ class Optimization:
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return {"loss": total, "lr": self.config.learning_rate * factor, "gradient_norm": norm}
+        return {"loss": total, "lr": self.config.learning_rate * factor, "gradient_norm": norm} | beside
 
     def loss(self, group: PatchGroup) -> Tensor:
         """Loss of one patch group: own task at several resolutions, other tasks' absence at the finest."""
@@ -100,6 +110,27 @@ class Optimization:
         loss = loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())
         return loss + self._calibration_loss(parts[group.task].float(), labels) if config.calibration_weight else loss
 
+    def _companion_losses(self, batches: Sequence[Any], progress: float) -> dict[str, float]:
+        """Add the gradients of the companions' losses; the losses by name, and their weighted ``total``."""
+        losses = {"total": 0.0}
+        for companion, batch in zip(self.recipe.companions, batches, strict=True):
+            weight = companion.weight(progress)
+            half = self.config.precision == "bfloat16"
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+                loss = companion.loss(self.network, batch)
+            (weight * loss).backward()
+            losses[companion.name] = float(loss.detach())
+            losses["total"] += weight * losses[companion.name]
+        return losses
+
+    def _freeze(self, progress: float) -> None:
+        """Hold parts of the network still; without a gradient the optimiser leaves them alone, decay included."""
+        if self.recipe.frozen is None:
+            return
+        prefixes = self.recipe.frozen(progress)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not name.startswith(prefixes))
+
     def averaged_network(self) -> SegmentationNetwork:
         """A plain network with the averaged weights."""
         return baked(cast(SegmentationNetwork, self.average.module))
@@ -110,6 +141,7 @@ class Optimization:
             "step": self.step,
             "network": self.network.state_dict(),
             "auxiliary": self.auxiliary.state_dict(),
+            "companions": self.companion_heads.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -119,6 +151,8 @@ class Optimization:
         self.step = int(state["step"])
         self.network.load_state_dict(state["network"])
         self.auxiliary.load_state_dict(state["auxiliary"])
+        # Checkpoints from before there were companions have none.
+        self.companion_heads.load_state_dict(state.get("companions", {}))
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -136,7 +170,7 @@ class Optimization:
         return self.config.calibration_weight * marginal_ace_loss(logits, labels, bins, binning)
 
     def _parameters(self) -> list[nn.Parameter]:
-        return [*self.network.parameters(), *self.auxiliary.parameters()]
+        return [*self.network.parameters(), *self.auxiliary.parameters(), *self.companion_heads.parameters()]
 
 
 def _auxiliary_heads(plan: Plan, config: TrainingConfig, generator: torch.Generator) -> nn.ModuleDict:

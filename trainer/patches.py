@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from trainer.augmentation import Augmentation, apply_augmentation, draw_augmentation
 from trainer.case_cache import PreparedCase
-from trainer.config import TrainingConfig
+from trainer.config import TrainingConfig, Triple
 from trainer.planning import TaskPlan
 
 
@@ -66,22 +66,44 @@ class PatchGroups(Dataset[PatchGroup]):
         return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx)
 
     def _record(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Augmentation:
-        shape, patch = np.asarray(case.voxels.shape), np.asarray(task.patch_zyx)
-        if case.points and rng.random() < self.config.foreground_fraction:
-            label = sorted(case.points)[int(rng.integers(len(case.points)))]
-            aim = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
-        else:
-            aim = rng.uniform(0, 1, 3) * (shape - 1)
-        # Patch corners fall on voxels: half a voxel of shift would blur, through thick slices beyond recognition.
-        # Where the case is larger than the patch, the patch stays inside it. Where it is smaller, it lies anywhere in
-        # the patch, because at inference it starts at the corner, and pooling must work from every alignment.
-        inside = np.clip(np.round(aim - (patch - 1) / 2), 0, np.maximum(shape - patch, 0))
-        start = np.where(shape < patch, -rng.integers(0, np.maximum(patch - shape, 0) + 1), inside)
-        centre = start + (patch - 1) / 2
-        z, y, x = (float(c) for c in centre)
-        spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
         mirror = self.config.mirror_axes.get(task.name, "")
-        return draw_augmentation(rng, (z, y, x), spacing, task.patch_zyx, task.profile.grid == "fit", mirror)
+        return draw_patch(rng, task, case, mirror, self.config.foreground_fraction)
+
+
+def draw_patch(
+    rng: np.random.Generator,
+    task: TaskPlan,
+    case: PreparedCase,
+    mirror: str,
+    foreground_fraction: float,
+    patch_zyx: Triple | None = None,
+) -> Augmentation:
+    """Draw where a patch of a case lies and how it is changed.
+
+    Args:
+        rng: the only source of chance.
+        task: gives patch size and grid.
+        case: to be cut from.
+        mirror: axes along which it may be mirrored.
+        foreground_fraction: share of patches centred on a random label; 0 never looks at the labels.
+        patch_zyx: another patch size than the task's.
+    """
+    size = patch_zyx or task.patch_zyx
+    shape, patch = np.asarray(case.voxels.shape), np.asarray(size)
+    if foreground_fraction and case.points and rng.random() < foreground_fraction:
+        label = sorted(case.points)[int(rng.integers(len(case.points)))]
+        aim = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
+    else:
+        aim = rng.uniform(0, 1, 3) * (shape - 1)
+    # Patch corners fall on voxels: half a voxel of shift would blur, through thick slices beyond recognition.
+    # Where the case is larger than the patch, the patch stays inside it. Where it is smaller, it lies anywhere in
+    # the patch, because at inference it starts at the corner, and pooling must work from every alignment.
+    inside = np.clip(np.round(aim - (patch - 1) / 2), 0, np.maximum(shape - patch, 0))
+    start = np.where(shape < patch, -rng.integers(0, np.maximum(patch - shape, 0) + 1), inside)
+    centre = start + (patch - 1) / 2
+    z, y, x = (float(c) for c in centre)
+    spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
+    return draw_augmentation(rng, (z, y, x), spacing, size, task.profile.grid == "fit", mirror)
 
 
 class StepRange:

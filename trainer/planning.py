@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.geometry import canonical_reorientation
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.network import Architecture, Triple
 from MultiTaskSegLib.runtime.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.volume import Volume
+from trainer.case import Case
 from trainer.config import TrainingConfig
-from trainer.dataset import Case, Dataset
+from trainer.dataset import Dataset
 
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25
@@ -115,7 +115,7 @@ def _all_planar(datasets: Sequence[Dataset], probes: Sequence[_Probe]) -> bool:
 def _probe(dataset: Dataset) -> _Probe:
     step = max(1, len(dataset.cases) // PROBED_CASES)
     cases = dataset.cases[::step][:PROBED_CASES]
-    volumes = [read_image(case.image) for case in cases]
+    volumes = [case.read_image() for case in cases]
     orders = [canonical_reorientation(volume) for volume in volumes]
     spacing = np.median([o.spacing_zyx_mm(v) for o, v in zip(orders, volumes, strict=True)], axis=0)
     sizes = [[v.shape[a] for a in o.axes] for o, v in zip(orders, volumes, strict=True)]
@@ -130,11 +130,15 @@ def _probe(dataset: Dataset) -> _Probe:
 def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence[Volume]) -> tuple[float, float] | None:
     """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
 
-    Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too.
+    Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too. Without labels
+    everything that is not air takes their place.
     """
     if dataset.modality_family != "CT" or min(float(v.voxels.min()) for v in volumes) > AIR_HU:
         return None
-    values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
+    if dataset.labels:
+        values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
+    else:
+        values = np.concatenate([v.voxels[v.voxels > AIR_HU] for v in volumes])
     if not values.size:
         raise DatasetError("no voxel is labelled in the cases looked at", file=dataset.directory, remedy=VERIFY)
     low, high = np.percentile(values, (0.5, 99.5))
@@ -143,7 +147,7 @@ def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence
 
 
 def _labelled_values(case: Case, volume: Volume) -> NDArray[np.float32]:
-    labels, _ = read_label_map(case.label)
+    labels, _ = case.read_labels()
     if labels.shape != volume.shape:
         raise DatasetError(
             f"the label has shape {labels.shape}, the image {volume.shape}", file=case.label, remedy=VERIFY

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.profile import Prepared, Profile, prepare
 from MultiTaskSegLib.runtime.resampling import resample_nearest
-from trainer.dataset import Case
+from trainer.case import Case
 
 
 def read_prepared(
@@ -31,8 +30,8 @@ def read_prepared(
         DatasetError: image and label differ in shape.
         InputError: a file cannot be read.
     """
-    volume = read_image(case.image)
-    stored, _ = read_label_map(case.label)
+    volume = case.read_image()
+    stored, _ = case.read_labels()
     if stored.shape != volume.shape:
         raise DatasetError(
             f"the label has shape {stored.shape}, the image {volume.shape}",

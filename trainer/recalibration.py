@@ -11,7 +11,8 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.dataset import Case, read_dataset
+from trainer.case import Case
+from trainer.dataset import read_dataset
 from trainer.evaluation import held_out_cases
 from trainer.progress import Progress
 from trainer.task_calibration import HeldOutCase, TaskCalibration
@@ -32,9 +33,11 @@ def refit_calibration(
         stream: for progress; standard error by default.
 
     Raises:
+        ModelError: the model was pre-trained without labels.
         DatasetError: a task has no folder, or no case of it was held out.
     """
     predictor = Predictor.load(model_path)
+    predictor.require_labels()
     datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
     missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
     if missing:

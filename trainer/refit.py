@@ -12,7 +12,6 @@ import torch
 from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_image
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import load_model, reference_tensors, save_model
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
@@ -80,7 +79,7 @@ def _images(
     cells: CellSamples,
 ) -> Iterator[ReferenceImage]:
     for case in dataset.cases:
-        voxels = prepare(read_image(case.image), task.profile).voxels
+        voxels = prepare(case.read_image(), task.profile).voxels
         is_held_out = group_hash(case.group) in held_out
         cells.add(image_cells(voxels, cell_size(network.architecture)), case.group, is_held_out)
         spectra = spectra_of(network, voxels, spec, torch.device("cpu"))

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer.dataset import Case, Dataset
+from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.case import Case
+from trainer.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,46 @@ def split_datasets(datasets: Sequence[Dataset], *, fraction: float, minimum_grou
                 tuple(case for case in dataset.cases if case.group in held_out),
             )
     return result
+
+
+def choose_labelled(split: Split, labelled: Sequence[str] | int, seed: int, name: str) -> Split:
+    """The split with only some of its training cases.
+
+    Args:
+        split: of one dataset.
+        labelled: names of training cases, or how many; the smaller number's cases are among the larger's.
+        seed: of the draw, which takes the groups in a random order.
+        name: the dataset's, for messages.
+
+    Raises:
+        DatasetError: there are not as many, a name is unknown, or fewer than two groups are left.
+    """
+    if isinstance(labelled, int):
+        order = sorted(split.training, key=lambda case: (_rank(case.group, seed), case.name))
+        if not 0 < labelled <= len(order):
+            raise DatasetError(
+                f"{labelled} labelled cases are wanted, {name} has {len(order)} to train on", remedy="Ask for fewer"
+            )
+        chosen = {case.name for case in order[:labelled]}
+    else:
+        chosen = set(labelled)
+        unknown = sorted(chosen - {case.name for case in split.training})
+        if unknown:
+            raise DatasetError(
+                f"{name} has no training case {', '.join(unknown)}", remedy="Held-out cases cannot be trained on"
+            )
+    training = tuple(case for case in split.training if case.name in chosen)
+    if len({case.group for case in training}) < 2:
+        raise DatasetError(
+            f"the labelled cases of {name} are of fewer than two groups (patients)",
+            remedy="Give labels of at least two",
+        )
+    return Split(training, split.held_out)
+
+
+def ranked_groups(cases: Sequence[Case], seed: int) -> list[str]:
+    """The groups of cases in an order that depends on nothing but their names and the seed."""
+    return sorted({case.group for case in cases}, key=lambda group: _rank(group, seed))
 
 
 def _rank(group: str, seed: int) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 
@@ -14,8 +14,9 @@ from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.model_card import model_card
 from trainer.config import TrainingConfig
 from trainer.curves import read_records, training_figure
-from trainer.dataset import read_dataset
+from trainer.dataset import Dataset, read_dataset, require_masks
 from trainer.finishing import write_model
+from trainer.recipe import PLAIN, Recipe
 from trainer.report import Report
 from trainer.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.training import Budget, PreparedData, prepare_data, train
@@ -44,15 +45,62 @@ def train_model(
         UsageError: the output's name has another ending.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
+    require_model_name(output)
+    datasets = datasets_with_masks(directories)
+    folder = RunFolder(output)
+    data = prepare_data(datasets, config, folder, stream)
+    return train_prepared(data, output, config, budget, resume=resume, stream=stream)
+
+
+def datasets_with_masks(directories: Sequence[Path]) -> list[Dataset]:
+    """Read dataset folders that can be trained on.
+
+    Raises:
+        DatasetError: a folder is no dataset, or has no masks.
+    """
+    datasets = [read_dataset(Path(directory)) for directory in directories]
+    for dataset in datasets:
+        require_masks(dataset)
+    return datasets
+
+
+def require_model_name(output: Path) -> None:
+    """Check a model file's ending.
+
+    Raises:
+        UsageError: it is another one.
+    """
     if not output.name.endswith(MODEL_SUFFIX):
         raise UsageError(f"the model file's name must end in {MODEL_SUFFIX}", file=output, remedy="Correct -o")
-    datasets = [read_dataset(Path(directory)) for directory in directories]
+
+
+def train_prepared(
+    data: PreparedData,
+    output: Path,
+    config: TrainingConfig,
+    budget: Budget,
+    *,
+    recipe: Recipe = PLAIN,
+    provenance: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Train on prepared data and write the model file and its run folder.
+
+    Args:
+        data: plan and cases.
+        output, config, budget, resume, stream: as for `train_model`.
+        recipe: departures from plain supervised training.
+        provenance: said in the manifest's ``training``, beside what is always said there.
+
+    Raises:
+        ModelError, ResourceError: as said there.
+    """
     folder = RunFolder(output)
     folder.write_json("config.json", config.as_dict())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = prepare_data(datasets, config, folder, stream)
-    optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream)
-    provenance = {
+    optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream, recipe=recipe)
+    facts = {
         "config": config.as_dict(),
         "steps": optimization.step,
         "minutes": round(float(read_records(folder.steps)[-1]["elapsed_s"]) / 60, 1),
@@ -60,7 +108,8 @@ def train_model(
         "held_out_groups": held_out_groups(data),
     }
     network = optimization.averaged_network()
-    manifest = write_model(data, network, config, output, provenance, device=device, stream=stream)
+    facts |= dict(provenance or {})
+    manifest = write_model(data, network, config, output, facts, device=device, stream=stream)
     _write_report(folder, manifest)
     return manifest
 
@@ -87,7 +136,7 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
     report = Report(f"Training of {manifest.name}")
     report.add_figure(training_figure(read_records(folder.steps)), "Loss, learning rate and validation Dice")
     rows: list[list[str | float | int | None]] = [
-        [t.name, label, value, t.temperature, t.calibration["ece"], manifest.ood.false_alarm_rate_by_task[t.name]]
+        [t.name, label, value, t.temperature, t.calibration.get("ece"), manifest.ood.false_alarm_rate_by_task[t.name]]
         for t in manifest.tasks
         for label, value in t.held_out_dice.items()
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as Items
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.case_cache import PreparedCase, prepare_cases
@@ -17,11 +19,12 @@ from trainer.checkpoint import config_digest, load_checkpoint, save_checkpoint
 from trainer.config import TrainingConfig
 from trainer.dataset import Dataset
 from trainer.optimization import Optimization
-from trainer.patches import PatchGroup, PatchGroups, StepRange
+from trainer.patches import PatchGroups, StepRange
 from trainer.planning import Plan, make_plan
 from trainer.progress import Progress
+from trainer.recipe import PLAIN, Recipe
 from trainer.run_folder import RunFolder
-from trainer.split import split_datasets
+from trainer.split import Split, choose_labelled, split_datasets
 from trainer.validation import validate
 
 CHECKPOINT_INTERVAL_S = 60.0
@@ -49,17 +52,37 @@ class Budget:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Plan and prepared cases, training and held-out, by task."""
+    """Plan and prepared cases by task.
+
+    Attributes:
+        plan: tasks and network.
+        training: cases trained on with their labels.
+        held_out: cases never trained on.
+        unlabelled: images learnt from without labels, which the spectral reference is to know, too; empty: none.
+    """
 
     plan: Plan
     training: tuple[list[PreparedCase], ...]
     held_out: tuple[list[PreparedCase], ...]
+    unlabelled: tuple[list[PreparedCase], ...] = ()
 
 
 def prepare_data(
-    datasets: Sequence[Dataset], config: TrainingConfig, folder: RunFolder, stream: TextIO | None = None
+    datasets: Sequence[Dataset],
+    config: TrainingConfig,
+    folder: RunFolder,
+    stream: TextIO | None = None,
+    labelled: Sequence[str] | int | None = None,
 ) -> PreparedData:
     """Plan the tasks, split by group and prepare every case on disk.
+
+    Args:
+        datasets: of different names.
+        config: settings.
+        folder: of the run.
+        stream: for progress.
+        labelled: use only these training cases of each dataset, see `choose_labelled`; None: all. Labels of the others
+            are not looked at.
 
     Raises:
         DatasetError: two datasets have the same name, or one is too small to hold out a group.
@@ -67,19 +90,37 @@ def prepare_data(
     names = [dataset.name for dataset in datasets]
     if len(set(names)) != len(names):
         raise DatasetError(f"two datasets have the same name ({', '.join(names)})", remedy="Rename a folder")
-    plan = make_plan(datasets, config)
     splits = split_datasets(
         datasets,
         fraction=config.validation_fraction,
         minimum_groups=config.minimum_validation_groups,
         seed=config.split_seed,
     )
+    if labelled is not None:
+        splits = {d.name: choose_labelled(splits[d.name], labelled, config.seed, d.name) for d in datasets}
+        datasets = [dataclasses.replace(d, cases=splits[d.name].training) for d in datasets]
+    plan = make_plan(datasets, config)
+    return prepare_splits(plan, splits, folder.cache, stream)
+
+
+def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream: TextIO | None = None) -> PreparedData:
+    """Prepare every case of the splits on disk.
+
+    Args:
+        plan: tasks and network.
+        splits: by task name.
+        cache: where prepared cases are kept.
+        stream: for progress.
+
+    Raises:
+        DatasetError: a dataset is too small to hold out a group.
+    """
     for name, split in splits.items():
         if not split.held_out or not split.training:
             raise DatasetError(
                 f"dataset {name} has too few groups to hold one out", remedy="Give at least 3 groups (patients)"
             )
-    progress = Progress(sum(len(d.cases) for d in datasets), "preparing", stream)
+    progress = Progress(sum(len(s.training) + len(s.held_out) for s in splits.values()), "preparing", stream)
     counter = iter(range(1, 10**9))
 
     def advance() -> None:
@@ -87,7 +128,7 @@ def prepare_data(
         progress.update(next(counter))
 
     training, held_out = (
-        tuple(prepare_cases(t, getattr(splits[t.name], side), folder.cache, advance) for t in plan.tasks)
+        tuple(prepare_cases(t, getattr(splits[t.name], side), cache, advance) for t in plan.tasks)
         for side in ("training", "held_out")
     )
     return PreparedData(plan, training, held_out)
@@ -102,6 +143,7 @@ def train(
     resume: bool,
     device: torch.device,
     stream: TextIO | None = None,
+    recipe: Recipe = PLAIN,
 ) -> Optimization:
     """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
 
@@ -111,8 +153,8 @@ def train(
     Raises:
         ModelError: the loss is not finite, or the checkpoint does not fit.
     """
-    digest = config_digest(_identity(data, config))
-    optimization = Optimization(data.plan, config, device)
+    digest = config_digest(_identity(data, config) | dict(recipe.identity))
+    optimization = Optimization(data.plan, config, device, recipe)
     elapsed_s = 0.0
     if resume and folder.checkpoint.is_file():
         state = load_checkpoint(folder.checkpoint, digest, device)
@@ -162,11 +204,11 @@ class _Loop:
         if share >= 1:
             return
         self.progress.start_from(share)
-        groups = iter(self._loader())
+        groups, companions = self._batches()
         next_validation = (int(share * self.config.validations) + 1) / max(1, self.config.validations)
         while share < 1:
-            batch = [next(groups) for _ in range(self.config.groups_per_step)]
-            record = self.optimization.train_step(batch, share)
+            batch = [next(groups) for _ in range(self.config.groups_per_step)] if groups is not None else []
+            record = self.optimization.train_step(batch, share, [next(batches) for batches in companions])
             share = self._share()
             self._log(record)
             if share >= next_validation and share < 1 and self.config.validations:
@@ -181,13 +223,20 @@ class _Loop:
     def _share(self) -> float:
         return self.budget.progress(self.optimization.step, time.monotonic() - self.started_s)
 
-    def _loader(self) -> DataLoader[PatchGroup]:
+    def _batches(self) -> tuple[Iterator[Any] | None, list[Iterator[Any]]]:
+        """Patch groups, and batches of each companion, from the current step on."""
+        recipe, config = self.optimization.recipe, self.config
+        groups = PatchGroups(self.data.plan.tasks, self.data.training, config) if recipe.supervised else None
+        return (
+            iter(self._loader(groups, config.groups_per_step)) if groups is not None else None,
+            [iter(self._loader(companion.batches, 1)) for companion in recipe.companions],
+        )
+
+    def _loader(self, items: Items[Any], items_per_step: int) -> DataLoader[Any]:
         config = self.config
-        groups = PatchGroups(self.data.plan.tasks, self.data.training, config)
-        sampler = StepRange(self.optimization.step, config.groups_per_step)
         return DataLoader(
-            groups,
-            sampler=sampler,
+            items,
+            sampler=StepRange(self.optimization.step, items_per_step),
             batch_size=None,
             num_workers=config.workers,
             prefetch_factor=4 if config.workers else None,
@@ -204,6 +253,9 @@ class _Loop:
             self.note = f"step {self.optimization.step} loss {mean:.3f}"
 
     def _validate(self) -> None:
+        if not self.optimization.recipe.supervised:
+            self.folder.append(self._stamp())
+            return
         precision = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
         scores = validate(
             self.optimization.averaged_network(),

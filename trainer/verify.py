@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import InputError, MtsError
-from MultiTaskSegLib.runtime.image_file import IMAGE_IO, read_image, read_label_map, require_contrast
+from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
+from MultiTaskSegLib.runtime.image_file import IMAGE_IO, require_contrast
 from MultiTaskSegLib.runtime.native_output import console_lock
 from MultiTaskSegLib.runtime.volume import Volume
-from trainer.dataset import list_pairs, read_groups, read_info, read_labels, read_modality
+from trainer.case import FILES, Case, CaseReader
+from trainer.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_dataset
+from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_labels, read_modality
 from trainer.progress import Progress
 
 SPACING_TOLERANCE = 1e-3
@@ -70,6 +72,12 @@ class _Pair:
     image: Path | None
     label: Path | None
     declared: frozenset[int]
+    reader: CaseReader = FILES
+
+    @property
+    def files(self) -> Case:
+        """The files with the way to read them."""
+        return Case(self.case, self.image or Path(), self.label, "", self.reader)
 
     def defect(self, file: Path | None, what: str, remedy: str, is_warning: bool = False) -> Defect:
         """A defect of this pair."""
@@ -111,13 +119,14 @@ def verify_datasets(directories: Iterable[str | Path]) -> list[Defect]:
     defects: list[Defect] = []
     pairs: list[_Pair] = []
     for folder in folders:
-        found, of_folder = _inspect_folder(folder)
+        is_nnunet = VIEW_MARK not in str(folder) and (NNUNET.recognises(folder) or not _has_layout(folder))
+        found, of_folder = _inspect_folder(folder) if is_nnunet else _inspect_listing(folder)
         defects += found
         pairs += of_folder
     findings = _read_all(pairs)
     defects += [defect for finding in findings for defect in finding.defects]
     defects += _duplicates(findings) + _absent_labels(findings)
-    order = {folder.name: place for place, folder in enumerate(folders)}
+    order = {dataset_name(folder): place for place, folder in enumerate(folders)}
     return sorted(defects, key=lambda defect: (order[defect.dataset], defect.case, defect.file))
 
 
@@ -154,6 +163,21 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     _check_pairs(folder, info, pairs, note)
     _check_groups(folder, [pair.case for pair in pairs], note, attempt)
     return defects, pairs
+
+
+def _has_layout(folder: Path) -> bool:
+    return any(layout.recognises(folder) for layout in LAYOUTS)
+
+
+def _inspect_listing(folder: Path) -> tuple[list[Defect], list[_Pair]]:
+    """The cases of any other layout, or of a view; these layouts refuse an incomplete folder as a whole."""
+    name = dataset_name(folder)
+    try:
+        dataset = read_dataset(folder)
+    except MtsError as error:
+        return [Defect(name, "", str(error.file or folder), error.what, error.remedy)], []
+    declared = frozenset(dataset.labels)
+    return [], [_Pair(name, c.name, c.image, c.label, declared, c.reader) for c in dataset.cases]
 
 
 def _splits(folder: Path) -> list[str]:
@@ -228,26 +252,25 @@ def _read_pair(pair: _Pair) -> _Finding:
     volume = labels = affine = None
     if pair.image is not None:
         try:
-            volume = read_image(pair.image)
+            volume = pair.files.read_image()
             defects += [pair.defect(pair.image, text, "Check the export", is_warning=True) for text in volume.warnings]
             require_contrast(volume)
-        except InputError as error:
+        except (InputError, DatasetError) as error:
             defects.append(pair.defect(pair.image, error.what, error.remedy))
-    if pair.label is not None:
+    label = pair.label or pair.image
+    if pair.label is not None or pair.reader != FILES:
         try:
-            labels, affine = read_label_map(pair.label)
-        except InputError as error:
-            defects.append(pair.defect(pair.label, error.what, error.remedy))
+            labels, affine = pair.files.read_labels()
+        except (InputError, DatasetError) as error:
+            defects.append(pair.defect(label, error.what, error.remedy))
     values = frozenset() if labels is None else frozenset(np.unique(labels).tolist())
     if undeclared := sorted(values - pair.declared - {0}):
         listed = ", ".join(map(str, undeclared[:8]))
         defects.append(
-            pair.defect(
-                pair.label, f"label values that dataset.json does not declare: {listed}", "Declare or remove them"
-            )
+            pair.defect(label, f"label values that dataset.json does not declare: {listed}", "Declare or remove them")
         )
     if volume is not None and labels is not None and affine is not None:
-        defects += [pair.defect(pair.label, what, _SAME_GRID) for what in _grid_differences(volume, labels, affine)]
+        defects += [pair.defect(label, what, _SAME_GRID) for what in _grid_differences(volume, labels, affine)]
     return _Finding(pair, defects, "" if volume is None else _voxel_hash(volume), values)
 
 

@@ -7,6 +7,8 @@ shipped network measures nothing over the tile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -58,6 +60,38 @@ def baked(network: SegmentationNetwork) -> SegmentationNetwork:
     plain.to(device)
     plain.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
     return plain.eval().requires_grad_(False)
+
+
+def take_over(network: SegmentationNetwork, weights: Mapping[str, Tensor]) -> None:
+    """Put plain weights into a network with standardised weights so that it computes the same function.
+
+    Standardisation undoes any scale of the weights below it, so that scale is free: it stays that of fresh weights,
+    because it decides how far a step of the optimiser turns them. A filter of zeros keeps its fresh weights and gets
+    the gain 0.
+    """
+    modules = dict(network.named_modules())
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            owner, _, kind = name.rpartition(".")
+            module = modules[owner]
+            if kind == "weight" and parametrize.is_parametrized(module, "weight"):
+                _take_over_filter(module, tensor.to(network.head.weight.device))
+            else:
+                getattr(module, kind).copy_(tensor)
+
+
+def _take_over_filter(module: nn.Module, plain: Tensor) -> None:
+    """Choose gain and weights of which standardisation makes ``plain``."""
+    parametrization = module.parametrizations.weight  # type: ignore[union-attr]
+    standardization: WeightStandardization = parametrization[0]  # type: ignore[index, assignment]
+    fresh: Tensor = parametrization.original  # type: ignore[union-attr, assignment]
+    fan_in = plain[0].numel()
+    deviation, mean = torch.std_mean(plain, dim=(1, 2, 3, 4), keepdim=True, correction=0)
+    fresh_deviation = fresh.std(dim=(1, 2, 3, 4), keepdim=True, correction=0)
+    empty = deviation == 0
+    scaled = (plain - mean) / torch.where(empty, torch.ones_like(deviation), deviation) * fresh_deviation
+    fresh.copy_(torch.where(empty, fresh, scaled))
+    standardization.gain.copy_(deviation * fan_in**0.5)
 
 
 def initialize(network: SegmentationNetwork, generator: torch.Generator) -> None:

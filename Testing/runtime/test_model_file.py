@@ -12,6 +12,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model_file import (
     content_digest,
     load_model,
@@ -174,3 +175,13 @@ def test_a_loaded_model_does_not_change_when_its_file_is_overwritten_in_place(tm
         np.testing.assert_array_equal(model.reference.scales[block], scale)
     for name, weights in expected.network.state_dict().items():
         torch.testing.assert_close(model.network.state_dict()[name], weights, rtol=0, atol=0)
+
+
+def test_a_model_has_labels_for_all_tasks_or_for_none() -> None:
+    manifest = tiny_manifest()
+    none = tuple(replace(task, labels=()) for task in manifest.tasks)
+    check_manifest(replace(manifest, tasks=none))
+    assert not replace(manifest, tasks=none).has_labels
+    assert manifest.has_labels
+    with pytest.raises(ModelError, match="some tasks have labels and others none"):
+        check_manifest(replace(manifest, tasks=(manifest.tasks[0], none[1])))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from trainer.dataset import Case, Dataset
+from trainer.case import Case
+from trainer.dataset import Dataset
 from trainer.evaluation import CaseResult, cases_csv, held_out_cases
 from trainer.evaluation import summarise as summarise_dice
 from trainer.train_model import group_hash

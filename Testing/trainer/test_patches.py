@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.profile import Intensity, Profile
+from trainer.case import Case
 from trainer.case_cache import PreparedCase
 from trainer.config import TrainingConfig
-from trainer.dataset import Case, Dataset
+from trainer.dataset import Dataset
 from trainer.patches import PatchGroups, StepRange, dataset_probabilities
 from trainer.planning import TaskPlan
 

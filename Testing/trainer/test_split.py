@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.dataset import Case, Dataset
+from trainer.case import Case
+from trainer.dataset import Dataset
 from trainer.split import Split, split_datasets
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image, read_label_map
+from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.volume import Volume
-from trainer.dataset import Case, Dataset
+from trainer.case import FILES, Case, CaseReader
+from trainer.dataset import Dataset
 from trainer.evaluation import held_out_cases
 from trainer.ood.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
 from trainer.ood.geometry_fault import Labels
@@ -37,6 +38,7 @@ class Entry:
         image, label: files.
         artefact: fault to apply, for spoilt images.
         like: known image whose grid to take, for geometry-matched images.
+        reader: how the files are read.
     """
 
     family: str
@@ -47,21 +49,31 @@ class Entry:
     image: Path
     label: Path | None = None
     artefact: Artefact | None = None
-    like: Path | None = None
+    like: Case | None = None
+    reader: CaseReader = FILES
+
+    @property
+    def case(self) -> Case:
+        """The image as it is on disk."""
+        return Case(self.name, self.image, self.label, self.group, self.reader)
 
     @property
     def key(self) -> str:
         """File name that no other entry has."""
-        parts = (self.family, self.source, self.group, self.name, self.like, self.artefact, self.image)
+        like = None if self.like is None else self.like.image
+        parts: list[object] = [self.family, self.source, self.group, self.name, like, self.artefact, self.image]
+        readers = [self.reader] if self.like is None else [self.reader, self.like.reader]
+        parts += [reader for reader in readers if reader != FILES]
         digest = hashlib.sha256(repr([str(p) for p in parts]).encode()).hexdigest()[:12]
         return f"{self.family.replace(' ', '_')}-{digest}"
 
     def load(self) -> tuple[Volume, Labels | None]:
         """Read the image and its labels and do to them what the entry says."""
-        volume = read_image(self.image)
-        labels = read_label_map(self.label)[0] if self.label is not None else None
+        case = self.case
+        volume = case.read_image()
+        labels = case.read_labels()[0] if self.label is not None else None
         if self.like is not None:
-            return match_geometry(volume, read_image(self.like)), None
+            return match_geometry(volume, self.like.read_image()), None
         return (volume, labels) if self.artefact is None else apply_artefact(self.artefact, volume, labels)
 
 
@@ -86,7 +98,7 @@ def catalogue(
     foreign += [e for root in foreign_roots for e in _real(root, predictor)]
     if not sides or not foreign:
         raise DatasetError("one side of the benchmark has no image for this model", remedy="Check --in and --ood")
-    likes = [held_out[0].image for _, held_out in sides]
+    likes = [held_out[0].case for _, held_out in sides]
     kinds = PLANAR_ARTEFACT_KINDS if predictor.manifest.is_planar else ARTEFACT_KINDS
     return [
         *(entry for training, held_out in sides for entry in (*training, *held_out)),
@@ -125,16 +137,17 @@ def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[En
 
     def entry(case: Case, family: str) -> Entry:
         """The case as it is."""
-        return Entry(family, dataset.name, case.name, case.group, dataset.name, case.image, case.label)
+        where = (dataset.name, case.name, case.group, dataset.name, case.image, case.label)
+        return Entry(family, *where, reader=case.reader)
 
     training = [entry(case, TRAINING) for case in dataset.cases if case.name not in held_out]
     return training, [entry(case, KNOWN) for case in dataset.cases if case.name in held_out]
 
 
 def _left_out(dataset: Dataset, predictor: Predictor) -> list[Entry]:
-    if read_image(dataset.cases[0].image).is_planar != predictor.manifest.is_planar:
+    if dataset.cases[0].read_image().is_planar != predictor.manifest.is_planar:
         return []
-    cases = [Entry(LEFT_OUT, dataset.name, c.name, c.group, "", c.image) for c in dataset.cases]
+    cases = [Entry(LEFT_OUT, dataset.name, c.name, c.group, "", c.image, reader=c.reader) for c in dataset.cases]
     return evenly(cases, IMAGES_PER_SOURCE)
 
 
@@ -146,11 +159,13 @@ def _real(root: Path, predictor: Predictor) -> list[Entry]:
     ]
 
 
-def _matched(foreign: Sequence[Entry], likes: Sequence[Path]) -> Iterator[Entry]:
+def _matched(foreign: Sequence[Entry], likes: Sequence[Case]) -> Iterator[Entry]:
     for source in dict.fromkeys(entry.source for entry in foreign):
         for entry in evenly([e for e in foreign if e.source == source], MATCHED_PER_SOURCE):
             for like in likes:
-                yield Entry(MATCHED, entry.source, entry.name, entry.group, "", entry.image, like=like)
+                yield Entry(
+                    MATCHED, entry.source, entry.name, entry.group, "", entry.image, like=like, reader=entry.reader
+                )
 
 
 def _one_per_group(entries: Sequence[Entry], count: int) -> list[Entry]:
@@ -162,4 +177,6 @@ def _spoilt(case: Entry, kinds: Sequence[str]) -> Iterator[Entry]:
         seed = int(hashlib.sha256(f"{case.name} {kind}".encode()).hexdigest()[:7], 16)
         for severity in SEVERITIES:
             fault = Artefact(kind, severity, seed)
-            yield Entry(ARTEFACT, kind, case.name, case.group, case.task, case.image, case.label, artefact=fault)
+            yield Entry(
+                ARTEFACT, kind, case.name, case.group, case.task, case.image, case.label, fault, reader=case.reader
+            )

@@ -41,7 +41,7 @@ class ImageScores:
     @classmethod
     def of(cls, entry: Entry, sample: Sample) -> ImageScores:
         """The image without scores yet."""
-        detail = str(entry.artefact) if entry.artefact else entry.like.name if entry.like else ""
+        detail = str(entry.artefact) if entry.artefact else entry.like.image.name if entry.like else ""
         return cls(entry.family, entry.source, entry.name, entry.group, entry.task, detail, sample.dice)
 
     def as_dict(self) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.profile import Prepared, prepare
 from MultiTaskSegLib.runtime.resampling import resample_linear
 from MultiTaskSegLib.runtime.volume import Volume
-from trainer.dataset import Case, read_dataset
+from trainer.case import Case
+from trainer.dataset import read_dataset
 from trainer.evaluation import held_out_cases
 from trainer.ood.insertion import apply_patch, apply_streak, draw_patch, draw_streak
 from trainer.ood.separation import auroc
@@ -132,7 +133,7 @@ def _rows_of_dataset(
     cell = cell_size(predictor.manifest.architecture)
     profile = predictor.manifest.task(dataset.name).profile
     for number, case in enumerate(_one_per_group(held_out_cases(dataset, predictor), most)):
-        volume = read_image(case.image)
+        volume = case.read_image()
         source = sources[number % len(sources)]
         before = predictor.locate(volume)[1]
         for kind in KINDS:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from trainer.calibration import LabelledLogits
-from trainer.dataset import Case
+from trainer.case import Case
 from trainer.uncertainty.case_statistics import CaseStatistics, case_statistics
 from trainer.uncertainty.estimator import Estimator
 from trainer.uncertainty.labelled_case import LabelledCase, read_labelled_case
@@ -37,7 +37,7 @@ class CaseStore:
 
     def __init__(self, folder: Path) -> None:
         self._maps, self._small = folder / "maps", folder / "cases"
-        self._open: tuple[Path, LabelledCase] | None = None
+        self._open: tuple[Case, LabelledCase] | None = None
 
     def fit_voxels(self, estimator: Estimator, case: Case, task: TaskInfo) -> FitVoxels:
         """Voxels of a case from which calibrations are fitted."""
@@ -77,14 +77,14 @@ class CaseStore:
 
     def _case(self, case: Case, task: TaskInfo) -> LabelledCase:
         """The case last used stays open: its estimators come one after the other."""
-        if self._open is None or self._open[0] != case.image:
-            self._open = (case.image, read_labelled_case(case, task))
+        if self._open is None or self._open[0] != case:
+            self._open = (case, read_labelled_case(case, task))
         return self._open[1]
 
     def _path(
         self, root: Path, estimator: Estimator, case: Case, task: TaskInfo, what: str, depends_on: Any = None
     ) -> Path:
-        stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (case.image, case.label)]
+        stamps = case.fingerprint()
         meant = [task.name, asdict(task.profile), task.channel_start, len(task.labels), task.single_component]
         key = json.dumps([dict(estimator.settings), meant, stamps, depends_on], sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]

@@ -18,7 +18,8 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.dataset import Case, Dataset, read_dataset
+from trainer.case import Case
+from trainer.dataset import Dataset, read_dataset
 from trainer.evaluation import held_out_cases
 from trainer.progress import Progress
 from trainer.run_folder import write_json_file

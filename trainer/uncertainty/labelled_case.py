@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.profile import Prepared
-from trainer.dataset import Case
+from trainer.case import Case
 from trainer.prepared_label import read_prepared
 
 

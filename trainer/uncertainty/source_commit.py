@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the figures depend on.
-SOURCES = (":(glob)trainer/*.py", "trainer/uncertainty", "MultiTaskSeg/MultiTaskSegLib/runtime")
+SOURCES = ("trainer", "MultiTaskSeg/MultiTaskSegLib/runtime")
 
 
 def source_commit(root: Path = ROOT) -> str | None:

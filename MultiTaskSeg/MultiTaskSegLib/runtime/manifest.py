@@ -39,7 +39,8 @@ class TaskInfo:
         name: the dataset's name.
         modality: for example ``T1``.
         anatomy: body region.
-        labels: in the order of the head channels.
+        labels: in the order of the head channels; none in a model that was pre-trained without labels, which knows
+            images but segments nothing.
         profile: grid and intensity scale.
         channel_start: head channel of the task's background; its labels follow.
         temperature: divisor of the logits that calibrates the probabilities (Guo et al. 2017).
@@ -125,6 +126,11 @@ class Manifest:
             KeyError: there is none.
         """
         return {task.name: task for task in self.tasks}[name]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the model segments anything; one that was pre-trained without labels does not."""
+        return any(task.labels for task in self.tasks)
 
     @property
     def is_planar(self) -> bool:

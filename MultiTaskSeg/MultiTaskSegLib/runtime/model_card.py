@@ -30,11 +30,19 @@ def _training(manifest: Manifest) -> str:
 
 
 def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
+    head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} labels"
+    if not task.labels:
+        return [
+            f"{head} (pre-trained without labels: nothing is segmented)",
+            f"  {task.training_cases} images, {task.held_out_cases} others held out; data licence: {task.licence}; "
+            f"false alarms {100 * false_alarms:.0f} %",
+            "",
+        ]
     scores = task.held_out_dice
     mean = sum(scores.values()) / len(scores) if scores else float("nan")
     shown = list(scores.items()) if len(scores) <= 8 else []
     lines = [
-        f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} labels",
+        head,
         f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others; "
         f"data licence: {task.licence}",
         f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),

@@ -35,6 +35,8 @@ def check_manifest(manifest: Manifest) -> None:
     names = [task.name for task in manifest.tasks]
     _require(len(set(names)) == len(names) and all(names), "two tasks have the same name, or one has none")
     _require(len({task.profile.grid for task in manifest.tasks}) == 1, "2-D and 3-D tasks are mixed")
+    labelled = {bool(task.labels) for task in manifest.tasks}
+    _require(len(labelled) == 1, "some tasks have labels and others none")
     seen: list[set[int]] = []
     for task in manifest.tasks:
         _check_task(task)
@@ -148,7 +150,7 @@ def _check_architecture(architecture: Architecture) -> None:
 
 def _check_task(task: TaskInfo) -> None:
     values = [label.value for label in task.labels]
-    _require(bool(values) and len(set(values)) == len(values), f"task {task.name} has no label or one value twice")
+    _require(len(set(values)) == len(values), f"task {task.name} has one label value twice")
     _require(all(0 < value < 256 for value in values), f"a label value of {task.name} is not 1 to 255")
     _require(
         all(0 <= part < 256 for label in task.labels for part in label.colour),

@@ -91,10 +91,12 @@ class Predictor:
             progress: called with the share done and the step's name.
 
         Raises:
+            ModelError: the model was pre-trained without labels.
             InputError: the image is constant, or 2-D where the model is 3-D or the other way round.
             UsageError: there is no such task.
             ResourceError: memory runs out.
         """
+        self.require_labels()
         report = progress or _ignore
         started_s = time.perf_counter()
         network_pass = self._network_pass()
@@ -127,6 +129,18 @@ class Predictor:
             volume.warnings + _warnings(volume, chosen, verdict, found) + tuple(dict.fromkeys(network_pass.notes)),
             labelling.predicted_dice,
         )
+
+    def require_labels(self) -> None:
+        """Refuse a model that segments nothing.
+
+        Raises:
+            ModelError: it was pre-trained without labels.
+        """
+        if not self.manifest.has_labels:
+            raise ModelError(
+                f"the model {self.manifest.name} was pre-trained without labels and segments nothing",
+                remedy="Train it on with 'python -m trainer finetune'",
+            )
 
     def check(self, volume: Volume, progress: Progress | None = None) -> Verdict:
         """The verdict alone; the same as that of `segment` with task ``auto``.

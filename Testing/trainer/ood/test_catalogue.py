@@ -71,7 +71,7 @@ def test_no_two_entries_share_their_file(entries: list[Entry]) -> None:
 def test_matched_images_have_the_grid_of_a_known_one(entries: list[Entry]) -> None:
     for entry in (e for e in entries if e.family == MATCHED):
         assert entry.like is not None
-        like = read_image(entry.like)
+        like = entry.like.read_image()
         volume, labels = entry.load()
         assert volume.shape == like.shape
         np.testing.assert_allclose(volume.ijk_to_lps, like.ijk_to_lps)

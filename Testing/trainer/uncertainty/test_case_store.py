@@ -11,7 +11,8 @@ import pytest
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from Testing.runtime.tiny_model import tiny_manifest
 from Testing.trainer.synthetic_dataset import BallDataset
-from trainer.dataset import Case, read_dataset
+from trainer.case import Case
+from trainer.dataset import read_dataset
 from trainer.uncertainty.case_store import CaseStore
 from trainer.uncertainty.labelled_case import LabelledCase
 from trainer.uncertainty.scaling import Scaling

@@ -1,0 +1,108 @@
+"""Lesion-wise detection against a flood fill that shares no code with it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from trainer.lesion_detection import (
+    LesionCounts,
+    count_at_thresholds,
+    count_lesions,
+    free_response,
+    sensitivity_at,
+    sum_counts,
+)
+
+
+def flood(mask: np.ndarray) -> list[set[tuple[int, ...]]]:
+    """Components by visiting neighbours one after the other, corners included."""
+    left = {tuple(int(i) for i in place) for place in np.argwhere(mask)}
+    components = []
+    while left:
+        waiting = [left.pop()]
+        component = set(waiting)
+        while waiting:
+            place = waiting.pop()
+            near = {p for p in left if max(abs(a - b) for a, b in zip(p, place, strict=True)) == 1}
+            left -= near
+            component |= near
+            waiting += near
+        components.append(component)
+    return components
+
+
+def brute_force(marked: np.ndarray, truth: np.ndarray, share: float) -> LesionCounts:
+    lesions, candidates = flood(truth), flood(marked)
+    everything_marked, everything_true = set().union(*candidates), set().union(*lesions)
+
+    def found(component: set[tuple[int, ...]], other: set[tuple[int, ...]]) -> bool:
+        common = len(component & other)
+        return common > 0 and common / len(component) >= share
+
+    return LesionCounts(
+        1,
+        len(lesions),
+        sum(found(lesion, everything_marked) for lesion in lesions),
+        len(candidates),
+        sum(found(candidate, everything_true) for candidate in candidates),
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_counts_are_those_of_a_flood_fill(seed: int, share: float):
+    rng = np.random.default_rng(seed)
+    shape = (1, 14, 14) if seed % 2 else (5, 7, 8)
+    truth, marked = rng.random(shape) < 0.12, rng.random(shape) < 0.12
+    assert count_lesions(marked, truth, share) == brute_force(marked, truth, share)
+
+
+def test_one_candidate_over_two_lesions_finds_both_and_is_one_right_candidate():
+    truth = np.zeros((1, 5, 9), dtype=bool)
+    truth[0, 2, [1, 7]] = True
+    marked = np.zeros_like(truth)
+    marked[0, 2, :] = True
+    assert count_lesions(marked, truth) == LesionCounts(1, 2, 2, 1, 1)
+
+
+def test_rates_of_known_counts():
+    counts = sum_counts([LesionCounts(1, 3, 2, 4, 2), LesionCounts(1, 1, 0, 1, 0)])
+    assert (counts.sensitivity, counts.precision) == (0.5, 0.4)
+    assert counts.f1 == pytest.approx(2 * 0.5 * 0.4 / 0.9)
+    assert counts.false_positives_per_image == 1.5
+
+
+def test_what_cannot_be_measured_is_nan_and_finding_nothing_is_zero():
+    empty = np.zeros((1, 4, 4), dtype=bool)
+    spot = empty.copy()
+    spot[0, 1, 1] = True
+    nothing_there = count_lesions(spot, empty)
+    assert math.isnan(nothing_there.sensitivity)
+    assert math.isnan(nothing_there.f1)
+    assert nothing_there.precision == 0
+    missed = count_lesions(empty, spot)
+    assert (missed.sensitivity, missed.f1) == (0, 0)
+    assert math.isnan(missed.precision)
+
+
+def test_a_lower_threshold_never_loses_a_lesion():
+    rng = np.random.default_rng(1)
+    counts = [count_at_thresholds(rng.random((1, 12, 12)), rng.random((1, 12, 12)) < 0.1) for _ in range(4)]
+    sensitivities = [point.sensitivity for point in free_response(counts)]
+    assert sensitivities == sorted(sensitivities, reverse=True)
+
+
+def test_the_curve_of_two_images_by_hand():
+    truth = np.zeros((1, 3, 9), dtype=bool)
+    truth[0, 1, 1] = True
+    probability = np.zeros((1, 3, 9))
+    probability[0, 1, 1], probability[0, 1, 5] = 0.6, 0.8
+    empty = np.zeros_like(truth)
+    counts = [count_at_thresholds(probability, t, (0.5, 0.7)) for t in (truth, empty)]
+    low, high = free_response(counts, (0.5, 0.7))
+    assert (low.sensitivity, low.false_positives_per_image) == (1.0, 1.5)
+    assert (high.sensitivity, high.false_positives_per_image) == (0.0, 1.0)
+    assert [sensitivity_at([low, high], limit) for limit in (0.5, 1.0, 1.5, 9.0)] == [0.0, 0.0, 1.0, 1.0]

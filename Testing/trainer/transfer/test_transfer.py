@@ -1,0 +1,196 @@
+"""The whole matrix on tiny data: done once, resumed, reported, published; no patient seen before it is measured on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from MultiTaskSegLib.runtime.model_file import read_manifest
+from Testing.trainer.synthetic_dataset import BallDataset
+from Testing.trainer.transfer.tiny_matrix import SELF_SUPERVISED, write_config, write_data
+from trainer.cli import main
+from trainer.dataset import read_dataset
+from trainer.train_model import group_hash
+from trainer.transfer.design import held_out_groups, make_runs
+from trainer.transfer.settings import read_transfer
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a finished experiment and what it found."""
+    folder = tmp_path_factory.mktemp("transfer")
+    write_data(folder / "data")
+    config = write_config(folder / "transfer.toml", sources=SELF_SUPERVISED)
+    assert (
+        main(["transfer", "--config", str(config), "-o", str(folder / "out"), "--publish", str(folder / "docs")]) == 0
+    )
+    return folder, json.loads((folder / "out" / "metrics.json").read_text())
+
+
+def test_every_source_is_measured_on_the_target_with_every_seed(done: tuple[Path, dict[str, Any]]):
+    rows = {row["source"]: row for row in done[1]["targets"][0]["rows"]}
+    assert list(rows) == ["scratch", "flair-seg", "photo-class", "us-self"]
+    for row in rows.values():
+        assert row["dice"]["count"] == 2
+        assert set(row["dice_by_seed"]) == {"0", "1"}
+        for seed in ("0", "1"):
+            gain = row["dice_by_seed"][seed] - rows["scratch"]["dice_by_seed"][seed]
+            assert row["gain_by_seed"][seed] == pytest.approx(gain)
+    assert [row["matched"] for row in rows.values()] == [False, True, False, False]
+
+
+def test_the_report_shows_map_curves_scatter_and_verdict(done: tuple[Path, dict[str, Any]]):
+    page = (done[0] / "out" / "report.html").read_text()
+    assert page.count("<img ") == 3
+    assert "segmentation in the same domain" in page
+    assert "Foreseen without training" in page
+
+
+def test_every_predictor_is_there_for_every_source(done: tuple[Path, dict[str, Any]]):
+    prediction = done[1]["prediction"]
+    assert {pair["source"] for pair in prediction["pairs"]} == {"flair-seg", "photo-class", "us-self"}
+    for pair in prediction["pairs"]:
+        assert all(value is not None for value in pair["predictors"].values())
+    assert set(prediction["predictors"]) == {"spectral", "histogram", "size", "cases", "segments"}
+
+
+def test_the_published_file_has_command_commit_and_config_but_no_place_of_this_machine(
+    done: tuple[Path, dict[str, Any]],
+):
+    folder = done[0]
+    path = next((folder / "docs").glob("transfer-*-tiny-matrix.json"))
+    published = json.loads(path.read_text())
+    assert published["config"]["transfer"]["sources"][0]["name"] == "flair-seg"
+    assert published["command"].startswith("transfer --config transfer.toml")
+    assert "commit" in published
+    assert str(folder) not in path.read_text()
+    page = (folder / "docs" / "transfer.md").read_text()
+    dice = published["targets"][0]["rows"][1]["dice"]["value"]
+    assert f"{dice:.3f}" in page
+    assert path.name in page
+
+
+def test_the_same_command_trains_nothing_anew(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
+    folder, found = done
+
+    def never(*arguments: Any, **named: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("trainer.transfer.steps.pretrain", never)
+    monkeypatch.setattr("trainer.transfer.steps.finetune", never)
+    config, out = folder / "transfer.toml", folder / "out"
+    assert main(["transfer", "--config", str(config), "-o", str(out)]) == 0
+    assert json.loads((out / "metrics.json").read_text())["targets"] == found["targets"]
+
+
+def test_no_source_has_seen_a_patient_on_whom_the_target_is_measured(done: tuple[Path, dict[str, Any]]):
+    folder, _ = done
+    plan = read_transfer(folder / "transfer.toml")
+    target = read_dataset(plan.folder("Dataset001_LesionT1"))
+    held_out = held_out_groups(target, plan.training)
+    source = read_dataset(plan.folder("Dataset002_LesionFLAIR"))
+    assert held_out & set(source.groups) == held_out
+    runs = {run.name: run for run in make_runs(plan)}
+    assert runs["pretrain-flair-seg-s0"].parameters["excluded_groups"] == [sorted(held_out)]
+    assert runs["pretrain-us-self-s0"].parameters["excluded_groups"] == [[]]
+    manifest = read_manifest(next((folder / "out" / "runs").glob("pretrain-flair-seg-s0.*")) / "model.mts.safetensors")[
+        0
+    ]
+    task = manifest.tasks[0]
+    assert task.training_cases + task.held_out_cases == len(source.cases) - len(held_out)
+    assert {group_hash(g) for g in held_out}.isdisjoint(manifest.training["held_out_groups"][task.name])
+
+
+def test_fine_tuning_starts_from_the_source_and_uses_as_many_cases_as_said(done: tuple[Path, dict[str, Any]]):
+    folder, _ = done
+    runs = folder / "out" / "runs"
+    pretrained = read_manifest(next(runs.glob("pretrain-flair-seg-s1.*")) / "model.mts.safetensors")
+    tuned = read_manifest(next(runs.glob("finetune-lesion-from-flair-seg-s1.*")) / "model.mts.safetensors")[0]
+    assert tuned.training["finetuning"]["sha256"] == pretrained[1]
+    assert tuned.tasks[0].training_cases == 4
+    scratch = read_manifest(next(runs.glob("finetune-lesion-from-scratch-s1.*")) / "model.mts.safetensors")[0]
+    assert scratch.training["finetuning"]["model"] is None
+    assert scratch.tasks[0].training_cases == 4
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_data(tmp_path / "data")
+    return tmp_path
+
+
+def source(name: str, task: str, data: str) -> str:
+    return f'\n[[transfer.sources]]\nname = "{name}"\ntask = "{task}"\ndomain = "x"\ndata = ["{data}"]\n'
+
+
+def test_a_target_is_not_its_own_source(folder: Path):
+    extra = source("itself", "segmentation", "Dataset001_LesionT1")
+    plan = read_transfer(write_config(folder / "t.toml", sources=extra))
+    names = [run.name for run in make_runs(plan)]
+    assert "pretrain-itself-s0" in names
+    assert not [name for name in names if "from-itself" in name]
+
+
+@pytest.mark.parametrize(
+    "task, data, words",
+    [
+        ("segmentation", "photos", "no masks"),
+        ("segmentation", "Dataset009_Solid", "2-D and 3-D images are mixed"),
+        ("classification", "lonely", "class dog has 1 image"),
+        ("classification", "Dataset003_DiscUS", "fewer than two classes"),
+        ("self-supervised", "nowhere", "missing"),
+    ],
+)
+def test_a_bad_source_is_refused_before_any_training_starts(folder: Path, task: str, data: str, words: str):
+    BallDataset("Dataset009_Solid", patients=4).write(folder / "data")
+    lonely = folder / "data" / "lonely"
+    (folder / "data" / "photos").rename(lonely) if data == "lonely" else None
+    if data == "lonely":
+        for path in sorted((lonely / "dog").iterdir())[1:]:
+            path.unlink()
+        (folder / "data" / "photos").symlink_to(folder / "data" / "none", target_is_directory=True)
+    config = write_config(folder / "t.toml", sources=source("bad", task, data))
+    if data == "lonely":
+        config.write_text(config.read_text().replace('data = ["photos"]', 'data = ["lonely"]'))
+    with pytest.raises(DatasetError, match=words):
+        make_runs(read_transfer(config))
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("seeds = [0, 1]", "seeds = [1, 1]", "seed is given twice"),
+        ('name = "photo-class"', 'name = "flair-seg"', "names are equal"),
+        ('name = "lesion"', 'name = "a b"', "no name"),
+        ('name = "lesion"', 'name = "scratch"', "scratch"),
+        ("pretrain_steps = 3", "pretrain_steps = 0", "positive"),
+        ('task = "classification"', 'task = "guessing"', "guessing"),
+        ('domain = "natural images"\n', "", "domain is missing"),
+        ("lesions = true", "lesion = true", "unknown key"),
+        ("seeds = [0, 1]", "seeds = []", "one entry each"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(folder: Path, old: str, new: str, words: str):
+    path = write_config(folder / "t.toml")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UsageError, match=words):
+        read_transfer(path)
+
+
+def test_too_many_labelled_cases_are_refused_with_the_number_there_is(folder: Path):
+    path = write_config(folder / "t.toml")
+    path.write_text(path.read_text().replace("labelled_cases = 4", "labelled_cases = 7"))
+    with pytest.raises(DatasetError, match="has 6 training cases, not 7"):
+        make_runs(read_transfer(path))
+
+
+def test_the_shipped_experiments_are_valid(repository: Path):
+    files = sorted((repository / "trainer" / "configs" / "transfer").glob("*.toml"))
+    assert files
+    for file in files:
+        assert len(read_transfer(file).settings.seeds) >= 3

@@ -1,0 +1,87 @@
+"""Tables and verdicts from the runs' figures: closed forms, and figures that do not exist."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from Testing.trainer.two_stage.discs import SETTINGS
+from trainer.two_stage.division import Division
+from trainer.two_stage.findings import bar_text, cell_figures, summarise
+from trainer.two_stage.matrix import Cell
+from trainer.two_stage.page import interval_text, write_page
+from trainer.two_stage.publication import publish
+
+PRETEXTS = ("denoising",)
+NOTHING = Division((), (), (), ())
+
+
+def part(positives: float | None, empty_rule: float) -> dict[str, Any]:
+    return {"dice_positives_only": positives, "dice_empty_rule": empty_rule, "by_label": {}}
+
+
+def metrics_of(cell: Cell, student: float | None, joint_is_better: bool = True) -> dict[str, dict[str, Any]]:
+    test = {
+        "scratch": 0.5, "scratch-long": 0.55, "joint-all": 0.4, "joint-denoising": 0.6, "pretrained-denoising": 0.7
+    }  # fmt: skip
+    runs: dict[str, dict[str, Any]] = {cell.name(name): {"test": part(dice, dice / 2)} for name, dice in test.items()}
+    mode = "joint" if joint_is_better else "pretrained"
+    run = cell.name(mode, "denoising")
+    runs[cell.name("student")] = {
+        "test": part(student, 0.3),
+        "ensemble": {"test": part(0.65, 0.3)},
+        "choice": {"denoising": {"mode": mode, "run": run, "validation": {"joint": 0.8, "pretrained": 0.7}}},
+        "best_teacher": {"pretext": "denoising", "run": run},
+    }
+    return runs
+
+
+def found_for(student: dict[int, float | None]) -> dict[str, Any]:
+    cells = [Cell(10, seed, {}, NOTHING) for seed in student]
+    runs: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        runs |= metrics_of(cell, student[cell.seed])
+    found = summarise(cells, runs, PRETEXTS, "positives")
+    images = [{"labelled": 10, "seed": s, "validation": 5, "test": 9, "without_labels": 30} for s in student]
+    return found | {"target": "Dataset001_A", "images": images, "commit": None}
+
+
+@pytest.mark.parametrize("joint_is_better, dice", [(True, 0.6), (False, 0.7)])
+def test_the_teacher_is_the_chosen_mode_even_where_the_other_is_better_on_test_cases(
+    joint_is_better: bool, dice: float
+) -> None:
+    cell = Cell(10, 0, {}, NOTHING)
+    found = cell_figures(cell, metrics_of(cell, 0.62, joint_is_better), PRETEXTS)
+    assert found["teacher-denoising"]["dice_positives_only"] == dice
+    assert found["best-teacher"] == found["teacher-denoising"]
+
+
+def test_gains_are_paired_by_seed_and_intervals_are_student_s_t() -> None:
+    found = found_for({0: 0.52, 1: 0.54, 2: 0.56})
+    gain = found["labelled"]["10"]["student"]["gain_over_scratch"]["dice_positives_only"]
+    assert gain["value"] == pytest.approx(0.04)
+    # t(0.975, 2 degrees of freedom) = 4.302653, standard error 0.02 / sqrt(3).
+    assert gain["high"] - gain["value"] == pytest.approx(4.302653 * 0.02 / 3**0.5, rel=1e-5)
+    assert [bar["met"] for bar in found["bars"]] == [True, False]
+    assert found["bars"][1]["value"] == pytest.approx(0.54 - 0.6)
+
+
+def test_what_cannot_be_measured_is_said_so(tmp_path: Path) -> None:
+    found = found_for({0: None})
+    assert "cannot be measured" in bar_text(found["bars"][0])
+    assert not found["bars"][0]["met"]
+    assert interval_text(found["labelled"]["10"]["student"]["dice_positives_only"]) == "–"
+    write_page(found, {"a": [[1, None], [2, 0.5]]}, tmp_path / "report.html")  # type: ignore[list-item]
+    path, page = publish(found, SETTINGS, ["two-stage"], tmp_path)
+    assert json.loads(path.read_text(encoding="utf-8"))["results"]["bars"][0]["value"] is None
+    assert "cannot be measured" in page.read_text(encoding="utf-8")
+
+
+def test_every_published_target_has_its_section(tmp_path: Path) -> None:
+    for name in ("Dataset001_A", "Dataset002_B"):
+        publish(found_for({0: 0.6, 1: 0.7}) | {"target": name}, SETTINGS, ["two-stage"], tmp_path)
+    page = (tmp_path / "two-stage.md").read_text(encoding="utf-8")
+    assert page.index("## Dataset001_A") < page.index("## Dataset002_B")

@@ -1,0 +1,1 @@
+"""Experiments: matrices of independent, resumable runs, here or on a cluster."""

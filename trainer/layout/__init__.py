@@ -1,0 +1,1 @@
+"""Folder layouts that are read as they are, without conversion."""

@@ -1,0 +1,49 @@
+"""Colour pictures as one grey channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image
+from MultiTaskSegLib.runtime.itk_reader import read_itk
+from MultiTaskSegLib.runtime.volume import Volume
+from trainer.case import FILES, Case, LabelMap
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+# Luma of ITU-R BT.601, what "grey scale" means in picture programs.
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class PhotographReader:
+    """Reads the image of a case as grey; a colour picture becomes its luma, transparency is ignored."""
+
+    def image(self, case: Case) -> Volume:
+        """The picture, or any other image file.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        ending = image_ending(case.image)
+        if ending not in PICTURE_ENDINGS or not case.image.is_file() or case.image.stat().st_size == 0:
+            return read_image(case.image)
+        pixels = read_itk(case.image, IMAGE_IO[ending]).pixels
+        if pixels.ndim == 3:
+            return read_image(case.image)
+        if pixels.shape[-1] not in (2, 3, 4):
+            raise InputError(
+                f"the picture holds {pixels.shape[-1]} values per pixel", file=case.image, remedy="Save it as RGB"
+            )
+        colours = pixels[..., :3].astype(np.float32)
+        grey = colours @ LUMA if pixels.shape[-1] > 2 else colours[..., 0]
+        return Volume(np.ascontiguousarray(grey), np.eye(4), name=case.image.name)
+
+    def labels(self, case: Case) -> LabelMap:
+        """As `FileReader`; without a label file nothing is labelled."""
+        if case.label is not None:
+            return FILES.labels(case)
+        volume = self.image(case)
+        return np.zeros(volume.shape, dtype=np.int32), volume.ijk_to_lps

@@ -1,0 +1,1 @@
+"""Pre-training: pretext tasks, model files to start from, and fine-tuning."""

@@ -1,0 +1,78 @@
+"""The whole of ``finetune``: train on from a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.model_file import read_manifest
+from MultiTaskSegLib.runtime.network import Architecture
+from trainer.config import TrainingConfig
+from trainer.pretraining.initialization import Scope, config_for, initial_weights
+from trainer.pretraining.unfreezing import Strategy, frozen_parts
+from trainer.recipe import Recipe
+from trainer.run_folder import RunFolder
+from trainer.train_model import datasets_with_masks, require_model_name, train_prepared
+from trainer.training import Budget, prepare_data
+
+
+def finetune(
+    model_file: Path | None,
+    directories: Sequence[Path],
+    output: Path,
+    config: TrainingConfig,
+    budget: Budget,
+    *,
+    strategy: Strategy = "all",
+    scope: Scope = "all",
+    labelled_cases: Sequence[str] | int | None = None,
+    resume: bool = False,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Train on labelled cases, starting from a model file, and write an ordinary model file and its run folder.
+
+    Args:
+        model_file: where to start; None: random weights (the control), everything else alike.
+        directories, output, config, budget, resume, stream: as for `trainer.train_model.train_model`.
+        strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is; ``last-layers``:
+            only the finest decoder stage and the head; ``gradual``: from the head towards the encoder, one part after
+            the other.
+        scope: what is taken from the model file, all or the encoder.
+        labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
+            ``config.seed`` (never from held-out groups); None: all.
+
+    Raises:
+        ModelError: the model's network does not fit; no training has started.
+        DatasetError: too few labelled cases, or more than there are.
+    """
+    require_model_name(output)
+    config = config if model_file is None else config_for(model_file, config)
+    folder = RunFolder(output)
+    data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases)
+    recipe, provenance = start_from(model_file, data.plan.architecture, strategy, scope)
+    return train_prepared(
+        data, output, config, budget, recipe=recipe, provenance=provenance, resume=resume, stream=stream
+    )
+
+
+def start_from(
+    model_file: Path | None, architecture: Architecture, strategy: Strategy = "all", scope: Scope = "all"
+) -> tuple[Recipe, dict[str, Any]]:
+    """Recipe of a fine-tuning, and what the manifest says about it.
+
+    Raises:
+        ModelError: the model's network does not fit.
+        UsageError: unknown strategy or scope.
+    """
+    frozen = frozen_parts(strategy, architecture)
+    if model_file is None:
+        said: dict[str, Any] = {"model": None, "strategy": strategy}
+        return Recipe(frozen=frozen, identity={"finetuning": said}), {"finetuning": said}
+    weights = initial_weights(model_file, architecture, scope)
+    manifest, digest = read_manifest(model_file)
+    said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope}
+    if "pretraining" in manifest.training:
+        said["pretraining"] = manifest.training["pretraining"]
+    return Recipe(weights, frozen, identity={"finetuning": said}), {"finetuning": said}

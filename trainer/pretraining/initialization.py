@@ -1,0 +1,87 @@
+"""First weights from a model file instead of random ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
+from MultiTaskSegLib.runtime.model_file import load_model, read_manifest
+from MultiTaskSegLib.runtime.network import Architecture
+from trainer.config import TrainingConfig
+
+Scope = Literal["all", "encoder"]
+ENCODER_PARTS = ("encoder.", "down.")
+
+
+def initial_weights(model_file: Path, architecture: Architecture, scope: Scope = "all") -> dict[str, Tensor]:
+    """Weights of a model file to start a training from.
+
+    The head is never among them: its channels belong to the tasks that the model was trained for.
+
+    Args:
+        model_file: any model file, also one that was pre-trained without labels.
+        architecture: of the network to be trained.
+        scope: ``all`` (encoder and decoder) or ``encoder``.
+
+    Returns:
+        Plain float32 weights by the names of `SegmentationNetwork`; for `trainer.weight_standardization.take_over`.
+
+    Raises:
+        UsageError: there is no such scope.
+        ModelError: the file is damaged, or its network has another dimension, depth, kernels or channels.
+    """
+    if scope not in get_args(Scope):
+        raise UsageError(f"scope is {scope!r}", remedy=f"Use one of {', '.join(get_args(Scope))}")
+    model = load_model(model_file)
+    require_same_network(model.manifest.architecture, architecture, model_file)
+    return {
+        name: tensor
+        for name, tensor in model.network.state_dict().items()
+        if (scope == "all" and not name.startswith("head.")) or name.startswith(ENCODER_PARTS)
+    }
+
+
+def require_same_network(found: Architecture, wanted: Architecture, model_file: Path) -> None:
+    """Check that weights of one network can be used in another with other tasks.
+
+    Raises:
+        ModelError: they cannot.
+    """
+    if is_planar(found) != is_planar(wanted):
+        raise ModelError(
+            f"the model to start from is {_dimension(found)}, the data are {_dimension(wanted)}",
+            file=model_file,
+            remedy="Start from a model of the same dimension",
+        )
+    for part in ("channels", "strides", "kernels"):
+        have, need = getattr(found, part), getattr(wanted, part)
+        if have != need:
+            raise ModelError(
+                f"the {part} of the model to start from are {have}, of the network to be trained {need}",
+                file=model_file,
+                remedy="Leave 'channels' out of the configuration to use the model's, or pre-train such a network",
+            )
+
+
+def config_for(model_file: Path, config: TrainingConfig) -> TrainingConfig:
+    """The configuration, with the model's channels where it leaves them open.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    if config.channels:
+        return config
+    return replace(config, channels=read_manifest(model_file)[0].architecture.channels)
+
+
+def is_planar(architecture: Architecture) -> bool:
+    """Whether the network looks at single slices only."""
+    return all(kernel[0] == 1 for kernel in architecture.kernels)
+
+
+def _dimension(architecture: Architecture) -> str:
+    return "2-D" if is_planar(architecture) else "3-D"

@@ -1,0 +1,1 @@
+"""Which model to start from, without training any."""

@@ -1,0 +1,111 @@
+"""The whole of ``recommend``: source models in, a ranking for a target out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from MultiTaskSegLib.runtime.errors import DatasetError, InputError, ModelError
+from MultiTaskSegLib.runtime.predictor import Predictor
+from trainer.dataset import Dataset
+from trainer.pretraining.image_source import read_image_source
+from trainer.progress import Progress
+from trainer.recommendation.predictor import DESCRIPTIONS, SPECTRAL, predict_transfer
+from trainer.report import Report
+from trainer.run_folder import MODEL_SUFFIX, write_json_file
+
+IMAGES = 24
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One source model.
+
+    Attributes:
+        path: model file.
+        name: of the model.
+        predictors: by name, see `DESCRIPTIONS`; empty for a model that cannot be used.
+        trouble: why it cannot be used; empty when it can.
+    """
+
+    path: Path
+    name: str
+    predictors: dict[str, Any]
+    trouble: str = ""
+
+
+def recommend(
+    target: Path, models: Sequence[Path], *, images: int = IMAGES, stream: TextIO | None = None
+) -> list[Recommendation]:
+    """Rank source models for a target without training any; the most promising first.
+
+    The order is that of the spectral distance between the target's images and the nearest training image of each
+    model: the check that also tells foreign images. No label is looked at. Models that cannot be used come last, with
+    the reason.
+
+    Args:
+        target: dataset folder, or a folder of images.
+        models: model files, or folders in which all model files count.
+        images: of the target, at most.
+        stream: for progress.
+
+    Raises:
+        DatasetError: the target has no image, or there is no model file.
+    """
+    dataset = read_image_source(target).dataset
+    paths = model_files(models)
+    progress = Progress(len(paths), "comparing", stream)
+    found = []
+    for path in paths:
+        found.append(_judge(path, dataset, images))
+        progress.update(len(found))
+    return sorted(found, key=lambda r: -r.predictors[SPECTRAL] if r.predictors else float("inf"))
+
+
+def model_files(models: Sequence[Path]) -> list[Path]:
+    """Model files, and those below folders.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    paths: list[Path] = []
+    for path in models:
+        paths += sorted(path.rglob(f"*{MODEL_SUFFIX}")) if path.is_dir() else [path]
+    if not paths:
+        raise DatasetError("there is no model file", file=models[0] if models else None, remedy="Correct --models")
+    return list(dict.fromkeys(paths))
+
+
+def write_recommendation(found: Sequence[Recommendation], target: Path, output: Path) -> None:
+    """Write ``recommendation.json`` and ``report.html`` to a folder."""
+    rows = [{"model": r.path.name, "name": r.name, "predictors": r.predictors, "trouble": r.trouble} for r in found]
+    write_json_file(output / "recommendation.json", {"target": target.name, "ranking": rows})
+    report = Report(f"Which model to start from for {target.name}")
+    for text in DESCRIPTIONS.values():
+        report.add_text(text)
+    headers, table = ranking_table(found)
+    report.add_table(headers, table, "The most promising first; the order is that of the spectral distance")
+    report.write(output / "report.html")
+
+
+def ranking_table(found: Sequence[Recommendation]) -> tuple[list[str], list[list[str | float | int | None]]]:
+    """Headers and rows."""
+    rows: list[list[str | float | int | None]] = []
+    for place, r in enumerate(found, start=1):
+        spectral, cases = r.predictors.get(SPECTRAL), r.predictors.get("cases")
+        where = f"{r.path.parent.name}/{r.path.name}"
+        rows.append([where if r.trouble else f"{place}. {where}", r.name, spectral, cases, r.trouble])
+    return ["Model", "Name", "Spectral nearness", "Log cases", "Cannot be used"], rows
+
+
+def _judge(path: Path, dataset: Dataset, images: int) -> Recommendation:
+    try:
+        predictor = Predictor.load(path)
+        return Recommendation(
+            path, predictor.manifest.name, predict_transfer(predictor, dataset, dataset.cases, images)
+        )
+    except (ModelError, InputError) as error:
+        return Recommendation(path, "", {}, str(error))

@@ -1,0 +1,49 @@
+"""The whole of ``transfer``: one configuration file in, the matrix and its report out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.experiment.executor import Executor
+from trainer.experiment.matrix import Say, run_matrix
+from trainer.run_folder import write_json_file
+from trainer.transfer.design import make_runs
+from trainer.transfer.findings import findings
+from trainer.transfer.page import write_page
+from trainer.transfer.settings import TransferPlan
+
+
+def run_transfer(
+    plan: TransferPlan, output: Path, executor: Executor, say: Say, command: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Do what is left of the matrix and write ``metrics.json`` and ``report.html``.
+
+    Args:
+        plan: from `trainer.transfer.settings.read_transfer`.
+        output: folder; the runs are in its ``runs``.
+        executor: where the runs are done.
+        say: takes one line per run.
+        command: words of the command line; of paths only the last part is kept.
+
+    Returns:
+        The findings, as in ``metrics.json``.
+
+    Raises:
+        DatasetError, UsageError: before any training starts.
+    """
+    result = run_matrix(make_runs(plan), output / "runs", executor, say)
+    found = findings(plan, result.metrics, result.failures)
+    found |= {
+        "command": " ".join(Path(word).name for word in command),
+        "commit": ", ".join(result.commits) or None,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    write_json_file(output / "metrics.json", found)
+    # As a reader of the file will see it: null where nothing was measured.
+    kept: dict[str, Any] = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    write_page(kept, output / "report.html")
+    return kept

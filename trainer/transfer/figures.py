@@ -1,0 +1,98 @@
+"""Pictures of a transfer experiment, drawn from its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
+from trainer.transfer.settings import SCRATCH
+
+LARGEST_RATE = 8.0
+
+
+def gain_map(targets: Sequence[Mapping[str, Any]]) -> Figure:
+    """Heat map of the mean gain in Dice points over random initialisation, sources by targets.
+
+    A frame marks segmentation in the target's domain, an asterisk a gain whose interval does not hold 0.
+    """
+    sources = list(dict.fromkeys(r["source"] for t in targets for r in t["rows"] if r["source"] != SCRATCH))
+    values = np.full((max(1, len(sources)), len(targets)), np.nan)
+    figure = new_figure(2.6 + 1.5 * len(targets), 1.6 + 0.42 * max(1, len(sources)))
+    axes = figure.subplots()
+    for column, target in enumerate(targets):
+        for row in (row for row in target["rows"] if row["source"] in sources):
+            place = sources.index(row["source"])
+            gain = row["gain"]
+            if gain["value"] is None or np.isnan(gain["value"]):
+                continue
+            values[place, column] = 100 * gain["value"]
+            sure = gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
+            text = f"{100 * gain['value']:+.1f}{'*' if sure else ''}"
+            axes.text(column, place, text, ha="center", va="center", fontsize=9, color=INK)
+            if row["matched"]:
+                axes.add_patch(_frame(column, place))
+    limit = max(1.0, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 1.0
+    image = axes.imshow(values, cmap="RdBu", vmin=-1.6 * limit, vmax=1.6 * limit, aspect="auto")
+    axes.set_xticks(range(len(targets)), [plain(t["name"]) for t in targets], fontsize=9)
+    axes.set_yticks(range(len(sources)), [plain(name) for name in sources], fontsize=9)
+    axes.set_title("Gain over random initialisation, Dice points", fontsize=10, color=INK)
+    figure.colorbar(image, ax=axes, shrink=0.8)
+    return figure
+
+
+def detection_curves(targets: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Free-response curves of every source, one panel per target with lesions; None when there is none."""
+    with_lesions = [t for t in targets if any(row.get("free_response") for row in t["rows"])]
+    if not with_lesions:
+        return None
+    figure = new_figure(5.2 * len(with_lesions), 3.8)
+    panels: Sequence[Axes] = np.atleast_1d(figure.subplots(1, len(with_lesions)))  # type: ignore[assignment]
+    for axes, target in zip(panels, with_lesions, strict=True):
+        rows = [row for row in target["rows"] if row.get("free_response")]
+        for number, row in enumerate(rows):
+            points = sorted((p["false_positives_per_image"], p["sensitivity"]) for p in row["free_response"])
+            axes.plot(
+                [x for x, _ in points],
+                [y for _, y in points],
+                color=SOFT if row["source"] == SCRATCH else COLOURS[number % len(COLOURS)],
+                linestyle="--" if row["source"] == SCRATCH else "-",
+                linewidth=2.4 if row["matched"] else 1.3,
+                marker="o",
+                markersize=3,
+                label=plain(row["source"]),
+            )
+        axes.set(xlim=(0, LARGEST_RATE), ylim=(0, 1), xlabel="false positives per image", ylabel="lesions found")
+        axes.set_title(plain(target["name"]), fontsize=10, color=INK)
+        axes.legend(fontsize=7, frameon=False, loc="lower right")
+    return figure
+
+
+def prediction_scatter(prediction: Mapping[str, Any], predictor: str) -> Figure:
+    """Measured gain against what was foreseen, a colour per target."""
+    figure = new_figure(5.6, 3.8)
+    axes = figure.subplots()
+    names = list(dict.fromkeys(pair["target"] for pair in prediction["pairs"]))
+    for number, name in enumerate(names):
+        own = [p for p in prediction["pairs"] if p["target"] == name and p["predictors"].get(predictor) is not None]
+        colour = COLOURS[number % len(COLOURS)]
+        x, y = [p["predictors"][predictor] for p in own], [100 * p["gain"] for p in own]
+        axes.scatter(x, y, color=colour, s=26, label=plain(name))
+        for pair, a, b in zip(own, x, y, strict=True):
+            axes.annotate(
+                plain(pair["source"]), (a, b), fontsize=6, color=SOFT, xytext=(3, 2), textcoords="offset points"
+            )
+    axes.axhline(0.0, color=SOFT, linewidth=0.8, linestyle="--")
+    axes.set(xlabel=f"foreseen ({predictor})", ylabel="gain, Dice points")
+    if names:
+        axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _frame(column: int, row: int) -> Rectangle:
+    return Rectangle((column - 0.47, row - 0.44), 0.94, 0.88, fill=False, edgecolor=FOREIGN_COLOUR, linewidth=2.0)

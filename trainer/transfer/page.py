@@ -1,0 +1,50 @@
+"""The report of a transfer experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.recommendation.predictor import SPECTRAL
+from trainer.report import Report
+from trainer.transfer import wording
+from trainer.transfer.figures import detection_curves, gain_map, prediction_scatter
+
+
+def write_page(result: Mapping[str, Any], path: Path) -> None:
+    """Write the self-contained page.
+
+    Args:
+        result: of `trainer.transfer.findings.findings`, with ``command`` and ``commit``.
+        path: HTML file.
+    """
+    targets, prediction = result["targets"], result["prediction"]
+    report = Report(result["title"])
+    report.add_figure(
+        gain_map(targets),
+        "Framed: segmentation in the target's domain. Asterisk: the interval over seeds does not hold 0",
+    )
+    curves = detection_curves(targets)
+    if curves is not None:
+        report.add_figure(curves, "Lesions found against false positives, mean over seeds at each threshold")
+    if prediction["pairs"]:
+        report.add_figure(prediction_scatter(prediction, SPECTRAL), "Measured gain against the spectral nearness")
+    for target in targets:
+        report.add_verdict(wording.claim_sentence(target), target["claim"]["verdict"] == "holds")
+    for sentence in wording.trouble_sentences(result):
+        report.add_verdict(sentence, False)
+    for paragraph in wording.DEFINITIONS:
+        report.add_text(paragraph)
+    for target in targets:
+        report.add_heading(f"Target {target['name']}")
+        report.add_table(wording.TARGET_HEADERS, wording.target_rows(target), "Mean over seeds (95 % interval)")
+        rows = wording.detection_rows(target)
+        if rows:
+            report.add_table(wording.DETECTION_HEADERS, rows, "Lesions, at the model's own labels")
+    report.add_heading("Foreseen without training").add_table(
+        wording.PREDICTION_HEADERS, wording.prediction_rows(prediction), f"Bar: at least {prediction['bar']}"
+    )
+    report.add_heading("How this was made")
+    report.add_text(f"Command: {result['command']}. Commit: {result['commit'] or 'unknown'}.")
+    report.write(path)

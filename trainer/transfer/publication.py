@@ -1,0 +1,62 @@
+"""Findings of transfer experiments for ``docs/results``: a JSON file each, and a page made from all of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.run_folder import write_text_file
+from trainer.transfer import wording
+from trainer.uncertainty.publication import compact, table
+
+PAGE = "transfer.md"
+FILES = "transfer-*.json"
+
+
+def publish(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write ``transfer-DATE-TITLE.json`` and the page of all such files in the folder.
+
+    Args:
+        result: from `trainer.transfer.experiment.run_transfer`.
+        folder: where to; the date is that of the result.
+
+    Returns:
+        Paths of both files.
+    """
+    word = re.sub(r"[^a-z0-9]+", "-", str(result["title"]).lower()).strip("-")
+    path = folder / f"transfer-{result['created'][:10]}-{word}.json"
+    write_text_file(path, compact(dict(result)) + "\n")
+    page = folder / PAGE
+    write_text_file(page, published_page(folder))
+    return path, page
+
+
+def published_page(folder: Path) -> str:
+    """The page of all published files of a folder."""
+    parts = [
+        "# Transfer: which source task and domain to pre-train on",
+        "Made by `python -m trainer transfer --publish`; nothing on this page is typed by hand.",
+        *wording.DEFINITIONS,
+    ]
+    for path in sorted(folder.glob(FILES)):
+        parts += _section(json.loads(path.read_text(encoding="utf-8")), path.name)
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(result: Mapping[str, Any], name: str) -> list[str]:
+    commit = result["commit"] or "unknown"
+    seeds = ", ".join(map(str, result["seeds"]))
+    parts = [f"## {result['title']}", f"Figures: [{name}]({name}), from commit `{commit}`, seeds {seeds}."]
+    parts.append("\n".join(f"- {wording.claim_sentence(target)}" for target in result["targets"]))
+    for target in result["targets"]:
+        parts += [f"### Target {target['name']}", table(wording.TARGET_HEADERS, wording.target_rows(target))]
+        rows = wording.detection_rows(target)
+        if rows:
+            parts.append(table(wording.DETECTION_HEADERS, rows))
+    predicted = wording.prediction_rows(result["prediction"])
+    parts += ["### Foreseen without training", table(wording.PREDICTION_HEADERS, predicted)]
+    troubles = wording.trouble_sentences(result)
+    return parts + (["\n".join(f"- {sentence}" for sentence in troubles)] if troubles else [])

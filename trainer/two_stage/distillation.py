@@ -1,0 +1,127 @@
+"""Ensemble knowledge distillation: a student learns what its teachers say on average.
+
+Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network" (2015): Kullback-Leibler divergence of softened
+probabilities, times the square of the temperature. Beside it stands a Dice loss for soft targets, as cross-entropy and
+Dice stand side by side for labels: Wang et al., "Dice semimetric losses: optimizing the Dice score with soft labels"
+(MICCAI 2023), equation DML1, which is smallest where both sides agree, and the Dice loss where targets are hard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from trainer.pretraining.pretext import PretextBatch, Views
+from trainer.pretraining.pretext_companion import ViewBatches
+
+Weighting = Literal["uniform", "per-class", "per-voxel"]
+
+
+@dataclass(frozen=True)
+class PlainViews:
+    """Views as they are, in the form of a pretext task without question, so that batches are drawn the same way."""
+
+    name: str = "distillation"
+    views: int = 1
+    needs_decoder: bool = True
+
+    def head(self, architecture: Architecture, generator: torch.Generator) -> nn.Module:
+        """Nothing is predicted beside the segmentation."""
+        return nn.Identity()
+
+    def draw(self, rng: np.random.Generator, views: Views, architecture: Architecture) -> PretextBatch:
+        """Teachers and student see the same views."""
+        return PretextBatch(views.images)
+
+    def loss(self, head: nn.Module, maps: Mapping[str, Tensor], batch: PretextBatch) -> Tensor:
+        """None."""
+        return maps["decoder0"].sum() * 0.0
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The distillation term as a companion of the student's training.
+
+    Attributes:
+        teachers: plain networks of the same task.
+        batches: views of labelled and unlabelled images.
+        factor: weight of the term.
+        temperature: of teachers and student.
+        weighting: how the teachers are averaged.
+        class_weights: ``(teachers, classes)`` for ``per-class``.
+    """
+
+    teachers: Sequence[SegmentationNetwork]
+    batches: ViewBatches
+    factor: float
+    temperature: float
+    weighting: Weighting = "uniform"
+    class_weights: Tensor | None = None
+    heads: nn.Module = field(default_factory=nn.Identity)
+    name: str = "distillation"
+
+    def weight(self, progress: float) -> float:
+        """Factor of the loss."""
+        return self.factor
+
+    def loss(self, network: SegmentationNetwork, batch: PretextBatch) -> Tensor:
+        """Divergence of the student from its teachers on one batch."""
+        inputs = batch.inputs.to(network.head.weight.device).contiguous(memory_format=torch.channels_last_3d)
+        with torch.no_grad():
+            answers = [teacher.to(inputs.device)(inputs).float() for teacher in self.teachers]
+            softened, plain = (self._average(answers, t) for t in (self.temperature, 1.0))
+        logits = network(inputs).float()
+        divergence = soft_divergence(logits / self.temperature, softened) * self.temperature**2
+        return divergence + soft_dice(torch.softmax(logits, dim=1), plain)
+
+    def _average(self, answers: Sequence[Tensor], temperature: float) -> Tensor:
+        probabilities = torch.stack([torch.softmax(answer / temperature, dim=1) for answer in answers])
+        return average_teachers(probabilities, self.weighting, self.class_weights)
+
+
+def average_teachers(probabilities: Tensor, weighting: Weighting, class_weights: Tensor | None = None) -> Tensor:
+    """Weighted mean of the teachers' probabilities; again a probability at every voxel.
+
+    Args:
+        probabilities: ``(T, B, C, Z, Y, X)``.
+        weighting: ``uniform``; ``per-class`` by ``class_weights``; ``per-voxel`` by 1 - entropy / log C.
+        class_weights: ``(T, C)``, not negative; only for ``per-class``.
+    """
+    if weighting == "uniform":
+        return probabilities.mean(dim=0)
+    if weighting == "per-class":
+        assert class_weights is not None
+        weights = class_weights.to(probabilities)[:, None, :, None, None, None].clamp(min=1e-3)
+    else:
+        entropy = -(probabilities * probabilities.clamp(min=1e-12).log()).sum(dim=2, keepdim=True)
+        weights = (1 - entropy / log(probabilities.shape[2])).clamp(min=1e-3)
+    mean = (weights * probabilities).sum(dim=0) / weights.sum(dim=0)
+    # Weights that differ between classes leave a sum that is not quite 1.
+    return mean / mean.sum(dim=1, keepdim=True)
+
+
+def soft_divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of softmax(logits) from ``target``, both ``(B, C, Z, Y, X)``; mean over voxels."""
+    entropy = target * target.clamp(min=1e-12).log()
+    return (entropy - target * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def soft_dice(probabilities: Tensor, target: Tensor) -> Tensor:
+    """DML1 of Wang et al., mean over the labels (not the background), each over the whole batch; ``(B, C, Z, Y, X)``.
+
+    A label that teachers see almost nowhere in the batch is left out, as absent labels are in the supervised loss.
+    """
+    axes = (0, 2, 3, 4)
+    sizes = (probabilities.sum(dim=axes) + target.sum(dim=axes))[1:]
+    distance = (probabilities - target).abs().sum(dim=axes)[1:]
+    present = target.amax(dim=axes)[1:] > 0.5
+    if not bool(present.any()):
+        return probabilities.sum() * 0.0
+    return (distance[present] / sizes[present]).mean()

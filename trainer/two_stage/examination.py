@@ -1,0 +1,71 @@
+"""What models find in labelled cases, as voxel counts: Dice follows from them under either rule for empty masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from MultiTaskSegLib.runtime.model_file import Model
+from trainer.case import Case
+from trainer.dataset import Dataset
+from trainer.mask_overlap import MaskOverlap, OverlapSummary, mask_overlap, summarise_overlaps
+from trainer.metrics import mean_defined
+from trainer.two_stage.together import segment_together
+
+Examination = dict[str, list[list[int]]]
+"""``[marked, truth, common]`` voxels of each case by label name, on the images' own grids."""
+
+
+def examine(models: Sequence[Model], dataset: Dataset, cases: Sequence[Case], device: torch.device) -> Examination:
+    """Segment cases with one model, or with the average of several, and count voxels.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    found: Examination = {name: [] for name in dataset.labels.values()}
+    values = {label.name: label.value for label in models[0].manifest.tasks[0].labels}
+    for case in cases:
+        labels = segment_together(models, case.read_image(), device)
+        truth, _ = case.read_labels()
+        for value, name in dataset.labels.items():
+            overlap = mask_overlap(labels == values[name], np.asarray(truth) == value)
+            found[name].append([overlap.marked, overlap.truth, overlap.common])
+    return found
+
+
+def summaries(examination: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, OverlapSummary]:
+    """Means over cases by label."""
+    return {name: summarise_overlaps([MaskOverlap(*counts) for counts in rows]) for name, rows in examination.items()}
+
+
+def mean_dice(examination: Mapping[str, Sequence[Sequence[int]]], rule: str) -> float:
+    """Mean over the labels of the mean Dice over cases.
+
+    Args:
+        examination: from `examine`.
+        rule: ``positives`` or ``empty-rule``.
+    """
+    by_label = summaries(examination).values()
+    return mean_defined([s.dice_positives_only if rule == "positives" else s.dice_empty_rule for s in by_label])
+
+
+def figures(examination: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, Any]:
+    """Both Dice conventions, by label and on average, for JSON; never mixed."""
+    by_label = summaries(examination)
+    return {
+        "dice_positives_only": mean_dice(examination, "positives"),
+        "dice_empty_rule": mean_dice(examination, "empty-rule"),
+        "by_label": {
+            name: {
+                "images": s.images,
+                "positives": s.positives,
+                "dice_positives_only": s.dice_positives_only,
+                "dice_empty_rule": s.dice_empty_rule,
+                "empty_kept_empty": s.empty_kept_empty,
+            }
+            for name, s in by_label.items()
+        },
+    }

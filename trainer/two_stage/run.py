@@ -1,0 +1,232 @@
+"""Single runs of the matrix: one training each, with its figures on validation and test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from MultiTaskSegLib.runtime.model_file import Model, load_model
+from trainer.config import TrainingConfig
+from trainer.curves import read_records
+from trainer.pretraining.catalogue import pretexts_named
+from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, pretext_companions
+from trainer.recipe import PLAIN, Recipe
+from trainer.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.train_model import group_hash, train_prepared
+from trainer.training import Budget, train
+from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, class_weights
+from trainer.two_stage.distillation import Distillation, PlainViews
+from trainer.two_stage.examination import examine, figures
+from trainer.two_stage.material import Material, read_material
+from trainer.two_stage.settings import Settings, settings_from_plain
+
+SCRATCH, LONG, JOINT, PRETRAINED, TOGETHER = "scratch", "scratch-long", "joint", "pretrained", "joint-all"
+MODEL = f"model{MODEL_SUFFIX}"
+CACHE = "cache"
+LOG = "progress.log"
+
+
+def train_one(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Train by one method and measure the result; goes on from a checkpoint in the folder.
+
+    Args:
+        parameters: ``method``, ``pretext`` (for `JOINT` and `PRETRAINED`), and what `read_material` needs.
+        folder: of the run.
+        inputs: none.
+    """
+    with (folder / LOG).open("a", encoding="utf-8") as log:
+        metrics = _train_one(parameters, folder, log)
+    _discard_checkpoints(folder)
+    return metrics
+
+
+def distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Choose the teachers by validation Dice, train the student, and measure it, the teachers' average and the choice.
+
+    Args:
+        parameters: as for `train_one`; ``candidates``: run names of both modes by pretext task.
+        folder: of the run.
+        inputs: folders of the candidates.
+    """
+    with (folder / LOG).open("a", encoding="utf-8") as log:
+        metrics = _distil(parameters, folder, inputs, log)
+    _discard_checkpoints(folder)
+    return metrics
+
+
+def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict[str, Any]:
+    settings = settings_from_plain(parameters["settings"])
+    material = read_material(parameters, settings, cache_folder(folder), log)
+    method, pretext = parameters["method"], parameters.get("pretext", "")
+    config, steps = settings.training, settings.two_stage.steps
+    if method == LONG:
+        steps += settings.two_stage.pretraining_steps
+    recipe = PLAIN
+    if method in (JOINT, TOGETHER):
+        names = (pretext,) if method == JOINT else settings.two_stage.pretext_names
+        recipe = joint_recipe(names, material, settings)
+    elif method == PRETRAINED:
+        recipe = pretrained_recipe(pretext, material, settings, folder, log)
+        config = _finetuning(config, settings)
+    return _train_and_measure(parameters, folder, material, config, steps, recipe, log)
+
+
+def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path], log: TextIO) -> dict[str, Any]:
+    settings = settings_from_plain(parameters["settings"])
+    material = read_material(parameters, settings, cache_folder(folder), log)
+    teachers = choose_teachers(parameters["candidates"], inputs, settings.two_stage.criterion)
+    models = [load_model(teacher.folder / MODEL) for teacher in teachers]
+    best = best_teacher(teachers)
+    recipe = student_recipe(models, teachers, material, settings)
+    if settings.two_stage.student_start == "best-teacher":
+        recipe = replace(recipe, weights=_without_head(models[teachers.index(best)].network))
+    steps = settings.two_stage.steps
+    material = replace(material, data=material.data_for_student)
+    metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log)
+    cpu = torch.device("cpu")
+    metrics["ensemble"] = {
+        "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
+        "test": figures(examine(models, material.dataset, material.division.test, cpu)),
+    }
+    metrics["choice"] = {
+        teacher.pretext: {"mode": teacher.mode, "run": teacher.run, "validation": teacher.scores}
+        for teacher in teachers
+    }
+    metrics["best_teacher"] = {"pretext": best.pretext, "run": best.run}
+    return metrics
+
+
+def cache_folder(folder: Path) -> Path:
+    """Prepared cases that all runs of an experiment share."""
+    return folder.parent.parent / CACHE
+
+
+def joint_recipe(names: tuple[str, ...], material: Material, settings: Settings) -> Recipe:
+    """Segmentation and pretext tasks together: ``L_seg + λ L_aux``, one batch of each per step."""
+    companions = _companions(names, material, settings, beside=True)
+    return Recipe(companions=companions, identity={"joint": list(names), "auxiliary": settings.as_dict()["auxiliary"]})
+
+
+def pretrained_recipe(
+    name: str, material: Material, settings: Settings, folder: Path, log: TextIO | None = None
+) -> Recipe:
+    """Pre-train on a pretext task alone (or take up a finished pre-training), and start from its weights."""
+    companions = _companions((name,), material, settings, beside=False)
+    identity = {"pretraining": name, "images_per_step": settings.auxiliary.images_per_step}
+    recipe = Recipe(companions=companions, supervised=False, identity=identity)
+    run = RunFolder(folder / f"pretraining{MODEL_SUFFIX}")
+    done = train(
+        material.data,
+        settings.training,
+        Budget(steps=settings.two_stage.pretraining_steps),
+        run,
+        resume=True,
+        device=_device(),
+        stream=log,
+        recipe=recipe,
+    )
+    return Recipe(weights=_without_head(done.averaged_network()), identity={"pretrained": name})
+
+
+def student_recipe(models: list[Model], teachers: list[Teacher], material: Material, settings: Settings) -> Recipe:
+    """The supervised term on labelled images and the distillation term on all."""
+    options = settings.two_stage
+    pool = material.pool if options.distil_other_datasets else material.target_pool
+    architecture = material.data.plan.architecture
+    batches = ViewBatches(pool, PlainViews(), settings.training, architecture, settings.auxiliary.images_per_step)
+    term = Distillation(
+        [model.network for model in models],
+        batches,
+        options.distillation_weight,
+        options.temperature,
+        options.teacher_weights,
+        class_weights(teachers, material.data.plan.tasks[0].label_names),
+    )
+    identity = {
+        "teachers": [teacher.run for teacher in teachers],
+        "digests": [model.digest for model in models],
+        "options": settings.as_dict()["two_stage"],
+    }
+    return Recipe(companions=(term,), identity=identity)
+
+
+def _companions(
+    names: tuple[str, ...], material: Material, settings: Settings, *, beside: bool
+) -> tuple[PretextCompanion, ...]:
+    weight = settings.auxiliary.weight_at if beside else _alone
+    return pretext_companions(
+        pretexts_named(names),
+        material.pool,
+        settings.training,
+        material.data.plan.architecture,
+        settings.auxiliary.images_per_step,
+        weight,
+    )
+
+
+def _alone(progress: float) -> float:
+    """Weight of a loss that has no other beside it."""
+    return 1.0
+
+
+def _finetuning(config: TrainingConfig, settings: Settings) -> TrainingConfig:
+    rate = settings.two_stage.finetuning_learning_rate
+    return replace(config, learning_rate=rate) if rate else config
+
+
+def _train_and_measure(
+    parameters: Mapping[str, Any],
+    folder: Path,
+    material: Material,
+    config: TrainingConfig,
+    steps: int,
+    recipe: Recipe,
+    log: TextIO,
+) -> dict[str, Any]:
+    output = folder / MODEL
+    never_trained_on = (*material.division.validation, *material.division.test)
+    provenance = {
+        "two_stage": {"method": parameters["method"], **recipe.identity},
+        "held_out_groups": {material.dataset.name: sorted({group_hash(case.group) for case in never_trained_on})},
+    }
+    manifest = train_prepared(
+        material.data,
+        output,
+        config,
+        Budget(steps=steps),
+        recipe=recipe,
+        provenance=provenance,
+        resume=True,
+        stream=log,
+    )
+    models = [load_model(output)]
+    cpu = torch.device("cpu")
+    return {
+        "steps": manifest.training["steps"],
+        "minutes": manifest.training["minutes"],
+        "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
+        "test": figures(examine(models, material.dataset, material.division.test, cpu)),
+        "curve": [[r["step"], r["dice"][material.dataset.name]] for r in _records(output) if "dice" in r],
+    }
+
+
+def _discard_checkpoints(folder: Path) -> None:
+    """What a finished run needs no more is most of its size."""
+    for checkpoint in folder.glob("*.run/checkpoint.pt"):
+        checkpoint.unlink()
+
+
+def _records(output: Path) -> list[dict[str, Any]]:
+    return read_records(RunFolder(output).steps)
+
+
+def _without_head(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
