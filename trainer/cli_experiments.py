@@ -80,8 +80,8 @@ def _recommend(options: argparse.Namespace) -> int:
 
     found = recommend(options.data, options.models, images=options.images)
     for row in ranking_table(found)[1]:
-        nearness = row[4] if row[2] is None else f"spectral nearness {row[2]:.3f}"
-        sys.stdout.write(f"{row[0]}: {nearness}\n")
+        nearness = [] if row[2] is None else [f"spectral nearness {row[2]:.3f}"]
+        sys.stdout.write(f"{row[0]}: {'; '.join([*nearness, *([str(row[4])] if row[4] else [])])}\n")
     if options.output:
         write_recommendation(found, options.data, options.output)
         sys.stdout.write(f"report: {options.output / 'report.html'}\n")

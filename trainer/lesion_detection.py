@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+# At a low threshold everything grows together into one candidate that touches every lesion. It finds none.
+CURVE_PURITY = 0.1
 FALSE_POSITIVES_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -81,26 +83,35 @@ class LesionCounts:
         }
 
 
-def count_lesions(marked: NDArray[np.bool_], truth: NDArray[np.bool_], smallest_overlap: float = 0.0) -> LesionCounts:
-    """Lesions of one image.
+def count_lesions(
+    marked: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    smallest_overlap: float = 0.0,
+    smallest_purity: float = 0.0,
+) -> LesionCounts:
+    """Lesions of one image. Only right candidates find lesions.
 
     Args:
         marked: ``(Z, Y, X)`` what is taken for lesion.
         truth: ``(Z, Y, X)`` what is lesion.
-        smallest_overlap: share of a component's voxels that must be common; 0: a single voxel is enough.
+        smallest_overlap: share of a lesion that must be marked; 0: a single voxel is enough.
+        smallest_purity: share of a candidate that must be lesion; 0: a single voxel is enough.
     """
-    both = marked & truth
-    lesions, detected = _hits(truth, both, smallest_overlap)
-    candidates, right = _hits(marked, both, smallest_overlap)
-    return LesionCounts(1, lesions, detected, candidates, right)
+    right, candidates, true_candidates = _hits(marked, truth, smallest_purity)
+    _, lesions, detected = _hits(truth, right, smallest_overlap)
+    return LesionCounts(1, lesions, detected, candidates, true_candidates)
 
 
-def _hits(mask: NDArray[np.bool_], both: NDArray[np.bool_], smallest_overlap: float) -> tuple[int, int]:
-    """Components of a mask, and those of them of which enough is common."""
+def _hits(
+    mask: NDArray[np.bool_], other: NDArray[np.bool_], smallest_share: float
+) -> tuple[NDArray[np.bool_], int, int]:
+    """Voxels of the components of which enough lies in the other mask, how many there are, and how many of those."""
     components, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
-    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
-    common = np.bincount(components[both], minlength=count + 1)[1:]
-    return int(count), int(np.count_nonzero((common > 0) & (common >= smallest_overlap * sizes)))
+    sizes = np.bincount(components.ravel(), minlength=count + 1)
+    common = np.bincount(components[mask & other], minlength=count + 1)
+    enough = (common > 0) & (common >= smallest_share * sizes)
+    enough[0] = False
+    return enough[components], int(count), int(np.count_nonzero(enough))
 
 
 def sum_counts(counts: Sequence[LesionCounts]) -> LesionCounts:
@@ -123,8 +134,11 @@ class OperatingPoint:
 def count_at_thresholds(
     probability: NDArray[np.floating], truth: NDArray[np.bool_], thresholds: Sequence[float] = THRESHOLDS
 ) -> list[LesionCounts]:
-    """Lesions of one image at every threshold of the lesions' probability ``(Z, Y, X)``."""
-    return [count_lesions(probability >= threshold, truth) for threshold in thresholds]
+    """Lesions of one image at every threshold of the lesions' probability ``(Z, Y, X)``.
+
+    A candidate is right when at least a tenth of it is lesion.
+    """
+    return [count_lesions(probability >= t, truth, smallest_purity=CURVE_PURITY) for t in thresholds]
 
 
 def free_response(
@@ -141,6 +155,15 @@ def free_response(
         total = sum_counts([image[number] for image in counts])
         points.append(OperatingPoint(threshold, total.sensitivity, total.false_positives_per_image))
     return points
+
+
+def attainable(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The points that no other one beats with as few false positives, by rising number of those."""
+    best: list[OperatingPoint] = []
+    for point in sorted(points, key=lambda p: (p.false_positives_per_image, -p.sensitivity)):
+        if not best or point.sensitivity > best[-1].sensitivity:
+            best.append(point)
+    return best
 
 
 def sensitivity_at(points: Sequence[OperatingPoint], false_positives_per_image: float) -> float:

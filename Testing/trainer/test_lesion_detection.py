@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from trainer.lesion_detection import (
+    THRESHOLDS,
     LesionCounts,
+    OperatingPoint,
+    attainable,
     count_at_thresholds,
     count_lesions,
     free_response,
@@ -34,30 +38,26 @@ def flood(mask: np.ndarray) -> list[set[tuple[int, ...]]]:
     return components
 
 
-def brute_force(marked: np.ndarray, truth: np.ndarray, share: float) -> LesionCounts:
+def brute_force(marked: np.ndarray, truth: np.ndarray, overlap: float, purity: float) -> LesionCounts:
     lesions, candidates = flood(truth), flood(marked)
-    everything_marked, everything_true = set().union(*candidates), set().union(*lesions)
 
-    def found(component: set[tuple[int, ...]], other: set[tuple[int, ...]]) -> bool:
+    def enough(component: set[tuple[int, ...]], other: set[tuple[int, ...]], share: float) -> bool:
         common = len(component & other)
         return common > 0 and common / len(component) >= share
 
-    return LesionCounts(
-        1,
-        len(lesions),
-        sum(found(lesion, everything_marked) for lesion in lesions),
-        len(candidates),
-        sum(found(candidate, everything_true) for candidate in candidates),
-    )
+    right = [candidate for candidate in candidates if enough(candidate, set().union(*lesions), purity)]
+    detected = sum(enough(lesion, set().union(*right), overlap) for lesion in lesions)
+    return LesionCounts(1, len(lesions), detected, len(candidates), len(right))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("purity", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("seed", range(6))
-def test_counts_are_those_of_a_flood_fill(seed: int, share: float):
+def test_counts_are_those_of_a_flood_fill(seed: int, purity: float, overlap: float):
     rng = np.random.default_rng(seed)
     shape = (1, 14, 14) if seed % 2 else (5, 7, 8)
     truth, marked = rng.random(shape) < 0.12, rng.random(shape) < 0.12
-    assert count_lesions(marked, truth, share) == brute_force(marked, truth, share)
+    assert count_lesions(marked, truth, overlap, purity) == brute_force(marked, truth, overlap, purity)
 
 
 def test_one_candidate_over_two_lesions_finds_both_and_is_one_right_candidate():
@@ -90,9 +90,27 @@ def test_what_cannot_be_measured_is_nan_and_finding_nothing_is_zero():
 
 def test_a_lower_threshold_never_loses_a_lesion():
     rng = np.random.default_rng(1)
-    counts = [count_at_thresholds(rng.random((1, 12, 12)), rng.random((1, 12, 12)) < 0.1) for _ in range(4)]
-    sensitivities = [point.sensitivity for point in free_response(counts)]
-    assert sensitivities == sorted(sensitivities, reverse=True)
+    probability, truth = rng.random((1, 12, 12)), rng.random((1, 12, 12)) < 0.1
+    found = [count_lesions(probability >= t, truth).detected for t in THRESHOLDS]
+    assert found == sorted(found, reverse=True)
+
+
+def test_marking_everything_finds_every_lesion_by_the_challenges_rule_and_none_on_the_curve():
+    truth = np.zeros((1, 20, 20), dtype=bool)
+    truth[0, [3, 9, 15], [3, 9, 15]] = True
+    everything = np.ones((1, 20, 20))
+    assert count_lesions(everything > 0, truth).sensitivity == 1
+    assert {c.detected for c in count_at_thresholds(everything, truth)} == {0}
+
+
+def test_attainable_points_rise_and_give_the_same_sensitivities():
+    rng = np.random.default_rng(4)
+    points = [OperatingPoint(0.5, float(s), float(f)) for s, f in rng.random((30, 2))]
+    best = attainable(points)
+    assert all(a.sensitivity < b.sensitivity for a, b in itertools.pairwise(best))
+    assert all(a.false_positives_per_image < b.false_positives_per_image for a, b in itertools.pairwise(best))
+    for limit in (0.05, 0.2, 0.5, 1.0):
+        assert sensitivity_at(best, limit) == sensitivity_at(points, limit)
 
 
 def test_the_curve_of_two_images_by_hand():

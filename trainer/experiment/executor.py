@@ -118,7 +118,8 @@ class RayExecutor:
             ) from error
         self._ray: Any = ray
         try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
+            # Without an address Ray would look for a cluster that somebody left here, and wait for it for minutes.
+            ray.init(address=address or "local", log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ResourceError(
                 f"there is no Ray cluster at {address} ({error})", remedy="Start it, or correct --address"

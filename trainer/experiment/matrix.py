@@ -58,8 +58,8 @@ def run_matrix(runs: Sequence[Run], root: Path, executor: Executor, say: Say) ->
     Raises:
         UsageError: the runs cannot be done as they are described; nothing has begun.
     """
-    schedule = _Schedule(make_jobs(list(runs), root), say)
     try:
+        schedule = _Schedule(make_jobs(list(runs), root), say)
         while schedule.is_open:
             for job in schedule.startable(executor.slots):
                 executor.start(job)

@@ -17,7 +17,8 @@ from trainer.report import Report
 from trainer.run_folder import MODEL_SUFFIX, write_json_file
 
 IMAGES = 24
-DIGITS = 4
+# A twentieth of the typical distance between images of a task: only an image itself lies as near.
+OWN_IMAGE = 3.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Recommendation:
     name: str
     predictors: dict[str, Any]
     trouble: str = ""
+
+    @property
+    def remark(self) -> str:
+        """What a reader must know about it; empty for nothing."""
+        if not self.trouble and self.predictors[SPECTRAL] > OWN_IMAGE:
+            return "it was trained on these very images: its nearness says nothing"
+        return f"cannot be used: {self.trouble}" if self.trouble else ""
 
 
 def recommend(
@@ -97,8 +105,8 @@ def ranking_table(found: Sequence[Recommendation]) -> tuple[list[str], list[list
     for place, r in enumerate(found, start=1):
         spectral, cases = r.predictors.get(SPECTRAL), r.predictors.get("cases")
         where = f"{r.path.parent.name}/{r.path.name}"
-        rows.append([where if r.trouble else f"{place}. {where}", r.name, spectral, cases, r.trouble])
-    return ["Model", "Name", "Spectral nearness", "Log cases", "Cannot be used"], rows
+        rows.append([where if r.trouble else f"{place}. {where}", r.name, spectral, cases, r.remark])
+    return ["Model", "Name", "Spectral nearness", "Log cases", "Remark"], rows
 
 
 def _judge(path: Path, dataset: Dataset, images: int) -> Recommendation:

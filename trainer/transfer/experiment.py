@@ -35,7 +35,10 @@ def run_transfer(
     Raises:
         DatasetError, UsageError: before any training starts.
     """
-    result = run_matrix(make_runs(plan), output / "runs", executor, say)
+    try:
+        result = run_matrix(make_runs(plan), output / "runs", executor, say)
+    finally:
+        executor.stop()
     found = findings(plan, result.metrics, result.failures)
     found |= {
         "command": " ".join(Path(word).name for word in command),

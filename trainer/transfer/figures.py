@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
+from trainer.lesion_detection import OperatingPoint, attainable
 from trainer.transfer.settings import SCRATCH
 
 LARGEST_RATE = 8.0
@@ -48,23 +49,22 @@ def gain_map(targets: Sequence[Mapping[str, Any]]) -> Figure:
 
 def detection_curves(targets: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Free-response curves of every source, one panel per target with lesions; None when there is none."""
-    with_lesions = [t for t in targets if any(row.get("free_response") for row in t["rows"])]
+    with_lesions = [t for t in targets if any(_curve(row) for row in t["rows"])]
     if not with_lesions:
         return None
     figure = new_figure(5.2 * len(with_lesions), 3.8)
     panels: Sequence[Axes] = np.atleast_1d(figure.subplots(1, len(with_lesions)))  # type: ignore[assignment]
     for axes, target in zip(panels, with_lesions, strict=True):
-        rows = [row for row in target["rows"] if row.get("free_response")]
+        rows = [row for row in target["rows"] if _curve(row)]
         for number, row in enumerate(rows):
-            points = sorted((p["false_positives_per_image"], p["sensitivity"]) for p in row["free_response"])
-            axes.plot(
-                [x for x, _ in points],
-                [y for _, y in points],
+            points = attainable(_curve(row))
+            axes.step(
+                [0.0, *(p.false_positives_per_image for p in points), LARGEST_RATE],
+                [0.0, *(p.sensitivity for p in points), points[-1].sensitivity],
+                where="post",
                 color=SOFT if row["source"] == SCRATCH else COLOURS[number % len(COLOURS)],
                 linestyle="--" if row["source"] == SCRATCH else "-",
                 linewidth=2.4 if row["matched"] else 1.3,
-                marker="o",
-                markersize=3,
                 label=plain(row["source"]),
             )
         axes.set(xlim=(0, LARGEST_RATE), ylim=(0, 1), xlabel="false positives per image", ylabel="lesions found")
@@ -92,6 +92,11 @@ def prediction_scatter(prediction: Mapping[str, Any], predictor: str) -> Figure:
     if names:
         axes.legend(fontsize=7, frameon=False)
     return figure
+
+
+def _curve(row: Mapping[str, Any]) -> list[OperatingPoint]:
+    """The points of a row; none where there was no lesion to find."""
+    return [OperatingPoint(**p) for p in row.get("free_response", ()) if None not in p.values()]
 
 
 def _frame(column: int, row: int) -> Rectangle:

@@ -27,7 +27,7 @@ def write_page(result: Mapping[str, Any], path: Path) -> None:
     )
     curves = detection_curves(targets)
     if curves is not None:
-        report.add_figure(curves, "Lesions found against false positives, mean over seeds at each threshold")
+        report.add_figure(curves, "Lesions found at most at so many false positives, mean over seeds at each threshold")
     if prediction["pairs"]:
         report.add_figure(prediction_scatter(prediction, SPECTRAL), "Measured gain against the spectral nearness")
     for target in targets:

@@ -16,7 +16,7 @@ DEFINITIONS = (
     "(Student's t).",
     "Dice and IoU are over images that have the structure (positives only); the Dice with the empty rule counts an "
     "image without it 1 when nothing is marked and 0 otherwise. Lesions are connected components; one voxel of overlap "
-    "finds a lesion.",
+    "finds a lesion; on the free-response curve a tenth of a candidate must be lesion.",
 )
 TARGET_HEADERS = ("Source", "Task", "Domain", "Dice", "Gain", "IoU", "Dice, empty rule")
 DETECTION_HEADERS = ("Source", "Sensitivity", "Precision", "F1", "False positives per image")

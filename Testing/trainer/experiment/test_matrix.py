@@ -134,6 +134,21 @@ def test_a_matrix_that_cannot_be_done_is_refused_before_anything_begins(tmp_path
     assert not (tmp_path / "m").exists()
 
 
+def test_the_executor_is_stopped_whatever_happens(tmp_path: Path):
+    stopped: list[str] = []
+
+    class Noted(SequentialExecutor):
+        def stop(self) -> None:
+            stopped.append("stopped")
+
+    do(squares(2), tmp_path, Noted())
+    with pytest.raises(UsageError):
+        do([Run("a/b", f"{HERE}:square")], tmp_path, Noted())
+    with pytest.raises(KeyboardInterrupt):
+        do([Run("long", f"{HERE}:interrupted_once")], tmp_path, Noted())
+    assert len(stopped) == 3
+
+
 def test_the_order_of_parameters_does_not_make_another_run(tmp_path: Path):
     one, two = ({"x": 1, "y": 2}, {"y": 2, "x": 1})
     jobs = [make_jobs([Run("a", f"{HERE}:square", p)], tmp_path)["a"].folder for p in (one, two)]

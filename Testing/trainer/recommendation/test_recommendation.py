@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.pretraining.tiny_run import CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.cli import main
@@ -51,6 +53,14 @@ def test_the_model_of_like_images_comes_first_and_one_of_another_dimension_last_
     assert "3-D" in found[2].trouble
 
 
+def test_a_model_that_was_trained_on_the_very_images_is_marked(models: Path, target: Path):
+    own = recommend(models / "data" / LIKE.name, [models / "models"], stream=io.StringIO())
+    other = recommend(target, [models / "models"], stream=io.StringIO())
+    assert own[0].name == LIKE.name
+    assert "very images" in own[0].remark
+    assert [r.remark for r in other[:2]] == ["", ""]
+
+
 def test_labels_of_the_target_are_not_looked_at(models: Path, target: Path):
     before = recommend(target, [models / "models"], stream=io.StringIO())
     for label in (target / "labelsTr").iterdir():
@@ -84,8 +94,6 @@ def test_without_models_there_is_nothing_to_rank(target: Path, tmp_path: Path):
 
 
 def test_the_controls_are_zero_for_the_source_itself_and_lower_for_others(models: Path):
-    from MultiTaskSegLib.runtime.predictor import Predictor
-
     like, unlike = (read_dataset(models / "data" / name) for name in (LIKE.name, UNLIKE.name))
     predictor = Predictor.load(models / "models" / f"{LIKE.name}.mts.safetensors")
     own = predict_transfer(predictor, like, like.cases, 9, source_facts([like], 9))
@@ -97,7 +105,5 @@ def test_the_controls_are_zero_for_the_source_itself_and_lower_for_others(models
 
 def test_facts_do_not_depend_on_the_scale_of_the_intensities(models: Path):
     volumes = [case.read_image() for case in read_dataset(models / "data" / LIKE.name).cases]
-    from dataclasses import replace
-
     stretched = [replace(v, voxels=7 * v.voxels + 100) for v in volumes]
     assert image_facts(stretched).histogram == pytest.approx(image_facts(volumes).histogram, abs=0.01)

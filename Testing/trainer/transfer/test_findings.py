@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainer.config import TrainingConfig
+from trainer.run_folder import write_json_file
 from trainer.transfer.findings import findings
+from trainer.transfer.page import write_page
 from trainer.transfer.settings import SourceSettings, TargetSettings, TransferPlan, TransferSettings
 from trainer.transfer.wording import claim_sentence, shown
 
@@ -87,6 +90,33 @@ def test_a_predictor_in_the_order_of_the_gains_is_perfect_and_a_constant_one_say
     assert predictors["histogram"]["by_target"] == {}
     worst = experiment(dice | {"same": [0.1] * 3, "self": [0.2] * 3})["prediction"]["predictors"]["spectral"]
     assert worst["meets_bar"] is False
+
+
+def test_figures_that_could_not_be_measured_leave_a_page_with_dashes(tmp_path: Path):
+    nothing = float("nan")
+    rates = dict.fromkeys(("sensitivity", "precision", "f1", "false_positives_per_image"), nothing)
+    figures = {
+        "dice": nothing,
+        "iou": nothing,
+        "dice_empty_rule": 1.0,
+        "detection": rates,
+        "free_response": [{"threshold": 0.5, "sensitivity": nothing, "false_positives_per_image": 0.0}],
+    }
+    plan = TransferPlan(
+        TransferSettings(SOURCES[:1], (TargetSettings("t", "brain", "t", lesions=True),), seeds=(0, 1)),
+        TrainingConfig(),
+        Path(),
+    )
+    metrics = {f"finetune-t-from-{name}-s{seed}": figures for name in ("scratch", "same") for seed in (0, 1)}
+    result = findings(plan, metrics, {"predict-t-from-same-s0": "it broke"}) | {"command": "transfer", "commit": None}
+    write_json_file(tmp_path / "metrics.json", result)
+    kept = json.loads((tmp_path / "metrics.json").read_text())
+    write_page(kept, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "could not be compared" in page
+    assert "it broke" in page
+    assert "–" in page
+    assert ">nan" not in page
 
 
 def test_a_measured_nothing_is_a_dash():
