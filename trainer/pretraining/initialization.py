@@ -12,6 +12,7 @@ from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.model_file import load_model, read_manifest
 from MultiTaskSegLib.runtime.network import Architecture
 from trainer.config import TrainingConfig
+from trainer.pretraining.deepening import deepened, extends
 
 Scope = Literal["all", "encoder"]
 ENCODER_PARTS = ("encoder.", "down.")
@@ -21,6 +22,9 @@ def initial_weights(model_file: Path, architecture: Architecture, scope: Scope =
     """Weights of a model file to start a training from.
 
     The head is never among them: its channels belong to the tasks that the model was trained for.
+
+    A network with further, coarser levels than the model's gets them so that it computes nearly the same, see
+    `deepened`.
 
     Args:
         model_file: any model file, also one that was pre-trained without labels.
@@ -37,10 +41,15 @@ def initial_weights(model_file: Path, architecture: Architecture, scope: Scope =
     if scope not in get_args(Scope):
         raise UsageError(f"scope is {scope!r}", remedy=f"Use one of {', '.join(get_args(Scope))}")
     model = load_model(model_file)
-    require_same_network(model.manifest.architecture, architecture, model_file)
+    found = model.manifest.architecture
+    weights: dict[str, Tensor] = model.network.state_dict()
+    if extends(architecture, found):
+        weights = deepened(weights, found, architecture)
+    else:
+        require_same_network(found, architecture, model_file)
     return {
         name: tensor
-        for name, tensor in model.network.state_dict().items()
+        for name, tensor in weights.items()
         if (scope == "all" and not name.startswith("head.")) or name.startswith(ENCODER_PARTS)
     }
 
