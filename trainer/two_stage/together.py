@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from MultiTaskSegLib.runtime.labelling import label_image
 from MultiTaskSegLib.runtime.model_file import Model
-from MultiTaskSegLib.runtime.network_pass import run_pass
 from MultiTaskSegLib.runtime.profile import prepare
 from MultiTaskSegLib.runtime.volume import Volume
+from trainer.validation import task_logits
 
 
 def segment_together(models: Sequence[Model], volume: Volume, device: torch.device) -> NDArray[np.uint8]:
@@ -29,10 +30,9 @@ def segment_together(models: Sequence[Model], volume: Volume, device: torch.devi
     total = np.zeros((1 + len(task.labels), *prepared.voxels.shape), dtype=np.float32)
     for model in models:
         own = model.manifest.tasks[0]
-        ood = model.manifest.ood
-        result = run_pass(model.network, prepared.voxels, (own,), ood.layers, ood.floor, device=device)
-        total += result.probabilities[own.name].astype(np.float32)
+        logits = task_logits(model.network, prepared.voxels, own, device=device)
+        total += softmax(logits / own.temperature, axis=0)
     if len(models) > 1:
         # Temperatures near the surface belong to one network each; they change how sure, hardly which label.
         task = replace(task, temperature=1.0, surface_temperature=None)
-    return label_image((total / len(models)).astype(np.float16), task, prepared).labels
+    return label_image(total / len(models), task, prepared).labels
