@@ -31,18 +31,15 @@ def run(request: dict[str, Any]) -> dict[str, float]:
     """Load the model, run the engine, write its labels."""
     import torch
 
-    from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
     from MultiTaskSegLib.runtime.predictor import Predictor
-    from Testing.bench.contender import ENGINES, OURS
+    from Testing.bench.contender import ENGINES
     from Testing.bench.process_memory import PeakMemory
 
     torch.set_num_threads(request["threads"])
     name = request["engine"]
-    if name == OURS:
-        keep_freed_memory()  # as the command line and the worker do
-    elif name.startswith("monai"):
+    if name.startswith("monai"):
         import monai.inferers  # noqa: F401
-    else:
+    elif name == "nnunet":
         import nnunetv2.inference.predict_from_raw_data  # noqa: F401
     predictor = Predictor.load(request["model"], "cpu")
     task = predictor.manifest.task(request["task"])

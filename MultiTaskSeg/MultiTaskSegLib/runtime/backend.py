@@ -20,10 +20,12 @@ class Backend(Protocol):
     Attributes:
         name: for the user and the memory of measured choices.
         device: where maps are.
+        dtype: of maps.
     """
 
     name: str
     device: torch.device
+    dtype: torch.dtype
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         """First convolution and activation of a stage (``encoder0``, ``decoder2``).
@@ -102,6 +104,39 @@ def _triple(values: object) -> Triple:
     return z, y, x
 
 
+class FirstPart(nn.Module):
+    """`Backend.first` of one stage as a module, for libraries that take modules; never pads along z."""
+
+    def __init__(self, convolution: Convolution) -> None:
+        super().__init__()
+        self.convolution = plain_module(convolution)
+
+    def forward(self, window: Tensor) -> Tensor:
+        """``(1, C, Z, Y, X)`` to ``(1, C, Z - context, Y, X)``."""
+        return nn.functional.leaky_relu(self.convolution(window), LEAKY_SLOPE)
+
+
+class SecondPart(nn.Module):
+    """`Backend.second` of one stage as a module; never pads along z."""
+
+    def __init__(self, weights: StageWeights) -> None:
+        super().__init__()
+        self.convolution, self.shortcut = plain_module(weights.second), plain_module(weights.shortcut)
+
+    def forward(self, window: Tensor, centre: Tensor) -> Tensor:
+        """``(1, C, Z, Y, X)`` and the input of its inner slices to ``(1, C, Z - context, Y, X)``."""
+        return nn.functional.leaky_relu(self.convolution(window) + self.shortcut(centre), LEAKY_SLOPE)
+
+
+def plain_module(convolution: Convolution) -> nn.Conv3d:
+    """A module with the same weights, without padding along z."""
+    channels_out, channels_in, z, y, x = convolution.weight.shape
+    module = nn.Conv3d(channels_in, channels_out, (z, y, x), padding=(0, *convolution.padding[1:]))
+    module.weight = nn.Parameter(convolution.weight, requires_grad=False)
+    module.bias = nn.Parameter(convolution.bias, requires_grad=False)
+    return module
+
+
 class TorchBackend:
     """Plain torch, one operation after the other: always available, and what the others are compared with.
 
@@ -110,6 +145,9 @@ class TorchBackend:
         device: where to compute.
         dtype: of maps and weights.
         name: see `Backend`.
+
+    Attributes:
+        stages: weights by name of the stage.
     """
 
     def __init__(
@@ -121,7 +159,7 @@ class TorchBackend:
     ) -> None:
         self.name, self.device, self.dtype = name, device, dtype
         named = [("encoder", network.encoder), ("decoder", network.decoder)]
-        self._stages = {
+        self.stages = {
             f"{part}{level}": folded_stage(stage, device, dtype)
             for part, stages in named
             for level, stage in enumerate(stages)
@@ -133,13 +171,13 @@ class TorchBackend:
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         """See `Backend`."""
-        convolved = self._stages[stage].first(window.to(self.dtype), pad_z)
+        convolved = self.stages[stage].first(window, pad_z)
         return nn.functional.leaky_relu_(convolved, LEAKY_SLOPE)
 
     def second(self, stage: str, window: Tensor, centre: Tensor, pad_z: bool) -> Tensor:
         """See `Backend`."""
-        weights = self._stages[stage]
-        total = weights.second(window, pad_z).add_(weights.shortcut(centre.to(self.dtype)))
+        weights = self.stages[stage]
+        total = weights.second(window, pad_z).add_(weights.shortcut(centre))
         return nn.functional.leaky_relu_(total, LEAKY_SLOPE)
 
     def down(self, level: int, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.backend import Backend, TorchBackend
+from MultiTaskSegLib.runtime.backend_choice import choose_backend
 from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
@@ -55,27 +56,29 @@ class Predictor:
     Args:
         model: from `load_model`.
         device: ``auto`` (a CUDA card when there is one), ``cpu`` or ``cuda``.
+        backend: who computes, see `choose_backend`; ``auto`` for the fastest that is installed.
 
     Raises:
         UsageError: the device name is unknown.
         ResourceError: the device is not there.
     """
 
-    def __init__(self, model: Model, device: str = AUTO) -> None:
+    def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO) -> None:
         self.model = model
+        self._backend_name = backend
         self.device = _device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._backends: list[Backend] = []
         self.max_slab_voxels: int | None = None
 
     @classmethod
-    def load(cls, path: str | Path, device: str = AUTO) -> Predictor:
+    def load(cls, path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor:
         """Load a model file.
 
         Raises:
             ModelError: it is damaged or does not fit.
         """
-        return cls(load_model(path), device)
+        return cls(load_model(path), device, backend)
 
     @property
     def manifest(self) -> Manifest:
@@ -175,8 +178,9 @@ class Predictor:
 
     def _network_pass(self) -> NetworkPass:
         if not self._backends:
-            devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
-            self._backends = [TorchBackend(self.network, device) for device in devices]
+            self._backends = [choose_backend(self.network, self.model.digest, self.device, self._backend_name)]
+            if self.device.type != "cpu":
+                self._backends.append(TorchBackend(self.network, torch.device("cpu")))
         spec = self.model.reference.spec
         return NetworkPass(self._backends, self.manifest.architecture, spec, self.max_slab_voxels)
 

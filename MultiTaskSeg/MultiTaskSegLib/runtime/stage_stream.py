@@ -85,7 +85,7 @@ class StageStream:
         window = torch.empty(
             (1, channels, ahead + slices + behind, rows, columns),
             device=self._backend.device,
-            dtype=getattr(self._backend, "dtype", torch.float32),
+            dtype=self._backend.dtype,
             memory_format=torch.channels_last_3d,
         )
         window[:, :, :ahead] = 0 if self._before is None else self._before

@@ -1,0 +1,103 @@
+"""Back ends that compile the stages of a network: torch's inductor and OpenVINO."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from MultiTaskSegLib.runtime.backend import FirstPart, SecondPart, TorchBackend
+
+Part = Callable[..., Tensor]
+# Compiles a module, given the channels of its inputs and the slices of context that the first has beyond the second.
+Compile = Callable[[nn.Module, tuple[int, ...], int], Part]
+INDUCTOR, OPENVINO = "inductor", "openvino"
+
+
+class CompiledBackend:
+    """Runs the stages' two convolutions through compiled modules and everything else, which is little, in torch.
+
+    Args:
+        name: see `Backend`.
+        plain: whose weights to use.
+        compiled: compiles a module.
+    """
+
+    def __init__(self, name: str, plain: TorchBackend, compiled: Compile) -> None:
+        self.name, self.device, self.dtype = name, plain.device, plain.dtype
+        self.down, self.up, self.head = plain.down, plain.up, plain.head
+        self._first: dict[str, Part] = {}
+        self._second: dict[str, Part] = {}
+        self._radius = {stage: weights.first.padding[0] for stage, weights in plain.stages.items()}
+        for stage, weights in plain.stages.items():
+            channels_out, channels_in = weights.first.weight.shape[:2]
+            self._first[stage] = compiled(FirstPart(weights.first).eval(), (channels_in,), 0)
+            self._second[stage] = compiled(
+                SecondPart(weights).eval(), (channels_out, channels_in), 2 * self._radius[stage]
+            )
+
+    def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
+        """See `Backend`."""
+        return self._first[stage](self._padded(stage, window, pad_z))
+
+    def second(self, stage: str, window: Tensor, centre: Tensor, pad_z: bool) -> Tensor:
+        """See `Backend`."""
+        return self._second[stage](self._padded(stage, window, pad_z), centre)
+
+    def _padded(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
+        radius = self._radius[stage]
+        return nn.functional.pad(window, (0, 0, 0, 0, radius, radius)) if pad_z and radius else window
+
+
+def inductor_backend(plain: TorchBackend) -> CompiledBackend:
+    """Stages compiled by torch with the weights as constants; takes minutes once and needs a C++ compiler."""
+    config = importlib.import_module("torch._inductor.config")
+
+    def compiled(module: nn.Module, channels: tuple[int, ...], context: int) -> Part:
+        """Compile at the first call, for any number of voxels."""
+        function = torch.compile(module, dynamic=True)
+
+        def run(*inputs: Tensor) -> Tensor:
+            """Weights are frozen at the first call."""
+            with config.patch(freezing=True), torch.no_grad():
+                result: Tensor = function(*inputs)
+                return result
+
+        return run
+
+    return CompiledBackend(INDUCTOR, plain, compiled)
+
+
+def openvino_backend(plain: TorchBackend) -> CompiledBackend:
+    """Stages run by OpenVINO in float32.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    openvino: Any = importlib.import_module("openvino")
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+
+    def compiled(module: nn.Module, channels: tuple[int, ...], context: int) -> Part:
+        """Convert and compile now, for any number of voxels."""
+        examples = tuple(torch.zeros((1, c, 8 - context * n, 8, 8)) for n, c in enumerate(channels))
+        shapes = [openvino.PartialShape([1, c, -1, -1, -1]) for c in channels]
+        model = core.compile_model(
+            openvino.convert_model(module, example_input=examples, input=shapes), "CPU", settings
+        )
+
+        def run(*inputs: Tensor) -> Tensor:
+            """Hand over arrays; the result is copied because the next call writes into the same memory."""
+            arrays = [x.contiguous().numpy() for x in inputs]
+            return torch.from_numpy(model(arrays)[0]).to(memory_format=torch.channels_last_3d, copy=True)
+
+        return run
+
+    return CompiledBackend(OPENVINO, plain, compiled)
