@@ -19,13 +19,13 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.compiled_backend import INDUCTOR, OPENVINO, inductor_backend, openvino_backend
+from MultiTaskSegLib.runtime.compiled_backend import OPENVINO, openvino_backend
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_stream import NetworkStream
 
 AUTO, TORCH, HALF = "auto", "torch", "half"
-NAMES = (AUTO, TORCH, OPENVINO, INDUCTOR, HALF)
+NAMES = (AUTO, TORCH, OPENVINO, HALF)
 # Overrides the choice; takes one of `NAMES`.
 VARIABLE = "MULTITASKSEG_BACKEND"
 LEAST_AGREEMENT = 0.9999
@@ -59,18 +59,16 @@ def choose_backend(
     candidates = _candidates(network, plain)
     if name != AUTO:
         return plain if name == TORCH else _wanted(name, plain, candidates, network)
-    # Compiling by inductor takes minutes, so it is only done when asked for.
-    tried = {key: make for key, make in candidates.items() if key != INDUCTOR}
-    if not tried:
+    if not candidates:
         return plain
     memory = memory or cache_folder() / "backends.json"
     key, known = _key(digest, device), _remembered(memory)
-    best = known.get(key)
+    best = known.get(key, "")
     if best == TORCH:
         return plain
-    if best in tried:
-        return _built(tried[best]) or plain
-    fastest = _fastest(plain, tried, network)
+    if best in candidates:
+        return _built(candidates[best]) or plain
+    fastest = _fastest(plain, candidates, network)
     _remember(memory, {**known, key: fastest.name})
     return fastest
 
@@ -90,10 +88,7 @@ def _candidates(network: SegmentationNetwork, plain: TorchBackend) -> Candidates
     if plain.device.type == "cuda":
         half = torch.float16 if torch.cuda.get_device_capability(plain.device) < (8, 0) else torch.bfloat16
         return {HALF: lambda: TorchBackend(network, plain.device, half, HALF)}
-    candidates: dict[str, Callable[[], Backend]] = {INDUCTOR: lambda: inductor_backend(plain)}
-    if find_spec("openvino") is not None:
-        candidates[OPENVINO] = lambda: openvino_backend(plain)
-    return candidates
+    return {} if find_spec("openvino") is None else {OPENVINO: lambda: openvino_backend(plain)}
 
 
 def _wanted(name: str, plain: TorchBackend, candidates: Candidates, network: SegmentationNetwork) -> Backend:

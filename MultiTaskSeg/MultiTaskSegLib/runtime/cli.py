@@ -12,7 +12,7 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
-from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 
 EXIT_OOD = 3
 EXIT_REFUSED = 4
@@ -25,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors are one line on standard error, never a traceback.
     """
     options = make_parser().parse_args(arguments)
-    keep_freed_memory()
     try:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)

@@ -1,4 +1,4 @@
-"""Back ends that compile the stages of a network: torch's inductor and OpenVINO."""
+"""Back ends that compile the stages of a network; OpenVINO is the one there is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.backend import FirstPart, SecondPart, TorchBackend
 Part = Callable[..., Tensor]
 # Compiles a module, given the channels of its inputs and the slices of context that the first has beyond the second.
 Compile = Callable[[nn.Module, tuple[int, ...], int], Part]
-INDUCTOR, OPENVINO = "inductor", "openvino"
+OPENVINO = "openvino"
 
 
 class CompiledBackend:
@@ -50,25 +50,6 @@ class CompiledBackend:
     def _padded(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         radius = self._radius[stage]
         return nn.functional.pad(window, (0, 0, 0, 0, radius, radius)) if pad_z and radius else window
-
-
-def inductor_backend(plain: TorchBackend) -> CompiledBackend:
-    """Stages compiled by torch with the weights as constants; takes minutes once and needs a C++ compiler."""
-    config = importlib.import_module("torch._inductor.config")
-
-    def compiled(module: nn.Module, channels: tuple[int, ...], context: int) -> Part:
-        """Compile at the first call, for any number of voxels."""
-        function = torch.compile(module, dynamic=True)
-
-        def run(*inputs: Tensor) -> Tensor:
-            """Weights are frozen at the first call."""
-            with config.patch(freezing=True), torch.no_grad():
-                result: Tensor = function(*inputs)
-                return result
-
-        return run
-
-    return CompiledBackend(INDUCTOR, plain, compiled)
 
 
 def openvino_backend(plain: TorchBackend) -> CompiledBackend:

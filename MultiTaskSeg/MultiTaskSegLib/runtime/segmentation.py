@@ -87,8 +87,10 @@ class Segmentation:
             (stage / "report.json").write_text(report + "\n", encoding="utf-8")
 
     def _label_table(self) -> list[dict[str, Any]]:
-        counts = np.bincount(self.labels.ravel(), minlength=256)
-        sums = np.bincount(self.labels.ravel(), weights=self.confidence.ravel(), minlength=256)
+        # Counting makes 8-byte copies, of which a large image's background needs none.
+        found = self.labels > 0
+        counts = np.bincount(self.labels[found], minlength=256)
+        sums = np.bincount(self.labels[found], weights=self.confidence[found], minlength=256)
         return [
             {
                 "value": label.value,

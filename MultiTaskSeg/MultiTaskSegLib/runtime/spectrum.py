@@ -26,7 +26,7 @@ GRAM_FLOOR = 1e-6
 # Products of a block may be summed in float32 while the smallest singular value is at least this share of the largest:
 # singular values are then wrong by about 1e-3 at most (random matrices), by 1e-6 on feature maps (measured).
 SINGLE_PRECISION_RATIO = 5e-3
-SINGLE_BLOCK_ROWS = 8_192
+SINGLE_BLOCK_ROWS = 1_024
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,15 @@ class GramFactor:
             values = self.singular_values()
             self._single = bool(values[-1] > SINGLE_PRECISION_RATIO * values[0])
         self._added += 1
-        single = self._single and rows.dtype == torch.float32
-        for block in rows.split(SINGLE_BLOCK_ROWS if single else BLOCK_ROWS):
-            exact = block if single else block.to(torch.float64)
-            self._gram += (exact.T @ exact).to(torch.float64).cpu()
+        if self._single and rows.dtype == torch.float32:
+            whole = len(rows) // SINGLE_BLOCK_ROWS * SINGLE_BLOCK_ROWS
+            blocks = rows[:whole].reshape(-1, SINGLE_BLOCK_ROWS, rows.shape[1])
+            self._gram += torch.bmm(blocks.transpose(1, 2), blocks).sum(dim=0, dtype=torch.float64).cpu()
+            self._gram += (rows[whole:].T @ rows[whole:]).to(torch.float64).cpu()
+            return
+        for block in rows.split(BLOCK_ROWS):
+            exact = block.to(torch.float64)
+            self._gram += (exact.T @ exact).cpu()
 
     def singular_values(self) -> NDArray[np.float64]:
         """Square roots of the eigenvalues, descending."""
