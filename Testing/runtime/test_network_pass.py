@@ -180,3 +180,17 @@ def test_a_check_on_encoder_layers_does_not_run_the_decoder() -> None:
     assert_same_spectra(encoded(new_pass(backend), keep=False).spectra, expected)
     with pytest.raises(AssertionError, match="decoder"):
         encoded(new_pass(backend, layers=("encoder0", "decoder0")))
+
+
+class NoNetwork(TorchBackend):
+    """Refuses to run any stage."""
+
+    def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
+        """Fail."""
+        raise AssertionError("the network was run")
+
+
+def test_a_signature_of_the_image_alone_needs_no_network_for_the_check() -> None:
+    spec = SignatureSpec("composite", (), 1e-4)
+    run = NetworkPass([NoNetwork(tiny_network(), CPU)], ARCHITECTURE, spec)
+    assert set(run.encode(VOXELS, False, lambda share: None).spectra) == {"image"}
