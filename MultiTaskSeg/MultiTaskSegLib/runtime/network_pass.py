@@ -84,7 +84,7 @@ class NetworkPass:
         """
         layers = self._spec.layers
         only_encoder = all(layer.startswith("encoder") for layer in layers)
-        stages = 1 + max(int(layer[-1]) for layer in layers)
+        stages = 1 + max((int(layer[-1]) for layer in layers), default=-1)
 
         def run(backend: Backend, slab_voxels: int) -> Encoded:
             """With slabs of this size."""
