@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
+from trainer.pretraining.catalogue import PRETEXTS
 from trainer.report import Report
 from trainer.two_stage.findings import BEST, ENSEMBLE, bar_text
 from trainer.two_stage.matrix import STUDENT
@@ -148,28 +149,31 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """Validation Dice over the steps, one line per run.
 
     Args:
-        curves: ``[step, Dice]`` by run; null is left out.
+        curves: ``[step, Dice]`` by run name ``nN-sS-METHOD``; null is left out.
     """
     figure = new_figure(9, 4.2)
     axes = figure.subplots()
-    for number, (name, points) in enumerate(curves.items()):
+    for name, points in curves.items():
         defined = [(step, dice) for step, dice in points if dice is not None and dice == dice]
-        main = name.endswith((f"-{STUDENT}", f"-{SCRATCH}"))
-        axes.plot(
-            [step for step, _ in defined],
-            [dice for _, dice in defined],
-            color=COLOURS[number % len(COLOURS)] if main else SOFT,
-            linewidth=2.2 if main else 0.9,
-            alpha=1.0 if main else 0.6,
-            label=plain(name),
-            marker="o",
-            markersize=2.5,
-        )
+        steps, scores = [step for step, _ in defined], [dice for _, dice in defined]
+        method = name.split("-", 2)[-1]
+        axes.plot(steps, scores, label=plain(method), marker="o", markersize=2.5, **_line(method))  # type: ignore[arg-type]
     axes.set_xlabel("step of the training on labels", fontsize=9)
     axes.set_ylabel("validation Dice", fontsize=9)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.legend(fontsize=6, frameon=False, ncols=2)
     return figure
+
+
+def _line(method: str) -> dict[str, object]:
+    """A colour for each task, dashed when trained jointly; what matters most is thick."""
+    if method in (STUDENT, SCRATCH):
+        return {"color": FOREIGN_COLOUR if method == STUDENT else INK, "linewidth": 2.4}
+    mode, _, pretext = method.partition("-")
+    if method in NAMES or pretext not in PRETEXTS:
+        return {"color": SOFT, "linewidth": 1.2, "linestyle": ":" if method == LONG else "-."}
+    colour = COLOURS[list(PRETEXTS).index(pretext) % len(COLOURS)]
+    return {"color": colour, "linewidth": 1.2, "linestyle": "--" if mode == JOINT else "-"}
 
 
 def _caption(found: Mapping[str, Any], count: str) -> str:

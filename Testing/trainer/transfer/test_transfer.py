@@ -182,6 +182,15 @@ def test_settings_that_contradict_themselves_are_refused(folder: Path, old: str,
         read_transfer(path)
 
 
+def test_the_strategy_is_that_of_all_sources_and_random_weights_are_never_frozen(folder: Path):
+    path = write_config(folder / "t.toml")
+    path.write_text(path.read_text().replace("seeds =", 'strategy = "frozen-encoder"\nseeds ='))
+    strategies = {r.name: r.parameters.get("strategy") for r in make_runs(read_transfer(path)) if "finetune" in r.name}
+    assert strategies.pop("finetune-lesion-from-scratch-s0") == "all"
+    assert strategies.pop("finetune-lesion-from-scratch-s1") == "all"
+    assert set(strategies.values()) == {"frozen-encoder"}
+
+
 def test_too_many_labelled_cases_are_refused_with_the_number_there_is(folder: Path):
     path = write_config(folder / "t.toml")
     path.write_text(path.read_text().replace("labelled_cases = 4", "labelled_cases = 7"))

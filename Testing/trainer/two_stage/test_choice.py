@@ -9,7 +9,8 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from Testing.trainer.two_stage.discs import SETTINGS, write_run
-from trainer.config import config_from_dict, settings_from_dict
+from trainer import two_stage
+from trainer.config import config_from_dict, read_tables, settings_from_dict
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 from trainer.two_stage.choice import best_teacher, choose_teachers, class_weights
 from trainer.two_stage.settings import TwoStageConfig, settings_from_plain
@@ -61,6 +62,14 @@ def test_settings_survive_a_run_s_parameters_and_impossible_ones_are_refused() -
         settings_from_dict(AuxiliaryConfig, {"lambda": 1.0})
     with pytest.raises(UsageError, match="unknown key two_stage"):
         config_from_dict({"two_stage": {}})
+
+
+@pytest.mark.parametrize("name", ["planar", "volumes"])
+def test_the_settings_that_come_along_are_readable(name: str) -> None:
+    path = Path(two_stage.__file__).parents[1] / "configs" / "two_stage" / f"{name}.toml"
+    training, tables = read_tables(path, {"auxiliary": AuxiliaryConfig, "two_stage": TwoStageConfig})
+    assert training.threads == 1
+    assert tables["two_stage"].steps == 1500
 
 
 @pytest.mark.parametrize("schedule, expected", [("constant", [2, 2, 2]), ("linear", [2, 1, 0]), ("cosine", [2, 1, 0])])
