@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,19 +14,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.backend import TorchBackend
 from MultiTaskSegLib.runtime.image_statistics import ImageStatistics, image_statistics
 from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.network import SegmentationNetwork, Triple
+from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork, Triple
+from MultiTaskSegLib.runtime.network_stream import SLAB_VOXELS, NetworkStream
 from MultiTaskSegLib.runtime.signature import IMAGE, Observed
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
-from MultiTaskSegLib.runtime.tiling import Tile, run_tiles
+from MultiTaskSegLib.runtime.tiling import Tile, whole_image
 from trainer.ood.output_statistics import OutputStatistics
 
 HISTOGRAM_BINS = 150
 POOLED_GRID = (2, 4, 4)
 INPUT_LAYER = "input"
-# Half of what the runtime takes: a benchmark often shares its machine with trainings.
-MAX_TILE_VOXELS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,11 @@ class ImageFeatures:
 
 
 def extract_features(
-    network: SegmentationNetwork, voxels: NDArray[np.float32], tasks: tuple[TaskInfo, ...], device: torch.device
+    network: SegmentationNetwork,
+    voxels: NDArray[np.float32],
+    tasks: tuple[TaskInfo, ...],
+    device: torch.device,
+    slab_voxels: int = SLAB_VOXELS,
 ) -> tuple[ImageFeatures, dict[str, NDArray[np.uint8]]]:
     """Pass prepared voxels ``(Z, Y, X)`` through the network once and keep what detectors need.
 
@@ -98,33 +102,75 @@ def extract_features(
     architecture = network.architecture
     z, y, x = voxels.shape
     sizes: Triple = (z, y, x)
-    moments = {name: _Moments() for name in architecture.layer_names}
+    backend = TorchBackend(network, device)
+    stream = NetworkStream(backend, architecture, voxels, slab_voxels)
+    whole = whole_image(stream.padded)
+    collector = _MapCollector(architecture, sizes, whole)
     outputs = {task.name: OutputStatistics() for task in tasks}
     labels = {task.name: np.zeros(sizes, dtype=np.uint8) for task in tasks}
-    deepest = f"encoder{len(architecture.channels) - 1}"
-    stride = architecture.layer_stride(deepest)
-    bottom = torch.zeros((architecture.channels[-1], *(-(-n // s) for n, s in zip(sizes, stride, strict=True))))
-
-    def consume(tile: Tile, maps: dict[str, Tensor], logits: Tensor) -> None:
-        """Add one tile."""
-        for name, layer in moments.items():
-            layer_stride = architecture.layer_stride(name)
-            layer.add(maps[name][_all_channels(tile.core_in_tile(layer_stride, sizes), 0)])
-        core = tile.core_in_tile((1, 1, 1), sizes)
+    for window, first, counted in with_neighbours(stream.decode(observe=collector.observe)):
+        start, stop = first + counted.start, min(first + counted.stop, z)
+        if stop <= start:
+            continue
+        core = (slice(counted.start, counted.start + stop - start), slice(0, y), slice(0, x))
         for task in tasks:
-            own = logits[0, task.channels]
+            own = backend.head(window, task.channels)
             outputs[task.name] = outputs[task.name].plus(own, core)
             found = own[_all_channels(core)].argmax(dim=0)
-            labels[task.name][tile.core_in_volume((1, 1, 1), sizes)] = found.to(torch.uint8).cpu().numpy()
-        target = _all_channels(tile.core_in_volume(stride, sizes))
-        bottom[target] = maps[deepest][_all_channels(tile.core_in_tile(stride, sizes), 0)].float().cpu()
-
-    run_tiles(network, voxels, consume, device=device, max_tile_voxels=MAX_TILE_VOXELS)
+            labels[task.name][start:stop] = found.to(torch.uint8).cpu().numpy()
+    moments, bottom = collector.moments, collector.bottom
     layers = {INPUT_LAYER: neighbourhood_moments(voxels)} | {n: m.result() for n, m in moments.items()}
-    pooled = functional.adaptive_avg_pool3d(bottom[None], POOLED_GRID)[0].reshape(-1).numpy()
+    pooled = functional.adaptive_avg_pool3d(torch.cat(bottom, dim=1)[None], POOLED_GRID)[0].reshape(-1).numpy()
     counts = np.histogram(voxels, bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0]
     statistics = image_statistics(voxels, architecture.is_planar)
     return ImageFeatures(layers, statistics, pooled, counts / voxels.size, outputs), labels
+
+
+class _MapCollector:
+    """Moments of every layer, and the deepest map as a whole, from slabs in the order of z."""
+
+    def __init__(self, architecture: Architecture, sizes: Triple, whole: Tile) -> None:
+        names = architecture.layer_names
+        self.moments = {name: _Moments() for name in names}
+        self.bottom: list[Tensor] = []
+        self._deepest = f"encoder{len(architecture.channels) - 1}"
+        self._cores = {name: whole.core_in_tile(architecture.layer_stride(name), sizes) for name in names}
+        self._seen = dict.fromkeys(names, 0)
+
+    def observe(self, name: str, slab: Tensor) -> None:
+        """Take what of a slab ``(1, C, z, Y, X)`` is no padding."""
+        z, y, x = self._cores[name]
+        core = slab[0, :, : max(0, z.stop - self._seen[name]), y, x]
+        self._seen[name] += slab.shape[2]
+        if core.shape[1]:
+            self.moments[name].add(core)
+            if name == self._deepest:
+                self.bottom.append(core.float().cpu())
+
+
+def with_neighbours(slabs: Iterable[Tensor]) -> Iterator[tuple[Tensor, int, slice]]:
+    """Slabs with a slice of their neighbours on either side.
+
+    Args:
+        slabs: ``(1, C, z, Y, X)`` one after the other along z.
+
+    Yields:
+        A slab with its neighbours, the number of its first slice in the image, and which of its slices are its own:
+        these follow one another without gap or overlap.
+    """
+    pending: Tensor | None = None
+    first = context = 0
+    for slab in slabs:
+        joined = slab if pending is None else torch.cat((pending, slab), dim=2)
+        depth = joined.shape[2]
+        if depth - 1 > context:
+            yield joined, first, slice(context, depth - 1)
+            context = 1
+            first += depth - 2
+            joined = joined[:, :, -2:]
+        pending = joined.clone()
+    if pending is not None:
+        yield pending, first, slice(context, pending.shape[2])
 
 
 def _all_channels(voxels: tuple[slice, ...], *batch: int) -> tuple[int | slice, ...]:

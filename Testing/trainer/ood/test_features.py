@@ -1,4 +1,4 @@
-"""What is kept of an image: tiles do not matter, files give it back, and the sums agree with counting."""
+"""What is kept of an image: slabs do not matter, files give it back, and the sums agree with counting."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime import tiling
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network
-from trainer.ood import features as module
 from trainer.ood import output_statistics
-from trainer.ood.features import ImageFeatures, extract_features, load_features, neighbourhood_moments, save_features
+from trainer.ood.features import (
+    ImageFeatures,
+    extract_features,
+    load_features,
+    neighbourhood_moments,
+    save_features,
+    with_neighbours,
+)
 from trainer.ood.output_statistics import OutputStatistics, rim_of
 
 CPU = torch.device("cpu")
@@ -36,20 +41,42 @@ def test_features_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
         assert again.layers[name].voxels == layer.voxels
 
 
-def test_small_tiles_give_the_same_features_as_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, labels = extract()
+@pytest.mark.parametrize("slab_voxels", [1, 4_000, 10_000_000])
+def test_the_features_are_those_of_one_pass_over_the_whole_padded_image(slab_voxels: int) -> None:
+    """Whatever the slabs: feature maps, sums over the output and labels by the network's own ``forward``."""
+    network, tasks = tiny_network(), tiny_manifest().tasks
+    voxels = VOXELS[:13, :39, :42]
+    found, labels = extract_features(network, voxels, tasks, CPU, slab_voxels)
+    architecture = network.architecture
+    padded = np.pad(voxels, [(0, -n % s) for n, s in zip(voxels.shape, architecture.total_stride, strict=True)])
+    image = torch.from_numpy(padded)[None, None]
+    with torch.inference_mode():
+        maps, logits = network.features(image), network(image)[0]
+    for name in architecture.layer_names:
+        sizes = [-(-n // s) for n, s in zip(voxels.shape, architecture.layer_stride(name), strict=True)]
+        rows = maps[name][0, :, : sizes[0], : sizes[1], : sizes[2]].reshape(maps[name].shape[1], -1).double().numpy()
+        np.testing.assert_allclose(found.layers[name].gram, rows @ rows.T, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(found.layers[name].sums, rows.sum(axis=1), rtol=1e-4, atol=1e-2)
+        assert found.layers[name].voxels == rows.shape[1]
+    core = tuple(slice(0, n) for n in voxels.shape)
+    for task in tasks:
+        own = logits[task.channels]
+        np.testing.assert_array_equal(labels[task.name], own.argmax(dim=0)[core].numpy())
+        expected = OutputStatistics().plus(own, core).as_array()
+        np.testing.assert_allclose(found.outputs[task.name].as_array(), expected, rtol=1e-4)
 
-    def in_small_tiles(*arguments: object, **named: object) -> None:
-        tiling.run_tiles(*arguments, **{**named, "max_tile_voxels": 12_000})  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "run_tiles", in_small_tiles)
-    tiled, tiled_labels = extract()
-    for name, layer in whole.layers.items():
-        np.testing.assert_allclose(tiled.layers[name].gram, layer.gram, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(tiled.pooled, whole.pooled, rtol=1e-4, atol=1e-5)
-    for task, output in whole.outputs.items():
-        np.testing.assert_allclose(tiled.outputs[task].as_array(), output.as_array(), rtol=1e-4)
-        np.testing.assert_array_equal(tiled_labels[task], labels[task])
+@pytest.mark.parametrize("thickness", [[5], [1, 1, 1], [1], [2, 1, 4, 3], [3, 3]])
+def test_slabs_with_neighbours_count_every_slice_once_and_show_the_slices_beside(thickness: list[int]) -> None:
+    image = torch.arange(float(sum(thickness))).reshape(1, 1, -1, 1, 1)
+    counted: list[int] = []
+    for window, first, own in with_neighbours(image.split(thickness, dim=2)):
+        slices = [int(v) for v in window.flatten()]
+        assert slices == list(range(first, first + len(slices)))
+        counted += slices[own]
+        assert slices[0] == max(slices[own][0] - 1, 0)
+        assert slices[-1] == min(slices[own][-1] + 1, sum(thickness) - 1)
+    assert counted == list(range(sum(thickness)))
 
 
 def test_singular_values_and_means_are_those_of_the_voxels_by_channels_matrix() -> None:
