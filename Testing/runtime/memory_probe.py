@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.compute_device import CPU
-from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.memory_estimate import default_slab_voxels
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.released import released_model
@@ -40,7 +40,6 @@ def smooth_noise(shape: tuple[int, ...], spacing_mm: float) -> Volume:
 def main() -> None:
     """Run once small to load what is loaded late, then measure."""
     shape, spacing_mm, task = tuple(int(n) for n in sys.argv[1:4]), float(sys.argv[4]), sys.argv[5]
-    keep_freed_memory()  # as the worker does
     predictor = Predictor.load(released_model(planar=False), CPU)
 
     def run(volume: Volume) -> None:

@@ -26,7 +26,7 @@ PLANAR_CELLS, CELLS = (1, 4, 4), (2, 4, 4)
 # Mean powers need no more samples than this; larger images are looked at on a coarser lattice of places.
 MAX_PLACES = 1_000_000
 SMALLEST_THINNED = 32
-VALUES_AT_ONCE = 2_000_000
+VALUES_AT_ONCE = 500_000
 SMALLEST_POWER = 1e-10
 SMALLEST_VARIANCE = 1e-6
 
@@ -77,7 +77,7 @@ def _texture(image: Tensor, planar: bool) -> NDArray[np.float64]:
     for first in range(0, len(starts), at_once):
         last = starts[min(first + at_once, len(starts)) - 1]
         part = functional.conv3d(image[:, :, starts[first] : last + sides[0]], filters, stride=stride)
-        power += part.double().square().sum(dim=(0, 2, 3, 4))
+        power += part.square_().sum(dim=(0, 2, 3, 4), dtype=torch.float64)
         places += part[0, 0].numel()
     return np.asarray(np.log(np.maximum((power / places).numpy(), SMALLEST_POWER)))
 

@@ -25,7 +25,7 @@ import numpy as np
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine import Answers, Machine, TorchMachine, needed_packages
-from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model_host import ModelHost, is_out_of_memory
 from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
 
@@ -258,7 +258,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     send({"event": "ready", "version": __version__, "torch": _torch_version()})
     worker = Worker(send)
-    keep_freed_memory()
     stdin = os.fdopen(os.dup(0), "r", encoding="utf-8")
     for line in _requests(stdin, arguments[0] if arguments else None):
         if not worker.handle(line):
