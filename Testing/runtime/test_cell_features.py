@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,12 @@ def test_what_happens_in_one_place_changes_cells_there_only() -> None:
 def test_a_cell_is_the_total_stride_or_half_of_it(architecture: Architecture) -> None:
     for stride, cell in zip(architecture.total_stride, cell_size(architecture), strict=True):
         assert cell == stride or (2 * cell == stride and cell > 1)
+
+
+def test_levels_beyond_the_fourth_do_not_make_cells_larger() -> None:
+    four = Architecture((4, 4, 4, 4), ((1, 2, 2), (2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 4, 2)
+    five = replace(four, channels=(4,) * 5, strides=(*four.strides, (2, 2, 2)), kernels=((3, 3, 3),) * 5)
+    assert cell_size(five) == cell_size(four) == (2, 4, 4)
 
 
 def test_rows_are_cells_in_the_order_of_the_grid() -> None:

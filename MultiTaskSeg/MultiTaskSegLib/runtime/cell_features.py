@@ -18,11 +18,17 @@ FEATURES = 12
 # Deviations below this, of values in [0, 1], are noise of nearly constant background.
 SMALLEST_DEVIATION = 1e-2
 DETAIL_SIGMAS = (1.0, 2.0)
+CELL_LEVELS = 4
 
 
 def cell_size(architecture: Architecture) -> Triple:
-    """Voxels ``(z, y, x)`` of the network's grid per cell: half the total stride where that is even and at least 4."""
-    z, y, x = (n // 2 if n % 2 == 0 and n >= 4 else n for n in architecture.total_stride)
+    """Voxels ``(z, y, x)`` of the network's grid per cell: half the stride of the fourth level, or of the last one.
+
+    Steps of less than 4 or of odd length are not halved. Further levels would make the map coarser, which costs more
+    than the larger cells gain.
+    """
+    stride = architecture.level_strides[:CELL_LEVELS][-1]
+    z, y, x = (n // 2 if n % 2 == 0 and n >= 4 else n for n in stride)
     return z, y, x
 
 
