@@ -8,9 +8,9 @@ from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.model_file import read_manifest
-from MultiTaskSegLib.runtime.network import Architecture
 from trainer.config import TrainingConfig
-from trainer.pretraining.initialization import Scope, config_for, initial_weights
+from trainer.planning import Plan
+from trainer.pretraining.initialization import Scope, config_for, initial_weights, same_head
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
@@ -51,14 +51,14 @@ def finetune(
     config = config if model_file is None else config_for(model_file, config)
     folder = RunFolder(output)
     data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases)
-    recipe, provenance = start_from(model_file, data.plan.architecture, strategy, scope)
+    recipe, provenance = start_from(model_file, data.plan, strategy, scope)
     return train_prepared(
         data, output, config, budget, recipe=recipe, provenance=provenance, resume=resume, stream=stream
     )
 
 
 def start_from(
-    model_file: Path | None, architecture: Architecture, strategy: Strategy = "all", scope: Scope = "all"
+    model_file: Path | None, plan: Plan, strategy: Strategy = "all", scope: Scope = "all"
 ) -> tuple[Recipe, dict[str, Any]]:
     """Recipe of a fine-tuning, and what the manifest says about it.
 
@@ -66,13 +66,14 @@ def start_from(
         ModelError: the model's network does not fit.
         UsageError: unknown strategy or scope.
     """
-    frozen = frozen_parts(strategy, architecture)
+    frozen = frozen_parts(strategy, plan.architecture)
     if model_file is None:
         said: dict[str, Any] = {"model": None, "strategy": strategy}
         return Recipe(frozen=frozen, identity={"finetuning": said}), {"finetuning": said}
-    weights = initial_weights(model_file, architecture, scope)
     manifest, digest = read_manifest(model_file)
-    said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope}
+    head = scope == "all" and same_head(manifest, plan.tasks)
+    weights = initial_weights(model_file, plan.architecture, scope, head)
+    said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope, "head": head}
     if "pretraining" in manifest.training:
         said["pretraining"] = manifest.training["pretraining"]
     return Recipe(weights, frozen, identity={"finetuning": said}), {"finetuning": said}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,19 +10,23 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
+from MultiTaskSegLib.runtime.manifest import Manifest
 from MultiTaskSegLib.runtime.model_file import load_model, read_manifest
 from MultiTaskSegLib.runtime.network import Architecture
 from trainer.config import TrainingConfig
+from trainer.planning import TaskPlan
 from trainer.pretraining.deepening import deepened, extends
 
 Scope = Literal["all", "encoder"]
 ENCODER_PARTS = ("encoder.", "down.")
 
 
-def initial_weights(model_file: Path, architecture: Architecture, scope: Scope = "all") -> dict[str, Tensor]:
+def initial_weights(
+    model_file: Path, architecture: Architecture, scope: Scope = "all", with_head: bool = False
+) -> dict[str, Tensor]:
     """Weights of a model file to start a training from.
 
-    The head is never among them: its channels belong to the tasks that the model was trained for.
+    The head's channels belong to the tasks that the model was trained for: see `same_head`.
 
     A network with further, coarser levels than the model's gets them so that it computes nearly the same, see
     `deepened`.
@@ -30,6 +35,7 @@ def initial_weights(model_file: Path, architecture: Architecture, scope: Scope =
         model_file: any model file, also one that was pre-trained without labels.
         architecture: of the network to be trained.
         scope: ``all`` (encoder and decoder) or ``encoder``.
+        with_head: also the head; of ``all`` only.
 
     Returns:
         Plain float32 weights by the names of `SegmentationNetwork`; for `trainer.weight_standardization.take_over`.
@@ -50,8 +56,14 @@ def initial_weights(model_file: Path, architecture: Architecture, scope: Scope =
     return {
         name: tensor
         for name, tensor in weights.items()
-        if (scope == "all" and not name.startswith("head.")) or name.startswith(ENCODER_PARTS)
+        if (scope == "all" and (with_head or not name.startswith("head."))) or name.startswith(ENCODER_PARTS)
     }
+
+
+def same_head(manifest: Manifest, tasks: Sequence[TaskPlan]) -> bool:
+    """Whether a model knows exactly these tasks with these labels, in this order: then its head may go on."""
+    known = [(task.name, task.channel_start, tuple(label.name for label in task.labels)) for task in manifest.tasks]
+    return known == [(task.name, task.start, task.label_names) for task in tasks]
 
 
 def require_same_network(found: Architecture, wanted: Architecture, model_file: Path) -> None:

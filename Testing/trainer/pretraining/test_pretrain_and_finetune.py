@@ -90,7 +90,7 @@ def test_frozen_parts_do_not_change_at_all(
 ) -> None:
     folder = RunFolder(tmp_path / "m.mts.safetensors")
     data = prepare_data([read_dataset(tiny_data["2-D"])], CONFIG, folder, io.StringIO())
-    recipe, _ = start_from(tiny_models["2-D"], data.plan.architecture, strategy)  # type: ignore[arg-type]
+    recipe, _ = start_from(tiny_models["2-D"], data.plan, strategy)  # type: ignore[arg-type]
     optimization = Optimization(data.plan, CONFIG, torch.device("cpu"), recipe)
     before = {name: p.detach().clone() for name, p in optimization.network.named_parameters()}
     batch = training.PatchGroups(data.plan.tasks, data.training, CONFIG)
@@ -101,6 +101,28 @@ def test_frozen_parts_do_not_change_at_all(
     moved = {name for name, p in optimization.network.named_parameters() if not torch.equal(p, before[name])}
     assert {n for n in before if n.startswith("encoder.0.")} & moved == set()
     assert moved == {name for name in before if not name.startswith(frozen)}
+
+
+def test_a_model_that_is_trained_on_with_its_own_tasks_keeps_its_head_and_another_does_not(
+    tiny_data: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "source.mts.safetensors"
+    pretrain([tiny_data["2-D"]], path, "segmentation", CONFIG, Budget(steps=3), stream=io.StringIO())
+    data = prepare_data(
+        [read_dataset(tiny_data["2-D"])], CONFIG, RunFolder(tmp_path / "m.mts.safetensors"), io.StringIO()
+    )
+    own, said = start_from(path, data.plan)
+    assert said["finetuning"]["head"]
+    assert own.weights is not None
+    torch.testing.assert_close(own.weights["head.weight"], load_model(path).network.head.weight.data)
+    task = replace(data.plan.tasks[0], label_names=tuple(f"{name}2" for name in data.plan.tasks[0].label_names))
+    other, said = start_from(path, replace(data.plan, tasks=(task,)))
+    assert not said["finetuning"]["head"]
+    assert other.weights is not None
+    assert "head.weight" not in other.weights
+    encoder, _ = start_from(path, data.plan, scope="encoder")
+    assert encoder.weights is not None
+    assert "head.weight" not in encoder.weights
 
 
 def test_the_segmentation_source_is_ordinary_training(tiny_data: dict[str, Path], tmp_path: Path) -> None:
