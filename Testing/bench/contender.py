@@ -76,7 +76,8 @@ def ours(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tuple[
     network_pass: NetworkPass = predictor._network_pass()
     z, y, x = voxels.shape
     spectra, running = network_pass.label(voxels, task, (z, y, x), None, lambda share: None)
-    predictor.model.reference.judge(spectra)
+    reference, planar = predictor.model.reference, predictor.manifest.architecture.is_planar
+    reference.judge({**spectra, **reference.spec.image_part(voxels, planar)})
     return running.index
 
 
