@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import read_verdict
+from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.distance_bars import distance_bars
 
 
@@ -29,7 +30,7 @@ def next_step(verdict: Verdict) -> str:
 def check_banner(verdict: Verdict) -> str:
     """Banner, figures, advice and reason as rich text."""
     figures = _("p = {pValue:.2g}; score {score:.2f}, limit {limit:.2f}; nearest task: {task}").format(
-        pValue=verdict.p_value, score=verdict.score, limit=verdict.threshold, task=verdict.nearest_task
+        pValue=verdict.p_value, score=verdict.score, limit=verdict.threshold, task=short_name(verdict.nearest_task)
     )
     level = level_of(verdict)
     why = "" if verdict.explanation is None else f"<p>{html.escape(verdict.explanation.sentence())}.</p>"

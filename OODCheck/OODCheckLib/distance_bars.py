@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR
 from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.task_list import short_name
 
 SHOWN_TASKS = 8
 LONGEST_BAR_PERCENT = 60  # the rest of the cell is for the figure
@@ -36,6 +37,6 @@ def _row(name: str, distance: float, limit: float, longest: float) -> str:
     percent = max(1, round(LONGEST_BAR_PERCENT * distance / longest))
     bar = f'<td width="{percent}%" bgcolor="{colour}">&nbsp;</td><td>&nbsp;{distance:.2f}</td>'
     return (
-        f'<tr><td width="40%">{html.escape(name)}</td><td width="60%">'
+        f'<tr><td width="40%">{html.escape(short_name(name))}</td><td width="60%">'
         f'<table width="100%" cellspacing="0" cellpadding="0"><tr>{bar}</tr></table></td></tr>'
     )

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.verdict_banner import Level
+from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.result_table import NOT_CHECKED, WORDS, row_texts, write_csv
 
 SHOWN = ("image", "verdict", "p_value", "score", "nearest_task")
@@ -68,6 +69,8 @@ class ResultView:
 def _shown_text(title: str, text: str) -> str:
     if title == "verdict":
         return _short_words(_level(text))
+    if title == "nearest_task":
+        return short_name(text)
     is_figure = title in ("p_value", "score") and text
     return f"{float(text):.{DIGITS}g}" if is_figure else text
 

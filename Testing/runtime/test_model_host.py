@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
-from MultiTaskSegLib.runtime.model_host import CARD_RAN_OUT, ModelHost, is_out_of_memory
+from MultiTaskSegLib.runtime.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.model_host import CARD_RAN_OUT, ModelHost
 from MultiTaskSegLib.runtime.run_plan import RunPlan
 from MultiTaskSegLib.runtime.volume import Volume
 

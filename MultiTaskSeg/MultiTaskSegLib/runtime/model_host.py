@@ -7,24 +7,12 @@ from typing import TypeVar
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.machine import Answers, Machine
+from MultiTaskSegLib.runtime.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.volume import Volume
 
 T = TypeVar("T")
 CPU = "cpu"
 CARD_RAN_OUT = "the memory of the graphics card did not suffice, so the CPU was used"
-OUT_OF_MEMORY_PHRASES = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "unable to allocate",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of any library means that memory ran out."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY_PHRASES)
 
 
 class ModelHost:

@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network_stream import Kept, NetworkStream, slab_voxels_for
 from MultiTaskSegLib.runtime.signature import Observed, SignatureSpec
@@ -208,12 +209,6 @@ def spectra_of(
     # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
     release_freed_memory()
     return observed
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an exception says that memory ran out, on the card or of the computer."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _halved(largest: int, smallest: int) -> list[int]:

@@ -26,7 +26,8 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.model_host import ModelHost, is_out_of_memory
+from MultiTaskSegLib.runtime.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.model_host import ModelHost
 from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
 
 Request = dict[str, Any]
