@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from MultiTaskSegLib.job import POLL_INTERVAL_S, Job
 from MultiTaskSegLib.job_result import JobResult
@@ -123,12 +123,7 @@ class Batch:
             Cancelled: the batch was cancelled.
         """
         try:
-            while not self.poll():
-                if progress is not None:
-                    progress(self.fraction, self.step)
-                if idle is not None:
-                    idle()
-                time.sleep(POLL_INTERVAL_S)
+            poll_to_the_end(self, idle, progress)
         finally:
             self.cancel()  # nothing to do unless the wait was cut short, also by Ctrl+C
         if self.error is not None:
@@ -169,6 +164,33 @@ class Batch:
             self._job = None
         if self.error is None:
             self.rows.append(BatchRow(item.name, seconds=self._clock() - self._item_began_s, error=reason))
+
+
+class Pollable(Protocol):
+    """Work that goes on a little whenever it is looked at."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is done, 0 to 1."""
+
+    @property
+    def step(self) -> str:
+        """What is being done."""
+
+    def poll(self) -> bool:
+        """Go on; whether it is over."""
+
+
+def poll_to_the_end(
+    work: Pollable, idle: Callable[[], object] | None, progress: Callable[[float, str], object] | None
+) -> None:
+    """Block until the work is over; ``idle`` and ``progress`` are called meanwhile, about 20 times a second."""
+    while not work.poll():
+        if progress is not None:
+            progress(work.fraction, work.step)
+        if idle is not None:
+            idle()
+        time.sleep(POLL_INTERVAL_S)
 
 
 def row_of(name: str, report: Mapping[str, Any], seconds: float) -> BatchRow:

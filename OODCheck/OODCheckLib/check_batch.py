@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import slicer
 import vtk
 
-from MultiTaskSegLib.batch import Batch, BatchItem
-from MultiTaskSegLib.job import POLL_INTERVAL_S, Job
+from MultiTaskSegLib.batch import Batch, BatchItem, poll_to_the_end
+from MultiTaskSegLib.job import Job
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import Cancelled, InputError, MtsError, ResourceError
 from MultiTaskSegLib.runtime.verdict import Verdict
@@ -118,12 +118,7 @@ class CheckBatch:
             MtsError: the batch ended early.
         """
         try:
-            while not self.poll():
-                if progress is not None:
-                    progress(self.fraction, self.step)
-                if idle is not None:
-                    idle()
-                time.sleep(POLL_INTERVAL_S)
+            poll_to_the_end(self, idle, progress)
         finally:
             self.end()  # nothing to do unless the wait was cut short, also by Ctrl+C
         if self.error is not None:

@@ -25,6 +25,15 @@ def session() -> Iterator[object]:
     opened.close()
 
 
+@pytest.fixture
+def scratch(tmp_path, monkeypatch) -> Path:
+    """Where the worker's files go."""
+    folder = Path(tmp_path) / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def stand_ins() -> object:
     """The stand-in ``qt`` module, once for the whole test run (Qt allows one application per process)."""

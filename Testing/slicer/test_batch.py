@@ -6,7 +6,6 @@ import csv
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +25,7 @@ from Testing.slicer import scene_samples as samples
 FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
 FRAMES = 3
 
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path, monkeypatch):
-    """Where the worker's files go."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("scratch")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -43,15 +42,6 @@ pytestmark = pytest.mark.usefixtures("session")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return write_tiny_model(tmp_path_factory.mktemp("modèle") / "tiny 模型.mts.safetensors")
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Where the worker's files go."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture

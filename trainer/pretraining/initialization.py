@@ -72,7 +72,7 @@ def require_same_network(found: Architecture, wanted: Architecture, model_file: 
     Raises:
         ModelError: they cannot.
     """
-    if is_planar(found) != is_planar(wanted):
+    if found.is_planar != wanted.is_planar:
         raise ModelError(
             f"the model to start from is {_dimension(found)}, the data are {_dimension(wanted)}",
             file=model_file,
@@ -99,10 +99,5 @@ def config_for(model_file: Path, config: TrainingConfig) -> TrainingConfig:
     return replace(config, channels=read_manifest(model_file)[0].architecture.channels)
 
 
-def is_planar(architecture: Architecture) -> bool:
-    """Whether the network looks at single slices only."""
-    return all(kernel[0] == 1 for kernel in architecture.kernels)
-
-
 def _dimension(architecture: Architecture) -> str:
-    return "2-D" if is_planar(architecture) else "3-D"
+    return "2-D" if architecture.is_planar else "3-D"

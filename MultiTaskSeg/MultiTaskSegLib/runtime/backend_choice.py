@@ -133,8 +133,7 @@ def _trial(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tenso
     """Seconds and logits of a small image, the same for every back end."""
     architecture = network.architecture
     z, y, x = (max(1, c) * s for c, s in zip(TRIAL_CELLS, architecture.total_stride, strict=True))
-    planar = all(kernel[0] == 1 for kernel in architecture.kernels)
-    voxels = np.random.default_rng(0).random((1 if planar else z, y, x), dtype=np.float32)
+    voxels = np.random.default_rng(0).random((1 if architecture.is_planar else z, y, x), dtype=np.float32)
     seconds = []
     for _ in range(TRIALS):
         started_s = time.perf_counter()

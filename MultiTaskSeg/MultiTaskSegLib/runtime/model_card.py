@@ -26,6 +26,11 @@ def _training(manifest: Manifest) -> str:
     training = manifest.training
     known = [key for key in ("steps", "minutes") if isinstance(training.get(key), (int, float))]
     parts = [f"{training[key]:.0f} {key}" for key in known]
+    source = training.get("finetuning")
+    if isinstance(source, dict) and source.get("model"):
+        parts.append(
+            f"from the weights of {source['model']} (SHA-256 {str(source.get('sha256', 'not recorded'))[:16]}...)"
+        )
     return ", ".join(parts) or "not recorded"
 
 

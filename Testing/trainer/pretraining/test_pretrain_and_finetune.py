@@ -77,7 +77,9 @@ def test_a_fine_tuned_model_segments_and_says_where_it_comes_from(
         tiny_models[dimension], data, path, replace(CONFIG, channels=()), Budget(steps=3), labelled_cases=3,
         stream=io.StringIO(),
     )  # fmt: skip
-    assert manifest.training["finetuning"]["sha256"] == load_model(tiny_models[dimension]).digest
+    source = load_model(tiny_models[dimension])
+    assert manifest.training["finetuning"]["sha256"] == source.digest
+    assert f"from the weights of {source.manifest.name} (SHA-256 {source.digest[:16]}" in model_card(manifest, "x")
     assert manifest.training["finetuning"]["pretraining"]["task"] == "self-supervised"
     assert manifest.tasks[0].training_cases == 3
     volume = read_image(read_dataset(data[0]).cases[0].image)
