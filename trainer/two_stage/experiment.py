@@ -88,8 +88,9 @@ def run_two_stage(
         }
         for cell, material in zip(cells, materials, strict=True)
     ]
+    found["curves"] = _curves(cells, result, pretexts)
     folder.write_json("metrics.json", found)
-    write_page(found, _curves(cells, result, pretexts), folder.report)
+    write_page(found, folder.report)
     _ship_student(cells, result, request.output)
     return found
 
