@@ -77,6 +77,8 @@ def run_two_stage(
         )
     found = summarise(cells, result.metrics, pretexts, settings.two_stage.criterion)
     found["target"] = materials[0].dataset.name
+    found["name"] = request.output.name.removesuffix(MODEL_SUFFIX)
+    found["other_images"] = [task.name for task in materials[0].pool.tasks[1:]]
     found["commit"] = ", ".join(result.commits) or None
     found["images"] = [
         {

@@ -27,7 +27,7 @@ Made by `python -m trainer two-stage`; nothing on this page is typed by hand. Wh
 
 
 def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str], folder: Path) -> tuple[Path, Path]:
-    """Write ``two-stage-DATE-TARGET.json`` and its pictures to ``folder``, and the page of all such files in it.
+    """Write ``two-stage-DATE-NAME.json`` (the model's name) and its pictures to ``folder``, and the page of all such files in it.
 
     Args:
         found: content of ``metrics.json``.
@@ -45,7 +45,7 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
         "date": datetime.date.today().isoformat(),
         "results": found,
     }
-    path = folder / f"two-stage-{content['date']}-{found['target']}.json"
+    path = folder / f"two-stage-{content['date']}-{found['name']}.json"
     write_text_file(path, compact(content) + "\n")
     # Drawn from what a reader will find in the file.
     for name, (figure, _) in figures(json.loads(path.read_text(encoding="utf-8"))["results"]).items():
@@ -69,8 +69,9 @@ def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     found = content["results"]
     lines = [
-        f"## {found['target']}, {content['date']}\n",
-        f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`.\n",
+        f"## {found['target']}: {found['name']}, {content['date']}\n",
+        f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
+        f"Images without labels: the target's own{''.join(f', {name}' for name in found['other_images'])}.\n",
     ]
     for count, methods in found["labelled"].items():
         lines += [

@@ -47,7 +47,8 @@ def found_for(student: dict[int, float | None]) -> dict[str, Any]:
     found = summarise(cells, runs, PRETEXTS, "positives")
     images = [{"labelled": 10, "seed": s, "validation": 5, "test": 9, "without_labels": 30} for s in student]
     curves = {"n10-s0-student": [[1, None], [2, 0.5]]}
-    return found | {"target": "Dataset001_A", "images": images, "commit": None, "curves": curves}
+    names = {"target": "Dataset001_A", "name": "a-student", "other_images": ["Dataset009_Z"]}
+    return found | names | {"images": images, "commit": None, "curves": curves}
 
 
 @pytest.mark.parametrize("joint_is_better, dice", [(True, 0.6), (False, 0.7)])
@@ -85,9 +86,10 @@ def test_what_cannot_be_measured_is_said_so(tmp_path: Path) -> None:
 
 def test_every_published_target_has_its_section(tmp_path: Path) -> None:
     for name in ("Dataset001_A", "Dataset002_B"):
-        publish(found_for({0: 0.6, 1: 0.7}) | {"target": name}, SETTINGS, ["two-stage"], tmp_path)
+        publish(found_for({0: 0.6, 1: 0.7}) | {"target": name, "name": name}, SETTINGS, ["two-stage"], tmp_path)
     page = (tmp_path / "two-stage.md").read_text(encoding="utf-8")
     assert page.index("## Dataset001_A") < page.index("## Dataset002_B")
+    assert "the target's own, Dataset009_Z" in page
 
 
 def test_a_published_file_has_its_pictures_beside_it_and_the_page_shows_them(tmp_path: Path) -> None:
