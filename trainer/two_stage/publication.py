@@ -27,7 +27,7 @@ Made by `python -m trainer two-stage`; nothing on this page is typed by hand. Wh
 
 
 def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str], folder: Path) -> tuple[Path, Path]:
-    """Write ``two-stage-DATE-NAME.json`` (the model's name) and its pictures to ``folder``, and the page of all such files in it.
+    """Write ``two-stage-DATE-NAME.json`` (of the model) and its pictures to ``folder``, and the page of all such files.
 
     Args:
         found: content of ``metrics.json``.
