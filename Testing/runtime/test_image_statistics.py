@@ -1,4 +1,4 @@
-"""Texture and layout of an image: closed forms, and transforms done one neighbourhood at a time."""
+"""Texture, layout and shading of an image: closed forms, and transforms done one neighbourhood at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy.fft import dctn
 from MultiTaskSegLib.runtime import image_statistics as module
 from MultiTaskSegLib.runtime.image_statistics import (
     LAYOUT,
+    SHADING,
     STATISTICS,
     TEXTURES,
     cosine_filters,
@@ -96,13 +97,46 @@ def test_turning_an_image_by_a_quarter_exchanges_the_components_along_the_two_ax
 
 def test_the_layout_holds_mean_and_spread_of_every_cell() -> None:
     rng = np.random.default_rng(3)
-    means, spreads = rng.random((2, 4, 4)), rng.uniform(0.1, 0.4, (2, 4, 4))
+    means, spreads = rng.uniform(0.4, 0.6, (2, 4, 4)), rng.uniform(0.1, 0.4, (2, 4, 4))
     checker = np.indices((6, 8, 12)).sum(axis=0) % 2 * 2.0 - 1.0
     cells = [np.kron(part, np.ones((3, 2, 3))) for part in (means, spreads)]
     voxels = (cells[0] + cells[1] * checker).astype(np.float32)
     layout = image_statistics(voxels, False).values[LAYOUT]
     np.testing.assert_allclose(layout[:32], means.ravel(), atol=1e-5)
     np.testing.assert_allclose(layout[32:], np.log(spreads.ravel()), atol=1e-4)
+
+
+def low_components(logarithms: np.ndarray, keep: tuple[int, int, int]) -> np.ndarray:
+    """Cosine components of the cells' logarithms, every basis function written out."""
+    sizes = logarithms.shape
+
+    def wave(n: int, k: int) -> np.ndarray:
+        return np.cos(np.pi * (np.arange(n) + 0.5) * k / n) * np.sqrt((1 if k == 0 else 2) / n)
+
+    bases = product(*([wave(n, k) for k in range(kept)] for n, kept in zip(sizes, keep, strict=True)))
+    return np.array([np.einsum("zyx,z,y,x", logarithms, *waves) for waves in bases]) / np.sqrt(logarithms.size)
+
+
+@pytest.mark.parametrize("planar, cells, keep", [(True, (1, 32, 32), (1, 8, 8)), (False, (8, 32, 32), (2, 8, 8))])
+def test_the_shading_holds_the_lowest_cosine_components_of_the_logarithm_of_the_brightness(
+    planar: bool, cells: tuple[int, int, int], keep: tuple[int, int, int]
+) -> None:
+    brightness = np.random.default_rng(4).uniform(0, 1, cells)
+    voxels = np.kron(brightness, np.ones((1, 2, 3))).astype(np.float32)
+    expected = low_components(np.log(brightness + 0.02), keep)
+    np.testing.assert_allclose(image_statistics(voxels, planar).values[SHADING], expected, atol=1e-5)
+
+
+def test_a_smooth_multiplicative_field_adds_its_own_components_to_the_shading_of_a_bright_image() -> None:
+    rng = np.random.default_rng(5)
+    along = np.cos(np.pi * (np.arange(128) + 0.5) / 128)
+    field = np.exp(0.2 * along)[None, None, :] * np.ones((1, 128, 1))
+    plain = np.kron(rng.uniform(0.4, 0.7, (1, 16, 16)), np.ones((1, 8, 8)))
+    shading = [image_statistics(v.astype(np.float32), True).values[SHADING] for v in (plain, plain * field)]
+    change = (shading[1] - shading[0]).reshape(8, 8)
+    assert change[0, 1] == pytest.approx(0.2 / np.sqrt(2), rel=0.05)
+    others = np.delete(change.ravel(), 1)
+    assert np.abs(others).max() < 0.01
 
 
 @pytest.mark.parametrize(

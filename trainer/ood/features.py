@@ -70,7 +70,7 @@ class ImageFeatures:
 
     Attributes:
         layers: moments by layer; ``input`` holds the 3 x 3 x 3 (2-D: 5 x 5) neighbourhoods of the prepared image.
-        image: texture and layout of the prepared image.
+        image: texture, layout and shading of the prepared image.
         pooled: deepest feature map averaged to ``(C, 2, 4, 4)``, flat.
         histogram: share of the prepared voxels in each of 150 bins over [0, 1].
         outputs: by task name.

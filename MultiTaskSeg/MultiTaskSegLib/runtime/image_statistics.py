@@ -1,4 +1,4 @@
-"""Texture and layout of the prepared image itself: the part of a signature that no network has to learn.
+"""Texture, layout and shading of the prepared image itself: the part of a signature that no network has to learn.
 
 A network that was trained to see through noise and blur tells them badly. The image's own statistics tell them at once,
 and together they find more spoilt images than either alone (docs/results).
@@ -12,17 +12,22 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dct
+from scipy.fft import dct, dctn
 from torch import Tensor
 from torch.nn import functional
 
 # Two scales: the image, and the image halved in the plane.
 TEXTURES = ("texture0", "texture1")
 LAYOUT = "layout"
-STATISTICS = (*TEXTURES, LAYOUT)
+SHADING = "shading"
+STATISTICS = (*TEXTURES, LAYOUT, SHADING)
 
 PLANAR_NEIGHBOURHOOD, NEIGHBOURHOOD = (1, 5, 5), (3, 3, 3)
 PLANAR_CELLS, CELLS = (1, 4, 4), (2, 4, 4)
+# A bias field multiplies, so it adds to the logarithm of the brightness; smooth as it is, few components hold it.
+PLANAR_SHADING_CELLS, SHADING_CELLS = (1, 32, 32), (8, 32, 32)
+PLANAR_SHADING, SHADING_COMPONENTS = (1, 8, 8), (2, 8, 8)
+DARKEST = 0.02
 # Mean powers need no more samples than this; larger images are looked at on a coarser lattice of places.
 MAX_PLACES = 1_000_000
 SMALLEST_THINNED = 32
@@ -38,7 +43,8 @@ class ImageStatistics:
     Attributes:
         values: float64 ``(C,)`` by name in `STATISTICS`. Textures are the logarithms of the mean power of the cosine
             components of 3 x 3 x 3 neighbourhoods (2-D: 5 x 5), the layout is mean and logarithm of the standard
-            deviation in each of 2 x 4 x 4 cells (2-D: 4 x 4) that divide the image.
+            deviation in each of 2 x 4 x 4 cells (2-D: 4 x 4) that divide the image, the shading the lowest 2 x 8 x 8
+            cosine components (2-D: 8 x 8) of the logarithm of the brightness.
     """
 
     values: dict[str, NDArray[np.float64]]
@@ -54,13 +60,15 @@ def image_statistics(voxels: NDArray[np.float32], planar: bool) -> ImageStatisti
     image = torch.from_numpy(np.ascontiguousarray(voxels, dtype=np.float32))[None, None]
     halved = functional.avg_pool3d(_at_least(image, (1, 2, 2)), (1, 2, 2), ceil_mode=True)
     values = {name: _texture(scale, planar) for name, scale in zip(TEXTURES, (image, halved), strict=True)}
-    return ImageStatistics(values | {LAYOUT: _layout(image, planar)})
+    return ImageStatistics(values | {LAYOUT: _layout(image, planar), SHADING: _shading(image, planar)})
 
 
 def statistic_length(name: str, planar: bool) -> int:
     """Number of values of a statistic."""
     if name == LAYOUT:
         return 2 * int(np.prod(PLANAR_CELLS if planar else CELLS))
+    if name == SHADING:
+        return int(np.prod(PLANAR_SHADING if planar else SHADING_COMPONENTS))
     return int(np.prod(PLANAR_NEIGHBOURHOOD if planar else NEIGHBOURHOOD))
 
 
@@ -105,3 +113,11 @@ def _layout(image: Tensor, planar: bool) -> NDArray[np.float64]:
     squares = functional.adaptive_avg_pool3d(image.square(), cells).double()
     deviations = (squares - means.square()).clamp_min(SMALLEST_VARIANCE).sqrt().log()
     return np.concatenate([means.numpy().ravel(), deviations.numpy().ravel()])
+
+
+def _shading(image: Tensor, planar: bool) -> NDArray[np.float64]:
+    cells = PLANAR_SHADING_CELLS if planar else SHADING_CELLS
+    z, y, x = PLANAR_SHADING if planar else SHADING_COMPONENTS
+    brightness = functional.adaptive_avg_pool3d(image, cells)[0, 0].double().numpy()
+    components = dctn(np.log(brightness + DARKEST), norm="ortho") / np.sqrt(np.prod(cells))
+    return np.asarray(components[:z, :y, :x].ravel())
