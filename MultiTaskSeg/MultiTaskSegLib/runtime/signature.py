@@ -36,7 +36,8 @@ class SignatureSpec:
         variant: ``whitened``: per layer two vectors, log(s / sqrt(N)) with a relative floor and the channel means,
             compared after a projection that makes the spread within the tasks white; singular values tell how the
             features vary over the image, means where they lie. ``composite``: the same and the texture, layout and
-            shading of the image itself, see `ImageStatistics`; blocks are combined by the root mean square of their distances.
+            shading of the image itself, see `ImageStatistics`; blocks are combined by the root mean square of their
+            distances.
             ``multilayer``: log(s / sqrt(N)) alone, as it is.
             ``paper``: log(s) scaled to unit length (Karimi & Gholipour, published code: last decoder stage), kept as
             the baseline.
