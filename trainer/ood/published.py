@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from trainer.ood.findings import FAMILY_ORDER
+from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
 from trainer.run_folder import write_json_file, write_text_file
 
 PAGE = "ood-benchmark.md"
 FILES = "ood-benchmark-*.json"
+PLACES = "localisation-*.json"
 TEXT = """# Out-of-distribution benchmark
 
 Made by `python -m trainer ood-benchmark`; nothing on this page is typed by hand.
@@ -26,7 +28,8 @@ other modalities, anatomies and species; *left-out*: datasets that the network w
 cropped and resampled onto the grid of a known image, so that size and spacing tell nothing; *artefact*: known images,
 spoilt, all kinds and severities, then only the kinds that keep the grid, then only those that lower the Dice by 0.1 or
 more. Given are the mean AUROC over the sources (datasets, folders, kinds of artefact) and, in brackets, the FPR95.
-Detectors of this project begin with "whitened"; controls look at no trained network.
+Detectors of this project begin with "whitened"; controls look at no trained network. At the end: whether the map of
+foreign places finds a foreign patch or a metal streak that was inserted into a known image.
 """
 
 
@@ -57,7 +60,8 @@ def publish(
 
 def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
-    return "\n".join([TEXT, *(_section(path) for path in sorted(folder.glob(FILES)))])
+    sections = [_section(path) for path in sorted(folder.glob(FILES))]
+    return "\n".join([TEXT, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
 
 
 def _section(path: Path) -> str:
@@ -86,6 +90,26 @@ def _model_section(result: Mapping[str, Any]) -> str:
     families = _families(result)
     table = _table([["Detector", *families], *detector_rows(result["detectors"], families)])
     return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), table])
+
+
+def _places_section(path: Path) -> str:
+    """Whether the map of foreign places finds what was inserted: one file of `measure_localisation`."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kinds = [kind for kind in KINDS if kind in content]
+    rows = [["Task", *(word for kind in kinds for word in (f"{kind}, AUROC per cell", "place alone"))]]
+    for task in content[kinds[0]]["by_task"]:
+        rows.append([task, *(word for kind in kinds for word in _place_words(content[kind]["by_task"].get(task)))])
+    rows.append(["mean", *(word for kind in kinds for word in _place_words(content[kind]))])
+    model = f"Model with SHA-256 `{content['model'][:12]}`, figures: [{path.name}]({path.name}).\n"
+    return "\n".join([f"## Where an image is foreign, {path.stem.split('-')[-1]}\n", model, _table(rows)])
+
+
+def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
+    if measured is None:
+        return "", ""
+    low, high = measured.get("interval", (None, None))
+    interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    return f"{measured['auroc']:.3f}{interval}", f"{measured['control']:.3f}"
 
 
 def _families(result: Mapping[str, Any]) -> list[str]:
