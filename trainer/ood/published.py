@@ -123,12 +123,22 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _shipped_line(shipped: Mapping[str, Any]) -> str:
-    flagged = ", ".join(f"{family} {100 * share:.1f} %" for family, share in shipped["sensitivity"].items())
+    between = shipped.get("sensitivity_interval", {})
+    flagged = ", ".join(f"{f} {_percent(share, between.get(f))}" for f, share in shipped["sensitivity"].items())
+    accepted = _percent(shipped["specificity"], shipped.get("specificity_interval"))
     uniform = shipped["p_value_uniformity"]
     return (
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
-        f"patients: {100 * shipped['specificity']:.1f} % of {shipped['known_images']} known images accepted; "
+        f"patients: {accepted} of {shipped['known_images']} known images accepted; "
         f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %. "
         f"Uniformity of the p-value on known images: Kolmogorov-Smirnov statistic {uniform['statistic']:.3f} "
         f"(p = {uniform['p']:.2f}).\n"
     )
+
+
+def _percent(share: float, interval: Sequence[float] | None) -> str:
+    """A share, with its interval where it was measured."""
+    if interval is None:
+        return f"{100 * share:.1f} %"
+    low, high = interval
+    return f"{100 * share:.1f} % ({100 * low:.0f} to {100 * high:.0f})"

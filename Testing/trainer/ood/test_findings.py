@@ -95,6 +95,14 @@ def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follow
     assert "Dataset1" in text
     assert page.read_text(encoding="utf-8") == published_page(tmp_path)
     assert "| d | 0.500 (0.75) |" in published_page(tmp_path)
+    assert "97.0 % of 2 known images accepted; flagged: real 90.0 %." in published_page(tmp_path)
+
+
+def test_intervals_of_the_shares_are_published_where_they_were_measured(tmp_path: Path) -> None:
+    shipped = SHIPPED | {"specificity_interval": [0.9, 1.0], "sensitivity_interval": {REAL: [0.75, 0.96]}}
+    publish([{"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "t", [], None, tmp_path)
+    words = "97.0 % (90 to 100) of 2 known images accepted; flagged: real 90.0 % (75 to 96)."
+    assert words in published_page(tmp_path)
 
 
 def test_several_models_are_summed_up_by_mean_and_range(tmp_path: Path) -> None:
