@@ -120,3 +120,13 @@ def test_a_signature_without_layers_or_with_an_impossible_floor_is_refused(
 ) -> None:
     with pytest.raises(ModelError):
         SignatureSpec("multilayer", layers, floor)
+
+
+def test_a_signature_looks_at_the_statistics_it_names_and_unknown_ones_are_refused() -> None:
+    spec = SignatureSpec("composite", (), 0.0, ("texture1", "layout"))
+    voxels = np.random.default_rng(6).random((6, 9, 10)).astype(np.float32)
+    assert tuple(spec.vectors(spec.image_part(voxels, planar=False))) == ("image.texture1", "image.layout")
+    with pytest.raises(ModelError, match="colour"):
+        SignatureSpec("composite", (), 0.0, ("layout", "colour"))
+    with pytest.raises(ModelError, match="none"):
+        SignatureSpec("composite", ("a",), 0.0, ())

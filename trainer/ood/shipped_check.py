@@ -39,8 +39,7 @@ def shipped_figures(
     """
     manifest = predictor.manifest
     names = [task.name for task in manifest.tasks]
-    chosen = (manifest.ood.variant, manifest.ood.layers) if variant is None else (variant, ())
-    spec = signature_spec(manifest.architecture, *chosen)
+    spec = manifest.ood.spec if variant is None else signature_spec(manifest.architecture, variant)
     reference = fit_reference(spec, names, known)
     judged = [(entry, *judge(reference, sample)) for entry, sample in images]
     inside = [(entry, score, task) for entry, score, task in judged if entry.family == KNOWN]

@@ -21,6 +21,8 @@ TEXTURES = ("texture0", "texture1")
 LAYOUT = "layout"
 SHADING = "shading"
 STATISTICS = (*TEXTURES, LAYOUT, SHADING)
+# Of model files that do not name theirs.
+FIRST_STATISTICS = (*TEXTURES, LAYOUT)
 
 PLANAR_NEIGHBOURHOOD, NEIGHBOURHOOD = (1, 5, 5), (3, 3, 3)
 PLANAR_CELLS, CELLS = (1, 4, 4), (2, 4, 4)
