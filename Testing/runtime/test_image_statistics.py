@@ -10,6 +10,7 @@ from scipy.fft import dctn
 
 from MultiTaskSegLib.runtime import image_statistics as module
 from MultiTaskSegLib.runtime.image_statistics import (
+    CELLS,
     LAYOUT,
     SHADING,
     STATISTICS,
@@ -47,6 +48,16 @@ def test_the_coarser_texture_is_that_of_the_image_halved_in_the_plane(planar: bo
     halved = voxels.reshape(z, y // 2, 2, x // 2, 2).mean(axis=(2, 4))
     values = image_statistics(voxels, planar).values
     np.testing.assert_allclose(values[TEXTURES[1]], image_statistics(halved, planar).values[TEXTURES[0]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(5, 11, 9), (4, 8, 7), (3, 7, 6)])
+def test_halving_an_image_of_odd_size_keeps_its_last_line(shape: tuple[int, int, int]) -> None:
+    voxels = np.random.default_rng(8).random(shape).astype(np.float32)
+    pairs = (slice(start, start + 2) for start in range(0, shape[1], 2))
+    lines = np.stack([voxels[:, pair].mean(axis=1) for pair in pairs], axis=1)
+    halved = np.stack([lines[:, :, n : n + 2].mean(axis=2) for n in range(0, shape[2], 2)], axis=2)
+    expected = image_statistics(halved, False).values[TEXTURES[0]]
+    np.testing.assert_allclose(image_statistics(voxels, False).values[TEXTURES[1]], expected, rtol=1e-4)
 
 
 def test_a_large_image_is_looked_at_on_a_coarser_lattice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +148,19 @@ def test_a_smooth_multiplicative_field_adds_its_own_components_to_the_shading_of
     assert change[0, 1] == pytest.approx(0.2 / np.sqrt(2), rel=0.05)
     others = np.delete(change.ravel(), 1)
     assert np.abs(others).max() < 0.01
+
+
+def test_cells_of_the_layout_share_the_voxels_on_their_border_where_the_size_does_not_divide() -> None:
+    voxels = np.random.default_rng(4).random((5, 10, 11)).astype(np.float32)
+    cells = [
+        voxels[
+            tuple(slice(i * n // k, -(-(i + 1) * n // k)) for i, n, k in zip(cell, voxels.shape, CELLS, strict=True))
+        ].astype(np.float64)
+        for cell in np.ndindex(*CELLS)
+    ]
+    layout = image_statistics(voxels, False).values[LAYOUT]
+    np.testing.assert_allclose(layout[:32], [cell.mean() for cell in cells], rtol=1e-5)
+    np.testing.assert_allclose(layout[32:], [np.log(cell.std()) for cell in cells], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
