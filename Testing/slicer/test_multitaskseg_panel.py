@@ -346,16 +346,6 @@ def test_opening_the_panel_reads_and_changes_nothing_else(session, open_panel, w
     assert session.scene.GetNumberOfNodes() == before + 1  # its parameter node
 
 
-def test_the_self_test_of_the_module_passes_with_the_real_worker_on_the_stand_ins(panel, monkeypatch, capfd):
-    pytest.importorskip("torch")
-    monkeypatch.setattr(job, "_shared", JobRunner())
-    tester = sys.modules["MultiTaskSeg"].MultiTaskSegTest()
-    panel.ui.inputSelector.setCurrentNode(None)
-    tester.runTest()
-    job.shared_runner().close()
-    assert panel.parameters is not None
-
-
 def test_devices_are_offered_with_what_is_free_and_the_chosen_one_is_never_lost(stand_ins):
     import importlib
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import sys
-import unittest
 from pathlib import Path
 
 import numpy as np
@@ -348,19 +347,6 @@ def test_checking_many_from_python_returns_one_outcome_per_image(open_panel, wor
     assert [image.item.node for image in logic.checkImages()] == [node]
     with pytest.raises(Exception, match="no image was given"):
         logic.checkImages([])
-
-
-def test_the_self_test_of_the_module_runs_on_the_stand_ins(open_panel, worker):
-    open_panel("OODCheck")
-    sys.modules["OODCheck"].OODCheckTest().runTest()
-
-
-def test_the_self_test_is_skipped_where_torch_is_missing(open_panel, worker, monkeypatch):
-    open_panel("OODCheck")
-    installation = importlib.import_module("MultiTaskSegLib.panel.installation")
-    monkeypatch.setattr(installation, "is_installed", lambda _package: False)
-    with pytest.raises(unittest.SkipTest, match="PyTorch is not installed"):
-        sys.modules["OODCheck"].OODCheckTest().runTest()
 
 
 def test_a_table_that_cannot_be_saved_is_refused_in_words(open_panel, worker, tmp_path):
