@@ -39,11 +39,13 @@ class OODCheck(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def onStartupCompleted(self) -> None:
-        """Offer both modules in the menu of a volume, and the sample data; opens and installs nothing."""
+        """Offer both modules in the menu of a volume, the effect and the sample data; opens and installs nothing."""
+        from MultiTaskSegLib.panel.editor_effect import register_effect
         from MultiTaskSegLib.panel.hierarchy_menu import register_menu
         from MultiTaskSegLib.panel.sample_data import register_sample_data
 
         register_menu()
+        register_effect()
         register_sample_data()
 
 
