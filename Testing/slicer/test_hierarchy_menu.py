@@ -179,10 +179,6 @@ def test_the_module_registers_menu_effect_and_sample_data_when_slicer_has_starte
         "editor_effect": "register_effect",
         "sample_data": "register_sample_data",
     }
-        "hierarchy_menu": "register_menu",
-        "editor_effect": "register_effect",
-        "sample_data": "register_sample_data",
-    }
     for name, function in parts.items():
         module = importlib.import_module(f"MultiTaskSegLib.panel.{name}")
         monkeypatch.setattr(module, function, lambda function=function: done.append(function))
