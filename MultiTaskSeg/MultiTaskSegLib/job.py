@@ -27,7 +27,7 @@ from MultiTaskSegLib.runtime.volume import Volume
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 POLL_INTERVAL_S = 0.05
-CHUNK_BYTES = 64 * 2**20  # written at a time; in between it is seen whether anybody still wants it
+CHUNK_BYTES = 128 * 2**20  # written at a time; in between it is seen whether anybody still wants it
 COLLECTING = "collecting the result"
 
 
