@@ -6,7 +6,7 @@ It has those traits of Slicer's own that code can stumble over:
   is modified. A parameter that the node has lost, as when the scene is closed, is written anew.
 - ``connectGui`` returns nothing, so that what it connects cannot be disconnected; ``connectParametersToGui`` returns a
   tag for it.
-- Either leaves an observer on the node for good, and with it the wrapper.
+- Either leaves an observer on the node for good, and with it the wrapper (as Slicer did until 5.10).
 - A selector of nodes offers the types that the annotation names, whatever the .ui file says.
 - Alternatives are told with ``typing.Union``, not with ``|``, and take None only when it is among them.
 """
