@@ -1,12 +1,11 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
 import functools
-import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLVectorVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -30,9 +29,9 @@ from MultiTaskSegLib.panel.run_choices import RunChoices, device_title
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
+from MultiTaskSegLib.panel.self_test import require_packages, run_tests
 from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.summary import error_text, notice_text
-from MultiTaskSegLib.panel.torch_probe import is_installed
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.scene.batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice, results_of
@@ -66,7 +65,8 @@ class MultiTaskSeg(ScriptedLoadableModule):
 class MultiTaskSegParameterNode:
     """What the panel remembers with the scene."""
 
-    inputVolume: vtkMRMLScalarVolumeNode
+    # Slicer makes the selector offer these types and no others; it knows Union only, and None has to be one of them.
+    inputVolume: Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
     task: str = AUTO
     modelPath: str = ""
     device: str = AUTO
@@ -235,14 +235,15 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
 class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
     """What the module does, for the panel and for scripts."""
 
+    _parameters: MultiTaskSegParameterNode | None = None
+
     def getParameterNode(self) -> MultiTaskSegParameterNode:
         """The typed parameter node of the scene; a new one has the model and device that were chosen last."""
         node = super().getParameterNode()
-        isNew = not node.HasParameter("device")
-        parameters = MultiTaskSegParameterNode(node)
-        if isNew:
-            apply_settings(parameters)
-        return parameters
+        if self._parameters is None or self._parameters.parameterNode is not node:
+            self._parameters = MultiTaskSegParameterNode(node)
+        apply_settings(self._parameters)
+        return self._parameters
 
     def preflight(
         self, volumeNode: vtkMRMLScalarVolumeNode, task: str = AUTO, model: str | Path | None = None
@@ -352,14 +353,12 @@ class MultiTaskSegTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Segment a phantom that comes with the extension, and look at all that comes back."""
-        tests = [self.test_whatCannotBeSegmentedIsRefusedInWords]
-        if is_installed("torch"):
-            tests += [self.test_thePhantomIsSegmentedWithFiguresAndProvenance, self.test_aSecondRunReplacesWhenAsked]
-        else:
-            logging.warning("PyTorch is not installed: only a part of MultiTaskSeg is tested")
-        for test in tests:
-            self.setUp()
-            test()
+        run_tests(
+            self,
+            self.test_whatCannotBeSegmentedIsRefusedInWords,
+            self.test_thePhantomIsSegmentedWithFiguresAndProvenance,
+            self.test_aSecondRunReplacesWhenAsked,
+        )
 
     def phantom(self) -> vtkMRMLScalarVolumeNode:
         """The phantom head, which the sample model knows."""
@@ -377,6 +376,7 @@ class MultiTaskSegTest(ScriptedLoadableModuleTest):
 
     def test_thePhantomIsSegmentedWithFiguresAndProvenance(self) -> None:
         """Segments, uncertainty, table and verdict belong together and lie on the grid of the input."""
+        require_packages(self)
         volumeNode = self.phantom()
         result = MultiTaskSegLogic().segment(volumeNode, model=sample_model())
         self.assertFalse(result.ood.is_ood)
@@ -390,6 +390,7 @@ class MultiTaskSegTest(ScriptedLoadableModuleTest):
 
     def test_aSecondRunReplacesWhenAsked(self) -> None:
         """An earlier result stays beside the new one unless it is to be replaced."""
+        require_packages(self)
         volumeNode, logic = self.phantom(), MultiTaskSegLogic()
         for existing, left in (("keep", 1), ("keep", 2), ("replace", 1)):
             logic.segment(volumeNode, model=sample_model(), existing=existing)

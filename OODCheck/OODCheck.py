@@ -35,14 +35,17 @@ class OODCheck(ScriptedLoadableModule):
             "Compares the spectral signature of an image with those of the training images and says whether the image"
             " is out of distribution, before any result is relied upon. Not for clinical use."
         )
+        self.parent.acknowledgementText = _("The training data and their authors are listed in the model card.")
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def onStartupCompleted(self) -> None:
-        """Offer both modules in the menu of a volume, and the sample data; opens and installs nothing."""
+        """Offer both modules in the menu of a volume, the effect and the sample data; opens and installs nothing."""
+        from MultiTaskSegLib.panel.editor_effect import register_effect
         from MultiTaskSegLib.panel.hierarchy_menu import register_menu
         from MultiTaskSegLib.panel.sample_data import register_sample_data
 
         register_menu()
+        register_effect()
         register_sample_data()
 
 
@@ -103,9 +106,6 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
     def enter(self) -> None:
         """The user opens the module."""
         self._parameters.enter()
-
-    def exit(self) -> None:
-        """The user leaves the module; a run goes on."""
 
     @property
     def parameters(self) -> Any:
@@ -232,9 +232,14 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 class OODCheckLogic(ScriptedLoadableModuleLogic):
     """What the module does, for the panel and for scripts."""
 
+    _parameters: OODCheckParameterNode | None = None
+
     def getParameterNode(self) -> OODCheckParameterNode:
         """The typed parameter node of the scene."""
-        return OODCheckParameterNode(super().getParameterNode())
+        node = super().getParameterNode()
+        if self._parameters is None or self._parameters.parameterNode is not node:
+            self._parameters = OODCheckParameterNode(node)
+        return self._parameters
 
     def start(
         self,
@@ -255,8 +260,7 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         return start_check(volumeNode, model, device, withMap)
 
     def finish(self, run: Any) -> Any:
-        """Write the verdict of a finished run onto its volume and return it; add a plot of the layer whose spectrum
-        differs most, and the map of foreign places if there is one. Raises what the run failed with."""
+        """Write the verdict of a finished run onto its volume, with plot and map, and return it; or raise its error."""
         from OODCheckLib.check import finish_check
 
         return finish_check(run)
@@ -270,7 +274,7 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
     ) -> Any:
         """The verdict on a volume: ``is_ood``, ``score``, ``threshold``, ``p_value``, ``nearest_task``, ``distances``.
 
-        Waits for it, keeping the application responsive, and writes it onto the node as attributes ``MultiTaskSeg.*``.
+        Waits, keeping the application responsive, and writes it onto the node as attributes ``MultiTaskSeg.*``;
         ``withMap`` adds a volume that shows where the image is foreign (node reference ``MultiTaskSeg.ForeignMap``).
 
         Raises:
@@ -286,11 +290,9 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
     def startBatch(
         self, images: Any = None, model: str | Path | None = None, device: str = AUTO, withMap: bool = False
     ) -> Any:
-        """Start to check several images without waiting for them; returns the ``CheckBatch``. See :meth:`checkImages`.
+        """Start to check several images without waiting for them; returns the ``CheckBatch``.
 
-        Raises:
-            InputError: there is no image.
-            UsageError: another run is under way.
+        Raises as :meth:`checkImages`, and a UsageError when another run is under way.
         """
         from OODCheckLib.check import start_batch
         from OODCheckLib.image_item import image_items
@@ -363,24 +365,19 @@ class OODCheckTest(ScriptedLoadableModuleTest):
     """Self-test inside Slicer: needs the packages to be installed, downloads nothing."""
 
     def setUp(self) -> None:
-        """Start from an empty scene; build machines do not install PyTorch, and there the tests are skipped."""
-        from MultiTaskSegLib.panel.installation import is_installed
-
+        """Start from an empty scene."""
         slicer.mrmlScene.Clear()
-        if not is_installed("torch"):
-            self.skipTest("PyTorch is not installed")
 
     def runTest(self) -> None:
         """Check small synthetic volumes, one by one and together."""
-        for test in (self.test_aCheckIsWrittenOntoTheVolume, self.test_aBatchGivesOneRowForEachImageOfTheScene):
-            self.setUp()
-            test()
+        from MultiTaskSegLib.panel.self_test import run_tests
+
+        run_tests(self, self.test_aCheckIsWrittenOntoTheVolume, self.test_aBatchGivesOneRowForEachImageOfTheScene)
 
     def test_aCheckIsWrittenOntoTheVolume(self) -> None:
         """The verdict has a score and stays with the volume."""
         volumeNode = self.noise("Noise")
-        verdict = OODCheckLogic().check(volumeNode)
-        self.assertGreaterEqual(verdict.score, 0.0)
+        self.assertGreaterEqual(OODCheckLogic().check(volumeNode).score, 0.0)
         self.assertIsNotNone(volumeNode.GetAttribute("MultiTaskSeg.OOD"))
 
     def test_aBatchGivesOneRowForEachImageOfTheScene(self) -> None:
@@ -392,8 +389,11 @@ class OODCheckTest(ScriptedLoadableModuleTest):
         self.assertEqual(OODCheckLogic().writeResults(checked).GetNumberOfRows(), 2)
 
     def noise(self, name: str, seed: int = 0) -> vtkMRMLScalarVolumeNode:
-        """A small volume of noise."""
+        """A small volume of noise, where there is something to check it with."""
         import numpy as np
 
+        from MultiTaskSegLib.panel.self_test import require_packages
+
+        require_packages(self)
         voxels = np.random.default_rng(seed).normal(100.0, 20.0, (40, 48, 44)).astype(np.float32)
         return slicer.util.addVolumeFromArray(voxels, name=name)

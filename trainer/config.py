@@ -43,9 +43,9 @@ class TrainingConfig:
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
         ood_layers: layers of the spectral signature; empty: those of the variant.
-        ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture and layout of
-            the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s / sqrt(N)), all layers)
-            or ``paper`` (last decoder stage, log s scaled to unit length).
+        ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture, layout and
+            shading of the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s /
+            sqrt(N)), all layers) or ``paper`` (last decoder stage, log s scaled to unit length).
     """
 
     seed: int = 0

@@ -198,6 +198,7 @@ def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Se
         reference.threshold,
         float(np.mean(pooled)),
         {name: float(np.mean(values)) for name, values in alarms.items()},
+        spec.statistics if spec.uses_image else (),
     )
 
 

@@ -1,7 +1,8 @@
 """Runs segmentations and checks in one worker process, without ever blocking or endangering the caller.
 
-Torch lives in the worker only. A :class:`Job` is polled (from a timer in a GUI) or waited for (in scripts). Cancelling
-ends the worker with everything it started; the next job starts a new one.
+Torch lives in the worker only. A :class:`Job` is polled (from a timer in a GUI) or waited for (in scripts); voxels are
+written and read in the background meanwhile. Cancelling ends the worker with everything it started; the next job starts
+a new one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import itertools
 import queue
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,12 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from MultiTaskSegLib.background_call import BackgroundCall
 from MultiTaskSegLib.job_result import JobResult, result_of
 from MultiTaskSegLib.runtime import errors
 from MultiTaskSegLib.runtime.volume import Volume
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 POLL_INTERVAL_S = 0.05
+CHUNK_BYTES = 128 * 2**20  # written at a time; in between it is seen whether anybody still wants it
+COLLECTING = "collecting the result"
 
 
 class Job:
@@ -39,6 +44,22 @@ class Job:
         self._folder = folder
         self._destination = destination
         self._result: JobResult | None = None
+        self._sending: BackgroundCall | None = None
+        self._collecting: BackgroundCall | None = None
+
+    def send(self, request: dict[str, Any], volume: Volume | None = None) -> None:
+        """Send the request to the worker, with a volume as soon as its voxels have been written."""
+        if volume is None:
+            self._worker.send(request)
+            return
+
+        def hand_over(stop: threading.Event) -> None:
+            """The voxels first, then the request that names them."""
+            described = write_volume(volume, self._folder, stop)
+            if not stop.is_set():
+                self._worker.send({**request, **described})
+
+        self._sending = BackgroundCall(hand_over)
 
     @property
     def is_done(self) -> bool:
@@ -47,15 +68,28 @@ class Job:
 
     def poll(self) -> bool:
         """Take in what the worker has sent so far; whether the job is done. Never blocks."""
+        time.sleep(0)  # lets other threads run, also where the application holds the interpreter between two polls
         while not self.is_done:
-            try:
-                event = self._worker.events.get_nowait()
-            except queue.Empty:
-                if not self._worker.is_silenced:
+            if self._collecting is not None:
+                if not self._collecting.is_done:
                     break
-                event = None
-            self._take(event)
+                self._finish(self._collecting)
+            elif self._sending is not None and self._sending.is_done:
+                self._sent(self._sending)
+            elif not self._take_next():
+                break
         return self.is_done
+
+    def _take_next(self) -> bool:
+        """Take in the next event; whether there was one, or the end of the worker."""
+        try:
+            event = self._worker.events.get_nowait()
+        except queue.Empty:
+            if not self._worker.is_silenced:
+                return False
+            event = None
+        self._take(event)
+        return True
 
     def _take(self, event: dict[str, Any] | None) -> None:
         if event is None:
@@ -68,20 +102,35 @@ class Job:
         elif event["event"] == "error":
             self._fail(error_from(event))
         elif event["event"] == "result":
-            self._finish(event)
+            self.step = COLLECTING
+            self._collecting = BackgroundCall(lambda _stop: self._collect(event))
+
+    def _collect(self, event: dict[str, Any]) -> JobResult:
+        found = result_of(event, self._destination)
+        shutil.rmtree(self._folder, ignore_errors=True)  # takes its time for large files
+        return found
 
     def _fail(self, error: errors.MtsError) -> None:
         self.error = error
+        for call in (self._sending, self._collecting):
+            if call is not None:
+                call.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _finish(self, event: dict[str, Any]) -> None:
+    def _sent(self, sending: BackgroundCall) -> None:
+        self._sending = None
         try:
-            self._result = result_of(event, self._destination)
-        except errors.MtsError as error:
-            self._fail(error)
+            sending.outcome()
+        except Exception as error:
+            self._fail(_typed(error))
+
+    def _finish(self, collecting: BackgroundCall) -> None:
+        try:
+            self._result = collecting.outcome()
+        except Exception as error:
+            self._fail(_typed(error))
             return
         self.fraction, self.eta_s = 1.0, 0.0
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def result(self) -> JobResult:
         """What the finished job brought back.
@@ -142,7 +191,7 @@ class JobRunner:
 
         Raises:
             UsageError: another job is running.
-            ResourceError: the worker cannot be started or the disk is full.
+            ResourceError: the worker cannot be started. A disk that is full is an error of the job.
         """
         return self._start("segment", volume, model, device, {"task": task})
 
@@ -201,10 +250,8 @@ class JobRunner:
         number = next(self._numbers)
         folder = self._worker.folder / str(number)
         request = {"id": number, "command": command, "model": None if model is None else str(Path(model).resolve())}
-        if volume is not None:
-            request.update(write_volume(volume, folder))
         self._job = Job(self._worker, number, folder, destination)
-        self._worker.send({**request, "device": device, "output": str(folder), **options})
+        self._job.send({**request, "device": device, "output": str(folder), **options}, volume)
         return self._job
 
     def close(self) -> None:
@@ -216,21 +263,38 @@ class JobRunner:
         self._job = self._worker = None
 
 
-def write_volume(volume: Volume, folder: Path) -> dict[str, Any]:
+def write_volume(volume: Volume, folder: Path, stop: threading.Event) -> dict[str, Any]:
     """Write the voxels to ``folder`` and return the part of the request that describes them.
+
+    Ends early when ``stop`` is set.
 
     Raises:
         ResourceError: the temporary folder cannot be written or the disk is full.
     """
     path = folder / "voxels.npy"
+    voxels = np.ascontiguousarray(volume.voxels)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(path, volume.voxels)
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(voxels))
+            flat = voxels.reshape(-1)
+            step = max(CHUNK_BYTES // voxels.itemsize, 1)
+            for start in range(0, flat.size, step):
+                if stop.is_set():
+                    break
+                file.write(flat[start : start + step].data)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         what = "the disk is full" if error.errno == errno.ENOSPC else f"the voxels cannot be written ({error})"
         raise errors.ResourceError(what, file=path, remedy="Free space in the temporary folder") from error
     return {"voxels": str(path), "ijk_to_ras": volume.ijk_to_ras.tolist(), "name": volume.name}
+
+
+def _typed(error: Exception) -> errors.MtsError:
+    """An error of ours as it is; any other as one that a panel can show."""
+    if isinstance(error, errors.MtsError):
+        return error
+    return errors.ResourceError(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def error_from(event: dict[str, Any]) -> errors.MtsError:

@@ -32,12 +32,12 @@ class ResultView:
         self._widget = widget
         self._node: slicer.vtkMRMLTableNode | None = None
         self._stamp: tuple[str, int] | None = None
-        titles = [_("Image"), _("Distribution"), _("p-value"), _("Score"), _("Nearest task")]
+        titles = [_("Image"), _("Verdict"), _("p-value"), _("Score"), _("Nearest task")]
         widget.setColumnCount(len(titles))
         widget.setHorizontalHeaderLabels(titles)
         for column, title in enumerate(SHOWN):
-            is_long = title in ("image", "nearest_task")  # these share what the others leave
-            mode = qt.QHeaderView.Stretch if is_long else qt.QHeaderView.ResizeToContents
+            # Names of images can be of any length; they have what the others leave, and a tip.
+            mode = qt.QHeaderView.Stretch if title == "image" else qt.QHeaderView.ResizeToContents
             widget.horizontalHeader().setSectionResizeMode(column, mode)
         widget.connect("cellDoubleClicked(int,int)", lambda row, _column: activated(row))
         export_button.connect("clicked(bool)", self._on_export)
@@ -78,7 +78,7 @@ def _shown_text(title: str, text: str) -> str:
 def _short_words(level: Level | None) -> str:
     if level is None:
         return _("not checked")
-    return {Level.KNOWN: _("in"), Level.UNUSUAL: _("in, but unusual"), Level.FOREIGN: _("OUT")}[level]
+    return {Level.KNOWN: _("in"), Level.UNUSUAL: _("unusual"), Level.FOREIGN: _("OUT")}[level]
 
 
 def _level(words: str) -> Level | None:

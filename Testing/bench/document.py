@@ -73,6 +73,8 @@ def _ood(found: Figures) -> Iterator[str]:
     yield f"- check alone, CPU seconds over those of a segmentation with task auto: {found['check_ratio']:.3f}"
     yield f"- over those of a segmentation with a named task: {found['check_ratio_of_a_named_task']:.3f}"
     yield f"- share of the spectra in a segmentation with a named task: {found['spectra_share']:.3f}"
+    if "verdict_share" in found:
+        yield f"- share of the image's own statistics and the verdict in it: {found['verdict_share']:.3f}"
 
 
 def _startup(found: Figures) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Cost of the out-of-distribution check: ``python -m Testing.bench.ood``.
 
-Alone against a whole segmentation, and the share of a segmentation that the spectra themselves take.
+Alone against a whole segmentation, and the shares of a segmentation that the spectra and the verdict take; the second
+is mostly the statistics of the image itself.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         "check_ratio": median(r["check_s"] / r["segment_s"] for r in rounds),
         "check_ratio_of_a_named_task": median(r["check_s"] / r["named_s"] for r in rounds),
         "spectra_share": median(r["spectra_s"] / r["named_s"] for r in rounds),
+        "verdict_share": median(r["verdict_s"] / r["named_s"] for r in rounds),
     }
     sys.stdout.write("".join(f"{key} {value}\n" for key, value in found.items() if key != "machine"))
     if options.json:
@@ -60,28 +64,40 @@ def _round(predictor: Predictor, task: TaskInfo, volume: Volume) -> dict[str, fl
         started_s = cpu_seconds()
         run()
         used[name] = cpu_seconds() - started_s
-    return {**used, "spectra_s": _spectra_seconds(predictor, volume)}
+    spectra_s, verdict_s = _shares(predictor, volume)
+    return {**used, "spectra_s": spectra_s, "verdict_s": verdict_s}
 
 
 @torch.inference_mode()
-def _spectra_seconds(predictor: Predictor, volume: Volume) -> float:
-    """CPU seconds that the spectra take while the encoder passes by."""
-    total = 0.0
-    plain = SpectrumCollector._take
-
-    def take(self: SpectrumCollector, name: str, core: torch.Tensor) -> None:
-        """Measure and pass on."""
-        nonlocal total
-        started_s = cpu_seconds()
-        plain(self, name, core)
-        total += cpu_seconds() - started_s
-
-    SpectrumCollector._take = take  # type: ignore[method-assign]
-    try:
+def _shares(predictor: Predictor, volume: Volume) -> tuple[float, float]:
+    """CPU seconds that the spectra take while the encoder passes by; and the image's own statistics and the verdict."""
+    with (
+        _measured(SpectrumCollector, "_take") as taken_s,
+        _measured(SpectrumCollector, "spectra") as spectra_s,
+        _measured(Predictor, "_judge") as verdict_s,
+    ):
         predictor.check(volume)
+    return sum(taken_s) + sum(spectra_s), sum(verdict_s)
+
+
+@contextmanager
+def _measured(owner: type, name: str) -> Iterator[list[float]]:
+    """The CPU seconds of every call of a method."""
+    used: list[float] = []
+    plain: Callable[..., Any] = getattr(owner, name)
+
+    def timed(*arguments: Any) -> Any:
+        """Measure and pass on."""
+        started_s = cpu_seconds()
+        result = plain(*arguments)
+        used.append(cpu_seconds() - started_s)
+        return result
+
+    setattr(owner, name, timed)
+    try:
+        yield used
     finally:
-        SpectrumCollector._take = plain  # type: ignore[method-assign]
-    return total
+        setattr(owner, name, plain)
 
 
 def _parser() -> argparse.ArgumentParser:

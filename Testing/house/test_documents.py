@@ -35,7 +35,7 @@ def test_the_citation_has_the_version_of_the_package(repository: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+    "name", ["README.md", "LICENSE.txt", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 )
 def test_the_documents_that_people_look_for_are_there(name: str, repository: Path):
     assert (repository / name).stat().st_size > 500

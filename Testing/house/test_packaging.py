@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from Testing.house.source_tree import REPOSITORY, tracked_files
 
 MODULES = ("MultiTaskSeg", "OODCheck")
+OLDEST_PYTHON = (3, 10)  # of the command line; Slicer 5.10, the oldest that is supported, has 3.12
 NOT_PACKAGED = ("CMakeLists.txt", ".md", ".gitkeep", ".gitignore")
 
 
@@ -55,3 +57,15 @@ def test_a_forgotten_or_vanished_file_would_be_noticed():
 def test_both_modules_are_part_of_the_extension(repository: Path):
     extension = (repository / "CMakeLists.txt").read_text("utf-8")
     assert all(f"add_subdirectory({module})" in extension for module in MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_packaged_file_is_python_that_the_oldest_supported_version_understands(module: str):
+    for name in sorted(module_files(module)):
+        if name.endswith(".py"):
+            ast.parse((REPOSITORY / module / name).read_text("utf-8"), name, feature_version=OLDEST_PYTHON)
+
+
+def test_syntax_of_a_later_version_would_be_noticed():
+    with pytest.raises(SyntaxError):
+        ast.parse("try:\n    pass\nexcept* ValueError:\n    pass", feature_version=OLDEST_PYTHON)

@@ -1,4 +1,4 @@
-"""Texture and layout of an image: closed forms, and transforms done one neighbourhood at a time."""
+"""Texture, layout and shading of an image: closed forms, and transforms done one neighbourhood at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from scipy.fft import dctn
 
 from MultiTaskSegLib.runtime import image_statistics as module
 from MultiTaskSegLib.runtime.image_statistics import (
+    CELLS,
     LAYOUT,
+    SHADING,
     STATISTICS,
     TEXTURES,
     cosine_filters,
@@ -46,6 +48,16 @@ def test_the_coarser_texture_is_that_of_the_image_halved_in_the_plane(planar: bo
     halved = voxels.reshape(z, y // 2, 2, x // 2, 2).mean(axis=(2, 4))
     values = image_statistics(voxels, planar).values
     np.testing.assert_allclose(values[TEXTURES[1]], image_statistics(halved, planar).values[TEXTURES[0]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(5, 11, 9), (4, 8, 7), (3, 7, 6)])
+def test_halving_an_image_of_odd_size_keeps_its_last_line(shape: tuple[int, int, int]) -> None:
+    voxels = np.random.default_rng(8).random(shape).astype(np.float32)
+    pairs = (slice(start, start + 2) for start in range(0, shape[1], 2))
+    lines = np.stack([voxels[:, pair].mean(axis=1) for pair in pairs], axis=1)
+    halved = np.stack([lines[:, :, n : n + 2].mean(axis=2) for n in range(0, shape[2], 2)], axis=2)
+    expected = image_statistics(halved, False).values[TEXTURES[0]]
+    np.testing.assert_allclose(image_statistics(voxels, False).values[TEXTURES[1]], expected, rtol=1e-4)
 
 
 def test_a_large_image_is_looked_at_on_a_coarser_lattice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +108,59 @@ def test_turning_an_image_by_a_quarter_exchanges_the_components_along_the_two_ax
 
 def test_the_layout_holds_mean_and_spread_of_every_cell() -> None:
     rng = np.random.default_rng(3)
-    means, spreads = rng.random((2, 4, 4)), rng.uniform(0.1, 0.4, (2, 4, 4))
+    means, spreads = rng.uniform(0.4, 0.6, (2, 4, 4)), rng.uniform(0.1, 0.4, (2, 4, 4))
     checker = np.indices((6, 8, 12)).sum(axis=0) % 2 * 2.0 - 1.0
     cells = [np.kron(part, np.ones((3, 2, 3))) for part in (means, spreads)]
     voxels = (cells[0] + cells[1] * checker).astype(np.float32)
     layout = image_statistics(voxels, False).values[LAYOUT]
     np.testing.assert_allclose(layout[:32], means.ravel(), atol=1e-5)
     np.testing.assert_allclose(layout[32:], np.log(spreads.ravel()), atol=1e-4)
+
+
+def low_components(logarithms: np.ndarray, keep: tuple[int, int, int]) -> np.ndarray:
+    """Cosine components of the cells' logarithms, every basis function written out."""
+    sizes = logarithms.shape
+
+    def wave(n: int, k: int) -> np.ndarray:
+        return np.cos(np.pi * (np.arange(n) + 0.5) * k / n) * np.sqrt((1 if k == 0 else 2) / n)
+
+    bases = product(*([wave(n, k) for k in range(kept)] for n, kept in zip(sizes, keep, strict=True)))
+    return np.array([np.einsum("zyx,z,y,x", logarithms, *waves) for waves in bases]) / np.sqrt(logarithms.size)
+
+
+@pytest.mark.parametrize("planar, cells, keep", [(True, (1, 32, 32), (1, 8, 8)), (False, (8, 32, 32), (2, 8, 8))])
+def test_the_shading_holds_the_lowest_cosine_components_of_the_logarithm_of_the_brightness(
+    planar: bool, cells: tuple[int, int, int], keep: tuple[int, int, int]
+) -> None:
+    brightness = np.random.default_rng(4).uniform(0, 1, cells)
+    voxels = np.kron(brightness, np.ones((1, 2, 3))).astype(np.float32)
+    expected = low_components(np.log(brightness + 0.02), keep)
+    np.testing.assert_allclose(image_statistics(voxels, planar).values[SHADING], expected, atol=1e-5)
+
+
+def test_a_smooth_multiplicative_field_adds_its_own_components_to_the_shading_of_a_bright_image() -> None:
+    rng = np.random.default_rng(5)
+    along = np.cos(np.pi * (np.arange(128) + 0.5) / 128)
+    field = np.exp(0.2 * along)[None, None, :] * np.ones((1, 128, 1))
+    plain = np.kron(rng.uniform(0.4, 0.7, (1, 16, 16)), np.ones((1, 8, 8)))
+    shading = [image_statistics(v.astype(np.float32), True).values[SHADING] for v in (plain, plain * field)]
+    change = (shading[1] - shading[0]).reshape(8, 8)
+    assert change[0, 1] == pytest.approx(0.2 / np.sqrt(2), rel=0.05)
+    others = np.delete(change.ravel(), 1)
+    assert np.abs(others).max() < 0.01
+
+
+def test_cells_of_the_layout_share_the_voxels_on_their_border_where_the_size_does_not_divide() -> None:
+    voxels = np.random.default_rng(4).random((5, 10, 11)).astype(np.float32)
+    cells = [
+        voxels[
+            tuple(slice(i * n // k, -(-(i + 1) * n // k)) for i, n, k in zip(cell, voxels.shape, CELLS, strict=True))
+        ].astype(np.float64)
+        for cell in np.ndindex(*CELLS)
+    ]
+    layout = image_statistics(voxels, False).values[LAYOUT]
+    np.testing.assert_allclose(layout[:32], [cell.mean() for cell in cells], rtol=1e-5)
+    np.testing.assert_allclose(layout[32:], [np.log(cell.std()) for cell in cells], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

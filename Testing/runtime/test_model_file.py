@@ -185,3 +185,13 @@ def test_a_model_has_labels_for_all_tasks_or_for_none() -> None:
     assert manifest.has_labels
     with pytest.raises(ModelError, match="some tasks have labels and others none"):
         check_manifest(replace(manifest, tasks=(manifest.tasks[0], none[1])))
+
+
+def test_a_file_that_does_not_name_its_statistics_is_read_with_the_first_ones(tmp_path: Path) -> None:
+    plain = to_plain(tiny_manifest())
+    del plain["ood"]["image_statistics"]
+    older = from_plain(Manifest, plain, "manifest")
+    kept = {name: tensor for name, tensor in tensors().items() if "shading" not in name}
+    save_model(tmp_path / "older.mts.safetensors", older, tiny_network(), kept)
+    blocks = load_model(tmp_path / "older.mts.safetensors").reference.spec.blocks
+    assert [b for b in blocks if b.startswith("image")] == ["image.texture0", "image.texture1", "image.layout"]

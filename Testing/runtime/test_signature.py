@@ -88,7 +88,8 @@ def test_a_composite_signature_adds_the_statistics_of_the_image_to_the_whitened_
     composite, whitened = (SignatureSpec(v, ("a", "b"), 0.0) for v in ("composite", "whitened"))  # type: ignore[arg-type]
     spectra = {"a": spectrum_of(rows(1)), "b": spectrum_of(rows(2))}
     found = composite.vectors({**spectra, **composite.image_part(voxels, planar=False)})
-    assert tuple(found) == composite.blocks == (*whitened.blocks, "image.texture0", "image.texture1", "image.layout")
+    image = ("image.texture0", "image.texture1", "image.layout", "image.shading")
+    assert tuple(found) == composite.blocks == (*whitened.blocks, *image)
     for block, vector in whitened.vectors(spectra).items():
         np.testing.assert_array_equal(found[block], vector)
     for name, values in image_statistics(voxels, planar=False).values.items():
@@ -105,7 +106,7 @@ def test_composite_distances_are_combined_by_the_root_mean_square_and_others_by_
 
 def test_a_composite_signature_may_consist_of_the_image_alone() -> None:
     spec = SignatureSpec("composite", (), 0.0)
-    assert spec.blocks == ("image.texture0", "image.texture1", "image.layout")
+    assert spec.blocks == ("image.texture0", "image.texture1", "image.layout", "image.shading")
 
 
 def test_a_layer_that_does_not_exist_is_refused() -> None:
@@ -119,3 +120,13 @@ def test_a_signature_without_layers_or_with_an_impossible_floor_is_refused(
 ) -> None:
     with pytest.raises(ModelError):
         SignatureSpec("multilayer", layers, floor)
+
+
+def test_a_signature_looks_at_the_statistics_it_names_and_unknown_ones_are_refused() -> None:
+    spec = SignatureSpec("composite", (), 0.0, ("texture1", "layout"))
+    voxels = np.random.default_rng(6).random((6, 9, 10)).astype(np.float32)
+    assert tuple(spec.vectors(spec.image_part(voxels, planar=False))) == ("image.texture1", "image.layout")
+    with pytest.raises(ModelError, match="colour"):
+        SignatureSpec("composite", (), 0.0, ("layout", "colour"))
+    with pytest.raises(ModelError, match="none"):
+        SignatureSpec("composite", ("a",), 0.0, ())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime import row_lattice, spectrum
 from MultiTaskSegLib.runtime.network import Triple
 from MultiTaskSegLib.runtime.spectrum import GRAM_FLOOR, GramFactor, SpectrumCollector, TallSkinnyQrFactor
 from MultiTaskSegLib.runtime.tiling import make_tiles, pad_to_stride, run_tiles
@@ -74,9 +75,13 @@ def spectra(voxels: np.ndarray, limit: int, floor: float) -> dict[str, tuple[np.
     return {n: (s.singular_values, s.voxels, s.channel_means) for n, s in collector.spectra().items()}
 
 
+@pytest.mark.parametrize("limit", [10**9, 1_000], ids=["all rows", "some rows"])
 @pytest.mark.parametrize("floor", [0.0, 1e-4], ids=["qr", "gram"])
 @pytest.mark.parametrize("sizes", [(3, 9, 150), (31, 9, 7)])
-def test_the_spectrum_does_not_tell_how_the_image_was_tiled(sizes: Triple, floor: float) -> None:
+def test_the_spectrum_does_not_tell_how_the_image_was_tiled(
+    sizes: Triple, floor: float, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_lattice, "MAX_VALUES", limit)
     voxels = np.random.default_rng(3).random(sizes, dtype=np.float32)
     whole, tiled = spectra(voxels, 10**9, floor), spectra(voxels, prod(sizes) * 3 // 4, floor)
     for name, (values, count, means) in whole.items():
@@ -97,6 +102,32 @@ def test_spectrum_count_and_means_are_those_of_the_feature_map_without_its_paddi
         assert count == z * y * x == len(rows)
         np.testing.assert_allclose(values, np.linalg.svd(rows, compute_uv=False), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(means, rows.mean(axis=0), rtol=1e-6, atol=1e-7)
+
+
+def test_from_some_rows_of_a_smooth_map_the_spectrum_and_the_means_are_nearly_those_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    z, y, x = np.indices((12, 60, 56))
+    voxels = (0.5 + 0.2 * np.sin(x / 5 + z / 3) + 0.2 * np.cos(y / 4)).astype(np.float32)
+    whole = spectra(voxels, 10**9, 1e-4)
+    monkeypatch.setattr(row_lattice, "MAX_VALUES", voxels.size)
+    some = spectra(voxels, 10**9, 1e-4)
+    for name, (values, count, means) in whole.items():
+        assert some[name][1] == count
+        np.testing.assert_allclose(np.log(some[name][0] / values), 0, atol=0.1)
+        np.testing.assert_allclose(some[name][2], means, atol=0.01 * np.abs(means).max())
+    assert not np.array_equal(some["decoder0"][0], whole["decoder0"][0])
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-4], ids=["qr", "gram"])
+def test_rows_that_wait_for_others_give_what_they_give_at_once(floor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    voxels = np.random.default_rng(7).random((9, 12, 40), dtype=np.float32)
+    together = spectra(voxels, 1_500, floor)
+    monkeypatch.setattr(spectrum, "ROWS_AT_ONCE", 1)
+    for name, (values, count, means) in spectra(voxels, 1_500, floor).items():
+        assert together[name][1] == count
+        np.testing.assert_allclose(together[name][0], values, rtol=1e-5, atol=1e-6 * values[0])
+        np.testing.assert_allclose(together[name][2], means, rtol=1e-5, atol=1e-6)
 
 
 def test_padding_that_is_counted_would_be_noticed() -> None:
@@ -121,20 +152,29 @@ def test_layers_of_every_architecture_can_be_collected() -> None:
         tile = make_tiles((z, y, x), architecture.total_stride, architecture.halo)[0]
         with torch.no_grad():
             collector.add(tile, random_network(architecture).features(torch.rand((1, 1, z, y, x))))
-        for name, spectrum in collector.spectra().items():
-            assert spectrum.singular_values.shape == (architecture.channels[int(name[-1])],)
-            assert (np.diff(spectrum.singular_values) <= 0).all()
+        for name, found in collector.spectra().items():
+            assert found.singular_values.shape == (architecture.channels[int(name[-1])],)
+            assert (np.diff(found.singular_values) <= 0).all()
 
 
 @pytest.mark.parametrize(("smallest", "single"), [(0.05, True), (6e-3, True), (2e-3, False)])
 def test_single_precision_is_used_where_the_condition_allows_it_and_stays_accurate(
-    smallest: float, single: bool
+    smallest: float, single: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [1.0, 0.5, 0.2, smallest]
     rows = of_rank_and_spread(60_000, [200 * value for value in expected]).astype(np.float32)
+    products: list[torch.dtype] = []
+    exact = torch.Tensor.to
+
+    def to(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Note that rows are turned into float64."""
+        products.append(dtype)
+        return exact(tensor, dtype)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
     factor = GramFactor(4)
     for block in np.array_split(rows, 12):
         factor.add(torch.from_numpy(block))
-    assert factor._single == single
+    assert (not products) == single
     values = factor.singular_values()
     np.testing.assert_allclose(values / values[0], expected, rtol=1e-3)

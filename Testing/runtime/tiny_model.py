@@ -49,7 +49,7 @@ def tiny_manifest(is_planar: bool = False) -> Manifest:
             TaskInfo("Dataset001_Balls", "T1", "none", (first, second), profile, 0, 1.0, "none", 4, 2),
             TaskInfo("Dataset002_Cubes", "T2", "none", (cube,), profile, 3, 1.0, "none", 4, 2),
         ),
-        ood=OodInfo("composite", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}),
+        ood=OodInfo("composite", ARCHITECTURE.layer_names, 1e-4, 3.0, 0.0, {}, STATISTICS),
     )
 
 

@@ -64,6 +64,7 @@ def worker(monkeypatch, tmp_path_factory) -> Iterator[Callable[[str], Path]]:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
     def choose(behaviour: str) -> Path:
+        job.shared_runner().close()
         monkeypatch.setattr(job, "_shared", job.JobRunner([sys.executable, str(FAKE_WORKER), behaviour]))
         return folder
 
@@ -78,3 +79,44 @@ def until() -> Callable[..., bool]:
     from Testing.slicer.stand_ins.panel import run_event_loop_until
 
     return run_event_loop_until
+
+
+@pytest.fixture
+def no_exception_in_a_slot(monkeypatch) -> Iterator[None]:
+    """Qt prints an exception that leaves a slot, and goes on; here it fails the test."""
+    exceptions: list = []
+    monkeypatch.setattr(sys, "excepthook", lambda *details: exceptions.append(details))
+    yield
+    assert exceptions == []
+
+
+@pytest.fixture
+def panel(open_panel, worker, no_exception_in_a_slot) -> object:
+    """The panel of MultiTaskSeg with a volume."""
+    from Testing.slicer import scene_samples
+
+    scene_samples.volume()
+    return open_panel("MultiTaskSeg")
+
+
+@pytest.fixture
+def segment(panel, until) -> Callable[[], object]:
+    """Presses the button and waits for the end of the run; returns the shown segmentation."""
+
+    def press() -> object:
+        panel.ui.segmentButton.click()
+        assert until(lambda: panel.ui.segmentButton.text == "Segment")
+        return panel.parameters.segmentation
+
+    return press
+
+
+@pytest.fixture
+def finished(until) -> Callable[[object], None]:
+    """Presses the button of OODCheck and waits for the end."""
+
+    def run(widget) -> None:
+        widget.ui.checkButton.click()
+        assert until(lambda: widget.ui.checkButton.text == "Check")
+
+    return run

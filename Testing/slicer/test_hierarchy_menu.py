@@ -167,16 +167,21 @@ def test_during_a_run_an_entry_neither_cancels_nor_starts_anything(handler, open
     assert widgets["MultiTaskSeg"].ui.segmentButton.text == "Segment"
 
 
-def test_the_module_registers_menu_and_sample_data_when_slicer_has_started(stand_ins, session, monkeypatch):
+def test_the_module_registers_menu_effect_and_sample_data_when_slicer_has_started(stand_ins, session, monkeypatch):
     from Testing.slicer.stand_ins.panel import load_module
 
     connected: dict[str, object] = {}
     monkeypatch.setattr(slicer.app, "connect", connected.__setitem__)
     load_module("OODCheck").OODCheck(types.SimpleNamespace())
     done: list[str] = []
-    for name, function in (("hierarchy_menu", "register_menu"), ("sample_data", "register_sample_data")):
+    parts = {
+        "hierarchy_menu": "register_menu",
+        "editor_effect": "register_effect",
+        "sample_data": "register_sample_data",
+    }
+    for name, function in parts.items():
         module = importlib.import_module(f"MultiTaskSegLib.panel.{name}")
         monkeypatch.setattr(module, function, lambda function=function: done.append(function))
     assert done == []
     connected["startupCompleted()"]()
-    assert done == ["register_menu", "register_sample_data"]
+    assert done == list(parts.values())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -286,7 +287,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_a_resource_error(tmp_path)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file, not a folder")
     with pytest.raises(ResourceError, match="cannot be written"):
-        job_module.write_volume(image(), blocked / "1")
+        job_module.write_volume(image(), blocked / "1", threading.Event())
 
 
 def test_the_result_of_a_running_job_is_not_given(runner_of):

@@ -55,9 +55,9 @@ EVENTS = (close_scene, remove_volume, add_volume, save, import_scene, restore_vi
 ENDS_THE_RUN = (close_scene, remove_volume)
 
 
-def observer_count(*objects) -> int:
-    """How many observers VTK objects have, from what they print about themselves."""
-    return sum(str(item).count("Tag:") for item in objects)
+def observer_count(scene) -> int:
+    """How many observers a scene has, from what it prints about itself."""
+    return str(scene).count("Tag:")
 
 
 @pytest.fixture
@@ -88,14 +88,19 @@ def remains(session, open_panel, worker, until, processes, capfd, tmp_path):
 
     def run(module: str, phase: str, happen) -> dict[str, object]:
         scratch = worker("slow" if phase == "during a run" else "good")
+        from Testing.slicer.stand_ins.parameter_node import added_observer_count, own_observer_count
+
         volume, scene = samples.volume(), session.scene
         first = open_panel(module)  # makes what stays in the scene: the parameter node
-        watched = [scene, volume, first.logic.getParameterNode().parameterNode]
         unload(first)
-        before = [observer_count(item) for item in watched]
+        before = observer_count(scene)
         widget = open_panel(module)
+        node = widget.logic.getParameterNode().parameterNode
         button, title = getattr(widget.ui, MODULES[module][0]), MODULES[module][1]
-        assert observer_count(scene) > before[0]  # else there would be nothing to leave behind
+        # Else there would be nothing to leave behind.
+        assert observer_count(scene) > before
+        assert added_observer_count(node) == 1
+        wrapped = own_observer_count(node)
         if phase != "before a run":
             button.click()
             assert button.text == "Cancel"
@@ -110,7 +115,11 @@ def remains(session, open_panel, worker, until, processes, capfd, tmp_path):
         job.shared_runner().close()
         return {
             "exceptions": capfd.readouterr().err.count("Traceback"),
-            "observers": [observer_count(item) - count for item, count in zip(watched, before, strict=True)],
+            "observers": [
+                observer_count(scene) - before,
+                added_observer_count(node),
+                own_observer_count(node) - wrapped,
+            ],
             "processes": [process.pid for process in processes if process.poll() is None],
             "files": [path.name for path in scratch.iterdir()],
         }

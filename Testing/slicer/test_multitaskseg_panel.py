@@ -3,67 +3,16 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib import job
-from MultiTaskSegLib.job import JobRunner
 from MultiTaskSegLib.scene.earlier_result import results_of
 from MultiTaskSegLib.scene.result_table import rows_of
 from Testing.slicer import scene_samples as samples
-
-FAKE_WORKER = str(Path(__file__).with_name("fake_worker.py"))
-
-
-@pytest.fixture
-def worker(monkeypatch, tmp_path):
-    """Chooses how the stand-in worker behaves from now on."""
-    folder = tmp_path / "worker"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-
-    def choose(behaviour: str) -> None:
-        job.shared_runner().close()
-        monkeypatch.setattr(job, "_shared", JobRunner([sys.executable, FAKE_WORKER, behaviour]))
-
-    choose("good")
-    yield choose
-    job.shared_runner().close()
-
-
-@pytest.fixture(autouse=True)
-def no_exception_in_a_slot(monkeypatch):
-    """Qt prints an exception that leaves a slot, and goes on; here it fails the test."""
-    exceptions: list = []
-    monkeypatch.setattr(sys, "excepthook", lambda *details: exceptions.append(details))
-    yield
-    assert exceptions == []
-
-
-@pytest.fixture
-def panel(open_panel, worker):
-    """The panel with a volume."""
-    samples.volume()
-    return open_panel("MultiTaskSeg")
-
-
-@pytest.fixture
-def segment(panel):
-    """Presses the button and waits for the end of the run; returns the shown segmentation."""
-    from Testing.slicer.stand_ins.panel import run_event_loop_until
-
-    def press() -> object:
-        panel.ui.segmentButton.click()
-        assert run_event_loop_until(lambda: panel.ui.segmentButton.text == "Segment")
-        return panel.parameters.segmentation
-
-    return press
 
 
 @pytest.fixture
@@ -346,16 +295,6 @@ def test_opening_the_panel_reads_and_changes_nothing_else(session, open_panel, w
     assert session.scene.GetNumberOfNodes() == before + 1  # its parameter node
 
 
-def test_the_self_test_of_the_module_passes_with_the_real_worker_on_the_stand_ins(panel, monkeypatch, capfd):
-    pytest.importorskip("torch")
-    monkeypatch.setattr(job, "_shared", JobRunner())
-    tester = sys.modules["MultiTaskSeg"].MultiTaskSegTest()
-    panel.ui.inputSelector.setCurrentNode(None)
-    tester.runTest()
-    job.shared_runner().close()
-    assert panel.parameters is not None
-
-
 def test_devices_are_offered_with_what_is_free_and_the_chosen_one_is_never_lost(stand_ins):
     import importlib
 
@@ -364,71 +303,3 @@ def test_devices_are_offered_with_what_is_free_and_the_chosen_one_is_never_lost(
     assert entries([card], "auto")[1] == ("cuda:0", "Card: 3.0 of 8.0 GB free")
     assert entries([card], "cuda:1")[-1] == ("cuda:1", "cuda:1")
     assert [value for value, _ in entries([], "auto")] == ["auto", "cpu", "cuda"]
-
-
-def cells(panel) -> list[list[str]]:
-    table = panel.ui.batchTableWidget
-    return [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
-
-
-@pytest.fixture
-def run_batch(panel):
-    from Testing.slicer.stand_ins.panel import run_event_loop_until
-
-    def press(scope: str) -> None:
-        panel.ui.batchScopeComboBox.setCurrentIndex(panel.ui.batchScopeComboBox.findData(scope))
-        panel.ui.batchButton.click()
-        assert run_event_loop_until(lambda: panel.ui.batchButton.text == "Segment all")
-
-    return press
-
-
-def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(panel, segment, run_batch):
-    segment()
-    samples.volume(name="other")
-    run_batch("scene")
-    assert [row[0] for row in cells(panel)] == ["Scan", "other"]
-    assert [row[1] for row in cells(panel)] == ["in distribution"] * 2
-    assert "phantom" in panel.ui.batchTableWidget.item(0, 0).toolTip()
-    other = slicer.mrmlScene.GetFirstNodeByName("other")
-    assert len(results_of(other)) == 1
-    assert slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg batch") is not None
-    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
-    assert panel.parameters.inputVolume is other
-    assert panel.parameters.segmentation is results_of(other)[0]
-
-
-def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
-    flat = samples.volume(name="warped")
-    samples.warp_transform(flat)
-    run_batch("scene")
-    assert cells(panel)[1][1] == "not done"
-    assert "non-linear transform" in cells(panel)[1][3]
-
-
-def test_a_batch_that_cannot_start_says_why(panel, run_batch):
-    run_batch("frames")
-    assert "shows no sequence" in panel.ui.resultLabel.text
-    run_batch("folder")
-    assert "a folder is missing" in panel.ui.resultLabel.text
-    assert panel.ui.batchFolderPathLineEdit.isHidden() is False
-
-
-def test_a_folder_is_segmented_into_another(panel, run_batch, tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.nii.gz").write_bytes(b"not looked at by the stand-in worker")
-    panel.parameters.batchFolder, panel.parameters.batchOutput = str(tmp_path / "in"), str(tmp_path / "out")
-    run_batch("folder")
-    assert [row[0] for row in cells(panel)] == ["a.nii.gz"]
-    assert (tmp_path / "out").is_dir()
-
-
-def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, worker, run_batch):
-    worker("slow")
-    panel.ui.batchButton.click()
-    assert panel.ui.batchButton.text == "Cancel"
-    assert not panel.ui.segmentButton.enabled
-    panel.ui.batchButton.click()
-    assert panel.ui.batchButton.text == "Segment all"
-    assert panel.ui.segmentButton.enabled
-    assert "cancelled" in panel.ui.resultLabel.text

@@ -66,7 +66,7 @@ def test_selecting_a_volume_enables_the_button(open_panel, worker):
 def test_entering_a_module_selects_a_volume_that_was_loaded_meanwhile(open_panel, worker, name):
     widget = open_panel(name)
     volume = samples.volume()
-    widget.exit()
+    getattr(widget, "exit", lambda: None)()  # Slicer calls it where there is one
     widget.enter()
     assert widget.ui.inputSelector.currentNode() is volume
 

@@ -19,6 +19,7 @@ from MultiTaskSegLib.runtime.image_statistics import ImageStatistics, image_stat
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network_stream import SLAB_VOXELS, NetworkStream
+from MultiTaskSegLib.runtime.row_lattice import lattice_for
 from MultiTaskSegLib.runtime.signature import IMAGE, Observed
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.tiling import Tile, whole_image
@@ -36,7 +37,7 @@ class LayerMoments:
     Attributes:
         gram: float64 ``(C, C)``, F^T F of the voxels x channels matrix F.
         sums: float64 ``(C,)``, column sums of F.
-        voxels: number of rows of F.
+        voxels: number of rows of F. Of large maps both are estimated from the rows that the check looks at.
     """
 
     gram: NDArray[np.float64]
@@ -70,7 +71,7 @@ class ImageFeatures:
 
     Attributes:
         layers: moments by layer; ``input`` holds the 3 x 3 x 3 (2-D: 5 x 5) neighbourhoods of the prepared image.
-        image: texture and layout of the prepared image.
+        image: texture, layout and shading of the prepared image.
         pooled: deepest feature map averaged to ``(C, 2, 4, 4)``, flat.
         histogram: share of the prepared voxels in each of 150 bins over [0, 1].
         outputs: by task name.
@@ -136,16 +137,26 @@ class _MapCollector:
         self._deepest = f"encoder{len(architecture.channels) - 1}"
         self._cores = {name: whole.core_in_tile(architecture.layer_stride(name), sizes) for name in names}
         self._seen = dict.fromkeys(names, 0)
+        self._lattices = {
+            name: lattice_for(_stops(self._cores[name]), architecture.channels[int(name[-1])]) for name in names
+        }
 
     def observe(self, name: str, slab: Tensor) -> None:
         """Take what of a slab ``(1, C, z, Y, X)`` is no padding."""
         z, y, x = self._cores[name]
-        core = slab[0, :, : max(0, z.stop - self._seen[name]), y, x]
+        first = self._seen[name]
+        core = slab[0, :, : max(0, z.stop - first), y, x]
         self._seen[name] += slab.shape[2]
         if core.shape[1]:
-            self.moments[name].add(core)
+            rows = self._lattices[name].rows(core, (first, 0, 0))
+            self.moments[name].add(rows.T, core[0].numel())
             if name == self._deepest:
                 self.bottom.append(core.float().cpu())
+
+
+def _stops(core: tuple[slice, ...]) -> Triple:
+    z, y, x = (int(part.stop) for part in core)
+    return z, y, x
 
 
 def with_neighbours(slabs: Iterable[Tensor]) -> Iterator[tuple[Tensor, int, slice]]:
@@ -194,20 +205,22 @@ class _Moments:
     def __init__(self) -> None:
         self.gram: Tensor | float = 0.0
         self.sums: Tensor | float = 0.0
-        self.voxels = 0
+        self.rows = self.voxels = 0
 
-    def add(self, features: Tensor) -> None:
-        """Take ``(C, ...)``."""
+    def add(self, features: Tensor, voxels: int | None = None) -> None:
+        """Take ``(C, ...)``, which stand for ``voxels`` voxels; by default for as many as they are."""
         rows = features.reshape(features.shape[0], -1)
         for block in rows.split(65_536, dim=1):
             exact = block.double()
             self.gram = self.gram + (exact @ exact.T).cpu()
             self.sums = self.sums + exact.sum(dim=1).cpu()
-        self.voxels += rows.shape[1]
+        self.rows += rows.shape[1]
+        self.voxels += rows.shape[1] if voxels is None else voxels
 
     def result(self) -> LayerMoments:
         """What was added."""
-        return LayerMoments(np.asarray(self.gram), np.asarray(self.sums), self.voxels)
+        scale = self.voxels / self.rows
+        return LayerMoments(np.asarray(self.gram * scale), np.asarray(self.sums * scale), self.voxels)
 
 
 def save_features(path: Path, features: ImageFeatures) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from trainer.ood.findings import FAMILY_ORDER
+from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
 from trainer.run_folder import write_json_file, write_text_file
 
 PAGE = "ood-benchmark.md"
 FILES = "ood-benchmark-*.json"
+PLACES = "localisation-*.json"
 TEXT = """# Out-of-distribution benchmark
 
 Made by `python -m trainer ood-benchmark`; nothing on this page is typed by hand.
@@ -26,7 +28,8 @@ other modalities, anatomies and species; *left-out*: datasets that the network w
 cropped and resampled onto the grid of a known image, so that size and spacing tell nothing; *artefact*: known images,
 spoilt, all kinds and severities, then only the kinds that keep the grid, then only those that lower the Dice by 0.1 or
 more. Given are the mean AUROC over the sources (datasets, folders, kinds of artefact) and, in brackets, the FPR95.
-Detectors of this project begin with "whitened"; controls look at no trained network.
+Detectors of this project begin with "whitened"; controls look at no trained network. At the end: whether the map of
+foreign places finds a foreign patch or a metal streak that was inserted into a known image.
 """
 
 
@@ -57,7 +60,8 @@ def publish(
 
 def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
-    return "\n".join([TEXT, *(_section(path) for path in sorted(folder.glob(FILES)))])
+    sections = [_section(path) for path in sorted(folder.glob(FILES))]
+    return "\n".join([TEXT, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
 
 
 def _section(path: Path) -> str:
@@ -88,6 +92,26 @@ def _model_section(result: Mapping[str, Any]) -> str:
     return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), table])
 
 
+def _places_section(path: Path) -> str:
+    """Whether the map of foreign places finds what was inserted: one file of `measure_localisation`."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kinds = [kind for kind in KINDS if kind in content]
+    rows = [["Task", *(word for kind in kinds for word in (f"{kind}, AUROC per cell", "place alone"))]]
+    for task in content[kinds[0]]["by_task"]:
+        rows.append([task, *(word for kind in kinds for word in _place_words(content[kind]["by_task"].get(task)))])
+    rows.append(["mean", *(word for kind in kinds for word in _place_words(content[kind]))])
+    model = f"Model with SHA-256 `{content['model'][:12]}`, figures: [{path.name}]({path.name}).\n"
+    return "\n".join([f"## Where an image is foreign, {path.stem.split('-')[-1]}\n", model, _table(rows)])
+
+
+def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
+    if measured is None:
+        return "", ""
+    low, high = measured.get("interval", (None, None))
+    interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    return f"{measured['auroc']:.3f}{interval}", f"{measured['control']:.3f}"
+
+
 def _families(result: Mapping[str, Any]) -> list[str]:
     measured = next(iter(result["detectors"].values()))
     return [family for family in FAMILY_ORDER if family in measured]
@@ -99,12 +123,22 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _shipped_line(shipped: Mapping[str, Any]) -> str:
-    flagged = ", ".join(f"{family} {100 * share:.1f} %" for family, share in shipped["sensitivity"].items())
+    between = shipped.get("sensitivity_interval", {})
+    flagged = ", ".join(f"{f} {_percent(share, between.get(f))}" for f, share in shipped["sensitivity"].items())
+    accepted = _percent(shipped["specificity"], shipped.get("specificity_interval"))
     uniform = shipped["p_value_uniformity"]
     return (
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
-        f"patients: {100 * shipped['specificity']:.1f} % of {shipped['known_images']} known images accepted; "
+        f"patients: {accepted} of {shipped['known_images']} known images accepted; "
         f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %. "
         f"Uniformity of the p-value on known images: Kolmogorov-Smirnov statistic {uniform['statistic']:.3f} "
         f"(p = {uniform['p']:.2f}).\n"
     )
+
+
+def _percent(share: float, interval: Sequence[float] | None) -> str:
+    """A share, with its interval where it was measured."""
+    if interval is None:
+        return f"{100 * share:.1f} %"
+    low, high = interval
+    return f"{100 * share:.1f} % ({100 * low:.0f} to {100 * high:.0f})"

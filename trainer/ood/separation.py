@@ -46,6 +46,14 @@ def mean_auroc_interval(
     return float(low), float(high)
 
 
+def mean_interval(groups: Groups, rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean over all images; groups are resampled, not images."""
+    drawn = _multiplicities(rng, rounds, len(groups))
+    sums, counts = (np.array([size(values) for values in groups.values()], dtype=float) for size in (sum, len))
+    low, high = np.percentile((drawn @ sums) / (drawn @ counts), [2.5, 97.5])
+    return float(low), float(high)
+
+
 def _auroc_rounds(
     known: Groups, inside: NDArray[np.int64], source: Groups, rng: np.random.Generator
 ) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import Variant, signature_spec
 from trainer.ood.catalogue import KNOWN, Entry
 from trainer.ood.sample import Sample
+from trainer.ood.separation import mean_interval
 from trainer.reference import balanced_threshold, fit_reference
 
 
@@ -22,6 +23,7 @@ def shipped_figures(
     known: Sequence[ReferenceImage],
     images: Sequence[tuple[Entry, Sample]],
     variant: Variant | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Specificity, sensitivity, recognition and the p-value's uniformity.
 
@@ -33,11 +35,11 @@ def shipped_figures(
         known: training and held-out images.
         images: what is judged; those of the family ``known`` are the held-out ones.
         variant: of the signature, on its default layers; None for the model's own.
+        seed: of the bootstrap over groups that gives the intervals.
     """
     manifest = predictor.manifest
     names = [task.name for task in manifest.tasks]
-    chosen = (manifest.ood.variant, manifest.ood.layers) if variant is None else (variant, ())
-    spec = signature_spec(manifest.architecture, *chosen)
+    spec = manifest.ood.spec if variant is None else signature_spec(manifest.architecture, variant)
     reference = fit_reference(spec, names, known)
     judged = [(entry, *judge(reference, sample)) for entry, sample in images]
     inside = [(entry, score, task) for entry, score, task in judged if entry.family == KNOWN]
@@ -47,27 +49,52 @@ def shipped_figures(
     kept, p_values = cross_fitted(logs, tasks, groups)
     uniform = kstest(p_values, "uniform")
     foreign = [(entry, score > reference.threshold) for entry, score, _ in judged if entry.family != KNOWN]
+    rng = np.random.default_rng(seed)
+    specificity = float(kept.mean())
     return {
         "variant": spec.variant,
         "layers": list(spec.layers),
         "threshold": reference.threshold,
-        "specificity": float(kept.mean()),
+        "specificity": specificity,
+        "specificity_interval": _interval([(entry, k) for (entry, _, _), k in zip(inside, kept, strict=True)], rng),
         "specificity_by_task": {name: float(kept[tasks == t].mean()) for t, name in enumerate(names)},
         "known_images": len(inside),
         "recognised": float(np.mean([task == entry.task for entry, _, task in inside])),
         "recognised_by_task": {n: float(np.mean([t == n for e, _, t in inside if e.task == n])) for n in names},
         "p_value_uniformity": {"statistic": float(uniform.statistic), "p": float(uniform.pvalue)},
-        "sensitivity": {
-            family: float(np.mean([flagged for entry, flagged in foreign if entry.family == family]))
-            for family in dict.fromkeys(entry.family for entry, _ in foreign)
-        },
+        **_sensitivity(foreign, specificity, rng),
+    }
+
+
+def _sensitivity(
+    foreign: Sequence[tuple[Entry, bool]], specificity: float, rng: np.random.Generator
+) -> dict[str, dict[str, Any]]:
+    families = {
+        f: [pair for pair in foreign if pair[0].family == f] for f in dict.fromkeys(e.family for e, _ in foreign)
+    }
+    shares = {family: _share(pairs) for family, pairs in families.items()}
+    return {
+        "sensitivity": shares,
+        "sensitivity_interval": {family: _interval(pairs, rng) for family, pairs in families.items()},
+        "balanced_accuracy": {family: (specificity + share) / 2 for family, share in shares.items()},
         "sensitivity_by_source": {
-            f"{family}: {source}": float(
-                np.mean([flagged for e, flagged in foreign if (e.family, e.source) == (family, source)])
-            )
-            for family, source in dict.fromkeys((entry.family, entry.source) for entry, _ in foreign)
+            f"{family}: {source}": _share([pair for pair in pairs if pair[0].source == source])
+            for family, pairs in families.items()
+            for source in dict.fromkeys(entry.source for entry, _ in pairs)
         },
     }
+
+
+def _share(judged: Sequence[tuple[Entry, bool]]) -> float:
+    return float(np.mean([found for _, found in judged]))
+
+
+def _interval(judged: Sequence[tuple[Entry, bool]], rng: np.random.Generator) -> tuple[float, float]:
+    """95 % bootstrap interval of the share, over groups."""
+    groups: dict[str, list[float]] = {}
+    for entry, found in judged:
+        groups.setdefault(f"{entry.task}/{entry.group}", []).append(float(found))
+    return mean_interval(groups, rng)
 
 
 def judge(reference: SpectralReference, sample: Sample) -> tuple[float, str]:

@@ -107,7 +107,7 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
     ``multilayer``: Lambert et al. 2023 average the paper's distance over layers; here log(s / sqrt(N)), which does not
     depend on the image's size, distances in units of the task, geometric mean over layers, and without the defect of
     their published code (the logarithm of a matrix with -23 off its diagonal). ``whitened``: this project's own; with
-    the texture and layout of the image it is the variant ``composite``, which ships.
+    the texture, layout and shading of the image it is the variant ``composite``, which ships.
     """
     encoder = tuple(name for name in layer_names if name.startswith("encoder"))
     places = {layer_names[-1]: "last decoder stage", encoder[-1]: "deepest"}
@@ -141,5 +141,5 @@ def input_spectrum_control() -> SpectralDetector:
 
 
 def image_control() -> SpectralDetector:
-    """The image's part of the variant ``composite`` alone: what texture and layout tell without a network."""
-    return SpectralDetector("control: texture and layout", "control", SignatureSpec("composite", (), MULTILAYER_FLOOR))
+    """The image's part of the variant ``composite`` alone: what texture, layout and shading tell without a network."""
+    return SpectralDetector("control: image statistics", "control", SignatureSpec("composite", (), MULTILAYER_FLOOR))

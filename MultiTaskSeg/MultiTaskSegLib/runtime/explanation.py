@@ -15,6 +15,7 @@ IMAGE_WORDS = {
     "texture0": "the fine texture of the image",
     "texture1": "the coarser texture of the image",
     "layout": "the layout of the image (brightness by place)",
+    "shading": "the shading of the image (smooth changes of brightness)",
 }
 SIZES = ("fine detail", "middle-sized structures", "large structures")
 
@@ -26,7 +27,8 @@ class BlockDifference:
     Attributes:
         layer: name of the feature map, or ``image``.
         part: ``spectrum`` (how the features vary over the image) or ``means`` (their average strength); of the image
-            itself ``texture0``, ``texture1`` (fine and coarser texture) or ``layout`` (brightness by place).
+            itself ``texture0``, ``texture1`` (fine and coarser texture), ``layout`` (brightness by place) or
+            ``shading`` (smooth changes of brightness).
         ratio: distance in units of the typical distance between known images of the task.
         where: of a spectrum, the third of the singular values with the largest part of the squared distance:
             ``large``, ``middle`` or ``small``; empty for means.

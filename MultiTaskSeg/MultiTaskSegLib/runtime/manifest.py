@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from MultiTaskSegLib.runtime.image_statistics import FIRST_STATISTICS
 from MultiTaskSegLib.runtime.network import Architecture
 from MultiTaskSegLib.runtime.profile import Profile
-from MultiTaskSegLib.runtime.signature import Variant
+from MultiTaskSegLib.runtime.signature import SignatureSpec, Variant
 
 FORMAT_VERSION = 1
 
@@ -85,6 +86,7 @@ class OodInfo:
         threshold: scores above it are out of distribution.
         false_alarm_rate: share of held-out images above the threshold.
         false_alarm_rate_by_task: the same by task.
+        image_statistics: of the variant ``composite``: names of the image's own statistics.
     """
 
     variant: Variant
@@ -93,6 +95,16 @@ class OodInfo:
     threshold: float
     false_alarm_rate: float
     false_alarm_rate_by_task: dict[str, float]
+    image_statistics: tuple[str, ...] = FIRST_STATISTICS
+
+    @property
+    def spec(self) -> SignatureSpec:
+        """The signature.
+
+        Raises:
+            ModelError: there is no such signature.
+        """
+        return SignatureSpec(self.variant, self.layers, self.floor, self.image_statistics)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.cell_features import FEATURES
 from MultiTaskSegLib.runtime.cell_reference import PARTS, PREFIX, TAIL_SHARES
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.image_statistics import STATISTICS, statistic_length
+from MultiTaskSegLib.runtime.image_statistics import statistic_length
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture
 from MultiTaskSegLib.runtime.profile import Profile
@@ -74,11 +74,11 @@ def check_tensors(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
     )
     for layer in manifest.ood.layers:
         _check_layer(manifest, tensors, layer, len(tasks))
-    spec = SignatureSpec(manifest.ood.variant, manifest.ood.layers, manifest.ood.floor)
+    spec = manifest.ood.spec
     for block in spec.blocks:
         _check_block(manifest, tensors, block, spec)
     if spec.uses_image:
-        _check_statistics(manifest, tensors, len(tasks))
+        _check_statistics(manifest, tensors, spec, len(tasks))
     _check_cells(manifest, tensors)
 
 
@@ -95,8 +95,8 @@ def _check_layer(manifest: Manifest, tensors: Mapping[str, Tensor], layer: str, 
     _require(tuple(means.shape) == (images, channels), f"the channel means of {layer} are impossible")
 
 
-def _check_statistics(manifest: Manifest, tensors: Mapping[str, Tensor], images: int) -> None:
-    for name in STATISTICS:
+def _check_statistics(manifest: Manifest, tensors: Mapping[str, Tensor], spec: SignatureSpec, images: int) -> None:
+    for name in spec.statistics:
         values = _real(tensors, f"reference.{IMAGE}.{name}.values")
         length = statistic_length(name, manifest.architecture.is_planar)
         _require(tuple(values.shape) == (images, length), f"the {name} of the training images is impossible")

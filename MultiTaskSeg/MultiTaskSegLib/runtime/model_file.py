@@ -23,7 +23,7 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.cell_reference import CellMemory, read_memories
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError
-from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics
+from MultiTaskSegLib.runtime.image_statistics import ImageStatistics
 from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, Manifest
 from MultiTaskSegLib.runtime.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
@@ -159,7 +159,7 @@ def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralRefer
     }
     for layer in known[0].spectra:
         if layer == IMAGE:
-            tensors |= _statistics_tensors([image.spectra[IMAGE] for image in known])
+            tensors |= _statistics_tensors([image.spectra[IMAGE] for image in known], reference.spec.statistics)
             continue
         rows = [cast(LayerSpectrum, image.spectra[layer]) for image in known]
         prefix = f"reference.{layer}."
@@ -175,11 +175,11 @@ def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralRefer
     return tensors
 
 
-def _statistics_tensors(rows: Sequence[LayerSpectrum | ImageStatistics]) -> dict[str, Tensor]:
+def _statistics_tensors(rows: Sequence[LayerSpectrum | ImageStatistics], names: Sequence[str]) -> dict[str, Tensor]:
     statistics = [row.values for row in rows if isinstance(row, ImageStatistics)]
     return {
         f"reference.{IMAGE}.{name}.values": torch.from_numpy(np.stack([s[name] for s in statistics]).astype(np.float32))
-        for name in STATISTICS
+        for name in names
     }
 
 
@@ -231,8 +231,7 @@ def _network(manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> Segm
 
 
 def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralReference:
-    ood = manifest.ood
-    spec = SignatureSpec(ood.variant, ood.layers, ood.floor)
+    ood, spec = manifest.ood, manifest.ood.spec
     signatures = [spec.vectors(spectra) for spectra in _stored_spectra(spec, tensors)]
     vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
     scales = {block: tensors[f"reference.{block}.scale"].numpy() for block in spec.blocks}
@@ -248,7 +247,7 @@ def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator
     """Spectra and statistics of the training images, one after the other."""
     parts = ("singular_values", "voxels", "channel_means")
     layers = {layer: [tensors[f"reference.{layer}.{part}"].numpy() for part in parts] for layer in spec.layers}
-    names = STATISTICS if spec.uses_image else ()
+    names = spec.statistics if spec.uses_image else ()
     statistics = {name: tensors[f"reference.{IMAGE}.{name}.values"].numpy().astype(np.float64) for name in names}
     for image in range(len(tensors["reference.tasks"])):
         observed: dict[str, LayerSpectrum | ImageStatistics] = {

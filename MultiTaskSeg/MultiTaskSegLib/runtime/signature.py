@@ -35,22 +35,30 @@ class SignatureSpec:
     Attributes:
         variant: ``whitened``: per layer two vectors, log(s / sqrt(N)) with a relative floor and the channel means,
             compared after a projection that makes the spread within the tasks white; singular values tell how the
-            features vary over the image, means where they lie. ``composite``: the same and the texture and layout of
-            the image itself, see `ImageStatistics`; blocks are combined by the root mean square of their distances.
+            features vary over the image, means where they lie. ``composite``: the same and the texture, layout and
+            shading of the image itself, see `ImageStatistics`; blocks are combined by the root mean square of their
+            distances.
             ``multilayer``: log(s / sqrt(N)) alone, as it is.
             ``paper``: log(s) scaled to unit length (Karimi & Gholipour, published code: last decoder stage), kept as
             the baseline.
         layers: names of feature maps.
         floor: singular values below this share of the largest are raised to it; 0 for none.
+        statistics: of the image itself, names in `STATISTICS`; only ``composite`` looks at them.
     """
 
     variant: Variant
     layers: tuple[str, ...]
     floor: float
+    statistics: tuple[str, ...] = STATISTICS
 
     def __post_init__(self) -> None:
         if not (self.layers or self.uses_image) or not 0 <= self.floor < 1:
             raise ModelError("the signature needs layers and a floor from 0 to 1", remedy="Fit the reference again")
+        if self.uses_image and (not self.statistics or not set(self.statistics) <= set(STATISTICS)):
+            raise ModelError(
+                f"statistics of the image are {', '.join(self.statistics) or 'none'}, known {', '.join(STATISTICS)}",
+                remedy="Update MultiTaskSeg or fit the reference again",
+            )
 
     @property
     def is_whitened(self) -> bool:
@@ -68,7 +76,7 @@ class SignatureSpec:
         if not self.is_whitened:
             return self.layers
         layers = tuple(f"{layer}.{part}" for layer in self.layers for part in (SPECTRUM, MEANS))
-        return layers + (tuple(f"{IMAGE}.{name}" for name in STATISTICS) if self.uses_image else ())
+        return layers + (tuple(f"{IMAGE}.{name}" for name in self.statistics) if self.uses_image else ())
 
     def image_part(self, voxels: NDArray[np.float32], planar: bool) -> dict[str, ImageStatistics]:
         """What is observed of a prepared image ``(Z, Y, X)`` itself; empty where the signature does without."""

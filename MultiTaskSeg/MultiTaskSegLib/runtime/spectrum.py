@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Protocol
 
 import numpy as np
@@ -17,16 +18,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.network import Architecture, Triple
+from MultiTaskSegLib.runtime.row_lattice import RowLattice, lattice_for
 from MultiTaskSegLib.runtime.tiling import Tile
 
 BLOCK_ROWS = 65_536
 # Eigenvalues of F^T F in float64 are good to about 1e-16 of the largest, so singular values to 1e-8 of the largest.
 # Below this floor only the QR route is trustworthy.
 GRAM_FLOOR = 1e-6
-# Products of a block may be summed in float32 while the smallest singular value is at least this share of the largest:
-# singular values are then wrong by about 1e-3 at most (random matrices), by 1e-6 on feature maps (measured).
-SINGLE_PRECISION_RATIO = 5e-3
+# Products may be summed in float32 while the smallest singular value is at least this share of the largest, over
+# sqrt(channels), among which the largest is spread: singular values are then wrong by about 1e-3 at most (random
+# matrices), by 1e-5 on feature maps (measured).
+SINGLE_PRECISION_RATIO = 1e-2
 SINGLE_BLOCK_ROWS = 1_024
+# Products of fewer rows are mostly overhead.
+ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class LayerSpectrum:
     """What is kept of one feature map of one image.
 
     Attributes:
-        singular_values: float64 ``(C,)``, descending.
+        singular_values: float64 ``(C,)``, descending; of large maps estimated from a `RowLattice`.
         voxels: number of rows N of the voxels x channels matrix.
         channel_means: float64 ``(C,)``.
     """
@@ -57,36 +62,41 @@ class Factor(Protocol):
 class GramFactor:
     """Sum of F^T F: cheapest, and simply additive over tiles.
 
-    Blocks are multiplied in float32 where what has been seen so far is well conditioned, else in float64; they are
+    Rows are multiplied in float32 where that is accurate enough for the sum so far, else in float64; products are
     added up in float64.
     """
 
     def __init__(self, channels: int) -> None:
         self._gram = torch.zeros((channels, channels), dtype=torch.float64)
-        self._added = 0
-        self._single = False
 
     def add(self, rows: Tensor) -> None:
         """Take rows ``(N, C)``."""
-        # The condition changes slowly: look at it after 1, 2, 4, 8 ... additions.
-        if self._added & (self._added - 1) == 0 and self._added > 0:
-            values = self.singular_values()
-            self._single = bool(values[-1] > SINGLE_PRECISION_RATIO * values[0])
-        self._added += 1
-        if self._single and rows.dtype == torch.float32:
-            whole = len(rows) // SINGLE_BLOCK_ROWS * SINGLE_BLOCK_ROWS
-            blocks = rows[:whole].reshape(-1, SINGLE_BLOCK_ROWS, rows.shape[1])
-            self._gram += torch.bmm(blocks.transpose(1, 2), blocks).sum(dim=0, dtype=torch.float64).cpu()
-            self._gram += (rows[whole:].T @ rows[whole:]).to(torch.float64).cpu()
-            return
+        if rows.dtype == torch.float32:
+            product = _single_precision_product(rows)
+            if self._is_accurate(product):
+                self._gram += product
+                return
         for block in rows.split(BLOCK_ROWS):
             exact = block.to(torch.float64)
             self._gram += (exact.T @ exact).cpu()
+
+    def _is_accurate(self, product: Tensor) -> bool:
+        """Whether the rounding errors of a product are small beside the smallest eigenvalue of the sum with it."""
+        smallest = torch.linalg.eigvalsh(self._gram + product)[0]
+        return bool(len(product) * smallest > SINGLE_PRECISION_RATIO**2 * product.trace())
 
     def singular_values(self) -> NDArray[np.float64]:
         """Square roots of the eigenvalues, descending."""
         eigenvalues = torch.linalg.eigvalsh(self._gram).flip(0).clamp_min(0)
         return np.asarray(eigenvalues.sqrt().numpy(), dtype=np.float64)
+
+
+def _single_precision_product(rows: Tensor) -> Tensor:
+    """F^T F in float64 ``(C, C)`` of products of short blocks in float32."""
+    whole = len(rows) // SINGLE_BLOCK_ROWS * SINGLE_BLOCK_ROWS
+    blocks = rows[:whole].reshape(-1, SINGLE_BLOCK_ROWS, rows.shape[1])
+    rest = rows[whole:]
+    return (torch.bmm(blocks.transpose(1, 2), blocks).sum(dim=0, dtype=torch.float64) + (rest.T @ rest).double()).cpu()
 
 
 class TallSkinnyQrFactor:
@@ -122,17 +132,24 @@ class SpectrumCollector:
         make = GramFactor if floor >= GRAM_FLOOR else TallSkinnyQrFactor
         self._factors: dict[str, Factor] = {name: make(c) for name, c in channels.items()}
         self._sums = {name: torch.zeros(c, dtype=torch.float64) for name, c in channels.items()}
-        self._counts = dict.fromkeys(layers, 0)
+        self._voxels, self._rows = dict.fromkeys(layers, 0), dict.fromkeys(layers, 0)
+        self._waiting: dict[str, list[Tensor]] = {name: [] for name in layers}
+        self._lattices = {name: self._lattice(name, c) for name, c in channels.items()}
+
+    def _lattice(self, name: str, channels: int) -> RowLattice:
+        z, y, x = (-(-n // s) for n, s in zip(self._sizes, self._strides[name], strict=True))
+        return lattice_for((z, y, x), channels)
 
     def add(self, tile: Tile, maps: Mapping[str, Tensor]) -> None:
         """Take the core of a tile from each layer's map ``(1, C, Z, Y, X)``."""
         for name in self._factors:
-            index: tuple[int | slice, ...] = (0, slice(None), *tile.core_in_tile(self._strides[name], self._sizes))
-            self._take(name, maps[name][index])
+            z, y, x = tile.core_in_tile(self._strides[name], self._sizes)
+            self._take(name, maps[name][0, :, z, y, x], self._corner(name, tile))
 
     def watch(self, tile: Tile) -> Callable[[str, Tensor], None]:
         """What to call with every slab ``(1, C, z, Y, X)`` of a tile's maps, in the order of z."""
         cores = {name: tile.core_in_tile(stride, self._sizes) for name, stride in self._strides.items()}
+        corners = {name: self._corner(name, tile) for name in cores}
         seen = dict.fromkeys(cores, 0)
 
         def observe(name: str, slab: Tensor) -> None:
@@ -141,26 +158,41 @@ class SpectrumCollector:
                 return
             z, y, x = cores[name]
             start, stop = (min(max(edge - seen[name], 0), slab.shape[2]) for edge in (z.start, z.stop))
-            seen[name] += slab.shape[2]
             if stop > start:
-                self._take(name, slab[0, :, start:stop, y, x])
+                first, *plane = corners[name]
+                first += seen[name] + start - z.start
+                self._take(name, slab[0, :, start:stop, y, x], (first, plane[0], plane[1]))
+            seen[name] += slab.shape[2]
 
         return observe
 
-    def _take(self, name: str, core: Tensor) -> None:
-        """Add voxels ``(C, Z, Y, X)``."""
-        rows = core.movedim(0, -1).reshape(-1, core.shape[0])
-        self._factors[name].add(rows)
-        self._sums[name] += rows.sum(dim=0, dtype=torch.float64 if len(rows) < BLOCK_ROWS else None).double().cpu()
-        self._counts[name] += rows.shape[0]
+    def _corner(self, name: str, tile: Tile) -> Triple:
+        z, y, x = tile.core_in_volume(self._strides[name], self._sizes)
+        return z.start, y.start, x.start
+
+    def _take(self, name: str, core: Tensor, corner: Triple) -> None:
+        """Look at a part ``(C, Z, Y, X)`` of a map, which begins at ``corner`` ``(z, y, x)``."""
+        waiting = self._waiting[name]
+        waiting.append(self._lattices[name].rows(core, corner))
+        self._voxels[name] += core[0].numel()
+        if sum(len(rows) for rows in waiting) >= ROWS_AT_ONCE:
+            self._add_waiting(name)
+
+    def _add_waiting(self, name: str) -> None:
+        waiting = self._waiting[name]
+        if waiting:
+            rows = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+            self._factors[name].add(rows)
+            self._sums[name] += rows.sum(dim=0).double().cpu()
+            self._rows[name] += len(rows)
+            waiting.clear()
 
     def spectra(self) -> dict[str, LayerSpectrum]:
-        """Spectrum by layer name."""
-        return {
-            name: LayerSpectrum(
-                factor.singular_values(),
-                self._counts[name],
-                np.asarray((self._sums[name] / max(1, self._counts[name])).numpy(), dtype=np.float64),
-            )
-            for name, factor in self._factors.items()
-        }
+        """Spectrum by layer name; of the whole map, even where only some of its rows were looked at."""
+        return {name: self._spectrum(name, factor) for name, factor in self._factors.items()}
+
+    def _spectrum(self, name: str, factor: Factor) -> LayerSpectrum:
+        self._add_waiting(name)
+        voxels, rows = self._voxels[name], max(1, self._rows[name])
+        means = np.asarray((self._sums[name] / rows).numpy(), dtype=np.float64)
+        return LayerSpectrum(factor.singular_values() * sqrt(voxels / rows), voxels, means)

@@ -30,14 +30,14 @@ def add_heatmap(
     node = volume_node.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.CopyOrientation(volume_node)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(uncertainty, dtype=np.float32))
-    node.CreateDefaultDisplayNodes()
+    node.CreateDefaultDisplayNodes()  # before there are voxels: else it would look at all of them for a window
     display_node = node.GetDisplayNode()
     display_node.SetAndObserveColorNodeID(uncertainty_colours(volume_node.GetScene()).GetID())
     display_node.AutoWindowLevelOff()
     display_node.SetWindowLevelMinMax(0.0, 1.0)
     display_node.SetInterpolate(False)  # a threshold on interpolated values would draw a false rim
     set_threshold(node, DEFAULT_THRESHOLD)
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(uncertainty, dtype=np.float32))
     _add_legend(node)
     place_beside(volume_node, node)
     return node

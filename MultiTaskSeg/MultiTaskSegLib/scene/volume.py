@@ -27,9 +27,9 @@ def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     require_scalar_image(volume_node)
     ijk_to_lps = LPS_TO_RAS @ world_ijk_to_ras(volume_node)
     voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
-    bad = ~np.isfinite(voxels) if has_float_voxels(volume_node) else np.zeros(0, dtype=bool)
-    if not bad.any():
+    if not has_float_voxels(volume_node) or is_all_finite(voxels):
         return Volume(voxels, ijk_to_lps, name=volume_node.GetName())
+    bad = ~np.isfinite(voxels)
     if bad.mean() > MAX_NONFINITE_FRACTION:
         raise InputError(
             f"{100.0 * bad.mean():.2g} % of the voxels are NaN or infinite",
@@ -74,7 +74,12 @@ def finite_share(volume_node: slicer.vtkMRMLScalarVolumeNode) -> float:
     if not has_float_voxels(volume_node):
         return 1.0
     voxels: NDArray[np.floating] = slicer.util.arrayFromVolume(volume_node)
-    return float(np.isfinite(voxels).mean())
+    return 1.0 if is_all_finite(voxels) else float(np.isfinite(voxels).mean())
+
+
+def is_all_finite(voxels: NDArray[np.floating]) -> bool:
+    """Whether no value is NaN or infinite: either would be the smallest or the largest. Quick, and without a copy."""
+    return bool(np.isfinite(voxels.min()) and np.isfinite(voxels.max()))
 
 
 def world_ijk_to_ras(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Matrix:

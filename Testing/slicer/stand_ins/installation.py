@@ -14,7 +14,7 @@ from PySide6.QtCore import QCoreApplication, QSettings, qInstallMessageHandler
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
-from Testing.slicer.stand_ins import slicer_python
+from Testing.slicer.stand_ins import parameter_node, slicer_python
 from Testing.slicer.stand_ins.python_qt import build_qt, loader_class
 from Testing.slicer.stand_ins.slicer_widgets import ctk_classes, mrml_classes
 
@@ -45,7 +45,7 @@ def install() -> types.ModuleType:
         setattr(bases, f"ScriptedLoadableModule{name}", getattr(slicer_python, f"ScriptedLoadableModule{name}"))
     parameters = types.ModuleType("slicer.parameterNodeWrapper")
     for name in ("Choice", "WithinRange", "parameterNodeWrapper"):
-        setattr(parameters, name, getattr(slicer_python, name))
+        setattr(parameters, name, getattr(parameter_node, name))
     sys.modules.update({"qt": qt, "ctk": ctk})
     sys.modules.update({module.__name__: module for module in (translation, bases, parameters)})
     return qt

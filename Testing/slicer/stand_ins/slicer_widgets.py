@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 
 from PySide6.QtCore import Property, QRect, Qt, Signal
@@ -84,7 +85,12 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
             super().__init__(*parents)
             self._edit = QLineEdit()
             _row(self, self._edit)
-            self._edit.textChanged.connect(self.currentPathChanged)
+            self._edit.textChanged.connect(self._tell)
+
+        def _tell(self, path):
+            """Like CTK's, it is silent about what is no path, nothing at all included."""
+            if os.path.exists(path):
+                self.currentPathChanged.emit(path)
 
         currentPath = Property(str, lambda self: self._edit.text(), lambda self, path: self._edit.setText(path))
         nameFilters = Property("QStringList", lambda self: (), lambda self, filters: None)

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime import row_lattice
+from MultiTaskSegLib.runtime.network_pass import spectra_of
+from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network
 from trainer.ood import output_statistics
 from trainer.ood.features import (
@@ -87,6 +91,22 @@ def test_singular_values_and_means_are_those_of_the_voxels_by_channels_matrix() 
     np.testing.assert_allclose(spectrum.singular_values, np.linalg.svd(rows, compute_uv=False), rtol=1e-4)
     np.testing.assert_allclose(spectrum.channel_means, rows.mean(axis=0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.layers["encoder0"].covariance, np.cov(rows.T, bias=True), rtol=1e-3, atol=1e-5)
+
+
+def test_of_a_large_image_the_spectra_are_those_of_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_lattice, "MAX_VALUES", 10_000)
+    network, layers = tiny_network(), ("encoder0", "encoder1")
+    checked = spectra_of(network, VOXELS, SignatureSpec("whitened", layers, 0.0), CPU)
+    found, _ = extract()
+    for layer in layers:
+        own, same = found.layers[layer].spectrum(), checked[layer]
+        assert isinstance(same, LayerSpectrum)
+        assert own.voxels == same.voxels
+        np.testing.assert_allclose(own.singular_values, same.singular_values, rtol=1e-4)
+        np.testing.assert_allclose(own.channel_means, same.channel_means, rtol=1e-5, atol=1e-7)
+    monkeypatch.undo()
+    everything = extract()[0].layers["encoder0"].spectrum()
+    assert not np.allclose(everything.singular_values, checked["encoder0"].singular_values, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((5, 7, 6), 27), ((1, 9, 8), 25), ((2, 7, 6), 18)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,14 @@ def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follow
     assert "Dataset1" in text
     assert page.read_text(encoding="utf-8") == published_page(tmp_path)
     assert "| d | 0.500 (0.75) |" in published_page(tmp_path)
+    assert "97.0 % of 2 known images accepted; flagged: real 90.0 %." in published_page(tmp_path)
+
+
+def test_intervals_of_the_shares_are_published_where_they_were_measured(tmp_path: Path) -> None:
+    shipped = SHIPPED | {"specificity_interval": [0.9, 1.0], "sensitivity_interval": {REAL: [0.75, 0.96]}}
+    publish([{"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "t", [], None, tmp_path)
+    words = "97.0 % (90 to 100) of 2 known images accepted; flagged: real 90.0 % (75 to 96)."
+    assert words in published_page(tmp_path)
 
 
 def test_several_models_are_summed_up_by_mean_and_range(tmp_path: Path) -> None:
@@ -130,3 +139,15 @@ def test_the_table_is_ordered_by_the_mean_over_the_families() -> None:
         ["high", "0.500 (1.00)", "0.990 (0.00)"],
         ["low", "0.600 (0.50)", "0.700 (0.25)"],
     ]
+
+
+def test_the_published_page_tells_whether_inserted_patches_and_streaks_are_found(tmp_path: Path) -> None:
+    row = {"auroc": 0.75, "control": 0.5, "interval": [0.625, 0.875], "images": 2}
+    patch = {"auroc": 0.8125, "control": 0.25, "by_task": {"heart": row}}
+    streak = {"auroc": 0.9375, "control": 0.125, "by_task": {}}
+    content = {"model": "0123456789abcdef", "patch": patch, "streak": streak}
+    (tmp_path / "localisation-2026-01-01-mr3d.json").write_text(json.dumps(content), encoding="utf-8")
+    page = published_page(tmp_path)
+    assert "## Where an image is foreign, mr3d" in page
+    assert "| heart | 0.750 (0.625 to 0.875) | 0.500 |  |  |" in page
+    assert "| mean | 0.812 | 0.250 | 0.938 | 0.125 |" in page

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from trainer.ood.separation import auroc, false_positive_rate, mean_auroc, mean_auroc_interval
+from trainer.ood.separation import auroc, false_positive_rate, mean_auroc, mean_auroc_interval, mean_interval
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,3 +61,11 @@ def test_the_interval_is_that_of_resampling_the_images_one_by_one() -> None:
     expected = np.percentile(values, [2.5, 97.5])
     found = mean_auroc_interval(known, sources, np.random.default_rng(3), rounds=2000)
     np.testing.assert_allclose(found, expected, atol=0.015)
+
+
+def test_the_interval_of_a_mean_resamples_whole_groups() -> None:
+    # Two groups, one always found, one never: a round draws 0, 1 or 2 of the first with chances 1/4, 1/2, 1/4, and the
+    # mean is then 0, 3/4 (three images against one) or 1.
+    groups = {"a": [1.0, 1.0, 1.0], "b": [0.0]}
+    assert mean_interval(groups, np.random.default_rng(0)) == (0.0, 1.0)
+    assert mean_interval({"a": [1.0, 0.0], "b": [0.0, 1.0]}, np.random.default_rng(0)) == (0.5, 0.5)

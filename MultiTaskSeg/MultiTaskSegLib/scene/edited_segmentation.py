@@ -1,0 +1,72 @@
+"""Segments of a run in a segmentation that somebody edits: beside what is there, each with the verdict on its image."""
+
+from __future__ import annotations
+
+import json
+
+import slicer
+
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.job_result import JobResult
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.scene.attributes import PREFIX, VERDICT_WORDS, flagged_name
+from MultiTaskSegLib.scene.segmentation import oriented_labels, segment_of
+
+
+def require_place(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, segmentation_node: slicer.vtkMRMLSegmentationNode | None
+) -> None:
+    """Refuse a segmentation into which the labels of a volume cannot go as they are.
+
+    Raises:
+        InputError: there is none, it has been removed, or it is under another transform than the volume.
+    """
+    if segmentation_node is None or segmentation_node.GetScene() is None:
+        raise InputError("there is no segmentation to add the segments to", remedy="Select one and try again")
+    if segmentation_node.GetParentTransformNode() is not volume_node.GetParentTransformNode():
+        raise InputError(
+            "the segmentation and the volume are under different transforms",
+            file=segmentation_node.GetName(),
+            remedy="Put both under the same one",
+        )
+
+
+def add_segments(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, segmentation_node: slicer.vtkMRMLSegmentationNode, found: JobResult
+) -> list[str]:
+    """Add what was found, one segment per structure that has voxels; their IDs.
+
+    Existing segments are left as they are, also where new ones overlap them. The name of a segment of an image out of
+    distribution says so, and each has the verdict, the model and the task as tags.
+
+    Raises:
+        InputError: the volume has changed its size meanwhile.
+        ResourceError: the job brought no labels.
+    """
+    if found.labels is None:
+        raise ResourceError("the worker sent no labels", remedy="Start the run again")
+    labelmap = oriented_labels(volume_node, found.labels)
+    present = {label["value"] for label in found.report.get("labels", []) if label["voxels"]}
+    segmentation, ids = segmentation_node.GetSegmentation(), []
+    for entry in found.legend:
+        if entry["value"] not in present:
+            continue
+        segment = segment_of(entry, labelmap)
+        segment.SetName(flagged_name(segment.GetName(), found.verdict))
+        for key, value in _tags(found).items():
+            segment.SetTag(f"{PREFIX}{key}", value)
+        ids.append(segmentation.GenerateUniqueSegmentID(str(entry["name"])))
+        segmentation.AddSegment(segment, ids[-1])
+    return ids
+
+
+def _tags(found: JobResult) -> dict[str, str]:
+    model = found.report.get("model", {})
+    return {
+        "OOD": VERDICT_WORDS[bool(found.verdict.is_ood)],
+        "OOD.Verdict": json.dumps(found.verdict.as_dict()),
+        "Model": str(model.get("name")),
+        "Model.SHA256": str(model.get("sha256")),
+        "Task": str(found.report.get("task")),
+        "Version": __version__,
+    }

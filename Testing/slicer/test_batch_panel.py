@@ -1,0 +1,76 @@
+"""Several images in the panel of MultiTaskSeg ON STAND-IN WIDGETS."""
+
+from __future__ import annotations
+
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+
+from MultiTaskSegLib.scene.earlier_result import results_of
+from Testing.slicer import scene_samples as samples
+
+
+def cells(panel) -> list[list[str]]:
+    table = panel.ui.batchTableWidget
+    return [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
+
+
+@pytest.fixture
+def run_batch(panel, until):
+    def press(scope: str) -> None:
+        panel.ui.batchScopeComboBox.setCurrentIndex(panel.ui.batchScopeComboBox.findData(scope))
+        panel.ui.batchButton.click()
+        assert until(lambda: panel.ui.batchButton.text == "Segment all")
+
+    return press
+
+
+def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(panel, segment, run_batch):
+    segment()
+    samples.volume(name="other")
+    run_batch("scene")
+    assert [row[0] for row in cells(panel)] == ["Scan", "other"]
+    assert [row[1] for row in cells(panel)] == ["in distribution"] * 2
+    assert "phantom" in panel.ui.batchTableWidget.item(0, 0).toolTip()
+    other = slicer.mrmlScene.GetFirstNodeByName("other")
+    assert len(results_of(other)) == 1
+    assert slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg batch") is not None
+    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
+    assert panel.parameters.inputVolume is other
+    assert panel.parameters.segmentation is results_of(other)[0]
+
+
+def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
+    flat = samples.volume(name="warped")
+    samples.warp_transform(flat)
+    run_batch("scene")
+    assert cells(panel)[1][1] == "not done"
+    assert "non-linear transform" in cells(panel)[1][3]
+
+
+def test_a_batch_that_cannot_start_says_why(panel, run_batch):
+    run_batch("frames")
+    assert "shows no sequence" in panel.ui.resultLabel.text
+    run_batch("folder")
+    assert "a folder is missing" in panel.ui.resultLabel.text
+    assert panel.ui.batchFolderPathLineEdit.isHidden() is False
+
+
+def test_a_folder_is_segmented_into_another(panel, run_batch, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.nii.gz").write_bytes(b"not looked at by the stand-in worker")
+    panel.parameters.batchFolder, panel.parameters.batchOutput = str(tmp_path / "in"), str(tmp_path / "out")
+    run_batch("folder")
+    assert [row[0] for row in cells(panel)] == ["a.nii.gz"]
+    assert (tmp_path / "out").is_dir()
+
+
+def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, worker, run_batch):
+    worker("slow")
+    panel.ui.batchButton.click()
+    assert panel.ui.batchButton.text == "Cancel"
+    assert not panel.ui.segmentButton.enabled
+    panel.ui.batchButton.click()
+    assert panel.ui.batchButton.text == "Segment all"
+    assert panel.ui.segmentButton.enabled
+    assert "cancelled" in panel.ui.resultLabel.text
