@@ -64,6 +64,12 @@ def _inference(found: Figures) -> Iterator[str]:
         scores = [values[name] for values in found["dice"].values()]
         dice = f"{sum(scores) / len(scores):.4f} ({len(scores)} images)" if scores else ""
         yield f"| {name} | {of['cpu_s']:.2f} | {of['wall_s']:.1f} | {of['peak_mb']:.0f} | {ratios} | {dice} |"
+    if "label_share" in found:
+        yield ""
+        yield (
+            "Ours spends this share on what comes after the network's last map (probabilities, calibration, arg-max, "
+            f"uncertainty, their way to the image's grid): {found['label_share']:.3f}."
+        )
 
 
 def _ood(found: Figures) -> Iterator[str]:
@@ -88,7 +94,8 @@ def _startup(found: Figures) -> Iterator[str]:
 
 
 def _growth(found: Figures) -> Iterator[str]:
-    yield "### Growth"
+    whole = ", whole segmentation" if found.get("engine", "ours") != "ours" else ""
+    yield f"### Growth{whole}"
     yield ""
     if "cpu_exponent" in found:
         cpu, memory = found["cpu_exponent"], found["memory_exponent"]
