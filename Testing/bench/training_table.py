@@ -64,9 +64,11 @@ def _loader(of: Figures) -> Iterator[str]:
             f"| {run['precision']} | {run['workers']} | {run['step_cpu_s']:.2f} | {run['step_wall_s']:.2f} | "
             f"{100 * run['loader_wait_share']:.1f} % |"
         )
-    same = "the same weights to the bit" if of["same_weights_to_the_bit"] else "different weights"
-    yield ""
-    yield f"Runs of one precision and seed with different numbers of workers ended with {same}."
+    same = of["same_weights_to_the_bit"]
+    if same is not None:
+        yield ""
+        end = "the same weights to the bit" if same else "different weights"
+        yield f"These runs, of one seed and with different numbers of workers, ended with {end}."
 
 
 def growth_table(found: Figures) -> Iterator[str]:

@@ -60,7 +60,7 @@ def test_our_limit_is_a_share_of_what_the_other_trainer_really_used(
     assert of["same_weights_to_the_bit"] is True
     assert (tmp_path / "found.svg").stat().st_size > 1000
     text = "\n".join(training_table(found))
-    assert "final Dice 0.8000, so 95 % are 0.7600" in text
+    assert "Final Dice 0.8000, so 95 % are 0.7600" in text
     assert "| 0.9000 | 90 | 0.090 | 0.090 |" in text
 
 
