@@ -5,10 +5,11 @@ trainer class offers for it is changed: the number of epochs, so that its learni
 seconds do, the number of iterations per epoch, and the device. The clock runs while it trains (drawing batches
 included) and stands while it validates, predicts and writes files.
 
-The request: ``stage`` (``prepare`` or ``train``), ``dataset`` (folder), ``configuration``, ``budget_cpu_s``,
-``threads``, ``shares`` (of the run at which whole images are predicted), ``mirror`` (whether the predictor mirrors, its
-default), ``weights`` (folder for checkpoints), ``seed``, ``output`` (JSON file; what is known so far stands in a file
-``.partial`` beside it after every checkpoint).
+The request: ``stage`` (``prepare`` or ``train``), ``dataset`` (folder), ``configuration``, ``memory_gb`` (of a graphics
+card that batches are planned for; null: its default), ``budget_cpu_s``, ``threads``, ``shares`` (of the run at which
+whole images are predicted), ``mirror`` (whether the predictor mirrors, its default), ``weights`` (folder for
+checkpoints), ``seed``, ``output`` (JSON file; what is known so far stands in a file ``.partial`` beside it after every
+checkpoint).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def prepare(request: Request) -> dict[str, Any]:
     number = int(dataset.name[7:10])
     quiet = {"verbose": False, "show_progress_bar": False}
     plan_and_preprocess_api.extract_fingerprint_dataset(number, num_processes=1, **quiet)
-    plan_and_preprocess_api.plan_experiment_dataset(number)
+    plan_and_preprocess_api.plan_experiment_dataset(number, gpu_memory_target_in_gb=request["memory_gb"])
     plan_and_preprocess_api.preprocess_dataset(number, PLANS, (request["configuration"],), (1,), **quiet)
     cpu_s = used_cpu_s() - started_s
     splits = json.dumps(nnunet_splits(default_split(dataset)))

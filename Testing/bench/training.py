@@ -106,7 +106,7 @@ class _Bench:
         # process, where nothing is drawn that is not used and nothing has to be sent.
         prepared = measured(
             NNUNET,
-            {"stage": "prepare", **request},
+            {"stage": "prepare", **request, "memory_gb": options.nnunet_memory_gb},
             folder / "nnunet_preparation",
             environment | {"nnUNet_n_proc_DA": "1"},
             options.nnunet_python,
@@ -124,7 +124,7 @@ class _Bench:
         trained = measured(
             NNUNET, run, folder / "nnunet_training", environment | {"nnUNet_n_proc_DA": "0"}, options.nnunet_python
         )
-        return {**prepared, **trained}
+        return {**prepared, **trained, "planned_memory_gb": options.nnunet_memory_gb}
 
     def _own(
         self, directory: Path, precision: str, share: float, total_s: float, theirs: dict[str, Any] | None
@@ -193,6 +193,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nnunet-points", type=float, nargs="+", default=list(NNUNET_POINTS), metavar="SHARE")
     parser.add_argument("--no-mirroring", action="store_true", help="nnU-Net's predictor without mirrored copies")
     parser.add_argument("--nnunet-python", default=sys.executable, metavar="PYTHON", help="interpreter with nnunetv2")
+    parser.add_argument(
+        "--nnunet-memory-gb",
+        type=float,
+        metavar="GB",
+        help="memory that nnU-Net plans its batches for, which decides what it takes here; its own default otherwise",
+    )
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2], metavar="N")
     parser.add_argument("--loader-steps", type=int, default=20, help="steps of each loader run")
     parser.add_argument("--threads", type=int, default=1)

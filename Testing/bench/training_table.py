@@ -29,8 +29,10 @@ def training_table(found: Figures) -> Iterator[str]:
 def _nnunet(theirs: Figures, percent: int) -> Iterator[str]:
     curve = curve_of(theirs["points"])
     threshold = percent / 100 * curve.final_dice
+    memory_gb = theirs.get("planned_memory_gb")
+    planned = f" for {memory_gb:g} GB" if memory_gb else ""
     yield (
-        f"nnU-Net v2 {theirs['configuration']}, its own plan (patches {_by(theirs['patch'])}, batches of "
+        f"nnU-Net v2 {theirs['configuration']}, its own plan{planned} (patches {_by(theirs['patch'])}, batches of "
         f"{theirs['batch']}, {theirs['parameters'] / 1e6:.1f} million parameters), float32: one run of "
         f"{curve.points[-1].step} steps = {curve.total_cpu_s:.0f} CPU s, with its schedule ending there. Final Dice "
         f"{curve.final_dice:.4f}, so {percent} % are {threshold:.4f}; below it at {curve.cpu_s_before(threshold):.0f} "
