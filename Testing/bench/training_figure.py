@@ -28,7 +28,7 @@ def write_figure(found: dict[str, Any], path: Path) -> None:
             axes.axvline(0.25 * theirs.total_cpu_s, color=INK, linewidth=0.8, linestyle=":")
         for run, colour in zip(of["ours"], COLOURS * len(of["ours"]), strict=False):
             share = run["share_of_nnunet_total"]
-            _draw(axes, run["points"], f"ours, {run['precision']}, planned for {share:g} of it", colour, "o-")
+            _draw(axes, run["points"], f"ours, {run['precision']}, schedule ends at {share:g} of it", colour, "o-")
         axes.set(title=name, xlabel="CPU seconds of training", ylabel="Dice of held-out images", ylim=(0, 1))
         axes.set_xlim(left=0)
         axes.legend(fontsize=7, frameon=False, loc="lower right")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from Testing.bench.learning_curve import curve_of
+from Testing.bench.learning_curve import LearningCurve, curve_of
 
 Figures = dict[str, Any]
 
@@ -35,10 +35,17 @@ def _nnunet(theirs: Figures, percent: int) -> Iterator[str]:
         f"nnU-Net v2 {theirs['configuration']}, its own plan{planned} (patches {_by(theirs['patch'])}, batches of "
         f"{theirs['batch']}, {theirs['parameters'] / 1e6:.1f} million parameters), float32: one run of "
         f"{curve.points[-1].step} steps = {curve.total_cpu_s:.0f} CPU s, with its schedule ending there. Final Dice "
-        f"{curve.final_dice:.4f}, so {percent} % are {threshold:.4f}; below it at {curve.cpu_s_before(threshold):.0f} "
-        f"CPU s, there at {curve.cpu_s_to(threshold):.0f}. Planning and preprocessing, not counted: "
-        f"{theirs['preparation_cpu_s']:.0f} CPU s."
+        f"{curve.final_dice:.4f}, so {percent} % are {threshold:.4f}; {_moment(curve, threshold)}. Planning and "
+        f"preprocessing, not counted: {theirs['preparation_cpu_s']:.0f} CPU s."
     )
+
+
+def _moment(curve: LearningCurve, dice: float) -> str:
+    """Between which points a Dice was reached."""
+    before, reached = curve.cpu_s_before(dice), curve.cpu_s_to(dice)
+    if before:
+        return f"below it at {before:.0f} CPU s, there at {reached:.0f}"
+    return f"there already at the first measured point, {reached:.0f} CPU s"
 
 
 def _ours(runs: list[Figures], theirs: Figures | None, percent: int) -> Iterator[str]:
