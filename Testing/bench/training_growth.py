@@ -78,8 +78,9 @@ def _plot(found: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(7, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, runs, key in ((left, found["by_datasets"], "datasets"), (right, found["by_classes"], "classes")):
-        axes.plot([run[key] for run in runs], [run["step_cpu_s"] for run in runs], "o-")
-        axes.set(xlabel=key, ylabel="CPU seconds per step", ylim=(0, None))
+        costs = [run["step_cpu_s"] for run in runs]
+        axes.plot([run[key] for run in runs], costs, "o-")
+        axes.set(xlabel=key, ylabel="CPU seconds per step", ylim=(0, 1.1 * max(costs, default=1.0)))
     figure.savefig(path)
 
 
