@@ -1,7 +1,7 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``. What stands between the marks of the document is replaced.
+``growth*.json``, ``training*.json``, ``step_growth*.json``. What stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from Testing.bench.labelled_image import REPOSITORY
+from Testing.bench.training_table import growth_table, training_table
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 START, END = "<!-- figures: written by Testing.bench.document -->\n", "<!-- end of figures -->"
@@ -39,6 +40,8 @@ def figures(folder: Path) -> str:
         "ood": _ood,
         "startup": _startup,
         "growth": _growth,
+        "training": training_table,
+        "step_growth": growth_table,
     }
     lines: list[str] = []
     for name, write in writers.items():
