@@ -101,7 +101,7 @@ def apply_augmentation(
     target = torch.from_numpy(np.asarray(labels, dtype=np.float32))[None, None]
     patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     mask = functional.grid_sample(target, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return _change_intensity(record, patch)[0], mask[0, 0].round().long()
+    return change_intensity(record, patch)[0], mask[0, 0].round().long()
 
 
 def _matrix(
@@ -162,7 +162,7 @@ def _displacement(record: Augmentation, patch_zyx: Triple) -> Tensor:
     return dense[0].permute(1, 2, 3, 0)
 
 
-def _change_intensity(record: Augmentation, patch: Tensor) -> Tensor:
+def change_intensity(record: Augmentation, patch: Tensor) -> Tensor:
     """Change ``(1, 1, Z, Y, X)`` in [0, 1]; the result is clipped to [0, 1] like every prepared image."""
     generator = torch.Generator().manual_seed(record.noise_seed)
     if record.bias:

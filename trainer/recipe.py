@@ -43,6 +43,7 @@ class Recipe:
         frozen: prefixes of the names of parameters that are held still when a share of the run is over.
         companions: losses beside segmentation.
         supervised: whether segmentation is trained at all.
+        finish: changes the averaged network in place when training is over.
         identity: what a checkpoint of such a run belongs to, beyond data and configuration.
     """
 
@@ -50,6 +51,7 @@ class Recipe:
     frozen: Callable[[float], tuple[str, ...]] | None = None
     companions: tuple[Companion, ...] = ()
     supervised: bool = True
+    finish: Callable[[SegmentationNetwork], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
 
 

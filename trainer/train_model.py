@@ -108,6 +108,8 @@ def train_prepared(
         "held_out_groups": held_out_groups(data),
     }
     network = optimization.averaged_network()
+    if recipe.finish is not None:
+        recipe.finish(network)
     facts |= dict(provenance or {})
     manifest = write_model(data, network, config, output, facts, device=device, stream=stream)
     _write_report(folder, manifest)

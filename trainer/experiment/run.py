@@ -68,7 +68,7 @@ class Job:
 
 
 def make_jobs(runs: list[Run], root: Path) -> dict[str, Job]:
-    """Jobs by name, each after those that it needs.
+    """Jobs by name in the order of the runs, but each after those that it needs.
 
     The folder's name carries the digest: other parameters get another folder, so nothing is ever overwritten.
 
@@ -83,13 +83,13 @@ def make_jobs(runs: list[Run], root: Path) -> dict[str, Job]:
         _check(run, by_name)
     jobs: dict[str, Job] = {}
     while len(jobs) < len(runs):
-        ready = [run for run in runs if run.name not in jobs and all(name in jobs for name in run.needs)]
-        if not ready:
+        made = len(jobs)
+        # What is ready by now goes in at once: a part of the matrix is complete before the next begins.
+        for run in runs:
+            if run.name not in jobs and all(name in jobs for name in run.needs):
+                jobs[run.name] = _make_job(run, jobs, root)
+        if len(jobs) == made:
             raise UsageError("runs need each other in a circle", remedy="Correct 'needs'")
-        for run in ready:
-            digest = _digest(run, [jobs[name].digest for name in run.needs])
-            folder = root / f"{run.name}.{digest}"
-            jobs[run.name] = Job(run, digest, folder, {name: jobs[name].folder for name in run.needs})
     return jobs
 
 
@@ -105,6 +105,12 @@ def load_function(path: str) -> RunFunction:
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"there is no function {path} ({error})", remedy="Give package.module:function") from error
     return function
+
+
+def _make_job(run: Run, jobs: Mapping[str, Job], root: Path) -> Job:
+    digest = _digest(run, [jobs[name].digest for name in run.needs])
+    folder = root / f"{run.name}.{digest}"
+    return Job(run, digest, folder, {name: jobs[name].folder for name in run.needs})
 
 
 def _check(run: Run, by_name: Mapping[str, Run]) -> None:

@@ -18,6 +18,7 @@ from trainer.case_cache import PreparedCase
 from trainer.config import TrainingConfig, Triple
 from trainer.patches import dataset_probabilities, draw_patch
 from trainer.planning import TaskPlan
+from trainer.pretraining.encoder_scale import rescale_encoder
 from trainer.pretraining.pretext import UNKNOWN_CATEGORY, PretextBatch, PretextTask, Views
 
 
@@ -158,3 +159,15 @@ def pretext_companions(
         )
         for pretext in pretexts
     )
+
+
+def finishing(companions: Sequence[PretextCompanion]) -> Callable[[SegmentationNetwork], None] | None:
+    """What is done to pre-trained weights in the end: `rescale_encoder` if no task has trained the decoder, or None."""
+    if any(companion.pretext.needs_decoder for companion in companions):
+        return None
+
+    def finish(network: SegmentationNetwork) -> None:
+        """Measured on the first batch."""
+        rescale_encoder(network, companions[0].batches[0].inputs.to(network.head.weight.device))
+
+    return finish

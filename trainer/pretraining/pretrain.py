@@ -14,7 +14,7 @@ from trainer.pretraining.catalogue import pretexts_named
 from trainer.pretraining.classification import Classification
 from trainer.pretraining.image_source import ImageSource, read_image_source
 from trainer.pretraining.pretext import PretextTask
-from trainer.pretraining.pretext_companion import ImagePool, pretext_companions
+from trainer.pretraining.pretext_companion import ImagePool, finishing, pretext_companions
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
 from trainer.train_model import datasets_with_masks, require_model_name, train_prepared
@@ -122,7 +122,7 @@ def _train_on_images(
     )
     names = [task.name for task in tasks]
     identity = {"pretraining": names, "images_per_step": auxiliary.images_per_step}
-    recipe = Recipe(companions=companions, supervised=False, identity=identity)
+    recipe = Recipe(companions=companions, supervised=False, finish=finishing(companions), identity=identity)
     said = {"task": "classification", "classes": list(classes)} if classes else {"task": "self-supervised"}
     provenance = {"pretraining": {**said, "pretexts": names, "images_per_step": auxiliary.images_per_step}}
     return train_prepared(

@@ -69,7 +69,7 @@ def detection_curves(targets: Sequence[Mapping[str, Any]]) -> Figure | None:
             )
         axes.set(xlim=(0, LARGEST_RATE), ylim=(0, 1), xlabel="false positives per image", ylabel="lesions found")
         axes.set_title(plain(target["name"]), fontsize=10, color=INK)
-        axes.legend(fontsize=7, frameon=False, loc="lower right")
+        axes.legend(fontsize=7, frameon=False, loc="best")
     return figure
 
 

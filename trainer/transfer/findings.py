@@ -16,6 +16,8 @@ from trainer.transfer.settings import SCRATCH, SourceSettings, TargetSettings, T
 SCHEMA = "multitaskseg-transfer/1"
 RATES = ("sensitivity", "precision", "f1", "false_positives_per_image")
 BAR = 0.5
+# Mean Dice that some network must reach before networks can be compared: below it all are alike for want of training.
+LEARNT = 0.05
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -114,8 +116,11 @@ def claim(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     95 % interval refutes the claim.
 
     Returns:
-        ``verdict`` (``holds``, ``refuted``, ``undecided`` or ``untested``), ``best`` and what it is compared with.
+        ``verdict`` (``holds``, ``refuted``, ``undecided``, or ``untested``: also where no network learnt the target),
+        ``best`` and what it is compared with.
     """
+    if not is_learnt(rows):
+        return {"verdict": "untested", "best": None, "why": "no network learnt the target", "compared": []}
     matched = [row for row in rows if row["matched"]]
     others = [row for row in rows if not row["matched"] and row["source"] != SCRATCH]
     if not matched or not others:
@@ -134,6 +139,11 @@ def claim(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         verdict = "undecided" if any(c["better"] is None for c in compared) else "holds"
     ahead = [c["source"] for c in compared if _number(c["difference"]["value"]) > 0]
     return {"verdict": verdict, "best": best["source"], "why": "", "compared": compared, "higher_mean": ahead}
+
+
+def is_learnt(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any network of a target, random initialisation included, is worth comparing."""
+    return any(_number(row["dice"]["value"]) >= LEARNT for row in rows)
 
 
 def prediction(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Metrics) -> dict[str, Any]:
@@ -159,10 +169,10 @@ def prediction(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics
 
 
 def _pairs(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Metrics) -> list[dict[str, Any]]:
-    """Mean predictors and mean gain of every source and target for which both are there."""
+    """Mean predictors and mean gain of every source and learnt target for which both are there."""
     pairs = []
     for settings, target in zip(plan.settings.targets, targets, strict=True):
-        for source in plan.settings.sources:
+        for source in plan.settings.sources if is_learnt(target["rows"]) else ():
             row = next((row for row in target["rows"] if row["source"] == source.name), None)
             names = [predict_name(settings, source, seed) for seed in plan.settings.seeds]
             said = [metrics[name] for name in names if name in metrics]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from trainer.recommendation.predictor import SPECTRAL
 from trainer.report import Report
 from trainer.transfer import wording
@@ -21,15 +23,8 @@ def write_page(result: Mapping[str, Any], path: Path) -> None:
     """
     targets, prediction = result["targets"], result["prediction"]
     report = Report(result["title"])
-    report.add_figure(
-        gain_map(targets),
-        "Framed: segmentation in the target's domain. Asterisk: the interval over seeds does not hold 0",
-    )
-    curves = detection_curves(targets)
-    if curves is not None:
-        report.add_figure(curves, "Lesions found at most at so many false positives, mean over seeds at each threshold")
-    if prediction["pairs"]:
-        report.add_figure(prediction_scatter(prediction, SPECTRAL), "Measured gain against the spectral nearness")
+    for figure, caption in figures(result).values():
+        report.add_figure(figure, caption)
     for target in targets:
         report.add_verdict(wording.claim_sentence(target), target["claim"]["verdict"] == "holds")
     for sentence in wording.trouble_sentences(result):
@@ -48,3 +43,20 @@ def write_page(result: Mapping[str, Any], path: Path) -> None:
     report.add_heading("How this was made")
     report.add_text(f"Command: {result['command']}. Commit: {result['commit'] or 'unknown'}.")
     report.write(path)
+
+
+def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
+    """Pictures with their captions by name; of what was not measured there is none."""
+    found = {
+        "gains": (
+            gain_map(result["targets"]),
+            "Framed: segmentation in the target's domain. Asterisk: the interval over seeds does not hold 0",
+        )
+    }
+    curves = detection_curves(result["targets"])
+    if curves is not None:
+        found["detection"] = (curves, "Lesions found at most at so many false positives, mean over seeds per threshold")
+    if result["prediction"]["pairs"]:
+        scatter = prediction_scatter(result["prediction"], SPECTRAL)
+        found["foreseen"] = (scatter, "Measured gain against the spectral nearness")
+    return found

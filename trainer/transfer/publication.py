@@ -1,4 +1,4 @@
-"""Findings of transfer experiments for ``docs/results``: a JSON file each, and a page made from all of them."""
+"""Findings of transfer experiments for ``docs/results``: a JSON file with its pictures each, and a page of them all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.report import png_bytes, write_whole
 from trainer.run_folder import write_text_file
 from trainer.transfer import wording
+from trainer.transfer.page import figures
 from trainer.uncertainty.publication import compact, table
 
 PAGE = "transfer.md"
@@ -17,18 +19,21 @@ FILES = "transfer-*.json"
 
 
 def publish(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
-    """Write ``transfer-DATE-TITLE.json`` and the page of all such files in the folder.
+    """Write ``transfer-DATE-TITLE.json``, its pictures, and the page of all such files in the folder.
 
     Args:
         result: from `trainer.transfer.experiment.run_transfer`.
         folder: where to; the date is that of the result.
 
     Returns:
-        Paths of both files.
+        Paths of the JSON file and of the page.
     """
     word = re.sub(r"[^a-z0-9]+", "-", str(result["title"]).lower()).strip("-")
     path = folder / f"transfer-{result['created'][:10]}-{word}.json"
     write_text_file(path, compact(dict(result)) + "\n")
+    # Drawn from what a reader will find in the file.
+    for name, (figure, _) in figures(json.loads(path.read_text(encoding="utf-8"))).items():
+        write_whole(folder / _picture_name(path.name, name), png_bytes(figure))
     page = folder / PAGE
     write_text_file(page, published_page(folder))
     return path, page
@@ -50,6 +55,7 @@ def _section(result: Mapping[str, Any], name: str) -> list[str]:
     commit = result["commit"] or "unknown"
     seeds = ", ".join(map(str, result["seeds"]))
     parts = [f"## {result['title']}", f"Figures: [{name}]({name}), from commit `{commit}`, seeds {seeds}."]
+    parts += [f"![{caption}]({_picture_name(name, kind)})" for kind, (_, caption) in figures(result).items()]
     parts.append("\n".join(f"- {wording.claim_sentence(target)}" for target in result["targets"]))
     for target in result["targets"]:
         parts += [f"### Target {target['name']}", table(wording.TARGET_HEADERS, wording.target_rows(target))]
@@ -60,3 +66,8 @@ def _section(result: Mapping[str, Any], name: str) -> list[str]:
     parts += ["### Foreseen without training", table(wording.PREDICTION_HEADERS, predicted)]
     troubles = wording.trouble_sentences(result)
     return parts + (["\n".join(f"- {sentence}" for sentence in troubles)] if troubles else [])
+
+
+def _picture_name(name: str, kind: str) -> str:
+    """Of a picture beside a JSON file."""
+    return f"{name.removesuffix('.json')}-{kind}.png"

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
 from trainer.pretraining.pretext import PretextBatch, Views
 from trainer.pretraining.pretext_companion import ViewBatches
+from trainer.two_stage.perturbed_views import SEEN_BY_TEACHERS
 
 Weighting = Literal["uniform", "per-class", "per-voxel"]
 
@@ -72,10 +73,13 @@ class Distillation:
         return self.factor
 
     def loss(self, network: SegmentationNetwork, batch: PretextBatch) -> Tensor:
-        """Divergence of the student from its teachers on one batch."""
-        inputs = batch.inputs.to(network.head.weight.device).contiguous(memory_format=torch.channels_last_3d)
+        """Divergence of the student from its teachers on one batch, of which they may see an easier version."""
+        inputs, shown = (
+            images.to(network.head.weight.device).contiguous(memory_format=torch.channels_last_3d)
+            for images in (batch.inputs, batch.targets.get(SEEN_BY_TEACHERS, batch.inputs))
+        )
         with torch.no_grad():
-            answers = [teacher.to(inputs.device)(inputs).float() for teacher in self.teachers]
+            answers = [teacher.to(inputs.device)(shown).float() for teacher in self.teachers]
             softened, plain = (self._average(answers, t) for t in (self.temperature, 1.0))
         logits = network(inputs).float()
         divergence = soft_divergence(logits / self.temperature, softened) * self.temperature**2

@@ -77,6 +77,8 @@ def run_two_stage(
         )
     found = summarise(cells, result.metrics, pretexts, settings.two_stage.criterion)
     found["target"] = materials[0].dataset.name
+    found["name"] = request.output.name.removesuffix(MODEL_SUFFIX)
+    found["other_images"] = [task.name for task in materials[0].pool.tasks[1:]]
     found["commit"] = ", ".join(result.commits) or None
     found["images"] = [
         {
@@ -88,8 +90,9 @@ def run_two_stage(
         }
         for cell, material in zip(cells, materials, strict=True)
     ]
+    found["curves"] = _curves(cells, result, pretexts)
     folder.write_json("metrics.json", found)
-    write_page(found, _curves(cells, result, pretexts), folder.report)
+    write_page(found, folder.report)
     _ship_student(cells, result, request.output)
     return found
 

@@ -60,7 +60,7 @@ def summarise(cells: Sequence[Cell], metrics: Metrics, pretexts: Sequence[str], 
 
 
 def bars(methods: Mapping[str, Any], count: str, rule: str) -> list[dict[str, Any]]:
-    """What is asked of the student, each with its value and whether it is met.
+    """What is asked of the student, each with its mean over seeds, its 95 % interval, and whether the mean meets it.
 
     Training from scratch for longer is the stricter baseline: it takes as many steps as a pre-trained teacher does.
 
@@ -76,20 +76,22 @@ def bars(methods: Mapping[str, Any], count: str, rule: str) -> list[dict[str, An
         ("best single teacher", BEST, 0.0),
     ):
         pairs = zip(methods[STUDENT][rule]["seeds"], methods[other][rule]["seeds"], strict=True)
-        lead = mean_interval([a - b for a, b in pairs]).value
+        lead = mean_interval([a - b for a, b in pairs])
         what = f"{count} labels: student - {name}"
-        found.append({"what": what, "value": lead, "limit": limit, "met": bool(lead >= limit)})
+        found.append({"what": what, **lead.as_dict(), "limit": limit, "met": bool(lead.value >= limit)})
     return found
 
 
 def bar_text(bar: Mapping[str, Any]) -> str:
     """One line about a bar; NaN (null in a file) is said as what it is.
 
-    >>> bar_text({"what": "a - b", "value": 0.04, "limit": 0.03, "met": True})
-    'a - b: +0.040 (bar +0.03, met)'
+    >>> bar_text({"what": "a - b", "value": 0.04, "low": 0.01, "high": 0.07, "limit": 0.03, "met": True})
+    'a - b: +0.040, 95 % interval +0.010 to +0.070 (bar +0.03, met)'
     """
     value = _number(bar["value"])
     text = "cannot be measured" if value != value else f"{value:+.3f}"
+    if bar["low"] is not None:
+        text += f", 95 % interval {bar['low']:+.3f} to {bar['high']:+.3f}"
     return f"{bar['what']}: {text} (bar {bar['limit']:+.2f}, {'met' if bar['met'] else 'not met'})"
 
 

@@ -39,18 +39,17 @@ def shown_methods(methods: Mapping[str, Any]) -> list[str]:
     return [name for name in methods if not name.startswith((f"{JOINT}-", f"{PRETRAINED}-")) or name in NAMES]
 
 
-def write_page(found: Mapping[str, Any], curves: Mapping[str, Sequence[Sequence[float]]], path: Path) -> None:
+def write_page(found: Mapping[str, Any], path: Path) -> None:
     """Write the report.
 
     Args:
-        found: from `summarise`.
-        curves: ``[step, validation Dice]`` by run.
+        found: content of ``metrics.json``.
         path: HTML file.
     """
     rule = found["criterion"]
     report = Report(f"Two-stage learning on {found['target']}")
-    report.add_figure(methods_figure(found, rule), "Test Dice of every method: one dot per seed, a line at their mean")
-    report.add_figure(curves_figure(curves), "Validation Dice of the runs behind the student that is shipped")
+    for figure, caption in figures(found).values():
+        report.add_figure(figure, caption)
     for bar in found["bars"]:
         report.add_verdict(bar_text(bar), bar["met"])
     for count, methods in found["labelled"].items():
@@ -62,6 +61,20 @@ def write_page(found: Mapping[str, Any], curves: Mapping[str, Sequence[Sequence[
     report.add_table(headers, choice_rows(found["choices"]), "Mode chosen, and validation Dice joint / pre-training")
     report.add_text(EXPLANATION)
     report.write(path)
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
+    """Pictures with their captions by name, from the content of ``metrics.json``."""
+    return {
+        "methods": (
+            methods_figure(found, found["criterion"]),
+            "Test Dice of every method: one dot per seed, a line at their mean",
+        ),
+        "curves": (
+            curves_figure(found["curves"]),
+            "Validation Dice of the runs behind the student that is shipped",
+        ),
+    }
 
 
 TABLE_HEADERS = [

@@ -1,4 +1,4 @@
-"""Figures of two-stage learning for ``docs/results``: a dated JSON file, and a page made from such files alone."""
+"""Figures of two-stage learning for ``docs/results``: a dated JSON file with its pictures, and a page of such files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.report import png_bytes, write_whole
 from trainer.run_folder import write_text_file
 from trainer.two_stage.findings import bar_text
-from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, shown_methods, table_rows
+from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, figures, shown_methods, table_rows
 from trainer.two_stage.settings import Settings
 from trainer.uncertainty.publication import compact, table
 
@@ -26,7 +27,7 @@ Made by `python -m trainer two-stage`; nothing on this page is typed by hand. Wh
 
 
 def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str], folder: Path) -> tuple[Path, Path]:
-    """Write ``two-stage-DATE-TARGET.json`` to ``folder``, and the page of all such files in it.
+    """Write ``two-stage-DATE-NAME.json`` (of the model) and its pictures to ``folder``, and the page of all such files.
 
     Args:
         found: content of ``metrics.json``.
@@ -35,7 +36,7 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
         folder: where to.
 
     Returns:
-        Paths of both files.
+        Paths of the JSON file and of the page.
     """
     content = {
         "command": [Path(word).name for word in command],
@@ -44,8 +45,11 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
         "date": datetime.date.today().isoformat(),
         "results": found,
     }
-    path = folder / f"two-stage-{content['date']}-{found['target']}.json"
+    path = folder / f"two-stage-{content['date']}-{found['name']}.json"
     write_text_file(path, compact(content) + "\n")
+    # Drawn from what a reader will find in the file.
+    for name, (figure, _) in figures(json.loads(path.read_text(encoding="utf-8"))["results"]).items():
+        write_whole(picture_path(path, name), png_bytes(figure))
     page = folder / PAGE
     write_text_file(page, published_page(folder))
     return path, page
@@ -56,12 +60,18 @@ def published_page(folder: Path) -> str:
     return "\n".join([TEXT, *(_section(path) for path in sorted(folder.glob(FILES)))])
 
 
+def picture_path(path: Path, name: str) -> Path:
+    """Where a picture of a published JSON file is."""
+    return path.with_name(f"{path.stem}-{name}.png")
+
+
 def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     found = content["results"]
     lines = [
-        f"## {found['target']}, {content['date']}\n",
-        f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`.\n",
+        f"## {found['target']}: {found['name']}, {content['date']}\n",
+        f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
+        f"Images without labels: the target's own{''.join(f', {name}' for name in found['other_images'])}.\n",
     ]
     for count, methods in found["labelled"].items():
         lines += [
@@ -72,4 +82,5 @@ def _section(path: Path) -> str:
     headers = ["Labels, seed", *found["choices"][0]["tasks"], "Best teacher"]
     lines += ["Mode chosen, and validation Dice joint / pre-training:\n", table(headers, choice_rows(found["choices"]))]
     verdicts = [f"- {bar_text(bar)}" for bar in found["bars"]]
-    return "\n".join([*lines, "", *verdicts, ""])
+    pictures = [f"![{caption}]({picture_path(path, name).name})\n" for name, (_, caption) in figures(found).items()]
+    return "\n".join([*lines, "", *verdicts, "", *pictures])

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.model_file import Model, load_model
 from trainer.config import TrainingConfig
 from trainer.curves import read_records
 from trainer.pretraining.catalogue import pretexts_named
-from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, pretext_companions
+from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
 from trainer.recipe import PLAIN, Recipe
 from trainer.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.train_model import group_hash, train_prepared
@@ -22,6 +22,7 @@ from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, cla
 from trainer.two_stage.distillation import Distillation, PlainViews
 from trainer.two_stage.examination import examine, figures
 from trainer.two_stage.material import Material, read_material
+from trainer.two_stage.perturbed_views import PerturbedViews
 from trainer.two_stage.settings import Settings, settings_from_plain
 
 SCRATCH, LONG, JOINT, PRETRAINED, TOGETHER = "scratch", "scratch-long", "joint", "pretrained", "joint-all"
@@ -129,7 +130,11 @@ def pretrained_recipe(
         stream=log,
         recipe=recipe,
     )
-    return Recipe(weights=_without_head(done.averaged_network()), identity={"pretrained": name})
+    network = done.averaged_network()
+    finish = finishing(companions)
+    if finish is not None:
+        finish(network)
+    return Recipe(weights=_without_head(network), identity={"pretrained": name})
 
 
 def student_recipe(models: list[Model], teachers: list[Teacher], material: Material, settings: Settings) -> Recipe:
@@ -137,7 +142,8 @@ def student_recipe(models: list[Model], teachers: list[Teacher], material: Mater
     options = settings.two_stage
     pool = material.pool if options.distil_other_datasets else material.target_pool
     architecture = material.data.plan.architecture
-    batches = ViewBatches(pool, PlainViews(), settings.training, architecture, settings.auxiliary.images_per_step)
+    views = PerturbedViews() if options.student_views == "perturbed" else PlainViews()
+    batches = ViewBatches(pool, views, settings.training, architecture, settings.auxiliary.images_per_step)
     term = Distillation(
         [model.network for model in models],
         batches,

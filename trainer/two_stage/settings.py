@@ -32,6 +32,8 @@ class TwoStageConfig:
             each label (``per-class``), or by how sure each one is at a voxel (``per-voxel``).
         distil_other_datasets: whether images of other datasets take part in the distillation.
         student_start: ``random`` weights or those of the ``best-teacher``.
+        student_views: in the distillation term the student sees the ``same`` views as its teachers, or ``perturbed``
+            ones.
     """
 
     pretexts: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class TwoStageConfig:
     teacher_weights: Literal["uniform", "per-class", "per-voxel"] = "uniform"
     distil_other_datasets: bool = True
     student_start: Literal["random", "best-teacher"] = "random"
+    student_views: Literal["same", "perturbed"] = "same"
 
     def __post_init__(self) -> None:
         pretexts_named(self.pretexts)

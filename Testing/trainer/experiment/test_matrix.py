@@ -155,6 +155,13 @@ def test_the_order_of_parameters_does_not_make_another_run(tmp_path: Path):
     assert jobs[0] == jobs[1]
 
 
+def test_a_part_of_the_matrix_is_complete_before_the_next_begins(tmp_path: Path):
+    summary = Run("sum-0", f"{HERE}:square", {}, ("part-0",))
+    runs = [Run("part-0", f"{HERE}:square"), summary, Run("part-1", f"{HERE}:square")]
+    assert list(make_jobs(runs, tmp_path)) == ["part-0", "sum-0", "part-1"]
+    assert list(make_jobs([summary, runs[2], runs[0]], tmp_path)) == ["part-1", "part-0", "sum-0"]
+
+
 def test_seeds_are_an_axis_like_any_other():
     cells = expand({"source": ["a", "b"], "seed": [0, 1, 2]})
     assert len(cells) == 6

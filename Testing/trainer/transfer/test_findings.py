@@ -81,6 +81,15 @@ def test_without_one_side_there_is_nothing_to_compare(present: str):
     assert "could not be compared" in claim_sentence(target)
 
 
+def test_a_target_that_no_network_learnt_decides_nothing_and_is_no_part_of_the_correlation():
+    dice = {"scratch": [0.0] * 3, "same": [0.0] * 3, "other": [0.0] * 3, "photos": [0.04] * 3}
+    found = experiment(dice)
+    assert found["targets"][0]["claim"]["verdict"] == "untested"
+    assert "no network learnt the target" in claim_sentence(found["targets"][0])
+    assert found["prediction"]["pairs"] == []
+    assert experiment(dice | {"photos": [0.06] * 3})["targets"][0]["claim"]["verdict"] == "refuted"
+
+
 def test_a_predictor_in_the_order_of_the_gains_is_perfect_and_a_constant_one_says_nothing():
     dice = {"scratch": SCRATCH, "same": [0.9] * 3, "self": [0.8] * 3, "other": [0.7] * 3, "photos": [0.6] * 3}
     predictors = experiment(dice)["prediction"]["predictors"]

@@ -25,10 +25,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     folder = tmp_path_factory.mktemp("transfer")
     write_data(folder / "data")
     config = write_config(folder / "transfer.toml", sources=SELF_SUPERVISED)
-    assert (
-        main(["transfer", "--config", str(config), "-o", str(folder / "out"), "--publish", str(folder / "docs")]) == 0
-    )
-    return folder, json.loads((folder / "out" / "metrics.json").read_text())
+    status = main(["transfer", "--config", str(config), "-o", str(folder / "out"), "--publish", str(folder / "docs")])
+    found = json.loads((folder / "out" / "metrics.json").read_text())
+    # The reason of a run that failed, not only that one did.
+    assert (status, found["failures"]) == (0, {})
+    return folder, found
 
 
 def test_every_source_is_measured_on_the_target_with_every_seed(done: tuple[Path, dict[str, Any]]):
@@ -72,6 +73,9 @@ def test_the_published_file_has_command_commit_and_config_but_no_place_of_this_m
     dice = published["targets"][0]["rows"][1]["dice"]["value"]
     assert f"{dice:.3f}" in page
     assert path.name in page
+    pictures = sorted(picture.name for picture in (folder / "docs").glob("*.png"))
+    assert pictures == [f"{path.stem}-{kind}.png" for kind in ("detection", "foreseen", "gains")]
+    assert all(f"]({name})" in page for name in pictures)
 
 
 def test_the_same_command_trains_nothing_anew(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch):

@@ -46,7 +46,9 @@ def found_for(student: dict[int, float | None]) -> dict[str, Any]:
         runs |= metrics_of(cell, student[cell.seed])
     found = summarise(cells, runs, PRETEXTS, "positives")
     images = [{"labelled": 10, "seed": s, "validation": 5, "test": 9, "without_labels": 30} for s in student]
-    return found | {"target": "Dataset001_A", "images": images, "commit": None}
+    curves = {"n10-s0-student": [[1, None], [2, 0.5]]}
+    names = {"target": "Dataset001_A", "name": "a-student", "other_images": ["Dataset009_Z"]}
+    return found | names | {"images": images, "commit": None, "curves": curves}
 
 
 @pytest.mark.parametrize("joint_is_better, dice", [(True, 0.6), (False, 0.7)])
@@ -66,6 +68,8 @@ def test_gains_are_paired_by_seed_and_intervals_are_student_s_t() -> None:
     # t(0.975, 2 degrees of freedom) = 4.302653, standard error 0.02 / sqrt(3).
     assert gain["high"] - gain["value"] == pytest.approx(4.302653 * 0.02 / 3**0.5, rel=1e-5)
     assert [bar["met"] for bar in found["bars"]] == [True, False, False]
+    assert found["bars"][0]["low"] == pytest.approx(gain["low"])
+    assert "95 % interval -0.010 to +0.090" in bar_text(found["bars"][0])
     assert [bar["value"] for bar in found["bars"]] == pytest.approx([0.54 - 0.5, 0.54 - 0.55, 0.54 - 0.6])
 
 
@@ -74,7 +78,7 @@ def test_what_cannot_be_measured_is_said_so(tmp_path: Path) -> None:
     assert "cannot be measured" in bar_text(found["bars"][0])
     assert not found["bars"][0]["met"]
     assert interval_text(found["labelled"]["10"]["student"]["dice_positives_only"]) == "–"
-    write_page(found, {"a": [[1, None], [2, 0.5]]}, tmp_path / "report.html")  # type: ignore[list-item]
+    write_page(found, tmp_path / "report.html")
     path, page = publish(found, SETTINGS, ["two-stage"], tmp_path)
     assert json.loads(path.read_text(encoding="utf-8"))["results"]["bars"][0]["value"] is None
     assert "cannot be measured" in page.read_text(encoding="utf-8")
@@ -82,6 +86,14 @@ def test_what_cannot_be_measured_is_said_so(tmp_path: Path) -> None:
 
 def test_every_published_target_has_its_section(tmp_path: Path) -> None:
     for name in ("Dataset001_A", "Dataset002_B"):
-        publish(found_for({0: 0.6, 1: 0.7}) | {"target": name}, SETTINGS, ["two-stage"], tmp_path)
+        publish(found_for({0: 0.6, 1: 0.7}) | {"target": name, "name": name}, SETTINGS, ["two-stage"], tmp_path)
     page = (tmp_path / "two-stage.md").read_text(encoding="utf-8")
     assert page.index("## Dataset001_A") < page.index("## Dataset002_B")
+    assert "the target's own, Dataset009_Z" in page
+
+
+def test_a_published_file_has_its_pictures_beside_it_and_the_page_shows_them(tmp_path: Path) -> None:
+    path, page = publish(found_for({0: 0.6, 1: 0.7}), SETTINGS, ["two-stage"], tmp_path)
+    pictures = sorted(picture.name for picture in tmp_path.glob("*.png"))
+    assert pictures == [f"{path.stem}-curves.png", f"{path.stem}-methods.png"]
+    assert all(f"]({name})" in page.read_text(encoding="utf-8") for name in pictures)
