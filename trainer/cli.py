@@ -153,6 +153,14 @@ def _add_experiment(commands: Any) -> None:
     page.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="metrics.json of each model")
     page.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     page.set_defaults(command=_calibration_page)
+    models = names.add_parser("model-page", help="write the tables of released models into a page")
+    models.add_argument("-m", "--model", type=Path, nargs="+", required=True)
+    models.add_argument("--results", type=Path, required=True, metavar="DIR", help="published figures, docs/results")
+    models.add_argument(
+        "--evaluations", type=Path, nargs="*", default=(), metavar="METRICS", help="metrics.json to publish first"
+    )
+    models.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE", help="page with prose, and a mark")
+    models.set_defaults(command=_model_page)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -287,6 +295,16 @@ def _calibration_page(options: argparse.Namespace) -> int:
     from trainer.uncertainty.publication import publish
 
     print(f"written: {publish(options.metrics, options.output)}")
+    return 0
+
+
+def _model_page(options: argparse.Namespace) -> int:
+    from trainer.model_page import keep_evaluation, write_model_page
+
+    for metrics in options.evaluations:
+        print(f"written: {keep_evaluation(metrics, options.model, options.results)}")
+    write_model_page(options.output, options.model, options.results)
+    print(f"written: {options.output}")
     return 0
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from trainer.planning import TaskPlan
+
+MANY_CLASSES = 16
 
 
 def segmentation_loss(
@@ -23,28 +24,49 @@ def segmentation_loss(
         logits: ``(B, 1 + L, Z, Y, X)``, background first.
         labels: int64 ``(B, Z, Y, X)`` in 0..L.
     """
-    loss = cross_entropy_weight * functional.cross_entropy(logits, labels)
+    log_shares, class_axis = _log_shares(logits)
+    at_truth = _at_truth(log_shares, class_axis, labels)
+    loss = -cross_entropy_weight * at_truth.mean()
     if dice_weight:
-        loss = loss + dice_weight * soft_dice_loss(logits, labels)
+        loss = loss + dice_weight * _soft_dice(log_shares, class_axis, at_truth, labels)
     return loss
 
 
 def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - mean soft Dice over the present labels, each over the whole batch; 0 when only background is there.
+    """1 - mean soft Dice over the present labels, each over the whole batch; 0 when only background is there."""
+    log_shares, class_axis = _log_shares(logits)
+    return _soft_dice(log_shares, class_axis, _at_truth(log_shares, class_axis, labels), labels)
 
-    Sums by label are scattered instead of multiplied with one-hot maps, which for dozens of labels would cost more
-    than the network.
+
+def _log_shares(logits: Tensor) -> tuple[Tensor, int]:
+    """Logarithms of the probabilities, classes and voxels as a matrix, and which axis the classes are.
+
+    Few classes are fastest voxel by voxel within each class, many class by class within each voxel, which is also how
+    channels-last maps lie in memory.
     """
-    probabilities = torch.softmax(logits, dim=1)
-    channels = logits.shape[1]
-    flat = labels.reshape(-1)
-    at_truth = probabilities.gather(1, labels[:, None]).reshape(-1)
-    overlap = torch.zeros(channels, dtype=logits.dtype, device=logits.device).index_add(0, flat, at_truth)[1:]
-    truth = torch.bincount(flat, minlength=channels).to(logits.dtype)[1:]
-    sizes = probabilities.sum(dim=(0, 2, 3, 4))[1:] + truth
+    classes = logits.shape[1]
+    if classes >= MANY_CLASSES:
+        return torch.log_softmax(logits.movedim(1, -1).reshape(-1, classes), dim=1), 1
+    return torch.log_softmax(logits.movedim(1, 0).reshape(classes, -1), dim=0), 0
+
+
+def _at_truth(log_shares: Tensor, class_axis: int, labels: Tensor) -> Tensor:
+    """Logarithm of the probability of each voxel's label."""
+    return log_shares.gather(class_axis, labels.reshape(-1).unsqueeze(class_axis)).squeeze(class_axis)
+
+
+def _soft_dice(log_shares: Tensor, class_axis: int, at_truth: Tensor, labels: Tensor) -> Tensor:
+    """Sums by label are scattered instead of multiplied with one-hot maps.
+
+    For dozens of labels these would cost more than the network.
+    """
+    classes, flat = log_shares.shape[class_axis], labels.reshape(-1)
+    overlap = at_truth.new_zeros(classes).index_add(0, flat, at_truth.exp())[1:]
+    truth = torch.bincount(flat, minlength=classes).to(log_shares.dtype)[1:]
+    sizes = log_shares.exp().sum(dim=1 - class_axis)[1:] + truth
     present = truth > 0
     if not bool(present.any()):
-        return logits.sum() * 0.0
+        return log_shares.sum() * 0.0
     return 1.0 - (2 * overlap[present] / sizes[present]).mean()
 
 
@@ -58,7 +80,7 @@ def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:
         absent_logits: ``(B, 1 + L, Z, Y, X)`` of each absent task, background first.
         like: any tensor of the batch; without absent tasks the result is its zero.
     """
-    terms = [(torch.logsumexp(logits, dim=1) - logits[:, 0]).mean() for logits in absent_logits]
+    terms = [-torch.log_softmax(logits, dim=1)[:, 0].mean() for logits in absent_logits]
     return torch.stack(terms).mean() if terms else like.sum() * 0.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -48,6 +48,17 @@ class Budget:
             return step / self.steps
         assert self.minutes is not None
         return elapsed_s / (60.0 * self.minutes)
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Wall seconds of one step: waiting for its batches, and all of it."""
+
+    waited_s: float
+    total_s: float
+
+
+Watch = Callable[[Optimization, StepTime], None]
 
 
 @dataclass(frozen=True)
@@ -144,11 +155,16 @@ def train(
     device: torch.device,
     stream: TextIO | None = None,
     recipe: Recipe = PLAIN,
+    watch: Watch | None = None,
 ) -> Optimization:
     """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
 
     With ``--steps`` a resumed run is equal to an uninterrupted one to the bit: patches are drawn from the step's
     number, and the checkpoint holds weights, averages and optimiser.
+
+    Args:
+        data, config, budget, folder, resume, device, stream, recipe: see `trainer.train_model.train_prepared`.
+        watch: called after every step; it must not change anything.
 
     Raises:
         ModelError: the loss is not finite, or the checkpoint does not fit.
@@ -163,7 +179,7 @@ def train(
     folder.truncate_after(optimization.step if resume else 0)
     if config.threads:
         torch.set_num_threads(config.threads)
-    loop = _Loop(data, config, budget, folder, optimization, digest, Progress(1.0, "training", stream))
+    loop = _Loop(data, config, budget, folder, optimization, digest, Progress(1.0, "training", stream), watch)
     loop.run(elapsed_s)
     return optimization
 
@@ -189,11 +205,13 @@ class _Loop:
         optimization: Optimization,
         digest: str,
         progress: Progress,
+        watch: Watch | None,
     ) -> None:
         self.data, self.config, self.budget, self.folder = data, config, budget, folder
-        self.optimization, self.digest, self.progress = optimization, digest, progress
+        self.optimization, self.digest, self.progress, self.watch = optimization, digest, progress, watch
         self.started_s = self.last_checkpoint_s = 0.0
         self.recent: list[float] = []
+        self.times: list[StepTime] = []
         self.note = ""
 
     def run(self, elapsed_s: float) -> None:
@@ -207,8 +225,7 @@ class _Loop:
         groups, companions = self._batches()
         next_validation = (int(share * self.config.validations) + 1) / max(1, self.config.validations)
         while share < 1:
-            batch = [next(groups) for _ in range(self.config.groups_per_step)] if groups is not None else []
-            record = self.optimization.train_step(batch, share, [next(batches) for batches in companions])
+            record = self._step(groups, companions, share)
             share = self._share()
             self._log(record)
             if share >= next_validation and share < 1 and self.config.validations:
@@ -219,6 +236,20 @@ class _Loop:
             self.progress.update(min(share, 1.0), self.note)
         self._validate()
         self._save()
+
+    def _step(
+        self, groups: Iterator[Any] | None, companions: Sequence[Iterator[Any]], share: float
+    ) -> dict[str, float]:
+        """Wait for the batches, take one step and note how long both took."""
+        begun_s = time.monotonic()
+        batch = [next(groups) for _ in range(self.config.groups_per_step)] if groups is not None else []
+        beside = [next(batches) for batches in companions]
+        waited_s = time.monotonic() - begun_s
+        record = self.optimization.train_step(batch, share, beside)
+        self.times.append(StepTime(waited_s, time.monotonic() - begun_s))
+        if self.watch is not None:
+            self.watch(self.optimization, self.times[-1])
+        return record
 
     def _share(self) -> float:
         return self.budget.progress(self.optimization.step, time.monotonic() - self.started_s)
@@ -248,8 +279,11 @@ class _Loop:
         self.recent.append(record["loss"])
         if self.optimization.step % LOG_EVERY_STEPS == 0:
             mean = sum(self.recent) / len(self.recent)
-            self.folder.append(self._stamp() | record | {"loss": mean})
+            waited_s, total_s = (sum(getattr(t, name) for t in self.times) for name in ("waited_s", "total_s"))
+            waiting = {"waiting_share": round(waited_s / total_s, 4) if total_s else 0.0}
+            self.folder.append(self._stamp() | record | {"loss": mean} | waiting)
             self.recent.clear()
+            self.times.clear()
             self.note = f"step {self.optimization.step} loss {mean:.3f}"
 
     def _validate(self) -> None:

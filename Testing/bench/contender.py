@@ -19,10 +19,11 @@ from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.volume import Volume
 
 OVERLAP = 0.5
 PACKAGES = {"monai": "monai", "monai-channels-last": "monai", "nnunet": "nnunetv2"}
-OURS = "ours"
+OURS, WHOLE = "ours", "segment"
 
 Engine = Callable[[Predictor, TaskInfo, np.ndarray, tuple[int, int, int]], np.ndarray]
 
@@ -81,6 +82,13 @@ def ours(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tuple[
     return running.index
 
 
+def whole_segment(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tuple[int, int, int]) -> np.ndarray:
+    """All that a user waits for: preparing, network, verdict and finished maps in the image's own order."""
+    spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
+    volume = Volume(voxels, np.diag([*spacing[::-1], 1.0]), "bench")
+    return predictor.segment(volume, task.name).labels
+
+
 @torch.inference_mode()
 def monai(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tuple[int, int, int]) -> np.ndarray:
     """MONAI's sliding window: overlap 0.5, Gaussian weights, one window at a time."""
@@ -135,6 +143,7 @@ def nnunet(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tupl
 
 ENGINES: dict[str, Engine] = {
     OURS: ours,
+    WHOLE: whole_segment,
     "monai": monai,
     "monai-channels-last": monai_channels_last,
     "nnunet": nnunet,

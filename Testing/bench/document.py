@@ -1,7 +1,7 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``. What stands between the marks of the document is replaced.
+``growth*.json``, ``training*.json``, ``step_growth*.json``. What stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from Testing.bench.labelled_image import REPOSITORY
+from Testing.bench.training_table import growth_table, training_table
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 START, END = "<!-- figures: written by Testing.bench.document -->\n", "<!-- end of figures -->"
@@ -39,6 +40,8 @@ def figures(folder: Path) -> str:
         "ood": _ood,
         "startup": _startup,
         "growth": _growth,
+        "training": training_table,
+        "step_growth": growth_table,
     }
     lines: list[str] = []
     for name, write in writers.items():
@@ -64,6 +67,12 @@ def _inference(found: Figures) -> Iterator[str]:
         scores = [values[name] for values in found["dice"].values()]
         dice = f"{sum(scores) / len(scores):.4f} ({len(scores)} images)" if scores else ""
         yield f"| {name} | {of['cpu_s']:.2f} | {of['wall_s']:.1f} | {of['peak_mb']:.0f} | {ratios} | {dice} |"
+    if "label_share" in found:
+        yield ""
+        yield (
+            "Ours spends this share on what comes after the network's last map (probabilities, calibration, arg-max, "
+            f"uncertainty, their way to the image's grid): {found['label_share']:.3f}."
+        )
 
 
 def _ood(found: Figures) -> Iterator[str]:
@@ -88,7 +97,8 @@ def _startup(found: Figures) -> Iterator[str]:
 
 
 def _growth(found: Figures) -> Iterator[str]:
-    yield "### Growth"
+    whole = ", whole segmentation" if found.get("engine", "ours") != "ours" else ""
+    yield f"### Growth{whole}"
     yield ""
     if "cpu_exponent" in found:
         cpu, memory = found["cpu_exponent"], found["memory_exponent"]

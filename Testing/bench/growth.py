@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from Testing.bench.contender import OURS, WHOLE
 from Testing.bench.labelled_image import synthetic_voxels
 from Testing.bench.machine import machine_facts
 from Testing.bench.one_run import in_process_of_its_own
@@ -30,10 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     sizes = [tuple(options.volume)] if options.volume else list(SIZES)
     with tempfile.TemporaryDirectory() as folder:
-        by_size = [_measured(size, options.classes, options.threads, Path(folder)) for size in sizes]
+        by_size = [_measured(size, options.classes, options, Path(folder)) for size in sizes]
         counts = () if options.volume else CLASSES
-        by_classes = [_measured(SIZE_OF_CLASSES, count, options.threads, Path(folder)) for count in counts]
-    found: dict[str, Any] = {"machine": machine_facts(options.threads), "by_size": by_size, "by_classes": by_classes}
+        by_classes = [_measured(SIZE_OF_CLASSES, count, options, Path(folder)) for count in counts]
+    machine = machine_facts(options.threads)
+    found: dict[str, Any] = {"machine": machine, "engine": options.engine, "by_size": by_size, "by_classes": by_classes}
     if len(by_size) > 1:
         voxels, cpu, peak = (np.log([run[key] for run in by_size]) for key in ("voxels", "cpu_s", "peak_mb"))
         found["cpu_exponent"] = float(np.polyfit(voxels, cpu, 1)[0])
@@ -46,18 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measured(shape: tuple[int, ...], classes: int, threads: int, folder: Path) -> dict[str, Any]:
+def _measured(shape: tuple[int, ...], classes: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     z, y, x = shape
     model = write_untrained_model(folder / "model.mts.safetensors", classes)
     np.save(folder / "voxels.npy", synthetic_voxels((z, y, x)))
     request = {
-        "engine": "ours",
+        "engine": options.engine,
         "model": str(model),
         "task": "task",
         "voxels": str(folder / "voxels.npy"),
         "labels": str(folder / "labels.npy"),
         "patch": [0, 0, 0],
-        "threads": threads,
+        "threads": options.threads,
     }
     run = in_process_of_its_own(request, folder)
     sys.stderr.write(f"{shape} {classes} classes: {run}\n")
@@ -82,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot there (.svg or .png)")
     parser.add_argument("--volume", type=int, nargs=3, metavar=("Z", "Y", "X"), help="this size alone")
+    help_ = f"{WHOLE} adds preparing, finished maps and their order to the network and the verdict"
+    parser.add_argument("--engine", choices=[OURS, WHOLE], default=OURS, help=help_)
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     return parser

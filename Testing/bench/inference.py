@@ -100,6 +100,9 @@ def summary(runs: Runs, dice: dict[str, dict[str, float]]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "medians": {name: {key: median(run[key] for run in of) for key in FIGURES} for name, of in runs.items() if of}
     }
+    shares = [run["labels_s"] / run["cpu_s"] for run in runs.get(OURS, []) if "labels_s" in run]
+    if shares:
+        result["label_share"] = median(shares)
     for name in runs:
         if name != OURS and OURS in runs and runs[name]:
             for key, unit in (("cpu_ratio", "cpu_s"), ("memory_ratio", "peak_mb")):
@@ -122,7 +125,7 @@ def table(found: dict[str, Any]) -> str:
         scores = [values[name] for values in found["dice"].values()]
         dice = f"{np.mean(scores):8.4f}" if scores else ""
         lines.append(f"{name:22}" + "".join(f"{medians[key]:9.2f}" for key in FIGURES) + dice)
-    lines += [f"{key} {value:.4f}" for key, value in found.items() if "_vs_" in key]
+    lines += [f"{key} {value:.4f}" for key, value in found.items() if "_vs_" in key or key == "label_share"]
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
 """One engine on one image, in a process of its own: ``python -m Testing.bench.one_run REQUEST.json``.
 
 The request names engine, model, task, voxels (.npy) and where to write the labels. One JSON line is printed: CPU
-seconds of all threads, wall seconds and peak memory above the loaded model.
+seconds of all threads, wall seconds, peak memory above the loaded model and image, and the CPU seconds that our engine
+spends on what comes after the network's last map.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ def run(request: dict[str, Any]) -> dict[str, float]:
     """Load the model, run the engine, write its labels."""
     import torch
 
+    from MultiTaskSegLib.runtime.label_stream import LabelStream
     from MultiTaskSegLib.runtime.predictor import Predictor
     from Testing.bench.contender import ENGINES
+    from Testing.bench.method_cost import method_cost
     from Testing.bench.process_memory import PeakMemory
 
     torch.set_num_threads(request["threads"])
@@ -46,11 +49,13 @@ def run(request: dict[str, Any]) -> dict[str, float]:
     task = predictor.manifest.task(request["task"])
     voxels = np.load(request["voxels"])
     memory, started_s, cpu_s = PeakMemory(), time.perf_counter(), cpu_seconds()
-    labels = ENGINES[name](predictor, task, voxels, tuple(request["patch"]))
+    with method_cost(LabelStream, "push_logits") as labels_s:
+        labels = ENGINES[name](predictor, task, voxels, tuple(request["patch"]))
     measured = {
         "cpu_s": cpu_seconds() - cpu_s,
         "wall_s": time.perf_counter() - started_s,
         "peak_mb": memory.above_start_mb(),
+        "labels_s": sum(labels_s),
     }
     np.save(request["labels"], labels)
     return measured

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +23,7 @@ from MultiTaskSegLib.runtime.spectrum import SpectrumCollector
 from MultiTaskSegLib.runtime.volume import Volume
 from Testing.bench.labelled_image import synthetic_voxels
 from Testing.bench.machine import machine_facts
+from Testing.bench.method_cost import method_cost
 from Testing.bench.one_run import cpu_seconds
 
 
@@ -72,32 +71,12 @@ def _round(predictor: Predictor, task: TaskInfo, volume: Volume) -> dict[str, fl
 def _shares(predictor: Predictor, volume: Volume) -> tuple[float, float]:
     """CPU seconds that the spectra take while the encoder passes by; and the image's own statistics and the verdict."""
     with (
-        _measured(SpectrumCollector, "_take") as taken_s,
-        _measured(SpectrumCollector, "spectra") as spectra_s,
-        _measured(Predictor, "_judge") as verdict_s,
+        method_cost(SpectrumCollector, "_take") as taken_s,
+        method_cost(SpectrumCollector, "spectra") as spectra_s,
+        method_cost(Predictor, "_judge") as verdict_s,
     ):
         predictor.check(volume)
     return sum(taken_s) + sum(spectra_s), sum(verdict_s)
-
-
-@contextmanager
-def _measured(owner: type, name: str) -> Iterator[list[float]]:
-    """The CPU seconds of every call of a method."""
-    used: list[float] = []
-    plain: Callable[..., Any] = getattr(owner, name)
-
-    def timed(*arguments: Any) -> Any:
-        """Measure and pass on."""
-        started_s = cpu_seconds()
-        result = plain(*arguments)
-        used.append(cpu_seconds() - started_s)
-        return result
-
-    setattr(owner, name, timed)
-    try:
-        yield used
-    finally:
-        setattr(owner, name, plain)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,10 +30,10 @@ class Named(TorchBackend):
         super().__init__(tiny_network(), CPU, name=name)
         self.error, self.calls = error, 0
 
-    def second(self, stage: str, window: Tensor, centre: Tensor, pad_z: bool) -> Tensor:
+    def second(self, stage: str, window: Tensor, added: Tensor, pad_z: bool) -> Tensor:
         """Plain torch and the error."""
         self.calls += 1
-        return super().second(stage, window, centre, pad_z) + self.error
+        return super().second(stage, window, added, pad_z) + self.error
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +139,7 @@ def maps_of(backend: Backend, name: str, slab_voxels: int) -> Tensor:
         return torch.cat(list(stream.decode()), dim=2)
 
 
+@pytest.mark.usefixtures("full_precision")
 @pytest.mark.parametrize("slab_voxels", [1, 10**9])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_stages_as_modules_give_what_plain_torch_gives(name: str, slab_voxels: int) -> None:

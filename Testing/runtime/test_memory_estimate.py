@@ -68,7 +68,7 @@ def test_the_need_of_the_network_bounds_a_trace_of_its_own_code(architecture, gr
     stream = stream_of(architecture, grid, slab_voxels)
     trace = traced(lambda: list(map(id, stream.decode())))
     need = network_bytes(architecture, grid, slab_voxels)
-    assert trace.peak_with_copies_bytes <= need <= 1.6 * trace.peak_with_copies_bytes
+    assert trace.peak_with_copies_bytes <= need <= 1.8 * trace.peak_with_copies_bytes
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,7 @@ def test_the_need_of_a_check_bounds_a_trace_of_the_encoder(architecture, grid, s
 def test_the_maps_that_are_kept_are_those_that_the_stream_keeps(keep_bytes):
     grid = (32, 64, 64)
     kept = stream_of(DEEP, grid, 1).encode(4, lambda name, slab: None, keep_bytes)
-    expected = {
-        level: sum(slab.shape[1] * slab.shape[2:].numel() * 4 for slab in queue.take(queue.slices))
-        for level, queue in kept.items()
-    }
+    expected = {level: sum(queue.pop().nbytes for _ in range(queue.slices)) for level, queue in kept.items()}
     assert kept_maps(DEEP, grid, keep_bytes) == expected
 
 

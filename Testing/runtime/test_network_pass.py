@@ -67,6 +67,7 @@ class SmallMemory(TorchBackend):
         return super().first(stage, window, pad_z)
 
 
+@pytest.mark.usefixtures("full_precision")
 @pytest.mark.parametrize("task", tiny_manifest().tasks, ids=lambda task: task.name)
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_labels_are_those_of_the_task_s_own_channels_at_its_temperature(task: TaskInfo, temperature: float) -> None:

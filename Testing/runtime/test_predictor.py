@@ -210,3 +210,14 @@ def test_a_picture_without_air_is_not_taken_for_hounsfield_units(tmp_path: Path)
 def test_a_constant_image_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="constant"):
         predictor.check(Volume(np.full((5, 6, 7), 3.0, dtype=np.float32), np.eye(4)))
+
+
+def test_the_report_counts_voxels_and_averages_confidence_over_the_whole_image(predictor: Predictor) -> None:
+    result = predictor.segment(noise())
+    labels = np.random.default_rng(5).integers(0, 4, result.labels.shape, dtype=np.uint8)
+    rows = replace(result, labels=labels).report()["labels"]
+    for row in rows:
+        chosen = labels == row["value"]
+        assert row["voxels"] == chosen.sum()
+        assert row["mean_confidence"] == pytest.approx(result.confidence[chosen].mean(), rel=1e-5)
+    assert rows

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.loss import absence_loss, segmentation_loss, soft_dice_loss, split_by_task
+from trainer.loss import MANY_CLASSES, absence_loss, segmentation_loss, soft_dice_loss, split_by_task
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,25 @@ def test_tasks_of_a_shared_head_get_the_same_channels() -> None:
     first, second = split_by_task(logits, [Start(0), Start(0)])  # type: ignore[list-item]
     assert torch.equal(first, second)
     assert torch.equal(first, logits)
+
+
+@pytest.mark.parametrize("classes", [2, MANY_CLASSES - 1, MANY_CLASSES, 40])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_loss_and_gradient_are_those_of_one_hot_maps_for_few_and_many_classes(
+    classes: int, layout: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    logits = torch.randn((2, classes, 3, 5, 4), generator=generator, dtype=torch.float64).contiguous(
+        memory_format=layout
+    )
+    labels = torch.randint(0, classes, (2, 3, 5, 4), generator=generator)
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    segmentation_loss(ours, labels, cross_entropy_weight=0.7, dice_weight=1.3).backward()
+    shares, truth = theirs.softmax(dim=1), torch.nn.functional.one_hot(labels, classes).movedim(-1, 1)
+    sums = [values.sum(dim=(0, 2, 3, 4))[1:] for values in (shares * truth, shares, truth)]
+    present = sums[2] > 0
+    dice = (2 * sums[0] / (sums[1] + sums[2]))[present].mean()
+    (0.7 * torch.nn.functional.cross_entropy(theirs, labels) + 1.3 * (1 - dice)).backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    torch.testing.assert_close(ours.grad, theirs.grad)

@@ -203,3 +203,32 @@ def test_seeds_share_the_held_out_groups_and_the_split_seed_changes_them(tmp_pat
     base = held_out(CONFIG)
     assert held_out(replace(CONFIG, seed=7)) == base
     assert any(held_out(replace(CONFIG, split_seed=s)) != base for s in (1, 2, 3))
+
+
+def test_the_log_says_which_share_of_a_step_was_spent_waiting_for_data(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    draw, step = training.PatchGroups.__getitem__, Optimization.train_step
+
+    def slow_draw(self: training.PatchGroups, index: int) -> training.PatchGroups:
+        now[0] += 1.0
+        return draw(self, index)  # type: ignore[return-value]
+
+    def slow_step(self: Optimization, *arguments: object) -> dict[str, float]:
+        now[0] += 6.0
+        return step(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(training, "LOG_EVERY_STEPS", 3)
+    monkeypatch.setattr(training.PatchGroups, "__getitem__", slow_draw)
+    monkeypatch.setattr(Optimization, "train_step", slow_step)
+    folder, seen = run_folder(tmp_path), []
+    train(
+        data, CONFIG, STEPS, folder, resume=False, device=CPU, stream=io.StringIO(),
+        watch=lambda optimization, time: seen.append((optimization.step, time)),
+    )  # fmt: skip
+    # Two groups are drawn for each step.
+    assert seen == [(number, training.StepTime(2.0, 8.0)) for number in range(1, 7)]
+    records = [json.loads(line) for line in folder.steps.read_text(encoding="utf-8").splitlines()]
+    assert [r["waiting_share"] for r in records if "loss" in r] == [0.25, 0.25]

@@ -36,13 +36,21 @@ class Backend(Protocol):
             pad_z: pad with zeros along z, too, as is always done in the plane.
         """
 
-    def second(self, stage: str, window: Tensor, centre: Tensor, pad_z: bool) -> Tensor:
-        """Second convolution of a stage, residual connection and activation.
+    def shortcut(self, stage: str, centre: Tensor) -> Tensor:
+        """What a stage's input adds to its output; on its own, so that the input need not wait for `second`.
+
+        Args:
+            stage: see `first`.
+            centre: the stage's input for the slices of the result.
+        """
+
+    def second(self, stage: str, window: Tensor, added: Tensor, pad_z: bool) -> Tensor:
+        """Second convolution of a stage, residual sum and activation.
 
         Args:
             stage: see `first`.
             window: output of `first` with context.
-            centre: the stage's input for the slices of the result.
+            added: output of `shortcut`.
             pad_z: see `first`.
         """
 
@@ -119,13 +127,13 @@ class FirstPart(nn.Module):
 class SecondPart(nn.Module):
     """`Backend.second` of one stage as a module; never pads along z."""
 
-    def __init__(self, weights: StageWeights) -> None:
+    def __init__(self, convolution: Convolution) -> None:
         super().__init__()
-        self.convolution, self.shortcut = plain_module(weights.second), plain_module(weights.shortcut)
+        self.convolution = plain_module(convolution)
 
-    def forward(self, window: Tensor, centre: Tensor) -> Tensor:
-        """``(1, C, Z, Y, X)`` and the input of its inner slices to ``(1, C, Z - context, Y, X)``."""
-        return nn.functional.leaky_relu(self.convolution(window) + self.shortcut(centre), LEAKY_SLOPE)
+    def forward(self, window: Tensor, added: Tensor) -> Tensor:
+        """``(1, C, Z, Y, X)`` and what is added to its inner slices to ``(1, C, Z - context, Y, X)``."""
+        return nn.functional.leaky_relu(self.convolution(window) + added, LEAKY_SLOPE)
 
 
 def plain_module(convolution: Convolution) -> nn.Conv3d:
@@ -174,10 +182,13 @@ class TorchBackend:
         convolved = self.stages[stage].first(window, pad_z)
         return nn.functional.leaky_relu_(convolved, LEAKY_SLOPE)
 
-    def second(self, stage: str, window: Tensor, centre: Tensor, pad_z: bool) -> Tensor:
+    def shortcut(self, stage: str, centre: Tensor) -> Tensor:
         """See `Backend`."""
-        weights = self.stages[stage]
-        total = weights.second(window, pad_z).add_(weights.shortcut(centre))
+        return self.stages[stage].shortcut(centre)
+
+    def second(self, stage: str, window: Tensor, added: Tensor, pad_z: bool) -> Tensor:
+        """See `Backend`."""
+        total = self.stages[stage].second(window, pad_z).add_(added)
         return nn.functional.leaky_relu_(total, LEAKY_SLOPE)
 
     def down(self, level: int, x: Tensor) -> Tensor:

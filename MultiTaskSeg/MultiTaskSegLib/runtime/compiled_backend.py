@@ -28,7 +28,7 @@ class CompiledBackend:
 
     def __init__(self, name: str, plain: TorchBackend, compiled: Compile) -> None:
         self.name, self.device, self.dtype = name, plain.device, plain.dtype
-        self.down, self.up, self.head = plain.down, plain.up, plain.head
+        self.down, self.up, self.head, self.shortcut = plain.down, plain.up, plain.head, plain.shortcut
         self._first: dict[str, Part] = {}
         self._second: dict[str, Part] = {}
         self._radius = {stage: weights.first.padding[0] for stage, weights in plain.stages.items()}
@@ -36,16 +36,16 @@ class CompiledBackend:
             channels_out, channels_in = weights.first.weight.shape[:2]
             self._first[stage] = compiled(FirstPart(weights.first).eval(), (channels_in,), 0)
             self._second[stage] = compiled(
-                SecondPart(weights).eval(), (channels_out, channels_in), 2 * self._radius[stage]
+                SecondPart(weights.second).eval(), (channels_out, channels_out), 2 * self._radius[stage]
             )
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         """See `Backend`."""
         return self._first[stage](self._padded(stage, window, pad_z))
 
-    def second(self, stage: str, window: Tensor, centre: Tensor, pad_z: bool) -> Tensor:
+    def second(self, stage: str, window: Tensor, added: Tensor, pad_z: bool) -> Tensor:
         """See `Backend`."""
-        return self._second[stage](self._padded(stage, window, pad_z), centre)
+        return self._second[stage](self._padded(stage, window, pad_z), added)
 
     def _padded(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         radius = self._radius[stage]

@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.label_stream import CHUNK_VALUES
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network import Architecture, Triple
 from MultiTaskSegLib.runtime.network_pass import IN_TILES, KEPT_BYTES, SMALLEST_TILE_VOXELS
-from MultiTaskSegLib.runtime.network_stream import slab_voxels_for
+from MultiTaskSegLib.runtime.network_stream import BLOCK_SLICES, slab_voxels_for
 from MultiTaskSegLib.runtime.profile import Profile
 from MultiTaskSegLib.runtime.spectrum import BLOCK_ROWS
 from MultiTaskSegLib.runtime.surface_band import BAND_VOXELS
@@ -33,9 +33,10 @@ FINISHING_BYTES = LABEL_BYTES + 9 + 24
 # softmax, softened, interpolated, and a temporary one.
 CLASS_ARRAYS = 6
 # Maps of a stage that are alive at a time, in units of its output: a window with twice the channels in a decoder, the
-# first convolution, the same joined with what it gave before, the second one, the shortcut; copies of input and output.
-DECODER_MAPS = 2 + 1 + 1 + 1 + 1 + 3
-ENCODER_MAPS = 1 + 1 + 1 + 1 + 1 + 2
+# first convolution, the shortcut, the coarser map; copies of input and output. The second convolution comes when the
+# window is gone.
+DECODER_MAPS = 2 + 1 + 1 + 1 + 3
+ENCODER_MAPS = 1 + 1 + 1 + 2
 # Memory is taken in blocks of different sizes, and what lies between them cannot all be used again.
 HEAP_FACTOR = 1.25
 
@@ -140,11 +141,17 @@ def network_bytes(
         one_slice = FLOAT32_BYTES * architecture.channels[level] * (rows // y) * (columns // x)
         here, radius = ceil(slices / z), architecture.kernels[level][0] // 2
         is_coarsest = level == len(architecture.channels) - 1
+        block = max(1, min(BLOCK_SLICES, ceil(waiting / z)))
+        queued = 0 if is_coarsest or level in kept else block * ceil(waiting / z / block)
         # Context of the encoder's and the decoder's convolutions, slabs under way, and slices that wait.
         context = (4 if is_coarsest or encoder_stages is not None else 10) * radius
-        held += one_slice * (context + 2 * here + (0 if is_coarsest or level in kept else ceil(waiting / z)))
-        arrays = ENCODER_MAPS if is_coarsest or encoder_stages is not None else DECODER_MAPS
-        working.append(one_slice * arrays * min(here + 4 * radius, ceil(depth / z) + 2 * radius))
+        under_way = here * (2 if level > 0 and not is_coarsest and encoder_stages is None else 1)
+        held += one_slice * (context + under_way) + one_slice * FLOAT16_BYTES // FLOAT32_BYTES * queued
+        working.append(one_slice * ENCODER_MAPS * min(here + 3 * radius, ceil(depth / z) + 2 * radius))
+        if not is_coarsest and encoder_stages is None:
+            step = architecture.strides[level][0]
+            here = step * max(1, slices // (2 * z * step))
+            working.append(one_slice * DECODER_MAPS * min(here + 3 * radius, ceil(depth / z) + 2 * radius))
         rows_in_double = min(BLOCK_ROWS, here * (rows // y) * (columns // x))
         working.append(2 * FLOAT64_BYTES * architecture.channels[level] * rows_in_double)
     return int(held + max(working))
@@ -155,7 +162,8 @@ def kept_maps(architecture: Architecture, grid: Triple, keep_bytes: int) -> dict
     padded = [n + -n % s for n, s in zip(grid, architecture.total_stride, strict=True)]
     kept: dict[int, int] = {}
     for level, stride in reversed(list(enumerate(architecture.level_strides))):
-        size = FLOAT32_BYTES * architecture.channels[level] * prod(padded) // prod(stride)
+        # All but the coarsest ones wait in half precision.
+        size = (FLOAT16_BYTES if kept else FLOAT32_BYTES) * architecture.channels[level] * prod(padded) // prod(stride)
         keep_bytes -= size
         if keep_bytes < 0:
             break

@@ -23,7 +23,7 @@ from MultiTaskSegLib.runtime.spectrum import LayerSpectrum, SpectrumCollector
 from MultiTaskSegLib.runtime.tiling import make_tiles, pad_to_stride, whole_image
 
 # Encoder maps kept between the check and the segmentation; what does not fit is computed again.
-KEPT_BYTES = 400_000_000
+KEPT_BYTES = 200_000_000
 # Tiles with halos are the last resort, where not even one slab of a plane fits.
 LARGEST_TILE_VOXELS = 2_000_000
 SMALLEST_TILE_VOXELS = 60_000
@@ -131,6 +131,7 @@ class NetworkPass:
             for slab in stream.decode(kept, observe):
                 labels.push_logits(backend.head(slab, task.channels))
                 done += slab.shape[2]
+                del slab  # which need not wait for the next one
                 progress(done / stream.padded[0])
             return encoded.spectra if encoded else collector.spectra(), labels.running
 

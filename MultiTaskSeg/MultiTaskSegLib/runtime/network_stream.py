@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -21,9 +22,11 @@ from MultiTaskSegLib.runtime.stage_stream import SliceQueue, StageStream
 
 # Maps of this many voxels at the finest level stay in the processor's cache between operations (measured).
 SLAB_VOXELS = 200_000
+# Slices of waiting maps that share a block of memory.
+BLOCK_SLICES = 16
 # A graphics card needs more at a time to be busy.
 CARD_SLAB_VOXELS = 4_000_000
-FLOAT_BYTES = 4
+FLOAT_BYTES, HALF_BYTES = 4, 2
 
 Slab = tuple[Tensor, bool]
 Observe = Callable[[str, Tensor], None]
@@ -70,14 +73,12 @@ class NetworkStream:
         Returns:
             What was kept, by level.
         """
-        kept = {level: SliceQueue() for level in self._kept_levels(keep_bytes)}
+        kept = {level: self._queue(level) for level in self._kept_levels(keep_bytes)}
         slabs = self._image()
         for level in range(max(stages, len(self._architecture.channels)) if kept else stages):
             if level > 0:
                 slabs = self._down(level - 1, slabs)
-            slabs = self._encoded(level, slabs, observe if level < stages else _ignore)
-            if level in kept:
-                slabs = _passing(slabs, kept[level])
+            slabs = self._encoded(level, slabs, observe if level < stages else _ignore, kept.get(level))
         for _ in slabs:
             pass
         return kept
@@ -89,14 +90,22 @@ class NetworkStream:
             kept: from `encode`; used up.
             observe: see `encode`; kept maps have been seen before.
         """
-        for slab, _ in self._level(0, self._image(), kept or {}, observe or _ignore):
-            yield slab
+        return map(itemgetter(0), self._level(0, self._image(), kept or {}, observe or _ignore))
+
+    def _queue(self, level: int) -> SliceQueue:
+        """For a level's encoder maps; the coarsest ones are few and go on as they are."""
+        architecture = self._architecture
+        waiting = min(self.padded[0], architecture.halo[0] + 2 * self._slices)
+        block = min(BLOCK_SLICES, -(-waiting // architecture.level_strides[level][0]))
+        return SliceQueue(level < len(architecture.channels) - 1, block)
 
     def _kept_levels(self, keep_bytes: int) -> list[int]:
         """The coarsest levels whose encoder maps fit."""
-        architecture, levels = self._architecture, []
+        architecture = self._architecture
+        levels: list[int] = []
         for level, stride in reversed(list(enumerate(architecture.level_strides))):
-            keep_bytes -= prod(self.padded) // prod(stride) * architecture.channels[level] * FLOAT_BYTES
+            bytes_each = FLOAT_BYTES if not levels else HALF_BYTES
+            keep_bytes -= prod(self.padded) // prod(stride) * architecture.channels[level] * bytes_each
             if keep_bytes < 0:
                 break
             levels.append(level)
@@ -117,14 +126,22 @@ class NetworkStream:
     def _stage(self, name: str) -> StageStream:
         return StageStream(self._backend, name, self._architecture.kernels[int(name[-1])][0] // 2)
 
-    def _encoded(self, level: int, slabs: Iterator[Slab], observe: Observe) -> Iterator[Slab]:
+    def _encoded(
+        self, level: int, slabs: Iterator[Slab], observe: Observe, queue: SliceQueue | None = None
+    ) -> Iterator[Slab]:
+        """Maps of a level's encoder, which also go into a queue."""
         name = f"encoder{level}"
         stage = self._stage(name)
         for slab, last in slabs:
-            result = stage.push(slab.shape[1], _sizes(slab), _copy(slab), last)
-            if result is not None:
+            made = _made(stage.push(slab.shape[1], _sizes(slab), _copy(slab), last))
+            del slab
+            for result in made:
                 observe(name, result)
-                yield result, last
+                if queue is not None:
+                    queue.push(result)
+                del result
+            while made:
+                yield made.pop(), last
 
     def _down(self, level: int, slabs: Iterator[Slab]) -> Iterator[Slab]:
         stride = self._architecture.strides[level][0]
@@ -132,33 +149,40 @@ class NetworkStream:
         for slab, last in slabs:
             joined = slab if rest is None or rest.shape[2] == 0 else torch.cat((rest, slab), dim=2)
             whole = joined.shape[2] // stride * stride
-            rest = joined[:, :, whole:]
-            if whole:
-                yield self._backend.down(level, joined[:, :, :whole]), last
+            rest = joined[:, :, whole:].clone()
+            made = _made(self._backend.down(level, joined[:, :, :whole]) if whole else None)
+            del slab, joined
+            while made:
+                yield made.pop(), last
 
     def _level(
         self, level: int, slabs: Iterator[Slab], kept: Mapping[int, SliceQueue], observe: Observe
     ) -> Iterator[Slab]:
         """Maps of a level's decoder, or of the encoder on the coarsest level."""
-        encoded = _kept_slabs(kept[level]) if level in kept else self._encoded(level, slabs, observe)
-        if level == len(self._architecture.channels) - 1:
-            yield from encoded
+        architecture = self._architecture
+        if level == len(architecture.channels) - 1:
+            thickness = max(1, self._slices // architecture.total_stride[0])
+            is_kept = level in kept
+            yield from _kept_slabs(kept[level], thickness) if is_kept else self._encoded(level, slabs, observe)
             return
-        waiting = SliceQueue()
-        passing = _passing(encoded, waiting)
-        name, stride = f"decoder{level}", self._architecture.strides[level]
-        stage = self._stage(name)
-        thickness = max(1, self._slices // self._architecture.level_strides[level + 1][0])
-        for coarse, last in _thin(self._level(level + 1, self._down(level, passing), kept, observe), thickness):
+        waiting = kept[level] if level in kept else self._queue(level)
+        encoded = self._encoded(level, slabs, observe, waiting)
+        name, stride = f"decoder{level}", architecture.strides[level]
+        stage, channels = self._stage(name), architecture.channels[level]
+        # A decoder's windows have twice the channels, so half as many slices take as much memory.
+        thickness = max(1, self._slices // (2 * architecture.level_strides[level + 1][0]))
+        for coarse, last in _thin(self._level(level + 1, self._down(level, encoded), kept, observe), thickness):
             z, y, x = (n * s for n, s in zip(_sizes(coarse), stride, strict=True))
             while waiting.slices < z:
-                next(passing)  # where the coarser level was kept, nobody else asks for these
-            raised = self._backend.up(level, coarse)
-            write = _join(raised, waiting.take(z), stride)
-            result = stage.push(2 * raised.shape[1], (z, y, x), write, last)
-            if result is not None:
+                next(encoded)  # where the coarser level was kept, nobody else asks for these
+            write = [_join(self._backend.up(level, coarse), waiting, stride)]
+            del coarse
+            made = _made(stage.push(2 * channels, (z, y, x), write.pop(), last))
+            for result in made:
                 observe(name, result)
-                yield result, last
+                del result
+            while made:
+                yield made.pop(), last
 
 
 def slab_voxels_for(device: torch.device) -> int:
@@ -175,23 +199,23 @@ def _sizes(slab: Tensor) -> Triple:
     return z, y, x
 
 
+def _made(result: Tensor | None) -> list[Tensor]:
+    """To be popped when it is handed on: whoever waits for the next turn should not hold it meanwhile."""
+    return [] if result is None else [result]
+
+
 def _thin(slabs: Iterator[Slab], slices: int) -> Iterator[Slab]:
     """Cut thick slabs: at the far end all slices that lag behind would come at once."""
     for slab, last in slabs:
-        pieces = slab.split(slices, dim=2)
-        for number, piece in enumerate(pieces, start=1):
-            yield piece, last and number == len(pieces)
+        pieces = list(reversed(slab.split(slices, dim=2)))
+        del slab
+        while pieces:
+            yield pieces.pop(), last and not pieces
 
 
-def _passing(slabs: Iterator[Slab], queue: SliceQueue) -> Iterator[Slab]:
-    for slab, last in slabs:
-        queue.push(slab)
-        yield slab, last
-
-
-def _kept_slabs(queue: SliceQueue) -> Iterator[Slab]:
+def _kept_slabs(queue: SliceQueue, slices: int) -> Iterator[Slab]:
     while queue.slices:
-        slab = queue.pop()
+        slab = torch.cat([queue.pop() for _ in range(min(slices, queue.slices))], dim=2)
         yield slab, queue.slices == 0
 
 
@@ -203,7 +227,7 @@ def _copy(slab: Tensor) -> Callable[[Tensor], None]:
     return write
 
 
-def _join(raised: Tensor, skipped: list[Tensor], stride: Triple) -> Callable[[Tensor], None]:
+def _join(raised: Tensor, waiting: SliceQueue, stride: Triple) -> Callable[[Tensor], None]:
     def write(target: Tensor) -> None:
         """Coarse channels, every voxel repeated over its cell, before the encoder's channels."""
         channels = raised.shape[1]
@@ -211,9 +235,6 @@ def _join(raised: Tensor, skipped: list[Tensor], stride: Triple) -> Callable[[Te
         for axis in (4, 3, 2):
             cells = cells.unflatten(axis, (-1, stride[axis - 2]))
         cells.copy_(raised[:, :, :, None, :, None, :, None])
-        start = 0
-        for piece in skipped:
-            target[:, channels:, start : start + piece.shape[2]] = piece
-            start += piece.shape[2]
+        waiting.move(target[:, channels:])
 
     return write

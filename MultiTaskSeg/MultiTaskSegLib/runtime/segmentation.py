@@ -87,10 +87,12 @@ class Segmentation:
             (stage / "report.json").write_text(report + "\n", encoding="utf-8")
 
     def _label_table(self) -> list[dict[str, Any]]:
-        # Counting makes 8-byte copies, of which a large image's background needs none.
-        found = self.labels > 0
-        counts = np.bincount(self.labels[found], minlength=256)
-        sums = np.bincount(self.labels[found], weights=self.confidence[found], minlength=256)
+        counts, sums = np.zeros(256, dtype=np.int64), np.zeros(256)
+        # Counting makes 8-byte copies: slice by slice, and of labelled voxels only.
+        for labels, confidence in zip(self.labels, self.confidence, strict=True):
+            found = labels > 0
+            counts += np.bincount(labels[found], minlength=256)
+            sums += np.bincount(labels[found], weights=confidence[found], minlength=256)
         return [
             {
                 "value": label.value,
