@@ -32,3 +32,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}: set MULTITASKSEG_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoder maps that wait for their decoder are not rounded to half precision."""
+    monkeypatch.setattr("MultiTaskSegLib.runtime.stage_stream.compact_dtype", lambda slab: slab.dtype)

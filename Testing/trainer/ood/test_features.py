@@ -45,6 +45,7 @@ def test_features_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
         assert again.layers[name].voxels == layer.voxels
 
 
+@pytest.mark.usefixtures("full_precision")
 @pytest.mark.parametrize("slab_voxels", [1, 4_000, 10_000_000])
 def test_the_features_are_those_of_one_pass_over_the_whole_padded_image(slab_voxels: int) -> None:
     """Whatever the slabs: feature maps, sums over the output and labels by the network's own ``forward``."""
