@@ -6,7 +6,6 @@ A network of the released 3-D architecture with random weights; every size and c
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from math import prod
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from Testing.bench.contender import OURS, WHOLE
+from Testing.bench.growth_law import exponent, tell
 from Testing.bench.labelled_image import synthetic_voxels
 from Testing.bench.machine import machine_facts
 from Testing.bench.one_run import in_process_of_its_own
@@ -37,12 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     machine = machine_facts(options.threads)
     found: dict[str, Any] = {"machine": machine, "engine": options.engine, "by_size": by_size, "by_classes": by_classes}
     if len(by_size) > 1:
-        voxels, cpu, peak = (np.log([run[key] for run in by_size]) for key in ("voxels", "cpu_s", "peak_mb"))
-        found["cpu_exponent"] = float(np.polyfit(voxels, cpu, 1)[0])
-        found["memory_exponent"] = float(np.polyfit(voxels, peak, 1)[0])
-    sys.stdout.write(json.dumps({key: value for key, value in found.items() if key != "machine"}, indent=1) + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        voxels, cpu, peak = ([run[key] for run in by_size] for key in ("voxels", "cpu_s", "peak_mb"))
+        found["cpu_exponent"], found["memory_exponent"] = exponent(voxels, cpu), exponent(voxels, peak)
+    tell(found, options.json)
     if options.plot:
         _plot(found, options.plot)
     return 0

@@ -8,16 +8,14 @@ case.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from Testing.bench.banded_dataset import write_banded_dataset
+from Testing.bench.growth_law import exponent, tell
 from Testing.bench.machine import machine_facts
 from Testing.bench.training_process import OWN, measured, thread_environment
 
@@ -42,17 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         "by_classes": by_classes,
         "dataset_exponent": exponent([r["datasets"] for r in by_datasets], [r["step_cpu_s"] for r in by_datasets]),
     }
-    sys.stdout.write(json.dumps({key: value for key, value in found.items() if key != "machine"}, indent=1) + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    tell(found, options.json)
     if options.plot:
         _plot(found, options.plot)
     return 0
-
-
-def exponent(counts: list[int], costs: list[float]) -> float | None:
-    """Power of the count with which the cost grows, by least squares; None for fewer than two counts."""
-    return float(np.polyfit(np.log(counts), np.log(costs), 1)[0]) if len(counts) > 1 else None
 
 
 def _measured(labels: list[int], options: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -8,42 +8,20 @@ Dice stand side by side for labels: Wang et al., "Dice semimetric losses: optimi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
-from trainer.pretraining.pretext import PretextBatch, Views
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from trainer.pretraining.pretext import PretextBatch
 from trainer.pretraining.pretext_companion import ViewBatches
-from trainer.two_stage.perturbed_views import SEEN_BY_TEACHERS
+from trainer.two_stage.student_views import SEEN_BY_TEACHERS
 
 Weighting = Literal["uniform", "per-class", "per-voxel"]
-
-
-@dataclass(frozen=True)
-class PlainViews:
-    """Views as they are, in the form of a pretext task without question, so that batches are drawn the same way."""
-
-    name: str = "distillation"
-    views: int = 1
-    needs_decoder: bool = True
-
-    def head(self, architecture: Architecture, generator: torch.Generator) -> nn.Module:
-        """Nothing is predicted beside the segmentation."""
-        return nn.Identity()
-
-    def draw(self, rng: np.random.Generator, views: Views, architecture: Architecture) -> PretextBatch:
-        """Teachers and student see the same views."""
-        return PretextBatch(views.images)
-
-    def loss(self, head: nn.Module, maps: Mapping[str, Tensor], batch: PretextBatch) -> Tensor:
-        """None."""
-        return maps["decoder0"].sum() * 0.0
 
 
 @dataclass(frozen=True)

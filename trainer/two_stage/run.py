@@ -19,11 +19,11 @@ from trainer.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.train_model import group_hash, train_prepared
 from trainer.training import Budget, train
 from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, class_weights
-from trainer.two_stage.distillation import Distillation, PlainViews
+from trainer.two_stage.distillation import Distillation
 from trainer.two_stage.examination import examine, figures
 from trainer.two_stage.material import Material, read_material
-from trainer.two_stage.perturbed_views import PerturbedViews
 from trainer.two_stage.settings import Settings, settings_from_plain
+from trainer.two_stage.student_views import StudentViews
 
 SCRATCH, LONG, JOINT, PRETRAINED, TOGETHER = "scratch", "scratch-long", "joint", "pretrained", "joint-all"
 MODEL = f"model{MODEL_SUFFIX}"
@@ -142,7 +142,7 @@ def student_recipe(models: list[Model], teachers: list[Teacher], material: Mater
     options = settings.two_stage
     pool = material.pool if options.distil_other_datasets else material.target_pool
     architecture = material.data.plan.architecture
-    views = PerturbedViews() if options.student_views == "perturbed" else PlainViews()
+    views = StudentViews(are_harder=options.student_views == "perturbed")
     batches = ViewBatches(pool, views, settings.training, architecture, settings.auxiliary.images_per_step)
     term = Distillation(
         [model.network for model in models],

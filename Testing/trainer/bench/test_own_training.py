@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from Testing.bench.growth_law import exponent
 from Testing.bench.own_training import run, segment
-from Testing.bench.training_growth import exponent
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.dataset import read_dataset

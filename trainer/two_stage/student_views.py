@@ -1,4 +1,4 @@
-"""Views of which the student sees a harder version than its teachers.
+"""Views to be distilled on; the student may see a harder version of them than its teachers.
 
 Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence" (NeurIPS 2020), and Xie et
 al., "Self-training with noisy student improves ImageNet classification" (CVPR 2020): teachers answer for the view as it
@@ -24,14 +24,18 @@ NO_MOVE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class PerturbedViews:
-    """Intensities are changed more than in training, and a box is painted over (cutout, DeVries & Taylor 2017).
+class StudentViews:
+    """Views in the form of a pretext task without question, so that batches are drawn the same way.
+
+    Harder ones have intensities changed more than in training, and boxes painted over (cutout, DeVries & Taylor 2017).
 
     Attributes:
+        are_harder: whether the student sees harder versions than the teachers, or the same.
         holes: boxes per image, at most.
         hole_share: longest side of a box as a share of the image's.
     """
 
+    are_harder: bool
     holes: int = 2
     hole_share: float = 0.33
     name: str = "distillation"
@@ -43,7 +47,9 @@ class PerturbedViews:
         return nn.Identity()
 
     def draw(self, rng: np.random.Generator, views: Views, architecture: Architecture) -> PretextBatch:
-        """Harder versions as inputs; what the teachers see is the target `SEEN_BY_TEACHERS`."""
+        """What the student sees; where it is harder, what the teachers see is the target `SEEN_BY_TEACHERS`."""
+        if not self.are_harder:
+            return PretextBatch(views.images)
         harder = torch.stack([self._perturb(rng, image) for image in views.images])
         return PretextBatch(harder, {SEEN_BY_TEACHERS: views.images})
 

@@ -10,7 +10,7 @@ from MultiTaskSegLib.runtime.network import Architecture
 from Testing.runtime.random_network import random_network
 from trainer.pretraining.pretext import PretextBatch, Views
 from trainer.two_stage.distillation import Distillation, soft_dice, soft_divergence
-from trainer.two_stage.perturbed_views import SEEN_BY_TEACHERS, PerturbedViews, painted_over
+from trainer.two_stage.student_views import SEEN_BY_TEACHERS, StudentViews, painted_over
 
 ARCHITECTURE = Architecture((4, 6), ((1, 2, 2),), ((1, 3, 3),) * 2, 3)
 
@@ -22,8 +22,8 @@ def views(shape: tuple[int, int, int] = (1, 16, 24), images: int = 3) -> Views:
     return Views(pixels, torch.full((images,), -1))
 
 
-def drawn(seed: int, pretext: PerturbedViews | None = None) -> PretextBatch:
-    return (pretext or PerturbedViews()).draw(np.random.default_rng(seed), views(), ARCHITECTURE)
+def drawn(seed: int, pretext: StudentViews | None = None) -> PretextBatch:
+    return (pretext or StudentViews(are_harder=True)).draw(np.random.default_rng(seed), views(), ARCHITECTURE)
 
 
 def test_teachers_see_the_views_as_they_are_and_the_student_others_in_the_same_range() -> None:
@@ -44,7 +44,7 @@ def test_nothing_is_moved_where_no_box_is_painted_over() -> None:
     square = np.zeros((16, 24), bool)
     square[4:12, 8:16] = True
     for seed in range(20):
-        for image in drawn(seed, PerturbedViews(holes=0)).inputs[:, 0, 0].numpy():
+        for image in drawn(seed, StudentViews(are_harder=True, holes=0)).inputs[:, 0, 0].numpy():
             # The inside and the outside, away from the edge that blur widens, keep their order.
             assert image[6:10, 10:14].mean() >= image[:, 20:].mean()
 
@@ -75,3 +75,9 @@ def test_the_student_is_shown_the_harder_views_and_held_to_the_answers_for_the_e
         expected = soft_divergence(logits, answers) + soft_dice(torch.softmax(logits, dim=1), answers)
     torch.testing.assert_close(found, expected)
     assert not torch.allclose(student(batch.inputs), student(easier))
+
+
+def test_without_harder_views_the_student_sees_what_its_teachers_see() -> None:
+    batch = drawn(0, StudentViews(are_harder=False))
+    assert torch.equal(batch.inputs, views().images)
+    assert not batch.targets
