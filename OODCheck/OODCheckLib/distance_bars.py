@@ -29,7 +29,15 @@ def distance_bars(verdict: Verdict) -> str:
     rows = "".join(_row(name, distance, limit, longest) for name, distance in shown)
     hidden = len(verdict.distances) - len(shown)
     more = html.escape(_("and {count} tasks farther away").format(count=hidden)) if hidden else ""
-    return f'<p><b>{head}</b></p><table width="100%" cellspacing="2">{rows}</table>{more}'
+    units = "" if verdict.distances[shown[0][0]] <= min(verdict.distances.values()) else f"<p>{_units_words()}</p>"
+    return f'<p><b>{head}</b></p><table width="100%" cellspacing="2">{rows}</table>{more}{units}'
+
+
+def _units_words() -> str:
+    """Why a shorter bar than the first one is not that of the nearest task."""
+    return html.escape(
+        _("Each bar is in units of its own task, which differ; the first task is the nearest in common units.")
+    )
 
 
 def _row(name: str, distance: float, limit: float, longest: float) -> str:

@@ -10,6 +10,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.image_folder_sample import cells, choose_scope, write_folder
@@ -88,3 +89,11 @@ def test_quotes_and_tabs_in_a_message_do_not_break_the_saved_table(session, stan
     assert result_table.row_texts(node, 0) == before
     assert before["message"] == "the file 'x' is damaged"
     assert result_table.file_of_row(node, 0) == path
+
+
+@pytest.mark.parametrize("farther, said", [(6.0, False), (4.0, True)])
+def test_the_bars_say_when_the_nearest_task_has_not_the_shortest_one(open_panel, farther, said):
+    open_panel("OODCheck")
+    bars = importlib.import_module("OODCheckLib.distance_bars").distance_bars
+    verdict = Verdict(True, 5.0, 1.5, 0.1, "near", {"near": 5.0, "other": farther})
+    assert ("in common units" in bars(verdict)) is said
