@@ -244,7 +244,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     print(f"report: {options.output / 'report.html'}")
     if options.publish:
         from trainer.ood.published import publish
-        from trainer.uncertainty.source_commit import source_commit
+        from trainer.source_commit import source_commit
 
         print("published:", *publish(figures["models"], options.title, options.words, source_commit(), options.publish))
     return 0

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
+from trainer.bootstrap import interval, multiplicities, percentile_interval
+
 BOOTSTRAP_ROUNDS = 2000
 CONFIDENCE = 0.95
 SMALLEST = 1e-12
@@ -57,8 +59,7 @@ def mean_interval(values: Sequence[float], method: Literal["t", "bootstrap"] = "
     mean = float(defined.mean())
     if method == "bootstrap":
         draws = np.random.default_rng(seed).choice(defined, (BOOTSTRAP_ROUNDS, len(defined))).mean(axis=1)
-        low, high = (float(v) for v in np.percentile(draws, [2.5, 97.5]))
-        return Interval(mean, low, high, len(defined))
+        return Interval(mean, *percentile_interval(draws), len(defined))
     margin = float(student_t.ppf(0.5 + CONFIDENCE / 2, len(defined) - 1) * defined.std(ddof=1) / len(defined) ** 0.5)
     return Interval(mean, mean - margin, mean + margin, len(defined))
 
@@ -79,13 +80,9 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], clusters: Sequence[
     if len(names) < 3 or np.isnan(value):
         return Interval(value, None, None, len(names))
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(names), size=(BOOTSTRAP_ROUNDS, len(names)))
-    counts = np.stack([np.bincount(draw, minlength=len(names)) for draw in drawn]).astype(np.float64)
+    counts = multiplicities(len(names), rng, BOOTSTRAP_ROUNDS).astype(np.float64)
     draws = _weighted_spearman(a, b, counts[:, [names.index(cluster) for cluster in clusters]])
-    defined = draws[~np.isnan(draws)]
-    if 2 * len(defined) < BOOTSTRAP_ROUNDS:
-        return Interval(value, None, None, len(names))
-    low, high = (float(v) for v in np.percentile(defined, [2.5, 97.5]))
+    low, high = interval(draws, len(names)) or (None, None)
     return Interval(value, low, high, len(names))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.markdown_table import table
 from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
@@ -83,25 +84,28 @@ def _overview(models: Sequence[Mapping[str, Any]]) -> str:
         rows.append((float(np.mean(values)), [name, *cells]))
     ordered = [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
     heading = f"### Mean (range) of the AUROC over {len(models)} models\n"
-    return heading + "\n" + _table([["Detector", *families], *ordered])
+    return heading + "\n" + table(["Detector", *families], ordered) + "\n"
 
 
 def _model_section(result: Mapping[str, Any]) -> str:
     families = _families(result)
-    table = _table([["Detector", *families], *detector_rows(result["detectors"], families)])
-    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), table])
+    measured = table(["Detector", *families], detector_rows(result["detectors"], families)) + "\n"
+    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), measured])
 
 
 def _places_section(path: Path) -> str:
     """Whether the map of foreign places finds what was inserted: one file of `measure_localisation`."""
     content = json.loads(path.read_text(encoding="utf-8"))
     kinds = [kind for kind in KINDS if kind in content]
-    rows = [["Task", *(word for kind in kinds for word in (f"{kind}, AUROC per cell", "place alone"))]]
+    headers = ["Task", *(word for kind in kinds for word in (f"{kind}, AUROC per cell", "place alone"))]
+    rows = []
     for task in content[kinds[0]]["by_task"]:
         rows.append([task, *(word for kind in kinds for word in _place_words(content[kind]["by_task"].get(task)))])
     rows.append(["mean", *(word for kind in kinds for word in _place_words(content[kind]))])
     model = f"Model with SHA-256 `{content['model'][:12]}`, figures: [{path.name}]({path.name}).\n"
-    return "\n".join([f"## Where an image is foreign, {path.stem.split('-')[-1]}\n", model, _table(rows)])
+    return "\n".join(
+        [f"## Where an image is foreign, {path.stem.split('-')[-1]}\n", model, table(headers, rows) + "\n"]
+    )
 
 
 def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -115,11 +119,6 @@ def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
 def _families(result: Mapping[str, Any]) -> list[str]:
     measured = next(iter(result["detectors"].values()))
     return [family for family in FAMILY_ORDER if family in measured]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""])
 
 
 def _shipped_line(shipped: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from trainer.bootstrap import multiplicities, percentile_interval
+
 BOOTSTRAP_ROUNDS = 500
 
 Groups = Mapping[str, Sequence[float]]
@@ -40,25 +42,22 @@ def mean_auroc_interval(
     known: Groups, sources: Sequence[Groups], rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS
 ) -> tuple[float, float]:
     """95 % bootstrap interval of `mean_auroc`; groups are resampled, not images, within every source."""
-    inside = _multiplicities(rng, rounds, len(known))
-    values = np.mean([_auroc_rounds(known, inside, source, rng) for source in sources], axis=0)
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    inside = multiplicities(len(known), rng, rounds)
+    return percentile_interval(np.mean([_auroc_rounds(known, inside, source, rng) for source in sources], axis=0))
 
 
 def mean_interval(groups: Groups, rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
     """95 % bootstrap interval of the mean over all images; groups are resampled, not images."""
-    drawn = _multiplicities(rng, rounds, len(groups))
+    drawn = multiplicities(len(groups), rng, rounds)
     sums, counts = (np.array([size(values) for values in groups.values()], dtype=float) for size in (sum, len))
-    low, high = np.percentile((drawn @ sums) / (drawn @ counts), [2.5, 97.5])
-    return float(low), float(high)
+    return percentile_interval((drawn @ sums) / (drawn @ counts))
 
 
 def _auroc_rounds(
     known: Groups, inside: NDArray[np.int64], source: Groups, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """AUROC ``(rounds,)`` of resampled groups: pairs of groups are counted once, then weighed in every round."""
-    outside = _multiplicities(rng, len(inside), len(source))
+    outside = multiplicities(len(source), rng, len(inside))
     pairs = np.array([[_ordered_pairs(k, f) for f in source.values()] for k in known.values()])
     counts = [np.array([len(scores) for scores in groups.values()]) for groups in (known, source)]
     return np.asarray(np.einsum("rk,kf,rf->r", inside, pairs, outside) / ((inside @ counts[0]) * (outside @ counts[1])))
@@ -67,11 +66,6 @@ def _auroc_rounds(
 def _ordered_pairs(known: Sequence[float], foreign: Sequence[float]) -> float:
     difference = np.subtract.outer(np.asarray(foreign), np.asarray(known))
     return float((difference > 0).sum() + 0.5 * (difference == 0).sum())
-
-
-def _multiplicities(rng: np.random.Generator, rounds: int, groups: int) -> NDArray[np.int64]:
-    """How often each group is drawn in each round, ``(rounds, groups)``."""
-    return rng.multinomial(groups, np.full(groups, 1.0 / groups), size=rounds)
 
 
 def _pooled(groups: Groups) -> list[float]:

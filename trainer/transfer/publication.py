@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.markdown_table import table
+from trainer.published_json import write_published
 from trainer.report import png_bytes, write_whole
 from trainer.run_folder import write_text_file
 from trainer.transfer import wording
 from trainer.transfer.page import figures
-from trainer.uncertainty.publication import compact, table
 
 PAGE = "transfer.md"
 FILES = "transfer-*.json"
@@ -30,9 +31,7 @@ def publish(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     """
     word = re.sub(r"[^a-z0-9]+", "-", str(result["title"]).lower()).strip("-")
     path = folder / f"transfer-{result['created'][:10]}-{word}.json"
-    write_text_file(path, compact(dict(result)) + "\n")
-    # Drawn from what a reader will find in the file.
-    for name, (figure, _) in figures(json.loads(path.read_text(encoding="utf-8"))).items():
+    for name, (figure, _) in figures(write_published(path, dict(result))).items():
         write_whole(folder / _picture_name(path.name, name), png_bytes(figure))
     page = folder / PAGE
     write_text_file(page, published_page(folder))

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.markdown_table import table
+from trainer.published_json import write_published
 from trainer.report import png_bytes, write_whole
 from trainer.run_folder import write_text_file
 from trainer.two_stage.findings import bar_text
 from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, figures, shown_methods, table_rows
 from trainer.two_stage.settings import Settings
-from trainer.uncertainty.publication import compact, table
 
 PAGE = "two-stage.md"
 FILES = "two-stage-*.json"
@@ -46,9 +47,7 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
         "results": found,
     }
     path = folder / f"two-stage-{content['date']}-{found['name']}.json"
-    write_text_file(path, compact(content) + "\n")
-    # Drawn from what a reader will find in the file.
-    for name, (figure, _) in figures(json.loads(path.read_text(encoding="utf-8"))["results"]).items():
+    for name, (figure, _) in figures(write_published(path, content)["results"]).items():
         write_whole(picture_path(path, name), png_bytes(figure))
     page = folder / PAGE
     write_text_file(page, published_page(folder))

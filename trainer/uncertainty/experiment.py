@@ -23,12 +23,12 @@ from trainer.dataset import Dataset, read_dataset
 from trainer.evaluation import held_out_cases
 from trainer.progress import Progress
 from trainer.run_folder import write_json_file
+from trainer.source_commit import source_commit
 from trainer.uncertainty.case_store import CaseStore
 from trainer.uncertainty.estimator import Ensemble, Estimator, McDropout, MirrorTta, SinglePass, mirrored_tasks
 from trainer.uncertainty.findings import BEST_FORM, SHIPPED, Measured, TaskMeasured, findings
 from trainer.uncertainty.page import write_page
 from trainer.uncertainty.scaling import FORMS, Scaling, cross_fitted
-from trainer.uncertainty.source_commit import source_commit
 from trainer.uncertainty.summary import TaskCases, task_weights
 
 SCHEMA = "multitaskseg-calibration/1"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from MultiTaskSegLib.runtime.manifest import TaskInfo
-from trainer.uncertainty.bootstrap import weighted_sum
+from trainer.bootstrap import weighted_sum
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, ERROR_REGIONS, RING_VOXELS
 from trainer.uncertainty.error_detection import risk_coverage
 from trainer.uncertainty.reliability import BINS

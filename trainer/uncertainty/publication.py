@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.report import Cell
+from trainer.markdown_table import table
+from trainer.published_json import write_published
 from trainer.run_folder import write_text_file
 from trainer.uncertainty import wording
 from trainer.uncertainty.experiment import SCHEMA
 
-SIGNIFICANT_DIGITS = 6
-INLINE_CHARACTERS = 90
 PAGE = "calibration.md"
 
 
@@ -35,9 +33,8 @@ def publish(metrics: Sequence[Path], directory: Path) -> Path:
     results = [_read(path) for path in metrics]
     date = max(result["created"] for result in results)[:10]
     path = directory / f"calibration-{date}.json"
-    write_text_file(path, compact({"schema": SCHEMA, "results": results}) + "\n")
-    # The page is made from what a reader will find in the file, rounded as it is.
-    write_text_file(directory / PAGE, markdown(json.loads(path.read_text(encoding="utf-8")), path.name))
+    published = write_published(path, {"schema": SCHEMA, "results": results})
+    write_text_file(directory / PAGE, markdown(published, path.name))
     return path
 
 
@@ -77,49 +74,6 @@ def _model_parts(metrics: Mapping[str, Any]) -> list[str]:
         "### Provenance",
         table(("What", "Value"), wording.provenance_rows(metrics)),
     ]
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A Markdown table.
-
-    >>> print(table(["a", "b"], [["x|y", 1]]))
-    | a | b |
-    |---|---|
-    | x\\|y | 1 |
-    """
-    cells = [["–" if cell is None else str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    lines = [list(headers), *cells]
-    text = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([text[0], "|" + "---|" * len(headers), *text[1:]])
-
-
-def compact(value: Any, depth: int = 0) -> str:
-    """JSON with one line per key, short objects and lists in one line, numbers rounded to six digits; NaN is null.
-
-    >>> print(compact({"a" * 80: [1, 0.12345678], "b": {"c": 1}}).replace("a" * 80, "a"))
-    {
-     "a": [1, 0.123457],
-     "b": {"c": 1}
-    }
-    """
-    flat = json.dumps(_rounded(value), ensure_ascii=False)
-    if isinstance(value, dict) and len(flat) > INLINE_CHARACTERS:
-        inner = ",\n".join(f"{' ' * (depth + 1)}{json.dumps(k)}: {compact(v, depth + 1)}" for k, v in value.items())
-        return f"{{\n{inner}\n{' ' * depth}}}"
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        inner = ",\n".join(f"{' ' * (depth + 1)}{compact(item, depth + 1)}" for item in value)
-        return f"[\n{inner}\n{' ' * depth}]"
-    return flat
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-    return value
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from trainer.uncertainty.source_commit import source_commit
+from trainer.source_commit import source_commit
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.uncertainty.bootstrap import draw_weights, interval, weighted_mean, weighted_sum
+from trainer.bootstrap import draw_weights, interval, weighted_mean, weighted_sum
 
 GROUPS = ["a", "a", "a", "b", "c", "c"]
 

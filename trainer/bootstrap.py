@@ -20,9 +20,18 @@ def draw_weights(groups: Sequence[str], rng: np.random.Generator, rounds: int) -
     """
     names = sorted(set(groups))
     number = np.array([names.index(group) for group in groups])
-    draws = rng.integers(len(names), size=(rounds, len(names)))
-    counts = np.stack([np.bincount(draw, minlength=len(names)) for draw in draws])
-    return np.asarray(counts[:, number], dtype=np.float64)
+    return np.asarray(multiplicities(len(names), rng, rounds)[:, number], dtype=np.float64)
+
+
+def multiplicities(groups: int, rng: np.random.Generator, rounds: int) -> NDArray[np.int64]:
+    """How often each of so many groups is drawn in each round, ``(rounds, groups)``."""
+    return rng.multinomial(groups, np.full(groups, 1.0 / groups), size=rounds)
+
+
+def percentile_interval(rounds: Floats) -> tuple[float, float]:
+    """The middle 95 % of the values of all rounds."""
+    low, high = np.percentile(rounds, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def weighted_sum(weights: Floats, values: Floats) -> Floats:
@@ -43,5 +52,4 @@ def interval(rounds: Floats, groups: int) -> tuple[float, float] | None:
     defined = rounds[~np.isnan(rounds)]
     if groups < 2 or 2 * len(defined) < len(rounds):
         return None
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
+    return percentile_interval(defined)
