@@ -38,6 +38,7 @@ def test_the_verdict_is_not_told_twice(summary):
     text = summary.result_text(verdict, "hearts", [verdict.sentence(), "the voxels are coarse, a < b"])
     assert text.upper().count("OUT OF DISTRIBUTION") == 1
     assert "the voxels are coarse, a &lt; b" in text
+    assert text.count("NOTE") == 1
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def result_text(verdict: Verdict, task: str, warnings: Sequence[str] = ()) -> st
     parts = [verdict_banner(verdict, task), f"<p>{html.escape(_('Task: {task}').format(task=short_name(task)))}</p>"]
     # The banner says both of these already.
     told = (verdict.sentence(), f"the image looks more like {verdict.nearest_task} than like the chosen task {task}")
-    parts.extend(f"<p>{html.escape(str(warning))}</p>" for warning in warnings if warning not in told)
+    flag = badge(_("NOTE"), UNUSUAL_COLOUR)
+    parts.extend(f"<p>{flag} {html.escape(str(warning))}</p>" for warning in warnings if warning not in told)
     return "".join(parts)
 
 

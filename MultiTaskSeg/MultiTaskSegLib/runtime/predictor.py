@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.backend_choice import choose_backend
+from MultiTaskSegLib.runtime.caution import cautions
 from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
@@ -21,7 +22,7 @@ from MultiTaskSegLib.runtime.labelling import finished
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network_pass import Encoded, NetworkPass
-from MultiTaskSegLib.runtime.profile import MAX_UPSAMPLING, Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.profile import Prepared, Profile, prepare
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 from MultiTaskSegLib.runtime.signature import Observed
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
@@ -129,7 +130,7 @@ class Predictor:
             self.model.digest,
             str(network_pass.device),
             timings,
-            volume.warnings + _warnings(volume, chosen, verdict, found) + tuple(dict.fromkeys(network_pass.notes)),
+            volume.warnings + cautions(volume, chosen, verdict, found) + tuple(dict.fromkeys(network_pass.notes)),
             labelling.predicted_dice,
         )
 
@@ -262,18 +263,6 @@ class Predictor:
                 file=volume.name or None,
                 remedy="Choose a model for this kind of image",
             )
-
-
-def _warnings(volume: Volume, task: TaskInfo, verdict: Verdict, found: bool) -> tuple[str, ...]:
-    warnings = [verdict.sentence()] if verdict.is_ood else []
-    if verdict.nearest_task != task.name:
-        warnings.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {task.name}")
-    if not found:
-        warnings.append(f"no structure of {task.name} was found")
-    target = task.profile.spacing_zyx_mm
-    if target and max(volume.spacing_mm) > MAX_UPSAMPLING * max(target):
-        warnings.append("the voxels are much coarser than in the training images")
-    return tuple(warnings)
 
 
 def _stretched(progress: Progress, start: float, end: float, network_pass: NetworkPass) -> Callable[[float], None]:

@@ -1,0 +1,46 @@
+"""What a user must know before relying on a result."""
+
+from __future__ import annotations
+
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.profile import MAX_UPSAMPLING
+from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.volume import Volume
+
+# Below this mean Dice on held-out images hardly more than half of a structure is right.
+WEAK_DICE = 0.6
+NAMED = 3
+
+
+def cautions(volume: Volume, task: TaskInfo, verdict: Verdict, is_something_found: bool) -> tuple[str, ...]:
+    """Sentences on a result, the gravest first.
+
+    Args:
+        volume: that was segmented.
+        task: that was used.
+        verdict: on the image.
+        is_something_found: whether any voxel has a label.
+    """
+    sentences = [verdict.sentence()] if verdict.is_ood else []
+    if verdict.nearest_task != task.name:
+        sentences.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {task.name}")
+    if not is_something_found:
+        sentences.append(f"no structure of {task.name} was found")
+    sentences += weakness(task)
+    target = task.profile.spacing_zyx_mm
+    if target and max(volume.spacing_mm) > MAX_UPSAMPLING * max(target):
+        sentences.append("the voxels are much coarser than in the training images")
+    return tuple(sentences)
+
+
+def weakness(task: TaskInfo) -> list[str]:
+    """A sentence on labels that the model often gets wrong even in images like those it was trained on."""
+    weak = sorted((dice, label) for label, dice in task.held_out_dice.items() if dice < WEAK_DICE)
+    if not weak:
+        return []
+    names = [f"{label.replace('_', ' ')} ({dice:.2f})" for dice, label in weak[:NAMED]]
+    more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
+    return [
+        f"the model is weak at {', '.join(names)}{more}: mean Dice on held-out images of {task.name}; "
+        "check every slice before you rely on it"
+    ]
