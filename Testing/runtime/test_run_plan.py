@@ -81,8 +81,13 @@ def test_a_card_does_not_help_when_the_main_memory_cannot_hold_the_image():
 
 def test_what_cannot_fit_is_refused_with_both_sizes_and_advice():
     small = host(100_000_000)
-    with pytest.raises(ResourceError, match=r"needs about \d+\.\d GB of memory, and 0\.1 GB are free.*crop the image"):
+    with pytest.raises(ResourceError, match=r"needs about \d+\.\d GB of memory, and 100 MB are free.*crop the image"):
         plan(small, small)
+
+
+def test_sizes_far_below_a_gigabyte_are_told_in_megabytes():
+    with pytest.raises(ResourceError, match="and 0 MB are free"):
+        plan(host(1000), host(1000))
 
 
 def test_just_enough_for_tiles_is_enough_and_a_little_less_is_not():

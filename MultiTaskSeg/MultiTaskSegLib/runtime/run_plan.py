@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.volume import Volume
 
 # What others may take while the run goes on.
 USABLE_SHARE = 0.9
-BYTES_PER_GB = 1e9
+BYTES_PER_MB, BYTES_PER_GB = 1e6, 1e9
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ def _require_room(need_bytes: int, host: ComputeDevice) -> None:
     if host.free_bytes is None or need_bytes <= USABLE_SHARE * host.free_bytes:
         return
     raise ResourceError(
-        f"the run needs about {need_bytes / BYTES_PER_GB:.1f} GB of memory,"
-        f" and {host.free_bytes / BYTES_PER_GB:.1f} GB are free",
+        f"the run needs about {_size(need_bytes)} of memory, and {_size(host.free_bytes)} are free",
         remedy="Close other programs, crop the image to the region of interest, or resample it to larger voxels",
     )
 
@@ -120,3 +119,7 @@ def _encoder_stages(manifest: Manifest) -> int | None:
     """How much of the encoder a check runs; None when its layers need the decoder."""
     layers = manifest.ood.layers
     return 1 + max(int(layer[-1]) for layer in layers) if all(n.startswith("encoder") for n in layers) else None
+
+
+def _size(size_bytes: float) -> str:
+    return f"{size_bytes / BYTES_PER_GB:.1f} GB" if size_bytes >= BYTES_PER_GB else f"{size_bytes / BYTES_PER_MB:.0f} MB"
