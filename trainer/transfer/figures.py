@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -52,24 +53,29 @@ def detection_curves(targets: Sequence[Mapping[str, Any]]) -> Figure | None:
     with_lesions = [t for t in targets if any(_curve(row) for row in t["rows"])]
     if not with_lesions:
         return None
-    figure = new_figure(5.2 * len(with_lesions), 3.8)
+    figure = new_figure(5.2 * len(with_lesions), 4.4)
     panels: Sequence[Axes] = np.atleast_1d(figure.subplots(1, len(with_lesions)))  # type: ignore[assignment]
+    # A source keeps its colour in every panel, though not every source is in every one.
+    sources = list(dict.fromkeys(row["source"] for target in with_lesions for row in target["rows"]))
+    handles: dict[str, Artist] = {}
     for axes, target in zip(panels, with_lesions, strict=True):
-        rows = [row for row in target["rows"] if _curve(row)]
-        for number, row in enumerate(rows):
+        for row in (row for row in target["rows"] if _curve(row)):
             points = attainable(_curve(row))
-            axes.step(
+            (handles[row["source"]],) = axes.step(
                 [0.0, *(p.false_positives_per_image for p in points), LARGEST_RATE],
                 [0.0, *(p.sensitivity for p in points), points[-1].sensitivity],
                 where="post",
-                color=SOFT if row["source"] == SCRATCH else COLOURS[number % len(COLOURS)],
+                color=SOFT if row["source"] == SCRATCH else COLOURS[sources.index(row["source"]) % len(COLOURS)],
                 linestyle="--" if row["source"] == SCRATCH else "-",
                 linewidth=2.4 if row["matched"] else 1.3,
-                label=plain(row["source"]),
             )
         axes.set(xlim=(0, LARGEST_RATE), ylim=(0, 1), xlabel="false positives per image", ylabel="lesions found")
         axes.set_title(plain(target["name"]), fontsize=10, color=INK)
-        axes.legend(fontsize=7, frameon=False, loc="best")
+    shown = [name for name in sources if name in handles]
+    figure.legend(
+        [handles[name] for name in shown], [plain(name) for name in shown],
+        loc="outside lower center", ncols=4, fontsize=8, frameon=False,
+    )  # fmt: skip
     return figure
 
 
