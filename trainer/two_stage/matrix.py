@@ -15,7 +15,7 @@ from trainer.pretraining.image_source import read_image_source
 from trainer.two_stage.division import Division, divide
 from trainer.two_stage.material import Material, division_to_plain, read_material
 from trainer.two_stage.run import JOINT, LONG, PRETRAINED, SCRATCH, TOGETHER
-from trainer.two_stage.settings import Settings
+from trainer.two_stage.settings import Settings, settings_from_plain
 
 STUDENT = "student"
 TRAIN_ONE, DISTIL = "trainer.two_stage.run:train_one", "trainer.two_stage.run:distil"
@@ -28,7 +28,7 @@ class Cell:
     Attributes:
         labelled: number of labelled cases.
         seed: of labels, weights and draws.
-        parameters: what all runs of the cell have in common.
+        parameters: of the student; the other runs are without what concerns the student alone.
         division: of the target's cases.
     """
 
@@ -60,7 +60,9 @@ class Cell:
         return {p: {mode: self.name(mode, p) for mode in (JOINT, PRETRAINED)} for p in pretexts}
 
     def _run(self, method: str, pretext: str = "") -> Run:
-        return Run(self.name(method, pretext), TRAIN_ONE, self.parameters | {"method": method, "pretext": pretext})
+        settings = settings_from_plain(self.parameters["settings"]).of_teachers().as_dict()
+        parameters = self.parameters | {"settings": settings, "method": method, "pretext": pretext}
+        return Run(self.name(method, pretext), TRAIN_ONE, parameters)
 
 
 def make_cells(

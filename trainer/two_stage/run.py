@@ -84,8 +84,9 @@ def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pa
     best = best_teacher(teachers)
     recipe = student_recipe(models, teachers, material, settings)
     if settings.two_stage.student_start == "best-teacher":
-        recipe = replace(recipe, weights=_without_head(models[teachers.index(best)].network))
-    steps = settings.two_stage.steps
+        # With its head: the student's tasks are the teacher's.
+        recipe = replace(recipe, weights=models[teachers.index(best)].network.state_dict())
+    steps = settings.two_stage.student_steps or settings.two_stage.steps
     material = replace(material, data=material.data_for_student)
     metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log)
     cpu = torch.device("cpu")

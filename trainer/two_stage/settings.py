@@ -12,6 +12,12 @@ from trainer.config import TrainingConfig, config_from_dict, settings_from_dict
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 from trainer.pretraining.catalogue import pretexts_named
 
+# Settings that no run but the student's looks at.
+STUDENT_ONLY = (
+    "student_steps", "distillation_weight", "temperature", "teacher_weights", "distil_other_datasets", "student_start",
+    "student_views", "criterion",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TwoStageConfig:
@@ -19,8 +25,9 @@ class TwoStageConfig:
 
     Attributes:
         pretexts: names of the auxiliary tasks; empty: all five.
-        steps: of every training on labels: from scratch, joint, fine-tuning, student.
+        steps: of every training on labels: from scratch, joint, fine-tuning, and the student unless ``student_steps``.
         pretraining_steps: of every pre-training.
+        student_steps: 0: ``steps``.
         finetuning_learning_rate: 0: the training's own.
         test_fraction: share of the groups that no choice ever looks at.
         validation_groups: groups with labels, beside those trained on, by which choices are made.
@@ -39,6 +46,7 @@ class TwoStageConfig:
     pretexts: tuple[str, ...] = ()
     steps: int = 2000
     pretraining_steps: int = 2000
+    student_steps: int = 0
     finetuning_learning_rate: float = 0.0
     test_fraction: float = 0.25
     validation_groups: int = 5
@@ -53,7 +61,7 @@ class TwoStageConfig:
     def __post_init__(self) -> None:
         pretexts_named(self.pretexts)
         positive = min(self.steps, self.pretraining_steps, self.validation_groups, self.temperature)
-        if positive <= 0 or not 0 < self.test_fraction < 1 or min(self.distillation_weight, 0.0) < 0:
+        if positive <= 0 or not 0 < self.test_fraction < 1 or min(self.distillation_weight, self.student_steps) < 0:
             raise UsageError(
                 "steps, groups and temperature of [two_stage] must be positive, test_fraction between 0 and 1",
                 remedy="Correct the configuration",
@@ -82,6 +90,15 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
+
+    def of_teachers(self) -> Settings:
+        """The settings with defaults for what concerns the student alone.
+
+        Runs before the student are known by these: another student does not need new teachers.
+        """
+        fields = dataclasses.fields(TwoStageConfig)
+        defaults: dict[str, Any] = {field.name: field.default for field in fields if field.name in STUDENT_ONLY}
+        return dataclasses.replace(self, two_stage=dataclasses.replace(self.two_stage, **defaults))
 
 
 def settings_from_plain(plain: Mapping[str, Any]) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from trainer.two_stage.examination import examine, figures
 from trainer.two_stage.experiment import Request, run_two_stage, shipped_cell
 from trainer.two_stage.matrix import make_cells, prepare_cells
 from trainer.two_stage.publication import publish
-from trainer.two_stage.settings import Settings
+from trainer.two_stage.settings import STUDENT_ONLY, Settings, TwoStageConfig
 from trainer.two_stage.together import segment_together
 
 CPU = torch.device("cpu")
@@ -174,6 +174,30 @@ def test_other_settings_are_other_runs(done: Done, tmp_path: Path) -> None:
 
     assert folders(SETTINGS) == folders(SETTINGS)
     assert not folders(SETTINGS) & folders(replace(SETTINGS, auxiliary=replace(SETTINGS.auxiliary, weight=0.9)))
+
+
+def test_another_student_needs_no_new_teachers(done: Done, tmp_path: Path) -> None:
+    options = replace(SETTINGS.two_stage, student_steps=6, student_start="best-teacher", temperature=1.0)
+    settings = replace(SETTINGS, two_stage=options)
+    output = tmp_path / "student.mts.safetensors"
+    shutil.copytree(done.folder.path / "runs", RunFolder(output).path / "runs")
+    executor = CountingExecutor()
+    run_two_stage(replace(done.request, output=output), settings, executor, silent)
+    assert sorted(executor.begun) == ["n4-s0-student", "n4-s1-student"]
+    assert Predictor.load(output, "cpu").manifest.training["steps"] == 6
+
+
+def test_every_setting_but_the_student_s_own_is_one_of_the_teachers() -> None:
+    changed = TwoStageConfig(
+        pretexts=("denoising",), steps=7, pretraining_steps=8, student_steps=9, finetuning_learning_rate=0.1,
+        test_fraction=0.3, validation_groups=3, criterion="empty-rule", distillation_weight=2.0, temperature=3.0,
+        teacher_weights="per-class", distil_other_datasets=False, student_start="best-teacher",
+        student_views="perturbed",
+    )  # fmt: skip
+    kept = replace(SETTINGS, two_stage=changed).of_teachers().two_stage
+    differing = {f.name for f in fields(TwoStageConfig) if getattr(kept, f.name) != getattr(changed, f.name)}
+    assert all(getattr(changed, f.name) != f.default for f in fields(TwoStageConfig)), "a setting is left unchanged"
+    assert differing == set(STUDENT_ONLY)
 
 
 def test_a_run_that_fails_does_not_lose_the_others(done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
