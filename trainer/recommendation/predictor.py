@@ -16,9 +16,10 @@ from MultiTaskSegLib.runtime.volume import Volume
 from trainer.case import Case
 from trainer.dataset import Dataset
 
-SPECTRAL = "spectral"
-PREDICTORS = (SPECTRAL, "histogram", "size", "cases", "segments")
+RICHNESS, SPECTRAL = "richness", "spectral"
+PREDICTORS = (RICHNESS, SPECTRAL, "histogram", "size", "cases", "segments")
 DESCRIPTIONS = {
+    RICHNESS: "log effective rank of the target's feature maps in the deepest layer of the source's signature",
     SPECTRAL: "minus the mean log spectral distance of the target's images to the nearest training image of the source",
     "histogram": "minus the distance between mean intensity histograms (control)",
     "size": "minus the difference of log image sizes (control)",
@@ -73,12 +74,15 @@ def predict_transfer(
         InputError: the model is for images of another dimension.
     """
     volumes = [case.read_image() for case in evenly(cases, images)]
-    distances = []
+    distances, ranks = [], []
     for volume in volumes:
-        distances.append(predictor.check(volume).score)
+        verdict, spectra = predictor.examine(volume)
+        distances.append(verdict.score)
+        ranks.append(effective_rank(spectra[_deepest(predictor)].singular_values))
         release_freed_memory()
     tasks = predictor.manifest.tasks
     said: dict[str, Any] = {
+        RICHNESS: float(np.log(np.mean(ranks))),
         SPECTRAL: -float(np.mean(np.log(distances))),
         "histogram": None,
         "size": None,
@@ -92,6 +96,29 @@ def predict_transfer(
         said["histogram"] = -float(np.abs(np.cumsum(own.histogram - facts.histogram)).mean())
         said["size"] = -abs(own.log_size - facts.log_size)
     return said
+
+
+def effective_rank(singular_values: NDArray[np.float64]) -> float:
+    """Exponential of the entropy of the singular values as shares of their sum, 1 to C.
+
+    What a network tells apart in images it can be taught to name; maps that are all alike leave nothing to teach.
+    Garrido et al., RankMe (ICML 2023), equation 1, rank pre-trained networks by it without labels or training.
+
+    Args:
+        singular_values: ``(C,)`` of a voxels x channels matrix.
+
+    >>> effective_rank(np.array([2.0, 2.0, 0.0]))
+    2.0
+    """
+    total = singular_values.sum()
+    shares = singular_values[singular_values > 0] / total if total > 0 else np.ones(1)
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _deepest(predictor: Predictor) -> str:
+    """The coarsest of the layers whose spectra the check knows."""
+    architecture, layers = predictor.manifest.architecture, predictor.model.reference.spec.layers
+    return max(layers, key=lambda layer: (np.prod(architecture.layer_stride(layer)), layer))
 
 
 def evenly(cases: Sequence[Case], count: int) -> list[Case]:

@@ -13,6 +13,7 @@ from trainer.dataset import VIEW_MARK, WITHOUT, Dataset, read_dataset, require_m
 from trainer.experiment.run import Run
 from trainer.pretraining.image_source import read_image_source
 from trainer.pretraining.pretrain import category_numbers
+from trainer.recommendation.predictor import PREDICTORS
 from trainer.split import Split, split_datasets
 from trainer.transfer.settings import SCRATCH, SourceSettings, TargetSettings, TransferPlan, is_same_data
 
@@ -171,6 +172,7 @@ def _predict_run(plan: TransferPlan, source: SourceSettings, target: TargetSetti
         "source_task": source.task,
         "training": _training(plan, seed),
         "images": plan.settings.images_to_predict,
+        "predictors": list(PREDICTORS),
     }
     return Run(predict_name(target, source, seed), PREDICT, parameters, (pretrain_name(source, seed),))
 

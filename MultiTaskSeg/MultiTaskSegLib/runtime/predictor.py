@@ -153,7 +153,17 @@ class Predictor:
             InputError: as `segment`.
             ResourceError: memory runs out.
         """
-        return self._recognise(self._network_pass(), volume, 1.0, progress or _ignore)[1]
+        return self.examine(volume, progress)[0]
+
+    def examine(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, Mapping[str, LayerSpectrum]]:
+        """The verdict of `check`, and the spectra of the signature's layers behind it, by layer.
+
+        Raises:
+            InputError: as `segment`.
+            ResourceError: memory runs out.
+        """
+        attempt, verdict = self._recognise(self._network_pass(), volume, 1.0, progress or _ignore)
+        return verdict, attempt.encoded.spectra
 
     def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
         """The verdict of `check`, and where the image is foreign.

@@ -122,4 +122,6 @@ def _encoder_stages(manifest: Manifest) -> int | None:
 
 
 def _size(size_bytes: float) -> str:
-    return f"{size_bytes / BYTES_PER_GB:.1f} GB" if size_bytes >= BYTES_PER_GB else f"{size_bytes / BYTES_PER_MB:.0f} MB"
+    return (
+        f"{size_bytes / BYTES_PER_GB:.1f} GB" if size_bytes >= BYTES_PER_GB else f"{size_bytes / BYTES_PER_MB:.0f} MB"
+    )

@@ -7,15 +7,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.profile import prepare
 from Testing.trainer.pretraining.tiny_run import CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.cli import main
 from trainer.dataset import read_dataset
-from trainer.recommendation.predictor import image_facts, predict_transfer, source_facts
+from trainer.recommendation.predictor import effective_rank, image_facts, predict_transfer, source_facts
 from trainer.recommendation.ranking import recommend
 from trainer.train_model import train_model
 from trainer.training import Budget
@@ -107,3 +110,27 @@ def test_facts_do_not_depend_on_the_scale_of_the_intensities(models: Path):
     volumes = [case.read_image() for case in read_dataset(models / "data" / LIKE.name).cases]
     stretched = [replace(v, voxels=7 * v.voxels + 100) for v in volumes]
     assert image_facts(stretched).histogram == pytest.approx(image_facts(volumes).histogram, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_directions_of_equal_strength_count_in_full_whatever_their_strength(count: int):
+    values = np.concatenate([np.full(count, 0.3), np.zeros(4)])
+    assert effective_rank(values) == pytest.approx(count)
+    assert effective_rank(100 * values) == pytest.approx(count)
+
+
+def test_a_weaker_direction_counts_less_and_nothing_at_all_counts_as_one():
+    assert 1 < effective_rank(np.array([1.0, 0.1])) < effective_rank(np.array([1.0, 0.5])) < 2
+    assert effective_rank(np.zeros(5)) == 1.0
+
+
+def test_richness_is_that_of_the_deepest_map_the_check_looks_at(models: Path):
+    dataset = read_dataset(models / "data" / LIKE.name)
+    predictor = Predictor.load(models / "models" / f"{LIKE.name}.mts.safetensors")
+    case = dataset.cases[0]
+    voxels = prepare(case.read_image(), predictor.manifest.tasks[0].profile).voxels
+    maps = predictor.network.features(torch.from_numpy(voxels)[None, None])
+    deepest = max((name for name in predictor.model.reference.spec.layers), key=lambda name: -maps[name].shape[-1])
+    rows = maps[deepest][0].detach().flatten(1).T.double().numpy()
+    found = predict_transfer(predictor, dataset, [case], 1)
+    assert found["richness"] == pytest.approx(np.log(effective_rank(np.linalg.svd(rows, compute_uv=False))), rel=1e-3)

@@ -36,7 +36,8 @@ def experiment(dice: dict[str, list[float]], seeds: tuple[int, ...] = (0, 1, 2))
             metrics[f"finetune-t-from-{name}-s{seed}"] = figures
             if name != "scratch":
                 metrics[f"predict-t-from-{name}-s{seed}"] = {
-                    "spectral": NEARNESS[name], "histogram": None, "size": None, "cases": 1.0, "segments": 1.0,
+                    "richness": 1.0, "spectral": NEARNESS[name], "histogram": None, "size": None, "cases": 1.0,
+                    "segments": 1.0,
                 }  # fmt: skip
     return findings(plan, metrics, {})
 

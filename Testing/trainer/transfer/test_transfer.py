@@ -56,7 +56,7 @@ def test_every_predictor_is_there_for_every_source(done: tuple[Path, dict[str, A
     assert {pair["source"] for pair in prediction["pairs"]} == {"flair-seg", "photo-class", "us-self"}
     for pair in prediction["pairs"]:
         assert all(value is not None for value in pair["predictors"].values())
-    assert set(prediction["predictors"]) == {"spectral", "histogram", "size", "cases", "segments"}
+    assert set(prediction["predictors"]) == {"richness", "spectral", "histogram", "size", "cases", "segments"}
 
 
 def test_the_published_file_has_command_commit_and_config_but_no_place_of_this_machine(
