@@ -32,6 +32,9 @@ def write_page(metrics: Mapping[str, Any], path: Path) -> None:
     for paragraph in wording.DEFINITIONS:
         report.add_text(paragraph)
     report.add_heading("Bars").add_table(wording.BAR_HEADERS, wording.bar_rows(metrics), "Set beforehand")
+    report.add_heading("What stands in the way of the bar in the ring").add_table(
+        wording.LIMIT_HEADERS, wording.limit_rows(tasks), "Of the calibration that ships, fitted on other patients"
+    )
     report.add_heading("Calibration").add_table(
         wording.FORM_HEADERS, wording.form_rows(metrics["forms"]), "Means over tasks; segments of all tasks together"
     )

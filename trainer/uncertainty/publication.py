@@ -60,6 +60,8 @@ def _model_parts(metrics: Mapping[str, Any]) -> list[str]:
     return [
         f"## {metrics['model']['name']}",
         table(wording.BAR_HEADERS, wording.bar_rows(metrics)),
+        "### What stands in the way of the bar in the ring",
+        table(wording.LIMIT_HEADERS, wording.limit_rows(tasks)),
         "### Calibration, means over tasks",
         table(wording.FORM_HEADERS, wording.form_rows(metrics["forms"])),
         "### Calibration by task",

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer.report import Cell
 from trainer.uncertainty.figures import readable, short_name, value_text
+from trainer.uncertainty.ring_limits import ring_limits
 
 FORM_ORDER = (
     "uncalibrated", "shipped", "temperature", "whole_image_temperature", "surface_temperature", "surface_bias",
@@ -29,6 +30,13 @@ DEFINITIONS = (
     "fitted on all voxels; 'surface temperature' has one temperature within 2 voxels of the predicted surface and "
     "one elsewhere, both fitted on all voxels; 'surface bias' adds a bias of the background to each. With a "
     "single patient there is nothing to fit on, and the cross-fitted forms leave the probabilities as they are.",
+    "What stands in the way of the bar in the ring is read from these figures. 'Known patients' is the shipped "
+    "calibration: where it is hardly better, more patients to fit on would not help. The gap is the mean probability "
+    "minus the share of foreground in the ring; it is below 0 where structures are missed or too small, and the ring "
+    "ECE is at least its size. About half of a ring is foreground, so a model that says one half everywhere, and "
+    "so knows nothing, has the small ring ECE in the column 'one half': a low ring ECE is worth something only "
+    "together with a low error over the whole image. What the one costs in the other is shown for the temperature that "
+    "is fitted around the true structures.",
     "Error AUROC is the chance that a wrong voxel is more uncertain than a right one; the body of interest is the "
     "true and the predicted structures with 2 voxels around their surfaces. AURC is the mean share of wrong "
     "voxels among those kept when the least certain are left to a person. The predicted Dice of a segment is its "
@@ -64,6 +72,10 @@ DICE_FORMS = {
     "mean_confidence": "mean confidence of the segment",
 }
 BAR_HEADERS = ("What", "Measured", "Bar", "Met")
+LIMIT_HEADERS = (
+    "Task", "Ring ECE", "Known patients", "Floor", "Gap", "One half", "Whole ECE", "Fitted around structures: ring ECE",
+    "Whole ECE then", "What stands in the way of the bar",
+)  # fmt: skip
 TASK_HEADERS = ("Task", "Estimator", "Passes", *ESTIMATOR_HEADERS[1:])
 
 Rows = list[list[Cell]]
@@ -75,6 +87,19 @@ def bar_rows(metrics: Mapping[str, Any]) -> Rows:
         [bar["what"], figure(bar), f"{'≥' if bar['at_least'] else '≤'} {bar['limit']:g}", "yes" if bar["met"] else "no"]
         for bar in metrics["bars"]
     ]
+
+
+def limit_rows(tasks: Mapping[str, Any]) -> Rows:
+    """One row per task: what the ring ECE is made of, and what stands in the way of its bar."""
+    rows: Rows = []
+    for name, task in tasks.items():
+        limits = ring_limits(task)
+        before = (limits.error, limits.known_patients, limits.floor)
+        after = (limits.half, limits.whole, limits.around_structures, limits.whole_price)
+        gap = "–" if limits.gap != limits.gap else f"{limits.gap:+.3f}"
+        cells = [*(value_text({"value": v}) for v in before), gap, *(value_text({"value": v}) for v in after)]
+        rows.append([short_name(name), *cells, limits.obstacle])
+    return rows
 
 
 def calibration_rows(tasks: Mapping[str, Any]) -> Rows:

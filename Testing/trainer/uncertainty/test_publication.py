@@ -49,7 +49,8 @@ def result(name: str, created: str) -> dict[str, Any]:
         "versions": {"numpy": "2.0"},
         "tasks": {
             "Dataset001_Balls": {
-                "calibration": form, "scalings": scalings, "estimators": {"single_pass": FIGURES | {"passes": 1}}
+                "calibration": form, "scalings": scalings, "estimators": {"single_pass": FIGURES | {"passes": 1}},
+                "cross_fitted": True, "reliability": {"surface_temperature": {"ring": [[0.0] * 10] * 3}},
             }
         },
         "forms": form,
@@ -82,7 +83,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(tmp_path: Path) -> N
     path = publish([write(tmp_path / "a.json", result("first", "2026-01-02T03:04:05"))], tmp_path / "out")
     page = markdown(json.loads(path.read_text(encoding="utf-8")), path.name)
     tables = [block.strip() for block in page.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 7
+    assert len(tables) == 8
     for block in tables:
         assert len({line.count("|") for line in block.split("\n")}) == 1
 
