@@ -80,8 +80,8 @@ def _recommend(options: argparse.Namespace) -> int:
 
     found = recommend(options.data, options.models, images=options.images)
     for row in ranking_table(found)[1]:
-        nearness = [] if row[2] is None else [f"spectral nearness {row[2]:.3f}"]
-        sys.stdout.write(f"{row[0]}: {'; '.join([*nearness, *([str(row[4])] if row[4] else [])])}\n")
+        figures = [] if row[2] is None else [f"log effective rank {row[2]:.3f}; spectral nearness {row[3]:.3f}"]
+        sys.stdout.write(f"{row[0]}: {'; '.join([*figures, *([str(row[5])] if row[5] else [])])}\n")
     if options.output:
         write_recommendation(found, options.data, options.output)
         sys.stdout.write(f"report: {options.output / 'report.html'}\n")

@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.dataset import Dataset
 from trainer.pretraining.image_source import read_image_source
 from trainer.progress import Progress
-from trainer.recommendation.predictor import DESCRIPTIONS, SPECTRAL, predict_transfer
+from trainer.recommendation.predictor import DESCRIPTIONS, RICHNESS, SPECTRAL, predict_transfer
 from trainer.report import Report
 from trainer.run_folder import MODEL_SUFFIX, write_json_file
 
@@ -50,9 +50,8 @@ def recommend(
 ) -> list[Recommendation]:
     """Rank source models for a target without training any; the most promising first.
 
-    The order is that of the spectral distance between the target's images and the nearest training image of each
-    model: the check that also tells foreign images. No label is looked at. Models that cannot be used come last, with
-    the reason.
+    The order is that of the effective rank of the target's feature maps in each model, which foretold the gain better
+    than nearness did (docs/transfer.md). No label is looked at. Models that cannot be used come last, with the reason.
 
     Args:
         target: dataset folder, or a folder of images.
@@ -70,7 +69,7 @@ def recommend(
     for path in paths:
         found.append(_judge(path, dataset, images))
         progress.update(len(found))
-    return sorted(found, key=lambda r: -r.predictors[SPECTRAL] if r.predictors else float("inf"))
+    return sorted(found, key=lambda r: -r.predictors[RICHNESS] if r.predictors else float("inf"))
 
 
 def model_files(models: Sequence[Path]) -> list[Path]:
@@ -95,7 +94,7 @@ def write_recommendation(found: Sequence[Recommendation], target: Path, output: 
     for text in DESCRIPTIONS.values():
         report.add_text(text)
     headers, table = ranking_table(found)
-    report.add_table(headers, table, "The most promising first; the order is that of the spectral distance")
+    report.add_table(headers, table, "The most promising first; the order is that of the effective rank")
     report.write(output / "report.html")
 
 
@@ -103,10 +102,10 @@ def ranking_table(found: Sequence[Recommendation]) -> tuple[list[str], list[list
     """Headers and rows."""
     rows: list[list[str | float | int | None]] = []
     for place, r in enumerate(found, start=1):
-        spectral, cases = r.predictors.get(SPECTRAL), r.predictors.get("cases")
+        figures = [r.predictors.get(name) for name in (RICHNESS, SPECTRAL, "cases")]
         where = f"{r.path.parent.name}/{r.path.name}"
-        rows.append([where if r.trouble else f"{place}. {where}", r.name, spectral, cases, r.remark])
-    return ["Model", "Name", "Spectral nearness", "Log cases", "Remark"], rows
+        rows.append([where if r.trouble else f"{place}. {where}", r.name, *figures, r.remark])
+    return ["Model", "Name", "Log effective rank", "Spectral nearness", "Log cases", "Remark"], rows
 
 
 def _judge(path: Path, dataset: Dataset, images: int) -> Recommendation:

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from trainer.recommendation.predictor import SPECTRAL
+from trainer.recommendation.predictor import RICHNESS, SPECTRAL
 from trainer.report import Report
 from trainer.transfer import wording
 from trainer.transfer.figures import detection_curves, gain_map, prediction_scatter
@@ -57,6 +57,8 @@ def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     if curves is not None:
         found["detection"] = (curves, "Lesions found at most at so many false positives, mean over seeds per threshold")
     if result["prediction"]["pairs"]:
-        scatter = prediction_scatter(result["prediction"], SPECTRAL)
-        found["foreseen"] = (scatter, "Measured gain against the spectral nearness")
+        # Figures that were published before the effective rank was looked at have only the nearness.
+        is_known = RICHNESS in result["prediction"]["predictors"]
+        name, what = (RICHNESS, "log effective rank") if is_known else (SPECTRAL, "spectral nearness")
+        found["foreseen"] = (prediction_scatter(result["prediction"], name), f"Measured gain against the {what}")
     return found

@@ -1,4 +1,4 @@
-"""Ranking models for a target without training: the model of images like the target's comes first."""
+"""Ranking models for a target without training: the model that tells most apart in the target's images comes first."""
 
 from __future__ import annotations
 
@@ -47,20 +47,19 @@ def target(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_model_of_like_images_comes_first_and_one_of_another_dimension_last_with_the_reason(
-    models: Path, target: Path
-):
+def test_the_richest_model_comes_first_and_one_of_another_dimension_last_with_the_reason(models: Path, target: Path):
     found = recommend(target, [models / "models"], stream=io.StringIO())
-    assert [r.name for r in found[:2]] == [LIKE.name, UNLIKE.name]
+    assert {r.name for r in found[:2]} == {LIKE.name, UNLIKE.name}
+    assert found[0].predictors["richness"] > found[1].predictors["richness"]
     assert "2-D" in found[2].trouble
     assert "3-D" in found[2].trouble
 
 
 def test_a_model_that_was_trained_on_the_very_images_is_marked(models: Path, target: Path):
-    own = recommend(models / "data" / LIKE.name, [models / "models"], stream=io.StringIO())
+    own = {r.name: r for r in recommend(models / "data" / LIKE.name, [models / "models"], stream=io.StringIO())}
     other = recommend(target, [models / "models"], stream=io.StringIO())
-    assert own[0].name == LIKE.name
-    assert "very images" in own[0].remark
+    assert "very images" in own[LIKE.name].remark
+    assert own[UNLIKE.name].remark == ""
     assert [r.remark for r in other[:2]] == ["", ""]
 
 
@@ -77,9 +76,10 @@ def test_the_command_prints_the_ranking_and_writes_it(
     arguments = ["recommend", "--data", str(target), "--models", str(models / "models"), "-o", str(tmp_path / "out")]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"1. models/{LIKE.name}")
     ranking = json.loads((tmp_path / "out" / "recommendation.json").read_text())["ranking"]
-    assert [row["name"] for row in ranking[:2]] == [LIKE.name, UNLIKE.name]
+    for place, row in enumerate(ranking[:2], start=1):
+        assert lines[place - 1].startswith(f"{place}. models/{row['name']}")
+        assert f"log effective rank {row['predictors']['richness']:.3f}" in lines[place - 1]
     assert "Which model to start from" in (tmp_path / "out" / "report.html").read_text()
 
 
