@@ -29,11 +29,12 @@ def smooth_logits() -> np.ndarray:
 
 def whole(logits: np.ndarray, task: TaskInfo, shape: Triple) -> tuple[np.ndarray, ...]:
     """Index, confidence, uncertainty and totals from whole volumes: the reference."""
-    powers = np.exp(logits.astype(np.float64) / task.temperature)
+    logits = (logits - logits.max(axis=0)).astype(np.float64)
+    powers = np.exp(logits / task.temperature)
     shares = powers / powers.sum(axis=0)
     if task.surface_temperature is not None:
         band = surface_band(logits.argmax(axis=0))
-        softer = np.exp(logits[:, band].astype(np.float64) / task.surface_temperature)
+        softer = np.exp(logits[:, band] / task.surface_temperature)
         shares[:, band] = softer / softer.sum(axis=0)
     shares = resample_linear(shares.astype(np.float32), shape).astype(np.float64)
     entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=0) / np.log(len(shares))
@@ -61,6 +62,22 @@ def test_slabs_give_the_maps_of_whole_volumes(step: int, shape: Triple, surface_
     np.testing.assert_array_equal(found.voxels, np.bincount(index.ravel(), minlength=4) * [0, 1, 1, 1])
     overlaps = np.bincount(index.ravel(), confidence.ravel(), minlength=4)
     np.testing.assert_allclose(found.overlaps[1:], overlaps[1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 20])
+@pytest.mark.parametrize("scale", [0.0, 0.5, 8.0, 60.0, 400.0])
+def test_maps_of_random_logits_from_doubtful_to_certain_are_those_of_the_plain_formulas(
+    classes: int, scale: float
+) -> None:
+    labels = tuple(LabelInfo(v, f"label{v}", f"label {v}", (1, 2, 3), "") for v in range(1, classes))
+    task = replace(TASK, labels=labels, surface_temperature=2.9)
+    logits = scale * np.random.default_rng(classes).normal(size=(classes, *GRID)).astype(np.float32)
+    index, confidence, uncertainty, totals = whole(logits, task, GRID)
+    found = streamed(logits, task, GRID, 4)
+    np.testing.assert_array_equal(found.index, index)
+    np.testing.assert_allclose(found.confidence, confidence, atol=1e-5)
+    np.testing.assert_allclose(found.uncertainty, uncertainty, atol=1e-5)
+    np.testing.assert_allclose(found.totals, totals, rtol=1e-5)
 
 
 def test_chunks_of_any_size_give_the_same_maps(monkeypatch: pytest.MonkeyPatch) -> None:

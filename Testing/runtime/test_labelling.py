@@ -142,3 +142,10 @@ def test_a_surface_temperature_softens_the_band_and_leaves_the_labels() -> None:
     np.testing.assert_allclose(far, 0.9, rtol=1e-3)
     # Twice the temperature halves the logit: 0.9 : 0.1 becomes 3 : 1.
     np.testing.assert_allclose(near, 0.75, rtol=1e-3)
+
+
+def test_the_given_probabilities_are_not_changed() -> None:
+    shares = softmax(3).astype(np.float32)
+    before = shares.copy()
+    label_image(shares, replace(task(1, 2), temperature=2.0, surface_temperature=4.0), prepared())
+    np.testing.assert_array_equal(shares, before)

@@ -64,20 +64,22 @@ class RunningLabels:
         return np.concatenate(self._background or [np.empty(0, dtype=np.float32)])
 
     def _add(self, shares: Tensor, target: slice) -> None:
-        best, index = largest_class(shares)
-        entropy = (shares.clamp_min(SMALLEST_SHARE).log_().mul_(shares)).sum(dim=0)
-        scale = -1.0 / float(np.log(len(self.totals)))
-        self.totals += shares.sum(dim=1).double().cpu().numpy()
+        best, index = (found.cpu().numpy() for found in largest_class(shares))
+        entropy = shares.clamp_min(SMALLEST_SHARE).log_().mul_(shares).sum(dim=0).cpu().numpy()
+        entropy *= np.float32(-1.0 / np.log(len(self.totals)))
         shape = self.index[target].shape
-        self.index[target] = index.cpu().numpy().reshape(shape)
-        self.confidence[target] = best.clamp_max_(1.0).cpu().numpy().reshape(shape)
-        self.uncertainty[target] = entropy.mul_(scale).clamp_(0.0, 1.0).cpu().numpy().reshape(shape)
-        found = index.nonzero()[:, 0]
-        numbers, certain = index[found].cpu().numpy(), best[found].cpu().numpy()
+        self.index[target] = index.reshape(shape)
+        np.clip(best.reshape(shape), 0.0, 1.0, out=self.confidence[target])
+        np.clip(entropy.reshape(shape), 0.0, 1.0, out=self.uncertainty[target])
+        self.totals += shares.sum(dim=1).double().cpu().numpy()
+        found = np.flatnonzero(index.view(np.bool_))
+        if not len(found):
+            return
+        numbers, certain = index[found], np.minimum(best[found], 1.0)
         self.voxels += np.bincount(numbers, minlength=len(self.voxels))
         self.overlaps += np.bincount(numbers, certain, minlength=len(self.voxels))
         if self._background is not None:
-            self._background.append(shares[0, found].cpu().numpy())
+            self._background.append(shares[0].cpu().numpy()[found])
 
 
 class LabelStream:
@@ -108,13 +110,12 @@ class LabelStream:
         self.running.seconds += time.perf_counter() - started
 
     def push(self, shares: Tensor) -> None:
-        """Take calibrated probabilities ``(classes, z, Y, X)`` of the next slices."""
+        """Take calibrated probabilities ``(classes, z, Y, X)`` of the next slices; they may be changed in place."""
         self._seen += shares.shape[1]
         last = self._seen == self._grid[0]
-        if self._softening is not None:
-            shares = self._softening.push(shares, last)
-        for slab in self._interpolated(shares):
-            self.running.push(slab)
+        for known in [shares] if self._softening is None else self._softening.push(shares, last):
+            for slab in self._interpolated(known):
+                self.running.push(slab)
 
     def _interpolated(self, shares: Tensor) -> Iterator[Tensor]:
         slices = self._interpolation.push(shares)

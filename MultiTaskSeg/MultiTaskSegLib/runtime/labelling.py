@@ -47,7 +47,7 @@ def label_image(probabilities: NDArray[np.floating], task: TaskInfo, prepared: P
     _, z, y, x = probabilities.shape
     stream = LabelStream(task, (z, y, x), prepared.canonical_shape)
     for start in range(0, z, SLAB_SLICES):
-        slab = np.ascontiguousarray(probabilities[:, start : start + SLAB_SLICES], dtype=np.float32)
+        slab = np.array(probabilities[:, start : start + SLAB_SLICES], dtype=np.float32, order="C")
         stream.push(torch.from_numpy(slab))
     return finished(stream.running, task, prepared)
 
