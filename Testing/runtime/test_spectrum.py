@@ -10,7 +10,13 @@ import torch
 
 from MultiTaskSegLib.runtime import row_lattice, spectrum
 from MultiTaskSegLib.runtime.network import Triple
-from MultiTaskSegLib.runtime.spectrum import GRAM_FLOOR, GramFactor, SpectrumCollector, TallSkinnyQrFactor
+from MultiTaskSegLib.runtime.spectrum import (
+    GRAM_FLOOR,
+    GramFactor,
+    RowBuffer,
+    SpectrumCollector,
+    TallSkinnyQrFactor,
+)
 from MultiTaskSegLib.runtime.tiling import make_tiles, pad_to_stride, run_tiles
 from Testing.runtime.random_network import ARCHITECTURES, THICK_SLICES, random_network
 
@@ -124,10 +130,23 @@ def test_rows_that_wait_for_others_give_what_they_give_at_once(floor: float, mon
     voxels = np.random.default_rng(7).random((9, 12, 40), dtype=np.float32)
     together = spectra(voxels, 1_500, floor)
     monkeypatch.setattr(spectrum, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(spectrum, "VALUES_AT_ONCE", 1)
     for name, (values, count, means) in spectra(voxels, 1_500, floor).items():
         assert together[name][1] == count
         np.testing.assert_allclose(together[name][0], values, rtol=1e-5, atol=1e-6 * values[0])
         np.testing.assert_allclose(together[name][2], means, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("capacity", [1, 6, 7, 24, 1_000])
+def test_a_buffer_hands_on_every_row_once_and_in_order(capacity: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    parts = [torch.randn((*places, 3), generator=generator) for places in ((2, 3), (1, 6), (0, 2), (24,), (5,), (1,))]
+    buffer, taken = RowBuffer(3, capacity), []
+    for part in parts:
+        taken += [rows.clone() for rows in buffer.add(part)]
+    taken += [rows.clone() for rows in buffer.taken()]
+    assert torch.equal(torch.cat(taken), torch.cat([part.reshape(-1, 3) for part in parts]))
+    assert not list(buffer.taken())
 
 
 def test_padding_that_is_counted_would_be_noticed() -> None:

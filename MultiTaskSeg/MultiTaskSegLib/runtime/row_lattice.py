@@ -29,21 +29,25 @@ class RowLattice:
     step_x: int = 1
 
     def rows(self, core: Tensor, corner: Triple) -> Tensor:
-        """Rows ``(N, C)`` of a part ``(C, z, y, x)`` of a map.
+        """`parts` put together, ``(N, C)``."""
+        return torch.cat([part.reshape(-1, len(core)) for part in self.parts(core, corner)])
+
+    def parts(self, core: Tensor, corner: Triple) -> list[Tensor]:
+        """The rows of a part ``(C, z, y, x)`` of a map as views ``(..., C)`` that belong together.
 
         Args:
             core: the part; together all parts give the same rows, however the map is cut.
             corner: ``(z, y, x)`` of its first voxel in the map.
         """
-        channels, slices = core.shape[:2]
+        last = core.movedim(0, -1)
         if self.step_y == self.step_x == 1:
-            return core.movedim(0, -1).reshape(-1, channels)
-        return torch.cat([self._of_slice(core[:, n], (corner[0] + n, *corner[1:])) for n in range(slices)])
+            return [last]
+        return [self._of_slice(plane, (corner[0] + n, *corner[1:])) for n, plane in enumerate(last.unbind(0))]
 
     def _of_slice(self, plane: Tensor, corner: Triple) -> Tensor:
         z, first_y, first_x = corner
         y, x = (z - first_y) % self.step_y, (z // self.step_y - first_x) % self.step_x
-        return plane[:, y :: self.step_y, x :: self.step_x].movedim(0, -1).reshape(-1, plane.shape[0])
+        return plane[y :: self.step_y, x :: self.step_x]
 
 
 def lattice_for(sizes: Triple, channels: int) -> RowLattice:

@@ -7,9 +7,9 @@ channels, has singular values that serve as the image's signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import prod, sqrt
 from typing import Protocol
 
 import numpy as np
@@ -30,8 +30,9 @@ GRAM_FLOOR = 1e-6
 # matrices), by 1e-5 on feature maps (measured).
 SINGLE_PRECISION_RATIO = 1e-2
 SINGLE_BLOCK_ROWS = 1_024
-# Products of fewer rows are mostly overhead.
+# Products of fewer rows, or of fewer values, are mostly overhead.
 ROWS_AT_ONCE = 16_384
+VALUES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,40 @@ class TallSkinnyQrFactor:
         return np.pad(np.asarray(values, dtype=np.float64), (0, self._r.shape[1] - len(values)))
 
 
+class RowBuffer:
+    """Rows ``(..., C)`` that wait until there are enough of them for a product; each is copied once.
+
+    Args:
+        channels: C.
+        rows: that it holds.
+    """
+
+    def __init__(self, channels: int, rows: int) -> None:
+        self._shape = (rows, channels)
+        self._rows: Tensor | None = None
+        self._filled = 0
+
+    def add(self, part: Tensor) -> Iterator[Tensor]:
+        """Take rows; yield ``(N, C)`` whenever it is full."""
+        places, channels = part.shape[:-1], part.shape[-1]
+        rows = prod(places)
+        if self._filled + rows > self._shape[0]:
+            yield from self.taken()
+        if rows > self._shape[0]:
+            yield part.reshape(-1, channels)
+        elif rows:
+            if self._rows is None:
+                self._rows = part.new_empty(self._shape)
+            self._rows[self._filled : self._filled + rows].view(*places, channels).copy_(part)
+            self._filled += rows
+
+    def taken(self) -> Iterator[Tensor]:
+        """What waits ``(N, C)``, if there is any; it must be used before more is added."""
+        if self._rows is not None and self._filled:
+            yield self._rows[: self._filled]
+        self._filled = 0
+
+
 class SpectrumCollector:
     """Collects the spectra of chosen layers while tiles pass by.
 
@@ -133,7 +168,7 @@ class SpectrumCollector:
         self._factors: dict[str, Factor] = {name: make(c) for name, c in channels.items()}
         self._sums = {name: torch.zeros(c, dtype=torch.float64) for name, c in channels.items()}
         self._voxels, self._rows = dict.fromkeys(layers, 0), dict.fromkeys(layers, 0)
-        self._waiting: dict[str, list[Tensor]] = {name: [] for name in layers}
+        self._buffers = {name: RowBuffer(c, max(ROWS_AT_ONCE, VALUES_AT_ONCE // c)) for name, c in channels.items()}
         self._lattices = {name: self._lattice(name, c) for name, c in channels.items()}
 
     def _lattice(self, name: str, channels: int) -> RowLattice:
@@ -172,27 +207,23 @@ class SpectrumCollector:
 
     def _take(self, name: str, core: Tensor, corner: Triple) -> None:
         """Look at a part ``(C, Z, Y, X)`` of a map, which begins at ``corner`` ``(z, y, x)``."""
-        waiting = self._waiting[name]
-        waiting.append(self._lattices[name].rows(core, corner))
+        for part in self._lattices[name].parts(core, corner):
+            for rows in self._buffers[name].add(part):
+                self._add(name, rows)
         self._voxels[name] += core[0].numel()
-        if sum(len(rows) for rows in waiting) >= ROWS_AT_ONCE:
-            self._add_waiting(name)
 
-    def _add_waiting(self, name: str) -> None:
-        waiting = self._waiting[name]
-        if waiting:
-            rows = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
-            self._factors[name].add(rows)
-            self._sums[name] += rows.sum(dim=0).double().cpu()
-            self._rows[name] += len(rows)
-            waiting.clear()
+    def _add(self, name: str, rows: Tensor) -> None:
+        self._factors[name].add(rows)
+        self._sums[name] += rows.sum(dim=0).double().cpu()
+        self._rows[name] += len(rows)
 
     def spectra(self) -> dict[str, LayerSpectrum]:
         """Spectrum by layer name; of the whole map, even where only some of its rows were looked at."""
         return {name: self._spectrum(name, factor) for name, factor in self._factors.items()}
 
     def _spectrum(self, name: str, factor: Factor) -> LayerSpectrum:
-        self._add_waiting(name)
+        for waiting in self._buffers[name].taken():
+            self._add(name, waiting)
         voxels, rows = self._voxels[name], max(1, self._rows[name])
         means = np.asarray((self._sums[name] / rows).numpy(), dtype=np.float64)
         return LayerSpectrum(factor.singular_values() * sqrt(voxels / rows), voxels, means)
