@@ -73,6 +73,20 @@ def _inference(found: Figures) -> Iterator[str]:
             "Ours spends this share on what comes after the network's last map (probabilities, calibration, arg-max, "
             f"uncertainty, their way to the image's grid): {found['label_share']:.3f}."
         )
+    if found["dice"]:
+        yield from _dice_by_task(found["dice"])
+
+
+def _dice_by_task(dice: Figures) -> Iterator[str]:
+    """Mean Dice of every engine on the images of each task; names of images begin with their task's."""
+    engines = list(next(iter(dice.values())))
+    yield ""
+    yield f"| images of patients not trained on | {' | '.join(engines)} |"
+    yield "|" + "---|" * (1 + len(engines))
+    for task in dict.fromkeys(name.partition("/")[0] for name in dice):
+        own = [values for name, values in dice.items() if name.startswith(f"{task}/")]
+        means = " | ".join(f"{sum(values[engine] for values in own) / len(own):.4f}" for engine in engines)
+        yield f"| {task} ({len(own)}) | {means} |"
 
 
 def _ood(found: Figures) -> Iterator[str]:

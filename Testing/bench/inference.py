@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.model_file import load_model
+from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.released import released_model
 from Testing.bench.contender import ENGINES, OURS, OVERLAP, MissingPackage, require
 from Testing.bench.labelled_image import LabelledImage, data_folder, labelled_images, synthetic_voxels
@@ -37,12 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"Testing.bench.inference: {error}\n")
         return 2
     path = options.model or released_model(planar=False)
-    model = load_model(path)
+    predictor = Predictor.load(path, "cpu")
+    model = predictor.model
     task = model.manifest.task(options.task) if options.task else model.manifest.tasks[0]
     with tempfile.TemporaryDirectory() as folder:
         bench = _Bench(path, options, Path(folder))
         runs = bench.rounds(task)
-        images = labelled_images(model.manifest, options.data, options.images) if options.data else iter(())
+        images = labelled_images(predictor, options.data, options.images) if options.data else iter(())
         dice = {image.name: bench.dice(image) for image in images}
     facts = {
         "model": {"name": model.manifest.name, "sha256": model.digest},
@@ -139,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=[OURS, "monai", "nnunet"])
     parser.add_argument("--model", type=Path, help="model file; the released 3-D model by default")
     parser.add_argument("--task", help="whose classes to segment; the model's first task by default")
-    parser.add_argument("--images", type=int, default=1, metavar="N", help="labelled images per task for Dice")
+    parser.add_argument("--images", type=int, default=1, metavar="N", help="held-out images per task for Dice")
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder of datasets with labels")
     return parser
 

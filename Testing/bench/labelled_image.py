@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.image_file import read_image, read_label_map
-from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.profile import Prepared, prepare
 from MultiTaskSegLib.runtime.resampling import resample_linear, resample_nearest
+from trainer.dataset import read_dataset
+from trainer.evaluation import held_out_cases
 from trainer.metrics import dice_per_label, mean_defined
+from trainer.recommendation.predictor import evenly
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -58,14 +61,11 @@ def data_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def labelled_images(manifest: Manifest, folder: Path, per_task: int) -> Iterator[LabelledImage]:
-    """The last cases of every task's dataset: the order of names has nothing to do with which ones were trained on."""
-    for task in manifest.tasks:
-        labels = sorted((folder / task.name / "labelsTr").glob("*"))[-per_task:] if per_task else []
-        for path in labels:
-            stem, _, ending = path.name.partition(".")
-            image = folder / task.name / "imagesTr" / f"{stem}_0000.{ending}"
-            if image.exists():
-                volume = read_image(image)
-                truth = read_label_map(path)[0]
-                yield LabelledImage(f"{task.name}/{stem}", task, prepare(volume, task.profile), truth)
+def labelled_images(predictor: Predictor, folder: Path, per_task: int) -> Iterator[LabelledImage]:
+    """Of every task cases of patients that the model was not trained on, evenly spaced over the order of names."""
+    for task in predictor.manifest.tasks:
+        if not per_task or not (folder / task.name).is_dir():
+            continue
+        for case in evenly(held_out_cases(read_dataset(folder / task.name), predictor), per_task):
+            prepared = prepare(case.read_image(), task.profile)
+            yield LabelledImage(f"{task.name}/{case.name}", task, prepared, case.read_labels()[0])
