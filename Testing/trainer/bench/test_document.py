@@ -16,7 +16,8 @@ def inference(dice: dict[str, dict[str, float]]) -> dict[str, Any]:
         "volume_zyx": [1, 2, 3], "patch_zyx": [1, 1, 1], "overlap": 0.5, "classes": 2, "rounds": 1,
         "model": {"name": "m"}, "medians": {"ours": MEDIANS, "monai": MEDIANS}, "dice": dice,
         "machine": {
-            "processor": "p", "torch_cpu_capability": "c", "cores": 1, "load_average": None, "threads": 1, "packages": {},
+            "processor": "p", "torch_cpu_capability": "c", "cores": 1, "load_average": None, "threads": 1,
+            "packages": {},
         },
     }  # fmt: skip
 
