@@ -18,6 +18,7 @@ from trainer.loss import absence_loss, segmentation_loss, split_by_task
 from trainer.patches import PatchGroup
 from trainer.planning import Plan, TaskPlan
 from trainer.recipe import PLAIN, Recipe
+from trainer.two_slice_maps import guard_two_slice_maps
 from trainer.weight_standardization import baked, initialize, standardize_weights, take_over
 
 
@@ -43,6 +44,7 @@ class Optimization:
         initialize(network, generator)
         standardize_weights(network)
         take_over(network, recipe.weights or {})
+        guard_two_slice_maps(network)
         self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.auxiliary = _auxiliary_heads(plan, config, generator).to(device)
         self.companion_heads = nn.ModuleDict({c.name: c.heads for c in recipe.companions}).to(device)
