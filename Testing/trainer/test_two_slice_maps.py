@@ -14,12 +14,12 @@ from trainer.two_slice_maps import guard_two_slice_maps
 def convolution(kernel: tuple[int, int, int] = (3, 3, 3)) -> nn.Conv3d:
     torch.manual_seed(0)
     padding = tuple(n // 2 for n in kernel)
-    return nn.Conv3d(4, 6, kernel, padding=padding).to(memory_format=torch.channels_last_3d)  # type: ignore[arg-type, call-overload, no-any-return]
+    return nn.Conv3d(16, 16, kernel, padding=padding).to(memory_format=torch.channels_last_3d)  # type: ignore[arg-type, call-overload, no-any-return]
 
 
 def maps(slices: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(slices)
-    return torch.rand(2, 4, slices, 9, 7, generator=generator).contiguous(memory_format=torch.channels_last_3d)
+    return torch.rand(2, 16, slices, 16, 16, generator=generator).contiguous(memory_format=torch.channels_last_3d)
 
 
 def gradient(module: nn.Conv3d, x: torch.Tensor, half: bool) -> torch.Tensor:
