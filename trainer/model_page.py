@@ -11,6 +11,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import read_manifest
+from trainer.ood.page import UNTRAINED
 from trainer.run_folder import write_json_file, write_text_file
 
 MARK = "<!-- What follows is written by `python -m trainer experiment model-page`. -->"
@@ -62,15 +63,15 @@ def _section(manifest: Manifest, digest: str, results: Path) -> str:
         """Whether figures were measured with this very file."""
         return content.get("model") == digest
 
-    def first_of_all(content: Mapping[str, Any]) -> bool:
-        """Whether a benchmark of all families is of this very file."""
+    def complete(content: Mapping[str, Any]) -> bool:
+        """Whether a benchmark is of this very file alone, of all families and with every control."""
         first = content["models"][0]
-        return (
-            first["sha256"] == digest and len(content["models"]) == 1 and "artefact" in first["shipped"]["sensitivity"]
-        )
+        is_controlled = any(name.startswith(UNTRAINED) for name in first["detectors"])
+        is_whole = is_controlled and "artefact" in first["shipped"]["sensitivity"]
+        return first["sha256"] == digest and len(content["models"]) == 1 and is_whole
 
     _, evaluation = _published(results, f"evaluation-*-{manifest.name}.json", of_model)
-    _, benchmark = _published(results, "ood-benchmark-*.json", first_of_all)
+    _, benchmark = _published(results, "ood-benchmark-*.json", complete)
     places, localisation = _published(results, f"localisation-*-{manifest.name}.json", of_model)
     rows = [_row(task, evaluation["datasets"][task.name]) for task in manifest.tasks]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows])

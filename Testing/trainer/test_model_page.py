@@ -47,8 +47,11 @@ def published(folder: Path, model: Path) -> Path:
     }
     for name, content in files.items():
         (folder / f"{name}-{manifest.name}.json").write_text(json.dumps(content), encoding="utf-8")
-    benchmark = {"models": [{"model": manifest.name, "sha256": digest, "shipped": shipped}]}
-    (folder / "ood-benchmark-2026-01-02-all.json").write_text(json.dumps(benchmark), encoding="utf-8")
+    whole = {"model": manifest.name, "sha256": digest, "shipped": shipped, "detectors": {"untrained network: ours": {}}}
+    partial = {**whole, "shipped": {**shipped, "specificity": 0.5}, "detectors": {"ours": {}}}
+    for name, content in (("all", whole), ("some-detectors", partial)):
+        path = folder / f"ood-benchmark-2026-01-02-{name}.json"
+        path.write_text(json.dumps({"models": [content]}), encoding="utf-8")
     return model
 
 

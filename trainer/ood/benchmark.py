@@ -19,15 +19,13 @@ from trainer.ood.detector import Detector, detectors, ways_of
 from trainer.ood.feature_detector import Frodo
 from trainer.ood.feature_store import FeatureStore, Repeats, network_digest
 from trainer.ood.findings import ImageScores, summarise
-from trainer.ood.page import write_page
+from trainer.ood.page import UNTRAINED, write_page
 from trainer.ood.sample import Sample
 from trainer.ood.shipped_check import shipped_figures
 from trainer.ood.spectral_detector import spectral_detectors
 from trainer.progress import Progress
 from trainer.run_folder import write_json_file
 from trainer.weight_standardization import initialize
-
-UNTRAINED = "untrained network"
 
 
 @dataclass(frozen=True)

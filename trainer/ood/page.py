@@ -14,7 +14,8 @@ from trainer.ood.catalogue import ARTEFACT
 from trainer.report import Report
 
 OWN = "whitened"
-CONTROLS = ("control", "untrained network", "histogram")
+UNTRAINED = "untrained network"
+CONTROLS = ("control", UNTRAINED, "histogram")
 
 
 def write_page(results: Sequence[Mapping[str, Any]], path: Path) -> None:
