@@ -15,8 +15,8 @@ from MultiTaskSegLib.runtime.profile import Prepared, prepare
 from MultiTaskSegLib.runtime.resampling import resample_linear, resample_nearest
 from trainer.dataset import read_dataset
 from trainer.evaluation import held_out_cases
+from trainer.evenly import evenly
 from trainer.metrics import dice_per_label, mean_defined
-from trainer.recommendation.predictor import evenly
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

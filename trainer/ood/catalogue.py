@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
@@ -16,6 +14,7 @@ from MultiTaskSegLib.runtime.volume import Volume
 from trainer.case import FILES, Case, CaseReader
 from trainer.dataset import Dataset
 from trainer.evaluation import held_out_cases
+from trainer.evenly import evenly
 from trainer.ood.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
 from trainer.ood.geometry_fault import Labels
 from trainer.ood.matched_geometry import match_geometry
@@ -124,12 +123,6 @@ def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:
     for path in sorted(root.rglob("*")):
         if path.is_file() and image_ending(path) in IMAGE_IO and "_label" not in path.name:
             yield path.parent, path
-
-
-def evenly(items: Sequence[Entry], count: int) -> list[Entry]:
-    """At most ``count`` items, evenly spaced."""
-    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round()
-    return [items[int(index)] for index in chosen]
 
 
 def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[Entry]]:

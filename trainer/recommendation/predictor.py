@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.profile import Intensity, scale_intensity
 from MultiTaskSegLib.runtime.volume import Volume
 from trainer.case import Case
 from trainer.dataset import Dataset
+from trainer.evenly import evenly
 
 RICHNESS, SPECTRAL = "richness", "spectral"
 PREDICTORS = (RICHNESS, SPECTRAL, "histogram", "size", "cases", "segments")
@@ -119,9 +120,3 @@ def _deepest(predictor: Predictor) -> str:
     """The coarsest of the layers whose spectra the check knows."""
     architecture, layers = predictor.manifest.architecture, predictor.model.reference.spec.layers
     return max(layers, key=lambda layer: (np.prod(architecture.layer_stride(layer)), layer))
-
-
-def evenly(cases: Sequence[Case], count: int) -> list[Case]:
-    """At most ``count`` cases, evenly spaced."""
-    chosen = np.linspace(0, len(cases) - 1, min(count, len(cases))).round()
-    return [cases[int(index)] for index in chosen]

@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image_file import read_image
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.dataset import read_dataset
+from trainer.evenly import evenly
 from trainer.ood.artefact import ARTEFACT_KINDS, SEVERITIES
 from trainer.ood.catalogue import (
     ARTEFACT,
@@ -25,7 +26,6 @@ from trainer.ood.catalogue import (
     TRAINING,
     Entry,
     catalogue,
-    evenly,
     foreign_images,
 )
 from trainer.train_model import group_hash
