@@ -30,11 +30,10 @@ from trainer.ood.disagreement import (
     dropout_predictions,
     ensemble_predictions,
 )
-from trainer.ood.features import ImageFeatures, extract_features, load_features, save_features
+from trainer.ood.features import ImageFeatures, extract_features, load_features, predicted_labels, save_features
 from trainer.ood.geometry_fault import Labels
 from trainer.ood.sample import dimensions_of
 from trainer.run_folder import write_json_file
-from trainer.validation import task_logits
 
 MC_DROPOUT, ENSEMBLE = "mc_dropout", "ensemble"
 
@@ -158,7 +157,7 @@ class FeatureStore:
         """Disagreement on a crop around the foreground, which bounds the cost."""
         task, device, network = self.predictor.manifest.task(task_name), self.predictor.device, self.network
         voxels = prepare(entry.load()[0], task.profile).voxels
-        labels = task_logits(network, voxels, task, device=device).argmax(axis=0)
+        labels = predicted_labels(network, voxels, task.channels, device)
         crop = central_crop(voxels, labels, MAX_CROP_VOXELS, network.architecture.total_stride)
         if way == ENSEMBLE:
             members = [(network, task), *((p.network, p.manifest.task(task_name)) for p in self.repeats.ensemble)]

@@ -127,6 +127,31 @@ def extract_features(
     return ImageFeatures(layers, statistics, pooled, counts / voxels.size, outputs), labels
 
 
+@torch.inference_mode()
+def predicted_labels(
+    network: SegmentationNetwork,
+    voxels: NDArray[np.float32],
+    channels: slice,
+    device: torch.device,
+    slab_voxels: int = SLAB_VOXELS,
+) -> NDArray[np.uint8]:
+    """Most likely label ``(Z, Y, X)`` of prepared voxels ``(Z, Y, X)``; logits are never all in memory.
+
+    Args:
+        network: on ``device``.
+        channels: of the task in the network's output, background first.
+    """
+    z, y, x = voxels.shape
+    backend = TorchBackend(network, device)
+    labels = np.empty((z, y, x), dtype=np.uint8)
+    first = 0
+    for slab in NetworkStream(backend, network.architecture, voxels, slab_voxels).decode():
+        logits = backend.head(slab, channels)[:, : max(0, z - first), :y, :x]
+        labels[first : first + logits.shape[1]] = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        first += logits.shape[1]
+    return labels
+
+
 class _MapCollector:
     """Moments of every layer, and the deepest map as a whole, from slabs in the order of z."""
 

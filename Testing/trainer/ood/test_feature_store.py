@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.network import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.sitk_image import to_sitk
+from MultiTaskSegLib.runtime.tiling import run_tiles
 from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.tiny_model import tiny_network, write_tiny_model
 from trainer.ood.catalogue import REAL, Entry
@@ -41,6 +43,24 @@ def test_other_settings_of_dropout_do_not_take_the_stored_result(
     first = spread(weak)
     assert spread(strong) > first
     assert spread(weak) == first
+
+
+def test_only_a_crop_is_predicted_with_all_its_maps_in_memory(
+    predictor: Predictor, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, a CT of 500 slices takes tens of gigabytes."""
+    sizes: list[int] = []
+
+    def recorded(network: SegmentationNetwork, voxels: np.ndarray, *args: object, **settings: object) -> None:
+        sizes.append(voxels.size)
+        run_tiles(network, voxels, *args, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("trainer.validation.run_tiles", recorded)
+    monkeypatch.setattr("trainer.ood.feature_store.MAX_CROP_VOXELS", 500)
+    repeats = Repeats(passes=2, ensemble=[predictor])
+    FeatureStore(predictor, predictor.network, tmp_path / "store", repeats).get(entry)
+    assert len(sizes) == 4
+    assert max(sizes) <= 500
 
 
 def test_the_fingerprint_of_an_ensemble_is_that_of_its_members_weights(predictor: Predictor) -> None:

@@ -19,6 +19,7 @@ from trainer.ood.features import (
     extract_features,
     load_features,
     neighbourhood_moments,
+    predicted_labels,
     save_features,
     with_neighbours,
 )
@@ -67,6 +68,8 @@ def test_the_features_are_those_of_one_pass_over_the_whole_padded_image(slab_vox
     for task in tasks:
         own = logits[task.channels]
         np.testing.assert_array_equal(labels[task.name], own.argmax(dim=0)[core].numpy())
+        streamed = predicted_labels(network, voxels, task.channels, CPU, slab_voxels)
+        np.testing.assert_array_equal(streamed, labels[task.name])
         expected = OutputStatistics().plus(own, core).as_array()
         np.testing.assert_allclose(found.outputs[task.name].as_array(), expected, rtol=1e-4)
 
