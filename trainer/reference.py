@@ -8,17 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm as normal
 from scipy.stats import t as student_t
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.reference import SMALLEST_DISTANCE, ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec
+from MultiTaskSegLib.runtime.task_metric import TaskMetric
 
 THRESHOLD_DEVIATIONS = 2.5
 LARGEST_FACTOR = 4.0
 # Directions without any spread within the tasks would otherwise be blown up without bound.
 SMALLEST_SPREAD = 1e-6
 SMALLEST_SHARE = 1e-3
+# A task's typical distance: so many metrics are fitted at most, each without some of the groups.
+MAX_PARTS = 20
 
 
 def fit_reference(
@@ -40,18 +43,28 @@ def fit_reference(
     missing = [name for t, name in enumerate(task_names) if t not in {image.task for image in held_out}]
     if missing:
         raise ModelError(f"no held-out image of {', '.join(missing)}", remedy="Hold out at least one group per dataset")
+    index = range(len(task_names))
+    for task, name in zip(index, task_names, strict=True):
+        if len({image.group for image in known if image.task == task}) < 2:
+            raise ModelError(f"task {name} has fewer than two groups", remedy="Give images of more patients")
     tasks = np.array([image.task for image in known], dtype=np.int64)
     signatures = [spec.vectors(image.spectra) for image in known]
     vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
-    whitened = spec.is_whitened
-    projections = {block: whitening(rows, tasks) for block, rows in vectors.items()} if whitened else {}
-    projected = {block: rows @ projections[block] if whitened else rows for block, rows in vectors.items()}
-    scales = {block: _typical_distances(rows, tasks, known, task_names) for block, rows in projected.items()}
-    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0, projections)
+    projections = {block: whitening(rows, tasks) for block, rows in vectors.items()} if spec.is_whitened else {}
+    shrinkages = {block: _shrinkages(vectors[block] @ matrix, tasks) for block, matrix in projections.items()}
+    groups = np.array([image.group for image in known])
+    scales = {
+        block: np.array(
+            [_typical_distance(rows[tasks == t], groups[tasks == t], projections.get(block)) for t in index]
+        )
+        for block, rows in vectors.items()
+    }
+    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0, projections, shrinkages)
     scores = np.log([draft.judge(image.spectra).score for image in held_out])
     held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
     threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
-    return SpectralReference(spec, task_names, vectors, tasks, scales, np.exp(scores), threshold, projections)
+    calibration = np.exp(scores)
+    return SpectralReference(spec, task_names, vectors, tasks, scales, calibration, threshold, projections, shrinkages)
 
 
 def whitening(vectors: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -114,16 +127,32 @@ def _prediction_factor(tasks: NDArray[np.int64], groups: Sequence[str]) -> float
     return min(quantile * float(np.sqrt((effective + 1) / (effective - 1))), LARGEST_FACTOR)
 
 
-def _typical_distances(
-    vectors: NDArray[np.float64], tasks: NDArray[np.int64], images: Sequence[ReferenceImage], task_names: Sequence[str]
-) -> NDArray[np.float64]:
-    groups = np.array([image.group for image in images])
-    result = np.empty(len(task_names))
-    for task, name in enumerate(task_names):
-        own = np.flatnonzero(tasks == task)
-        if len(set(groups[own])) < 2:
-            raise ModelError(f"task {name} has fewer than two groups", remedy="Give images of more patients")
-        between = np.linalg.norm(vectors[own][:, None] - vectors[own][None, :], axis=2)
-        between[groups[own][:, None] == groups[own][None, :]] = np.inf
-        result[task] = max(float(np.median(between.min(axis=1))), SMALLEST_DISTANCE)
-    return result
+def _shrinkages(white: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How far each task's covariance of ``white``, ``(M, C)``, is to be drawn to a multiple of the identity."""
+    return np.array([ledoit_wolf_shrinkage(white[tasks == task]) for task in range(int(tasks.max()) + 1)])
+
+
+def _typical_distance(
+    vectors: NDArray[np.float64], groups: NDArray[np.str_], projection: NDArray[np.float64] | None
+) -> float:
+    """Median distance of a task's images to the nearest one of another group.
+
+    With a projection, the metric is fitted without the image's group: it would make images near one another that it
+    was fitted on, the more so the fewer they are, and every new image of a small task would seem far.
+
+    Args:
+        vectors: ``(M, C)``.
+        groups: ``(M,)``, two or more.
+        projection: ``(C, C)``; None for vectors that are compared as they are.
+    """
+    nearest = np.empty(len(vectors))
+    # Groups in the order of their appearance, the same number in each part, one apart.
+    order = {group: number % MAX_PARTS for number, group in enumerate(dict.fromkeys(groups.tolist()))}
+    parts = np.array([order[group] for group in groups.tolist()])
+    for part in np.unique(parts):
+        inside = parts == part
+        others = vectors[~inside]
+        shrinkage = None if projection is None else float(ledoit_wolf_shrinkage(others @ projection))
+        metric = TaskMetric(others, projection, shrinkage)
+        nearest[inside] = [metric.distances(vector).min() for vector in vectors[inside]]
+    return max(float(np.median(nearest)), SMALLEST_DISTANCE)

@@ -53,6 +53,13 @@ def test_manifest_weights_and_reference_come_back(tmp_path: Path) -> None:
     for layer in expected.spec.blocks:
         np.testing.assert_allclose(model.reference.vectors[layer], expected.vectors[layer], rtol=0, atol=1e-6)
         np.testing.assert_allclose(model.reference.scales[layer], expected.scales[layer], rtol=1e-12)
+        np.testing.assert_array_equal(model.reference.shrinkages[layer], expected.shrinkages[layer])
+    known = tiny_images()[0].spectra
+    np.testing.assert_allclose(
+        model.reference.log_scores(model.reference.spec.vectors(known)),
+        expected.log_scores(expected.spec.vectors(known)),
+        atol=1e-4,
+    )
 
 
 def test_the_loaded_network_cannot_be_trained_by_accident(tmp_path: Path) -> None:
@@ -195,3 +202,16 @@ def test_a_file_that_does_not_name_its_statistics_is_read_with_the_first_ones(tm
     save_model(tmp_path / "older.mts.safetensors", older, tiny_network(), kept)
     blocks = load_model(tmp_path / "older.mts.safetensors").reference.spec.blocks
     assert [b for b in blocks if b.startswith("image")] == ["image.texture0", "image.texture1", "image.layout"]
+
+
+def test_in_a_file_without_shrinkages_one_metric_serves_all_tasks(tmp_path: Path) -> None:
+    kept = {name: tensor for name, tensor in tensors().items() if not name.endswith(".shrinkage")}
+    save_model(tmp_path / "older.mts.safetensors", tiny_manifest(), tiny_network(), kept)
+    reference = load_model(tmp_path / "older.mts.safetensors").reference
+    signature = reference.spec.vectors(tiny_images()[0].spectra)
+    logs = reference.log_scores_by_block(signature)
+    for row, block in zip(logs, reference.spec.blocks, strict=True):
+        differences = (reference.vectors[block] - signature[block]) @ reference.projections[block]
+        distances = np.linalg.norm(differences, axis=1)
+        nearest = np.array([distances[reference.tasks == task].min() for task in (0, 1)])
+        np.testing.assert_allclose(row, np.log(nearest / reference.scales[block]), rtol=1e-9)

@@ -242,6 +242,23 @@ def test_a_projection_is_applied_to_known_and_new_signatures_alike() -> None:
     assert np.exp(stretched.log_scores(new)) == pytest.approx([np.hypot(30.0, 4.0)])
 
 
+def test_new_images_of_a_task_of_few_images_are_one_unit_away() -> None:
+    """Fitted on the very images that give the unit, the metric made eight images look alike and every new one far."""
+    rng = np.random.default_rng(3)
+    spec = SignatureSpec("whitened", ("only",), 0.0)
+
+    def drawn(task: int, name: str, held_out: bool) -> ReferenceImage:
+        return ReferenceImage(
+            task, name, held_out, {"only": LayerSpectrum(np.exp(rng.normal(size=20)), 1, rng.normal(size=20))}
+        )
+
+    few = [drawn(0, f"a{n}", n >= 8) for n in range(10)]
+    many = [drawn(1, f"b{n}", n >= 300) for n in range(302)]
+    reference = fit_reference(spec, ["few", "many"], [*few, *many])
+    logs = [reference.log_scores(spec.vectors(drawn(0, "new", True).spectra)) for _ in range(200)]
+    np.testing.assert_allclose(np.median(logs, axis=0), [0.0, 0.0], atol=0.06)
+
+
 def test_the_whitened_signature_notices_a_broken_correlation_that_the_plain_one_misses() -> None:
     rng = np.random.default_rng(3)
     spec = SignatureSpec("whitened", ("only",), 0.0)

@@ -77,6 +77,7 @@ def check_tensors(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
     spec = manifest.ood.spec
     for block in spec.blocks:
         _check_block(manifest, tensors, block, spec)
+    _check_shrinkages(manifest, tensors, spec)
     if spec.uses_image:
         _check_statistics(manifest, tensors, spec, len(tasks))
     _check_cells(manifest, tensors)
@@ -114,6 +115,19 @@ def _check_block(manifest: Manifest, tensors: Mapping[str, Tensor], block: str, 
             statistic_length(part, architecture.is_planar) if name == IMAGE else architecture.channels[int(name[-1])]
         )
         _require(tuple(projection.shape) == (length, length), f"the projection of {block} is impossible")
+
+
+def _check_shrinkages(manifest: Manifest, tensors: Mapping[str, Tensor], spec: SignatureSpec) -> None:
+    """Earlier files have none: there one metric served all tasks. Some without the others would mix the two."""
+    stored = {name for name in tensors if name.startswith("reference.") and name.endswith(".shrinkage")}
+    if not stored:
+        return
+    expected = {f"reference.{block}.shrinkage" for block in spec.blocks} if spec.is_whitened else set()
+    _require(stored == expected, "the shrinkages do not fit the signature")
+    for name in sorted(stored):
+        values = _real(tensors, name)
+        fits = tuple(values.shape) == (len(manifest.tasks),) and bool(((values >= 0) & (values <= 1)).all())
+        _require(fits, f"{name} is impossible")
 
 
 def _check_cells(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -172,6 +173,8 @@ def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralRefer
         tensors[f"reference.{block}.scale"] = torch.from_numpy(scale.astype(np.float64))
     for block, projection in reference.projections.items():
         tensors[f"reference.{block}.projection"] = torch.from_numpy(projection.astype(np.float32))
+    for block, shrinkage in reference.shrinkages.items():
+        tensors[f"reference.{block}.shrinkage"] = torch.from_numpy(shrinkage.astype(np.float64))
     return tensors
 
 
@@ -235,12 +238,16 @@ def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralRefere
     signatures = [spec.vectors(spectra) for spectra in _stored_spectra(spec, tensors)]
     vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
     scales = {block: tensors[f"reference.{block}.scale"].numpy() for block in spec.blocks}
-    stored = {block: tensors.get(f"reference.{block}.projection") for block in spec.blocks}
-    projections = {block: p.numpy().astype(np.float64) for block, p in stored.items() if p is not None}
+    projections, shrinkages = (_by_block(spec, tensors, part) for part in ("projection", "shrinkage"))
     names = [task.name for task in manifest.tasks]
     scores = tensors["reference.calibration_scores"].numpy()
     tasks = tensors["reference.tasks"].numpy()
-    return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections)
+    return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections, shrinkages)
+
+
+def _by_block(spec: SignatureSpec, tensors: dict[str, Tensor], part: str) -> dict[str, NDArray[np.float64]]:
+    stored = {block: tensors.get(f"reference.{block}.{part}") for block in spec.blocks}
+    return {block: tensor.numpy().astype(np.float64) for block, tensor in stored.items() if tensor is not None}
 
 
 def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator[Observed]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.explanation import Explanation, block_difference, level_of, spectrum_band
 from MultiTaskSegLib.runtime.signature import SPECTRUM, Observed, SignatureSpec
+from MultiTaskSegLib.runtime.task_metric import TaskMetric
 from MultiTaskSegLib.runtime.verdict import Verdict
 
 SMALLEST_DISTANCE = 1e-9
@@ -39,10 +40,10 @@ class ReferenceImage:
 class SpectralReference:
     """Judges signatures by their distance to the signatures of known images.
 
-    The distance to a task is, per block of the signature, the Euclidean distance to the nearest training image of that
-    task after the block's projection, in units of the median distance between a training image of the task and its
-    nearest neighbour of another group; blocks are combined as the signature says. Threshold and p-values come from
-    images that were held out from training.
+    The distance to a task is, per block of the signature, that to the nearest training image of the task by the task's
+    metric, in units of the median distance between a training image of the task and its nearest neighbour of another
+    group; blocks are combined as the signature says. Threshold and p-values come from images that were held out from
+    training.
 
     Args:
         spec: the signature.
@@ -52,7 +53,11 @@ class SpectralReference:
         scales: by block, float64 ``(T,)``: typical distance within each task.
         calibration_scores: float64 ``(K,)``: scores of held-out images.
         threshold: scores above it are out of distribution.
-        projections: by block, float64 ``(C, C)``, multiplied from the right; empty for none.
+        projections: by block, float64 ``(C, C)``, see `TaskMetric`; empty for none.
+        shrinkages: by block, float64 ``(T,)``, see `TaskMetric`; empty where the spread of all tasks counts alone.
+
+    Raises:
+        ModelError: a task has no image, or its images no covariance.
     """
 
     def __init__(
@@ -65,14 +70,18 @@ class SpectralReference:
         calibration_scores: NDArray[np.float64],
         threshold: float,
         projections: Mapping[str, NDArray[np.float64]] | None = None,
+        shrinkages: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> None:
         if set(np.unique(tasks)) != set(range(len(task_names))) or not calibration_scores.size:
             raise ModelError("the spectral reference lacks images of a task", remedy="Fit the reference again")
         self.spec, self.task_names = spec, tuple(task_names)
         self.vectors, self.tasks, self.scales = dict(vectors), tasks, dict(scales)
         self.calibration_scores, self.threshold = np.sort(calibration_scores), threshold
-        self.projections = dict(projections or {})
-        self._projected = {block: self._project(block, rows) for block, rows in self.vectors.items()}
+        self.projections, self.shrinkages = dict(projections or {}), dict(shrinkages or {})
+        self._metrics = {
+            block: task_metrics(rows, tasks, self.projections.get(block), self.shrinkages.get(block))
+            for block, rows in self.vectors.items()
+        }
 
     def log_scores(self, signature: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Natural logarithm ``(T,)`` of the distance to each task in units of the task's typical distance.
@@ -86,14 +95,9 @@ class SpectralReference:
         """The terms ``(blocks, T)`` that `log_scores` combines: they tell which layer is foreign."""
         logs = np.empty((len(self.spec.blocks), len(self.task_names)))
         for row, block in zip(logs, self.spec.blocks, strict=True):
-            distances = np.linalg.norm(self._projected[block] - self._project(block, signature[block]), axis=1)
-            nearest = np.array([distances[self.tasks == t].min() for t in range(len(self.task_names))])
+            nearest = np.array([metric.distances(signature[block]).min() for metric in self._metrics[block]])
             row[:] = np.log(np.maximum(nearest, SMALLEST_DISTANCE) / self.scales[block])
         return logs
-
-    def _project(self, block: str, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        projection = self.projections.get(block)
-        return vectors if projection is None else np.asarray(vectors @ projection)
 
     def recognise(self, log_scores: NDArray[np.float64], among: Sequence[str] | None = None) -> int:
         """Index of the task whose images are nearest.
@@ -139,14 +143,26 @@ class SpectralReference:
         differences, bands = [], []
         for block, log in zip(self.spec.blocks, logs, strict=True):
             layer, _, part = block.partition(".")
-            known = self.vectors[block][self.tasks == task]
-            projected = self._projected[block][self.tasks == task]
-            nearest = np.linalg.norm(projected - self._project(block, signature[block]), axis=1).argmin()
-            difference, projection = signature[block] - known[nearest], self.projections.get(block)
+            known, metric = self.vectors[block][self.tasks == task], self._metrics[block][task]
+            difference = signature[block] - known[metric.distances(signature[block]).argmin()]
             part = part or SPECTRUM
-            differences.append(block_difference(layer, part, float(np.exp(log)), difference, projection, deepest))
+            ratio = float(np.exp(log))
+            differences.append(block_difference(layer, part, ratio, difference, metric.projection, deepest))
             if part == SPECTRUM:
                 bands.append(spectrum_band(layer, signature[block], known))
         nearer = float(np.mean(self.calibration_scores < score))
         ordered = sorted(differences, key=lambda difference: -difference.ratio)
         return Explanation(100.0 * nearer, tuple(ordered), tuple(bands))
+
+
+def task_metrics(
+    vectors: NDArray[np.float64],
+    tasks: NDArray[np.int64],
+    projection: NDArray[np.float64] | None,
+    shrinkages: NDArray[np.float64] | None,
+) -> list[TaskMetric]:
+    """The metric of each task, of images ``(M, C)`` of the tasks ``(M,)``."""
+    return [
+        TaskMetric(vectors[tasks == task], projection, None if shrinkages is None else float(shrinkages[task]))
+        for task in range(int(tasks.max()) + 1)
+    ]
