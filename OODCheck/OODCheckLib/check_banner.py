@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import slicer
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words
+from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words, rivals_text
 from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import read_verdict
 from MultiTaskSegLib.task_list import short_name
@@ -31,7 +31,7 @@ def check_banner(verdict: Verdict) -> str:
     """Banner, figures, advice and reason as rich text."""
     figures = _("p = {pValue:.2g}; score {score:.2f}, limit {limit:.2f}; nearest task: {task}").format(
         pValue=verdict.p_value, score=verdict.score, limit=verdict.threshold, task=short_name(verdict.nearest_task)
-    )
+    ) + rivals_text(verdict)
     level = level_of(verdict)
     why = "" if verdict.explanation is None else f"<p>{html.escape(verdict.explanation.sentence())}.</p>"
     return banner(level_words(level), figures, level) + _advice(next_step(verdict)) + why

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.caution import WEAK_DICE, weakness
+from MultiTaskSegLib.runtime.caution import WEAK_DICE, cautions, weakness
 from MultiTaskSegLib.runtime.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model_file import read_manifest, reference_tensors, save_model
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.released import released_model
+from MultiTaskSegLib.runtime.verdict import Verdict
 from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference
 
@@ -65,3 +66,23 @@ def test_of_the_released_tasks_the_lesions_are_warned_of_and_the_lungs_are_not()
     tasks = {task.name: task for planar in (False, True) for task in read_manifest(released_model(planar))[0].tasks}
     assert weakness(tasks["Dataset120_MSLesionT1_2D"])
     assert not weakness(tasks["Dataset112_ChestXrayLungCHN"])
+
+
+def said(task: TaskInfo, *, is_recognised: bool, is_ood: bool = False) -> str:
+    verdict = Verdict(is_ood, 1.0, 1.5, 0.5, "near", {}, rivals=("other", "third"))
+    return " | ".join(cautions(noise(), task, verdict, is_recognised=is_recognised, is_something_found=True))
+
+
+def test_a_recognised_task_with_rivals_is_not_certain() -> None:
+    text = said(replace(task_with(), name="near"), is_recognised=True)
+    assert "near was used, but the image is about as near to other and third" in text
+    assert "not certain" not in said(replace(task_with(), name="near"), is_recognised=False)
+
+
+def test_of_a_foreign_image_it_does_not_matter_which_task_is_nearest() -> None:
+    assert "not certain" not in said(replace(task_with(), name="near"), is_recognised=True, is_ood=True)
+
+
+def test_a_told_task_is_doubted_only_when_it_is_no_rival() -> None:
+    assert "looks more like" not in said(replace(task_with(), name="third"), is_recognised=False)
+    assert "looks more like near" in said(replace(task_with(), name="fourth"), is_recognised=False)

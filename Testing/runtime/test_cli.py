@@ -18,7 +18,7 @@ REPORT_KEYS = {
     "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings"
 }  # fmt: skip
 LABEL_KEYS = {"value", "name", "terminology", "voxels", "volume_mm3", "mean_confidence", "predicted_dice"}
-OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances", "explanation"}
+OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances", "explanation", "rivals"}
 EXPLANATION_KEYS = {"percent_of_known_nearer", "blocks", "sentence"}
 
 

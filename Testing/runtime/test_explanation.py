@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,8 +145,15 @@ def test_a_verdict_with_its_explanation_survives_json() -> None:
 
 def test_a_verdict_without_an_explanation_is_read_too() -> None:
     plain = line_reference().judge(spectra()).as_dict()
-    del plain["explanation"]
+    del plain["explanation"], plain["rivals"]
     assert Verdict.from_dict(plain).explanation is None
+    assert Verdict.from_dict(plain).rivals == ()
+
+
+def test_the_sentence_names_the_tasks_that_are_about_as_near() -> None:
+    verdict = replace(line_reference().judge(spectra()), is_ood=False, rivals=("b", "c"))
+    assert verdict.sentence().endswith(", about as near to b and c")
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.as_dict()))) == verdict
 
 
 def test_the_sentence_names_percentage_layer_part_and_ratio() -> None:

@@ -198,6 +198,19 @@ def test_profiles_that_fit_alike_are_all_tried_and_each_task_is_measured_under_i
     assert verdict.score == min(verdict.distances.values())
 
 
+@pytest.mark.parametrize("factor", [0.99, 1.01])
+def test_a_task_of_another_profile_is_a_rival_when_it_is_about_as_near(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    both = with_profiles(tmp_path, spacing_profile("a", 2.0), spacing_profile("b", 2.2))
+    distances = both.check(noise()).distances
+    nearest, other = sorted(distances, key=lambda name: distances[name])
+    monkeypatch.setattr(
+        "MultiTaskSegLib.runtime.predictor.CLOSE_CALL", factor * np.log(distances[other] / distances[nearest])
+    )
+    assert both.check(noise()).rivals == ((other,) if factor > 1 else ())
+
+
 def test_a_picture_without_air_is_not_taken_for_hounsfield_units(tmp_path: Path) -> None:
     ct = spacing_profile("ct", 2.0, Intensity("range", -200.0, 300.0))
     predictor = with_profiles(tmp_path, ct, spacing_profile("mr", 2.0))

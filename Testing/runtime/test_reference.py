@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.reference import CLOSE_CALL, ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
 from trainer.reference import LARGEST_FACTOR, balanced_threshold, fit_reference, whitening
@@ -173,6 +173,22 @@ def test_p_values_of_shifted_images_are_not_uniform() -> None:
     reference = fit_reference(SPEC, ["A"], known)
     p = np.array([reference.judge({"only": spectrum(*(rng.normal(size=3) + 4))}).p_value for _ in range(100)])
     assert (p <= 0.1).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("place", "nearest", "rivals"), [(36.0, "A", ()), (38.0, "A", ("B",)), (46.0, "B", ("A",)), (50.0, "B", ())]
+)
+def test_a_task_that_is_about_as_near_is_named_as_a_rival(place: float, nearest: str, rivals: tuple[str, ...]) -> None:
+    """With the units 1 (A) and 2 (B), half of their logarithms shared, log(d_A sqrt(2) / d_B) decides: 0 at 42.01."""
+    verdict = fit_reference(SPEC, ["A", "B"], LINE).judge({"only": spectrum(place)})
+    assert (verdict.nearest_task, verdict.rivals) == (nearest, rivals)
+    closeness = np.log((place - 1) * np.sqrt(2) / (100 - place))
+    assert (abs(closeness) <= CLOSE_CALL) == bool(rivals)
+
+
+def test_a_task_that_does_not_count_is_no_rival() -> None:
+    verdict = fit_reference(SPEC, ["A", "B"], LINE).judge({"only": spectrum(42.0)}, among=["A"])
+    assert verdict.rivals == ()
 
 
 def test_an_image_identical_to_a_known_one_has_a_finite_score() -> None:

@@ -47,6 +47,7 @@ def test_the_verdict_is_not_told_twice(summary):
         (Verdict(False, 1.1, 2.5, 0.4, "hearts", {}), "hearts", "IN DISTRIBUTION", "KNOWN"),
         (Verdict(False, 2.4, 2.5, 0.05, "hearts", {}), "hearts", "UNUSUAL", "UNUSUAL"),
         (Verdict(False, 1.1, 2.5, 0.4, "brains", {}), "hearts", "brains", "UNUSUAL"),
+        (Verdict(False, 1.1, 2.5, 0.4, "brains", {}, rivals=("hearts",)), "hearts", "; about as near: hearts", "KNOWN"),
         (Verdict(True, 3.0, 2.5, 0.4, "hearts", {}), "hearts", "OUT OF DISTRIBUTION", "FOREIGN"),
     ],
 )
@@ -81,3 +82,10 @@ def test_findings_are_told_one_by_one_with_the_refusals_marked(summary):
 )
 def test_progress_in_words(summary, fraction, eta_s, expected):
     assert summary.progress_text(fraction, eta_s, "network") == expected
+
+
+def test_ood_check_names_the_tasks_that_are_about_as_near(summary):
+    check_banner = importlib.import_module("OODCheckLib.check_banner")
+    near = Verdict(False, 1.1, 2.5, 0.4, "brains", {}, rivals=("Dataset001_Hearts", "livers"))
+    assert "nearest task: brains; about as near: Hearts, livers" in check_banner.check_banner(near)
+    assert "about as near" not in check_banner.check_banner(VERDICT)

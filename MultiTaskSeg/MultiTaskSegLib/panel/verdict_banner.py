@@ -30,7 +30,7 @@ def level_of(verdict: Verdict, task: str = "") -> Level:
     those of another task than the one that was segmented; else known."""
     if verdict.is_ood:
         return Level.FOREIGN
-    is_other_task = bool(task) and task != verdict.nearest_task
+    is_other_task = bool(task) and not verdict.resembles(task)
     return Level.UNUSUAL if is_other_task or verdict.p_value <= UNUSUAL_P_VALUE else Level.KNOWN
 
 
@@ -44,9 +44,15 @@ def verdict_banner(verdict: Verdict, task: str = "") -> str:
         threshold=verdict.threshold,
         pValue=verdict.p_value,
         nearest=short_name(verdict.nearest_task),
-    )
+    ) + rivals_text(verdict)
     why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
     return f"{banner(level_words(level), figures, level)}<p>{html.escape(_meaning(verdict, level))}{why}</p>"
+
+
+def rivals_text(verdict: Verdict) -> str:
+    """The tasks that are about as near as the nearest one, to follow it; empty where there are none."""
+    names = ", ".join(short_name(task) for task in verdict.rivals)
+    return _("; about as near: {tasks}").format(tasks=names) if names else ""
 
 
 def banner(words: str, details: str, level: Level) -> str:

@@ -12,17 +12,25 @@ WEAK_DICE = 0.6
 NAMED = 3
 
 
-def cautions(volume: Volume, task: TaskInfo, verdict: Verdict, is_something_found: bool) -> tuple[str, ...]:
+def cautions(
+    volume: Volume, task: TaskInfo, verdict: Verdict, *, is_recognised: bool, is_something_found: bool
+) -> tuple[str, ...]:
     """Sentences on a result, the gravest first.
 
     Args:
         volume: that was segmented.
         task: that was used.
         verdict: on the image.
+        is_recognised: whether the task was found by the image's signature, not told.
         is_something_found: whether any voxel has a label.
     """
     sentences = [verdict.sentence()] if verdict.is_ood else []
-    if verdict.nearest_task != task.name:
+    if is_recognised and verdict.rivals and not verdict.is_ood:
+        sentences.append(
+            f"the task is not certain: {task.name} was used, but the image is about as near to "
+            f"{' and '.join(verdict.rivals)}; name the task if you know it"
+        )
+    if not verdict.resembles(task.name):
         sentences.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {task.name}")
     if not is_something_found:
         sentences.append(f"no structure of {task.name} was found")

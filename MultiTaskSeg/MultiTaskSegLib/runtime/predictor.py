@@ -23,6 +23,7 @@ from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network_pass import Encoded, NetworkPass
 from MultiTaskSegLib.runtime.profile import Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.reference import CLOSE_CALL
 from MultiTaskSegLib.runtime.segmentation import Segmentation
 from MultiTaskSegLib.runtime.signature import Observed
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
@@ -130,7 +131,9 @@ class Predictor:
             self.model.digest,
             str(network_pass.device),
             timings,
-            volume.warnings + cautions(volume, chosen, verdict, found) + tuple(dict.fromkeys(network_pass.notes)),
+            volume.warnings
+            + cautions(volume, chosen, verdict, is_recognised=task == AUTO, is_something_found=found)
+            + tuple(dict.fromkeys(network_pass.notes)),
             labelling.predicted_dice,
         )
 
@@ -223,6 +226,7 @@ class Predictor:
         self._require_dimension(volume)
         profiles = self.candidate_profiles(volume)
         best: _Attempt | None = None
+        verdicts: list[Verdict] = []
         distances: dict[str, float] = {}
         for number, profile in enumerate(profiles):
             progress(end * number / len(profiles), "preparing")
@@ -230,11 +234,15 @@ class Predictor:
             tell = _stretched(progress, share * (number + 0.05), share * (number + 1), network_pass)
             attempt = self._attempt(network_pass, volume, profile, end < 1, tell)
             distances.update({t.name: attempt.verdict.distances[t.name] for t in attempt.tasks})
+            verdicts.append(attempt.verdict)
             # Only the best one's maps stay in memory.
             if best is None or attempt.verdict.score < best.verdict.score:
                 best = attempt
         assert best is not None
-        return best, replace(best.verdict, distances={**best.verdict.distances, **distances})
+        close = best.verdict.score * np.exp(CLOSE_CALL)
+        others = [v.nearest_task for v in verdicts if v is not best.verdict and v.score <= close]
+        rivals = (*best.verdict.rivals, *others)
+        return best, replace(best.verdict, distances={**best.verdict.distances, **distances}, rivals=rivals)
 
     def _attempt(
         self, network_pass: NetworkPass, volume: Volume, profile: Profile, keep: bool, tell: Callable[[float], None]
