@@ -75,7 +75,7 @@ def said(task: TaskInfo, *, is_recognised: bool, is_ood: bool = False) -> str:
 
 def test_a_recognised_task_with_rivals_is_not_certain() -> None:
     text = said(replace(task_with(), name="near"), is_recognised=True)
-    assert "near was used, but the image is about as near to other and third" in text
+    assert "near was used, but the image is about as near to other, third" in text
     assert "not certain" not in said(replace(task_with(), name="near"), is_recognised=False)
 
 

@@ -152,7 +152,7 @@ def test_a_verdict_without_an_explanation_is_read_too() -> None:
 
 def test_the_sentence_names_the_tasks_that_are_about_as_near() -> None:
     verdict = replace(line_reference().judge(spectra()), is_ood=False, rivals=("b", "c"))
-    assert verdict.sentence().endswith(", about as near to b and c")
+    assert verdict.sentence().endswith(", about as near to b, c")
     assert Verdict.from_dict(json.loads(json.dumps(verdict.as_dict()))) == verdict
 
 

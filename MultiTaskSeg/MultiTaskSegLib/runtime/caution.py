@@ -28,7 +28,7 @@ def cautions(
     if is_recognised and verdict.rivals and not verdict.is_ood:
         sentences.append(
             f"the task is not certain: {task.name} was used, but the image is about as near to "
-            f"{' and '.join(verdict.rivals)}; name the task if you know it"
+            f"{', '.join(verdict.rivals)}; name the task if you know it"
         )
     if not verdict.resembles(task.name):
         sentences.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {task.name}")

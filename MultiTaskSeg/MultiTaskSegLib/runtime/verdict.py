@@ -63,6 +63,4 @@ class Verdict:
         relation = f"{self.score:.1f} times the typical distance from {self.nearest_task} (limit {self.threshold:.1f})"
         if self.is_ood:
             return f"OUT OF DISTRIBUTION: unlike all training images, {relation}. Do not trust this result"
-        return f"In distribution: {relation}" + (
-            f", about as near to {' and '.join(self.rivals)}" if self.rivals else ""
-        )
+        return f"In distribution: {relation}" + (f", about as near to {', '.join(self.rivals)}" if self.rivals else "")
