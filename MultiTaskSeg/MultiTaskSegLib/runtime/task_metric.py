@@ -7,9 +7,12 @@ two (Friedman, "Regularized discriminant analysis", JASA 84, 1989, equations 16 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from MultiTaskSegLib.runtime.errors import ModelError
 
@@ -38,10 +41,10 @@ class TaskMetric:
     def __init__(
         self, vectors: NDArray[np.float64], projection: NDArray[np.float64] | None, shrinkage: float | None
     ) -> None:
-        self.projection = projection
-        if projection is not None and shrinkage is not None:
-            self.projection = _own_projection(vectors @ projection, projection, shrinkage)
-        self.known = self.project(vectors)
+        self.projection, self.known = projection, vectors
+        if projection is not None:
+            with _one_thread():
+                self.projection, self.known = _projected(vectors, projection, shrinkage)
 
     def project(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Vectors ``(..., C)`` in the space where the task's distances are Euclidean."""
@@ -52,18 +55,37 @@ class TaskMetric:
         return np.asarray(np.linalg.norm(self.known - self.project(vector), axis=1))
 
 
-def _own_projection(
-    white: NDArray[np.float64], projection: NDArray[np.float64], shrinkage: float
-) -> NDArray[np.float64]:
-    """``projection`` followed by the root of the inverse of (1 - a) I + a S, S the shrunk covariance of ``white``."""
-    components = white.shape[1]
-    centred = white - white.mean(axis=0)
-    covariance = centred.T @ centred / len(white)
-    mean_variance = float(np.trace(covariance)) / components
-    own = (1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(components)
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads that share small matrices wait for one another: on a busy machine a hundred times as long as one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        root = cholesky((1 - OWN_SHARE) * np.eye(components) + OWN_SHARE * own, lower=True)
-    except (LinAlgError, ValueError) as error:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _projected(
+    vectors: NDArray[np.float64], projection: NDArray[np.float64], shrinkage: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The task's projection, and the vectors after it.
+
+    It is ``projection`` followed by the root of the inverse of (1 - a) I + a S, where S is the shrunk covariance of the
+    projected vectors.
+    """
+    rows, matrix = torch.from_numpy(vectors), torch.from_numpy(projection)
+    if shrinkage is None:
+        return projection, (rows @ matrix).numpy()
+    white = rows @ matrix
+    centred = white - white.mean(dim=0)
+    covariance = centred.T @ centred / len(white)
+    identity = torch.eye(len(matrix), dtype=torch.float64)
+    own = (1 - shrinkage) * covariance + shrinkage * covariance.diagonal().mean() * identity
+    try:
+        root = torch.linalg.cholesky((1 - OWN_SHARE) * identity + OWN_SHARE * own)
+    except RuntimeError as error:  # torch.linalg.LinAlgError, which stub files do not know
         raise ModelError("the signatures of a task have no covariance", remedy="Fit the reference again") from error
     # |x L^-T|^2 = x (L L^T)^-1 x^T
-    return np.asarray(solve_triangular(root, projection.T, lower=True).T)
+    own_projection = torch.linalg.solve_triangular(root, matrix.T, upper=False).T
+    return own_projection.numpy(), (rows @ own_projection).numpy()
