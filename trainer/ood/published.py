@@ -20,6 +20,7 @@ from trainer.run_folder import write_json_file, write_text_file
 PAGE = "ood-benchmark.md"
 FILES = "ood-benchmark-*.json"
 PLACES = "localisation-*.json"
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}-")
 TEXT = """# Out-of-distribution benchmark
 
 Made by `python -m trainer ood-benchmark`; nothing on this page is typed by hand.
@@ -61,7 +62,8 @@ def publish(
 
 def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
-    sections = [_section(path) for path in sorted(folder.glob(FILES))]
+    # By title: a run of another day stays beside those that it belongs to.
+    sections = [_section(path) for path in sorted(folder.glob(FILES), key=lambda path: DATE.sub("", path.name))]
     return "\n".join([TEXT, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
 
 

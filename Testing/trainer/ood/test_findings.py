@@ -151,3 +151,11 @@ def test_the_published_page_tells_whether_inserted_patches_and_streaks_are_found
     assert "## Where an image is foreign, mr3d" in page
     assert "| heart | 0.750 (0.625 to 0.875) | 0.500 |  |  |" in page
     assert "| mean | 0.812 | 0.250 | 0.938 | 0.125 |" in page
+
+
+def test_runs_of_a_later_day_stay_beside_those_that_they_belong_to(tmp_path: Path) -> None:
+    for name in ("2026-01-01-b", "2026-01-02-a", "2026-01-03-c"):
+        content = {"title": name[-1], "command": [], "commit": None, "models": []}
+        (tmp_path / f"ood-benchmark-{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    page = published_page(tmp_path)
+    assert page.index("## a") < page.index("## b") < page.index("## c")
