@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trainer.bootstrap import percentile_interval
 from trainer.ood.artefact import GEOMETRY_FAULTS
 from trainer.ood.catalogue import ARTEFACT, FOREIGN_FAMILIES, KNOWN, Entry
 from trainer.ood.sample import Sample
-from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_interval
+from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds
+
+SHIPPED = "whitened, encoder and image"
+"""The detector whose lead over the others is told."""
 
 HARMFUL_DROP = 0.1
 SAME_GRID, HARMFUL = "artefact, same grid", "artefact, Dice fell by 0.1"
@@ -50,13 +55,20 @@ class ImageScores:
 
 
 def summarise(rows: Sequence[ImageScores], seed: int) -> dict[str, Any]:
-    """By detector and family: mean AUROC over the sources with its interval, FPR95, and every source's AUROC."""
+    """By detector and family: mean AUROC over the sources with its interval, FPR95, every source's AUROC, and by how
+    much `SHIPPED` is ahead, paired: both are resampled alike."""
     known = [row for row in rows if row.family == KNOWN]
     families = {name: chosen for name, chosen in families_of(rows).items() if chosen}
-    names = list(known[0].scores)
-    return {
-        name: {family: _figures(name, known, chosen, seed) for family, chosen in families.items()} for name in names
-    }
+    result: dict[str, Any] = {name: {} for name in known[0].scores}
+    for family, chosen in families.items():
+        drawn = {name: _rounds(name, known, chosen, seed) for name in result}
+        for name, figures in result.items():
+            figures[family] = _figures(name, known, chosen) | {"auroc_interval": percentile_interval(drawn[name])}
+        for name in result if SHIPPED in result else ():
+            lead = result[SHIPPED][family]["auroc"] - result[name][family]["auroc"]
+            between = percentile_interval(drawn[SHIPPED] - drawn[name])
+            result[name][family] |= {"lead_of_shipped": lead, "lead_interval": between}
+    return result
 
 
 def families_of(rows: Sequence[ImageScores]) -> dict[str, list[ImageScores]]:
@@ -75,20 +87,25 @@ def _drop(row: ImageScores, clean: Mapping[tuple[str, str], float | None]) -> fl
     return before - row.dice if before is not None and row.dice is not None else float("nan")
 
 
-def _figures(detector: str, known: Sequence[ImageScores], foreign: Sequence[ImageScores], seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    inside = _grouped(known, detector)
-    sources = {s: _grouped([r for r in foreign if r.source == s], detector) for s in _sources(foreign)}
+def _rounds(
+    detector: str, known: Sequence[ImageScores], foreign: Sequence[ImageScores], seed: int
+) -> NDArray[np.float64]:
+    return mean_auroc_rounds(_grouped(known, detector), _by_source(foreign, detector), np.random.default_rng(seed))
+
+
+def _figures(detector: str, known: Sequence[ImageScores], foreign: Sequence[ImageScores]) -> dict[str, Any]:
+    sources = dict(zip(_sources(foreign), _by_source(foreign, detector), strict=True))
     pooled = [row.scores[detector] for row in known]
-    by_source = {s: auroc(pooled, _flat(groups)) for s, groups in sources.items()}
-    low, high = mean_auroc_interval(inside, list(sources.values()), rng)
     return {
-        "auroc": mean_auroc(inside, list(sources.values())),
-        "auroc_interval": [low, high],
+        "auroc": mean_auroc(_grouped(known, detector), list(sources.values())),
         "fpr95": float(np.mean([false_positive_rate(pooled, _flat(groups)) for groups in sources.values()])),
-        "auroc_by_source": by_source,
+        "auroc_by_source": {s: auroc(pooled, _flat(groups)) for s, groups in sources.items()},
         "images": len(foreign),
     }
+
+
+def _by_source(foreign: Sequence[ImageScores], detector: str) -> list[dict[str, list[float]]]:
+    return [_grouped([row for row in foreign if row.source == source], detector) for source in _sources(foreign)]
 
 
 def _sources(rows: Sequence[ImageScores]) -> list[str]:

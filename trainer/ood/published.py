@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trainer.markdown_table import table
-from trainer.ood.findings import FAMILY_ORDER
+from trainer.ood.findings import FAMILY_ORDER, SHIPPED
 from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
 from trainer.run_folder import write_json_file, write_text_file
@@ -92,7 +92,24 @@ def _overview(models: Sequence[Mapping[str, Any]]) -> str:
 def _model_section(result: Mapping[str, Any]) -> str:
     families = _families(result)
     measured = table(["Detector", *families], detector_rows(result["detectors"], families)) + "\n"
-    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), measured])
+    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), measured, *_leads(result)])
+
+
+def _leads(result: Mapping[str, Any]) -> list[str]:
+    """By how much the shipped detector is ahead of each other; nothing for figures that do not say so."""
+    families = _families(result)
+    others = {n: figures for n, figures in result["detectors"].items() if n != SHIPPED}
+    if not all("lead_of_shipped" in figures[f] for figures in others.values() for f in families):
+        return []
+    ordered = sorted(others.items(), key=lambda item: float(np.mean([item[1][f]["lead_of_shipped"] for f in families])))
+    rows = [[name, *(_lead_words(figures[f]) for f in families)] for name, figures in ordered]
+    heading = f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC (95 % interval, paired, over groups).\n"
+    return [heading, table(["Detector", *families], rows) + "\n"]
+
+
+def _lead_words(figures: Mapping[str, Any]) -> str:
+    low, high = figures["lead_interval"]
+    return f"{figures['lead_of_shipped']:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _places_section(path: Path) -> str:

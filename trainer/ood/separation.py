@@ -38,12 +38,15 @@ def mean_auroc(known: Groups, sources: Sequence[Groups]) -> float:
     return float(np.mean([auroc(pooled, _pooled(source)) for source in sources]))
 
 
-def mean_auroc_interval(
+def mean_auroc_rounds(
     known: Groups, sources: Sequence[Groups], rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS
-) -> tuple[float, float]:
-    """95 % bootstrap interval of `mean_auroc`; groups are resampled, not images, within every source."""
+) -> NDArray[np.float64]:
+    """`mean_auroc` ``(rounds,)`` of resampled groups.
+
+    Generators with the same seed draw the same groups for every detector, so that differences are paired.
+    """
     inside = multiplicities(len(known), rng, rounds)
-    return percentile_interval(np.mean([_auroc_rounds(known, inside, source, rng) for source in sources], axis=0))
+    return np.asarray(np.mean([_auroc_rounds(known, inside, source, rng) for source in sources], axis=0))
 
 
 def mean_interval(groups: Groups, rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
-from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
+from trainer.ood.findings import HARMFUL, SAME_GRID, SHIPPED, ImageScores, families_of, summarise
 from trainer.ood.page import detector_rows, write_page
 from trainer.ood.published import PAGE, publish, published_page
 from trainer.ood.shipped_check import cross_fitted
@@ -78,14 +78,19 @@ def test_p_values_of_exchangeable_images_are_uniform() -> None:
     assert np.abs(np.quantile(p_values, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.02
 
 
-SHIPPED = {
+THE_CHECK = {
     "variant": "whitened", "layers": ["encoder0"], "threshold": 1.5, "specificity": 0.97, "known_images": 2,
     "recognised": 1.0, "sensitivity": {REAL: 0.9}, "p_value_uniformity": {"statistic": 0.1, "p": 0.8},
 }  # fmt: skip
 
 
 def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follows_from_it(tmp_path: Path) -> None:
-    result = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": SHIPPED, "images": [{"name": "secret"}]}
+    result = {
+        "model": "tiny",
+        "detectors": summarise(ROWS, seed=0),
+        "shipped": THE_CHECK,
+        "images": [{"name": "secret"}],
+    }
     command = ["ood-benchmark", "--in", "some/folder/Dataset1"]
     path, page = publish([result], "Every detector!", command, "abc", tmp_path)
     assert path.name.endswith("-every-detector.json")
@@ -99,16 +104,16 @@ def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follow
 
 
 def test_intervals_of_the_shares_are_published_where_they_were_measured(tmp_path: Path) -> None:
-    shipped = SHIPPED | {"specificity_interval": [0.9, 1.0], "sensitivity_interval": {REAL: [0.75, 0.96]}}
+    shipped = THE_CHECK | {"specificity_interval": [0.9, 1.0], "sensitivity_interval": {REAL: [0.75, 0.96]}}
     publish([{"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "t", [], None, tmp_path)
     words = "97.0 % (90 to 100) of 2 known images accepted; flagged: real 90.0 % (75 to 96)."
     assert words in published_page(tmp_path)
 
 
 def test_several_models_are_summed_up_by_mean_and_range(tmp_path: Path) -> None:
-    first = {"model": "one", "detectors": summarise(ROWS, seed=0), "shipped": SHIPPED}
+    first = {"model": "one", "detectors": summarise(ROWS, seed=0), "shipped": THE_CHECK}
     better = [*ROWS[:2], row(REAL, "X", "x1", 9.0), row(REAL, "Y", "y1", 9.0)]
-    second = {"model": "two", "detectors": summarise(better, seed=0), "shipped": SHIPPED}
+    second = {"model": "two", "detectors": summarise(better, seed=0), "shipped": THE_CHECK}
     first["detectors"] = {name: {REAL: figures[REAL]} for name, figures in first["detectors"].items()}
     publish([first, second], "seeds", [], None, tmp_path)
     assert "| d | 0.750 (0.500 to 1.000) |" in published_page(tmp_path)
@@ -121,7 +126,7 @@ def test_the_published_page_of_this_repository_is_that_of_its_figures() -> None:
 
 def test_the_page_shows_every_detector_and_family_and_the_shipped_check(tmp_path: Path) -> None:
     detectors = summarise(ROWS, seed=0)
-    write_page([{"model": "tiny", "detectors": detectors, "shipped": SHIPPED}], tmp_path / "report.html")
+    write_page([{"model": "tiny", "detectors": detectors, "shipped": THE_CHECK}], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "tiny" in page
     assert "0.97" in page
@@ -159,3 +164,46 @@ def test_runs_of_a_later_day_stay_beside_those_that_they_belong_to(tmp_path: Pat
         (tmp_path / f"ood-benchmark-{name}.json").write_text(json.dumps(content), encoding="utf-8")
     page = published_page(tmp_path)
     assert page.index("## a") < page.index("## b") < page.index("## c")
+
+
+def contest(rng: np.random.Generator) -> list[ImageScores]:
+    """The shipped detector, its equal on another scale, its opposite, and one that is a little worse."""
+    rows = []
+    for number in range(60):
+        family, source = (KNOWN, "A") if number < 30 else (REAL, "X")
+        score = float(rng.normal(0 if number < 30 else 2))
+        scores = {
+            SHIPPED: score,
+            "equal": 3 * score + 1,
+            "opposite": -score,
+            "worse": score + float(rng.normal(0, 0.5)),
+        }
+        rows.append(ImageScores(family, source, f"{number}", f"{number}", "", "", None, scores))
+    return rows
+
+
+def test_the_lead_of_the_shipped_detector_is_paired() -> None:
+    found = {name: figures[REAL] for name, figures in summarise(contest(np.random.default_rng(0)), seed=1).items()}
+    for name in (SHIPPED, "equal"):
+        assert found[name]["lead_of_shipped"] == 0
+        assert tuple(found[name]["lead_interval"]) == (0, 0)
+    assert found["opposite"]["lead_of_shipped"] == pytest.approx(2 * found[SHIPPED]["auroc"] - 1)
+    low, high = found[SHIPPED]["auroc_interval"]
+    assert found["opposite"]["lead_interval"] == pytest.approx((2 * low - 1, 2 * high - 1))
+    # Both share the luck of the draw, so their difference varies less than either.
+    low, high = found["worse"]["lead_interval"]
+    assert low < found["worse"]["lead_of_shipped"] < high
+    assert high - low < found["worse"]["auroc_interval"][1] - found["worse"]["auroc_interval"][0]
+
+
+def test_nothing_is_said_of_a_lead_where_the_shipped_detector_was_not_measured() -> None:
+    assert "lead_of_shipped" not in summarise(ROWS, seed=0)["d"][REAL]
+
+
+def test_the_page_tells_the_lead_where_it_was_measured(tmp_path: Path) -> None:
+    result = {"model": "m", "detectors": summarise(contest(np.random.default_rng(0)), seed=1), "shipped": THE_CHECK}
+    publish([result], "contest", ["ood-benchmark"], "abc", tmp_path)
+    text = (tmp_path / PAGE).read_text(encoding="utf-8")
+    lead, (low, high) = (result["detectors"]["opposite"][REAL][key] for key in ("lead_of_shipped", "lead_interval"))
+    assert f"| opposite | {lead:+.3f} ({low:+.3f} to {high:+.3f}) |" in text
+    assert f"By how much `{SHIPPED}` is ahead" in text

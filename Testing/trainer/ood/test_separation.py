@@ -7,7 +7,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from trainer.ood.separation import auroc, false_positive_rate, mean_auroc, mean_auroc_interval, mean_interval
+from trainer.bootstrap import percentile_interval
+from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds, mean_interval
+
+
+def interval_of(
+    known: Groups, sources: list[Groups], rng: np.random.Generator, rounds: int = 500
+) -> tuple[float, float]:
+    return percentile_interval(mean_auroc_rounds(known, sources, rng, rounds))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -41,11 +48,11 @@ def test_the_interval_holds_the_value_and_resamples_groups_not_images() -> None:
     rng = np.random.default_rng(1)
     single = {f"p{n}": [float(v)] for n, v in enumerate(rng.normal(0, 1, 30))}
     foreign = [{f"f{n}": [float(v)] for n, v in enumerate(rng.normal(1, 1, 30))}]
-    low, high = mean_auroc_interval(single, foreign, np.random.default_rng(0))
+    low, high = interval_of(single, foreign, np.random.default_rng(0))
     assert 0 < low < mean_auroc(single, foreign) < high < 1
     # The same patient ten times over is no more evidence than once.
     repeated = {name: values * 10 for name, values in single.items()}
-    assert mean_auroc_interval(repeated, foreign, np.random.default_rng(0)) == pytest.approx((low, high))
+    assert interval_of(repeated, foreign, np.random.default_rng(0)) == pytest.approx((low, high))
 
 
 def test_the_interval_is_that_of_resampling_the_images_one_by_one() -> None:
@@ -59,7 +66,7 @@ def test_the_interval_is_that_of_resampling_the_images_one_by_one() -> None:
 
     values = [mean_auroc(resampled(known), [resampled(s) for s in sources]) for _ in range(2000)]
     expected = np.percentile(values, [2.5, 97.5])
-    found = mean_auroc_interval(known, sources, np.random.default_rng(3), rounds=2000)
+    found = interval_of(known, sources, np.random.default_rng(3), rounds=2000)
     np.testing.assert_allclose(found, expected, atol=0.015)
 
 
