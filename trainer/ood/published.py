@@ -71,8 +71,10 @@ def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     source = f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`.\n"
     models = content["models"]
-    many = [_overview(models)] if len(models) > 1 else []
-    return "\n".join([f"## {content['title']}\n", source, *many, *(_model_section(result) for result in models)])
+    one_by_one = [_model_section(result) for result in models]
+    # Of several models their means tell the story; the leads of each are in the figures.
+    summary, detail = ([_overview(models)], []) if len(models) > 1 else ([], _leads(models[0]) if models else [])
+    return "\n".join([f"## {content['title']}\n", source, *summary, *one_by_one, *detail])
 
 
 def _overview(models: Sequence[Mapping[str, Any]]) -> str:
@@ -92,7 +94,7 @@ def _overview(models: Sequence[Mapping[str, Any]]) -> str:
 def _model_section(result: Mapping[str, Any]) -> str:
     families = _families(result)
     measured = table(["Detector", *families], detector_rows(result["detectors"], families)) + "\n"
-    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), measured, *_leads(result)])
+    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), measured])
 
 
 def _leads(result: Mapping[str, Any]) -> list[str]:
