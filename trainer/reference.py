@@ -129,7 +129,13 @@ def _prediction_factor(tasks: NDArray[np.int64], groups: Sequence[str]) -> float
 
 def _shrinkages(white: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
     """How far each task's covariance of ``white``, ``(M, C)``, is to be drawn to a multiple of the identity."""
-    return np.array([ledoit_wolf_shrinkage(white[tasks == task]) for task in range(int(tasks.max()) + 1)])
+    return np.array([_shrinkage(white[tasks == task]) for task in range(int(tasks.max()) + 1)])
+
+
+def _shrinkage(white: NDArray[np.float64]) -> float:
+    """Of one task, ``(M, C)``; a single image has no covariance that could be trusted at all."""
+    # Of two images the estimate is 0, give or take a rounding error.
+    return float(np.clip(ledoit_wolf_shrinkage(white), 0, 1)) if len(white) > 1 else 1.0
 
 
 def _typical_distance(
@@ -152,7 +158,7 @@ def _typical_distance(
     for part in np.unique(parts):
         inside = parts == part
         others = vectors[~inside]
-        shrinkage = None if projection is None else float(ledoit_wolf_shrinkage(others @ projection))
+        shrinkage = None if projection is None else _shrinkage(others @ projection)
         metric = TaskMetric(others, projection, shrinkage)
         nearest[inside] = [metric.distances(vector).min() for vector in vectors[inside]]
     return max(float(np.median(nearest)), SMALLEST_DISTANCE)

@@ -275,6 +275,33 @@ def test_new_images_of_a_task_of_few_images_are_one_unit_away() -> None:
     np.testing.assert_allclose(np.median(logs, axis=0), [0.0, 0.0], atol=0.06)
 
 
+def test_the_shrinkage_of_few_images_is_none_that_a_model_file_refuses() -> None:
+    """Of two images the estimate is 0 by rights, and often below it by a rounding error."""
+    rng = np.random.default_rng(5)
+    spec = SignatureSpec("whitened", ("only",), 0.0)
+    for _ in range(10):
+        known = [
+            ReferenceImage(
+                n % 2, f"g{n}", n > 3, {"only": LayerSpectrum(np.exp(rng.normal(size=6)), 1, rng.normal(size=6))}
+            )
+            for n in range(6)
+        ]
+        shrinkages = np.concatenate(list(fit_reference(spec, ["A", "B"], known).shrinkages.values()))
+        assert ((shrinkages >= 0) & (shrinkages <= 1)).all()
+
+
+def test_two_training_images_are_enough_for_a_metric() -> None:
+    """Without either of them one is left, which has no spread of its own."""
+    spec = SignatureSpec("whitened", ("only",), 0.0)
+    known = [
+        ReferenceImage(0, f"g{n}", n == 2, {"only": LayerSpectrum(np.exp([n, -n]), 1, np.array([n, 1.0]))})
+        for n in range(3)
+    ]
+    reference = fit_reference(spec, ["A"], known)
+    assert all(np.isfinite(scale).all() and (scale > 0).all() for scale in reference.scales.values())
+    assert np.isfinite(reference.judge(known[2].spectra).score)
+
+
 def test_the_whitened_signature_notices_a_broken_correlation_that_the_plain_one_misses() -> None:
     rng = np.random.default_rng(3)
     spec = SignatureSpec("whitened", ("only",), 0.0)

@@ -63,10 +63,10 @@ def summarise(rows: Sequence[ImageScores], seed: int) -> dict[str, Any]:
     for family, chosen in families.items():
         drawn = {name: _rounds(name, known, chosen, seed) for name in result}
         for name, figures in result.items():
-            figures[family] = _figures(name, known, chosen) | {"auroc_interval": percentile_interval(drawn[name])}
+            figures[family] = _figures(name, known, chosen) | {"auroc_interval": list(percentile_interval(drawn[name]))}
         for name in result if SHIPPED in result else ():
             lead = result[SHIPPED][family]["auroc"] - result[name][family]["auroc"]
-            between = percentile_interval(drawn[SHIPPED] - drawn[name])
+            between = list(percentile_interval(drawn[SHIPPED] - drawn[name]))
             result[name][family] |= {"lead_of_shipped": lead, "lead_interval": between}
     return result
 
