@@ -43,8 +43,7 @@ def fit_reference(
     missing = [name for t, name in enumerate(task_names) if t not in {image.task for image in held_out}]
     if missing:
         raise ModelError(f"no held-out image of {', '.join(missing)}", remedy="Hold out at least one group per dataset")
-    index = range(len(task_names))
-    for task, name in zip(index, task_names, strict=True):
+    for task, name in enumerate(task_names):
         if len({image.group for image in known if image.task == task}) < 2:
             raise ModelError(f"task {name} has fewer than two groups", remedy="Give images of more patients")
     tasks = np.array([image.task for image in known], dtype=np.int64)
@@ -53,10 +52,9 @@ def fit_reference(
     projections = {block: whitening(rows, tasks) for block, rows in vectors.items()} if spec.is_whitened else {}
     shrinkages = {block: _shrinkages(vectors[block] @ matrix, tasks) for block, matrix in projections.items()}
     groups = np.array([image.group for image in known])
+    own = [tasks == task for task in range(len(task_names))]
     scales = {
-        block: np.array(
-            [_typical_distance(rows[tasks == t], groups[tasks == t], projections.get(block)) for t in index]
-        )
+        block: np.array([_typical_distance(rows[chosen], groups[chosen], projections.get(block)) for chosen in own])
         for block, rows in vectors.items()
     }
     draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0, projections, shrinkages)
@@ -152,9 +150,10 @@ def _typical_distance(
         projection: ``(C, C)``; None for vectors that are compared as they are.
     """
     nearest = np.empty(len(vectors))
-    # Groups in the order of their appearance, the same number in each part, one apart.
-    order = {group: number % MAX_PARTS for number, group in enumerate(dict.fromkeys(groups.tolist()))}
-    parts = np.array([order[group] for group in groups.tolist()])
+    names = list(dict.fromkeys(groups.tolist()))
+    # Where no metric is fitted, every group is a part of its own.
+    count = len(names) if projection is None else MAX_PARTS
+    parts = np.array([names.index(group) % count for group in groups.tolist()])
     for part in np.unique(parts):
         inside = parts == part
         others = vectors[~inside]

@@ -9,7 +9,7 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.reference import CLOSE_CALL, ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.signature import SignatureSpec
 from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
-from trainer.reference import LARGEST_FACTOR, balanced_threshold, fit_reference, whitening
+from trainer.reference import LARGEST_FACTOR, MAX_PARTS, balanced_threshold, fit_reference, whitening
 
 SPEC = SignatureSpec("multilayer", ("only",), 0.0)
 
@@ -256,6 +256,14 @@ def test_a_projection_is_applied_to_known_and_new_signatures_alike() -> None:
     new = {"only": np.array([3.0, 4.0])}
     assert np.exp(plain.log_scores(new)) == pytest.approx([5.0])
     assert np.exp(stretched.log_scores(new)) == pytest.approx([np.hypot(30.0, 4.0)])
+
+
+def test_without_a_metric_the_unit_counts_the_nearest_image_of_every_other_group() -> None:
+    """Of more groups than metrics would be fitted, each has its only neighbour among those left out together with it."""
+    places = [100.0 * (n % MAX_PARTS) + n // MAX_PARTS for n in range(2 * MAX_PARTS)]
+    known = [image(0, f"g{n}", False, place) for n, place in enumerate(places)]
+    reference = fit_reference(SPEC, ["A"], [*known, image(0, "new", True, 0.5)])
+    np.testing.assert_allclose(reference.scales["only"], [1.0])
 
 
 def test_new_images_of_a_task_of_few_images_are_one_unit_away() -> None:

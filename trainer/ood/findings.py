@@ -14,9 +14,7 @@ from trainer.ood.artefact import GEOMETRY_FAULTS
 from trainer.ood.catalogue import ARTEFACT, FOREIGN_FAMILIES, KNOWN, Entry
 from trainer.ood.sample import Sample
 from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds
-
-SHIPPED = "whitened, encoder and image"
-"""The detector whose lead over the others is told."""
+from trainer.ood.spectral_detector import SHIPPED
 
 HARMFUL_DROP = 0.1
 SAME_GRID, HARMFUL = "artefact, same grid", "artefact, Dice fell by 0.1"

@@ -18,6 +18,9 @@ from trainer.reference import fit_reference
 FARTHEST = 1e6
 """Score of an image that cannot be compared with any known one at all."""
 
+SHIPPED = "whitened, encoder and image"
+"""Name of the detector that released models come with."""
+
 PAPER = "Karimi & Gholipour, IEEE TAI 2023"
 
 
@@ -124,7 +127,7 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
         SpectralDetector("whitened, all layers", own, whitened),
         SpectralDetector("whitened, encoder only", own, SignatureSpec("whitened", encoder, MULTILAYER_FLOOR)),
         SpectralDetector(
-            "whitened, encoder and image",
+            SHIPPED,
             own,
             SignatureSpec("composite", encoder[:WHITENED_STAGES], MULTILAYER_FLOOR),
         ),
