@@ -259,8 +259,8 @@ def test_a_projection_is_applied_to_known_and_new_signatures_alike() -> None:
 
 
 def test_without_a_metric_the_unit_counts_the_nearest_image_of_every_other_group() -> None:
-    """Of more groups than metrics would be fitted, each has its only neighbour among those left out together with it."""
-    places = [100.0 * (n % MAX_PARTS) + n // MAX_PARTS for n in range(2 * MAX_PARTS)]
+    """Of more groups than metrics would be fitted, each has its neighbour among those left out together with it."""
+    places = [10.0 * (n % MAX_PARTS) + n // MAX_PARTS for n in range(2 * MAX_PARTS)]
     known = [image(0, f"g{n}", False, place) for n, place in enumerate(places)]
     reference = fit_reference(SPEC, ["A"], [*known, image(0, "new", True, 0.5)])
     np.testing.assert_allclose(reference.scales["only"], [1.0])
