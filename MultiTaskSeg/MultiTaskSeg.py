@@ -16,22 +16,22 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
+from MultiTaskSegLib.installation.installation import ensure_packages, ensure_torch
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
 from MultiTaskSegLib.panel.display_control import DisplayControl
 from MultiTaskSegLib.panel.existing_question import ASK, decide_existing
-from MultiTaskSegLib.panel.installation import ensure_packages, ensure_torch
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.preflight import Finding, inspect
 from MultiTaskSegLib.panel.preflight_view import PreflightView
 from MultiTaskSegLib.panel.result_view import ResultView
 from MultiTaskSegLib.panel.run_choices import RunChoices, device_title
 from MultiTaskSegLib.panel.run_control import RunControl
-from MultiTaskSegLib.panel.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
 from MultiTaskSegLib.panel.self_test import require_packages, run_tests
 from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.summary import error_text, notice_text
+from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.scene.batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice, results_of

@@ -40,9 +40,9 @@ class OODCheck(ScriptedLoadableModule):
 
     def onStartupCompleted(self) -> None:
         """Offer both modules in the menu of a volume, the effect and the sample data; opens and installs nothing."""
-        from MultiTaskSegLib.panel.editor_effect import register_effect
-        from MultiTaskSegLib.panel.hierarchy_menu import register_menu
-        from MultiTaskSegLib.panel.sample_data import register_sample_data
+        from MultiTaskSegLib.registration.editor_effect import register_effect
+        from MultiTaskSegLib.registration.hierarchy_menu import register_menu
+        from MultiTaskSegLib.registration.sample_data import register_sample_data
 
         register_menu()
         register_effect()
@@ -152,7 +152,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def onCheckButton(self, _checked: bool = False) -> None:
         """Start a check, or cancel the one under way."""
-        from MultiTaskSegLib.panel.installation import ensure_packages
+        from MultiTaskSegLib.installation.installation import ensure_packages
         from MultiTaskSegLib.panel.summary import error_text
         from MultiTaskSegLib.runtime.errors import MtsError
 

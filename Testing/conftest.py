@@ -37,4 +37,4 @@ def shared_data() -> Path:
 @pytest.fixture
 def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoder maps that wait for their decoder are not rounded to half precision."""
-    monkeypatch.setattr("MultiTaskSegLib.runtime.stage_stream.compact_dtype", lambda slab: slab.dtype)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.network.stage_stream.compact_dtype", lambda slab: slab.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.runtime.memory_allocator import keep_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory
 from trainer import cli_experiments, cli_pretraining
 
 EXIT_REFUSED = 4
@@ -164,16 +164,16 @@ def _add_experiment(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from trainer.verify import run_verify
+    from trainer.data.verify import run_verify
 
     return run_verify(options.directories, print)
 
 
 def _train(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model_card import model_card
+    from MultiTaskSegLib.runtime.model.model_card import model_card
     from trainer.config import read_config
-    from trainer.train_model import train_model
-    from trainer.training import Budget
+    from trainer.training.train_model import train_model
+    from trainer.training.training import Budget
 
     minutes = 60.0 if options.steps is None and options.minutes is None else options.minutes
     budget = Budget(options.steps, minutes)
@@ -184,7 +184,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluation import evaluate
+    from trainer.evaluation.evaluation import evaluate
 
     summary = evaluate(
         options.model,
@@ -204,7 +204,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace) -> int:
-    from trainer.refit import refit_reference
+    from trainer.refitting.spectral_refit import refit_reference
 
     target = options.output or options.model
     manifest = refit_reference(
@@ -215,7 +215,7 @@ def _reference(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from trainer.recalibration import refit_calibration
+    from trainer.refitting.recalibration import refit_calibration
 
     target = options.output or options.model
     for task in refit_calibration(options.model, options.data, target).tasks:
@@ -244,14 +244,14 @@ def _benchmark(options: argparse.Namespace) -> int:
     print(f"report: {options.output / 'report.html'}")
     if options.publish:
         from trainer.ood.published import publish
-        from trainer.source_commit import source_commit
+        from trainer.report.source_commit import source_commit
 
         print("published:", *publish(figures["models"], options.title, options.words, source_commit(), options.publish))
     return 0
 
 
 def _localisation(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.image_file import read_image
+    from MultiTaskSegLib.runtime.image.image_file import read_image
     from MultiTaskSegLib.runtime.predictor import Predictor
     from trainer.ood.catalogue import foreign_images
     from trainer.ood.localisation import measure_localisation
@@ -267,7 +267,7 @@ def _localisation(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from trainer.demo import run_demo
+    from trainer.demo.demo import run_demo
 
     return run_demo(options.output)
 
@@ -299,7 +299,7 @@ def _calibration_page(options: argparse.Namespace) -> int:
 
 
 def _model_page(options: argparse.Namespace) -> int:
-    from trainer.model_page import keep_evaluation, write_model_page
+    from trainer.evaluation.model_page import keep_evaluation, write_model_page
 
     for metrics in options.evaluations:
         print(f"written: {keep_evaluation(metrics, options.model, options.results)}")
@@ -309,8 +309,8 @@ def _model_page(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model_card import model_card
-    from MultiTaskSegLib.runtime.model_file import read_manifest
+    from MultiTaskSegLib.runtime.model.model_card import model_card
+    from MultiTaskSegLib.runtime.model.model_file import read_manifest
 
     manifest, digest = read_manifest(options.model)
     print(model_card(manifest, digest))

@@ -101,7 +101,7 @@ def _finetune(options: argparse.Namespace) -> int:
 def _two_stage(options: argparse.Namespace) -> int:
     from trainer.config import read_tables
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
-    from trainer.run_folder import RunFolder
+    from trainer.report.run_folder import RunFolder
     from trainer.two_stage.experiment import Request, run_two_stage
     from trainer.two_stage.findings import bar_text
     from trainer.two_stage.settings import Settings, TwoStageConfig
@@ -123,14 +123,14 @@ def _two_stage(options: argparse.Namespace) -> int:
 
 
 def _budget(options: argparse.Namespace) -> Any:
-    from trainer.training import Budget
+    from trainer.training.training import Budget
 
     minutes = DEFAULT_MINUTES if options.steps is None and options.minutes is None else options.minutes
     return Budget(options.steps, minutes)
 
 
 def _tell(manifest: Any, output: Path) -> int:
-    from MultiTaskSegLib.runtime.model_card import model_card
+    from MultiTaskSegLib.runtime.model.model_card import model_card
 
     sys.stdout.write(f"{model_card(manifest, 'see info')}\nmodel: {output}\n")
     return 0

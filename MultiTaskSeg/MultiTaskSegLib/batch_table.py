@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MultiTaskSegLib.batch import BatchRow
-from MultiTaskSegLib.runtime.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 
 Column = tuple[str, list[str] | list[float | None]]
 

@@ -17,7 +17,7 @@ def image_paths(folder: str | Path) -> list[Path]:
     Raises:
         InputError: there is no such folder, it cannot be read, or it holds no image.
     """
-    from MultiTaskSegLib.runtime.image_file import image_ending  # SimpleITK, which takes a moment to load
+    from MultiTaskSegLib.runtime.image.image_file import image_ending  # SimpleITK, which takes a moment to load
 
     folder = Path(folder)
     if not folder.is_dir():
@@ -37,7 +37,7 @@ def image_paths(folder: str | Path) -> list[Path]:
 
 def output_folders(images: list[Path], output: str | Path) -> list[Path]:
     """One folder in ``output`` per image, named like it without its ending; like all of it where two would be alike."""
-    from MultiTaskSegLib.runtime.image_file import image_ending
+    from MultiTaskSegLib.runtime.image.image_file import image_ending
 
     stems = [
         image.name[: len(image.name) - len(image_ending(image))] if image.is_file() else image.name for image in images

@@ -23,7 +23,7 @@ import numpy as np
 from MultiTaskSegLib.background_call import BackgroundCall
 from MultiTaskSegLib.job_result import JobResult, result_of
 from MultiTaskSegLib.runtime import errors
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 POLL_INTERVAL_S = 0.05

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.atomic_file import staged_files
 from MultiTaskSegLib.runtime.errors import ResourceError
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 
 
 @dataclass(frozen=True)

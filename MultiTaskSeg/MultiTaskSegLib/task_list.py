@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.runtime.released import released_model
+from MultiTaskSegLib.runtime.model.released import released_model
 
 HEADER_LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 1_000_000

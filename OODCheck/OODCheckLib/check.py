@@ -11,7 +11,7 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job import Job, shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import write_provenance, write_verdict
 from MultiTaskSegLib.scene.run import SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words, rivals_text
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import read_verdict
 from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.distance_bars import distance_bars

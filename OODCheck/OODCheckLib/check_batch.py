@@ -13,7 +13,7 @@ from MultiTaskSegLib.batch import Batch, BatchItem, poll_to_the_end
 from MultiTaskSegLib.job import Job
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import Cancelled, InputError, MtsError, ResourceError
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from OODCheckLib.image_item import ImageItem
 
 FAILURES_IN_A_ROW = 2  # of the worker itself: it will not do better on the next image

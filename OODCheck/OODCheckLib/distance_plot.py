@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import read_verdict
 from OODCheckLib.chart import column_of, remove_chart
 from OODCheckLib.distance_bars import SHOWN_TASKS, nearest_first

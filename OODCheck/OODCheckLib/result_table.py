@@ -11,8 +11,8 @@ from typing import Any
 import slicer
 
 from MultiTaskSegLib.panel.verdict_banner import level_of
-from MultiTaskSegLib.runtime.atomic_file import atomic_path
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from OODCheckLib.chart import column_of
 from OODCheckLib.check_batch import CheckedImage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import slicer
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.scene.attributes import write_verdict
 from OODCheckLib.result_table import file_of_row, row_role, row_texts, verdict_of_row, volume_of_row
 
@@ -35,7 +35,7 @@ def row_volume(table_node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLS
 
 def _load(path: Path) -> slicer.vtkMRMLScalarVolumeNode:
     """The very voxels that were checked: Slicer's own readers differ in what they make of some files."""
-    from MultiTaskSegLib.runtime.image_file import read_image
+    from MultiTaskSegLib.runtime.image.image_file import read_image
 
     image: Volume = read_image(path)
     node = slicer.util.addVolumeFromArray(image.voxels, ijkToRAS=image.ijk_to_ras, name=path.name.split(".")[0])

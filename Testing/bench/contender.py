@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
-from MultiTaskSegLib.runtime.network_pass import NetworkPass
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.volume import Volume
 
 OVERLAP = 0.5
 PACKAGES = {"monai": "monai", "monai-channels-last": "monai", "nnunet": "nnunetv2"}

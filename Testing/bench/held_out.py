@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.case import Case
 from trainer.config import TrainingConfig
-from trainer.dataset import Dataset
-from trainer.metrics import dice_per_label, mean_defined
-from trainer.split import Split, split_datasets
+from trainer.data.dataset import Dataset
+from trainer.data.split import Split, split_datasets
+from trainer.layout.case import Case
+from trainer.metrics.overlap import dice_per_label, mean_defined
 
 Segmenter = Callable[[Case], np.ndarray]
 

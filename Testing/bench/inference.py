@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.released import released_model
 from Testing.bench.contender import ENGINES, OURS, OVERLAP, MissingPackage, require
 from Testing.bench.labelled_image import LabelledImage, data_folder, labelled_images, synthetic_voxels
 from Testing.bench.machine import machine_facts

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.resampling import resample_linear, resample_nearest
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Prepared, prepare
-from MultiTaskSegLib.runtime.resampling import resample_linear, resample_nearest
-from trainer.dataset import read_dataset
-from trainer.evaluation import held_out_cases
-from trainer.evenly import evenly
-from trainer.metrics import dice_per_label, mean_defined
+from trainer.data.dataset import read_dataset
+from trainer.data.evenly import evenly
+from trainer.data.held_out import held_out_cases
+from trainer.metrics.overlap import dice_per_label, mean_defined
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -66,6 +66,6 @@ def labelled_images(predictor: Predictor, folder: Path, per_task: int) -> Iterat
     for task in predictor.manifest.tasks:
         if not per_task or not (folder / task.name).is_dir():
             continue
-        for case in evenly(held_out_cases(read_dataset(folder / task.name), predictor), per_task):
+        for case in evenly(held_out_cases(read_dataset(folder / task.name), predictor.manifest), per_task):
             prepared = prepare(case.read_image(), task.profile)
             yield LabelledImage(f"{task.name}/{case.name}", task, prepared, case.read_labels()[0])

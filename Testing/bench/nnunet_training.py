@@ -30,9 +30,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from Testing.bench.cpu_clock import CpuClock, used_cpu_s
 from Testing.bench.held_out import default_split, mean_dice, nnunet_splits
 from Testing.bench.process_memory import largest_mb
-from trainer.case import Case
-from trainer.dataset import read_dataset
-from trainer.run_folder import write_json_file
+from trainer.data.dataset import read_dataset
+from trainer.layout.case import Case
+from trainer.report.run_folder import write_json_file
 
 PLANS = "nnUNetPlans"
 EPOCHS = 40

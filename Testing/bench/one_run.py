@@ -32,7 +32,7 @@ def run(request: dict[str, Any]) -> dict[str, float]:
     """Load the model, run the engine, write its labels."""
     import torch
 
-    from MultiTaskSegLib.runtime.label_stream import LabelStream
+    from MultiTaskSegLib.runtime.labels.label_stream import LabelStream
     from MultiTaskSegLib.runtime.predictor import Predictor
     from Testing.bench.contender import ENGINES
     from Testing.bench.method_cost import method_cost

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.released import released_model
+from MultiTaskSegLib.runtime.ood.spectrum import SpectrumCollector
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.released import released_model
-from MultiTaskSegLib.runtime.spectrum import SpectrumCollector
-from MultiTaskSegLib.runtime.volume import Volume
 from Testing.bench.labelled_image import synthetic_voxels
 from Testing.bench.machine import machine_facts
 from Testing.bench.method_cost import method_cost

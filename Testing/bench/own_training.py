@@ -22,20 +22,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
-from MultiTaskSegLib.runtime.profile import prepare
-from MultiTaskSegLib.runtime.resampling import resample_linear
+from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.resampling import resample_linear
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from Testing.bench.cpu_clock import CpuClock, used_cpu_s
 from Testing.bench.held_out import mean_dice
 from Testing.bench.process_memory import largest_mb
-from trainer.case import Case
 from trainer.config import TrainingConfig, config_from_dict
-from trainer.dataset import read_dataset
-from trainer.optimization import Optimization
-from trainer.planning import TaskPlan
-from trainer.run_folder import RunFolder, write_json_file
-from trainer.training import Budget, PreparedData, StepTime, prepare_data, train
-from trainer.validation import task_logits
+from trainer.data.dataset import read_dataset
+from trainer.data.planning import TaskPlan
+from trainer.layout.case import Case
+from trainer.report.run_folder import RunFolder, write_json_file
+from trainer.training.optimization import Optimization
+from trainer.training.training import Budget, PreparedData, StepTime, prepare_data, train
+from trainer.training.validation import task_logits
 
 WARM_UP_STEPS, TIMED_STEPS = 3, 12
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from Testing.bench.learning_curve import curve_of
-from trainer.curves import COLOURS, INK, new_figure
+from trainer.report.curves import COLOURS, INK, new_figure
 
 
 def write_figure(found: dict[str, Any], path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.job import POLL_INTERVAL_S, JobRunner
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Volume
 
 FAKE_WORKER = Path(__file__).resolve().parents[1] / "slicer" / "fake_worker.py"
 ROUNDS = 3

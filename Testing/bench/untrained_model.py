@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
-from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
-from MultiTaskSegLib.runtime.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.reference import ReferenceImage
-from MultiTaskSegLib.runtime.signature import signature_spec
-from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
-from trainer.reference import fit_reference
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
+from MultiTaskSegLib.runtime.ood.signature import signature_spec
+from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
+from trainer.reference.spectral_reference import fit_reference
 
 CHANNELS = (16, 32, 64, 128, 128)
 STRIDES = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))

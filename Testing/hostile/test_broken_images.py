@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image_file import read_image, require_contrast
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
+from MultiTaskSegLib.runtime.image.volume import Volume
 from Testing.hostile.broken_image import BrokenImage
 from Testing.hostile.catalogue import broken_images
 

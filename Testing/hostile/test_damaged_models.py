@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.model_file import MAX_HEADER_BYTES, load_model
+from MultiTaskSegLib.runtime.model.model_file import MAX_HEADER_BYTES, load_model
 from Testing.hostile.broken_image import flipped
 from Testing.hostile.model_bytes import Change, poison, resealed, with_header
 from Testing.hostile.mutation import mutants

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image_file import read_image
+from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.hostile.broken_image import phantom
 from Testing.hostile.mutation import mutants
 from Testing.hostile.nifti_bytes import nifti_bytes

@@ -23,7 +23,10 @@ FORBIDDEN_IMPORTS = {
     RUNTIME: (*SLICER, "trainer", "matplotlib", "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),
     "trainer/": (*SLICER, "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),
     "MultiTaskSeg/MultiTaskSegLib/scene/": ("torch", "trainer"),
-    "MultiTaskSeg/MultiTaskSegLib/panel/": ("torch", "trainer"),
+    **{
+        f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer")
+        for room in ("panel", "registration", "installation")
+    },
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),
     "OODCheck/": ("torch", "trainer"),

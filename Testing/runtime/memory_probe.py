@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.compute_device import CPU
-from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.memory_estimate import default_slab_voxels
+from MultiTaskSegLib.runtime.hosting.memory_estimate import default_slab_voxels
+from MultiTaskSegLib.runtime.hosting.run_plan import estimate_for
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.compute_device import CPU
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.released import released_model
-from MultiTaskSegLib.runtime.run_plan import estimate_for
-from MultiTaskSegLib.runtime.volume import Volume
 
 CHECK = "check"
 WARM_SHAPE = (16, 24, 24)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 
 THICK_SLICES = Architecture(
     channels=(3, 4, 5), strides=((1, 2, 2), (2, 2, 2)), kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)), outputs=3

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime import cli
-from MultiTaskSegLib.runtime.model_file import load_model, reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 REPORT_KEYS = {
@@ -156,7 +156,7 @@ def test_whatever_goes_wrong_is_one_line(
     def fail(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr("MultiTaskSegLib.runtime.model_file.read_manifest", fail)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.model.model_file.read_manifest", fail)
     assert cli.main(["info", str(model)]) == code
     out, err = capsys.readouterr()
     assert out == ""

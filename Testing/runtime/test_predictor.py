@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime import network_pass
-from MultiTaskSegLib.runtime.backend import TorchBackend
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
-from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.network.backend import TorchBackend
+from MultiTaskSegLib.runtime.prediction import network_pass
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.tiny_model import (
     tiny_images,
     tiny_manifest,

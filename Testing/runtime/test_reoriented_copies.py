@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.orientation import OBLIQUE_DEG, axis_matrices, grid
 from Testing.runtime.tiny_model import write_tiny_model
 

@@ -15,11 +15,11 @@ import SimpleITK
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.process_tree import end_tree, start_tree
 from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
-from MultiTaskSegLib.runtime.explanation import BlockDifference, Explanation, SpectrumBand
-from MultiTaskSegLib.runtime.machine import TorchMachine
-from MultiTaskSegLib.runtime.run_plan import RunPlan
-from MultiTaskSegLib.runtime.segmentation import Segmentation
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
+from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine
+from MultiTaskSegLib.runtime.ood.explanation import BlockDifference, Explanation, SpectrumBand
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.worker import ProgressEvents, Worker, error_event
 from MultiTaskSegLib.worker_process import worker_environment
 from Testing.runtime.tiny_model import tiny_manifest

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
-from MultiTaskSegLib.runtime.cell_reference import CellMemory, cell_tensors
-from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics, statistic_length
-from MultiTaskSegLib.runtime.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
-from MultiTaskSegLib.runtime.model_file import reference_tensors, save_model
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
-from MultiTaskSegLib.runtime.profile import Intensity, Profile, prepare
-from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.signature import IMAGE, signature_spec
-from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.cell_fitting import fit_memories, new_samples
-from trainer.reference import fit_reference
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory, cell_tensors
+from MultiTaskSegLib.runtime.ood.image_statistics import STATISTICS, ImageStatistics, statistic_length
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.ood.signature import IMAGE, signature_spec
+from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
+from trainer.reference.cell_fitting import fit_memories, new_samples
+from trainer.reference.spectral_reference import fit_reference
 
 ARCHITECTURE = Architecture(
     channels=(4, 6), strides=((2, 2, 2),), kernels=((3, 3, 3), (3, 3, 3)), outputs=5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import slicer
 
-from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.scene.volume import image_from_node
 from Testing.slicer import scene_samples as samples
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from PySide6.QtGui import QColor, QPalette
 
 from MultiTaskSegLib.job import shared_runner
-from MultiTaskSegLib.runtime.image_file import read_image
+from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.slicer.mrml_session import MrmlSession
 from Testing.slicer.pictures import add_volume
 from Testing.slicer.stand_ins.installation import application, install
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     qt, session = install(), MrmlSession()
     if options.dark:
         make_dark()
-    from MultiTaskSegLib.panel.sample_data import SAMPLES, sample_model  # needs the stand-ins
+    from MultiTaskSegLib.registration.sample_data import SAMPLES, sample_model  # needs the stand-ins
 
     for sample in SAMPLES:
         add_volume(read_image(sample.path), sample.name)

@@ -20,8 +20,8 @@ from vtkmodules.vtkIOImage import vtkPNGWriter
 
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.runtime.image_file import read_image
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, show_heatmap
 from MultiTaskSegLib.scene.result import SegmentationResult, add_result
 from MultiTaskSegLib.scene.segmentation import show_3d

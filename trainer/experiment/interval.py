@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from trainer.bootstrap import interval, multiplicities, percentile_interval
+from trainer.metrics.bootstrap import interval, multiplicities, percentile_interval
 
 BOOTSTRAP_ROUNDS = 2000
 CONFIDENCE = 0.95

@@ -10,8 +10,8 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError
 from trainer.experiment.run import Job, load_function
-from trainer.run_folder import write_json_file
-from trainer.source_commit import source_commit
+from trainer.report.run_folder import write_json_file
+from trainer.report.source_commit import source_commit
 
 SCHEMA = "multitaskseg-run/1"
 CONFIG, METRICS, FAILURE = "config.json", "metrics.json", "failure.json"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import image_ending
-from trainer.case import Case
+from MultiTaskSegLib.runtime.image.image_file import image_ending
+from trainer.layout.case import Case
 from trainer.layout.image_level import ImageLevelReader
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
 from trainer.layout.photograph import PhotographReader

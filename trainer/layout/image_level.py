@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import FILES, Case, CaseReader, LabelMap
+from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.case import FILES, Case, CaseReader, LabelMap
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_label_map
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import FILES, Case, LabelMap
+from MultiTaskSegLib.runtime.image.image_file import read_label_map
+from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.case import FILES, Case, LabelMap
 from trainer.layout.listing import Layout, Listing, optional_info
 
 LESION = "lesion"

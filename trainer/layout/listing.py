@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.case import Case
+from trainer.layout.case import Case
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import image_ending
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import FILES, Case, CaseReader, LabelMap
+from MultiTaskSegLib.runtime.image.image_file import image_ending
+from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.case import FILES, Case, CaseReader, LabelMap
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
 from trainer.layout.nnunet import read_groups, read_labels
 from trainer.layout.photograph import PhotographReader

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.case import Case
+from trainer.layout.case import Case
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
 
 # A dataset.json may also describe these; it is then optional.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image
-from MultiTaskSegLib.runtime.itk_reader import read_itk
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import FILES, Case, LabelMap
+from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, read_image
+from MultiTaskSegLib.runtime.image.itk_reader import read_itk
+from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.case import FILES, Case, LabelMap
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 # Luma of ITU-R BT.601, what "grey scale" means in picture programs.

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError
-from MultiTaskSegLib.runtime.image_file import image_ending
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import Case, LabelMap
+from MultiTaskSegLib.runtime.image.image_file import image_ending
+from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.case import Case, LabelMap
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
 from trainer.layout.photograph import PhotographReader
 

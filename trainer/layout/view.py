@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.geometry import Reorientation, canonical_reorientation
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import FILES, Case, CaseReader, LabelMap
+from MultiTaskSegLib.runtime.image.geometry import Reorientation, canonical_reorientation
+from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.case import FILES, Case, CaseReader, LabelMap
 from trainer.layout.class_folders import require_classes
 from trainer.layout.image_level import ImageLevelReader
 from trainer.layout.listing import Listing

@@ -9,23 +9,23 @@ from typing import Any, TextIO
 
 import torch
 
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
+from MultiTaskSegLib.runtime.ood.signature import Variant
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.reference import ReferenceImage
-from MultiTaskSegLib.runtime.signature import Variant
-from trainer.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_dataset
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
-from trainer.ood.detector import Detector, detectors, ways_of
-from trainer.ood.feature_detector import Frodo
+from trainer.ood.detector.detector import Detector, detectors, ways_of
+from trainer.ood.detector.feature_detector import Frodo
+from trainer.ood.detector.sample import Sample
+from trainer.ood.detector.spectral_detector import spectral_detectors
 from trainer.ood.feature_store import FeatureStore, Repeats, network_digest
 from trainer.ood.findings import ImageScores, summarise
 from trainer.ood.page import UNTRAINED, write_page
-from trainer.ood.sample import Sample
 from trainer.ood.shipped_check import shipped_figures
-from trainer.ood.spectral_detector import spectral_detectors
-from trainer.progress import Progress
-from trainer.run_folder import write_json_file
-from trainer.weight_standardization import initialize
+from trainer.report.progress import Progress
+from trainer.report.run_folder import write_json_file
+from trainer.training.weight_standardization import initialize
 
 
 @dataclass(frozen=True)

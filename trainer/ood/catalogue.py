@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import IMAGE_IO, image_ending, read_image
+from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, read_image
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import FILES, Case, CaseReader
-from trainer.dataset import Dataset
-from trainer.evaluation import held_out_cases
-from trainer.evenly import evenly
-from trainer.ood.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
-from trainer.ood.geometry_fault import Labels
-from trainer.ood.matched_geometry import match_geometry
+from trainer.data.dataset import Dataset
+from trainer.data.evenly import evenly
+from trainer.data.held_out import held_out_cases
+from trainer.layout.case import FILES, Case, CaseReader
+from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
+from trainer.ood.fault.geometry_fault import Labels
+from trainer.ood.fault.matched_geometry import match_geometry
 
 TRAINING, KNOWN, REAL, LEFT_OUT, MATCHED, ARTEFACT = "training", "known", "real", "left-out", "matched", "artefact"
 FOREIGN_FAMILIES = (REAL, LEFT_OUT, MATCHED, ARTEFACT)
@@ -126,7 +126,7 @@ def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[Entry]]:
-    held_out = {case.name for case in held_out_cases(dataset, predictor)}
+    held_out = {case.name for case in held_out_cases(dataset, predictor.manifest)}
 
     def entry(case: Case, family: str) -> Entry:
         """The case as it is."""

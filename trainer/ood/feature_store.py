@@ -15,25 +15,31 @@ import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.resampling import resample_nearest
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Prepared, prepare
-from MultiTaskSegLib.runtime.resampling import resample_nearest
-from trainer.metrics import dice, mean_defined
+from trainer.metrics.overlap import dice, mean_defined
 from trainer.ood.catalogue import TRAINING, Entry
-from trainer.ood.disagreement import (
+from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
     central_crop,
     disagreement_of,
     dropout_predictions,
     ensemble_predictions,
 )
-from trainer.ood.features import ImageFeatures, extract_features, load_features, predicted_labels, save_features
-from trainer.ood.geometry_fault import Labels
-from trainer.ood.sample import dimensions_of
-from trainer.run_folder import write_json_file
+from trainer.ood.detector.features import (
+    ImageFeatures,
+    extract_features,
+    load_features,
+    predicted_labels,
+    save_features,
+)
+from trainer.ood.detector.sample import dimensions_of
+from trainer.ood.fault.geometry_fault import Labels
+from trainer.report.run_folder import write_json_file
 
 MC_DROPOUT, ENSEMBLE = "mc_dropout", "ensemble"
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.bootstrap import percentile_interval
-from trainer.ood.artefact import GEOMETRY_FAULTS
+from trainer.metrics.bootstrap import percentile_interval
 from trainer.ood.catalogue import ARTEFACT, FOREIGN_FAMILIES, KNOWN, Entry
-from trainer.ood.sample import Sample
+from trainer.ood.detector.sample import Sample
+from trainer.ood.detector.spectral_detector import SHIPPED
+from trainer.ood.fault.artefact import GEOMETRY_FAULTS
 from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds
-from trainer.ood.spectral_detector import SHIPPED
 
 HARMFUL_DROP = 0.1
 SAME_GRID, HARMFUL = "artefact, same grid", "artefact, Dice fell by 0.1"

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.cell_features import cell_size
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_image
-from MultiTaskSegLib.runtime.network import Triple
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.resampling import resample_linear
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.network.architecture import Triple
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Prepared, prepare
-from MultiTaskSegLib.runtime.resampling import resample_linear
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import Case
-from trainer.dataset import read_dataset
-from trainer.evaluation import held_out_cases
-from trainer.ood.insertion import apply_patch, apply_streak, draw_patch, draw_streak
+from trainer.data.dataset import read_dataset
+from trainer.data.held_out import held_out_cases
+from trainer.layout.case import Case
+from trainer.ood.fault.insertion import apply_patch, apply_streak, draw_patch, draw_streak
 from trainer.ood.separation import auroc
-from trainer.run_folder import write_json_file
+from trainer.report.run_folder import write_json_file
 
 COVERED_SHARE = 0.5
 """A cell counts as inserted when at least this share of it was changed, and as original when nothing of it was."""
@@ -132,7 +132,7 @@ def _rows_of_dataset(
     dataset = read_dataset(directory)
     cell = cell_size(predictor.manifest.architecture)
     profile = predictor.manifest.task(dataset.name).profile
-    for number, case in enumerate(_one_per_group(held_out_cases(dataset, predictor), most)):
+    for number, case in enumerate(_one_per_group(held_out_cases(dataset, predictor.manifest), most)):
         volume = case.read_image()
         source = sources[number % len(sources)]
         before = predictor.locate(volume)[1]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from trainer.curves import COLOURS, INK, SOFT, new_figure, plain
 from trainer.ood.catalogue import ARTEFACT
-from trainer.report import Report
+from trainer.report.curves import COLOURS, INK, SOFT, new_figure, plain
+from trainer.report.report import Report
 
 OWN = "whitened"
 UNTRAINED = "untrained network"

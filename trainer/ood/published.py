@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.markdown_table import table
+from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
-from trainer.ood.spectral_detector import SHIPPED
-from trainer.run_folder import write_json_file, write_text_file
+from trainer.report.markdown_table import table
+from trainer.report.run_folder import write_json_file, write_text_file
 
 PAGE = "ood-benchmark.md"
 FILES = "ood-benchmark-*.json"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from trainer.bootstrap import multiplicities, percentile_interval
+from trainer.metrics.bootstrap import multiplicities, percentile_interval
 
 BOOTSTRAP_ROUNDS = 500
 

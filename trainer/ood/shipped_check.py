@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.ood.signature import Variant, signature_spec
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.signature import Variant, signature_spec
 from trainer.ood.catalogue import KNOWN, Entry
-from trainer.ood.sample import Sample
+from trainer.ood.detector.sample import Sample
 from trainer.ood.separation import mean_interval
-from trainer.reference import balanced_threshold, fit_reference
+from trainer.reference.spectral_reference import balanced_threshold, fit_reference
 
 
 def shipped_figures(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Volume
 
 Artefact = Callable[[Volume, np.random.Generator], Volume]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from trainer.phantom.task import TASKS, Exam, PhantomTask, draw_exams
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MultiTaskSegLib.runtime.sitk_image import to_sitk
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.sitk_image import to_sitk
+from MultiTaskSegLib.runtime.image.volume import Volume
 from trainer.phantom.task import TASKS, draw_exams, draw_foreign
 
 SEED = 1

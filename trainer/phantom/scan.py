@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Volume
 from trainer.phantom.shape import Points, WaveField
 
 

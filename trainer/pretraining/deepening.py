@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from MultiTaskSegLib.runtime.network import Architecture
+from MultiTaskSegLib.runtime.network.architecture import Architecture
 
 
 def extends(wanted: Architecture, found: Architecture) -> bool:

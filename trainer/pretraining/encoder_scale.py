@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
-from trainer.weight_standardization import baked, initialize, standardize_weights
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from trainer.training.weight_standardization import baked, initialize, standardize_weights
 
 
 def rescale_encoder(network: SegmentationNetwork, images: Tensor) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from MultiTaskSegLib.runtime.manifest import Manifest
-from MultiTaskSegLib.runtime.model_file import read_manifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from trainer.config import TrainingConfig
-from trainer.planning import Plan
+from trainer.data.planning import Plan
 from trainer.pretraining.initialization import Scope, config_for, initial_weights, same_head
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
-from trainer.recipe import Recipe
-from trainer.run_folder import RunFolder
-from trainer.train_model import datasets_with_masks, require_model_name, train_prepared
-from trainer.training import Budget, prepare_data
+from trainer.report.run_folder import RunFolder
+from trainer.training.recipe import Recipe
+from trainer.training.train_model import datasets_with_masks, require_model_name, train_prepared
+from trainer.training.training import Budget, prepare_data
 
 
 def finetune(
@@ -35,7 +35,7 @@ def finetune(
 
     Args:
         model_file: where to start; None: random weights (the control), everything else alike.
-        directories, output, config, budget, resume, stream: as for `trainer.train_model.train_model`.
+        directories, output, config, budget, resume, stream: as for `trainer.training.train_model.train_model`.
         strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is; ``last-layers``:
             only the finest decoder stage and the head; ``gradual``: from the head towards the encoder, one part after
             the other.

@@ -10,11 +10,11 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
-from MultiTaskSegLib.runtime.manifest import Manifest
-from MultiTaskSegLib.runtime.model_file import load_model, read_manifest
-from MultiTaskSegLib.runtime.network import Architecture
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
+from MultiTaskSegLib.runtime.network.architecture import Architecture
 from trainer.config import TrainingConfig
-from trainer.planning import TaskPlan
+from trainer.data.planning import TaskPlan
 from trainer.pretraining.deepening import deepened, extends
 
 Scope = Literal["all", "encoder"]
@@ -38,7 +38,7 @@ def initial_weights(
         with_head: also the head; of ``all`` only.
 
     Returns:
-        Plain float32 weights by the names of `SegmentationNetwork`; for `trainer.weight_standardization.take_over`.
+        Plain float32 weights by the names of `SegmentationNetwork`; for `weight_standardization.take_over`.
 
     Raises:
         UsageError: there is no such scope.

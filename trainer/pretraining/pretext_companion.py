@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
-from trainer.augmentation import apply_augmentation
-from trainer.case_cache import PreparedCase
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from trainer.config import TrainingConfig, Triple
-from trainer.patches import dataset_probabilities, draw_patch
-from trainer.planning import TaskPlan
+from trainer.data.augmentation import apply_augmentation
+from trainer.data.case_cache import PreparedCase
+from trainer.data.patches import dataset_probabilities, draw_patch
+from trainer.data.planning import TaskPlan
 from trainer.pretraining.encoder_scale import rescale_encoder
-from trainer.pretraining.pretext import UNKNOWN_CATEGORY, PretextBatch, PretextTask, Views
+from trainer.pretraining.pretext.pretext import UNKNOWN_CATEGORY, PretextBatch, PretextTask, Views
 
 
 @dataclass(frozen=True)

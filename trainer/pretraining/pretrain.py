@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Literal, TextIO, get_args
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest
 from trainer.config import TrainingConfig
+from trainer.data.image_source import ImageSource, read_image_source
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
-from trainer.pretraining.catalogue import pretexts_named
-from trainer.pretraining.classification import Classification
-from trainer.pretraining.image_source import ImageSource, read_image_source
-from trainer.pretraining.pretext import PretextTask
+from trainer.pretraining.pretext.catalogue import pretexts_named
+from trainer.pretraining.pretext.classification import Classification
+from trainer.pretraining.pretext.pretext import PretextTask
 from trainer.pretraining.pretext_companion import ImagePool, finishing, pretext_companions
-from trainer.recipe import Recipe
-from trainer.run_folder import RunFolder
-from trainer.train_model import datasets_with_masks, require_model_name, train_prepared
-from trainer.training import Budget, PreparedData, prepare_data
+from trainer.report.run_folder import RunFolder
+from trainer.training.recipe import Recipe
+from trainer.training.train_model import datasets_with_masks, require_model_name, train_prepared
+from trainer.training.training import Budget, PreparedData, prepare_data
 
 SourceTask = Literal["segmentation", "classification", "self-supervised"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.network import Architecture
+from MultiTaskSegLib.runtime.network.architecture import Architecture
 
 Strategy = Literal["all", "frozen-encoder", "last-layers", "gradual"]
 

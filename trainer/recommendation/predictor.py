@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.image.profile import Intensity, scale_intensity
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Intensity, scale_intensity
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.case import Case
-from trainer.dataset import Dataset
-from trainer.evenly import evenly
+from trainer.data.dataset import Dataset
+from trainer.data.evenly import evenly
+from trainer.layout.case import Case
 
 RICHNESS, SPECTRAL = "richness", "spectral"
 PREDICTORS = (RICHNESS, SPECTRAL, "histogram", "size", "cases", "segments")

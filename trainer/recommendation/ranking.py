@@ -9,12 +9,12 @@ from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError, ModelError
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.dataset import Dataset
-from trainer.pretraining.image_source import read_image_source
-from trainer.progress import Progress
+from trainer.data.dataset import Dataset
+from trainer.data.image_source import read_image_source
 from trainer.recommendation.predictor import DESCRIPTIONS, RICHNESS, SPECTRAL, predict_transfer
-from trainer.report import Report
-from trainer.run_folder import MODEL_SUFFIX, write_json_file
+from trainer.report.progress import Progress
+from trainer.report.report import Report
+from trainer.report.run_folder import MODEL_SUFFIX, write_json_file
 
 IMAGES = 24
 # A twentieth of the typical distance between images of a task: only an image itself lies as near.

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.case import Case
 from trainer.config import TrainingConfig
-from trainer.dataset import VIEW_MARK, WITHOUT, Dataset, read_dataset, require_masks, split_view
+from trainer.data.dataset import VIEW_MARK, WITHOUT, Dataset, read_dataset, require_masks, split_view
+from trainer.data.image_source import read_image_source
+from trainer.data.split import Split, split_datasets
 from trainer.experiment.run import Run
-from trainer.pretraining.image_source import read_image_source
+from trainer.layout.case import Case
 from trainer.pretraining.pretrain import category_numbers
 from trainer.recommendation.predictor import PREDICTORS
-from trainer.split import Split, split_datasets
 from trainer.transfer.settings import SCRATCH, SourceSettings, TargetSettings, TransferPlan, is_same_data
 
 PRETRAIN = "trainer.transfer.steps:pretrain_source"

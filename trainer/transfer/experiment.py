@@ -10,7 +10,7 @@ from typing import Any
 
 from trainer.experiment.executor import Executor
 from trainer.experiment.matrix import Say, run_matrix
-from trainer.run_folder import write_json_file
+from trainer.report.run_folder import write_json_file
 from trainer.transfer.design import make_runs
 from trainer.transfer.findings import findings
 from trainer.transfer.page import write_page

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
-from trainer.lesion_detection import OperatingPoint, attainable
+from trainer.metrics.lesion_detection import OperatingPoint, attainable
+from trainer.report.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
 from trainer.transfer.settings import SCRATCH
 
 LARGEST_RATE = 8.0

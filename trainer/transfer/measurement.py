@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.segmentation import Segmentation
-from trainer.case import Case
-from trainer.dataset import Dataset
-from trainer.lesion_detection import (
+from trainer.data.dataset import Dataset
+from trainer.layout.case import Case
+from trainer.metrics.lesion_detection import (
     FALSE_POSITIVES_PER_IMAGE,
     LesionCounts,
     count_at_thresholds,
@@ -23,8 +23,8 @@ from trainer.lesion_detection import (
     sensitivity_at,
     sum_counts,
 )
-from trainer.mask_overlap import MaskOverlap, mask_overlap, summarise_overlaps
-from trainer.metrics import mean_defined
+from trainer.metrics.mask_overlap import MaskOverlap, mask_overlap, summarise_overlaps
+from trainer.metrics.overlap import mean_defined
 
 
 def measure(predictor: Predictor, dataset: Dataset, cases: Sequence[Case], lesions: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from trainer.recommendation.predictor import RICHNESS, SPECTRAL
-from trainer.report import Report
+from trainer.report.report import Report
 from trainer.transfer import wording
 from trainer.transfer.figures import detection_curves, gain_map, prediction_scatter
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.markdown_table import table
-from trainer.published_json import write_published
-from trainer.report import png_bytes, write_whole
-from trainer.run_folder import write_text_file
+from trainer.report.markdown_table import table
+from trainer.report.published_json import write_published
+from trainer.report.report import png_bytes, write_whole
+from trainer.report.run_folder import write_text_file
 from trainer.transfer import wording
 from trainer.transfer.page import figures
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.config import TrainingConfig, read_tables
-from trainer.dataset import split_view
+from trainer.data.dataset import split_view
 from trainer.pretraining.pretrain import SourceTask
 from trainer.pretraining.unfreezing import Strategy
 
@@ -26,7 +26,7 @@ class SourceSettings:
         name: one word.
         task: of the pre-training.
         domain: what the images are, for example ``T1 brain MRI``; compared with the targets' domains.
-        data: dataset folders, relative to the data root; views as for `trainer.dataset.read_dataset`.
+        data: dataset folders, relative to the data root; views as for `trainer.data.dataset.read_dataset`.
         pretexts: of a self-supervised source; empty: all.
     """
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import config_from_dict
-from trainer.dataset import read_dataset
+from trainer.data.dataset import read_dataset
+from trainer.data.image_source import read_image_source
 from trainer.pretraining.finetune import finetune
-from trainer.pretraining.image_source import read_image_source
 from trainer.pretraining.pretrain import pretrain
 from trainer.recommendation.predictor import predict_transfer, source_facts
-from trainer.training import Budget
+from trainer.training.training import Budget
 from trainer.transfer.design import split_of, without_groups
 from trainer.transfer.measurement import measure
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.experiment.interval import Interval
 from trainer.recommendation.predictor import DESCRIPTIONS
-from trainer.report import Cell
+from trainer.report.report import Cell
 
 DEFINITIONS = (
     "Every network has the same architecture and is fine-tuned the same way. The gain is the Dice coefficient after "

@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
-from trainer.pretraining.pretext import PretextBatch
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from trainer.pretraining.pretext.pretext import PretextBatch
 from trainer.pretraining.pretext_companion import ViewBatches
 from trainer.two_stage.student_views import SEEN_BY_TEACHERS
 

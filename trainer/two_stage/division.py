@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.case import Case
-from trainer.dataset import Dataset
-from trainer.pretraining.image_source import without_labels
-from trainer.split import Split, choose_labelled, ranked_groups, split_datasets
+from trainer.data.dataset import Dataset
+from trainer.data.image_source import without_labels
+from trainer.data.split import Split, choose_labelled, ranked_groups, split_datasets
+from trainer.layout.case import Case
 
 
 @dataclass(frozen=True)

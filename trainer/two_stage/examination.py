@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.model_file import Model
-from trainer.case import Case
-from trainer.dataset import Dataset
-from trainer.mask_overlap import MaskOverlap, OverlapSummary, mask_overlap, summarise_overlaps
-from trainer.metrics import mean_defined
+from MultiTaskSegLib.runtime.model.model_file import Model
+from trainer.data.dataset import Dataset
+from trainer.layout.case import Case
+from trainer.metrics.mask_overlap import MaskOverlap, OverlapSummary, mask_overlap, summarise_overlaps
+from trainer.metrics.overlap import mean_defined
 from trainer.two_stage.together import segment_together
 
 Examination = dict[str, list[list[int]]]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.runtime.model_file import read_manifest, rewrite_manifest
+from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from trainer.experiment.executor import Executor
 from trainer.experiment.matrix import MatrixResult, Say, run_matrix
-from trainer.run_folder import MODEL_SUFFIX, RunFolder
-from trainer.train_model import require_model_name
+from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.training.train_model import require_model_name
 from trainer.two_stage.findings import summarise
 from trainer.two_stage.matrix import STUDENT, Cell, make_cells, prepare_cells
 from trainer.two_stage.page import write_page

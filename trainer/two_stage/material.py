@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.profile import Intensity, Profile
-from trainer.case import Case
-from trainer.case_cache import PreparedCase, prepare_cases
-from trainer.dataset import Dataset, read_dataset
-from trainer.planning import TaskPlan, make_plan
-from trainer.pretraining.image_source import read_image_source, without_labels
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from trainer.data.case_cache import PreparedCase, prepare_cases
+from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.image_source import read_image_source, without_labels
+from trainer.data.planning import TaskPlan, make_plan
+from trainer.data.split import Split
+from trainer.layout.case import Case
 from trainer.pretraining.pretext_companion import ImagePool
-from trainer.split import Split
-from trainer.training import PreparedData, prepare_splits
+from trainer.training.training import PreparedData, prepare_splits
 from trainer.two_stage.division import Division, unseen_images
 from trainer.two_stage.settings import Settings
 

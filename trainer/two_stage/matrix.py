@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from trainer.dataset import VIEW_MARK, Dataset, read_dataset, require_masks, split_view
+from trainer.data.dataset import VIEW_MARK, Dataset, read_dataset, require_masks, split_view
+from trainer.data.image_source import read_image_source
 from trainer.experiment.run import Run
-from trainer.pretraining.image_source import read_image_source
 from trainer.two_stage.division import Division, divide
 from trainer.two_stage.material import Material, division_to_plain, read_material
 from trainer.two_stage.run import JOINT, LONG, PRETRAINED, SCRATCH, TOGETHER

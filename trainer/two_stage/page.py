@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
-from trainer.pretraining.catalogue import PRETEXTS
-from trainer.report import Report
+from trainer.pretraining.pretext.catalogue import PRETEXTS
+from trainer.report.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
+from trainer.report.report import Report
 from trainer.two_stage.findings import BEST, ENSEMBLE, bar_text
 from trainer.two_stage.matrix import STUDENT
 from trainer.two_stage.run import JOINT, LONG, PRETRAINED, SCRATCH, TOGETHER

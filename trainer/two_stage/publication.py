@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.markdown_table import table
-from trainer.published_json import write_published
-from trainer.report import png_bytes, write_whole
-from trainer.run_folder import write_text_file
+from trainer.report.markdown_table import table
+from trainer.report.published_json import write_published
+from trainer.report.report import png_bytes, write_whole
+from trainer.report.run_folder import write_text_file
 from trainer.two_stage.findings import bar_text
 from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, figures, shown_methods, table_rows
 from trainer.two_stage.settings import Settings

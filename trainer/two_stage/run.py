@@ -9,15 +9,16 @@ from typing import Any, TextIO
 
 import torch
 
-from MultiTaskSegLib.runtime.model_file import Model, load_model
+from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
-from trainer.curves import read_records
-from trainer.pretraining.catalogue import pretexts_named
+from trainer.data.held_out import group_hash
+from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
-from trainer.recipe import PLAIN, Recipe
-from trainer.run_folder import MODEL_SUFFIX, RunFolder
-from trainer.train_model import group_hash, train_prepared
-from trainer.training import Budget, train
+from trainer.report.curves import read_records
+from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.training.recipe import PLAIN, Recipe
+from trainer.training.train_model import train_prepared
+from trainer.training.training import Budget, train
 from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, class_weights
 from trainer.two_stage.distillation import Distillation
 from trainer.two_stage.examination import examine, figures

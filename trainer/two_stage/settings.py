@@ -10,7 +10,7 @@ from typing import Any, Literal
 from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.config import TrainingConfig, config_from_dict, settings_from_dict
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
-from trainer.pretraining.catalogue import pretexts_named
+from trainer.pretraining.pretext.catalogue import pretexts_named
 
 # Settings that no run but the student's looks at.
 STUDENT_ONLY = (

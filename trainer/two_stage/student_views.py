@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network import Architecture
-from trainer.augmentation import Augmentation, change_intensity
-from trainer.pretraining.pretext import PretextBatch, Views
+from MultiTaskSegLib.runtime.network.architecture import Architecture
+from trainer.data.augmentation import Augmentation, change_intensity
+from trainer.pretraining.pretext.pretext import PretextBatch, Views
 
 SEEN_BY_TEACHERS = "seen by teachers"
 NO_MOVE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -76,7 +76,7 @@ def painted_over(rng: np.random.Generator, image: Tensor, share: float) -> Tenso
 
 
 def _strong(rng: np.random.Generator) -> Augmentation:
-    """Twice the ranges of `trainer.augmentation.draw_augmentation`, and always drawn."""
+    """Twice the ranges of `trainer.data.augmentation.draw_augmentation`, and always drawn."""
     return Augmentation(
         (0.0, 0.0, 0.0),
         NO_MOVE,

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from MultiTaskSegLib.runtime.labelling import label_image
-from MultiTaskSegLib.runtime.model_file import Model
-from MultiTaskSegLib.runtime.profile import prepare
-from MultiTaskSegLib.runtime.volume import Volume
-from trainer.validation import task_logits
+from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.labels.labelling import label_image
+from MultiTaskSegLib.runtime.model.model_file import Model
+from trainer.training.validation import task_logits
 
 
 def segment_together(models: Sequence[Model], volume: Volume, device: torch.device) -> NDArray[np.uint8]:

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.atomic_file import atomic_path
-from MultiTaskSegLib.runtime.connected_component import most_probable_component
-from MultiTaskSegLib.runtime.expected_dice import expected_dice
-from MultiTaskSegLib.runtime.surface_band import surface_band
-from trainer.metrics import dice
+from MultiTaskSegLib.runtime.labels.connected_component import most_probable_component
+from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
+from MultiTaskSegLib.runtime.labels.surface_band import surface_band
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from trainer.calibration.scaling import Scaling
+from trainer.data.labelled_case import LabelledCase
+from trainer.metrics.overlap import dice
 from trainer.uncertainty.error_detection import error_histogram
-from trainer.uncertainty.labelled_case import LabelledCase
 from trainer.uncertainty.reliability import reliability_table, squared_error_total
-from trainer.uncertainty.scaling import Scaling
 
 RING_VOXELS = 2
 CALIBRATION_REGIONS = ("whole", "ring", "predicted_ring", "ideal_ring")

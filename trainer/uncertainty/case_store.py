@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.atomic_file import atomic_path
-from MultiTaskSegLib.runtime.manifest import TaskInfo
-from trainer.calibration import LabelledLogits
-from trainer.case import Case
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from trainer.calibration.scaling import FitVoxels, Scaling, draw_fit_voxels
+from trainer.calibration.temperature import LabelledLogits
+from trainer.data.labelled_case import LabelledCase, read_labelled_case
+from trainer.layout.case import Case
 from trainer.uncertainty.case_statistics import CaseStatistics, case_statistics
 from trainer.uncertainty.estimator import Estimator
-from trainer.uncertainty.labelled_case import LabelledCase, read_labelled_case
-from trainer.uncertainty.scaling import FitVoxels, Scaling, draw_fit_voxels
 
 # Changes whenever statistics of an earlier version must not be used any more.
 STATISTICS_VERSION = 1

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.manifest import TaskInfo
-from MultiTaskSegLib.runtime.network import SegmentationNetwork, Stage
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork, Stage
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.uncertainty.labelled_case import LabelledCase
-from trainer.uncertainty.scaling import log_probabilities_of, softmax
-from trainer.validation import task_logits
+from trainer.calibration.scaling import log_probabilities_of, softmax
+from trainer.data.labelled_case import LabelledCase
+from trainer.training.validation import task_logits
 
 SMALLEST_PROBABILITY = 1e-12
 

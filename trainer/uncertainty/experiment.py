@@ -16,19 +16,19 @@ import torch
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.case import Case
-from trainer.dataset import Dataset, read_dataset
-from trainer.evaluation import held_out_cases
-from trainer.progress import Progress
-from trainer.run_folder import write_json_file
-from trainer.source_commit import source_commit
+from trainer.calibration.scaling import FORMS, Scaling, cross_fitted
+from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.held_out import held_out_cases
+from trainer.layout.case import Case
+from trainer.report.progress import Progress
+from trainer.report.run_folder import write_json_file
+from trainer.report.source_commit import source_commit
 from trainer.uncertainty.case_store import CaseStore
 from trainer.uncertainty.estimator import Ensemble, Estimator, McDropout, MirrorTta, SinglePass, mirrored_tasks
 from trainer.uncertainty.findings import BEST_FORM, SHIPPED, Measured, TaskMeasured, findings
 from trainer.uncertainty.page import write_page
-from trainer.uncertainty.scaling import FORMS, Scaling, cross_fitted
 from trainer.uncertainty.summary import TaskCases, task_weights
 
 SCHEMA = "multitaskseg-calibration/1"
@@ -133,7 +133,7 @@ def usable_cases(dataset: Dataset, predictors: Sequence[Predictor]) -> tuple[Cas
     Raises:
         DatasetError: there is none.
     """
-    sets = [{case.name for case in held_out_cases(dataset, predictor)} for predictor in predictors]
+    sets = [{case.name for case in held_out_cases(dataset, predictor.manifest)} for predictor in predictors]
     common = set.intersection(*sets)
     if not common:
         raise DatasetError("no case was held out from all models", file=dataset.directory, remedy="Leave it out")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
+from trainer.report.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
 from trainer.uncertainty.reliability import CONFIDENCE, FOREGROUND, VOXELS
 
 COLUMNS = 3

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.manifest import TaskInfo
-from trainer.bootstrap import weighted_sum
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from trainer.calibration.scaling import Scaling
+from trainer.metrics.bootstrap import weighted_sum
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, ERROR_REGIONS, RING_VOXELS
 from trainer.uncertainty.error_detection import risk_coverage
 from trainer.uncertainty.reliability import BINS
-from trainer.uncertainty.scaling import Scaling
 from trainer.uncertainty.summary import (
     Figures,
     Floats,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.report import Report
+from trainer.report.report import Report
 from trainer.uncertainty import wording
 from trainer.uncertainty.figures import dice_scatter, reliability_panels, risk_coverage_figure, surface_error_bars
 from trainer.uncertainty.findings import BEST_FORM, RING_BAR, SHIPPED

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.markdown_table import table
-from trainer.published_json import write_published
-from trainer.run_folder import write_text_file
+from trainer.report.markdown_table import table
+from trainer.report.published_json import write_published
+from trainer.report.run_folder import write_text_file
 from trainer.uncertainty import wording
 from trainer.uncertainty.experiment import SCHEMA
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.bootstrap import draw_weights, interval, weighted_mean, weighted_sum
+from trainer.metrics.bootstrap import draw_weights, interval, weighted_mean, weighted_sum
 from trainer.uncertainty import error_detection, reliability
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, ERROR_REGIONS, CaseStatistics
 from trainer.uncertainty.dice_prediction import (

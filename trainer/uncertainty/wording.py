@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.report import Cell
+from trainer.report.report import Cell
 from trainer.uncertainty.figures import readable, short_name, value_text
 from trainer.uncertainty.ring_limits import ring_limits
 

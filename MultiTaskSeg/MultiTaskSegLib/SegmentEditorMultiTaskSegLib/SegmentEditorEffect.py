@@ -17,7 +17,7 @@ import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.panel.installation import ensure_packages
+from MultiTaskSegLib.installation.installation import ensure_packages
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.summary import error_text, result_text
 from MultiTaskSegLib.runtime.errors import InputError, MtsError

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION
+from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION
 from MultiTaskSegLib.scene import volume
 from MultiTaskSegLib.scene.volume_sequence import browser_of
 from MultiTaskSegLib.task_list import KnownTask

@@ -6,7 +6,7 @@ import logging
 import unittest
 from collections.abc import Callable
 
-from MultiTaskSegLib.panel.torch_probe import is_installed
+from MultiTaskSegLib.installation.torch_probe import is_installed
 
 PACKAGES = ("torch", "safetensors")  # what the worker needs and Slicer lacks
 

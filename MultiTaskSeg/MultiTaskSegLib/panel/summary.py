@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.preflight import Finding
 from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR, verdict_banner
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.task_list import short_name
 
 __all__ = [

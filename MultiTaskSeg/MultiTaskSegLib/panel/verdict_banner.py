@@ -7,7 +7,7 @@ from enum import Enum
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.task_list import short_name
 
 # White on a dark colour is legible in Slicer's light and dark style alike.

@@ -12,7 +12,7 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
-from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 
 EXIT_OOD = 3
 EXIT_REFUSED = 4
@@ -77,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.image_file import read_image, require_contrast
+    from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
     volume = read_image(options.image)
     require_contrast(volume)
@@ -103,7 +103,7 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.image_file import read_image, require_contrast
+    from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
     maps = _map_paths(options.images, options.map)
     predictors = _Predictors(options.model, options.device)
@@ -136,7 +136,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Path]:
     """Where the map of each image goes; nowhere without a directory."""
-    from MultiTaskSegLib.runtime.image_file import image_ending
+    from MultiTaskSegLib.runtime.image.image_file import image_ending
 
     if directory is None:
         return {}
@@ -149,7 +149,7 @@ def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Pat
 
 def _verdict(predictor: Any, volume: Any, map_path: Path | None) -> Any:
     """The verdict on an image; its map is written when there is a path for it."""
-    from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
+    from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 
     if map_path is None:
         return predictor.check(volume, _progress_line())
@@ -159,9 +159,9 @@ def _verdict(predictor: Any, volume: Any, map_path: Path | None) -> Any:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model_card import model_card
-    from MultiTaskSegLib.runtime.model_file import read_manifest
-    from MultiTaskSegLib.runtime.structure import to_plain
+    from MultiTaskSegLib.runtime.model.model_card import model_card
+    from MultiTaskSegLib.runtime.model.model_file import read_manifest
+    from MultiTaskSegLib.runtime.model.structure import to_plain
 
     manifest, digest = read_manifest(options.model)
     if options.json:
@@ -190,8 +190,8 @@ class _Predictors:
 
     def for_image(self, planar: bool) -> Any:
         """The predictor of the given model, or of the released one for 2-D or 3-D images."""
+        from MultiTaskSegLib.runtime.model.released import released_model
         from MultiTaskSegLib.runtime.predictor import Predictor
-        from MultiTaskSegLib.runtime.released import released_model
 
         path = self._model or released_model(planar)
         if path not in self._loaded:

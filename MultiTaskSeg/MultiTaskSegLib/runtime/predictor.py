@@ -11,24 +11,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.backend_choice import choose_backend
-from MultiTaskSegLib.runtime.caution import cautions
-from MultiTaskSegLib.runtime.cell_features import cell_size, image_cells
-from MultiTaskSegLib.runtime.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
-from MultiTaskSegLib.runtime.label_stream import RunningLabels
-from MultiTaskSegLib.runtime.labelling import finished
-from MultiTaskSegLib.runtime.manifest import Manifest, TaskInfo
-from MultiTaskSegLib.runtime.model_file import Model, load_model
-from MultiTaskSegLib.runtime.network_pass import Encoded, NetworkPass
-from MultiTaskSegLib.runtime.profile import Prepared, Profile, prepare
-from MultiTaskSegLib.runtime.reference import CLOSE_CALL
-from MultiTaskSegLib.runtime.segmentation import Segmentation
-from MultiTaskSegLib.runtime.signature import Observed
-from MultiTaskSegLib.runtime.spectrum import LayerSpectrum
-from MultiTaskSegLib.runtime.verdict import Verdict
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.profile import Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.labels.label_stream import RunningLabels
+from MultiTaskSegLib.runtime.labels.labelling import finished
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import Model, load_model
+from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
+from MultiTaskSegLib.runtime.network.backend_choice import choose_backend
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
+from MultiTaskSegLib.runtime.ood.reference import CLOSE_CALL
+from MultiTaskSegLib.runtime.ood.signature import Observed
+from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.prediction.caution import cautions
+from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, NetworkPass
+from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 
 Progress = Callable[[float, str], None]
 

@@ -24,11 +24,11 @@ import numpy as np
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
-from MultiTaskSegLib.runtime.machine import Answers, Machine, TorchMachine, needed_packages
-from MultiTaskSegLib.runtime.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.memory_shortage import is_out_of_memory
-from MultiTaskSegLib.runtime.model_host import ModelHost
-from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
+from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
+from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
+from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 
 Request = dict[str, Any]
 Event = dict[str, Any]
@@ -47,7 +47,7 @@ def read_volume(request: Request) -> Volume:
     """
     if "image" in request:
         with needed_packages():
-            from MultiTaskSegLib.runtime.image_file import read_image
+            from MultiTaskSegLib.runtime.image.image_file import read_image
         return read_image(request["image"])
     path = request["voxels"]
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.software import software_versions
 
 PREFIX = "MultiTaskSeg."

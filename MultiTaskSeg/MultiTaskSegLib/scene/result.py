@@ -12,7 +12,7 @@ import slicer
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job import JobResult
 from MultiTaskSegLib.runtime.errors import ResourceError
-from MultiTaskSegLib.runtime.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.earlier_result import (
     KEEP,

@@ -7,7 +7,7 @@ import slicer
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
-from MultiTaskSegLib.runtime.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.segmentation import add_segmentation
 from MultiTaskSegLib.scene.volume import image_from_node

@@ -8,8 +8,8 @@ import vtk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.nifti_integrity import MAX_NONFINITE_FRACTION
-from MultiTaskSegLib.runtime.volume import LPS_TO_RAS, Volume
+from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION
+from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Volume
 
 Matrix = np.ndarray
 

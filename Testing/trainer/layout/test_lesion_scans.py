@@ -9,8 +9,8 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from Testing.trainer.layout.written import noise, write_scan
-from trainer.dataset import read_dataset
-from trainer.verify import verify_datasets
+from trainer.data.dataset import read_dataset
+from trainer.data.verify import verify_datasets
 
 SHAPE = (4, 6, 6)
 SPACE = "space-MNI152NLin2009aSym"

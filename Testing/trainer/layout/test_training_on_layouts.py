@@ -13,9 +13,9 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.layout.written import noise, write_picture, write_scan
 from Testing.trainer.pretraining.tiny_run import CONFIG
-from trainer.dataset import read_dataset
-from trainer.train_model import train_model
-from trainer.training import Budget
+from trainer.data.dataset import read_dataset
+from trainer.training.train_model import train_model
+from trainer.training.training import Budget
 
 SIZE = 16
 

@@ -11,15 +11,15 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from MultiTaskSegLib.runtime.geometry import canonical_reorientation
+from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
 from Testing.trainer.dataset_folder import write_dataset
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
-from trainer.dataset import read_dataset
+from trainer.data.dataset import read_dataset
+from trainer.data.verify import verify_datasets
 from trainer.layout.image_level import image_class
-from trainer.run_folder import RunFolder
-from trainer.training import prepare_data
-from trainer.verify import verify_datasets
+from trainer.report.run_folder import RunFolder
+from trainer.training.training import prepare_data
 
 
 @pytest.mark.parametrize("plane, axis", [("axial", 0), ("coronal", 1), ("sagittal", 2)])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image_statistics import STATISTICS, ImageStatistics, statistic_length
-from trainer.ood.features import HISTOGRAM_BINS, INPUT_LAYER, ImageFeatures, LayerMoments
-from trainer.ood.output_statistics import OutputStatistics
-from trainer.ood.sample import Sample
+from MultiTaskSegLib.runtime.ood.image_statistics import STATISTICS, ImageStatistics, statistic_length
+from trainer.ood.detector.features import HISTOGRAM_BINS, INPUT_LAYER, ImageFeatures, LayerMoments
+from trainer.ood.detector.output_statistics import OutputStatistics
+from trainer.ood.detector.sample import Sample
 
 LAYERS = ("encoder0", "encoder1", "decoder0")
 CHANNELS = {INPUT_LAYER: 5, "encoder0": 4, "encoder1": 6, "decoder0": 4}

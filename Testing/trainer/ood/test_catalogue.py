@@ -12,11 +12,11 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image_file import read_image
+from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.trainer.synthetic_dataset import BallDataset
-from trainer.dataset import read_dataset
-from trainer.evenly import evenly
-from trainer.ood.artefact import ARTEFACT_KINDS, SEVERITIES
+from trainer.data.dataset import read_dataset
+from trainer.data.evenly import evenly
+from trainer.data.held_out import group_hash
 from trainer.ood.catalogue import (
     ARTEFACT,
     KNOWN,
@@ -28,7 +28,7 @@ from trainer.ood.catalogue import (
     catalogue,
     foreign_images,
 )
-from trainer.train_model import group_hash
+from trainer.ood.fault.artefact import ARTEFACT_KINDS, SEVERITIES
 
 
 @pytest.fixture(scope="module")

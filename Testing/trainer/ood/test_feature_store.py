@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.network import SegmentationNetwork
+from MultiTaskSegLib.runtime.image.sitk_image import to_sitk
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.network.tiling import run_tiles
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.sitk_image import to_sitk
-from MultiTaskSegLib.runtime.tiling import run_tiles
-from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.tiny_model import tiny_network, write_tiny_model
 from trainer.ood.catalogue import REAL, Entry
 from trainer.ood.feature_store import ENSEMBLE, MC_DROPOUT, FeatureStore, Repeats, network_digest
@@ -55,7 +55,7 @@ def test_only_a_crop_is_predicted_with_all_its_maps_in_memory(
         sizes.append(voxels.size)
         run_tiles(network, voxels, *args, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("trainer.validation.run_tiles", recorded)
+    monkeypatch.setattr("trainer.training.validation.run_tiles", recorded)
     monkeypatch.setattr("trainer.ood.feature_store.MAX_CROP_VOXELS", 500)
     repeats = Repeats(passes=2, ensemble=[predictor])
     FeatureStore(predictor, predictor.network, tmp_path / "store", repeats).get(entry)

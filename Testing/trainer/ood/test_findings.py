@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
+from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
 from trainer.ood.page import detector_rows, write_page
 from trainer.ood.published import PAGE, publish, published_page
 from trainer.ood.shipped_check import cross_fitted
-from trainer.ood.spectral_detector import SHIPPED
 
 
 def row(family: str, source: str, group: str, score: float, dice: float | None = None) -> ImageScores:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Intensity, Profile, prepare
-from MultiTaskSegLib.runtime.sitk_image import to_sitk, write_image
-from MultiTaskSegLib.runtime.volume import Volume
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
 from trainer.ood.localisation import cell_auroc, mean_by_cell, measure_localisation, summarise

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from trainer.bootstrap import percentile_interval
+from trainer.metrics.bootstrap import percentile_interval
 from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds, mean_interval
 
 

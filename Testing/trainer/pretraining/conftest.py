@@ -9,7 +9,7 @@ import pytest
 
 from Testing.trainer.pretraining.tiny_run import BALLS, CONFIG
 from trainer.pretraining.pretrain import pretrain
-from trainer.training import Budget
+from trainer.training.training import Budget
 
 
 @pytest.fixture(scope="session")

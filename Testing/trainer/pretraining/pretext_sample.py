@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from MultiTaskSegLib.runtime.network import Architecture
-from trainer.pretraining.pretext import Views
+from MultiTaskSegLib.runtime.network.architecture import Architecture
+from trainer.pretraining.pretext.pretext import Views
 
 PLANAR = Architecture((4, 6, 8), ((1, 2, 2), (1, 2, 2)), ((1, 3, 3),) * 3, 2)
 SOLID = Architecture((4, 6, 8), ((1, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3, 2)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from Testing.runtime.random_network import PLANAR
 from Testing.runtime.tiny_model import ARCHITECTURE, tiny_network, write_tiny_model
 from trainer.pretraining.deepening import deepened, extends
 from trainer.pretraining.initialization import initial_weights
-from trainer.weight_standardization import baked, initialize, standardize_weights, take_over
+from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
 
 
 def deeper(architecture: Architecture, levels: int = 1) -> Architecture:

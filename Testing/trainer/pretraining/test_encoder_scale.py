@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from Testing.runtime.random_network import ARCHITECTURES, random_network
 from trainer.pretraining.encoder_scale import layer_scales, rescale_encoder
-from trainer.weight_standardization import baked, initialize, standardize_weights
+from trainer.training.weight_standardization import baked, initialize, standardize_weights
 
 
 def images(architecture: Architecture) -> torch.Tensor:

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
-from MultiTaskSegLib.runtime.model_file import load_model
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.model.model_file import load_model
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from Testing.runtime.random_network import PLANAR, THICK_SLICES
 from trainer.config import TrainingConfig
 from trainer.pretraining.initialization import config_for, initial_weights, require_same_network
 from trainer.pretraining.unfreezing import frozen_parts, parts_from_head
-from trainer.weight_standardization import baked, initialize, standardize_weights, take_over
+from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
 
 LEARNT = {"THICK_SLICES": THICK_SLICES, "PLANAR": PLANAR}
 

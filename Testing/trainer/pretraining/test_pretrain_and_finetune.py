@@ -14,24 +14,23 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError, UsageError
-from MultiTaskSegLib.runtime.image_file import read_image
-from MultiTaskSegLib.runtime.model_card import model_card
-from MultiTaskSegLib.runtime.model_file import load_model
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.model.model_card import model_card
+from MultiTaskSegLib.runtime.model.model_file import load_model
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.pretraining.tiny_run import BALLS, CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset
-from trainer import training
-from trainer.dataset import read_dataset
-from trainer.optimization import Optimization
-from trainer.pretraining.catalogue import PRETEXTS
+from trainer.data.dataset import read_dataset
+from trainer.data.image_source import ImageSource, read_image_source, without_labels
 from trainer.pretraining.finetune import finetune, start_from
-from trainer.pretraining.image_source import ImageSource, read_image_source, without_labels
+from trainer.pretraining.pretext.catalogue import PRETEXTS
 from trainer.pretraining.pretext_companion import ImagePool, ViewBatches, pretext_companions
 from trainer.pretraining.pretrain import category_numbers, pretrain
-from trainer.recalibration import refit_calibration
-from trainer.recipe import Recipe
-from trainer.run_folder import RunFolder
-from trainer.training import Budget, PreparedData, prepare_data, train
+from trainer.refitting.recalibration import refit_calibration
+from trainer.report.run_folder import RunFolder
+from trainer.training.optimization import Optimization
+from trainer.training.recipe import Recipe
+from trainer.training.training import Budget, PreparedData, prepare_data, train, training
 
 DIMENSIONS = pytest.mark.parametrize("dimension", list(BALLS))
 

@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image.profile import prepare
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import prepare
 from Testing.trainer.pretraining.tiny_run import CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.cli import main
-from trainer.dataset import read_dataset
+from trainer.data.dataset import read_dataset
 from trainer.recommendation.predictor import effective_rank, image_facts, predict_transfer, source_facts
 from trainer.recommendation.ranking import recommend
-from trainer.train_model import train_model
-from trainer.training import Budget
+from trainer.training.train_model import train_model
+from trainer.training.training import Budget
 
 SHAPE = (1, 16, 16)
 LIKE = BallDataset("Dataset001_Like", shape=SHAPE, patients=9)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trainer.config import TrainingConfig
-from trainer.run_folder import write_json_file
+from trainer.report.run_folder import write_json_file
 from trainer.transfer.findings import findings
 from trainer.transfer.page import write_page
 from trainer.transfer.settings import SourceSettings, TargetSettings, TransferPlan, TransferSettings

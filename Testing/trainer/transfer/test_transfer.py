@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from MultiTaskSegLib.runtime.model_file import read_manifest
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from Testing.trainer.synthetic_dataset import BallDataset
 from Testing.trainer.transfer.tiny_matrix import SELF_SUPERVISED, write_config, write_data
 from trainer.cli import main
-from trainer.dataset import read_dataset
-from trainer.train_model import group_hash
+from trainer.data.dataset import read_dataset
+from trainer.data.held_out import group_hash
 from trainer.transfer.design import held_out_groups, make_runs
 from trainer.transfer.settings import read_transfer
 

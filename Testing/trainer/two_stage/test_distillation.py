@@ -8,17 +8,17 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
-from MultiTaskSegLib.runtime.network import Architecture, SegmentationNetwork
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from Testing.runtime.random_network import random_network
-from trainer.loss import soft_dice_loss
-from trainer.pretraining.pretext import PretextBatch
+from trainer.pretraining.pretext.pretext import PretextBatch
+from trainer.training.loss import soft_dice_loss
+from trainer.training.weight_standardization import initialize
 from trainer.two_stage.distillation import (
     Distillation,
     average_teachers,
     soft_dice,
     soft_divergence,
 )
-from trainer.weight_standardization import initialize
 
 ARCHITECTURE = Architecture((4, 6), ((1, 2, 2),), ((1, 3, 3),) * 2, 3)
 

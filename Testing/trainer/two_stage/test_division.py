@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.case import Case
-from trainer.dataset import Dataset
+from trainer.data.dataset import Dataset
+from trainer.layout.case import Case
 from trainer.two_stage.division import Division, divide, unseen_images
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.network import Architecture
+from MultiTaskSegLib.runtime.network.architecture import Architecture
 from Testing.runtime.random_network import random_network
-from trainer.pretraining.pretext import PretextBatch, Views
+from trainer.pretraining.pretext.pretext import PretextBatch, Views
 from trainer.two_stage.distillation import Distillation, soft_dice, soft_divergence
 from trainer.two_stage.student_views import SEEN_BY_TEACHERS, StudentViews, painted_over
 

@@ -14,17 +14,17 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError, MtsError, UsageError
-from MultiTaskSegLib.runtime.model_file import load_model
+from MultiTaskSegLib.runtime.model.model_file import load_model
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.two_stage.discs import OTHER, SETTINGS, SOLID, TARGET, write_target
 from trainer import cli
-from trainer.dataset import read_dataset
-from trainer.evaluation import held_out_cases
+from trainer.data.dataset import read_dataset
+from trainer.data.held_out import held_out_cases
+from trainer.data.image_source import without_labels
 from trainer.experiment.executor import SequentialExecutor
 from trainer.experiment.run import Job, make_jobs
-from trainer.optimization import Optimization
-from trainer.pretraining.image_source import without_labels
-from trainer.run_folder import RunFolder
+from trainer.report.run_folder import RunFolder
+from trainer.training.optimization import Optimization
 from trainer.two_stage import run as run_module
 from trainer.two_stage.examination import examine, figures
 from trainer.two_stage.experiment import Request, run_two_stage, shipped_cell
@@ -106,7 +106,7 @@ def test_the_student_knows_unlabelled_images_and_who_was_never_trained_on(done: 
     (cell,) = make_cells(done.request.target, done.request.unlabelled, (4,), (0,), SETTINGS)
     parts = cell.division
     assert len(predictor.model.reference.tasks) == len(parts.labelled) + len(parts.unlabelled)
-    unseen = held_out_cases(read_dataset(done.request.target), predictor)
+    unseen = held_out_cases(read_dataset(done.request.target), predictor.manifest)
     assert {case.name for case in unseen} == {case.name for case in (*parts.validation, *parts.test)}
 
 

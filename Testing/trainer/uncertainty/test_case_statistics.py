@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.geometry import Reorientation
-from MultiTaskSegLib.runtime.labelling import label_image
-from MultiTaskSegLib.runtime.manifest import LabelInfo, TaskInfo
-from MultiTaskSegLib.runtime.profile import Intensity, Prepared, Profile
+from MultiTaskSegLib.runtime.image.geometry import Reorientation
+from MultiTaskSegLib.runtime.image.profile import Intensity, Prepared, Profile
+from MultiTaskSegLib.runtime.labels.labelling import label_image
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from trainer.calibration.scaling import Scaling, log_probabilities_of, softmax
+from trainer.data.labelled_case import LabelledCase, label_indices
 from trainer.uncertainty.case_statistics import (
     CALIBRATION_REGIONS,
     ERROR_REGIONS,
@@ -21,9 +23,7 @@ from trainer.uncertainty.case_statistics import (
     predicted_labels,
     segment_table,
 )
-from trainer.uncertainty.labelled_case import LabelledCase, label_indices
 from trainer.uncertainty.reliability import expected_calibration_error
-from trainer.uncertainty.scaling import Scaling, log_probabilities_of, softmax
 
 SHAPE = (3, 12, 14)
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))

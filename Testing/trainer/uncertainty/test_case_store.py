@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from Testing.runtime.tiny_model import tiny_manifest
 from Testing.trainer.synthetic_dataset import BallDataset
-from trainer.case import Case
-from trainer.dataset import read_dataset
+from trainer.calibration.scaling import Scaling
+from trainer.data.dataset import read_dataset
+from trainer.data.labelled_case import LabelledCase
+from trainer.layout.case import Case
 from trainer.uncertainty.case_store import CaseStore
-from trainer.uncertainty.labelled_case import LabelledCase
-from trainer.uncertainty.scaling import Scaling
 
 
 class Counting:

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.geometry import Reorientation
-from MultiTaskSegLib.runtime.manifest import Manifest
+from MultiTaskSegLib.runtime.image.geometry import Reorientation
+from MultiTaskSegLib.runtime.image.profile import Prepared
+from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
-from MultiTaskSegLib.runtime.profile import Prepared
 from Testing.runtime.tiny_model import tiny_network, write_tiny_model
+from trainer.calibration.scaling import softmax
+from trainer.data.labelled_case import LabelledCase
 from trainer.uncertainty.estimator import (
     Ensemble,
     McDropout,
@@ -24,8 +26,6 @@ from trainer.uncertainty.estimator import (
     mirrored_tasks,
     network_digest,
 )
-from trainer.uncertainty.labelled_case import LabelledCase
-from trainer.uncertainty.scaling import softmax
 
 SHAPE = (6, 8, 10)
 

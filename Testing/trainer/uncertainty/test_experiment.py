@@ -15,13 +15,13 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
+from trainer.calibration.scaling import FORMS
 from trainer.config import TrainingConfig
-from trainer.dataset import read_dataset
-from trainer.train_model import train_model
-from trainer.training import Budget
+from trainer.data.dataset import read_dataset
+from trainer.training.train_model import train_model
+from trainer.training.training import Budget
 from trainer.uncertainty import case_store, experiment
 from trainer.uncertainty.experiment import CalibrationOptions, run_calibration, usable_cases
-from trainer.uncertainty.scaling import FORMS
 
 CONFIG = TrainingConfig(
     seed=1, channels=(4, 6), patches_per_group=2, groups_per_step=2, patch_voxels=1024, workers=0, warmup_steps=2,

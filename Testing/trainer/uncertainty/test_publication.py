@@ -11,7 +11,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer import cli
-from trainer.published_json import compact
+from trainer.report.published_json import compact
 from trainer.uncertainty.publication import PAGE, markdown, publish
 
 RESULTS = Path(__file__).resolve().parents[3] / "docs" / "results"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.manifest import LabelInfo, TaskInfo
-from MultiTaskSegLib.runtime.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from trainer.calibration.scaling import Scaling
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, CaseStatistics
 from trainer.uncertainty.error_detection import BINS as UNCERTAINTY_BINS
 from trainer.uncertainty.findings import BEST_FORM, SHIPPED, Measured, TaskMeasured, findings
 from trainer.uncertainty.reliability import BINS
-from trainer.uncertainty.scaling import Scaling
 from trainer.uncertainty.summary import TaskCases, calibration_figures, mean_over_tasks, task_weights
 
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))

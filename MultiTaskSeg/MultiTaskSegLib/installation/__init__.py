@@ -1,0 +1,1 @@
+"""Packages that Slicer's Python lacks, installed with the user's consent."""

@@ -1,0 +1,94 @@
+"""Keeps the model that was used last, and runs it where it fits: large parts, smaller parts, and at last the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+
+T = TypeVar("T")
+CPU = "cpu"
+CARD_RAN_OUT = "the memory of the graphics card did not suffice, so the CPU was used"
+
+
+class ModelHost:
+    """One loaded model at a time.
+
+    Args:
+        machine: loads models and plans runs.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._loaded: tuple[tuple[str | None, str, bool], Answers] | None = None
+
+    def predictor(self, model: str | None, device: str, planar: bool) -> Answers:
+        """The predictor of ``model``, loaded when another one was used last.
+
+        Args:
+            model: path of a model file; None for the released one.
+            device: what the user chose.
+            planar: whether the released model for 2-D images is meant.
+        """
+        return self._load(model, self._machine.device(device), planar)
+
+    def run(
+        self,
+        model: str | None,
+        device: str,
+        volume: Volume,
+        task: str | None,
+        act: Callable[[Answers], T],
+        tell: Callable[[str], None],
+    ) -> tuple[T, tuple[str, ...]]:
+        """Load the model and ``act`` with it where it fits.
+
+        Args:
+            model, device: as `predictor`.
+            volume: the image that ``act`` works on.
+            task: a task's name or ``auto``; None for a check.
+            act: what to do with the predictor.
+            tell: called with a few words when the run goes on in another way than planned.
+
+        Returns:
+            What ``act`` returned, and sentences about what had to be done differently.
+
+        Raises:
+            ResourceError: the image does not fit anywhere.
+            MtsError: from loading and from ``act``.
+        """
+        name = self._machine.device(device)
+        predictor = self._load(model, name, volume.is_planar)
+        plan = self._machine.plan(predictor, volume, task, name)
+        if plan.device != name:
+            tell("on the CPU")
+            predictor = self._load(model, plan.device, volume.is_planar)
+        elif plan.max_slab_voxels is not None:
+            tell("in smaller parts")
+        predictor.max_slab_voxels = plan.max_slab_voxels
+        try:
+            return act(predictor), plan.warnings
+        except (MemoryError, RuntimeError, ResourceError) as error:
+            if plan.device == CPU or not is_out_of_memory(error):
+                raise
+        # Outside the handler: the traceback would keep the feature maps on the card.
+        del predictor
+        tell("on the CPU")
+        predictor = self._load(model, CPU, volume.is_planar)
+        plan = self._machine.plan(predictor, volume, task, CPU)
+        predictor.max_slab_voxels = plan.max_slab_voxels
+        return act(predictor), (CARD_RAN_OUT, *plan.warnings)
+
+    def _load(self, model: str | None, device: str, planar: bool) -> Answers:
+        key = (model, device, planar and model is None)
+        if self._loaded is None or self._loaded[0] != key:
+            had_one = self._loaded is not None
+            self._loaded = None  # frees the old model before the next one needs the memory
+            if had_one:
+                self._machine.release()
+            self._loaded = (key, self._machine.load(*key))
+        return self._loaded[1]

@@ -1,0 +1,119 @@
+"""What the worker needs of torch, loaded only when it is needed, so that a broken installation is told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+if TYPE_CHECKING:
+    from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
+
+
+class Answers(Protocol):
+    """What the worker needs from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
+
+    max_slab_voxels: int | None
+
+    @property
+    def manifest(self) -> Any:
+        """The description of the model: its name and its tasks."""
+
+    @property
+    def model(self) -> Any:
+        """The loaded model file, for its ``digest``."""
+
+    def candidate_profiles(self, volume: Volume) -> Any:
+        """Profiles that are tried when no task is given."""
+
+    def segment(self, volume: Volume, task: str = "auto", progress: Callable[[float, str], None] | None = None) -> Any:
+        """Labels, uncertainty and verdict of one volume."""
+
+    def check(self, volume: Volume, progress: Callable[[float, str], None] | None = None) -> Any:
+        """Only the verdict of one volume."""
+
+    def locate(self, volume: Volume, progress: Callable[[float, str], None] | None = None) -> Any:
+        """The verdict of one volume, and the map that shows where it is foreign."""
+
+
+class Machine(Protocol):
+    """Loads models and knows the devices; `TorchMachine` is the one that ships."""
+
+    def load(self, model: str | None, device: str, planar: bool) -> Answers:
+        """The predictor of a model file, or of the released default for 2-D (``planar``) or 3-D images."""
+
+    def device(self, wanted: str) -> str:
+        """The name of the device to use for a choice of the user."""
+
+    def devices(self) -> list[dict[str, Any]]:
+        """All devices with their free memory, as plain values."""
+
+    def plan(self, predictor: Answers, volume: Volume, task: str | None, device: str) -> RunPlan:
+        """How to run; ``task`` None is a check."""
+
+    def release(self) -> None:
+        """Hand back memory of a card that is not needed any more."""
+
+
+class TorchMachine:
+    """This machine, by torch."""
+
+    def load(self, model: str | None, device: str, planar: bool) -> Answers:
+        """The predictor of a model file, or of the released default for 2-D (``planar``) or 3-D images.
+
+        Raises:
+            ResourceError: torch or another needed package cannot be loaded by this Python.
+            ModelError: the file is damaged or unknown.
+        """
+        with needed_packages():
+            from MultiTaskSegLib.runtime.machine.compute_device import select_device
+            from MultiTaskSegLib.runtime.model.released import released_model
+            from MultiTaskSegLib.runtime.predictor import Predictor
+        return Predictor.load(Path(model) if model else released_model(planar), device=select_device(device))
+
+    def device(self, wanted: str) -> str:
+        """The name of the device to use for a choice of the user. Raises as `load` and `find_device`."""
+        with needed_packages():
+            from MultiTaskSegLib.runtime.machine.compute_device import find_device
+        return find_device(wanted).name
+
+    def devices(self) -> list[dict[str, Any]]:
+        """All devices with their free memory, as plain values. Raises as `load`."""
+        with needed_packages():
+            from MultiTaskSegLib.runtime.machine.compute_device import compute_devices
+        return [device.as_dict() for device in compute_devices()]
+
+    def plan(self, predictor: Answers, volume: Volume, task: str | None, device: str) -> RunPlan:
+        """How to run. Raises as `plan_run`."""
+        from MultiTaskSegLib.runtime.hosting.run_plan import plan_run
+        from MultiTaskSegLib.runtime.machine.compute_device import CPU, find_device
+
+        candidates = predictor.candidate_profiles(volume)
+        return plan_run(predictor.manifest, candidates, volume, task, find_device(device), find_device(CPU))
+
+    def release(self) -> None:
+        """Hand back memory of a card that is not needed any more."""
+        from MultiTaskSegLib.runtime.machine.compute_device import release_card_memory
+
+        release_card_memory()
+
+
+@contextmanager
+def needed_packages() -> Iterator[None]:
+    """Imports within the block become a typed error when they fail, also half-way as in a broken installation.
+
+    Raises:
+        ResourceError: torch or another package cannot be loaded by this Python.
+    """
+    try:
+        yield
+    except (ImportError, OSError, AttributeError) as error:
+        text = " ".join(str(error).split())
+        raise ResourceError(
+            f"the Python package '{getattr(error, 'name', None) or 'torch'}' cannot be loaded ({text})",
+            remedy="Install PyTorch with the PyTorch extension of Slicer, or 'pip install multitaskseg', and try again",
+        ) from error

@@ -1,0 +1,1 @@
+"""From a file to the network's grid: reading and distrusting images, orientation, resampling, intensity profiles."""

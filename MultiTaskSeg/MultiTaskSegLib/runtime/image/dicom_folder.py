@@ -1,0 +1,182 @@
+"""One DICOM series from a folder, sorted by position."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.itk_reader import MAX_SKEW, ItkImage, metadata_text, read_itk
+from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
+
+SERIES_UID = "0020|000e"
+SERIES_DESCRIPTION = "0008|103e"
+GAP_TOLERANCE = 0.02
+"""How far the distance between two neighbouring slices may be from the median, as a share of it."""
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """One file: geometry ``(4, 4)`` in LPS millimetres, size, and the series it belongs to."""
+
+    path: Path
+    ijk_to_lps: NDArray[np.float64]
+    size: tuple[int, ...]
+    series: str
+    description: str
+
+
+def read_dicom_folder(folder: Path) -> ItkImage:
+    """Read the one series in `folder` (not in its sub-folders); files that are not DICOM images are passed over.
+
+    Raises:
+        InputError: no DICOM image, several series, mixed sizes or orientations, slices missing, doubled, unevenly
+            spaced or shifted (gantry tilt), a damaged file, colours.
+    """
+    files = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.name.upper() != "DICOMDIR")
+    slices = [one for one in map(_inspect, files) if one is not None]
+    if not slices:
+        raise InputError(
+            "the folder holds no DICOM image",
+            file=folder,
+            remedy="Give the folder that directly contains the DICOM files",
+        )
+    _require_one_series(slices, folder)
+    if len(slices) == 1:
+        return read_dicom_file(slices[0].path)
+    _require_same_grid(slices, folder)
+    return _stack(slices, folder)
+
+
+def read_dicom_file(path: Path) -> ItkImage:
+    """Read one DICOM file; a single slice is as thick as it says.
+
+    Raises:
+        InputError: as `read_itk`; also colours.
+    """
+    image = _scalar(read_itk(path, "GDCMImageIO"), path)
+    # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
+    if image.pixels.shape[0] == 1 and image.thickness_mm > 0:
+        image.ijk_to_lps[:3, 2] *= image.thickness_mm / np.linalg.norm(image.ijk_to_lps[:3, 2])
+    return image
+
+
+def _inspect(path: Path) -> _Slice | None:
+    reader = sitk.ImageFileReader()
+    try:
+        with captured_native_output():
+            reader.SetFileName(str(path))
+            reader.SetImageIO("GDCMImageIO")
+            reader.LoadPrivateTagsOff()
+            reader.ReadImageInformation()
+    except (RuntimeError, UnicodeError):
+        _require_not_an_image(path)
+        return None
+    rank = reader.GetDimension()
+    matrix = np.eye(4)
+    matrix[:rank, :rank] = np.reshape(reader.GetDirection(), (rank, rank)) * np.array(reader.GetSpacing())
+    matrix[:rank, 3] = reader.GetOrigin()
+    series, description = (metadata_text(reader, key) for key in (SERIES_UID, SERIES_DESCRIPTION))
+    return _Slice(path, matrix, reader.GetSize(), series, description)
+
+
+def _require_not_an_image(path: Path) -> None:
+    """Reports and structure sets lie beside images; an unreadable file of a size fit for pixels is a damaged image."""
+    with path.open("rb") as file:
+        head = file.read(1 << 14)
+    if head[128:132] == b"DICM" and b"1.2.840.10008.5.1.4.1.1." in head:
+        uid = head.split(b"1.2.840.10008.5.1.4.1.1.", 1)[1][:12].split(b"\0", 1)[0]
+        # PS3.4 Annex B: 2 CT, 4 MR, 1 CR and DX, 6 ultrasound, 7 secondary capture, 20 NM, 128 PET hold pixels.
+        if uid.split(b".")[0][:3] in (b"2", b"4", b"1", b"6", b"7", b"20", b"128"):
+            raise InputError("a DICOM image in the folder is damaged", file=path, remedy="Export the series again")
+
+
+def _require_one_series(slices: list[_Slice], folder: Path) -> None:
+    counts = Counter(one.series for one in slices)
+    if len(counts) > 1:
+        names = {one.series: one.description or f"series {one.series[-8:]}" for one in slices}
+        listed = ", ".join(f"'{names[uid]}' ({count} files)" for uid, count in counts.most_common(6))
+        raise InputError(
+            f"the folder holds {len(counts)} series: {listed}",
+            file=folder,
+            remedy="Put the series to segment into a folder of its own",
+        )
+
+
+def _require_same_grid(slices: list[_Slice], folder: Path) -> None:
+    first = slices[0]
+    for one in slices[1:]:
+        if one.size != first.size or one.size[2:] not in ((), (1,)):
+            raise InputError(
+                f"the slices have different sizes, {first.size} and {one.size}",
+                file=one.path,
+                remedy="Keep one stack of equal slices in the folder",
+            )
+        if np.abs(one.ijk_to_lps[:3, :2] - first.ijk_to_lps[:3, :2]).max() > 1e-3:
+            raise InputError(
+                "the slices have different orientations or pixel spacings",
+                file=one.path,
+                remedy="Remove localizers and other stacks from the folder",
+            )
+
+
+def _stack(slices: list[_Slice], folder: Path) -> ItkImage:
+    in_plane = slices[0].ijk_to_lps[:3, :2]
+    normal = np.cross(in_plane[:, 0], in_plane[:, 1])
+    normal /= np.linalg.norm(normal)
+    ordered = sorted(slices, key=lambda one: float(normal @ one.ijk_to_lps[:3, 3]))
+    origins_mm = np.array([one.ijk_to_lps[:3, 3] for one in ordered])
+    _require_even_steps(ordered, origins_mm, normal, folder)
+    images = [_scalar(read_itk(one.path, "GDCMImageIO"), one.path) for one in ordered]
+    matrix = np.eye(4)
+    matrix[:3, :2] = in_plane
+    matrix[:3, 2] = (origins_mm[-1] - origins_mm[0]) / (len(ordered) - 1)
+    matrix[:3, 3] = origins_mm[0]
+    messages = tuple(dict.fromkeys(line for image in images for line in image.messages))
+    # Rescaled slices may differ in type; float32 holds every 16-bit value times its slope.
+    pixels = np.concatenate([image.pixels.astype(np.float32) for image in images])
+    return ItkImage(pixels, matrix, images[0].thickness_mm, messages)
+
+
+def _require_even_steps(
+    ordered: list[_Slice], origins_mm: NDArray[np.float64], normal: NDArray[np.float64], folder: Path
+) -> None:
+    steps = np.diff(origins_mm, axis=0)
+    along_mm = steps @ normal
+    typical_mm = float(np.median(along_mm))
+    if (along_mm < 1e-3).any():
+        doubled = int(np.argmax(along_mm < 1e-3))
+        pair = f"{ordered[doubled].path.name} and {ordered[doubled + 1].path.name}"
+        raise InputError(
+            f"two slices lie at the same position ({pair})",
+            file=folder,
+            remedy="Keep one time point or echo in the folder",
+        )
+    off = np.abs(along_mm - typical_mm) > GAP_TOLERANCE * typical_mm
+    if off.any():
+        gap = int(np.argmax(np.abs(along_mm - typical_mm)))
+        pair = f"{ordered[gap].path.name} and {ordered[gap + 1].path.name}"
+        raise InputError(
+            f"slices are missing or unevenly spaced: {along_mm[gap]:.3g} mm between {pair}, "
+            f"{typical_mm:.3g} mm elsewhere",
+            file=folder,
+            remedy="Add the missing slices or resample the series",
+        )
+    shift_mm = np.linalg.norm(steps - along_mm[:, None] * normal, axis=1)
+    if (shift_mm > max(MAX_SKEW * typical_mm, 1e-2)).any():
+        raise InputError(
+            "the slices are shifted against each other (gantry tilt)",
+            file=folder,
+            remedy="Resample the series to a grid with right angles",
+        )
+
+
+def _scalar(image: ItkImage, path: Path) -> ItkImage:
+    if image.pixels.ndim != 3:
+        raise InputError("the DICOM image is in colour", file=path, remedy="Give a grey-scale series")
+    return image

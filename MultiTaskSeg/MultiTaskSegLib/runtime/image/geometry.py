@@ -1,0 +1,80 @@
+"""Lossless reorientation: which stored axis becomes canonical X, Y, Z, and which of them are flipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+# Slices at least this much thicker than the pixels mark an acquisition plane (nnU-Net's anisotropy threshold):
+# the through-plane axis then stays Z however oblique the scan is, because the network treats Z differently.
+ANISOTROPY_THRESHOLD = 3.0
+
+
+@dataclass(frozen=True)
+class Reorientation:
+    """A permutation and flips between a stored array and the canonical one. Exactly invertible.
+
+    Attributes:
+        axes: for canonical array axes (Z, Y, X), the stored array axis each one is taken from.
+        flips: for canonical array axes (Z, Y, X), whether the axis runs backwards.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def apply(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Stored ``(Z, Y, X)`` array to canonical ``(Z, Y, X)``, as a view."""
+        turned = np.transpose(array, self.axes)
+        return turned[self._slices()]
+
+    def invert(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Canonical ``(Z, Y, X)`` array back to the stored order, as a view."""
+        inverse = np.argsort(self.axes)
+        return np.transpose(array[self._slices()], inverse)
+
+    def spacing_zyx_mm(self, volume: Volume) -> tuple[float, float, float]:
+        """Voxel size of the canonical array along Z, Y, X in millimetres."""
+        stored_zyx_mm = volume.spacing_mm[::-1]
+        z, y, x = (stored_zyx_mm[axis] for axis in self.axes)
+        return z, y, x
+
+    def _slices(self) -> tuple[slice, slice, slice]:
+        z, y, x = (slice(None, None, -1) if flip else slice(None) for flip in self.flips)
+        return z, y, x
+
+
+def canonical_reorientation(volume: Volume) -> Reorientation:
+    """The reorientation whose axes run closest to left, posterior and superior (LPS).
+
+    A scan with thick slices, and a 2-D image, keep their through-plane axis as Z. The rule looks only at the
+    geometry, so an image stored with permuted or flipped axes ends up as the same canonical array.
+    """
+    direction = volume.ijk_to_lps[:3, :3] / np.asarray(volume.spacing_mm)
+    through_plane = _through_plane_axis(volume)
+
+    def agreement(order: tuple[int, ...]) -> float:
+        """``order[c]`` is the stored ijk axis that becomes canonical axis c (0 = X)."""
+        return float(sum(abs(direction[c, stored]) for c, stored in enumerate(order)))
+
+    orders = [p for p in permutations(range(3)) if through_plane is None or p[2] == through_plane]
+    order = max(orders, key=agreement)
+    flips_xyz = [bool(direction[c, stored] < 0) for c, stored in enumerate(order)]
+    z, y, x = (2 - order[c] for c in (2, 1, 0))
+    return Reorientation((z, y, x), (flips_xyz[2], flips_xyz[1], flips_xyz[0]))
+
+
+def _through_plane_axis(volume: Volume) -> int | None:
+    """The ijk axis across slices, or None for a volume without an acquisition plane."""
+    sizes_ijk = volume.shape[::-1]
+    if volume.is_planar:
+        singletons = [axis for axis, size in enumerate(sizes_ijk) if size == 1]
+        return 2 if 2 in singletons else singletons[0]
+    spacing = np.asarray(volume.spacing_mm)
+    thick = int(np.argmax(spacing))
+    others = np.delete(spacing, thick)
+    return thick if spacing[thick] >= ANISOTROPY_THRESHOLD * others.max() else None

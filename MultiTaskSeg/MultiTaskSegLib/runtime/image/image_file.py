@@ -1,0 +1,218 @@
+"""Image files and label maps: NIfTI, NRRD, MetaImage, a DICOM folder, PNG and JPEG."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
+from MultiTaskSegLib.runtime.image.itk_reader import read_itk
+from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION, check_nifti
+from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+IMAGE_IO = {
+    ".nii": "NiftiImageIO",
+    ".nii.gz": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+    ".dcm": "GDCMImageIO",
+    ".png": "PNGImageIO",
+    ".jpg": "JPEGImageIO",
+    ".jpeg": "JPEGImageIO",
+}
+"""File name endings that are read, and the ITK reader for each."""
+
+_PLANAR_IO = ("PNGImageIO", "JPEGImageIO")
+_KNOWN = "Give NIfTI (.nii, .nii.gz), NRRD, MHA, PNG, JPEG or a DICOM folder"
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Pixels ``(Z, Y, X)`` in the type of the file, geometry, and positions that ITK has already falsified."""
+
+    pixels: NDArray[Any]
+    ijk_to_lps: NDArray[np.float64]
+    warnings: tuple[str, ...]
+    nonfinite_index: NDArray[np.int64]
+
+
+def read_image(path: str | Path) -> Volume:
+    """Read one scalar image; a 2-D image becomes a volume of one slice.
+
+    PNG and JPEG have a spacing of 1 mm: what they store is a hint for printing. Up to 0.1 % of NaN or infinite voxels
+    are replaced by the smallest finite value, with a warning in `Volume.warnings`.
+
+    Raises:
+        InputError: the file is missing, damaged, truncated, of an unknown format, has several frames or colours, too
+            many voxels that are not finite, or an impossible geometry.
+    """
+    path = Path(path)
+    grid = _read_grid(path)
+    with np.errstate(over="ignore"):
+        voxels = np.ascontiguousarray(grid.pixels, dtype=np.float32)
+    voxels, mended = _mend_nonfinite(voxels, grid.nonfinite_index, path)
+    return Volume(voxels, grid.ijk_to_lps, name=path.name, warnings=grid.warnings + mended)
+
+
+def read_label_map(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Read a label map: int32 ``(Z, Y, X)`` and float64 ``(4, 4)`` voxel index to LPS millimetres.
+
+    Raises:
+        InputError: as `read_image`; also for values that are not whole numbers, and for JPEG, which alters labels.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise InputError("JPEG compression alters label values", file=path, remedy="Save the label map as PNG or NIfTI")
+    grid = _read_grid(path)
+    if grid.nonfinite_index.size or (grid.pixels.dtype.kind == "f" and not np.isfinite(grid.pixels).all()):
+        raise InputError("the label map holds NaN or infinite values", file=path, remedy="Correct the label map")
+    if grid.pixels.dtype.kind == "f" and (odd := np.flatnonzero(grid.pixels != np.round(grid.pixels))).size:
+        raise InputError(
+            f"the label map holds {grid.pixels.flat[odd[0]]:g}, which is not a whole number",
+            file=path,
+            remedy="Export the label map without interpolation or smoothing",
+        )
+    if grid.pixels.size and max(abs(int(grid.pixels.min())), abs(int(grid.pixels.max()))) > np.iinfo(np.int32).max:
+        raise InputError("the label map holds values beyond 32 bits", file=path, remedy="Correct the label map")
+    return np.ascontiguousarray(grid.pixels, dtype=np.int32), grid.ijk_to_lps
+
+
+def require_contrast(volume: Volume) -> None:
+    """Refuse an image in which nothing can be seen.
+
+    Raises:
+        InputError: all voxels have the same value.
+    """
+    low, high = float(volume.voxels.min()), float(volume.voxels.max())
+    if low == high:
+        raise InputError(
+            f"the image is constant: every voxel is {low:g}",
+            file=volume.name or None,
+            remedy="Check the export; there is nothing to segment",
+        )
+
+
+def image_ending(path: Path) -> str:
+    """The ending that decides the format, in lower case; empty where it is unknown.
+
+    >>> image_ending(Path("Scan.NII.GZ")), image_ending(Path("notes.txt"))
+    ('.nii.gz', '')
+    """
+    return next(
+        (ending for ending in sorted(IMAGE_IO, key=len, reverse=True) if path.name.lower().endswith(ending)), ""
+    )
+
+
+def _read_grid(path: Path) -> _Grid:
+    try:
+        ending = "" if path.is_dir() else _require_readable(path)
+        if ending in (".nii", ".nii.gz"):
+            return _read_nifti(path)
+        if ending in ("", ".dcm"):
+            image = read_dicom_file(path) if ending else read_dicom_folder(path)
+            return _Grid(image.pixels, image.ijk_to_lps, image.messages, np.empty(0, np.int64))
+        return _read_other(path, IMAGE_IO[ending])
+    except PermissionError as error:
+        raise InputError("no permission to read", file=path, remedy="Change the access rights") from error
+    except (OSError, ValueError) as error:
+        detail = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"the file cannot be read ({detail})", file=path, remedy="Check the path") from error
+
+
+def _require_readable(path: Path) -> str:
+    if not path.exists():
+        raise InputError("there is no such file", file=path, remedy="Check the path")
+    if not path.is_file():
+        raise InputError("this is neither a file nor a folder", file=path, remedy=_KNOWN)
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty", file=path, remedy="Export or download the file again")
+    ending = image_ending(path)
+    with path.open("rb") as file:
+        is_dicom = file.read(132)[128:] == b"DICM"
+    if not ending and is_dicom:
+        return ".dcm"
+    if not ending:
+        raise InputError("the format is unknown", file=path, remedy=_KNOWN)
+    return ending
+
+
+def _read_nifti(path: Path) -> _Grid:
+    content = check_nifti(path)
+    image = read_itk(path, "NiftiImageIO")
+    if image.pixels.size != content.header.voxel_count:
+        raise InputError(
+            "ITK read another number of voxels than the header gives", file=path, remedy="Export the file again"
+        )
+    # The check has said it better.
+    messages = tuple(line for line in image.messages if "unexpected scales in sform" not in line)
+    return _Grid(image.pixels, image.ijk_to_lps, content.warnings + messages, content.nonfinite_index)
+
+
+def _read_other(path: Path, image_io: str) -> _Grid:
+    image = read_itk(path, image_io, _data_bytes(path, image_io))
+    pixels, warnings, matrix = image.pixels, image.messages, image.ijk_to_lps
+    if pixels.ndim == 4:
+        pixels, note = _grey(pixels, path, image_io in _PLANAR_IO)
+        warnings += note
+    if image_io in _PLANAR_IO:
+        matrix = np.eye(4)
+    return _Grid(pixels, matrix, warnings, np.empty(0, np.int64))
+
+
+def _data_bytes(path: Path, image_io: str) -> int:
+    """Size on disk of the pixel data, which detached headers keep in another file."""
+    data: Path | None = path
+    if image_io == "NrrdImageIO":
+        data = check_nrrd(path)
+    elif path.suffix.lower() == ".mhd":
+        match = re.search(rb"^ElementDataFile\s*=\s*(.+?)\s*$", path.read_bytes()[: 1 << 16], re.MULTILINE)
+        data = path.parent / os.fsdecode(match.group(1)) if match else path
+    # Lists of files and patterns have no single size: only the limit on voxels applies to them.
+    return data.stat().st_size if data is not None and data.is_file() else 2**62
+
+
+def _grey(pixels: NDArray[Any], path: Path, is_picture: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+    colours = pixels[..., :3]
+    has_alpha = pixels.shape[-1] == 4
+    if not is_picture or pixels.shape[-1] not in (3, 4):
+        raise InputError(
+            f"the image holds {pixels.shape[-1]} values per voxel",
+            file=path,
+            remedy="Save one channel as a scalar image",
+        )
+    if (colours != colours[..., :1]).any() or (has_alpha and (pixels[..., 3] != pixels[..., 3].flat[0]).any()):
+        raise InputError(
+            "the image is in colour or partly transparent", file=path, remedy="Save it as a grey-scale image"
+        )
+    return colours[..., 0], ("the image is stored in colour but grey; one channel is used",)
+
+
+def _mend_nonfinite(
+    voxels: NDArray[np.float32], known_index: NDArray[np.int64], path: Path
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    flat = voxels.reshape(-1)
+    bad = np.union1d(known_index, np.flatnonzero(~np.isfinite(flat)))
+    if not bad.size:
+        return voxels, ()
+    share = bad.size / flat.size
+    if share > MAX_NONFINITE_FRACTION:
+        raise InputError(
+            f"{100 * share:.2g} % or more of the voxels are NaN or infinite",
+            file=path,
+            remedy="Replace them or export the image again",
+        )
+    mended = flat.copy()
+    mended[bad] = np.delete(flat, bad).min()
+    return mended.reshape(voxels.shape), (
+        f"{bad.size} NaN or infinite voxels were replaced by the smallest finite value",
+    )

@@ -1,0 +1,90 @@
+"""From probabilities on the network grid to labels and uncertainty on the image's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.image.profile import Prepared
+from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
+from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
+from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+
+SLAB_SLICES = 8
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Maps ``(Z, Y, X)`` on the image's own grid, in its stored orientation.
+
+    Attributes:
+        labels: uint8 label values, 0 is background.
+        uncertainty: float32 in [0, 1]: entropy of the calibrated probabilities, 1 when all labels are equally likely.
+        confidence: float32 in [0, 1]: probability of the chosen label.
+        predicted_dice: expected Dice coefficient by label value; None for labels of which no voxel was found.
+    """
+
+    labels: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    predicted_dice: dict[int, float | None]
+
+
+@torch.inference_mode()
+def label_image(probabilities: NDArray[np.floating], task: TaskInfo, prepared: Prepared) -> Labelling:
+    """Label an image whose probabilities are in memory.
+
+    Args:
+        probabilities: ``(1 + labels, Z, Y, X)`` on the network grid, background first, calibrated by the task's
+            temperature.
+        task: gives the label values and the temperature near the surface.
+        prepared: the network input's way back.
+    """
+    _, z, y, x = probabilities.shape
+    stream = LabelStream(task, (z, y, x), prepared.canonical_shape)
+    for start in range(0, z, SLAB_SLICES):
+        slab = np.array(probabilities[:, start : start + SLAB_SLICES], dtype=np.float32, order="C")
+        stream.push(torch.from_numpy(slab))
+    return finished(stream.running, task, prepared)
+
+
+def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labelling:
+    """What the running arg-max has found, as label values in the stored order of the image."""
+    if task.single_component:
+        _keep_one_component(running)
+    values = np.array([0, *(label.value for label in task.labels)], dtype=np.uint8)
+    return Labelling(
+        np.asarray(prepared.restore(values[running.index]), dtype=np.uint8),
+        np.asarray(prepared.restore(running.uncertainty), dtype=np.float32),
+        np.asarray(prepared.restore(running.confidence), dtype=np.float32),
+        {
+            label.value: expected_dice(
+                float(running.overlaps[number]), float(running.totals[number]), int(running.voxels[number])
+            )
+            for number, label in enumerate(task.labels, start=1)
+        },
+    )
+
+
+def _keep_one_component(running: RunningLabels) -> None:
+    """Make background of all but the most probable piece.
+
+    The uncertainty stays: what was removed is shown as doubtful, not as if it had never been found.
+    """
+    found = running.index > 0
+    background = running.background()
+    removed = ~most_probable_piece(found, 1 - background)[found]
+    if not removed.any():
+        return
+    index, confidence = running.index[found], running.confidence[found]
+    classes = len(running.voxels)
+    running.voxels -= np.bincount(index[removed], minlength=classes)
+    running.overlaps -= np.bincount(index[removed], confidence[removed], minlength=classes)
+    index[removed] = 0
+    confidence[removed] = background[removed]
+    running.index[found] = index
+    running.confidence[found] = confidence

@@ -1,0 +1,82 @@
+"""Devices that a network can run on, and how much of their memory is free."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
+from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, total_bytes
+
+AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+
+
+@dataclass(frozen=True)
+class ComputeDevice:
+    """One device.
+
+    Attributes:
+        name: ``cpu``, or ``cuda:0``, ``cuda:1`` ...
+        description: for people.
+        free_bytes: memory that can be taken now; None where the system does not tell.
+        total_bytes: memory that it has; None likewise.
+    """
+
+    name: str
+    description: str
+    free_bytes: int | None
+    total_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def compute_devices() -> list[ComputeDevice]:
+    """All devices of this machine: first the CUDA cards, that with most free memory first, then the CPU."""
+    cards = [_card(index) for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    cards.sort(key=lambda card: -(card.free_bytes or 0))
+    return [*cards, ComputeDevice(CPU, f"CPU, {torch.get_num_threads()} threads", available_bytes(), total_bytes())]
+
+
+def find_device(name: str) -> ComputeDevice:
+    """The device to use for a choice of the user.
+
+    Args:
+        name: ``cpu``, ``cuda:N``; ``cuda`` is the card with most free memory, ``auto`` the same or the CPU.
+
+    Raises:
+        UsageError: the name is unknown.
+        ResourceError: the device is not there.
+    """
+    devices = compute_devices()
+    matching = [device for device in devices if name in (AUTO, device.name, device.name.partition(":")[0])]
+    if matching:
+        return matching[0]
+    number = name.partition(":")[2]
+    if name.partition(":")[0] == CUDA and (number.isdigit() or name == CUDA):
+        raise ResourceError(f"the device {name} is not available", remedy=f"Use {AUTO} or {CPU}")
+    raise UsageError(f"there is no device {name!r}", remedy=f"Use {AUTO}, {CPU} or {CUDA}")
+
+
+def select_device(name: str) -> str:
+    """Make a device the current one; returns the name by which `Predictor` knows it."""
+    kind, _, number = name.partition(":")
+    if kind == CUDA and number:
+        torch.cuda.set_device(int(number))
+    return kind
+
+
+def release_card_memory() -> None:
+    """Give back what torch holds in reserve on the cards, for other programs or a fresh start."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _card(index: int) -> ComputeDevice:
+    free, total = torch.cuda.mem_get_info(index)
+    # What torch holds in reserve is as good as free to it.
+    free += torch.cuda.memory_reserved(index) - torch.cuda.memory_allocated(index)
+    return ComputeDevice(f"{CUDA}:{index}", torch.cuda.get_device_name(index), int(free), int(total))

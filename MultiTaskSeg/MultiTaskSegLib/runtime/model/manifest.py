@@ -1,0 +1,150 @@
+"""The manifest of a model file: everything about a model that is not a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.network.architecture import Architecture
+from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LabelInfo:
+    """One structure.
+
+    Attributes:
+        value: voxel value in label maps, 1 to 255.
+        name: the dataset's own name.
+        display_name: for people, ``left_ventricle`` is "left ventricle".
+        colour: red, green, blue, 0 to 255.
+        terminology: seven parts joined by ``~`` as Slicer stores them.
+    """
+
+    value: int
+    name: str
+    display_name: str
+    colour: tuple[int, int, int]
+    terminology: str
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """One dataset's segmentation task.
+
+    Attributes:
+        name: the dataset's name.
+        modality: for example ``T1``.
+        anatomy: body region.
+        labels: in the order of the head channels; none in a model that was pre-trained without labels, which knows
+            images but segments nothing.
+        profile: grid and intensity scale.
+        channel_start: head channel of the task's background; its labels follow.
+        temperature: divisor of the logits that calibrates the probabilities (Guo et al. 2017).
+        licence: of the training data, as far as known.
+        training_cases: number of cases trained on.
+        held_out_cases: number of cases never trained on, behind ``held_out_dice`` and ``calibration``.
+        held_out_dice: mean Dice by label name on held-out cases.
+        calibration: reliability figures on held-out cases.
+        single_component: the labels together are one connected piece in (almost) every training case, so only the most
+            probable piece of a result is kept.
+        surface_temperature: divisor of the logits within 2 voxels of the predicted surface, on the network's grid
+            (`surface_band`); None: ``temperature`` there, too.
+    """
+
+    name: str
+    modality: str
+    anatomy: str
+    labels: tuple[LabelInfo, ...]
+    profile: Profile
+    channel_start: int
+    temperature: float
+    licence: str
+    training_cases: int
+    held_out_cases: int
+    held_out_dice: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
+    single_component: bool = False
+    surface_temperature: float | None = None
+
+    @property
+    def channels(self) -> slice:
+        """The task's head channels, background first."""
+        return slice(self.channel_start, self.channel_start + 1 + len(self.labels))
+
+
+@dataclass(frozen=True)
+class OodInfo:
+    """Settings and measured behaviour of the out-of-distribution check.
+
+    Attributes:
+        variant, layers, floor: the signature, see `SignatureSpec`.
+        threshold: scores above it are out of distribution.
+        false_alarm_rate: share of held-out images above the threshold.
+        false_alarm_rate_by_task: the same by task.
+        image_statistics: of the variant ``composite``: names of the image's own statistics.
+    """
+
+    variant: Variant
+    layers: tuple[str, ...]
+    floor: float
+    threshold: float
+    false_alarm_rate: float
+    false_alarm_rate_by_task: dict[str, float]
+    image_statistics: tuple[str, ...] = FIRST_STATISTICS
+
+    @property
+    def spec(self) -> SignatureSpec:
+        """The signature.
+
+        Raises:
+            ModelError: there is no such signature.
+        """
+        return SignatureSpec(self.variant, self.layers, self.floor, self.image_statistics)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Description of a model.
+
+    Attributes:
+        format_version: of the model file.
+        name: of the model.
+        created_by: program and version.
+        intended_use: what the model may be used for.
+        architecture: of the network.
+        tasks: what it segments.
+        ood: the out-of-distribution check.
+        training: provenance: settings, steps, duration, library versions.
+    """
+
+    format_version: int
+    name: str
+    created_by: str
+    intended_use: str
+    architecture: Architecture
+    tasks: tuple[TaskInfo, ...]
+    ood: OodInfo
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def task(self, name: str) -> TaskInfo:
+        """The task of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {task.name: task for task in self.tasks}[name]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the model segments anything; one that was pre-trained without labels does not."""
+        return any(task.labels for task in self.tasks)
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether the model is for 2-D images."""
+        return all(task.profile.grid == "fit" for task in self.tasks)

@@ -1,0 +1,64 @@
+"""The model card: what a model is, what it was trained on, and how well it did on cases it never saw."""
+
+from __future__ import annotations
+
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+
+
+def model_card(manifest: Manifest, digest: str) -> str:
+    """Plain text for people; every figure comes from the manifest."""
+    ood = manifest.ood
+    lines = [
+        f"{manifest.name} ({'2-D' if manifest.is_planar else '3-D'} model, {manifest.created_by})",
+        f"SHA-256 {digest}",
+        f"Intended use: {manifest.intended_use}",
+        f"Training: {_training(manifest)}",
+        f"Out-of-distribution check: {ood.variant} signature of {', '.join(ood.layers)}; limit {ood.threshold:.2f}, "
+        f"false alarms on held-out images {100 * ood.false_alarm_rate:.0f} %",
+        "",
+    ]
+    for task in manifest.tasks:
+        lines += _task_lines(task, ood.false_alarm_rate_by_task.get(task.name, float("nan")))
+    return "\n".join(lines)
+
+
+def _training(manifest: Manifest) -> str:
+    training = manifest.training
+    known = [key for key in ("steps", "minutes") if isinstance(training.get(key), (int, float))]
+    parts = [f"{training[key]:.0f} {key}" for key in known]
+    source = training.get("finetuning")
+    if isinstance(source, dict) and source.get("model"):
+        parts.append(
+            f"from the weights of {source['model']} (SHA-256 {str(source.get('sha256', 'not recorded'))[:16]}...)"
+        )
+    return ", ".join(parts) or "not recorded"
+
+
+def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
+    head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} labels"
+    if not task.labels:
+        return [
+            f"{head} (pre-trained without labels: nothing is segmented)",
+            f"  {task.training_cases} images, {task.held_out_cases} others held out; data licence: {task.licence}; "
+            f"false alarms {100 * false_alarms:.0f} %",
+            "",
+        ]
+    scores = task.held_out_dice
+    mean = sum(scores.values()) / len(scores) if scores else float("nan")
+    shown = list(scores.items()) if len(scores) <= 8 else []
+    lines = [
+        head,
+        f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others; "
+        f"data licence: {task.licence}",
+        f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),
+        f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
+        f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {_temperatures(task)}; "
+        f"false alarms {100 * false_alarms:.0f} %",
+        "",
+    ]
+    return lines
+
+
+def _temperatures(task: TaskInfo) -> str:
+    near = "" if task.surface_temperature is None else f" ({task.surface_temperature:.2f} near the surface)"
+    return f"{task.temperature:.2f}{near}"

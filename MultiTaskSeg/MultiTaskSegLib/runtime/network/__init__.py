@@ -1,0 +1,1 @@
+"""The convolutional network, and ways to run it over an image of any size: slabs, tiles, back ends."""

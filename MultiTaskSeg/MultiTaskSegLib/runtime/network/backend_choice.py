@@ -1,0 +1,183 @@
+"""Which back end is fastest here: measured at first use, remembered for the user, verified against plain torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
+from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, openvino_backend
+from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
+
+AUTO, TORCH, HALF = "auto", "torch", "half"
+NAMES = (AUTO, TORCH, OPENVINO, HALF)
+# Overrides the choice; takes one of `NAMES`.
+VARIABLE = "MULTITASKSEG_BACKEND"
+LEAST_AGREEMENT = 0.9999
+LARGEST_ERROR = 1e-3
+TRIAL_CELLS = (8, 12, 12)
+TRIALS = 2
+
+Candidates = Mapping[str, Callable[[], Backend]]
+
+
+def choose_backend(
+    network: SegmentationNetwork, digest: str, device: torch.device, name: str = AUTO, memory: Path | None = None
+) -> Backend:
+    """The back end to use.
+
+    Args:
+        network: of the model.
+        digest: of the model.
+        device: where to compute.
+        name: one of `NAMES`; ``auto`` looks at the environment variable MULTITASKSEG_BACKEND, then measures.
+        memory: file of remembered choices; by default one in the user's cache folder.
+
+    Raises:
+        UsageError: there is no such back end.
+        ResourceError: the one asked for is not installed, or does not agree with plain torch.
+    """
+    name = (os.environ.get(VARIABLE) or AUTO) if name == AUTO else name
+    if name not in NAMES:
+        raise UsageError(f"there is no back end {name!r}", remedy=f"Use one of {', '.join(NAMES)}")
+    plain = TorchBackend(network, device)
+    candidates = _candidates(network, plain)
+    if name != AUTO:
+        return plain if name == TORCH else _wanted(name, plain, candidates, network)
+    if not candidates:
+        return plain
+    memory = memory or cache_folder() / "backends.json"
+    key, known = _key(digest, device), _remembered(memory)
+    best = known.get(key, "")
+    if best == TORCH:
+        return plain
+    if best in candidates:
+        return _built(candidates[best]) or plain
+    fastest = _fastest(plain, candidates, network)
+    _remember(memory, {**known, key: fastest.name})
+    return fastest
+
+
+def cache_folder() -> Path:
+    """Where this user's programs keep what they can find out again."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return (Path(base) if base else Path.home()) / "multitaskseg"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "multitaskseg"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "multitaskseg"
+
+
+def _candidates(network: SegmentationNetwork, plain: TorchBackend) -> Candidates:
+    if plain.device.type == "cuda":
+        half = torch.float16 if torch.cuda.get_device_capability(plain.device) < (8, 0) else torch.bfloat16
+        return {HALF: lambda: TorchBackend(network, plain.device, half, HALF)}
+    return {} if find_spec("openvino") is None else {OPENVINO: lambda: openvino_backend(plain)}
+
+
+def _wanted(name: str, plain: TorchBackend, candidates: Candidates, network: SegmentationNetwork) -> Backend:
+    if name not in candidates:
+        raise ResourceError(f"the back end {name!r} is not available here", remedy=f"Install it or use {TORCH}")
+    backend = candidates[name]()
+    if not agrees(_trial(backend, network)[1], _trial(plain, network)[1]):
+        raise ResourceError(f"the back end {name!r} does not agree with plain torch here", remedy=f"Use {TORCH}")
+    return backend
+
+
+def _fastest(plain: TorchBackend, candidates: Candidates, network: SegmentationNetwork) -> Backend:
+    least_s, expected = _trial(plain, network)
+    best: Backend = plain
+    for make in candidates.values():
+        backend = _built(make)
+        if backend is None:
+            continue
+        seconds, found = _trial(backend, network)
+        if seconds < least_s and agrees(found, expected):
+            best, least_s = backend, seconds
+    return best
+
+
+def _built(make: Callable[[], Backend]) -> Backend | None:
+    """The back end, or None where an optional package is broken: plain torch does without it."""
+    try:
+        return make()
+    except (ImportError, RuntimeError, OSError):
+        return None
+
+
+def agrees(found: Tensor, expected: Tensor) -> bool:
+    """Whether logits ``(classes, Z, Y, X)`` give the same labels and differ by rounding only."""
+    same = float((found.argmax(dim=0) == expected.argmax(dim=0)).float().mean())
+    error = float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+    return same >= LEAST_AGREEMENT and error <= LARGEST_ERROR
+
+
+@torch.inference_mode()
+def _trial(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tensor]:
+    """Seconds and logits of a small image, the same for every back end."""
+    architecture = network.architecture
+    z, y, x = (max(1, c) * s for c, s in zip(TRIAL_CELLS, architecture.total_stride, strict=True))
+    voxels = np.random.default_rng(0).random((1 if architecture.is_planar else z, y, x), dtype=np.float32)
+    seconds = []
+    for _ in range(TRIALS):
+        started_s = time.perf_counter()
+        slabs = NetworkStream(backend, architecture, voxels).decode()
+        logits = torch.cat([backend.head(slab, slice(None)) for slab in slabs], dim=1).cpu()
+        seconds.append(time.perf_counter() - started_s)
+    return min(seconds), logits
+
+
+def _key(digest: str, device: torch.device) -> str:
+    packages = [torch.__version__, _version("openvino")]
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    facts = [
+        platform.node(),
+        platform.processor(),
+        platform.machine(),
+        card,
+        torch.get_num_threads(),
+        *packages,
+        digest,
+    ]
+    return hashlib.sha256("\0".join(str(fact) for fact in facts).encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _remembered(memory: Path) -> dict[str, str]:
+    """Choices by key; a damaged file is as good as none."""
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+
+def _remember(memory: Path, choices: dict[str, str]) -> None:
+    """Write the file; a folder that cannot be written to only costs another measurement."""
+    try:
+        with atomic_path(memory) as temporary:
+            temporary.write_text(json.dumps(choices, indent=1), encoding="utf-8")
+    except ResourceError:
+        return

@@ -1,0 +1,1 @@
+"""Is an image like the training images, and where not: spectra, signatures, reference, memories of cells, verdict."""

@@ -1,0 +1,66 @@
+"""The answer to: is this image like anything the model was trained on?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from MultiTaskSegLib.runtime.ood.explanation import Explanation
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Result of the out-of-distribution check.
+
+    Attributes:
+        is_ood: whether the result must not be trusted.
+        score: spectral distance to the nearest task, in units of the typical distance between images of that task
+            (1 is typical).
+        threshold: scores above it are out of distribution.
+        p_value: conformal p-value: the share of known, held-out images that lie at least this far out.
+        nearest_task: name of the task whose images are nearest.
+        distances: score by task.
+        explanation: how the image differs from the nearest task's; None where it was not worked out.
+        rivals: tasks whose images are about as near: the image may be one of theirs as well.
+    """
+
+    is_ood: bool
+    score: float
+    threshold: float
+    p_value: float
+    nearest_task: str
+    distances: dict[str, float]
+    explanation: Explanation | None = None
+    rivals: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values as in ``report.json``."""
+        return {
+            "is_ood": self.is_ood,
+            "score": self.score,
+            "threshold": self.threshold,
+            "p_value": self.p_value,
+            "nearest_task": self.nearest_task,
+            "distances": dict(self.distances),
+            "explanation": None if self.explanation is None else self.explanation.as_dict(),
+            "rivals": list(self.rivals),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict that `as_dict` described; one of an earlier version may lack the explanation or the rivals."""
+        explanation = plain.get("explanation")
+        read = None if explanation is None else Explanation.from_dict(explanation)
+        return cls(**{**plain, "explanation": read, "rivals": tuple(plain.get("rivals", ()))})
+
+    def resembles(self, task: str) -> bool:
+        """Whether the image is as near to a task as to any other, or about so."""
+        return task in (self.nearest_task, *self.rivals)
+
+    def sentence(self) -> str:
+        """One sentence for people."""
+        relation = f"{self.score:.1f} times the typical distance from {self.nearest_task} (limit {self.threshold:.1f})"
+        if self.is_ood:
+            return f"OUT OF DISTRIBUTION: unlike all training images, {relation}. Do not trust this result"
+        return f"In distribution: {relation}" + (f", about as near to {', '.join(self.rivals)}" if self.rivals else "")

@@ -1,0 +1,1 @@
+"""The way of one image: prepare, encode, judge, decode, label, report."""

@@ -1,0 +1,115 @@
+"""The result of segmenting one image: maps, verdict, report, and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+
+REPORT_SCHEMA = "multitaskseg-report/1"
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result on the input's own grid.
+
+    Attributes:
+        volume: the input.
+        labels: uint8 ``(Z, Y, X)`` label values.
+        uncertainty: float32 ``(Z, Y, X)`` in [0, 1], normalised entropy of the calibrated probabilities.
+        confidence: float32 ``(Z, Y, X)`` in [0, 1], probability of the chosen label.
+        task: what was segmented.
+        verdict: of the out-of-distribution check.
+        model_name, model_sha256: which model.
+        device: where it ran.
+        timings: seconds by step.
+        warnings: what the user must know.
+        predicted_dice: by label value, the Dice coefficient to expect of a segment; None or missing where none was
+            found.
+    """
+
+    volume: Volume
+    labels: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    task: TaskInfo
+    verdict: Verdict
+    model_name: str
+    model_sha256: str
+    device: str
+    timings: dict[str, float]
+    warnings: tuple[str, ...]
+    predicted_dice: Mapping[int, float | None] = field(default_factory=dict)
+
+    def report(self) -> dict[str, Any]:
+        """Everything but the voxels, as in ``report.json``."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "image": self.volume.name,
+            "model": {"name": self.model_name, "sha256": self.model_sha256},
+            "task": self.task.name,
+            "device": self.device,
+            "labels": self._label_table(),
+            "ood": self.verdict.as_dict(),
+            "uncertainty": self._uncertainty_summary(),
+            "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
+            "warnings": list(self.warnings),
+        }
+
+    def write(self, directory: Path) -> None:
+        """Write ``segmentation.nii.gz``, ``segmentation.seg.nrrd``, ``uncertainty.nii.gz`` and ``report.json``.
+
+        All files are written aside first and then put in place together, so that a failure leaves what was there.
+
+        Raises:
+            ResourceError: a file cannot be written.
+        """
+        # Late, because the worker mostly returns arrays, and SimpleITK takes time and memory to load.
+        from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
+        from MultiTaskSegLib.runtime.labels.seg_nrrd import write_seg_nrrd
+
+        with staged_files(directory) as stage:
+            labels = to_sitk(self.labels, self.volume)
+            write_image(labels, stage / "segmentation.nii.gz")
+            write_seg_nrrd(labels, self.task, stage / "segmentation.seg.nrrd")
+            write_image(to_sitk(self.uncertainty, self.volume), stage / "uncertainty.nii.gz")
+            report = json.dumps(self.report(), indent=1, ensure_ascii=False)
+            (stage / "report.json").write_text(report + "\n", encoding="utf-8")
+
+    def _label_table(self) -> list[dict[str, Any]]:
+        counts, sums = np.zeros(256, dtype=np.int64), np.zeros(256)
+        # Counting makes 8-byte copies: slice by slice, and of labelled voxels only.
+        for labels, confidence in zip(self.labels, self.confidence, strict=True):
+            found = labels > 0
+            counts += np.bincount(labels[found], minlength=256)
+            sums += np.bincount(labels[found], weights=confidence[found], minlength=256)
+        return [
+            {
+                "value": label.value,
+                "name": label.display_name,
+                "terminology": label.terminology,
+                "voxels": int(counts[label.value]),
+                "volume_mm3": float(counts[label.value] * self.volume.voxel_volume_mm3),
+                "mean_confidence": float(sums[label.value] / counts[label.value]) if counts[label.value] else None,
+                "predicted_dice": self.predicted_dice.get(label.value),
+            }
+            for label in self.task.labels
+        ]
+
+    def _uncertainty_summary(self) -> dict[str, float | None]:
+        foreground = self.labels > 0
+        return {
+            "mean": float(self.uncertainty.mean()),
+            "mean_foreground": float(self.uncertainty[foreground].mean()) if foreground.any() else None,
+            "maximum": float(self.uncertainty.max()),
+        }

@@ -1,0 +1,114 @@
+"""One loaded model that is run where it fits: what is loaded when, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.runtime.hosting.model_host import CARD_RAN_OUT, ModelHost
+from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+
+VOLUME = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4))
+OUT_OF_MEMORY = [
+    MemoryError(),
+    RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    ResourceError("not enough memory on cuda even for small tiles"),
+]
+
+
+class Model:
+    """A predictor that remembers where it is."""
+
+    def __init__(self, model, device, planar):
+        self.device = device
+        self.max_slab_voxels = 0
+
+
+class MachineStandIn:
+    """A card and a CPU; ``plans`` says where runs planned for a device go."""
+
+    def __init__(self, plans=None):
+        self.loads: list[tuple] = []
+        self.releases = 0
+        self.plans = plans or {}
+
+    def device(self, wanted):
+        return "cuda:0" if wanted == "auto" else wanted
+
+    def load(self, *key):
+        self.loads.append(key)
+        return Model(*key)
+
+    def plan(self, predictor, volume, task, device):
+        return self.plans.get(device, RunPlan(device))
+
+    def release(self):
+        self.releases += 1
+
+
+def run(host: ModelHost, act, device: str = "auto"):
+    told: list[str] = []
+    return host.run(None, device, VOLUME, "auto", act, told.append), told
+
+
+def test_the_model_stays_loaded_and_the_device_is_found_before_it_is_compared():
+    machine = MachineStandIn()
+    host = ModelHost(machine)
+    for device in ("auto", "cuda:0", "auto"):
+        run(host, lambda model: None, device)
+    assert machine.loads == [(None, "cuda:0", False)]
+
+
+def test_the_parts_of_the_plan_reach_the_predictor_and_are_told():
+    machine = MachineStandIn({"cuda:0": RunPlan("cuda:0", 1234, ("short",))})
+    (slab, notes), told = run(ModelHost(machine), lambda model: model.max_slab_voxels)
+    assert (slab, notes, told) == (1234, ("short",), ["in smaller parts"])
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_when_the_card_runs_out_of_memory_the_cpu_goes_on_and_says_so(error):
+    def act(model: Model) -> str:
+        if model.device != "cpu":
+            raise error
+        return model.device
+
+    machine = MachineStandIn()
+    (device, notes), told = run(ModelHost(machine), act)
+    assert (device, notes, told) == ("cpu", (CARD_RAN_OUT,), ["on the CPU"])
+    assert machine.releases == 1
+
+
+def test_a_plan_that_avoids_the_card_loads_on_the_cpu():
+    machine = MachineStandIn({"cuda:0": RunPlan("cpu", 5, ("the card is full",))})
+    (device, notes), told = run(ModelHost(machine), lambda model: model.device)
+    assert (device, notes, told) == ("cpu", ("the card is full",), ["on the CPU"])
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_when_the_cpu_runs_out_of_memory_there_is_nothing_left_to_try(error):
+    def act(_model: Model) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(ModelHost(MachineStandIn()), act, "cpu")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cuDNN error"), InputError("the image is constant"), ValueError("no")])
+def test_other_errors_are_not_tried_again(error):
+    machine = MachineStandIn()
+
+    def act(_model: Model) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(ModelHost(machine), act)
+    assert len(machine.loads) == 1
+
+
+def test_words_about_memory_are_known_from_other_errors():
+    assert all(is_out_of_memory(error) for error in OUT_OF_MEMORY)
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))

@@ -1,0 +1,110 @@
+"""Devices and their free memory: what is listed, what ``auto`` takes, and which names are refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
+from MultiTaskSegLib.runtime.hosting.torch_machine import compute_device
+from MultiTaskSegLib.runtime.machine.compute_device import compute_devices, find_device, select_device
+from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, cgroup_room, parse_vm_stat, total_bytes
+from MultiTaskSegLib.worker_process import worker_environment
+
+FREE_BYTES = {0: 3_000, 1: 7_000}
+RESERVED_BYTES, ALLOCATED_BYTES = 500, 200
+LIMIT_BYTES = 50_000_000
+
+
+@pytest.fixture
+def two_cards(monkeypatch):
+    """Torch with two CUDA cards, the second with more free memory."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(FREE_BYTES))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (FREE_BYTES[index], 9_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda index: RESERVED_BYTES)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda index: ALLOCATED_BYTES)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
+
+
+@pytest.fixture
+def no_card(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def test_cards_come_first_and_the_one_with_most_free_memory_before_the_others(two_cards):
+    assert [device.name for device in compute_devices()] == ["cuda:1", "cuda:0", "cpu"]
+
+
+def test_memory_that_torch_holds_in_reserve_counts_as_free(two_cards):
+    assert compute_devices()[0].free_bytes == FREE_BYTES[1] + RESERVED_BYTES - ALLOCATED_BYTES
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"), ("cpu", "cpu")],
+)
+def test_the_choice_of_the_user_is_found(two_cards, wanted, found):
+    assert find_device(wanted).name == found
+
+
+def test_without_a_card_auto_is_the_cpu(no_card):
+    assert find_device("auto").name == "cpu"
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "cuda:0"])
+def test_a_card_that_is_not_there_is_refused_with_advice(no_card, wanted):
+    with pytest.raises(ResourceError, match=f"{wanted} is not available.*Use auto or cpu"):
+        find_device(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["tpu", "", "cuda:x", "cpu:1"])
+def test_an_unknown_name_is_wrong_use(two_cards, wanted):
+    with pytest.raises(UsageError, match="there is no device"):
+        find_device(wanted)
+
+
+def test_a_chosen_card_becomes_the_current_one(two_cards, monkeypatch):
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert [select_device(name) for name in ("cuda:1", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    assert chosen == [1]
+
+
+def test_releasing_without_a_card_does_nothing(no_card):
+    compute_device.release_card_memory()
+
+
+def test_free_memory_is_a_part_of_all_memory():
+    assert 0 < available_bytes() <= total_bytes()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets the limit the Linux way")
+def test_the_memory_limit_of_a_process_counts():
+    code = (
+        "import resource\n"
+        "from MultiTaskSegLib.runtime.machine.host_memory import available_bytes\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, (used + {LIMIT_BYTES},) * 2)\n"
+        "print(available_bytes())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=worker_environment(), check=True
+    )
+    assert 0 < int(done.stdout) <= LIMIT_BYTES
+
+
+@pytest.mark.parametrize("files", [("max", "5", ""), ("", "", ""), ("9", "", "")])
+def test_a_container_without_a_limit_leaves_all(files):
+    assert cgroup_room(*files) is None
+
+
+def test_a_container_over_its_limit_leaves_nothing():
+    assert cgroup_room("100", "300", "inactive_file 50") == 0
+
+
+def test_words_that_are_not_of_vm_stat_tell_nothing():
+    assert parse_vm_stat("command not found") is None

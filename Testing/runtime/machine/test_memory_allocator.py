@@ -1,0 +1,48 @@
+"""Settings of the C library's allocator."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory, release_freed_memory
+
+PROGRAM = """
+import sys, resource
+from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for _ in range(12):
+    b'x' * 80_000_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def _page_faults(mode: str) -> int:
+    return int(subprocess.run([sys.executable, "-c", PROGRAM, mode], check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_kept_memory_is_not_paged_in_again_for_every_array() -> None:
+    page_bytes = resource.getpagesize()
+    once = 80_000_000 // page_bytes
+    assert _page_faults("default") > _page_faults("keep") + 5 * once
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_released_memory_goes_back_to_the_system() -> None:
+    program = PROGRAM.replace(
+        "print(", "from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory\nprint("
+    )
+    program = program.split("print(")[0] + "print(release_freed_memory())"
+    result = subprocess.run([sys.executable, "-c", program, "keep"], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "True"
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()
+    assert not release_freed_memory()

@@ -1,0 +1,96 @@
+"""What compiled code prints is caught as lines; the terminal is given back whatever happens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
+
+
+def write(descriptor: int, text: str) -> None:
+    os.write(descriptor, text.encode())
+
+
+def test_both_descriptors_are_caught_and_given_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with captured_native_output() as lines:
+        write(1, "Premature end of JPEG file\n")
+        write(2, "libpng error: bad adaptive filter value\n")
+    write(1, "after\n")
+    assert lines == ["Premature end of JPEG file", "libpng error: bad adaptive filter value"]
+    assert capfd.readouterr() == ("after\n", "")
+
+
+def test_lines_are_kept_and_descriptors_given_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    caught: list[list[str]] = []
+
+    def fail() -> None:
+        with captured_native_output() as lines:
+            caught.append(lines)
+            write(2, "noise\n")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    write(2, "after\n")
+    assert caught == [["noise"]]
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_itk_warnings_become_one_sentence_each() -> None:
+    with captured_native_output() as lines:
+        for _ in range(3):
+            write(2, "WARNING: In /a/itkNiftiImageIO.cxx, line 12\nNiftiImageIO (0x55ab): odd scales\n\n")
+    assert lines == ["odd scales"]
+
+
+def test_what_python_had_buffered_is_not_taken_for_noise(capfd: pytest.CaptureFixture[str]) -> None:
+    sys.stdout.write("waiting in the buffer")
+    with captured_native_output() as lines:
+        pass
+    assert lines == []
+    assert capfd.readouterr().out == "waiting in the buffer"
+
+
+def test_without_capture_a_truncated_jpeg_is_read_and_prints_on_standard_output(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jpg"
+    pixels = np.random.default_rng(3).integers(0, 255, (64, 80)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
+    path.write_bytes(path.read_bytes()[:-1000])
+    sitk.ReadImage(str(path))
+    assert "Premature end" in "".join(capfd.readouterr())
+
+
+def test_many_threads_read_without_losing_descriptors_or_voxels(tmp_path: Path) -> None:
+    paths = []
+    for number in range(12):
+        voxels = np.full((5, 6, 7), number, np.int16)
+        voxels[0, 0, 0] = -1
+        paths.append(tmp_path / f"{number}.{('nrrd', 'mha', 'nii.gz')[number % 3]}")
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(paths[-1]))
+    before = [os.fstat(descriptor).st_ino for descriptor in (1, 2)]
+    with ThreadPoolExecutor(8) as pool:
+        volumes = list(pool.map(read_image, paths * 8))
+    assert [volume.voxels[1, 1, 1] for volume in volumes] == list(range(12)) * 8
+    assert all(volume.warnings == () for volume in volumes)
+    assert [os.fstat(descriptor).st_ino for descriptor in (1, 2)] == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open descriptors are counted through /proc")
+def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5)), str(path))
+    read_image(path)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        read_image(path)
+    assert len(os.listdir("/proc/self/fd")) == before

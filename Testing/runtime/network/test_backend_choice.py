@@ -1,0 +1,159 @@
+"""Back ends agree with plain torch, the fastest is remembered, and a wrong one is refused."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
+from MultiTaskSegLib.runtime.network.architecture import backend_choice
+from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
+from MultiTaskSegLib.runtime.network.backend_choice import AUTO, TORCH, VARIABLE, agrees, cache_folder, choose_backend
+from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, CompiledBackend, openvino_backend
+from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
+from Testing.runtime.random_network import ARCHITECTURES, random_network
+from Testing.runtime.tiny_model import tiny_network
+
+CPU = torch.device("cpu")
+
+
+class Named(TorchBackend):
+    """Plain torch under another name, with an error added to every stage."""
+
+    def __init__(self, name: str, error: float = 0.0) -> None:
+        super().__init__(tiny_network(), CPU, name=name)
+        self.error, self.calls = error, 0
+
+    def second(self, stage: str, window: Tensor, added: Tensor, pad_z: bool) -> Tensor:
+        """Plain torch and the error."""
+        self.calls += 1
+        return super().second(stage, window, added, pad_z) + self.error
+
+
+@pytest.fixture(autouse=True)
+def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+def offer(backend: Backend, seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``backend`` the only candidate and say how long each takes."""
+    monkeypatch.setattr(backend_choice, "_candidates", lambda network, plain: {backend.name: lambda: backend})
+    plain = backend_choice._trial
+    monkeypatch.setattr(
+        backend_choice, "_trial", lambda tried, network: (seconds[tried.name], plain(tried, network)[1])
+    )
+
+
+@pytest.mark.parametrize(("other_s", "expected"), [(0.5, "other"), (2.0, TORCH)])
+def test_the_faster_one_is_taken_and_remembered(
+    other_s: float, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, memory = Named("other"), tmp_path / "cache" / "backends.json"
+    offer(other, {"other": other_s, TORCH: 1.0}, monkeypatch)
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == expected
+    calls = other.calls
+    assert calls > 0
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == expected
+    assert other.calls == calls, "a remembered choice is not measured again"
+    choose_backend(tiny_network(), "another model", CPU, AUTO, memory)
+    assert other.calls > calls
+    assert set(json.loads(memory.read_text()).values()) == {expected}
+
+
+def test_a_fast_one_that_does_not_agree_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(Named("other", error=0.05), {"other": 0.1, TORCH: 1.0}, monkeypatch)
+    memory = tmp_path / "backends.json"
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == TORCH
+    monkeypatch.setattr(backend_choice, "NAMES", (*backend_choice.NAMES, "other"))
+    with pytest.raises(ResourceError, match="does not agree"):
+        choose_backend(tiny_network(), "digest", CPU, "other", memory)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', "\0"])
+def test_a_damaged_memory_is_as_good_as_none(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "backends.json"
+    memory.write_text(content)
+    offer(Named("other"), {"other": 0.1, TORCH: 1.0}, monkeypatch)
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == "other"
+
+
+def test_a_folder_that_cannot_be_written_to_does_not_stop_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    offer(Named("other"), {"other": 0.1, TORCH: 1.0}, monkeypatch)
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, tmp_path / "file" / "b.json").name == "other"
+
+
+def test_a_broken_package_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Backend:
+        raise RuntimeError("no such plugin")
+
+    monkeypatch.setattr(backend_choice, "_candidates", lambda network, plain: {"broken": broken})
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, tmp_path / "b.json").name == TORCH
+
+
+def test_the_user_s_word_counts_and_a_wrong_one_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, TORCH)
+    assert choose_backend(tiny_network(), "digest", CPU).name == TORCH
+    monkeypatch.setenv(VARIABLE, "abacus")
+    with pytest.raises(UsageError, match=r"abacus.*auto, torch, openvino"):
+        choose_backend(tiny_network(), "digest", CPU)
+    assert choose_backend(tiny_network(), "digest", CPU, TORCH).name == TORCH
+    monkeypatch.setattr(backend_choice, "_candidates", lambda network, plain: {})
+    with pytest.raises(ResourceError, match="not available"):
+        choose_backend(tiny_network(), "digest", CPU, OPENVINO)
+
+
+def test_agreement_needs_both_labels_and_values() -> None:
+    expected = torch.randn((3, 8, 8, 8), generator=torch.Generator().manual_seed(1))
+    assert agrees(expected + 1e-6, expected)
+    assert not agrees(expected + 0.1, expected), "labels alone are not enough"
+    swapped = expected.clone()
+    swapped[:, 0, 0, :2] = swapped[:, 0, 0, :2].flip(0)
+    assert not agrees(swapped, expected)
+
+
+@pytest.mark.parametrize(("system", "variable"), [("linux", "XDG_CACHE_HOME"), ("win32", "LOCALAPPDATA")])
+def test_the_memory_lies_in_the_user_s_own_cache(
+    system: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert cache_folder() == tmp_path / "multitaskseg"
+    monkeypatch.delenv(variable)
+    assert Path.home() in cache_folder().parents
+
+
+def maps_of(backend: Backend, name: str, slab_voxels: int) -> Tensor:
+    network = random_network(ARCHITECTURES[name])
+    voxels = np.random.default_rng(1).random((9, 19, 23), dtype=np.float32)
+    with torch.inference_mode():
+        stream = NetworkStream(backend, network.architecture, voxels, slab_voxels)
+        return torch.cat(list(stream.decode()), dim=2)
+
+
+@pytest.mark.usefixtures("full_precision")
+@pytest.mark.parametrize("slab_voxels", [1, 10**9])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_stages_as_modules_give_what_plain_torch_gives(name: str, slab_voxels: int) -> None:
+    plain = TorchBackend(random_network(ARCHITECTURES[name]), CPU)
+    modules = CompiledBackend("modules", plain, lambda module, channels, context: module)
+    torch.testing.assert_close(
+        maps_of(modules, name, slab_voxels), maps_of(plain, name, slab_voxels), atol=1e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+@pytest.mark.parametrize("slab_voxels", [1, 10**9])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_openvino_gives_what_plain_torch_gives(name: str, slab_voxels: int) -> None:
+    plain = TorchBackend(random_network(ARCHITECTURES[name]), CPU)
+    found = maps_of(openvino_backend(plain), name, slab_voxels)
+    torch.testing.assert_close(found, maps_of(plain, name, slab_voxels), atol=1e-3, rtol=1e-3)

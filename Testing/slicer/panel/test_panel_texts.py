@@ -1,0 +1,91 @@
+"""Words and colours of the panels."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+
+VERDICT = Verdict(False, 1.1, 2.5, 0.4, "Dataset001_Hearts & <Brains>", {})
+pytestmark = pytest.mark.usefixtures("stand_ins", "session")
+
+
+@pytest.fixture
+def summary():
+    return importlib.import_module("MultiTaskSegLib.panel.summary")
+
+
+def test_the_verdict_is_told_in_words_and_colour_and_names_are_escaped(summary):
+    text = summary.verdict_text(VERDICT)
+    assert "IN DISTRIBUTION" in text
+    assert summary.GOOD_COLOUR in text
+    assert "1.1 times the typical distance from Hearts &amp; &lt;Brains&gt; (limit 2.5)" in text
+
+
+def test_an_image_out_of_distribution_gets_another_word_and_another_colour(summary):
+    text = summary.verdict_text(Verdict(True, 9.0, 2.5, 0.01, "hearts", {}))
+    assert "OUT OF DISTRIBUTION" in text
+    assert summary.BAD_COLOUR in text
+    assert summary.GOOD_COLOUR not in text
+
+
+def test_the_verdict_is_not_told_twice(summary):
+    verdict = Verdict(True, 9.0, 2.5, 0.01, "hearts", {})
+    text = summary.result_text(verdict, "hearts", [verdict.sentence(), "the voxels are coarse, a < b"])
+    assert text.upper().count("OUT OF DISTRIBUTION") == 1
+    assert "the voxels are coarse, a &lt; b" in text
+    assert text.count("NOTE") == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "task", "word", "level"),
+    [
+        (Verdict(False, 1.1, 2.5, 0.4, "hearts", {}), "hearts", "IN DISTRIBUTION", "KNOWN"),
+        (Verdict(False, 2.4, 2.5, 0.05, "hearts", {}), "hearts", "UNUSUAL", "UNUSUAL"),
+        (Verdict(False, 1.1, 2.5, 0.4, "brains", {}), "hearts", "brains", "UNUSUAL"),
+        (Verdict(False, 1.1, 2.5, 0.4, "brains", {}, rivals=("hearts",)), "hearts", "; about as near: hearts", "KNOWN"),
+        (Verdict(True, 3.0, 2.5, 0.4, "hearts", {}), "hearts", "OUT OF DISTRIBUTION", "FOREIGN"),
+    ],
+)
+def test_the_banner_has_three_colours_and_says_why(summary, verdict, task, word, level):
+    banner = importlib.import_module("MultiTaskSegLib.panel.verdict_banner")
+    text = summary.result_text(verdict, task)
+    assert banner.level_of(verdict, task) is banner.Level[level]
+    assert [colour for colour in banner.Level if colour.value in text] == [banner.Level[level]]
+    assert word in text
+    assert f"p\u00a0=\u00a0{verdict.p_value:.2g}" in text
+
+
+def test_white_letters_are_legible_on_each_colour_of_the_banner():
+    banner = importlib.import_module("MultiTaskSegLib.panel.verdict_banner")
+    for level in banner.Level:
+        channels = [int(level.value[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 4.5  # WCAG 2, level AA
+
+
+def test_findings_are_told_one_by_one_with_the_refusals_marked(summary):
+    preflight = importlib.import_module("MultiTaskSegLib.panel.preflight")
+    text = summary.findings_text([preflight.Finding("no < voxels", True), preflight.Finding("coarse")])
+    assert text.index("CANNOT BE SEGMENTED") < text.index("no &lt; voxels") < text.index("NOTE") < text.index("coarse")
+    assert summary.findings_text([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("fraction", "eta_s", "expected"),
+    [(0.314, 4.2, "network: 31 %, about 4 s left"), (0.0, None, "network: 0 %")],
+)
+def test_progress_in_words(summary, fraction, eta_s, expected):
+    assert summary.progress_text(fraction, eta_s, "network") == expected
+
+
+def test_ood_check_names_the_tasks_that_are_about_as_near(summary):
+    check_banner = importlib.import_module("OODCheckLib.check_banner")
+    near = Verdict(False, 1.1, 2.5, 0.4, "brains", {}, rivals=("Dataset001_Hearts", "livers"))
+    assert "nearest task: brains; about as near: Hearts, livers" in check_banner.check_banner(near)
+    assert "about as near" not in check_banner.check_banner(VERDICT)

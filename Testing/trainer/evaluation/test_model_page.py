@@ -1,0 +1,105 @@
+"""The page of released models says what the model files and the published figures say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
+from MultiTaskSegLib.runtime.model.released import released_model
+from Testing.runtime.tiny_model import write_tiny_model
+from trainer.evaluation.model_page import MARK, keep_evaluation, page_text, write_model_page
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def measured(dice: float) -> dict[str, Any]:
+    return {"cases": 2, "mean_foreground_dice": dice, "recognised": 0.5, "flagged_ood": 0.25}
+
+
+def trained_model(path: Path) -> Path:
+    """A tiny model with the facts that a training leaves in its manifest."""
+    manifest = read_manifest(write_tiny_model(path))[0]
+    tasks = tuple(replace(task, calibration={"ece": 0.0625}) for task in manifest.tasks)
+    training = {"steps": 700, "minutes": 12.0, "finetuning": {"model": "older"}}
+    rewrite_manifest(path, replace(manifest, tasks=tasks, training=training), path)
+    return path
+
+
+def published(folder: Path, model: Path) -> Path:
+    """Figures of a tiny model, as the commands publish them."""
+    manifest, digest = read_manifest(model)
+    tasks = {task.name: measured(0.75) for task in manifest.tasks}
+    evaluation = {"model": digest, "split": "imagesTr", "datasets": tasks}
+    place = {"auroc": 0.875, "control": 0.5, "by_task": {}}
+    shipped = {
+        "variant": "composite", "layers": ["encoder0"], "specificity": 0.96, "known_images": 50,
+        "sensitivity": {"real": 1.0, "artefact": 0.5},
+    }  # fmt: skip
+    files = {
+        "evaluation-2026-01-02": evaluation,
+        "localisation-2026-01-02": {"model": digest, "patch": place, "streak": place},
+    }
+    for name, content in files.items():
+        (folder / f"{name}-{manifest.name}.json").write_text(json.dumps(content), encoding="utf-8")
+    whole = {"model": manifest.name, "sha256": digest, "shipped": shipped, "detectors": {"untrained network: ours": {}}}
+    partial = {**whole, "shipped": {**shipped, "specificity": 0.5}, "detectors": {"ours": {}}}
+    for name, content in (("all", whole), ("some-detectors", partial)):
+        path = folder / f"ood-benchmark-2026-01-02-{name}.json"
+        path.write_text(json.dumps({"models": [content]}), encoding="utf-8")
+    return model
+
+
+def test_the_tables_hold_the_published_figures_of_this_very_file_and_the_prose_stays(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    page = tmp_path / "models.md"
+    page.write_text(f"# Models\n\nRead this.\n\n{MARK}\n\nold figures", encoding="utf-8")
+    write_model_page(page, [model], tmp_path)
+    text = page.read_text(encoding="utf-8")
+    manifest, digest = read_manifest(model)
+    assert text.startswith(f"# Models\n\nRead this.\n\n{MARK}\n")
+    assert "old figures" not in text
+    assert digest in text
+    assert "700 steps in 12 minutes, on top of the weights of an earlier older." in text
+    assert text.count("| 0.750 | 50 % | 25 % | 0.062 |") == len(manifest.tasks)
+    assert "96.0 % of 50 held-out images are accepted; flagged are 100 % of the real images, 50 % of the art" in text
+    assert "AUROC of 0.88 (place alone 0.50)" in text
+
+
+def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    name = next(tmp_path.glob("evaluation-*"))
+    name.write_text(name.read_text(encoding="utf-8").replace(read_manifest(model)[1], "0" * 64), encoding="utf-8")
+    with pytest.raises(DatasetError, match="evaluation"):
+        page_text(MARK, [model], tmp_path)
+
+
+def test_a_page_without_the_mark_is_left_alone(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    with pytest.raises(DatasetError, match="lacks the line"):
+        page_text("# Models", [model], tmp_path)
+
+
+def test_an_evaluation_is_kept_under_the_name_of_its_model_and_others_are_refused(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    manifest, digest = read_manifest(model)
+    metrics = tmp_path / "metrics.json"
+    metrics.write_text(json.dumps({"model": digest, "datasets": {}}), encoding="utf-8")
+    kept = keep_evaluation(metrics, [model], tmp_path)
+    assert kept.name.startswith("evaluation-")
+    assert kept.name.endswith(f"-{manifest.name}.json")
+    assert json.loads(kept.read_text(encoding="utf-8"))["model"] == digest
+    metrics.write_text(json.dumps({"model": "other", "datasets": {}}), encoding="utf-8")
+    with pytest.raises(DatasetError, match="none of the models"):
+        keep_evaluation(metrics, [model], tmp_path)
+
+
+def test_the_page_of_this_repository_is_that_of_its_models_and_figures() -> None:
+    page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+    models = [released_model(planar=False), released_model(planar=True)]
+    assert page == page_text(page, models, REPOSITORY / "docs" / "results")

@@ -1,0 +1,1 @@
+"""Temperatures that make probabilities mean what they say."""

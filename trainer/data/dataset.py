@@ -1,0 +1,176 @@
+"""Labelled datasets: folders in every layout that is known, and views of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from trainer.data.body_region import infer_region, modality_family
+from trainer.layout.case import Case
+from trainer.layout.class_folders import ClassFolderLayout
+from trainer.layout.lesion_scans import LESION_LAYOUTS
+from trainer.layout.listing import Layout, Listing
+from trainer.layout.mask_folders import MaskFolderLayout
+from trainer.layout.nnunet import NnunetLayout
+from trainer.layout.run_length import RunLengthLayout
+from trainer.layout.view import PLANES, classes_by_name, sliced
+
+NNUNET = NnunetLayout()
+# The first that recognises a folder reads it; folders of classes come last, because any folder could be a class.
+LAYOUTS: tuple[Layout, ...] = (NNUNET, *LESION_LAYOUTS, RunLengthLayout(), MaskFolderLayout(), ClassFolderLayout())
+VIEW_MARK = "::"
+BY_NAME = "classes"
+WITHOUT = "without="
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled dataset on disk.
+
+    Attributes:
+        directory: the dataset's folder.
+        name: the folder's name, for example ``Dataset101_HippocampusT1``, and the words of the view.
+        modality: as in ``dataset.json``, for example ``T1`` or ``CT``.
+        region: body region, from ``dataset.json`` (key ``anatomy``) or inferred from names.
+        labels: label name by value, without the background.
+        cases: sorted by name.
+        info: the whole ``dataset.json``.
+        has_masks: whether labels are drawn on the images; False where each image as a whole has a class, its label map
+            then holds the class's value everywhere.
+    """
+
+    directory: Path
+    name: str
+    modality: str
+    region: str
+    labels: dict[int, str]
+    cases: tuple[Case, ...]
+    info: dict[str, Any] = field(default_factory=dict)
+    has_masks: bool = True
+
+    @property
+    def modality_family(self) -> str:
+        """``MR``, ``CT``, ``X-ray``, ``ultrasound`` ...: modalities that can show the same structures alike."""
+        return modality_family(self.modality)
+
+    @property
+    def groups(self) -> list[str]:
+        """Sorted distinct groups."""
+        return sorted({case.group for case in self.cases})
+
+    def may_share_structures(self, other: Dataset) -> bool:
+        """Whether structures of ``other`` may be visible here without being labelled.
+
+        True for the same modality family and body region, and when a region is not known: then a voxel that this
+        dataset calls background may well belong to a label of the other one.
+        """
+        same_region = "" in (self.region, other.region) or self.region == other.region
+        return self.modality_family == other.modality_family and same_region
+
+
+def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
+    """Read a dataset folder; unless slices are asked for, the images themselves are not opened.
+
+    Args:
+        directory: the folder; after ``::``, words separated by commas ask for a view: ``axial``, ``coronal`` or
+            ``sagittal`` for the slices of volumes as 2-D images, ``classes`` for the first word of each case's name as
+            the class of the image, ``without=FILE`` leaves out the groups that a text file names line by line, any
+            other word is the sequence to read where there are several (``FLAIR``).
+        split: ``imagesTr`` or ``imagesTs`` (labels then come from ``labelsTr`` or ``labelsTs``).
+
+    Raises:
+        DatasetError: the folder is in no known layout, or cannot be used as it is.
+        UsageError: the view asks for two sequences.
+    """
+    name = dataset_name(directory)
+    directory, words = split_view(directory)
+    listing = find_layout(directory).read(directory, split, _sequence(words, directory))
+    for plane in PLANES:
+        if plane in words:
+            listing = sliced(listing, plane)
+    if BY_NAME in words:
+        listing = classes_by_name(listing, directory)
+    excluded = _excluded(words)
+    cases = tuple(sorted((c for c in listing.cases if c.group not in excluded), key=lambda case: case.name))
+    if not cases:
+        raise DatasetError("every group is left out", file=directory, remedy="Leave out fewer groups")
+    return Dataset(
+        directory, name, listing.modality, _region(directory, listing), listing.labels, cases, listing.info,
+        listing.has_masks,
+    )  # fmt: skip
+
+
+def find_layout(directory: Path) -> Layout:
+    """The layout of a folder.
+
+    Raises:
+        DatasetError: there is no such folder, or no layout recognises it.
+    """
+    for layout in LAYOUTS:
+        if layout.recognises(directory):
+            return layout
+    known = "; ".join(layout.name for layout in LAYOUTS)
+    what = (
+        "dataset.json is missing, and no other layout fits" if directory.is_dir() else "the dataset folder is missing"
+    )
+    raise DatasetError(what, file=directory, remedy=f"Give a folder in one of these layouts: {known}")
+
+
+def split_view(directory: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder and the words of its view.
+
+    >>> split_view(Path("data/Brain::axial,T1"))[1]
+    ('axial', 'T1')
+    """
+    folder, _, words = str(directory).partition(VIEW_MARK)
+    return Path(folder), tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def dataset_name(directory: Path) -> str:
+    """The name of the dataset that `read_dataset` would give, without looking at the folder.
+
+    >>> dataset_name(Path("data/Brain::axial,T1")), dataset_name(Path("data/Brain::without=groups.txt"))
+    ('Brain_axial_T1', 'Brain')
+    """
+    folder, words = split_view(directory)
+    return "_".join([folder.name, *(word for word in words if not word.startswith(WITHOUT))])
+
+
+def require_masks(dataset: Dataset) -> None:
+    """Refuse a dataset that cannot teach where something is.
+
+    Raises:
+        DatasetError: its images have classes but no masks.
+    """
+    if not dataset.has_masks:
+        raise DatasetError(
+            f"dataset {dataset.name} has classes of images but no masks",
+            file=dataset.directory,
+            remedy="Use it for 'pretrain --task classification', or give a dataset with masks",
+        )
+
+
+def _sequence(words: tuple[str, ...], directory: Path) -> str:
+    sequences = [word for word in words if word not in (*PLANES, BY_NAME) and not word.startswith(WITHOUT)]
+    if len(sequences) > 1:
+        raise UsageError(
+            f"the view asks for {' and '.join(sequences)}", file=directory, remedy="Give one sequence after '::'"
+        )
+    return sequences[0] if sequences else ""
+
+
+def _excluded(words: tuple[str, ...]) -> set[str]:
+    groups: set[str] = set()
+    for path in (Path(word.removeprefix(WITHOUT)) for word in words if word.startswith(WITHOUT)):
+        try:
+            groups |= set(path.read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"the list of groups cannot be read ({error})", file=path) from error
+    return groups
+
+
+def _region(directory: Path, listing: Listing) -> str:
+    description = str(listing.info.get("description", ""))
+    return str(listing.info.get("anatomy", "")) or infer_region(directory.name, description)

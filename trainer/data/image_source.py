@@ -1,0 +1,91 @@
+"""Images to pre-train on: a dataset folder whose labels are not looked at, or a folder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image.image_file import image_ending
+from trainer.data.body_region import infer_region
+from trainer.data.dataset import LAYOUTS, NNUNET, Dataset, read_dataset, split_view
+from trainer.layout.case import Case
+from trainer.layout.image_level import image_class
+from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_modality
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images whose labels nobody looks at, some of them with a class.
+
+    Attributes:
+        dataset: without label names; its cases have no label files.
+        categories: class by case name; empty when the images have none.
+    """
+
+    dataset: Dataset
+    categories: dict[str, str] = field(default_factory=dict)
+
+
+def read_image_source(directory: Path) -> ImageSource:
+    """Read a folder as images alone; the images themselves are not opened.
+
+    Args:
+        directory: a dataset folder in any known layout (of nnU-Net and MSD folders also images without a label), or a
+            folder of images, also in sub-folders.
+
+    Raises:
+        DatasetError: there is no image, or the folder cannot be used as it is.
+    """
+    folder, words = split_view(directory)
+    if not folder.is_dir():
+        raise DatasetError("the folder is missing", file=folder, remedy="Correct the path")
+    if NNUNET.recognises(folder) and not words:
+        source = ImageSource(_every_image(folder))
+    elif words or (not _images(folder.iterdir()) and any(layout.recognises(folder) for layout in LAYOUTS)):
+        source = _labelled_elsewhere(read_dataset(directory))
+    else:
+        source = ImageSource(_image_folder(folder))
+    if not source.dataset.cases:
+        raise DatasetError("the folder holds no image", file=folder, remedy="Give a folder with images")
+    return source
+
+
+def without_labels(dataset: Dataset) -> Dataset:
+    """The same images as if nobody had labelled them."""
+    return replace(dataset, labels={}, cases=tuple(replace(case, label=None) for case in dataset.cases))
+
+
+def _labelled_elsewhere(dataset: Dataset) -> ImageSource:
+    classes = {case.name: image_class(case) for case in dataset.cases}
+    categories = {name: dataset.labels[value] for name, value in classes.items() if value is not None}
+    return ImageSource(without_labels(dataset), categories)
+
+
+def _every_image(directory: Path) -> Dataset:
+    info = read_info(directory)
+    groups = read_groups(directory)
+    pairs = list_pairs(directory, info, "imagesTr")
+    images = {name: image for name, (image, _) in pairs.items() if image is not None}
+    cases = tuple(Case(name, path, None, groups.get(name) or name) for name, path in sorted(images.items()))
+    region = str(info.get("anatomy", "")) or infer_region(directory.name, str(info.get("description", "")))
+    return Dataset(directory, directory.name, read_modality(info, directory), region, {}, cases, info)
+
+
+def _image_folder(directory: Path) -> Dataset:
+    paths = _images(directory.rglob("*"))
+    names = [_name(path, directory) for path in paths]
+    if len(set(names)) < len(names):
+        raise DatasetError("two images have the same name", file=directory, remedy="Rename one")
+    cases = tuple(Case(name, path, None, name) for name, path in zip(names, paths, strict=True))
+    return Dataset(directory, directory.name, "unknown", "", {}, cases)
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    return sorted(p for p in paths if p.is_file() and not p.name.startswith(".") and image_ending(p))
+
+
+def _name(path: Path, root: Path) -> str:
+    relative = path.relative_to(root).as_posix()
+    return relative[: -len(image_ending(path))].replace("/", "__")

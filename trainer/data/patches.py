@@ -1,0 +1,120 @@
+"""Groups of patches for each training step, drawn from a counter: any step can be made again from its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from trainer.config import TrainingConfig, Triple
+from trainer.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
+from trainer.data.case_cache import PreparedCase
+from trainer.data.planning import TaskPlan
+
+
+@dataclass(frozen=True)
+class PatchGroup:
+    """Patches of one task.
+
+    Attributes:
+        task: index of the task.
+        images: float32 ``(B, 1, Z, Y, X)``.
+        labels: int64 ``(B, Z, Y, X)``, the task's output labels.
+    """
+
+    task: int
+    images: Tensor
+    labels: Tensor
+
+
+def dataset_probabilities(case_counts: Sequence[int], exponent: float) -> np.ndarray:
+    """Probability of each dataset when a case of a dataset of n is drawn with probability ~ n**-exponent.
+
+    With exponent 0.5 a dataset's share grows as sqrt(n) (Karimi & Gholipour; Ulrich et al., MultiTalent).
+    """
+    counts = np.asarray(case_counts, dtype=np.float64)
+    share = counts * counts**-exponent
+    probabilities: np.ndarray = share / share.sum()
+    return probabilities
+
+
+class PatchGroups(Dataset[PatchGroup]):
+    """The endless sequence of patch groups; item i depends on nothing but the seed and i."""
+
+    def __init__(
+        self, tasks: Sequence[TaskPlan], cases: Sequence[Sequence[PreparedCase]], config: TrainingConfig
+    ) -> None:
+        self.tasks, self.cases, self.config = tasks, cases, config
+        self.probabilities = dataset_probabilities([len(c) for c in cases], config.sampling_exponent)
+
+    def __getitem__(self, index: int) -> PatchGroup:
+        """Make group number ``index``."""
+        rng = np.random.default_rng([self.config.seed, index])
+        number = int(rng.choice(len(self.tasks), p=self.probabilities))
+        patches = [self._patch(rng, number) for _ in range(self.config.patches_per_group)]
+        images, labels = zip(*patches, strict=True)
+        return PatchGroup(number, torch.stack(images), torch.stack(labels))
+
+    def _patch(self, rng: np.random.Generator, number: int) -> tuple[Tensor, Tensor]:
+        task = self.tasks[number]
+        case = self.cases[number][int(rng.integers(len(self.cases[number])))]
+        record = self._record(rng, task, case)
+        return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx)
+
+    def _record(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Augmentation:
+        mirror = self.config.mirror_axes.get(task.name, "")
+        return draw_patch(rng, task, case, mirror, self.config.foreground_fraction)
+
+
+def draw_patch(
+    rng: np.random.Generator,
+    task: TaskPlan,
+    case: PreparedCase,
+    mirror: str,
+    foreground_fraction: float,
+    patch_zyx: Triple | None = None,
+) -> Augmentation:
+    """Draw where a patch of a case lies and how it is changed.
+
+    Args:
+        rng: the only source of chance.
+        task: gives patch size and grid.
+        case: to be cut from.
+        mirror: axes along which it may be mirrored.
+        foreground_fraction: share of patches centred on a random label; 0 never looks at the labels.
+        patch_zyx: another patch size than the task's.
+    """
+    size = patch_zyx or task.patch_zyx
+    shape, patch = np.asarray(case.voxels.shape), np.asarray(size)
+    if foreground_fraction and case.points and rng.random() < foreground_fraction:
+        label = sorted(case.points)[int(rng.integers(len(case.points)))]
+        aim = case.points[label][int(rng.integers(len(case.points[label])))] + rng.uniform(-0.2, 0.2, 3) * patch
+    else:
+        aim = rng.uniform(0, 1, 3) * (shape - 1)
+    # Patch corners fall on voxels: half a voxel of shift would blur, through thick slices beyond recognition.
+    # Where the case is larger than the patch, the patch stays inside it. Where it is smaller, it lies anywhere in
+    # the patch, because at inference it starts at the corner, and pooling must work from every alignment.
+    inside = np.clip(np.round(aim - (patch - 1) / 2), 0, np.maximum(shape - patch, 0))
+    start = np.where(shape < patch, -rng.integers(0, np.maximum(patch - shape, 0) + 1), inside)
+    centre = start + (patch - 1) / 2
+    z, y, x = (float(c) for c in centre)
+    spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
+    return draw_augmentation(rng, (z, y, x), spacing, size, task.profile.grid == "fit", mirror)
+
+
+class StepRange:
+    """Sampler of the group numbers of the steps from ``first_step`` on, without end."""
+
+    def __init__(self, first_step: int, groups_per_step: int) -> None:
+        self.start = first_step * groups_per_step
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        """Group numbers 'start', 'start' + 1, ..."""
+        index = self.start
+        while True:
+            yield index
+            index += 1

@@ -1,0 +1,219 @@
+"""From datasets to tasks: preprocessing profiles, head channels and patch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
+from trainer.config import TrainingConfig
+from trainer.data.dataset import Dataset
+from trainer.layout.case import Case
+
+PROBED_CASES = 12
+SHARED_SPACING_RATIO = 1.25
+AIR_HU = -200.0
+VERIFY = "Run 'python -m trainer verify' on the dataset"
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One dataset as a task of the network.
+
+    Attributes:
+        dataset: where the cases come from.
+        profile: grid and intensity scale.
+        start: first head channel; it is the task's background.
+        label_names: names of the task's output labels 1, 2, ...
+        label_values: for each output label, the dataset's values that it stands for.
+        patch_zyx: training patch on the profile's grid.
+        absent: indices of tasks whose labels cannot occur in this dataset's images.
+    """
+
+    dataset: Dataset
+    profile: Profile
+    start: int
+    label_names: tuple[str, ...]
+    label_values: tuple[tuple[int, ...], ...]
+    patch_zyx: Triple
+    absent: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.dataset.name
+
+    @property
+    def channels(self) -> slice:
+        """The task's head channels, background first."""
+        return slice(self.start, self.start + 1 + len(self.label_names))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tasks and the network that serves them."""
+
+    tasks: tuple[TaskPlan, ...]
+    architecture: Architecture
+
+
+@dataclass(frozen=True)
+class _Probe:
+    planar: bool
+    spacing_zyx_mm: tuple[float, float, float]
+    size_zyx: tuple[float, float, float]
+    foreground_range: tuple[float, float] | None
+
+
+def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
+    """Look at some cases of every dataset and decide how to train on all of them together.
+
+    Raises:
+        DatasetError: 2-D and 3-D datasets are mixed, or labels do not fit their images.
+        InputError: an image cannot be read.
+    """
+    probes = [_probe(dataset) for dataset in datasets]
+    planar = _all_planar(datasets, probes)
+    profiles = _profiles(datasets, probes, config)
+    shared = config.head == "shared_foreground"
+    names = [("foreground",) if shared else tuple(d.labels.values()) for d in datasets]
+    values = [(tuple(d.labels),) if shared else tuple((v,) for v in d.labels) for d in datasets]
+    starts = [0 if shared else sum(1 + len(n) for n in names[:i]) for i in range(len(datasets))]
+    architecture = _architecture(planar, config, 2 if shared else sum(1 + len(n) for n in names))
+    tasks = tuple(
+        TaskPlan(
+            dataset,
+            profiles[i],
+            starts[i],
+            names[i],
+            values[i],
+            _patch(probes[i], profiles[i], architecture.total_stride, config),
+            () if shared else tuple(j for j, o in enumerate(datasets) if not dataset.may_share_structures(o)),
+        )
+        for i, dataset in enumerate(datasets)
+    )
+    return Plan(tasks, architecture)
+
+
+def _all_planar(datasets: Sequence[Dataset], probes: Sequence[_Probe]) -> bool:
+    planar = [d.name for d, p in zip(datasets, probes, strict=True) if p.planar]
+    if planar and len(planar) != len(datasets):
+        raise DatasetError(
+            f"2-D and 3-D datasets are mixed ({', '.join(planar)} are 2-D)", remedy="Train one model for each"
+        )
+    return bool(planar)
+
+
+def _probe(dataset: Dataset) -> _Probe:
+    step = max(1, len(dataset.cases) // PROBED_CASES)
+    cases = dataset.cases[::step][:PROBED_CASES]
+    volumes = [case.read_image() for case in cases]
+    orders = [canonical_reorientation(volume) for volume in volumes]
+    spacing = np.median([o.spacing_zyx_mm(v) for o, v in zip(orders, volumes, strict=True)], axis=0)
+    sizes = [[v.shape[a] for a in o.axes] for o, v in zip(orders, volumes, strict=True)]
+    return _Probe(
+        all(volume.is_planar for volume in volumes),
+        _triple(spacing),
+        _triple(np.median(sizes, axis=0)),
+        _foreground_range(dataset, cases, volumes),
+    )
+
+
+def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence[Volume]) -> tuple[float, float] | None:
+    """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
+
+    Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too. Without labels
+    everything that is not air takes their place.
+    """
+    if dataset.modality_family != "CT" or min(float(v.voxels.min()) for v in volumes) > AIR_HU:
+        return None
+    if dataset.labels:
+        values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
+    else:
+        values = np.concatenate([v.voxels[v.voxels > AIR_HU] for v in volumes])
+    if not values.size:
+        raise DatasetError("no voxel is labelled in the cases looked at", file=dataset.directory, remedy=VERIFY)
+    low, high = np.percentile(values, (0.5, 99.5))
+    margin = 0.5 * (high - low)
+    return float(np.round(low - margin)), float(np.round(high + margin))
+
+
+def _labelled_values(case: Case, volume: Volume) -> NDArray[np.float32]:
+    labels, _ = case.read_labels()
+    if labels.shape != volume.shape:
+        raise DatasetError(
+            f"the label has shape {labels.shape}, the image {volume.shape}", file=case.label, remedy=VERIFY
+        )
+    return volume.voxels[labels > 0]
+
+
+def _profiles(datasets: Sequence[Dataset], probes: Sequence[_Probe], config: TrainingConfig) -> list[Profile]:
+    """One profile per dataset; datasets with close spacing and the same intensity rule get the same one."""
+    made: list[Profile] = []
+    for dataset, probe in zip(datasets, probes, strict=True):
+        profile = _profile(dataset, probe, config)
+        made.append(next((p for p in made if _compatible(p, profile)), profile))
+    return made
+
+
+def _profile(dataset: Dataset, probe: _Probe, config: TrainingConfig) -> Profile:
+    if probe.foreground_range is None:
+        intensity, suffix = Intensity("percentile", 1.0, 99.5), ""
+    else:
+        intensity, suffix = Intensity("range", *probe.foreground_range), f"_{dataset.name}"
+    if probe.planar:
+        return Profile(f"fit_{config.fit_matrix}{suffix}", "fit", intensity, matrix=config.fit_matrix)
+    z, y, x = probe.spacing_zyx_mm
+    return Profile(f"grid_{z:.2f}x{y:.2f}x{x:.2f}mm{suffix}", "spacing", intensity, spacing_zyx_mm=(z, y, x))
+
+
+def _compatible(a: Profile, b: Profile) -> bool:
+    if a.intensity != b.intensity or a.grid != b.grid:
+        return False
+    if a.spacing_zyx_mm is None or b.spacing_zyx_mm is None:
+        return a.matrix == b.matrix
+    ratio = np.asarray(a.spacing_zyx_mm) / np.asarray(b.spacing_zyx_mm)
+    return bool(np.maximum(ratio, 1 / ratio).max() <= SHARED_SPACING_RATIO)
+
+
+def _architecture(planar: bool, config: TrainingConfig, outputs: int) -> Architecture:
+    channels = config.channels or ((24, 48, 96, 160, 192) if planar else (16, 32, 64, 128, 128))
+    levels = len(channels)
+    if planar:
+        return Architecture(channels, ((1, 2, 2),) * (levels - 1), ((1, 3, 3),) * levels, outputs)
+    # Thick slices are common: the first step halves the plane only, and from the fourth level on only the plane is
+    # widened, because a few thick slices already span the body while an organ is told by its place in the plane.
+    coarse = max(0, levels - 4)
+    strides: tuple[Triple, ...] = ((1, 2, 2),) + ((2, 2, 2),) * (levels - 2 - coarse) + ((1, 2, 2),) * coarse
+    return Architecture(channels, strides, ((3, 3, 3),) * (levels - coarse) + ((1, 3, 3),) * coarse, outputs)
+
+
+def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConfig) -> Triple:
+    """Median image size, rounded up to the stride; the longest side (in mm) shrinks until the limit holds."""
+    if profile.matrix is not None:
+        side = -(-profile.matrix // stride[1]) * stride[1]
+        return 1, side, side
+    assert profile.spacing_zyx_mm is not None
+    spacing = np.asarray(profile.spacing_zyx_mm)
+    size = np.asarray(probe.size_zyx) * np.asarray(probe.spacing_zyx_mm) / spacing
+    # Rounded up: a small image must be trained with the padding that it gets at inference, because at the coarsest
+    # level every cell of it sees the border.
+    cells = [max(1, ceil(n / s - 1e-6)) for n, s in zip(size.tolist(), stride, strict=True)]
+    while prod(c * s for c, s in zip(cells, stride, strict=True)) > config.patch_voxels:
+        extents = [c * s * mm if c > 1 else 0.0 for c, s, mm in zip(cells, stride, spacing, strict=True)]
+        cells[int(np.argmax(extents))] -= 1
+    z, y, x = (c * s for c, s in zip(cells, stride, strict=True))
+    return z, y, x
+
+
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    z, y, x = (float(v) for v in values)
+    return z, y, x

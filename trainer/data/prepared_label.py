@@ -1,0 +1,43 @@
+"""A labelled case on the network's grid: the image prepared as at inference, the label beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image.profile import Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.image.resampling import resample_nearest
+from trainer.layout.case import Case
+
+
+def read_prepared(
+    case: Case, profile: Profile, relabel: Callable[[NDArray[np.integer]], NDArray[np.uint8]]
+) -> tuple[Prepared, NDArray[np.uint8]]:
+    """Read a case and bring image and label onto the profile's grid.
+
+    Args:
+        case: the files.
+        profile: grid and intensity scale.
+        relabel: the file's label values to those wanted.
+
+    Returns:
+        The network input, and uint8 labels ``(Z, Y, X)`` on its grid.
+
+    Raises:
+        DatasetError: image and label differ in shape.
+        InputError: a file cannot be read.
+    """
+    volume = case.read_image()
+    stored, _ = case.read_labels()
+    if stored.shape != volume.shape:
+        raise DatasetError(
+            f"the label has shape {stored.shape}, the image {volume.shape}",
+            file=case.label,
+            remedy="Run 'python -m trainer verify' on the dataset",
+        )
+    prepared = prepare(volume, profile)
+    canonical = np.asarray(prepared.reorientation.apply(relabel(stored)))
+    return prepared, resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)

@@ -1,0 +1,339 @@
+"""Every defect of labelled datasets in one pass."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
+from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.native_output import console_lock
+from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_dataset
+from trainer.layout.case import FILES, Case, CaseReader
+from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_labels, read_modality
+from trainer.report.progress import Progress
+
+SPACING_TOLERANCE = 1e-3
+"""Largest difference of spacings, as a share of the image's, that is still the same grid."""
+
+DIRECTION_TOLERANCE = 1e-3
+"""Largest difference of direction cosines that is still the same grid."""
+
+ORIGIN_TOLERANCE = 0.05
+"""Largest distance of origins, in voxels, that is still the same grid."""
+
+_SAME_GRID = "Resample the label map to the image's grid"
+_MAX_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing that is wrong, and what to do about it.
+
+    Attributes:
+        dataset: folder name.
+        case: case name, empty where the whole dataset is meant.
+        file: the file or folder.
+        what: what is wrong.
+        remedy: what to do.
+        is_warning: worth knowing, but training gives correct results all the same.
+    """
+
+    dataset: str
+    case: str
+    file: str
+    what: str
+    remedy: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        place = f"{self.dataset} {self.case}".rstrip()
+        level = "warning" if self.is_warning else "defect"
+        return f"{level} in {place}: {MtsError(self.what, file=self.file, remedy=self.remedy)}"
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Files of one case; a label without image or an image without label is a defect found elsewhere."""
+
+    dataset: str
+    case: str
+    image: Path | None
+    label: Path | None
+    declared: frozenset[int]
+    reader: CaseReader = FILES
+
+    @property
+    def files(self) -> Case:
+        """The files with the way to read them."""
+        return Case(self.case, self.image or Path(), self.label, "", self.reader)
+
+    def defect(self, file: Path | None, what: str, remedy: str, is_warning: bool = False) -> Defect:
+        """A defect of this pair."""
+        return Defect(self.dataset, self.case, str(file), what, remedy, is_warning)
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What opening one pair has shown."""
+
+    pair: _Pair
+    defects: list[Defect] = field(default_factory=list)
+    voxel_hash: str = ""
+    values: frozenset[int] = frozenset()
+
+
+def run_verify(directories: Iterable[str | Path], out: Callable[[str], None]) -> int:
+    """Verify datasets, write one line per defect and a summary; return the exit code, 0 or 4.
+
+    Args:
+        directories: dataset folders.
+        out: takes one line of text; progress goes to standard error.
+    """
+    folders = [Path(directory) for directory in directories]
+    defects = verify_datasets(folders)
+    for defect in defects:
+        out(str(defect))
+    errors = sum(not defect.is_warning for defect in defects)
+    out(f"{len(folders)} datasets verified: {errors} defects, {len(defects) - errors} warnings")
+    return 4 if errors else 0
+
+
+def verify_datasets(directories: Iterable[str | Path]) -> list[Defect]:
+    """Every defect and every warning of all datasets, ordered by dataset and case.
+
+    Reads every file completely. Nothing is raised for a defect, so that one pass finds them all.
+    """
+    folders = [Path(directory).absolute() for directory in directories]
+    defects: list[Defect] = []
+    pairs: list[_Pair] = []
+    for folder in folders:
+        is_nnunet = VIEW_MARK not in str(folder) and (NNUNET.recognises(folder) or not _has_layout(folder))
+        found, of_folder = _inspect_folder(folder) if is_nnunet else _inspect_listing(folder)
+        defects += found
+        pairs += of_folder
+    findings = _read_all(pairs)
+    defects += [defect for finding in findings for defect in finding.defects]
+    defects += _duplicates(findings) + _absent_labels(findings)
+    order = {dataset_name(folder): place for place, folder in enumerate(folders)}
+    return sorted(defects, key=lambda defect: (order[defect.dataset], defect.case, defect.file))
+
+
+def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
+    """Defects that show without opening images, and the pairs to open."""
+    defects: list[Defect] = []
+
+    def note(file: Path, what: str, remedy: str, case: str = "", is_warning: bool = False) -> None:
+        """Remember a defect."""
+        defects.append(Defect(folder.name, case, str(file), what, remedy, is_warning))
+
+    def attempt(read: Callable[[], Any], otherwise: Any) -> Any:
+        """What ``read`` returns; its typed error becomes a defect."""
+        try:
+            return read()
+        except MtsError as error:
+            note(Path(error.file or folder), error.what, error.remedy)
+            return otherwise
+
+    info = attempt(lambda: read_info(folder), None)
+    if info is None:
+        return defects, []
+    attempt(lambda: read_modality(info, folder), None)
+    declared = frozenset(attempt(lambda: read_labels(info, folder), {}))
+    ending = str(info.get("file_ending", ".nii.gz"))
+    if ending not in IMAGE_IO:
+        note(folder / "dataset.json", f"'file_ending' {ending} is not supported", f"Use one of {', '.join(IMAGE_IO)}")
+        return defects, []
+    pairs = [
+        _Pair(folder.name, case, image, label, declared)
+        for split in _splits(folder)
+        for case, (image, label) in list_pairs(folder, info, split).items()
+    ]
+    _check_pairs(folder, info, pairs, note)
+    _check_groups(folder, [pair.case for pair in pairs], note, attempt)
+    return defects, pairs
+
+
+def _has_layout(folder: Path) -> bool:
+    return any(layout.recognises(folder) for layout in LAYOUTS)
+
+
+def _inspect_listing(folder: Path) -> tuple[list[Defect], list[_Pair]]:
+    """The cases of any other layout, or of a view; these layouts refuse an incomplete folder as a whole."""
+    name = dataset_name(folder)
+    try:
+        dataset = read_dataset(folder)
+    except MtsError as error:
+        return [Defect(name, "", str(error.file or folder), error.what, error.remedy)], []
+    declared = frozenset(dataset.labels)
+    return [], [_Pair(name, c.name, c.image, c.label, declared, c.reader) for c in dataset.cases]
+
+
+def _splits(folder: Path) -> list[str]:
+    # Test images may come without any label; they are judged only where there is a folder of labels.
+    return ["imagesTr", *(["imagesTs"] if (folder / "labelsTs").is_dir() else [])]
+
+
+Note = Callable[..., None]
+
+
+def _check_pairs(folder: Path, info: dict[str, Any], pairs: list[_Pair], note: Note) -> None:
+    if not pairs:
+        note(folder, "the dataset is empty: no image fits 'file_ending'", "Add imagesTr/CASE_0000 and labelsTr/CASE")
+    for pair in pairs:
+        if pair.label is None and pair.image is not None:
+            note(pair.image, "the image has no label map", "Add it to the labels folder or remove the image", pair.case)
+        if pair.image is None and pair.label is not None:
+            note(pair.label, "the label map has no image", "Add the image or remove the label map", pair.case)
+    used = {path for pair in pairs for path in (pair.image, pair.label)}
+    for sub_folder in ("imagesTr", "labelsTr"):
+        for path in sorted((folder / sub_folder).glob("*")):
+            if path not in used and not path.name.startswith("."):
+                note(
+                    path,
+                    "the file does not fit the naming of the dataset and is not used",
+                    "Rename or remove it; one channel per image (_0000) is supported",
+                    is_warning=True,
+                )
+    promised = info.get("numTraining")
+    trained = sum(pair.image is not None and pair.image.parent.name == "imagesTr" for pair in pairs)
+    if isinstance(promised, int) and promised != trained:
+        note(
+            folder / "dataset.json",
+            f"'numTraining' is {promised}, but there are {trained} images",
+            "Correct the number or add what is missing",
+            is_warning=True,
+        )
+
+
+def _check_groups(folder: Path, cases: list[str], note: Note, attempt: Callable[..., Any]) -> None:
+    path = folder / "cases.csv"
+    groups: dict[str, str] = attempt(lambda: read_groups(folder), {})
+    if not groups:
+        return
+    for case in sorted(set(cases)):
+        if not (groups.get(case) or "").strip():
+            note(path, "cases.csv gives the case no group", "Add a row with the patient as group", case)
+    for case in sorted(str(case) for case in groups.keys() - set(cases)):
+        note(path, "cases.csv names a case that does not exist", "Remove the row", case, is_warning=True)
+    with path.open(newline="", encoding="utf-8") as stream:
+        count = Counter(str(row["case"]) for row in csv.DictReader(stream))
+    for case in sorted(case for case, rows in count.items() if rows > 1):
+        note(path, f"cases.csv has {count[case]} rows for the case", "Keep one", case)
+
+
+def _read_all(pairs: list[_Pair]) -> list[_Finding]:
+    if not pairs:
+        return []
+    progress = Progress(len(pairs), "Verifying")
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        futures = {pool.submit(_read_pair, pair): place for place, pair in enumerate(pairs)}
+        findings: dict[int, _Finding] = {}
+        for done, future in enumerate(as_completed(futures), start=1):
+            findings[futures[future]] = future.result()
+            with console_lock:  # a reading thread may hold the terminal
+                progress.update(done)
+    return [findings[place] for place in range(len(pairs))]
+
+
+def _read_pair(pair: _Pair) -> _Finding:
+    defects: list[Defect] = []
+    volume = labels = affine = None
+    if pair.image is not None:
+        try:
+            volume = pair.files.read_image()
+            defects += [pair.defect(pair.image, text, "Check the export", is_warning=True) for text in volume.warnings]
+            require_contrast(volume)
+        except (InputError, DatasetError) as error:
+            defects.append(pair.defect(pair.image, error.what, error.remedy))
+    label = pair.label or pair.image
+    if pair.label is not None or pair.reader != FILES:
+        try:
+            labels, affine = pair.files.read_labels()
+        except (InputError, DatasetError) as error:
+            defects.append(pair.defect(label, error.what, error.remedy))
+    values = frozenset() if labels is None else frozenset(np.unique(labels).tolist())
+    if undeclared := sorted(values - pair.declared - {0}):
+        listed = ", ".join(map(str, undeclared[:8]))
+        defects.append(
+            pair.defect(label, f"label values that dataset.json does not declare: {listed}", "Declare or remove them")
+        )
+    if volume is not None and labels is not None and affine is not None:
+        defects += [pair.defect(label, what, _SAME_GRID) for what in _grid_differences(volume, labels, affine)]
+    return _Finding(pair, defects, "" if volume is None else _voxel_hash(volume), values)
+
+
+def _grid_differences(volume: Volume, labels: NDArray[Any], ijk_to_lps: NDArray[np.float64]) -> list[str]:
+    """In what respects a label map does not lie on the image's grid, in words."""
+    differences = []
+    if labels.shape != volume.shape:
+        differences.append(f"the label map has {_times(labels.shape)} voxels, the image {_times(volume.shape)}")
+    image_mm, label_mm = (np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (volume.ijk_to_lps, ijk_to_lps))
+    if np.abs(label_mm / image_mm - 1).max() > SPACING_TOLERANCE:
+        differences.append(f"the label map's spacing is {_times(label_mm)} mm, the image's {_times(image_mm)} mm")
+    cosines = ijk_to_lps[:3, :3] / label_mm - volume.ijk_to_lps[:3, :3] / image_mm
+    if np.abs(cosines).max() > DIRECTION_TOLERANCE:
+        differences.append(f"the label map's axes differ from the image's by up to {np.abs(cosines).max():.3g}")
+    offset_mm = float(np.linalg.norm(ijk_to_lps[:3, 3] - volume.ijk_to_lps[:3, 3]))
+    if offset_mm > ORIGIN_TOLERANCE * image_mm.min():
+        differences.append(f"the label map's origin is {offset_mm:.3g} mm away from the image's")
+    return differences
+
+
+def _times(numbers: Iterable[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
+
+
+def _voxel_hash(volume: Volume) -> str:
+    return hashlib.sha256(repr(volume.shape).encode() + volume.voxels.tobytes()).hexdigest()
+
+
+def _duplicates(findings: list[_Finding]) -> list[Defect]:
+    """Images with the same voxels: in two groups of a split they would make validation look better than it is."""
+    first: dict[str, _Pair] = {}
+    defects = []
+    for finding in findings:
+        if not finding.voxel_hash:
+            continue
+        other = first.setdefault(finding.voxel_hash, finding.pair)
+        if other is not finding.pair:
+            defects.append(
+                finding.pair.defect(
+                    finding.pair.image,
+                    f"the image has the same voxels as {other.dataset} {other.case}",
+                    "Remove one, or give both the same group in cases.csv",
+                    is_warning=True,
+                )
+            )
+    return defects
+
+
+def _absent_labels(findings: list[_Finding]) -> list[Defect]:
+    present: dict[str, set[int]] = defaultdict(set)
+    declared: dict[str, frozenset[int]] = {}
+    for finding in findings:
+        present[finding.pair.dataset] |= finding.values
+        declared[finding.pair.dataset] = finding.pair.declared
+    return [
+        Defect(
+            dataset,
+            "",
+            "dataset.json",
+            f"label {value} is declared but occurs in no label map",
+            "Check the label maps or remove it",
+            is_warning=True,
+        )
+        for dataset, values in declared.items()
+        for value in sorted(values - present[dataset])
+    ]

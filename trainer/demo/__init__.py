@@ -1,0 +1,1 @@
+"""The whole story on data made by code, with pictures."""

@@ -1,0 +1,1 @@
+"""Models measured with the shipped pipeline on labelled cases, and the page of released models."""

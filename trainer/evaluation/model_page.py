@@ -1,0 +1,130 @@
+"""The page of released models: prose by hand, and below it tables from model files and published figures alone."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
+from trainer.ood.page import UNTRAINED
+from trainer.report.run_folder import write_json_file, write_text_file
+
+MARK = "<!-- What follows is written by `python -m trainer experiment model-page`. -->"
+HEADINGS = (
+    "task", "modality", "labels", "trained on", "held out", "mean Dice", "recognised", "false alarms", "ECE",
+)  # fmt: skip
+
+
+def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Path:
+    """Copy a ``metrics.json`` of ``evaluate`` to the published figures, under the name of its model.
+
+    Raises:
+        DatasetError: it is of none of the models, or not of held-out cases.
+    """
+    content = json.loads(metrics.read_text(encoding="utf-8"))
+    names = [manifest.name for manifest, digest in map(read_manifest, models) if digest == content.get("model")]
+    if not names:
+        raise DatasetError("these figures are of none of the models", file=metrics, remedy="Evaluate the model again")
+    path = results / f"evaluation-{datetime.date.today().isoformat()}-{names[0]}.json"
+    write_json_file(path, content)
+    return path
+
+
+def write_model_page(page: Path, models: Sequence[Path], results: Path) -> None:
+    """Write the tables of the models into the page, in place of what follows its mark.
+
+    Args:
+        page: with the prose and `MARK`.
+        models: model files, in the order of the page.
+        results: folder with the published ``evaluation-*``, ``ood-benchmark-*`` and ``localisation-*`` JSON files.
+
+    Raises:
+        DatasetError: the page has no mark, or a figure of a model is not published.
+    """
+    write_text_file(page, page_text(page.read_text(encoding="utf-8"), models, results))
+
+
+def page_text(text: str, models: Sequence[Path], results: Path) -> str:
+    """The page with new tables; see `write_model_page`."""
+    prose, mark, _ = text.partition(MARK)
+    if not mark:
+        raise DatasetError(f"the page lacks the line {MARK}", remedy="Put it below the prose")
+    sections = [_section(*read_manifest(model), results) for model in models]
+    return "\n".join([prose + MARK + "\n", *sections])
+
+
+def _section(manifest: Manifest, digest: str, results: Path) -> str:
+    def of_model(content: Mapping[str, Any]) -> bool:
+        """Whether figures were measured with this very file."""
+        return content.get("model") == digest
+
+    def complete(content: Mapping[str, Any]) -> bool:
+        """Whether a benchmark is of this very file alone, of all families and with every control."""
+        first = content["models"][0]
+        is_controlled = any(name.startswith(UNTRAINED) for name in first["detectors"])
+        is_whole = is_controlled and "artefact" in first["shipped"]["sensitivity"]
+        return first["sha256"] == digest and len(content["models"]) == 1 and is_whole
+
+    _, evaluation = _published(results, f"evaluation-*-{manifest.name}.json", of_model)
+    _, benchmark = _published(results, "ood-benchmark-*.json", complete)
+    places, localisation = _published(results, f"localisation-*-{manifest.name}.json", of_model)
+    rows = [_row(task, evaluation["datasets"][task.name]) for task in manifest.tasks]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows])
+    history = f"SHA-256 of the content `{digest}`, {_history(manifest.training)}."
+    check, found = _check_words(benchmark["models"][0]["shipped"]), _place_words(localisation, places)
+    return "\n\n".join([f"## {manifest.name}", history, table, check, found]) + "\n"
+
+
+def _published(folder: Path, pattern: str, fits: Callable[[Mapping[str, Any]], bool]) -> tuple[str, dict[str, Any]]:
+    """Name and content of the newest file that fits."""
+    for path in sorted(folder.glob(pattern), reverse=True):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if fits(content):
+            return path.name, content
+    raise DatasetError(f"no {pattern} is of this model file", file=folder, remedy="Measure and publish it first")
+
+
+def _history(training: Mapping[str, Any]) -> str:
+    words = f"{training['steps']} steps in {training['minutes']:.0f} minutes"
+    start = training.get("finetuning", {}).get("model")
+    return f"{words}, on top of the weights of an earlier {start}" if start else words
+
+
+def _row(task: TaskInfo, measured: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        task.name,
+        task.modality,
+        str(len(task.labels)),
+        str(task.training_cases),
+        str(task.held_out_cases),
+        f"{measured['mean_foreground_dice']:.3f}",
+        f"{100 * measured['recognised']:.0f} %",
+        f"{100 * measured['flagged_ood']:.0f} %",
+        f"{task.calibration['ece']:.3f}",
+    )
+
+
+def _check_words(shipped: Mapping[str, Any]) -> str:
+    flagged = ", ".join(
+        f"{100 * share:.0f} % of the {family} images" for family, share in shipped["sensitivity"].items()
+    )
+    return (
+        f"Out of distribution (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}): with the limit fitted "
+        f"on other patients {100 * shipped['specificity']:.1f} % of {shipped['known_images']} held-out images are "
+        "accepted; "
+        f"flagged are {flagged}. AUROC of the detector against others: [the benchmark](results/ood-benchmark.md)."
+    )
+
+
+def _place_words(found: Mapping[str, Any], name: str) -> str:
+    patch, streak = found["patch"], found["streak"]
+    return (
+        "Map of foreign places (`check --map`): cells of an inserted foreign patch are told from the others with an "
+        f"AUROC of {patch['auroc']:.2f} (place alone {patch['control']:.2f}), those of a metal streak with "
+        f"{streak['auroc']:.2f} ({streak['control']:.2f}), means over the tasks ([figures](results/{name}))."
+    )

@@ -1,0 +1,101 @@
+"""One image of a dataset, and how its voxels and labels are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
+
+
+class CaseReader(Protocol):
+    """Turns the files of a case into voxels.
+
+    Implementations are frozen dataclasses of plain values: their ``repr`` says what they do, and prepared voxels on
+    disk belong to it.
+    """
+
+    def image(self, case: Case) -> Volume:
+        """The case's image.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+
+    def labels(self, case: Case) -> LabelMap:
+        """int32 ``(Z, Y, X)`` label values on the image's grid, and float64 ``(4, 4)`` index to LPS millimetres.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Image and label map are files of their own; without a label file nothing is labelled."""
+
+    def image(self, case: Case) -> Volume:
+        """The image file."""
+        return read_image(case.image)
+
+    def labels(self, case: Case) -> LabelMap:
+        """The label file."""
+        if case.label is not None:
+            return read_label_map(case.label)
+        volume = self.image(case)
+        return np.zeros(volume.shape, dtype=np.int32), volume.ijk_to_lps
+
+
+FILES = FileReader()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image. Cases of the same ``group`` (patient) never go to different sides of a split.
+
+    Attributes:
+        name: unique within the dataset.
+        image: file of the image; several cases may share one (slices of a volume).
+        label: file that the labels come from; None where there is none.
+        group: patient or other unit.
+        reader: how the files are read.
+    """
+
+    name: str
+    image: Path
+    label: Path | None
+    group: str
+    reader: CaseReader = FILES
+
+    def read_image(self) -> Volume:
+        """The image.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        return self.reader.image(self)
+
+    def read_labels(self) -> LabelMap:
+        """int32 ``(Z, Y, X)`` label values on the image's grid, and float64 ``(4, 4)`` index to LPS millimetres.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        return self.reader.labels(self)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files whose change would change the case."""
+        return (self.image,) if self.label is None else (self.image, self.label)
+
+    def fingerprint(self) -> list[list[int] | str]:
+        """Sizes and times of the files and how they are read: the same as long as the voxels are."""
+        stamps: list[list[int] | str] = [[p.stat().st_size, p.stat().st_mtime_ns] for p in self.files]
+        return stamps if self.reader == FILES else [*stamps, repr(self.reader)]

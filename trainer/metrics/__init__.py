@@ -1,0 +1,1 @@
+"""Overlap, lesions found, and intervals by drawing patients."""

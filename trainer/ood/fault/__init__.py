@@ -1,0 +1,1 @@
+"""Faults of scans and foreign parts, drawn first and then applied to the native image."""

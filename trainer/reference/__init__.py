@@ -1,0 +1,1 @@
+"""Fitting what the check compares with: spectral reference and memories of cells."""

@@ -1,0 +1,1 @@
+"""Parts of a finished model fitted anew: spectral reference, temperatures."""

@@ -1,0 +1,77 @@
+"""The whole of ``calibrate``: fit a model's temperatures anew on its held-out cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
+from MultiTaskSegLib.runtime.predictor import Predictor
+from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
+from trainer.data.dataset import read_dataset
+from trainer.data.held_out import held_out_cases
+from trainer.data.labelled_case import read_labelled_case
+from trainer.layout.case import Case
+from trainer.report.progress import Progress
+from trainer.training.validation import task_logits
+
+
+def refit_calibration(
+    model_path: Path, directories: Sequence[Path], output: Path, *, seed: int = 0, stream: TextIO | None = None
+) -> Manifest:
+    """Fit the temperatures of every task on held-out cases and write the model with them. Nothing else changes.
+
+    Args:
+        model_path: model to start from.
+        directories: one folder per task of the model, with the task's name.
+        output: model file to write; may be ``model_path``.
+        seed: of the draw of voxels.
+        stream: for progress; standard error by default.
+
+    Raises:
+        ModelError: the model was pre-trained without labels.
+        DatasetError: a task has no folder, or no case of it was held out.
+    """
+    predictor = Predictor.load(model_path)
+    predictor.require_labels()
+    datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
+    missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
+    if missing:
+        raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
+    cases = [held_out_cases(datasets[task.name], predictor.manifest) for task in predictor.manifest.tasks]
+    if not all(cases):
+        raise DatasetError("a task has no held-out case", remedy="Give the datasets that the model was trained on")
+    progress = Progress(2 * sum(map(len, cases)), "calibrating", stream)
+    tasks, done = [], 0
+    for task, own in zip(predictor.manifest.tasks, cases, strict=True):
+        tasks.append(_calibrated(predictor, task, own, seed))
+        done += 2 * len(own)
+        progress.update(done)
+    manifest = dataclasses.replace(predictor.manifest, tasks=tuple(tasks))
+    rewrite_manifest(model_path, manifest, output)
+    return manifest
+
+
+def _calibrated(predictor: Predictor, task: TaskInfo, cases: Sequence[Case], seed: int) -> TaskInfo:
+    calibration = TaskCalibration(seed)
+    for case in cases:
+        calibration.add(_answered(predictor, task, case))
+    for case in cases:
+        calibration.judge(_answered(predictor, task, case))
+    scaling = calibration.scaling()
+    return dataclasses.replace(
+        task,
+        temperature=scaling.temperature,
+        surface_temperature=scaling.surface_temperature,
+        calibration=calibration.figures(),
+    )
+
+
+def _answered(predictor: Predictor, task: TaskInfo, case: Case) -> HeldOutCase:
+    labelled = read_labelled_case(case, task)
+    logits = task_logits(predictor.network, labelled.prepared.voxels, task, device=predictor.device)
+    return HeldOutCase(case.group, logits, labelled.truth)

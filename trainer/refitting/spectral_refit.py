@@ -1,0 +1,86 @@
+"""The whole of ``reference``: fit a model's spectral reference anew on labelled folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
+from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
+from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.held_out import group_hash
+from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
+from trainer.reference.spectral_reference import fit_reference
+from trainer.report.progress import Progress
+from trainer.training.finishing import ood_info
+
+
+def refit_reference(
+    model_path: Path,
+    directories: Sequence[Path],
+    output: Path,
+    *,
+    variant: Variant = "composite",
+    layers: tuple[str, ...] = (),
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Compute the spectra and cells of every case again, fit the reference and write the model with it.
+
+    Args:
+        model_path: model to start from.
+        directories: one folder per task of the model, with the task's name.
+        output: model file to write; may be ``model_path``.
+        variant, layers: of the signature, see `signature_spec`.
+
+    Raises:
+        DatasetError: a task has no folder, or no group of it was held out from training.
+    """
+    model = load_model(model_path)
+    datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
+    missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
+    if missing:
+        raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
+    spec = signature_spec(model.manifest.architecture, variant, layers)
+    images: list[ReferenceImage] = []
+    cells = new_samples(len(model.manifest.tasks))
+    progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
+    for index, task in enumerate(model.manifest.tasks):
+        held_out = set(model.manifest.training.get("held_out_groups", {}).get(task.name, ()))
+        for image in _images(datasets[task.name], task, index, held_out, model.network, spec, cells[index]):
+            images.append(image)
+            progress.update(len(images))
+    names = [task.name for task in model.manifest.tasks]
+    reference = fit_reference(spec, names, images)
+    manifest = dataclasses.replace(model.manifest, ood=ood_info(names, reference, images))
+    tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
+    save_model(output, manifest, model.network, tensors)
+    return manifest
+
+
+def _images(
+    dataset: Dataset,
+    task: TaskInfo,
+    index: int,
+    held_out: set[str],
+    network: SegmentationNetwork,
+    spec: SignatureSpec,
+    cells: CellSamples,
+) -> Iterator[ReferenceImage]:
+    for case in dataset.cases:
+        voxels = prepare(case.read_image(), task.profile).voxels
+        is_held_out = group_hash(case.group) in held_out
+        cells.add(image_cells(voxels, cell_size(network.architecture)), case.group, is_held_out)
+        spectra = spectra_of(network, voxels, spec, torch.device("cpu"))
+        yield ReferenceImage(index, case.group, is_held_out, spectra)

@@ -1,0 +1,1 @@
+"""What a run leaves and says: its folder, progress, curves, pictures, HTML report, published JSON."""

@@ -1,0 +1,1 @@
+"""From prepared data to a model file: losses, optimiser, checkpoints, validation, finishing."""

@@ -1,0 +1,92 @@
+"""Loss for partially labelled data: each task is a softmax of its own over background and its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from trainer.data.planning import TaskPlan
+
+MANY_CLASSES = 16
+
+
+def segmentation_loss(
+    logits: Tensor, labels: Tensor, *, cross_entropy_weight: float = 1.0, dice_weight: float = 1.0
+) -> Tensor:
+    """Cross-entropy plus soft Dice loss (Milletari et al. 2016) averaged over the labels present in the batch.
+
+    A label without a voxel in the batch is left out of the Dice term, which would otherwise be 0 or 1 by accident;
+    the cross-entropy still penalises it.
+
+    Args:
+        logits: ``(B, 1 + L, Z, Y, X)``, background first.
+        labels: int64 ``(B, Z, Y, X)`` in 0..L.
+    """
+    log_shares, class_axis = _log_shares(logits)
+    at_truth = _at_truth(log_shares, class_axis, labels)
+    loss = -cross_entropy_weight * at_truth.mean()
+    if dice_weight:
+        loss = loss + dice_weight * _soft_dice(log_shares, class_axis, at_truth, labels)
+    return loss
+
+
+def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - mean soft Dice over the present labels, each over the whole batch; 0 when only background is there."""
+    log_shares, class_axis = _log_shares(logits)
+    return _soft_dice(log_shares, class_axis, _at_truth(log_shares, class_axis, labels), labels)
+
+
+def _log_shares(logits: Tensor) -> tuple[Tensor, int]:
+    """Logarithms of the probabilities, classes and voxels as a matrix, and which axis the classes are.
+
+    Few classes are fastest voxel by voxel within each class, many class by class within each voxel, which is also how
+    channels-last maps lie in memory.
+    """
+    classes = logits.shape[1]
+    if classes >= MANY_CLASSES:
+        return torch.log_softmax(logits.movedim(1, -1).reshape(-1, classes), dim=1), 1
+    return torch.log_softmax(logits.movedim(1, 0).reshape(classes, -1), dim=0), 0
+
+
+def _at_truth(log_shares: Tensor, class_axis: int, labels: Tensor) -> Tensor:
+    """Logarithm of the probability of each voxel's label."""
+    return log_shares.gather(class_axis, labels.reshape(-1).unsqueeze(class_axis)).squeeze(class_axis)
+
+
+def _soft_dice(log_shares: Tensor, class_axis: int, at_truth: Tensor, labels: Tensor) -> Tensor:
+    """Sums by label are scattered instead of multiplied with one-hot maps.
+
+    For dozens of labels these would cost more than the network.
+    """
+    classes, flat = log_shares.shape[class_axis], labels.reshape(-1)
+    overlap = at_truth.new_zeros(classes).index_add(0, flat, at_truth.exp())[1:]
+    truth = torch.bincount(flat, minlength=classes).to(log_shares.dtype)[1:]
+    sizes = log_shares.exp().sum(dim=1 - class_axis)[1:] + truth
+    present = truth > 0
+    if not bool(present.any()):
+        return log_shares.sum() * 0.0
+    return 1.0 - (2 * overlap[present] / sizes[present]).mean()
+
+
+def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Cross-entropy to background for tasks whose structures cannot be in these images, averaged over tasks.
+
+    Tasks that may share structures (same modality family and body region) are not passed in: what their labels
+    show here is unknown, so nothing is asked of them.
+
+    Args:
+        absent_logits: ``(B, 1 + L, Z, Y, X)`` of each absent task, background first.
+        like: any tensor of the batch; without absent tasks the result is its zero.
+    """
+    terms = [-torch.log_softmax(logits, dim=1)[:, 0].mean() for logits in absent_logits]
+    return torch.stack(terms).mean() if terms else like.sum() * 0.0
+
+
+def split_by_task(logits: Tensor, tasks: Sequence[TaskPlan]) -> list[Tensor]:
+    """Each task's own channels of ``(B, outputs, Z, Y, X)``; one split, because slicing costs a zero fill each."""
+    starts = sorted({task.start for task in tasks})
+    sizes = [b - a for a, b in zip(starts, [*starts[1:], logits.shape[1]], strict=True)]
+    parts = dict(zip(starts, logits.split(sizes, dim=1), strict=True))
+    return [parts[task.start] for task in tasks]

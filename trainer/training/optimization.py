@@ -1,0 +1,212 @@
+"""State of the optimisation: network, averaged weights, optimiser; one step; learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from trainer.config import TrainingConfig
+from trainer.data.patches import PatchGroup
+from trainer.data.planning import Plan, TaskPlan
+from trainer.training.calibration_loss import marginal_ace_loss
+from trainer.training.loss import absence_loss, segmentation_loss, split_by_task
+from trainer.training.recipe import PLAIN, Recipe
+from trainer.training.two_slice_maps import guard_two_slice_maps
+from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
+
+
+def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float:
+    """Linear warm-up by steps, then half a cosine by the share of the run that is over (0 to 1)."""
+    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
+    return warmup * 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+class Optimization:
+    """Everything that changes while training, apart from time.
+
+    Attributes:
+        network: with standardised weights.
+        auxiliary: heads on coarser decoder stages (deep supervision), dropped after training.
+        step: optimiser steps done.
+    """
+
+    def __init__(self, plan: Plan, config: TrainingConfig, device: torch.device, recipe: Recipe = PLAIN) -> None:
+        self.plan, self.config, self.device, self.recipe = plan, config, device, recipe
+        generator = torch.Generator().manual_seed(config.seed)
+        network = SegmentationNetwork(plan.architecture)
+        initialize(network, generator)
+        standardize_weights(network)
+        take_over(network, recipe.weights or {})
+        guard_two_slice_maps(network)
+        self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.auxiliary = _auxiliary_heads(plan, config, generator).to(device)
+        self.companion_heads = nn.ModuleDict({c.name: c.heads for c in recipe.companions}).to(device)
+        self.average = AveragedModel(self.network, avg_fn=_ramped_average(config.ema_decay))
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(self._parameters(), config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99)
+        )
+        self.step = 0
+
+    def train_step(
+        self, groups: Sequence[PatchGroup], progress: float, companion_batches: Sequence[Any] = ()
+    ) -> dict[str, float]:
+        """One optimiser step on patch groups and one batch of each companion.
+
+        Returns:
+            The weighted loss, the learning rate, the gradient norm, and the loss of each companion without its weight.
+
+        Raises:
+            ModelError: the loss or its gradient is not finite; nothing has been changed.
+        """
+        self.network.train()
+        factor = learning_rate_factor(progress, self.step, self.config.warmup_steps)
+        for parameter_group in self.optimizer.param_groups:
+            parameter_group["lr"] = self.config.learning_rate * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        self._freeze(progress)
+        total = 0.0
+        for group in groups:
+            loss = self.loss(group) / len(groups)
+            loss.backward()
+            total += float(loss.detach())
+        beside = self._companion_losses(companion_batches, progress)
+        total += beside.pop("total")
+        if not math.isfinite(total):
+            raise ModelError(
+                f"the loss became {total} at step {self.step}", remedy="Lower learning_rate or use precision float32"
+            )
+        norm = float(nn.utils.clip_grad_norm_(self._parameters(), self.config.gradient_clip))
+        if not math.isfinite(norm):
+            raise ModelError(
+                f"the gradient became {norm} at step {self.step}", remedy="Lower learning_rate or use precision float32"
+            )
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return {"loss": total, "lr": self.config.learning_rate * factor, "gradient_norm": norm} | beside
+
+    def loss(self, group: PatchGroup) -> Tensor:
+        """Loss of one patch group: own task at several resolutions, other tasks' absence at the finest."""
+        config, task = self.config, self.plan.tasks[group.task]
+        images = group.images.to(self.device).contiguous(memory_format=torch.channels_last_3d)
+        labels = group.labels.to(self.device)
+        half = config.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            maps = self.network.features(images)
+            parts = split_by_task(self.network.head(maps["decoder0"]), self.plan.tasks)
+            coarse = {name: _own_channels(head, maps[name], task) for name, head in self.auxiliary.items()}
+        loss = self._task_loss(parts[group.task], labels)
+        weight, weights = 0.5, 1.0
+        for name, logits in coarse.items():
+            z, y, x = self.plan.architecture.layer_stride(name)
+            loss = loss + weight * self._task_loss(logits, labels[:, ::z, ::y, ::x])
+            weight, weights = weight / 2, weights + weight
+        absent = [parts[index].float() for index in task.absent]
+        loss = loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())
+        return loss + self._calibration_loss(parts[group.task].float(), labels) if config.calibration_weight else loss
+
+    def _companion_losses(self, batches: Sequence[Any], progress: float) -> dict[str, float]:
+        """Add the gradients of the companions' losses; the losses by name, and their weighted ``total``."""
+        losses = {"total": 0.0}
+        for companion, batch in zip(self.recipe.companions, batches, strict=True):
+            weight = companion.weight(progress)
+            half = self.config.precision == "bfloat16"
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+                loss = companion.loss(self.network, batch)
+            (weight * loss).backward()
+            losses[companion.name] = float(loss.detach())
+            losses["total"] += weight * losses[companion.name]
+        return losses
+
+    def _freeze(self, progress: float) -> None:
+        """Hold parts of the network still; without a gradient the optimiser leaves them alone, decay included."""
+        if self.recipe.frozen is None:
+            return
+        prefixes = self.recipe.frozen(progress)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not name.startswith(prefixes))
+
+    def averaged_network(self) -> SegmentationNetwork:
+        """A plain network with the averaged weights."""
+        return baked(cast(SegmentationNetwork, self.average.module))
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and numbers for a checkpoint."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "auxiliary": self.auxiliary.state_dict(),
+            "companions": self.companion_heads.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint's state."""
+        self.step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        self.auxiliary.load_state_dict(state["auxiliary"])
+        # Checkpoints from before there were companions have none.
+        self.companion_heads.load_state_dict(state.get("companions", {}))
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _task_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return segmentation_loss(
+            logits.float(),
+            labels,
+            cross_entropy_weight=self.config.cross_entropy_weight,
+            dice_weight=self.config.dice_weight,
+        )
+
+    def _calibration_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """At the finest resolution only: coarser probabilities are never shown to anyone."""
+        bins, binning = self.config.calibration_bins, self.config.calibration_binning
+        return self.config.calibration_weight * marginal_ace_loss(logits, labels, bins, binning)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.network.parameters(), *self.auxiliary.parameters(), *self.companion_heads.parameters()]
+
+
+def _auxiliary_heads(plan: Plan, config: TrainingConfig, generator: torch.Generator) -> nn.ModuleDict:
+    if not config.deep_supervision:
+        return nn.ModuleDict()
+    channels = plan.architecture.channels
+    levels = range(1, min(3, len(channels) - 1))
+    heads = nn.ModuleDict({f"decoder{i}": nn.Conv3d(channels[i], plan.architecture.outputs, 1) for i in levels})
+    with torch.no_grad():
+        for parameter in heads.parameters():
+            parameter.normal_(0.0, 0.05, generator=generator)
+    return heads
+
+
+def _own_channels(head: nn.Module, features: Tensor, task: TaskPlan) -> Tensor:
+    """An auxiliary head's logits of one task; the others' channels are not computed."""
+    assert isinstance(head, nn.Conv3d)
+    assert head.bias is not None
+    return nn.functional.conv3d(features, head.weight[task.channels], head.bias[task.channels])
+
+
+def _decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay only on kernels: gains and biases carry scales that must stay free."""
+    kernels = [p for p in parameters if p.ndim == 5 and p[0].numel() > 1]
+    others = [p for p in parameters if not (p.ndim == 5 and p[0].numel() > 1)]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _ramped_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average whose memory grows to ``decay``, so that short runs are averaged too."""
+
+    def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        """The average after one more value."""
+        n = int(count)
+        return average.lerp(current, 1.0 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -1,0 +1,58 @@
+"""What a run does beyond plain supervised training: other first weights, parts held still, losses beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+
+
+class Companion(Protocol):
+    """A loss that is trained beside segmentation, or instead of it, on one batch of its own per step."""
+
+    @property
+    def name(self) -> str:
+        """For the log; unique among a run's companions."""
+
+    @property
+    def heads(self) -> nn.Module:
+        """Trained along with the network and dropped afterwards; may be without parameters."""
+
+    @property
+    def batches(self) -> Dataset[Any]:
+        """The endless sequence of batches; item i depends on nothing but the seed and i."""
+
+    def weight(self, progress: float) -> float:
+        """Factor of the loss when a share ``progress`` of the run is over."""
+
+    def loss(self, network: SegmentationNetwork, batch: Any) -> Tensor:
+        """Scalar loss of one batch, without the weight."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Departures from plain supervised training; the defaults are none.
+
+    Attributes:
+        weights: plain weights to start from, by the names of `SegmentationNetwork`; others stay random.
+        frozen: prefixes of the names of parameters that are held still when a share of the run is over.
+        companions: losses beside segmentation.
+        supervised: whether segmentation is trained at all.
+        finish: changes the averaged network in place when training is over.
+        identity: what a checkpoint of such a run belongs to, beyond data and configuration.
+    """
+
+    weights: Mapping[str, Tensor] | None = None
+    frozen: Callable[[float], tuple[str, ...]] | None = None
+    companions: tuple[Companion, ...] = ()
+    supervised: bool = True
+    finish: Callable[[SegmentationNetwork], None] | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLAIN = Recipe()

@@ -1,0 +1,146 @@
+"""The whole of ``train``: folders in, model file and run folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.model_card import model_card
+from trainer.config import TrainingConfig
+from trainer.data.dataset import Dataset, read_dataset, require_masks
+from trainer.data.held_out import group_hash
+from trainer.report.curves import read_records, training_figure
+from trainer.report.report import Report
+from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.training.finishing import write_model
+from trainer.training.recipe import PLAIN, Recipe
+from trainer.training.training import Budget, PreparedData, prepare_data, train
+
+
+def train_model(
+    directories: Sequence[Path],
+    output: Path,
+    config: TrainingConfig,
+    budget: Budget,
+    *,
+    resume: bool = False,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Train one network on all datasets and write the model file and its run folder.
+
+    Args:
+        directories: nnU-Net v2 raw or MSD dataset folders.
+        output: model file, ``NAME.mts.safetensors``; the run folder is ``NAME.run`` beside it.
+        config: settings.
+        budget: steps or minutes.
+        resume: go on from the run folder's checkpoint.
+        stream: for progress; standard error by default.
+
+    Raises:
+        UsageError: the output's name has another ending.
+        DatasetError, InputError, ModelError, ResourceError: as said there.
+    """
+    require_model_name(output)
+    datasets = datasets_with_masks(directories)
+    folder = RunFolder(output)
+    data = prepare_data(datasets, config, folder, stream)
+    return train_prepared(data, output, config, budget, resume=resume, stream=stream)
+
+
+def datasets_with_masks(directories: Sequence[Path]) -> list[Dataset]:
+    """Read dataset folders that can be trained on.
+
+    Raises:
+        DatasetError: a folder is no dataset, or has no masks.
+    """
+    datasets = [read_dataset(Path(directory)) for directory in directories]
+    for dataset in datasets:
+        require_masks(dataset)
+    return datasets
+
+
+def require_model_name(output: Path) -> None:
+    """Check a model file's ending.
+
+    Raises:
+        UsageError: it is another one.
+    """
+    if not output.name.endswith(MODEL_SUFFIX):
+        raise UsageError(f"the model file's name must end in {MODEL_SUFFIX}", file=output, remedy="Correct -o")
+
+
+def train_prepared(
+    data: PreparedData,
+    output: Path,
+    config: TrainingConfig,
+    budget: Budget,
+    *,
+    recipe: Recipe = PLAIN,
+    provenance: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """Train on prepared data and write the model file and its run folder.
+
+    Args:
+        data: plan and cases.
+        output, config, budget, resume, stream: as for `train_model`.
+        recipe: departures from plain supervised training.
+        provenance: said in the manifest's ``training``, beside what is always said there.
+
+    Raises:
+        ModelError, ResourceError: as said there.
+    """
+    folder = RunFolder(output)
+    folder.write_json("config.json", config.as_dict())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream, recipe=recipe)
+    facts = {
+        "config": config.as_dict(),
+        "steps": optimization.step,
+        "minutes": round(float(read_records(folder.steps)[-1]["elapsed_s"]) / 60, 1),
+        "device": device.type,
+        "held_out_groups": held_out_groups(data),
+    }
+    network = optimization.averaged_network()
+    if recipe.finish is not None:
+        recipe.finish(network)
+    facts |= dict(provenance or {})
+    manifest = write_model(data, network, config, output, facts, device=device, stream=stream)
+    _write_report(folder, manifest)
+    return manifest
+
+
+def held_out_groups(data: PreparedData) -> dict[str, list[str]]:
+    """Hashed names of the groups that were not trained on, by task: later evaluations can leave the others out."""
+    return {
+        task.name: sorted({group_hash(case.case.group) for case in cases})
+        for task, cases in zip(data.plan.tasks, data.held_out, strict=True)
+    }
+
+
+def _write_report(folder: RunFolder, manifest: Manifest) -> None:
+    figures = {
+        task.name: {"dice": task.held_out_dice, "temperature": task.temperature, "calibration": task.calibration}
+        for task in manifest.tasks
+    }
+    folder.write_json("metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task})
+    report = Report(f"Training of {manifest.name}")
+    report.add_figure(training_figure(read_records(folder.steps)), "Loss, learning rate and validation Dice")
+    rows: list[list[str | float | int | None]] = [
+        [t.name, label, value, t.temperature, t.calibration.get("ece"), manifest.ood.false_alarm_rate_by_task[t.name]]
+        for t in manifest.tasks
+        for label, value in t.held_out_dice.items()
+    ]
+    report.add_table(
+        ["Task", "Label", "Held-out Dice", "Temperature", "ECE", "False alarms"],
+        rows,
+        "Groups that were not trained on",
+    )
+    report.add_text(model_card(manifest, "in the model file").replace("\n", "\n\n"))
+    report.write(folder.report)

@@ -1,0 +1,310 @@
+"""The training run: from datasets to averaged weights, resumable at any moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as Items
+
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from trainer.config import TrainingConfig
+from trainer.data.case_cache import PreparedCase, prepare_cases
+from trainer.data.dataset import Dataset
+from trainer.data.patches import PatchGroups, StepRange
+from trainer.data.planning import Plan, make_plan
+from trainer.data.split import Split, choose_labelled, split_datasets
+from trainer.report.progress import Progress
+from trainer.report.run_folder import RunFolder
+from trainer.training.checkpoint import config_digest, load_checkpoint, save_checkpoint
+from trainer.training.optimization import Optimization
+from trainer.training.recipe import PLAIN, Recipe
+from trainer.training.validation import validate
+
+CHECKPOINT_INTERVAL_S = 60.0
+LOG_EVERY_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: a number of steps (repeatable to the bit) or minutes of wall time, not both."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None) or (self.steps or self.minutes or 0) <= 0:
+            raise UsageError("give a positive --steps or --minutes, and only one of them")
+
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """Share of the budget that is used up, 0 to 1 and beyond."""
+        if self.steps is not None:
+            return step / self.steps
+        assert self.minutes is not None
+        return elapsed_s / (60.0 * self.minutes)
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Wall seconds of one step: waiting for its batches, and all of it."""
+
+    waited_s: float
+    total_s: float
+
+
+Watch = Callable[[Optimization, StepTime], None]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Plan and prepared cases by task.
+
+    Attributes:
+        plan: tasks and network.
+        training: cases trained on with their labels.
+        held_out: cases never trained on.
+        unlabelled: images learnt from without labels, which the spectral reference is to know, too; empty: none.
+    """
+
+    plan: Plan
+    training: tuple[list[PreparedCase], ...]
+    held_out: tuple[list[PreparedCase], ...]
+    unlabelled: tuple[list[PreparedCase], ...] = ()
+
+
+def prepare_data(
+    datasets: Sequence[Dataset],
+    config: TrainingConfig,
+    folder: RunFolder,
+    stream: TextIO | None = None,
+    labelled: Sequence[str] | int | None = None,
+) -> PreparedData:
+    """Plan the tasks, split by group and prepare every case on disk.
+
+    Args:
+        datasets: of different names.
+        config: settings.
+        folder: of the run.
+        stream: for progress.
+        labelled: use only these training cases of each dataset, see `choose_labelled`; None: all. Labels of the others
+            are not looked at.
+
+    Raises:
+        DatasetError: two datasets have the same name, or one is too small to hold out a group.
+    """
+    names = [dataset.name for dataset in datasets]
+    if len(set(names)) != len(names):
+        raise DatasetError(f"two datasets have the same name ({', '.join(names)})", remedy="Rename a folder")
+    splits = split_datasets(
+        datasets,
+        fraction=config.validation_fraction,
+        minimum_groups=config.minimum_validation_groups,
+        seed=config.split_seed,
+    )
+    if labelled is not None:
+        splits = {d.name: choose_labelled(splits[d.name], labelled, config.seed, d.name) for d in datasets}
+        datasets = [dataclasses.replace(d, cases=splits[d.name].training) for d in datasets]
+    plan = make_plan(datasets, config)
+    return prepare_splits(plan, splits, folder.cache, stream)
+
+
+def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream: TextIO | None = None) -> PreparedData:
+    """Prepare every case of the splits on disk.
+
+    Args:
+        plan: tasks and network.
+        splits: by task name.
+        cache: where prepared cases are kept.
+        stream: for progress.
+
+    Raises:
+        DatasetError: a dataset is too small to hold out a group.
+    """
+    for name, split in splits.items():
+        if not split.held_out or not split.training:
+            raise DatasetError(
+                f"dataset {name} has too few groups to hold one out", remedy="Give at least 3 groups (patients)"
+            )
+    progress = Progress(sum(len(s.training) + len(s.held_out) for s in splits.values()), "preparing", stream)
+    counter = iter(range(1, 10**9))
+
+    def advance() -> None:
+        """One more case is ready."""
+        progress.update(next(counter))
+
+    training, held_out = (
+        tuple(prepare_cases(t, getattr(splits[t.name], side), cache, advance) for t in plan.tasks)
+        for side in ("training", "held_out")
+    )
+    return PreparedData(plan, training, held_out)
+
+
+def train(
+    data: PreparedData,
+    config: TrainingConfig,
+    budget: Budget,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    device: torch.device,
+    stream: TextIO | None = None,
+    recipe: Recipe = PLAIN,
+    watch: Watch | None = None,
+) -> Optimization:
+    """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
+
+    With ``--steps`` a resumed run is equal to an uninterrupted one to the bit: patches are drawn from the step's
+    number, and the checkpoint holds weights, averages and optimiser.
+
+    Args:
+        data, config, budget, folder, resume, device, stream, recipe: see `trainer.training.train_model.train_prepared`.
+        watch: called after every step; it must not change anything.
+
+    Raises:
+        ModelError: the loss is not finite, or the checkpoint does not fit.
+    """
+    digest = config_digest(_identity(data, config) | dict(recipe.identity))
+    optimization = Optimization(data.plan, config, device, recipe)
+    elapsed_s = 0.0
+    if resume and folder.checkpoint.is_file():
+        state = load_checkpoint(folder.checkpoint, digest, device)
+        optimization.restore(state)
+        elapsed_s = float(state["elapsed_s"])
+    folder.truncate_after(optimization.step if resume else 0)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loop = _Loop(data, config, budget, folder, optimization, digest, Progress(1.0, "training", stream), watch)
+    loop.run(elapsed_s)
+    return optimization
+
+
+def _identity(data: PreparedData, config: TrainingConfig) -> dict[str, Any]:
+    """What a checkpoint belongs to. How fast or how often we look does not count."""
+    settings = {
+        k: v for k, v in config.as_dict().items() if k not in ("threads", "workers", "validations", "validation_cases")
+    }
+    cases = {t.name: [c.case.name for c in cs] for t, cs in zip(data.plan.tasks, data.training, strict=True)}
+    return {"config": settings, "architecture": dataclasses.asdict(data.plan.architecture), "cases": cases}
+
+
+class _Loop:
+    """Steps, checkpoints, validations and the clock of one run."""
+
+    def __init__(
+        self,
+        data: PreparedData,
+        config: TrainingConfig,
+        budget: Budget,
+        folder: RunFolder,
+        optimization: Optimization,
+        digest: str,
+        progress: Progress,
+        watch: Watch | None,
+    ) -> None:
+        self.data, self.config, self.budget, self.folder = data, config, budget, folder
+        self.optimization, self.digest, self.progress, self.watch = optimization, digest, progress, watch
+        self.started_s = self.last_checkpoint_s = 0.0
+        self.recent: list[float] = []
+        self.times: list[StepTime] = []
+        self.note = ""
+
+    def run(self, elapsed_s: float) -> None:
+        """Train until the budget is spent, ``elapsed_s`` of which were spent before."""
+        self.started_s = time.monotonic() - elapsed_s
+        self.last_checkpoint_s = time.monotonic()
+        share = self._share()
+        if share >= 1:
+            return
+        self.progress.start_from(share)
+        groups, companions = self._batches()
+        next_validation = (int(share * self.config.validations) + 1) / max(1, self.config.validations)
+        while share < 1:
+            record = self._step(groups, companions, share)
+            share = self._share()
+            self._log(record)
+            if share >= next_validation and share < 1 and self.config.validations:
+                self._validate()
+                next_validation += 1 / self.config.validations
+            if time.monotonic() - self.last_checkpoint_s > CHECKPOINT_INTERVAL_S:
+                self._save()
+            self.progress.update(min(share, 1.0), self.note)
+        self._validate()
+        self._save()
+
+    def _step(
+        self, groups: Iterator[Any] | None, companions: Sequence[Iterator[Any]], share: float
+    ) -> dict[str, float]:
+        """Wait for the batches, take one step and note how long both took."""
+        begun_s = time.monotonic()
+        batch = [next(groups) for _ in range(self.config.groups_per_step)] if groups is not None else []
+        beside = [next(batches) for batches in companions]
+        waited_s = time.monotonic() - begun_s
+        record = self.optimization.train_step(batch, share, beside)
+        self.times.append(StepTime(waited_s, time.monotonic() - begun_s))
+        if self.watch is not None:
+            self.watch(self.optimization, self.times[-1])
+        return record
+
+    def _share(self) -> float:
+        return self.budget.progress(self.optimization.step, time.monotonic() - self.started_s)
+
+    def _batches(self) -> tuple[Iterator[Any] | None, list[Iterator[Any]]]:
+        """Patch groups, and batches of each companion, from the current step on."""
+        recipe, config = self.optimization.recipe, self.config
+        groups = PatchGroups(self.data.plan.tasks, self.data.training, config) if recipe.supervised else None
+        return (
+            iter(self._loader(groups, config.groups_per_step)) if groups is not None else None,
+            [iter(self._loader(companion.batches, 1)) for companion in recipe.companions],
+        )
+
+    def _loader(self, items: Items[Any], items_per_step: int) -> DataLoader[Any]:
+        config = self.config
+        return DataLoader(
+            items,
+            sampler=StepRange(self.optimization.step, items_per_step),
+            batch_size=None,
+            num_workers=config.workers,
+            prefetch_factor=4 if config.workers else None,
+            # The order of samples comes from their numbers alone; the loader itself draws nothing that matters.
+            generator=torch.Generator().manual_seed(config.seed),
+        )
+
+    def _log(self, record: dict[str, float]) -> None:
+        self.recent.append(record["loss"])
+        if self.optimization.step % LOG_EVERY_STEPS == 0:
+            mean = sum(self.recent) / len(self.recent)
+            waited_s, total_s = (sum(getattr(t, name) for t in self.times) for name in ("waited_s", "total_s"))
+            waiting = {"waiting_share": round(waited_s / total_s, 4) if total_s else 0.0}
+            self.folder.append(self._stamp() | record | {"loss": mean} | waiting)
+            self.recent.clear()
+            self.times.clear()
+            self.note = f"step {self.optimization.step} loss {mean:.3f}"
+
+    def _validate(self) -> None:
+        if not self.optimization.recipe.supervised:
+            self.folder.append(self._stamp())
+            return
+        precision = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
+        scores = validate(
+            self.optimization.averaged_network(),
+            self.data.plan.tasks,
+            self.data.held_out,
+            device=self.optimization.device,
+            precision=precision,
+            cases_per_task=self.config.validation_cases,
+        )
+        self.folder.append(self._stamp() | {"dice": scores})
+
+    def _save(self) -> None:
+        state = self.optimization.state() | {"elapsed_s": time.monotonic() - self.started_s}
+        save_checkpoint(self.folder.checkpoint, state, self.digest)
+        self.last_checkpoint_s = time.monotonic()
+
+    def _stamp(self) -> dict[str, Any]:
+        return {"step": self.optimization.step, "elapsed_s": round(time.monotonic() - self.started_s, 3)}
