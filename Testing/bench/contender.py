@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
-from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
+from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass, Wanted
 from MultiTaskSegLib.runtime.predictor import Predictor
 
 OVERLAP = 0.5
@@ -76,10 +76,11 @@ def ours(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tuple[
     """This package's engine; it has no patch size."""
     network_pass: NetworkPass = predictor._network_pass()
     z, y, x = voxels.shape
-    spectra, running = network_pass.label(voxels, task, (z, y, x), None, lambda share: None)
+    encoded = network_pass.encode(voxels, lambda share: None, wanted=Wanted(task, (z, y, x)))
     reference, planar = predictor.model.reference, predictor.manifest.architecture.is_planar
-    reference.judge({**spectra, **reference.spec.image_part(voxels, planar)})
-    return running.index
+    reference.judge({**encoded.spectra, **reference.spec.image_part(voxels, planar)})
+    assert encoded.labels is not None
+    return encoded.labels.index
 
 
 def whole_segment(predictor: Predictor, task: TaskInfo, voxels: np.ndarray, patch: tuple[int, int, int]) -> np.ndarray:

@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.ood.spectrum import SpectrumCollector
+from MultiTaskSegLib.runtime.prediction.candidate import Candidate
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.bench.labelled_image import synthetic_voxels
 from Testing.bench.machine import machine_facts
@@ -73,7 +74,7 @@ def _shares(predictor: Predictor, volume: Volume) -> tuple[float, float]:
     with (
         method_cost(SpectrumCollector, "_take") as taken_s,
         method_cost(SpectrumCollector, "spectra") as spectra_s,
-        method_cost(Predictor, "_judge") as verdict_s,
+        method_cost(Candidate, "judge") as verdict_s,
     ):
         predictor.check(volume)
     return sum(taken_s) + sum(spectra_s), sum(verdict_s)

@@ -206,7 +206,8 @@ def test_a_task_of_another_profile_is_a_rival_when_it_is_about_as_near(
     distances = both.check(noise()).distances
     nearest, other = sorted(distances, key=lambda name: distances[name])
     monkeypatch.setattr(
-        "MultiTaskSegLib.runtime.predictor.CLOSE_CALL", factor * np.log(distances[other] / distances[nearest])
+        "MultiTaskSegLib.runtime.prediction.recognition.CLOSE_CALL",
+        factor * np.log(distances[other] / distances[nearest]),
     )
     assert both.check(noise()).rivals == ((other,) if factor > 1 else ())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
-from MultiTaskSegLib.runtime.hosting.torch_machine import compute_device
+from MultiTaskSegLib.runtime.machine import compute_device
 from MultiTaskSegLib.runtime.machine.compute_device import compute_devices, find_device, select_device
 from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, cgroup_room, parse_vm_stat, total_bytes
 from MultiTaskSegLib.worker_process import worker_environment

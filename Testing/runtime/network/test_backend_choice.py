@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
-from MultiTaskSegLib.runtime.network.architecture import backend_choice
+from MultiTaskSegLib.runtime.network import backend_choice
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.backend_choice import AUTO, TORCH, VARIABLE, agrees, cache_folder, choose_backend
 from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, CompiledBackend, openvino_backend

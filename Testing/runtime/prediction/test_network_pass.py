@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.prediction import network_pass
-from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, NetworkPass, spectra_of
+from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, NetworkPass, Wanted, spectra_of
 from Testing.runtime.tiny_model import ARCHITECTURE, tiny_manifest, tiny_network
 
 CPU = torch.device("cpu")
@@ -37,11 +37,13 @@ def labelled(
     run: NetworkPass, task: TaskInfo = TASK, encoded: Encoded | None = None
 ) -> tuple[Mapping[str, LayerSpectrum], RunningLabels]:
     z, y, x = VOXELS.shape
-    return run.label(VOXELS, task, (z, y, x), encoded, lambda share: None)
+    wanted = Wanted(task, (z, y, x))
+    encoded = encoded or run.encode(VOXELS, lambda share: None, wanted=wanted)
+    return encoded.spectra, run.decode(VOXELS, wanted, encoded, lambda share: None)
 
 
 def encoded(run: NetworkPass, keep: bool = True) -> Encoded:
-    return run.encode(VOXELS, keep, lambda share: None)
+    return run.encode(VOXELS, lambda share: None, keep=keep)
 
 
 def assert_same_spectra(found: Mapping[str, LayerSpectrum], expected: Mapping[str, LayerSpectrum]) -> None:
@@ -194,4 +196,4 @@ class NoNetwork(TorchBackend):
 def test_a_signature_of_the_image_alone_needs_no_network_for_the_check() -> None:
     spec = SignatureSpec("composite", (), 1e-4)
     run = NetworkPass([NoNetwork(tiny_network(), CPU)], ARCHITECTURE, spec)
-    assert run.encode(VOXELS, False, lambda share: None).spectra == {}
+    assert run.encode(VOXELS, lambda share: None).spectra == {}

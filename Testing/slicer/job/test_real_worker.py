@@ -32,7 +32,7 @@ sys.exit(worker.main(sys.argv[1:]))
 """
 SMALL_WORKER = """
 import sys
-from MultiTaskSegLib.runtime.hosting.torch_machine import compute_device
+from MultiTaskSegLib.runtime.machine import compute_device
 from MultiTaskSegLib.runtime import worker
 compute_device.available_bytes = lambda: 100_000
 sys.exit(worker.main(sys.argv[1:]))

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.network_stream import Kept, NetworkStream, slab_voxels_for
+from MultiTaskSegLib.runtime.network.network_stream import Kept, NetworkStream, Observe, slab_voxels_for
 from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride, whole_image
 from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum, SpectrumCollector
@@ -34,17 +34,32 @@ Progress = Callable[[float], None]
 Found = TypeVar("Found")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Labels that are wanted.
+
+    Attributes:
+        task: gives head channels and temperatures.
+        shape: ``(Z, Y, X)`` of the image in canonical order: its own grid.
+    """
+
+    task: TaskInfo
+    shape: Triple
+
+
 @dataclass
 class Encoded:
-    """What the check leaves.
+    """What a pass leaves.
 
     Attributes:
         spectra: by layer.
-        kept: encoder maps for `NetworkPass.label`, which uses them up.
+        kept: encoder maps for `NetworkPass.decode`, which uses them up.
+        labels: of the task that was known beforehand.
     """
 
     spectra: Mapping[str, LayerSpectrum]
     kept: Kept = field(default_factory=dict)
+    labels: RunningLabels | None = None
 
 
 class NetworkPass:
@@ -77,86 +92,114 @@ class NetworkPass:
         """Where it runs now."""
         return self._backends[0].device
 
-    def encode(self, voxels: NDArray[np.float32], keep: bool, progress: Progress) -> Encoded:
-        """Spectra of prepared voxels ``(Z, Y, X)``; with ``keep`` what `label` can start from.
+    def encode(
+        self, voxels: NDArray[np.float32], progress: Progress, *, keep: bool = False, wanted: Wanted | None = None
+    ) -> Encoded:
+        """Spectra of prepared voxels ``(Z, Y, X)``.
+
+        Args:
+            voxels: prepared image.
+            progress: told the share that is done.
+            keep: whether `decode` follows, so that maps it can start from are kept.
+            wanted: labels of a task that is known beforehand. The pass then goes on to its head at once, which keeps
+                no map for later and computes none twice.
 
         Raises:
             ResourceError: memory runs out.
         """
-        layers = self._spec.layers
-        only_encoder = all(layer.startswith("encoder") for layer in layers)
-        stages = 1 + max((int(layer[-1]) for layer in layers), default=-1)
 
         def run(backend: Backend, slab_voxels: int) -> Encoded:
             """With slabs of this size."""
             collector = self._collector(voxels)
-            stream = NetworkStream(backend, self._architecture, voxels, slab_voxels, progress)
+            stream = NetworkStream(backend, self._architecture, voxels, slab_voxels, None if wanted else progress)
             observe = collector.watch(whole_image(stream.padded))
-            if only_encoder:
-                kept = stream.encode(stages, observe, KEPT_BYTES if keep else 0)
+            if wanted:
+                labels = self._labelled(backend, stream, wanted, voxels, progress, observe=observe)
+                return Encoded(collector.spectra(), labels=labels)
+            if self._only_encoder:
+                kept = stream.encode(self._stages, observe, KEPT_BYTES if keep else 0)
                 return Encoded(collector.spectra(), kept)
             for _ in stream.decode(observe=observe):
                 pass
             return Encoded(collector.spectra())
 
-        return self._with_less_memory(run, lambda backend, limit: Encoded(self._tiled(backend, voxels, None, limit)))
+        def in_tiles(backend: Backend, limit: int) -> Encoded:
+            """With halos; the probabilities are put together in memory."""
+            return self._tiled(backend, voxels, wanted, limit)
 
-    def label(
-        self, voxels: NDArray[np.float32], task: TaskInfo, shape: Triple, encoded: Encoded | None, progress: Progress
-    ) -> tuple[Mapping[str, LayerSpectrum], RunningLabels]:
+        return self._with_less_memory(run, in_tiles)
+
+    def decode(
+        self, voxels: NDArray[np.float32], wanted: Wanted, encoded: Encoded, progress: Progress
+    ) -> RunningLabels:
         """Labels of one task on the image's own grid.
 
         Args:
             voxels: prepared image ``(Z, Y, X)``.
-            task: gives head channels and temperatures.
-            shape: ``(Z, Y, X)`` of the image in canonical order.
-            encoded: from `encode`; without it the spectra are found on the way.
+            wanted: which labels.
+            encoded: from `encode` of the same voxels; what it kept is used up.
             progress: told the share that is done.
 
         Raises:
             ResourceError: memory runs out.
         """
+        if encoded.labels is not None:
+            return encoded.labels
 
-        def run(backend: Backend, slab_voxels: int) -> tuple[Mapping[str, LayerSpectrum], RunningLabels]:
+        def run(backend: Backend, slab_voxels: int) -> RunningLabels:
             """With slabs of this size."""
-            collector = self._collector(voxels)
-            labels = LabelStream(task, _sizes(voxels), shape)
             stream = NetworkStream(backend, self._architecture, voxels, slab_voxels)
-            kept: Kept = {}
-            if encoded:
-                # Used up at once: after a failure everything is computed again.
-                kept, encoded.kept = encoded.kept, kept
-            observe = None if encoded else collector.watch(whole_image(stream.padded))
-            done = 0
-            for slab in stream.decode(kept, observe):
-                labels.push_logits(backend.head(slab, task.channels))
-                done += slab.shape[2]
-                del slab  # which need not wait for the next one
-                progress(done / stream.padded[0])
-            return encoded.spectra if encoded else collector.spectra(), labels.running
+            # Used up at once: after a failure everything is computed again.
+            kept, encoded.kept = encoded.kept, {}
+            return self._labelled(backend, stream, wanted, voxels, progress, kept=kept)
 
-        def in_tiles(backend: Backend, limit: int) -> tuple[Mapping[str, LayerSpectrum], RunningLabels]:
+        def in_tiles(backend: Backend, limit: int) -> RunningLabels:
             """With halos; the probabilities are put together in memory."""
-            labels = LabelStream(task, _sizes(voxels), shape)
-            spectra = self._tiled(backend, voxels, (task, labels), limit)
-            return encoded.spectra if encoded else spectra, labels.running
+            labels = self._tiled(backend, voxels, wanted, limit).labels
+            assert labels is not None
+            return labels
 
         return self._with_less_memory(run, in_tiles)
+
+    @property
+    def _only_encoder(self) -> bool:
+        return all(layer.startswith("encoder") for layer in self._spec.layers)
+
+    @property
+    def _stages(self) -> int:
+        return 1 + max((int(layer[-1]) for layer in self._spec.layers), default=-1)
+
+    def _labelled(
+        self,
+        backend: Backend,
+        stream: NetworkStream,
+        wanted: Wanted,
+        voxels: NDArray[np.float32],
+        progress: Progress,
+        *,
+        kept: Kept | None = None,
+        observe: Observe | None = None,
+    ) -> RunningLabels:
+        """The last map goes through the task's head into the labels, slab by slab."""
+        labels = LabelStream(wanted.task, _sizes(voxels), wanted.shape)
+        done = 0
+        for slab in stream.decode(kept, observe):
+            labels.push_logits(backend.head(slab, wanted.task.channels))
+            done += slab.shape[2]
+            del slab  # which need not wait for the next one
+            progress(done / stream.padded[0])
+        return labels.running
 
     def _collector(self, voxels: NDArray[np.float32]) -> SpectrumCollector:
         return SpectrumCollector(self._architecture, self._spec.layers, _sizes(voxels), self._spec.floor)
 
     def _tiled(
-        self,
-        backend: Backend,
-        voxels: NDArray[np.float32],
-        wanted: tuple[TaskInfo, LabelStream] | None,
-        max_tile_voxels: int,
-    ) -> Mapping[str, LayerSpectrum]:
+        self, backend: Backend, voxels: NDArray[np.float32], wanted: Wanted | None, max_tile_voxels: int
+    ) -> Encoded:
         """Spectra, and labels where they are wanted, of overlapping tiles."""
         architecture, sizes, collector = self._architecture, _sizes(voxels), self._collector(voxels)
         padded = pad_to_stride(voxels, architecture.total_stride)
-        logits = None if wanted is None else torch.empty((1 + len(wanted[0].labels), *sizes), dtype=torch.float16)
+        logits = None if wanted is None else torch.empty((1 + len(wanted.task.labels), *sizes), dtype=torch.float16)
         for tile in make_tiles(_sizes(padded), architecture.total_stride, architecture.halo, max_tile_voxels):
             stream = NetworkStream(backend, architecture, padded[tile.source_slices()], 1)
             slabs = stream.decode(observe=collector.watch(tile))
@@ -164,14 +207,16 @@ class NetworkPass:
                 for _ in slabs:
                     pass
                 continue
-            found = torch.cat([backend.head(slab, wanted[0].channels).half().cpu() for slab in slabs], dim=1)
+            found = torch.cat([backend.head(slab, wanted.task.channels).half().cpu() for slab in slabs], dim=1)
             inside = (slice(None), *tile.core_in_tile((1, 1, 1), sizes))
             target = (slice(None), *tile.core_in_volume((1, 1, 1), sizes))
             logits[target] = found[inside]
-        if logits is not None and wanted is not None:
-            for slab in logits.split(1, dim=1):
-                wanted[1].push_logits(slab.float())
-        return collector.spectra()
+        if logits is None or wanted is None:
+            return Encoded(collector.spectra())
+        labels = LabelStream(wanted.task, sizes, wanted.shape)
+        for slab in logits.split(1, dim=1):
+            labels.push_logits(slab.float())
+        return Encoded(collector.spectra(), labels=labels.running)
 
     @torch.inference_mode()
     def _with_less_memory(
@@ -205,7 +250,7 @@ def spectra_of(
 ) -> Observed:
     """What a signature needs of a prepared image ``(Z, Y, X)``, and nothing else, for fitting a reference."""
     network_pass = NetworkPass([TorchBackend(network, device)], network.architecture, spec)
-    spectra = network_pass.encode(voxels, False, lambda share: None).spectra
+    spectra = network_pass.encode(voxels, lambda share: None).spectra
     observed: Observed = {**spectra, **spec.image_part(voxels, network.architecture.is_planar)}
     # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
     release_freed_memory()

@@ -1,0 +1,59 @@
+"""The last stages of an image's way: decode, label, report."""
+
+from __future__ import annotations
+
+import time
+
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.labels.labelling import finished
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.prediction.caution import cautions
+from MultiTaskSegLib.runtime.prediction.network_pass import Wanted
+from MultiTaskSegLib.runtime.prediction.recognition import Sight
+from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
+
+LABELLING_SHARE = 0.05
+
+
+def answer(
+    sight: Sight, volume: Volume, task: TaskInfo, progress: StageProgress, *, started_s: float, is_recognised: bool
+) -> Segmentation:
+    """Labels of one task, and everything that is said about them.
+
+    Args:
+        sight: of the volume, with what the encoder has kept.
+        volume: the image.
+        task: of the sight's candidate.
+        progress: of these stages; all that is left of the whole.
+        started_s: when the way began, by `time.perf_counter`.
+        is_recognised: whether the task was found by the image's signature, not told.
+
+    Raises:
+        ResourceError: memory runs out.
+    """
+    network_pass, prepared = sight.candidate.network_pass, sight.prepared
+    tell = progress.part(0.0, 1.0 - LABELLING_SHARE).network(network_pass.notes)
+    running = network_pass.decode(prepared.voxels, Wanted(task, prepared.canonical_shape), sight.encoded, tell)
+    progress.tell(1.0 - LABELLING_SHARE, "labels")
+    labelling = finished(running, task, prepared)
+    total_s = time.perf_counter() - started_s
+    progress.tell(1.0, "done")
+    found = bool((labelling.labels > 0).any())
+    model = sight.candidate.model
+    return Segmentation(
+        volume,
+        labelling.labels,
+        labelling.uncertainty,
+        labelling.confidence,
+        task,
+        sight.verdict,
+        model.manifest.name,
+        model.digest,
+        str(network_pass.device),
+        {"network_s": total_s - running.seconds, "labels_s": running.seconds, "total_s": total_s},
+        volume.warnings
+        + cautions(volume, task, sight.verdict, is_recognised=is_recognised, is_something_found=found)
+        + tuple(dict.fromkeys(network_pass.notes)),
+        labelling.predicted_dice,
+    )

@@ -1,0 +1,96 @@
+"""The first stages of an image's way: prepare, encode, judge, for each candidate; and which of them is nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.ood.reference import CLOSE_CALL
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.prediction.candidate import Candidate
+from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, Wanted
+from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
+
+# The share of a candidate's time that its preparation is told to take.
+PREPARING_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one candidate has made of an image.
+
+    Attributes:
+        candidate: as what the image was looked at.
+        prepared: the network's input, and the way back.
+        encoded: what the network's pass has left.
+        verdict: how near the image is to the candidate's tasks.
+    """
+
+    candidate: Candidate
+    prepared: Prepared
+    encoded: Encoded
+    verdict: Verdict
+
+    @property
+    def nearest_task(self) -> TaskInfo:
+        """The task whose training images are nearest."""
+        return next(task for task in self.candidate.tasks if task.name == self.verdict.nearest_task)
+
+
+def recognise(
+    candidates: Sequence[Candidate],
+    volume: Volume,
+    progress: StageProgress,
+    *,
+    keep: bool = False,
+    known: TaskInfo | None = None,
+) -> Sight:
+    """Look at an image as each candidate, and keep the sight with the nearest known images.
+
+    Args:
+        candidates: at least one.
+        volume: the image.
+        progress: of these stages.
+        keep: whether labels are wanted afterwards, so that maps for the decoder are kept.
+        known: the task, where it is known beforehand: its labels come from the same pass.
+
+    Returns:
+        The nearest sight; its verdict has the distances to the tasks of all candidates.
+
+    Raises:
+        InputError: the image is constant.
+        ResourceError: memory runs out.
+    """
+    best: Sight | None = None
+    verdicts: list[Verdict] = []
+    distances: dict[str, float] = {}
+    for number, candidate in enumerate(candidates):
+        part = progress.part(number / len(candidates), (number + 1) / len(candidates))
+        sight = _look(candidate, volume, part, keep, known)
+        distances.update({task.name: sight.verdict.distances[task.name] for task in candidate.tasks})
+        verdicts.append(sight.verdict)
+        # Only the best one's maps stay in memory.
+        if best is None or sight.verdict.score < best.verdict.score:
+            best = sight
+        del sight
+    assert best is not None
+    close = best.verdict.score * np.exp(CLOSE_CALL)
+    others = [v.nearest_task for v in verdicts if v is not best.verdict and v.score <= close]
+    rivals = (*best.verdict.rivals, *others)
+    return replace(
+        best, verdict=replace(best.verdict, distances={**best.verdict.distances, **distances}, rivals=rivals)
+    )
+
+
+def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: bool, known: TaskInfo | None) -> Sight:
+    progress.tell(0.0, "preparing")
+    prepared = prepare(volume, candidate.profile)
+    wanted = Wanted(known, prepared.canonical_shape) if known else None
+    tell = progress.part(PREPARING_SHARE, 1.0).network(candidate.network_pass.notes)
+    encoded = candidate.network_pass.encode(prepared.voxels, tell, keep=keep, wanted=wanted)
+    return Sight(candidate, prepared, encoded, candidate.judge(encoded.spectra, prepared))
