@@ -2,7 +2,7 @@
 """Two commands from a bare clone, with nothing but Python 3.10 or newer and git.
 
     python3 start.py demo               the whole story on data it makes itself, with pictures
-    python3 start.py test               all tests, the style check and the type check
+    python3 start.py test               all tests on all cores, the style check and the type check
     python3 start.py test -k geometry   only the tests; what follows goes to pytest
 
 The first run makes a virtual environment in the folder .venv beside this file and installs the package there, which
@@ -169,6 +169,11 @@ def run(title: str, *command: str) -> int:
     return subprocess.run([str(program), *command[1:]], cwd=str(ROOT), env=clean_variables()).returncode
 
 
+def side_by_side(cores: int) -> "list[str]":
+    """Options with which pytest uses all cores; what a file's tests share is then made once, as it is on one core."""
+    return ["-n", str(cores), "--dist", "loadfile"] if cores > 1 else []
+
+
 def run_tests(arguments: "list[str]") -> int:
     """All checks, each of them even when one before it fails; with arguments only pytest."""
     if arguments:
@@ -176,7 +181,7 @@ def run_tests(arguments: "list[str]") -> int:
     results = {
         "style": run("style (ruff)", "ruff", "check", "."),
         "types": run("types (mypy)", "mypy"),
-        "tests": run("tests (pytest)", "pytest"),
+        "tests": run("tests (pytest)", "pytest", *side_by_side(os.cpu_count() or 1)),
     }
     say("\n== " + ", ".join(f"{name} {'failed' if status else 'passed'}" for name, status in results.items()))
     return max(results.values())

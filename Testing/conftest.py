@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from Testing.skip_report import pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
+
 # Networks in tests are tiny: on a busy machine several threads wait for each other a hundred times longer than they
 # compute. Set before any test imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Results to the bit need the same back end everywhere; the fastest one is measured on each machine.
+os.environ.setdefault("MULTITASKSEG_BACKEND", "torch")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

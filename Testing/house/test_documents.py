@@ -39,3 +39,23 @@ def test_the_citation_has_the_version_of_the_package(repository: Path):
 )
 def test_the_documents_that_people_look_for_are_there(name: str, repository: Path):
     assert (repository / name).stat().st_size > 500
+
+
+def test_the_files_on_the_way_of_an_image_exist(repository: Path):
+    page = (repository / "CONTRIBUTING.md").read_text("utf-8").split("```mermaid")[1].split("```")[0]
+    runtime = repository / "MultiTaskSeg" / "MultiTaskSegLib" / "runtime"
+    named = set(re.findall(r"[\w/]+\.py", page))
+    assert len(named) > 10
+    assert {name for name in named if not (runtime / name).is_file()} == set()
+    stages = re.findall(r"<b>(\w+)</b>", page)
+    assert stages == ["read", "prepare", "encode", "judge", "decode", "label", "report"]
+
+
+def test_the_rooms_that_a_contributor_is_sent_to_exist(repository: Path):
+    page = (repository / "CONTRIBUTING.md").read_text("utf-8")
+    table = page.split("| you want to change |")[1].split("\n\n")[0]
+    named = re.findall(r"`([\w/.]+)`", table)
+    library = repository / "MultiTaskSeg" / "MultiTaskSegLib"
+    places = (repository, library, repository / "MultiTaskSeg", repository / "OODCheck")
+    assert len(named) > 15
+    assert {name for name in named if not any((place / name).exists() for place in places)} == set()

@@ -74,3 +74,23 @@ def test_without_a_command_the_script_explains_itself(arguments: list[str], stat
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert "start.py demo" in done.stdout
+
+
+def test_the_tests_run_on_all_cores_side_by_side_and_a_file_s_tests_stay_together():
+    assert start.side_by_side(1) == []
+    assert start.side_by_side(6) == ["-n", "6", "--dist", "loadfile"]
+
+
+def test_without_arguments_every_check_runs_even_when_one_before_it_fails(monkeypatch: pytest.MonkeyPatch):
+    commands: list[tuple[str, ...]] = []
+
+    def failing(title: str, *command: str) -> int:
+        commands.append(command)
+        return 1 if command[0] == "ruff" else 0
+
+    monkeypatch.setattr(start, "run", failing)
+    monkeypatch.setattr(start.os, "cpu_count", lambda: 2)
+    assert start.run_tests([]) == 1
+    assert commands == [("ruff", "check", "."), ("mypy",), ("pytest", "-n", "2", "--dist", "loadfile")]
+    assert start.run_tests(["-k", "geometry"]) == 0
+    assert commands[-1] == ("pytest", "-k", "geometry")

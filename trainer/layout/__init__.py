@@ -1,1 +1,1 @@
-"""Folder layouts that are read as they are, without conversion."""
+"""Folders in every layout that is known, as cases: where images and labels lie, and how they are read."""

@@ -1,1 +1,1 @@
-"""Calibration of probabilities, and what the uncertainty of a segmentation is worth."""
+"""The experiment on calibration: are the probabilities right, and what is the uncertainty of a result worth?"""
