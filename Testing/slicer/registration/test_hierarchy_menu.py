@@ -180,7 +180,7 @@ def test_the_module_registers_menu_effect_and_sample_data_when_slicer_has_starte
         "sample_data": "register_sample_data",
     }
     for name, function in parts.items():
-        module = importlib.import_module(f"MultiTaskSegLib.panel.{name}")
+        module = importlib.import_module(f"MultiTaskSegLib.registration.{name}")
         monkeypatch.setattr(module, function, lambda function=function: done.append(function))
     assert done == []
     connected["startupCompleted()"]()

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network
-from trainer.ood.detector.detector import output_statistics
+from trainer.ood.detector import output_statistics
 from trainer.ood.detector.features import (
     ImageFeatures,
     extract_features,
