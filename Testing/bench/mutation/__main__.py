@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     if data.is_dir():
         os.environ[DATA] = str(data.resolve())
     rooms = {room: ROOMS[room] for room in options.rooms}
-    settings = Settings(commit, options.seed, options.mutants, options.limit, rooms)
+    settings = Settings(commit, options.seed, options.mutants, options.limit, rooms, tuple(options.tests))
     try:
         campaign = Campaign(REPOSITORY, settings, options.out)
         with tempfile.TemporaryDirectory(prefix="mutation-", ignore_cleanup_errors=True) as folder:
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         "date": datetime.date.today().isoformat(),
         "seed": options.seed,
         "limit_s": options.limit,
+        "tests": options.tests or "all",
         "real_data": data.is_dir(),
         "results": findings(outcomes, equivalents()),
     }
@@ -75,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mutants", type=int, default=100, help="how many (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--rooms", nargs="+", choices=list(ROOMS), default=list(ROOMS), help="these packages alone")
+    parser.add_argument(
+        "--tests", nargs="+", default=[], metavar="FOLDER", help="tests in these folders of Testing alone"
+    )
     parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS", help="of tests for each mutant")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time, each in a copy of its own")
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUT")

@@ -8,7 +8,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ class Settings:
     mutants: int
     limit_s: float
     rooms: Mapping[str, str]
+    tests: tuple[str, ...] = ()
+    """Folders below ``Testing``; empty for all of them."""
 
 
 class Campaign:
@@ -78,7 +80,7 @@ class Campaign:
         """Run every test once and record which lines it runs, one folder of tests at a time."""
         folder = self.out / f"map-{self.settings.commit[:12]}"
         folder.mkdir(exist_ok=True)
-        parts = {path: folder / f"{path.name}.json" for path in test_folders(copy.folder)}
+        parts = {path: folder / f"{path.name}.json" for path in parts_with_tests(copy.folder, self.settings.tests)}
         for number, (tests, target) in enumerate(parts.items(), 1):
             if not target.exists():
                 _tell(f"coverage map, part {number} of {len(parts)}: {tests.name}")
@@ -113,10 +115,10 @@ class Campaign:
         return {**steady, "passed": set(steady["passed"])}
 
 
-def test_folders(root: Path) -> list[Path]:
-    """Folders of tests directly below ``Testing``; each is a part of the map."""
-    folders = (path for path in sorted((root / "Testing").iterdir()) if path.is_dir())
-    return [path for path in folders if any(path.rglob("test_*.py"))]
+def parts_with_tests(root: Path, names: Collection[str]) -> list[Path]:
+    """Folders of tests directly below ``Testing``, all or these alone; each is a part of the map."""
+    folders = [path for path in sorted((root / "Testing").iterdir()) if path.is_dir() and any(path.rglob("test_*.py"))]
+    return [path for path in folders if not names or path.name in names]
 
 
 def _try(

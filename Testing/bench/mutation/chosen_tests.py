@@ -38,12 +38,12 @@ def ordered(tests: Iterable[str], found: CoverageMap) -> list[str]:
     return [test for file in by_cost for test in sorted(files[file], key=lambda test: (found.seconds[test], test))]
 
 
-def test_folder(file: str) -> str:
+def folder_of_tests(file: str) -> str:
     """Where the tests of a product file's room are.
 
-    >>> test_folder("MultiTaskSeg/MultiTaskSegLib/scene/batch.py")
+    >>> folder_of_tests("MultiTaskSeg/MultiTaskSegLib/scene/batch.py")
     'Testing/slicer/scene/'
-    >>> test_folder("trainer/two_stage/run.py")
+    >>> folder_of_tests("trainer/two_stage/run.py")
     'Testing/trainer/two_stage/'
     """
     folder = PurePosixPath(file).parent.as_posix().removeprefix("MultiTaskSeg/MultiTaskSegLib/")
@@ -53,7 +53,7 @@ def test_folder(file: str) -> str:
 def _tiers(mutant: Mutant, found: CoverageMap, root: Path) -> list[set[str]]:
     """Sets of tests, the likeliest to notice first."""
     everything = found.seconds.keys()
-    room = {test for test in everything if test.startswith(test_folder(mutant.file))}
+    room = {test for test in everything if test.startswith(folder_of_tests(mutant.file))}
     if mutant.at_import:
         # Import runs such a line once, during whatever test comes first: its users are those who run what it is for.
         return [
@@ -69,7 +69,7 @@ def _tiers(mutant: Mutant, found: CoverageMap, root: Path) -> list[set[str]]:
 
 
 def _is_near(test: str, file: str) -> bool:
-    return test.startswith(test_folder(file))
+    return test.startswith(folder_of_tests(file))
 
 
 def _users_of_names(mutant: Mutant, found: CoverageMap, root: Path) -> set[str]:

@@ -49,13 +49,14 @@ def published_page(folder: Path) -> str:
 def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     found = content["results"]
+    tests = "" if content["tests"] == "all" else f" of the tests in {', '.join(content['tests'])} alone"
     real = "with" if content["real_data"] else "without"
     rooms = [_row(room, figures) for room, figures in found["rooms"].items()]
     kinds = [_row(name, figures) for name, figures in found["operators"].items()]
     lines = [
         f"## {content['date']}: {_percent(found['all'])} noticed\n",
         f"Figures: [{path.name}]({path.name}), from commit `{content['commit']}`, seed {content['seed']}, "
-        f"at most {content['limit_s']:g} s of tests for each mutant, {real} the tests on real images.\n",
+        f"at most {content['limit_s']:g} s of tests for each mutant{tests}, {real} the tests on real images.\n",
         table(HEADERS, [*rooms, _row("all", found["all"])]),
         "",
         table(["Change", *HEADERS[1:]], kinds),

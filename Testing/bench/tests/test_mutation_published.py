@@ -73,7 +73,7 @@ def test_every_listed_equivalent_mutant_has_a_reason_and_stands_in_the_code(repo
 
 
 def test_the_page_is_made_of_the_published_files_alone(tmp_path: Path):
-    content = {"date": "2026-01-02", "commit": "abc", "seed": 0, "limit_s": 120.0, "real_data": True}
+    content = {"date": "2026-01-02", "commit": "abc", "seed": 0, "limit_s": 120.0, "tests": "all", "real_data": True}
     path, page = publish({**content, "results": findings(OUTCOMES, LISTED)}, tmp_path)
     text = page.read_text("utf-8")
     assert path.name == "mutation-2026-01-02.json"

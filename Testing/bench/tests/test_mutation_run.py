@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from Testing.bench.mutation.campaign import Campaign, Settings
+from Testing.bench.mutation.campaign import Campaign, Settings, parts_with_tests
 from Testing.bench.mutation.checkout_copy import CheckoutCopy
 from Testing.bench.mutation.mutant import Mutant, points
 
@@ -186,3 +186,11 @@ def test_what_hypothesis_remembers_of_a_mutant_is_forgotten(copy: CheckoutCopy):
         (copy.folder / ".hypothesis").mkdir()
         assert (copy.folder / "room" / "number.py").read_text("utf-8") == PRODUCT.replace("7", "8")
     assert not (copy.folder / ".hypothesis").exists()
+
+
+def test_every_folder_that_holds_tests_is_a_part_of_the_map(tmp_path: Path):
+    for name in ("a/b/test_x.py", "c/test_y.py", "d/sample.py"):
+        (tmp_path / "Testing" / name).parent.mkdir(parents=True)
+        (tmp_path / "Testing" / name).touch()
+    assert [path.name for path in parts_with_tests(tmp_path, ())] == ["a", "c"]
+    assert [path.name for path in parts_with_tests(tmp_path, ("c", "d"))] == ["c"]
