@@ -105,7 +105,7 @@ def _constant(node: ast.AST, parent: ast.AST) -> Iterator[Change]:
 
 
 def _returned(node: ast.AST, parent: ast.AST) -> Iterator[Change]:
-    if isinstance(node, ast.Return) and node.value and ast.unparse(node.value) != "None":
+    if isinstance(node, ast.Return) and node.value:
         yield Change(node, "return None")
 
 

@@ -43,12 +43,13 @@ def test_the_limit_of_time_and_number_keeps_the_near_and_the_quick(tmp_path: Pat
     assert choose(mutant(5), found, tmp_path, 100.0, most=2) == [f"{OWN}1", f"{OWN}2"]
 
 
-def test_where_few_tests_run_the_line_the_rest_of_their_file_runs_too(tmp_path: Path):
+@pytest.mark.parametrize(("on_the_line", "chosen"), [(4, 7), (5, 5)])
+def test_where_fewer_than_five_tests_run_the_line_the_rest_of_their_file_runs_too(
+    on_the_line: int, chosen: int, tmp_path: Path
+):
     seconds = {f"{OWN}{n}": float(n) for n in range(1, 8)}
-    assert (
-        len(choose(mutant(5), covered({5: {f"{OWN}{n}" for n in range(4)} - {f"{OWN}0"}}, seconds), tmp_path, 99)) == 7
-    )
-    assert len(choose(mutant(5), covered({5: {f"{OWN}{n}" for n in range(1, 6)}}, seconds), tmp_path, 99)) == 5
+    found = covered({5: {f"{OWN}{n}" for n in range(1, 1 + on_the_line)}}, seconds)
+    assert len(choose(mutant(5), found, tmp_path, 99)) == chosen
 
 
 def test_a_line_that_no_recorded_test_runs_meets_its_room_and_the_tests_that_start_processes(tmp_path: Path):
