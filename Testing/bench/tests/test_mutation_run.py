@@ -1,4 +1,4 @@
-"""A whole mutation run of a project of two files, of which every outcome is known beforehand."""
+"""A whole mutation run of a project of a few lines, of which every outcome is known beforehand."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ def is_large(a):
 def unwatched(a):
     return a + 1
 """
-TESTS = """\
+SHARED = """\
 import pytest
-from room.number import is_large, unwatched
+from room.number import unwatched
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared():
     return unwatched(1)
+"""
+TESTS = """\
+import pytest
+from room.number import is_large
 
 def test_fails_anyway():
     assert False
@@ -56,9 +60,15 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with one product file and one file of tests."""
+    """A repository with one product file and two files of tests, which share a fixture."""
     folder = tmp_path_factory.mktemp("project")
-    files = {"room/number.py": PRODUCT, "Testing/room/test_number.py": TESTS, "pyproject.toml": "[tool.pytest]\n"}
+    files = {
+        "room/number.py": PRODUCT,
+        "Testing/room/conftest.py": SHARED,
+        "Testing/room/test_number.py": TESTS,
+        "Testing/room/test_other.py": "def test_elsewhere(shared):\n    pass\n",
+        "pyproject.toml": "[tool.pytest]\n",
+    }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")
@@ -117,7 +127,7 @@ def test_a_survivor_was_met_by_every_test_of_the_fixture_that_runs_its_line(outc
     silent = {
         f"Testing/room/test_number.py::test_runs_a_line_but_looks_at_nothing[{name}]" for name in ("a[b]::c", "d")
     }
-    assert set(survivor["passed"]) >= silent
+    assert set(survivor["passed"]) >= {*silent, "Testing/room/test_other.py::test_elsewhere"}
 
 
 def test_a_test_that_fails_without_any_mutation_notices_nothing(outcomes: list[dict[str, Any]]):
