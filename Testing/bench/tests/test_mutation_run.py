@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from Testing.bench.mutation.campaign import Campaign, Settings, parts_with_tests
+from Testing.bench.mutation import campaign
+from Testing.bench.mutation.campaign import Campaign, Settings, meet, parts_with_tests
 from Testing.bench.mutation.checkout_copy import CheckoutCopy
 from Testing.bench.mutation.mutant import Mutant, points
+from Testing.bench.mutation.pytest_run import PytestRun
 
 PRODUCT = """\
 LIMIT = 7
@@ -204,3 +206,31 @@ def test_every_folder_that_holds_tests_is_a_part_of_the_map(tmp_path: Path):
         (tmp_path / "Testing" / name).touch()
     assert [path.name for path in parts_with_tests(tmp_path, ())] == ["a", "c"]
     assert [path.name for path in parts_with_tests(tmp_path, ("c", "d"))] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "runs", "outcome"),
+    [
+        ([0], [(True, 9.0)], "survived"),
+        ([None, 0], [(True, 9.0), (False, 9.0)], "timeout"),
+        ([None, None, 0], [(True, 9.0), (False, 9.0), (True, 18.0)], "survived"),
+        ([None, None, None, 0], [(True, 9.0), (False, 9.0), (True, 18.0), (False, 18.0)], "timeout"),
+    ],
+)
+def test_time_counts_against_a_mutant_where_its_tests_are_quick_without_it(
+    copy: CheckoutCopy,
+    statuses: list[int | None],
+    runs: list[tuple[bool, float]],
+    outcome: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    seen = []
+
+    def run(where: CheckoutCopy, tests: list[str], limit_s: float, stop_at_first: bool) -> PytestRun:
+        mutated = (where.folder / "room" / "number.py").read_text("utf-8") != PRODUCT
+        seen.append((mutated, limit_s))
+        return PytestRun(statuses[len(seen) - 1], limit_s, [], [], "")
+
+    monkeypatch.setattr(campaign, "run_pytest", run)
+    assert meet(copy, first_mutant(), ["test"], 9.0).outcome == outcome
+    assert seen == runs
