@@ -13,6 +13,7 @@ import pytest
 from Testing.bench.mutation import campaign
 from Testing.bench.mutation.campaign import Campaign, Settings, meet, parts_with_tests
 from Testing.bench.mutation.checkout_copy import CheckoutCopy
+from Testing.bench.mutation.coverage_map import CoverageMap
 from Testing.bench.mutation.mutant import Mutant, points
 from Testing.bench.mutation.pytest_run import PytestRun
 
@@ -234,3 +235,25 @@ def test_time_counts_against_a_mutant_where_its_tests_are_quick_without_it(
     monkeypatch.setattr(campaign, "run_pytest", run)
     assert meet(copy, first_mutant(), ["test"], 9.0).outcome == outcome
     assert seen == runs
+
+
+def test_a_session_that_broke_off_leaves_no_map_that_looks_whole(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(*WITHOUT_PLUGINS)
+    folder = tmp_path / "copy" / "Testing" / "room"
+    folder.mkdir(parents=True)
+    (folder / "test_a.py").write_text("def test_a(): pass\n", "utf-8")
+    (folder / "test_broken.py").write_text("import nothing_of_this_name\n", "utf-8")
+    (tmp_path / "copy" / "pyproject.toml").write_text("[tool.pytest]\n", "utf-8")
+    with pytest.raises(RuntimeError, match="no coverage map of room"):
+        Campaign(tmp_path, settings, tmp_path / "out").coverage_map(CheckoutCopy(tmp_path / "copy"))
+
+
+def test_a_copy_in_which_nothing_passes_is_not_tried_any_further(
+    settings: Settings, copy: CheckoutCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(campaign, "run_pytest", lambda *_, **__: PytestRun(1, 1.0, [], ["a.py::test_a"], "words"))
+    found = CoverageMap({"a.py::test_a": 1.0}, {"a.py::test_a": frozenset()})
+    with pytest.raises(RuntimeError, match="no test passes"):
+        Campaign(tmp_path, settings, tmp_path).steady_tests(copy, found, ["a.py::test_a"])
