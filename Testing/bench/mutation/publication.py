@@ -49,7 +49,7 @@ def published_page(folder: Path) -> str:
 def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     found = content["results"]
-    tests = "" if content["tests"] == "all" else f" of the tests in {', '.join(content['tests'])} alone"
+    tests = "" if content["tests"] == "all" else f", tests in {', '.join(content['tests'])} alone"
     real = "with" if content["real_data"] else "without"
     rooms = [_row(room, figures) for room, figures in found["rooms"].items()]
     kinds = [_row(name, figures) for name, figures in found["operators"].items()]

@@ -55,6 +55,7 @@ def test_a_reviewed_equivalent_mutant_is_set_aside_with_its_reason():
     assert (found["all"]["mutants"], found["all"]["noticed"]) == (11, 10)
     assert [one["line"] for one in found["survivors"]] == [8]
     assert [(one["line"], one["reason"]) for one in found["equivalent"]] == [(9, "rounding takes it away")]
+    assert found["wrongly_listed"] == []
 
 
 def test_a_mutant_that_was_noticed_cannot_be_called_equivalent():
