@@ -47,9 +47,13 @@ class CheckoutCopy:
             shutil.rmtree(self.folder / ".hypothesis", ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
-        """Variables under which every Python process sees this copy, not the checkout that is installed."""
+        """Variables under which every Python process sees this copy, not the checkout that is installed.
+
+        pytest gets no options from outside: several processes would neither keep the order nor record anything.
+        """
+        kept = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
         paths = [str((self.folder / part).resolve()) for part in IMPORTED_FROM]
-        return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, str(PLUGINS)]), "OMP_NUM_THREADS": "1"}
+        return {**kept, "PYTHONPATH": os.pathsep.join([*paths, str(PLUGINS)]), "OMP_NUM_THREADS": "1"}
 
     def _write(self, path: Path, content: bytes) -> None:
         """Write with a time of its own: Python takes compiled code for current where time in seconds and size agree."""

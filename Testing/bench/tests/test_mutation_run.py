@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -257,3 +258,13 @@ def test_a_copy_in_which_nothing_passes_is_not_tried_any_further(
     found = CoverageMap({"a.py::test_a": 1.0}, {"a.py::test_a": frozenset()})
     with pytest.raises(RuntimeError, match="no test passes"):
         Campaign(tmp_path, settings, tmp_path).steady_tests(copy, found, ["a.py::test_a"])
+
+
+def test_processes_see_the_copy_first_and_no_options_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-n 2")
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    environment = CheckoutCopy(tmp_path).environment()
+    assert "PYTEST_ADDOPTS" not in environment
+    first, second, *others = environment["PYTHONPATH"].split(os.pathsep)
+    assert (Path(first), Path(second)) == (tmp_path, tmp_path / "MultiTaskSeg")
+    assert "elsewhere" not in others
