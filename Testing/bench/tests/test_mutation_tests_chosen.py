@@ -102,7 +102,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> CheckoutCopy:
         "test_ends.py": "import os, time\ndef test_good(): pass\ndef test_bad(): assert 0\n"
         "def test_crash(): os.abort()\ndef test_late(): time.sleep(60)\n",
         "conftest.py": "import pytest\n@pytest.hookimpl(trylast=True)\ndef pytest_unconfigure(config):\n"
-        "    if 'untidy' in config.args[0]: raise RuntimeError\n",
+        "    if 'untidy' in config.args[0]: raise RuntimeError\n"
+        "@pytest.hookimpl(tryfirst=True)\ndef pytest_sessionfinish(session):\n"
+        "    if 'complained' in session.config.args[0]: session.exitstatus = 1\n",
+        "test_complained_of.py": "def test_good(): pass\n",
         "test_untidy.py": "def test_good(): pass\n",
         "test_broken.py": "import nothing_of_this_name\ndef test_a(): pass\n",
     }
@@ -120,6 +123,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> CheckoutCopy:
         (["test_broken.py::test_a"], "error"),
         (["test_ends.py::test_gone"], "survived"),
         (["test_untidy.py::test_good"], "survived"),
+        (["test_complained_of.py::test_good"], "survived"),
     ],
 )
 def test_each_end_of_a_run_has_a_name(

@@ -40,7 +40,7 @@ class Report:
         self._write({"test": report.nodeid, "when": report.when, "outcome": report.outcome})
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """What the tests say; what goes wrong while pytest tidies up is not theirs."""
+        """What the tests say; what a conftest makes of skips, or goes wrong while pytest tidies up, is not theirs."""
         self._write({"status": int(exitstatus)})
 
     def _write(self, line: dict[str, Any]) -> None:
