@@ -7,6 +7,7 @@ import slicer
 from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.scene.earlier_result import remove_with_attachments
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, add_heatmap, show_heatmap
 
 MAP_ROLE = "MultiTaskSeg.ForeignMap"
@@ -36,11 +37,11 @@ def add_foreign_map(
 
 
 def remove_foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Remove the map of a volume, if it has one."""
+    """Remove the map of a volume with its display and legend, if it has one."""
     node = foreign_map(volume_node)
     if node is not None:
         volume_node.RemoveNodeReferenceIDs(MAP_ROLE)
-        volume_node.GetScene().RemoveNode(node)
+        remove_with_attachments(node)
 
 
 def foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:

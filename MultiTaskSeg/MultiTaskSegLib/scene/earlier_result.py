@@ -70,10 +70,11 @@ def remove_result(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
     belonging = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY_ROLE, TABLE_ROLE)]
     for node in [*belonging, segmentation]:
         if node is not None:
-            _remove_with_attachments(node)
+            remove_with_attachments(node)
 
 
-def _remove_with_attachments(node: slicer.vtkMRMLStorableNode) -> None:
+def remove_with_attachments(node: slicer.vtkMRMLStorableNode) -> None:
+    """Remove a node with its display and storage nodes, which a scene would keep and save for ever."""
     scene = node.GetScene()
     displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())] if _is_shown(node) else []
     storages = [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]

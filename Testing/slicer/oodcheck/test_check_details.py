@@ -1,0 +1,133 @@
+"""Counts, colours and maps of OODCheck, and what a second check leaves of the first (ON STAND-IN WIDGETS)."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+
+from MultiTaskSegLib import job
+from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from Testing.slicer import scene_samples as samples
+from Testing.slicer.panel.test_lifecycle import observer_count
+
+GREEN, AMBER, RED = "#1b7f3b", "#9a5b00", "#b3261e"
+KNOWN = Verdict(False, 1.0, 1.5, 0.5, "heart", {"heart": 1.0})
+UNUSUAL = Verdict(False, 1.4, 1.5, 0.05, "heart", {"heart": 1.4})
+FOREIGN = Verdict(True, 3.0, 1.5, 0.01, "heart", {"heart": 3.0})
+
+
+@pytest.fixture
+def library(stand_ins, session):
+    """A module of OODCheckLib by its name."""
+    from Testing.slicer.stand_ins.panel import load_module
+
+    load_module("OODCheck")
+    return lambda name: importlib.import_module(f"OODCheckLib.{name}")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "colour", "words"),
+    [
+        ([KNOWN, KNOWN], GREEN, ("0 of 2 images", "0 unusual, 0 not checked")),
+        ([KNOWN, UNUSUAL], AMBER, ("0 of 2 images", "1 unusual, 0 not checked")),
+        ([KNOWN, None], AMBER, ("0 of 2 images", "0 unusual, 1 not checked")),
+        ([FOREIGN, UNUSUAL, FOREIGN, None], RED, ("2 of 4 images", "1 unusual, 1 not checked")),
+    ],
+)
+def test_the_summary_counts_each_kind_and_has_the_colour_of_the_worst(library, verdicts, colour, words):
+    text = library("check_banner").summary_banner(verdicts)
+    assert [shade for shade in (GREEN, AMBER, RED) if shade in text] == [colour]
+    assert [word for word in words if word not in text] == []
+
+
+def test_a_bar_is_green_up_to_the_limit_and_red_beyond(library):
+    distances = {"below": 1.0, "at": 1.5, "beyond": 1.5001}
+    text = library("distance_bars").distance_bars(Verdict(False, 1.0, 1.5, 0.5, "below", distances))
+    rows = text.split('<tr><td width="40%">')[1:]
+    assert [(GREEN in row, RED in row) for row in rows] == [(True, False), (True, False), (False, True)]
+
+
+@pytest.mark.parametrize(("count", "told"), [(8, ""), (10, "and 2 tasks farther away")])
+def test_the_bars_tell_how_many_tasks_are_not_shown(library, count, told):
+    distances = {f"task{number}": 1.0 + number for number in range(count)}
+    text = library("distance_bars").distance_bars(Verdict(False, 1.0, 1.5, 0.5, "task0", distances))
+    assert text.count("<table") == 1 + 8
+    assert told in text
+    assert ("farther away" in text) is bool(told)
+
+
+def test_a_second_map_takes_the_place_of_the_first_and_nothing_of_it_stays(library, session):
+    maps, volume = library("foreign_map"), samples.volume(shape=(2, 2, 2))
+    rarity = np.linspace(0.0, 4.0, 8, dtype=np.float32).reshape(2, 2, 2)
+    maps.add_foreign_map(volume, rarity)
+    once = session.scene.GetNumberOfNodes()
+    node = maps.add_foreign_map(volume, rarity)
+    assert maps.foreign_map(volume) is node
+    assert session.scene.GetNumberOfNodes() == once
+    display = node.GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 4.0)
+    assert (display.GetLowerThreshold(), display.GetUpperThreshold()) == (2.0, 4.0)
+
+
+def test_a_row_of_a_second_batch_does_not_lead_to_an_image_of_the_first(library):
+    results, item = library("result_table"), library("image_item").ImageItem
+    checked, table = library("check_batch").CheckedImage, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    volume = samples.volume()
+    results.write_results(table, [checked(item("Scan", node=volume), KNOWN)])
+    assert results.volume_of_row(table, 0) is volume
+    results.write_results(table, [checked(item("a.nrrd", path=Path("a.nrrd")), KNOWN)])
+    assert results.volume_of_row(table, 0) is None
+    assert results.file_of_row(table, 0) == Path("a.nrrd")
+
+
+def test_the_cell_of_a_verdict_has_its_colour_and_others_have_none(library, stand_ins):
+    results, item = library("result_table"), library("image_item").ImageItem
+    checked, table = library("check_batch").CheckedImage, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    verdicts = (KNOWN, UNUSUAL, FOREIGN, None)
+    results.write_results(table, [checked(item("x"), verdict) for verdict in verdicts])
+    widget = stand_ins.QTableWidget()
+    library("result_view").ResultView(widget, stand_ins.QPushButton(), print).show(table)
+    cells = [widget.item(row, 1) for row in range(4)]
+    assert [cell.text() for cell in cells] == ["in", "unusual", "OUT", "not checked"]
+    assert [cell.background().color().name() for cell in cells[:3]] == [GREEN, AMBER, RED]
+    no_brush = stand_ins.QTableWidgetItem("").background()
+    assert cells[3].background() == widget.item(0, 0).background() == no_brush
+
+
+def test_spreadsheets_are_told_that_the_saved_table_is_utf_8(library, tmp_path):
+    results, item = library("result_table"), library("image_item").ImageItem
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    results.write_results(table, [library("check_batch").CheckedImage(item("ü"), KNOWN)])
+    results.write_csv(table, tmp_path / "results.csv")
+    assert (tmp_path / "results.csv").read_bytes().startswith(b"\xef\xbb\xbfimage,")
+
+
+def test_a_batch_that_is_over_watches_the_scene_no_more(library, session):
+    before = observer_count(session.scene)
+    batch = library("check_batch").CheckBatch([library("image_item").ImageItem("x")], print, print)
+    assert observer_count(session.scene) == before + 1
+    batch.end()
+    assert observer_count(session.scene) == before
+
+
+def test_a_batch_is_refused_at_once_while_another_run_is_under_way(library, monkeypatch):
+    class Busy:
+        is_busy = True
+
+    monkeypatch.setattr(job, "_shared", Busy())
+    with pytest.raises(UsageError, match="another run is under way"):
+        library("check").start_batch([library("image_item").ImageItem("x", path=Path("x"))], None, "cpu", False)
+
+
+def test_the_limits_of_the_band_are_dashed_and_its_middle_and_the_image_are_not(library):
+    band = {"layer": "encoder1", "image": [2.0], "low": [1.0], "middle": [1.5], "high": [3.0]}
+    chart = library("spectrum_plot").add_spectrum_chart(samples.volume(), band, "heart")
+    series = [chart.GetNthPlotSeriesNode(index) for index in range(4)]
+    is_dashed = {node.GetYColumnName(): node.GetLineStyle() == node.LineStyleDash for node in series}
+    assert is_dashed == {"low": True, "middle": False, "high": True, "image": False}
