@@ -63,5 +63,11 @@ def _state_of(volume_node: Any) -> tuple[Any, ...]:
     """What changes when a volume, its voxels or its transform change."""
     if volume_node is None:
         return ()
-    parts = (volume_node, volume_node.GetImageData(), volume_node.GetParentTransformNode())
-    return (volume_node, *(0 if part is None else part.GetMTime() for part in parts))
+    voxels, transform = volume_node.GetImageData(), volume_node.GetParentTransformNode()
+    return (
+        volume_node,
+        volume_node.GetMTime(),
+        0 if voxels is None else voxels.GetMTime(),
+        # Not its own time, which neither its matrix nor the transforms above it touch.
+        0 if transform is None else transform.GetTransformToWorldMTime(),
+    )

@@ -226,3 +226,60 @@ def test_refusals_come_first(preflight):
 def test_a_title_leaves_out_the_number_of_the_dataset():
     assert HEAD.title == "HippocampusT1 (T1, head)"
     assert KnownTask("heart").title == "heart"
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "is_told"),
+    [
+        ((40, 40, 40), (1.0, 1.0, 1.99), False),
+        ((40, 40, 40), (1.0, 1.0, 2.01), True),
+        ((40, 40, 40), (0.126, 1.0, 1.0), False),  # an eighth is 0.125
+        ((40, 40, 40), (0.124, 1.0, 1.0), True),
+        ((4, 40, 40), (1.0, 1.0, 1.0), False),
+        ((3, 40, 40), (1.0, 1.0, 1.0), True),
+    ],
+)
+def test_where_it_begins_to_be_told_that_voxels_are_unlike_those_of_the_task(preflight, shape, spacing, is_told):
+    assert bool(preflight.inspect(scan(shape, spacing), [HEAD])) == is_told
+
+
+@pytest.mark.parametrize(("size_mm", "is_told"), [(0.049, True), (0.051, False), (49.0, False), (51.0, True)])
+def test_an_image_smaller_than_2_mm_or_larger_than_2_m_is_told(preflight, size_mm, is_told):
+    assert bool(preflight.inspect(scan((40, 40, 40), (size_mm,) * 3))) == is_told
+
+
+def test_a_task_of_unknown_modality_may_be_of_any(preflight, session):
+    node = scan()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(session.scene)
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
+    assert preflight.inspect(node, [HEAD, KnownTask("anything", "thermography")]) == []
+
+
+@pytest.mark.parametrize("mend", [mended_copy.finite_copy, mended_copy.hardened_copy])
+def test_a_mended_copy_lies_where_its_volume_lies(mend):
+    node = samples.volume("oblique")
+    slicer.util.updateVolumeFromArray(node, slicer.util.arrayFromVolume(node).astype(np.float32))
+    matrix = np.diag([1.0, -1.0, 1.0, 1.0])
+    matrix[:3, 3] = [4.0, -3.0, 2.0]
+    samples.linear_transform(node, matrix)
+    copy = mend(node)
+    corners = [[0, 0, 0, 1], [14, 11, 8, 1]]
+    lies, expected = ([world_ijk_to_ras(one) @ corner for corner in corners] for one in (copy, node))
+    np.testing.assert_allclose(lies, expected, atol=1e-9)
+
+
+def test_a_transform_that_changes_under_a_volume_is_looked_at_again(preflight):
+    import types
+
+    view = importlib.import_module("MultiTaskSegLib.panel.preflight_view")
+    button = types.SimpleNamespace(connect=lambda _signal, _slot: None)
+    seen: list[object] = []
+    shown = view.PreflightView(types.SimpleNamespace(), button, print)
+    node = scan()
+    transform = samples.linear_transform(node, np.eye(4))
+    for moved in (False, False, True):
+        if moved:
+            transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([2.0, 1.0, 1.0, 1.0])))
+        shown.update(node, "auto", "", lambda *_choices: seen.append(1) or [])
+    assert len(seen) == 2
