@@ -59,7 +59,12 @@ class SequenceResult:
         volume.CopyOrientation(frame)
         volume.SetAndObserveImageData(frame.GetImageData())
         name = attributes.flagged_name(f"{volume.GetName()} segmentation", found.verdict)
-        node = add_segmentation(volume, found.labels, found.legend, name)
+        # The node that shows the frames in turn has a name of its own, so the segments have to carry the warning.
+        legend = [
+            {**entry, "display_name": attributes.flagged_name(str(entry["display_name"]), found.verdict)}
+            for entry in found.legend
+        ]
+        node = add_segmentation(volume, found.labels, legend, name)
         attributes.write_provenance(node, found.report, __version__)
         attributes.write_verdict(node, found.verdict)
         self._sequence().SetDataNodeAtValue(node, self._frames.GetNthIndexValue(number))
@@ -77,7 +82,7 @@ class SequenceResult:
             browser = self._scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{self._frames.GetName()} browser")
             browser.SetAndObserveMasterSequenceNodeID(self._frames.GetID())
         browser.AddSynchronizedSequenceNode(self._segmentations)
-        # So that the name in the views says which frames are out of distribution.
+        # So that the name of the node that shows the segmentations tells of which frame it is.
         browser.SetOverwriteProxyName(self._segmentations, True)
         logic.UpdateProxyNodesFromSequences(browser)
         self._align(browser.GetProxyNode(self._segmentations), browser.GetProxyNode(self._frames))
