@@ -111,3 +111,16 @@ def test_all_slice_views_are_centred_on_the_place(session):
         np.testing.assert_allclose(centre, [10.0, -20.0, 30.0])
     crosshair = session.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     assert crosshair.GetCrosshairRAS() == (10.0, -20.0, 30.0)
+
+
+@pytest.mark.parametrize("corner", [(0, 0, 0), (4, 5, 6), (8, 11, 14)])
+def test_the_place_in_a_small_segment_counts_the_neighbours_outside_it(corner):
+    uncertainty = np.random.default_rng(7).random(SHAPE).astype(np.float32)
+    mask = np.zeros(SHAPE, bool)
+    mask[tuple(slice(max(index - 1, 0), index + 2) for index in corner)] = True
+    padded = np.pad(uncertainty, 1, mode="edge").astype(np.float64)
+    means = np.zeros(SHAPE)
+    for z, y, x in np.ndindex(3, 3, 3):
+        means += padded[z : z + SHAPE[0], y : y + SHAPE[1], x : x + SHAPE[2]] / 27
+    k, j, i = np.unravel_index(np.argmax(np.where(mask, means, -1.0)), SHAPE)
+    assert uncertain_region.most_uncertain_voxel(uncertainty, mask) == (i, j, k)
