@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
 from trainer.training.checkpoint import CHECKPOINT_VERSION, config_digest, load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
@@ -61,3 +61,19 @@ def test_a_cut_off_checkpoint_is_refused(tmp_path: Path, keep: float) -> None:
     (tmp_path / "c.pt").write_bytes(data[: int(keep * len(data))])
     with pytest.raises(ModelError, match="cannot be read"):
         load_checkpoint(tmp_path / "c.pt", "d", CPU)
+
+
+def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "c.pt", {"step": 1}, "d")
+
+    def full_disk(content: object, path: Path) -> None:
+        Path(path).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(ResourceError, match="No space left"):
+        save_checkpoint(tmp_path / "c.pt", {"step": 2}, "d")
+    assert load_checkpoint(tmp_path / "c.pt", "d", CPU)["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]

@@ -15,8 +15,9 @@ from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.report.run_folder import RunFolder
+from trainer.training import training
 from trainer.training.optimization import Optimization
-from trainer.training.training import Budget, PreparedData, prepare_data, train, training
+from trainer.training.training import Budget, PreparedData, prepare_data, train
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(
