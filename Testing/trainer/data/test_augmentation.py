@@ -165,6 +165,62 @@ def test_intensity_changes_of_a_flat_patch_follow_their_formulas(changes: dict[s
     np.testing.assert_allclose(image.numpy(), expected, atol=1e-5)
 
 
+def test_gamma_comes_before_contrast_and_brightness_after_it() -> None:
+    voxels, labels = np.full(SHAPE, 0.8, dtype=np.float32), np.zeros(SHAPE, dtype=np.uint8)
+    record = Augmentation(centre_of((0, 0, 0), SHAPE), IDENTITY, gamma=2.0, contrast=0.5, brightness=0.1)
+    image, _ = apply_augmentation(record, voxels, labels, SHAPE)
+    np.testing.assert_allclose(image.numpy(), (0.8**2 - 0.5) * 0.5 + 0.5 + 0.1, atol=1e-5)
+
+
+def biased(value: float, bias: float) -> np.ndarray:
+    """A flat patch under a bias field."""
+    voxels, labels = np.full(SHAPE, value, dtype=np.float32), np.zeros(SHAPE, dtype=np.uint8)
+    record = Augmentation(centre_of((0, 0, 0), SHAPE), IDENTITY, bias=bias, noise_seed=4)
+    return apply_augmentation(record, voxels, labels, SHAPE)[0][0].numpy()
+
+
+def test_a_bias_field_multiplies_and_its_logarithm_grows_with_its_amplitude() -> None:
+    # Black stays black, and twice as bright stays twice as bright.
+    np.testing.assert_array_equal(biased(0.0, 0.3), 0.0)
+    np.testing.assert_allclose(biased(0.4, 0.2), 2 * biased(0.2, 0.2), rtol=1e-4)
+    weak, strong = (np.log(biased(0.3, bias) / 0.3) for bias in (0.1, 0.2))
+    np.testing.assert_allclose(strong, 2 * weak, atol=1e-4)
+    assert strong.std() > 0.05
+    # It is smooth: neighbours differ far less than the ends.
+    assert np.abs(np.diff(strong, axis=2)).max() < 0.5 * np.ptp(strong)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mirrored_patch_is_the_mirrored_crop_labels_included(axis: int) -> None:
+    voxels, labels = case()
+    signs = np.where(np.arange(3) == axis, -1.0, 1.0)
+    matrix = tuple(tuple(map(float, row)) for row in np.diag(signs))
+    record = Augmentation(centre_of((1, 2, 3), (4, 6, 8)), matrix)  # type: ignore[arg-type]
+    image, target = apply_augmentation(record, voxels, labels, (4, 6, 8))
+    crop = (slice(1, 5), slice(2, 8), slice(3, 11))
+    np.testing.assert_array_equal(target.numpy(), np.flip(labels[crop], axis))
+    np.testing.assert_allclose(image[0].numpy(), np.flip(voxels[crop].astype(np.float32), axis), atol=2e-5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_drawn_geometry_moves_image_and_labels_together(seed: int) -> None:
+    """A case whose voxels are its labels stays so away from the edges between labels, whatever was drawn."""
+    labels = np.zeros((12, 40, 40), dtype=np.uint8)
+    labels[2:9, 8:30, 12:35] = 1
+    drawn = draw_augmentation(
+        np.random.default_rng(seed), (5.5, 19.5, 19.5), (1.5, 1.0, 1.0), (8, 32, 32), False, "zyx"
+    )
+    record = Augmentation(
+        drawn.centre_zyx, drawn.matrix, elastic_voxels=drawn.elastic_voxels, elastic_seed=drawn.elastic_seed
+    )
+    image, target = apply_augmentation(record, labels.astype(np.float32), labels, (8, 32, 32))
+    found = image[0].numpy()
+    sure = (found < 0.01) | (found > 0.99)
+    assert sure.mean() > 0.4
+    np.testing.assert_array_equal(target.numpy()[sure], found[sure].round())
+    assert 0.1 < target.numpy().mean() < 0.9
+
+
 def test_blur_is_the_gaussian_of_scipy_and_stays_in_the_slice() -> None:
     from scipy.ndimage import gaussian_filter
 

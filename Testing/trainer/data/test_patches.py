@@ -88,25 +88,6 @@ def test_tasks_are_drawn_with_their_probabilities() -> None:
     assert np.mean(drawn) == pytest.approx(0.75, abs=0.1)  # 9 ** 0.5 : 1, three standard errors
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
-def test_the_asked_share_of_patches_shows_a_label(fraction: float) -> None:
-    made = groups(replace(CONFIG, patches_per_group=1, foreground_fraction=fraction))
-    shown = np.mean([bool((made[i].labels > 0).any()) for i in range(150)])
-    # By chance one of the two voxels is hit in about a tenth; a rotated patch may miss its own.
-    assert fraction - 0.25 < shown < fraction + 0.3
-
-
-def test_rare_labels_are_shown_as_often_as_common_ones() -> None:
-    case = prepared(1)
-    labels = case.labels.copy()
-    labels[:5, :20, :20] = 1
-    many = np.argwhere(labels == 1).astype(np.int16)
-    common = replace(case, labels=labels, points={1: many, 2: case.points[2]})
-    config = replace(CONFIG, patches_per_group=1, foreground_fraction=1.0)
-    made = PatchGroups([task("D")], [[common]], config)
-    assert np.mean([bool((made[i].labels == 2).any()) for i in range(100)]) > 0.3
-
-
 def test_a_case_without_labels_and_one_smaller_than_the_patch_give_patches_too() -> None:
     unlabelled = replace(prepared(1), points={}, labels=np.zeros(SHAPE, dtype=np.uint8))
     small = prepared(2, (3, 5, 6))
