@@ -73,6 +73,8 @@ def evaluate(
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
     predictor = Predictor.load(model)
     datasets = [read_dataset(Path(directory), split) for directory in directories]
+    # Of the test split nothing was trained on.
+    unseen_only = held_out_only or split == "imagesTs"
     chosen = [(d, c) for d in datasets for c in _cases(d, predictor, held_out_only and split == "imagesTr")]
     if not chosen:
         raise DatasetError("no case is left to evaluate", remedy="Give other datasets or --all-cases")
@@ -83,16 +85,29 @@ def evaluate(
         release_freed_memory()
         progress.update(len(results))
     summary = summarise(results)
-    write_json_file(output / "metrics.json", {"model": predictor.model.digest, "split": split, "datasets": summary})
+    said = {"model": predictor.model.digest, "split": split, "with_training_cases": not unseen_only}
+    write_json_file(output / "metrics.json", said | {"datasets": summary})
     write_text_file(output / "cases.csv", cases_csv(results))
     _write_report(results, summary, predictor.manifest.name, output / "report.html")
     return summary
 
 
 def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str) -> CaseResult:
-    """Segment one case. A label that the recognised task does not have counts as not found."""
+    """Segment one case. A label that the recognised task does not have counts as not found.
+
+    Raises:
+        DatasetError: image and label differ in shape.
+        InputError: a file cannot be read.
+    """
     truth, _ = case.read_labels()
-    result = predictor.segment(case.read_image(), task)
+    volume = case.read_image()
+    if truth.shape != volume.shape:  # one slice of truth would else be compared with every slice of the result
+        raise DatasetError(
+            f"the label has shape {truth.shape}, the image {volume.shape}",
+            file=case.label,
+            remedy="Run 'python -m trainer verify' on the dataset",
+        )
+    result = predictor.segment(volume, task)
     values = {label.name: label.value for label in result.task.labels}
     scores = {}
     for value, name in dataset.labels.items():

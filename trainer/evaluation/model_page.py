@@ -24,12 +24,18 @@ def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Pat
     """Copy a ``metrics.json`` of ``evaluate`` to the published figures, under the name of its model.
 
     Raises:
-        DatasetError: it is of none of the models, or not of held-out cases.
+        DatasetError: it is of none of the models, or not of held-out cases alone.
     """
     content = json.loads(metrics.read_text(encoding="utf-8"))
     names = [manifest.name for manifest, digest in map(read_manifest, models) if digest == content.get("model")]
     if not names:
         raise DatasetError("these figures are of none of the models", file=metrics, remedy="Evaluate the model again")
+    if content.get("with_training_cases"):
+        raise DatasetError(
+            "these figures are also of cases that the model was trained on",
+            file=metrics,
+            remedy="Evaluate without --all-cases",
+        )
     path = results / f"evaluation-{datetime.date.today().isoformat()}-{names[0]}.json"
     write_json_file(path, content)
     return path

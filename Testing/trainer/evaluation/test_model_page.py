@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.model.released import released_model
 from Testing.runtime.tiny_model import write_tiny_model
+from trainer import cli
 from trainer.evaluation.model_page import MARK, keep_evaluation, page_text, write_model_page
 
 REPOSITORY = Path(__file__).parents[3]
@@ -97,6 +98,38 @@ def test_an_evaluation_is_kept_under_the_name_of_its_model_and_others_are_refuse
     metrics.write_text(json.dumps({"model": "other", "datasets": {}}), encoding="utf-8")
     with pytest.raises(DatasetError, match="none of the models"):
         keep_evaluation(metrics, [model], tmp_path)
+
+
+def test_an_evaluation_with_cases_that_were_trained_on_is_not_kept(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    metrics = tmp_path / "metrics.json"
+    content = {"model": read_manifest(model)[1], "datasets": {}}
+    metrics.write_text(json.dumps({**content, "with_training_cases": True}), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"was trained on.*all-cases"):
+        keep_evaluation(metrics, [model], tmp_path)
+    assert not list(tmp_path.glob("evaluation-*"))
+    metrics.write_text(json.dumps({**content, "with_training_cases": False}), encoding="utf-8")
+    assert keep_evaluation(metrics, [model], tmp_path).is_file()
+
+
+def test_the_command_publishes_evaluations_and_then_writes_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, digest = read_manifest(model)
+    next(tmp_path.glob("evaluation-*")).unlink()
+    metrics, page = tmp_path / "metrics.json", tmp_path / "models.md"
+    tasks = {task.name: measured(0.625) for task in manifest.tasks}
+    metrics.write_text(json.dumps({"model": digest, "datasets": tasks}), encoding="utf-8")
+    page.write_text(f"Prose.\n{MARK}", encoding="utf-8")
+    words = ["experiment", "model-page", "-m", str(model), "--results", str(tmp_path), "-o", str(page)]
+    # Without the figures nothing is written.
+    assert cli.main(words) == 4
+    assert page.read_text(encoding="utf-8") == f"Prose.\n{MARK}"
+    assert cli.main([*words, "--evaluations", str(metrics)]) == 0
+    assert page.read_text(encoding="utf-8").count("| 0.625 | 50 % | 25 % |") == len(manifest.tasks)
+    (kept,) = tmp_path.glob("evaluation-*")
+    assert capsys.readouterr().out.splitlines() == [f"written: {kept}", f"written: {page}"]
 
 
 def test_the_page_of_this_repository_is_that_of_its_models_and_figures() -> None:
