@@ -1,0 +1,178 @@
+"""Commands from their words to exit status, files and what is said; the commands with a package have tests there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
+from MultiTaskSegLib.runtime.model.structure import to_plain
+from Testing.trainer.dataset_folder import CASES, label_path, write_dataset
+from Testing.trainer.evaluation.known_answer import BALLS, CUBES, HELD_OUT, write_answers, write_model
+from Testing.trainer.synthetic_dataset import BallDataset
+from trainer import cli
+from trainer.training import train_model, training
+from trainer.training.optimization import Optimization
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "tiny.mts.safetensors")
+
+
+@pytest.fixture(scope="module")
+def folders(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Images of both of the model's tasks."""
+    parent = tmp_path_factory.mktemp("data")
+    balls = write_answers(model, parent / BALLS, ("p0", "p1", "p2", "p3", "p4"))
+    cubes = write_answers(model, parent / CUBES, ("q0", "q1", "q2"), seed=7)
+    return [str(balls), str(cubes)]
+
+
+def test_verify_says_what_is_wrong_and_with_which_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = write_dataset(tmp_path / "Dataset001_Good"), write_dataset(tmp_path / "Dataset002_Bad")
+    label_path(bad, CASES[1]).unlink()
+    assert cli.main(["verify", str(good)]) == 0
+    assert capsys.readouterr().out.splitlines() == ["1 datasets verified: 0 defects, 0 warnings"]
+    assert cli.main(["verify", str(good), str(bad)]) == 4
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"defect in Dataset002_Bad {CASES[1]}: the image has no label map")
+    assert last == "2 datasets verified: 1 defects, 0 warnings"
+
+
+def test_info_shows_the_card_of_the_file_with_its_hash(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", str(model)]) == 0
+    out = capsys.readouterr().out
+    for word in (read_manifest(model)[1], BALLS, CUBES, "tests only"):
+        assert word in out
+    assert cli.main(["info", str(tmp_path / "absent.mts.safetensors")]) != 0
+    assert "absent.mts.safetensors" in capsys.readouterr().err
+
+
+def test_reference_is_fitted_on_the_patients_that_were_trained_on_and_written_where_asked(
+    model: Path, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, target = model.read_bytes(), tmp_path / "new.mts.safetensors"
+    assert cli.main(["reference", "-m", str(model), "--data", *folders, "-o", str(target)]) == 0
+    assert model.read_bytes() == before
+    found = load_model(target)
+    # Five and three patients, of whom two and one were held out.
+    assert len(HELD_OUT) == 2
+    assert sorted(found.reference.tasks.tolist()) == [0, 0, 0, 1, 1]
+    assert len(found.reference.calibration_scores) == 3
+    limit = found.manifest.ood.threshold
+    assert f"limit {limit:.3f}, false alarms " in capsys.readouterr().out
+    assert to_plain(found.manifest.tasks) == to_plain(read_manifest(model)[0].tasks)
+
+
+def test_reference_replaces_the_model_and_takes_the_variant_and_layers_asked_for(
+    model: Path, folders: list[str], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.mts.safetensors"
+    own.write_bytes(model.read_bytes())
+    words = ["reference", "-m", str(own), "--data", *folders, "--variant", "multilayer", "--layers", "encoder1"]
+    assert cli.main(words) == 0
+    ood = read_manifest(own)[0].ood
+    assert (ood.variant, ood.layers) == ("multilayer", ("encoder1",))
+
+
+@pytest.mark.parametrize("command", ["reference", "calibrate"])
+def test_a_task_without_its_folder_is_named_and_the_model_stays(
+    model: Path, folders: list[str], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    before = model.read_bytes()
+    assert cli.main([command, "-m", str(model), "--data", folders[0]]) == 4
+    assert f"no folder for {CUBES}" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
+TINY = """
+channels = [3, 4]
+patches_per_group = 1
+groups_per_step = 1
+patch_voxels = 512
+workers = 0
+validations = 0
+minimum_validation_groups = 1
+"""
+
+
+def test_training_by_minutes_goes_on_for_the_minutes_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [50.0]
+    step = Optimization.train_step
+
+    def slow_step(self: Optimization, *arguments: Any) -> dict[str, float]:
+        now[0] += 10.0
+        return step(self, *arguments)
+
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Optimization, "train_step", slow_step)
+    data = BallDataset("Dataset001_A", shape=(4, 8, 8), patients=4).write(tmp_path)
+    config, output = tmp_path / "tiny.toml", tmp_path / "m.mts.safetensors"
+    config.write_text(TINY, encoding="utf-8")
+    words = ["train", "--data", str(data), "-o", str(output), "--config", str(config)]
+    assert cli.main([*words, "--minutes", "0.5"]) == 0
+    assert read_manifest(output)[0].training["steps"] == 3
+    assert cli.main([*words, "--minutes", "1.5", "--resume"]) == 0
+    facts = read_manifest(output)[0].training
+    assert (facts["steps"], facts["minutes"]) == (9, 1.5)
+    assert facts["config"]["channels"] == [3, 4]
+    assert capsys.readouterr().out.splitlines()[-1] == f"model: {output}"
+
+
+@pytest.mark.parametrize(
+    "words, steps, minutes",
+    [([], None, 60.0), (["--minutes", "2.5"], None, 2.5), (["--steps", "7"], 7, None)],
+)
+def test_a_training_takes_an_hour_unless_steps_or_minutes_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], steps: int | None, minutes: float | None
+) -> None:
+    asked: list[tuple[Any, bool]] = []
+
+    def train(data: Any, output: Any, config: Any, budget: training.Budget, *, resume: bool) -> None:
+        asked.append((budget, resume))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_model, "train_model", train)
+    for resume in ([], ["--resume"]):
+        cli.main(["train", "--data", str(tmp_path), "-o", str(tmp_path / "m.mts.safetensors"), *words, *resume])
+    budget = training.Budget(steps, minutes)
+    assert asked == [(budget, False), (budget, True)]
+
+
+@pytest.mark.parametrize(
+    "error, status, says",
+    [(KeyboardInterrupt(), 130, "interrupted; the same command"), (MemoryError(), 4, "not enough memory. Lower")],
+)
+def test_an_interrupted_command_and_one_without_memory_say_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, says: str
+) -> None:
+    def fail(*arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr("trainer.data.verify.run_verify", fail)
+    assert cli.main(["verify", "anywhere"]) == status
+    err = capsys.readouterr().err
+    assert err.startswith(f"multitaskseg-trainer: {says}")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_benchmark_s_options_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "trainer.ood.benchmark.run_benchmark", lambda *arguments: asked.append(arguments) or {"models": []}
+    )
+    words = ["ood-benchmark", "-m", "a", "b", "--in", "known", "--ood", "foreign", "-o", "out"]
+    assert cli.main(words) == 0
+    assert cli.main([*words, "--artefact-cases", "5", "--passes", "3", "--families", "real", "--no-untrained"]) == 0
+    models, known, foreign, out, plain, ensemble = asked[0]
+    assert ([*models], known, foreign, out) == ([Path("a"), Path("b")], [Path("known")], [Path("foreign")], Path("out"))
+    assert (plain.families, plain.artefact_cases, plain.passes) == (("real", "left-out", "matched", "artefact"), 2, 0)
+    assert (asked[1][4].families, asked[1][4].artefact_cases, asked[1][4].passes) == (("real",), 5, 3)
+    assert [*ensemble] == []
