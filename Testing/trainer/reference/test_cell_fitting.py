@@ -7,16 +7,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.ood.cell_reference import TAIL_SHARES, cell_tensors
-from trainer.reference.cell_fitting import (
-    CELLS_PER_IMAGE,
-    HELD_OUT_IMAGES,
-    MEMORY_BYTES,
-    MOST_CELLS,
-    CellSamples,
-    fit_memories,
-    fit_memory,
-    new_samples,
-)
+from trainer.reference.cell_fitting import CellSamples, _units, fit_memories, fit_memory, new_samples
 
 FEATURES = 5
 
@@ -98,11 +89,12 @@ def test_the_same_seed_gives_the_same_memory_and_another_seed_another() -> None:
 
 def test_few_cells_of_an_image_and_few_held_out_images_are_kept() -> None:
     samples, rng = new_samples(1)[0], np.random.default_rng(0)
-    for number in range(HELD_OUT_IMAGES + 3):
-        samples.add(grid(rng), f"p{number}", True)
-    samples.add(grid(rng, (8, 20, 20)), "training", False)
-    assert len(samples.held_out) == HELD_OUT_IMAGES
-    assert len(samples.rows[0]) == CELLS_PER_IMAGE
+    for kept in (*range(1, 13), 12, 12):
+        samples.add(grid(rng), f"p{kept}", True)
+        assert len(samples.held_out) == kept
+    for cells in ((1, 27, 37), (1, 25, 40), (1, 7, 143)):  # 999, 1000 and 1001
+        samples.add(grid(rng, cells), "training", False)
+    assert [len(rows) for rows in samples.rows] == [999, 1000, 1000]
 
 
 def test_many_tasks_share_the_limit() -> None:
@@ -113,7 +105,7 @@ def test_many_tasks_share_the_limit() -> None:
             sample.add(rng.normal(size=(12, 4, 16, 16)).astype(np.float32), f"p{number}", number == 2)
     tensors = cell_tensors(fit_memories(samples))
     stored = sum(t.numel() * t.element_size() for n, t in tensors.items() if n.endswith(("memory", "units")))
-    assert 0.95 * MEMORY_BYTES < stored <= MEMORY_BYTES
+    assert 990_000 < stored <= 1_000_000
 
 
 def test_one_task_alone_remembers_no_more_cells_than_are_quickly_compared() -> None:
@@ -121,7 +113,7 @@ def test_one_task_alone_remembers_no_more_cells_than_are_quickly_compared() -> N
     samples = new_samples(1)
     for number in range(7):
         samples[0].add(rng.normal(size=(12, 4, 16, 16)).astype(np.float32), f"p{number}", number == 6)
-    assert len(fit_memories(samples)[0].memory) == MOST_CELLS
+    assert len(fit_memories(samples)[0].memory) == 4_000
 
 
 def test_each_held_out_image_counts_alike_for_the_quantiles() -> None:
@@ -144,3 +136,17 @@ def test_one_group_or_no_held_out_image_is_refused() -> None:
             samples.add(grid(rng), f"h{number}", True)
         with pytest.raises(ModelError, match="memory of cells"):
             fit_memories([samples])
+
+
+@pytest.mark.parametrize("distance, is_the_same", [(0.009, True), (0.011, False)])
+def test_cells_nearer_than_a_hundredth_of_the_spread_are_the_same_up_to_rounding(
+    distance: float, is_the_same: bool
+) -> None:
+    # Two pairs of spots of different groups, one near and one far apart; three cells on each are all neighbours.
+    memory = np.repeat(np.array([[0.0], [100.0], [distance], [110.0]], dtype=np.float32), 3, axis=0)
+    units = _units(memory, np.repeat([0, 0, 1, 1], 3)).astype(float)
+    # Cells that are the same get the unit of the others; else the unit is halfway to the median in logarithms.
+    near, far = (10.0, 10.0) if is_the_same else (distance, 10.0)
+    middle = (near + far) / 2
+    np.testing.assert_allclose(units[[0, 6]], np.sqrt(near * middle), rtol=2e-3)
+    np.testing.assert_allclose(units[[3, 9]], np.sqrt(far * middle), rtol=2e-3)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import math
 
 import pytest
 
-from trainer.report.progress import LOG_INTERVAL_S, Progress, duration_text
+from trainer.report.progress import Progress, duration_text
 
 
 class Clock:
@@ -60,9 +59,24 @@ def test_log_gets_whole_lines_at_most_every_interval_and_the_last_one_always() -
         progress.update(done, f"loss {done}")
     lines = stream.getvalue().splitlines()
     assert "\r" not in stream.getvalue()
-    assert len(lines) == 1 + math.ceil(99 / LOG_INTERVAL_S)
+    assert len(lines) == 1 + 10
     assert lines[0] == "train:   1 % (1/100), 1 min 39 s left, loss 1"
     assert lines[-1] == "train: 100 % (100/100), took 1 min 40 s, loss 100"
+
+
+@pytest.mark.parametrize("stream, interval_s", [(io.StringIO, 10.0), (Terminal, 0.2)])
+def test_a_log_is_told_every_ten_seconds_and_a_terminal_five_times_a_second(
+    stream: type[io.StringIO], interval_s: float
+) -> None:
+    clock, out = Clock(), stream()
+    progress = Progress(100, "train", out, clock)
+    progress.update(1)
+    clock.now_s += 0.99 * interval_s
+    progress.update(2)
+    assert "(2/100)" not in out.getvalue()
+    clock.now_s += 0.02 * interval_s
+    progress.update(3)
+    assert "(3/100)" in out.getvalue()
 
 
 def test_a_share_of_the_whole_is_shown_as_percentage_alone() -> None:
