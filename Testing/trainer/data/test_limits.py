@@ -75,6 +75,25 @@ def test_at_most_twelve_cases_are_looked_at_for_a_plan_spread_over_all(count: in
     assert reader.read == [f"c{number:02d}" for number in looked_at]
 
 
+@dataclass(frozen=True)
+class HalfAir:
+    """Air in one half, tissue of 0 to 100 HU in the other."""
+
+    def image(self, case: Case) -> Volume:
+        tissue = np.linspace(0.0, 100.0, 500)
+        return Volume(np.concatenate([np.full(500, -1000.0), tissue]).reshape(10, 10, 10).astype(np.float32), np.eye(4))
+
+    def labels(self, case: Case) -> LabelMap:
+        raise AssertionError("there are no labels")
+
+
+def test_without_labels_the_range_of_ct_values_is_that_of_what_is_not_air() -> None:
+    dataset = Dataset(Path("D"), "D", "CT", "head", {}, (Case("c", Path("i"), None, "g", HalfAir()),))
+    intensity = make_plan([dataset], CONFIG).tasks[0].profile.intensity
+    # The middle 99 % are 0.5 to 99.5 HU, widened by half of 99 on both sides.
+    assert (intensity.method, intensity.low, intensity.high) == ("range", -49.0, 149.0)
+
+
 def test_four_hundred_voxels_of_a_label_are_remembered_or_all_of_fewer(tmp_path: Path) -> None:
     folder = BallDataset("A", shape=(12, 24, 24), patients=2, label_values=(3, 7)).write(tmp_path)
     plan = make_plan([read_dataset(folder)], CONFIG).tasks[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,24 @@ def test_patches_of_a_larger_case_reach_every_place_inside_it_and_none_outside()
     assert set(found[:, 0]) == {0, 1, 2}
     assert set(found[:, 1]) == {0, 1, 2, 3, 4}
     assert set(found[:, 2]) == {0, 1}
+
+
+def test_patches_of_a_large_case_lie_anywhere_alike() -> None:
+    found = starts(prepared(WIDE, {}), (4, 8, 8), 0.0)[:, 1:]
+    # Sixths of the way from one edge to the other; a patch near the edge is pushed inside by half its size at most.
+    counts = np.array([np.histogram(found[:, axis], bins=6, range=(0, 492))[0] for axis in (0, 1)])
+    np.testing.assert_allclose(counts / DRAWS, 1 / 6, atol=ERROR)
+
+
+@pytest.mark.parametrize("grid, is_tilted", [("spacing", True), ("fit", False)])
+def test_volumes_are_tilted_and_pictures_are_not(grid: str, is_tilted: bool) -> None:
+    spacing = (1.0, 1.0, 1.0) if grid == "spacing" else None
+    matrix = None if spacing else 8
+    profile = Profile("p", grid, Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=spacing, matrix=matrix)  # type: ignore[arg-type]
+    plan, case = replace(task((4, 8, 8)), profile=profile), prepared((4, 8, 8), {})
+    matrices = [np.array(draw_patch(np.random.default_rng(n), plan, case, "", 0.0).matrix) for n in range(20)]
+    assert any(found[0, 1] != 0 for found in matrices) is is_tilted
+    assert any(found[1, 2] != 0 for found in matrices)
 
 
 def test_a_label_at_the_edge_does_not_pull_the_patch_out_of_the_case() -> None:

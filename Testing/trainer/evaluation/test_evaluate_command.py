@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.model.model_file import load_model
-from Testing.trainer.evaluation.known_answer import BALLS, HELD_OUT, write_answers, write_model
+from Testing.trainer.evaluation.known_answer import BALLS, CUBES, HELD_OUT, write_answers, write_model
 from trainer import cli
 
 
@@ -92,6 +92,13 @@ def test_of_a_dataset_that_the_model_was_not_trained_on_all_cases_are_taken_and_
     assert figures["cases"] == 3
     assert figures["dice"]["liver"] == 0.0
     assert figures["recognised"] == 0.0  # no task has the dataset's name
+
+
+def test_the_dataset_s_name_is_the_task_when_asked_for_however_the_images_look(model: Path, tmp_path: Path) -> None:
+    for name in (BALLS, CUBES):
+        folder = write_answers(model, tmp_path / name, ("q0", "p1"))
+        _, _, rows = evaluated(model, folder, tmp_path / f"{name} out", "--all-cases")
+        assert {row["task"] for row in rows} == {name}
 
 
 def test_a_missed_part_of_a_structure_costs_what_dice_says(model: Path, tmp_path: Path) -> None:

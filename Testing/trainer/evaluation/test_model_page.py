@@ -80,6 +80,17 @@ def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:
         page_text(MARK, [model], tmp_path)
 
 
+def test_of_several_evaluations_the_newest_counts(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, digest = read_manifest(model)
+    for date, dice in (("2025-12-31", 0.25), ("2026-01-10", 0.5)):
+        content = {"model": digest, "datasets": {task.name: measured(dice) for task in manifest.tasks}}
+        path = tmp_path / f"evaluation-{date}-{manifest.name}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+    text = page_text(MARK, [model], tmp_path)
+    assert text.count("| 0.500 | 50 % | 25 % |") == len(manifest.tasks)
+
+
 def test_a_page_without_the_mark_is_left_alone(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     with pytest.raises(DatasetError, match="lacks the line"):

@@ -10,6 +10,7 @@ from trainer.metrics.lesion_detection import (
     FALSE_POSITIVES_PER_IMAGE,
     THRESHOLDS,
     OperatingPoint,
+    attainable,
     count_at_thresholds,
     count_lesions,
     sensitivity_at,
@@ -52,6 +53,12 @@ def test_a_probability_equal_to_the_threshold_is_marked() -> None:
 def test_the_curve_is_drawn_at_thirteen_thresholds_and_read_at_six_numbers_of_false_positives() -> None:
     assert THRESHOLDS == (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
     assert FALSE_POSITIVES_PER_IMAGE == (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def test_a_point_with_more_false_positives_and_no_more_sensitivity_is_not_attainable() -> None:
+    first, equal, better = (OperatingPoint(0.5, s, f) for s, f in ((0.4, 1.0), (0.4, 2.0), (0.5, 2.0)))
+    assert attainable([equal, first]) == [first]
+    assert attainable([equal, better, first]) == [first, better]
 
 
 @pytest.mark.parametrize("limit, expected", [(0.99, 0.0), (1.0, 0.4), (2.99, 0.4), (3.0, 0.9)])
