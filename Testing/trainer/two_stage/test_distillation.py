@@ -56,6 +56,48 @@ def test_a_teacher_that_knows_nothing_is_not_listened_to_per_voxel() -> None:
     assert float((average_teachers(torch.stack([sure, clueless]), "uniform") - sure).abs().max()) > 0.3
 
 
+def test_a_teacher_is_weighed_at_a_voxel_by_how_much_of_the_greatest_entropy_it_lacks() -> None:
+    teachers = np.array([[0.8, 0.1, 0.1], [0.4, 0.35, 0.25]])
+    sureness = 1 - entropy(teachers, axis=1, base=3)
+    expected = sureness @ teachers / sureness.sum()
+    probabilities = torch.tensor(teachers)[:, None, :, None, None, None]
+    np.testing.assert_allclose(average_teachers(probabilities, "per-voxel")[0, :, 0, 0, 0], expected, rtol=1e-6)
+
+
+def test_teachers_that_are_worth_nothing_for_a_label_are_heard_alike() -> None:
+    teachers = torch.softmax(logits(1, teachers=2), dim=2)
+    torch.testing.assert_close(average_teachers(teachers, "per-class", torch.zeros(2, 3)), teachers.mean(dim=0))
+
+
+def test_the_loss_is_the_softened_divergence_times_the_temperature_squared_and_the_plain_dice() -> None:
+    teachers, student = [random_network(ARCHITECTURE, seed) for seed in (1, 2)], random_network(ARCHITECTURE, 3)
+    images = torch.rand((2, 1, 1, 8, 8), generator=torch.Generator().manual_seed(4))
+    term = Distillation(teachers, None, 0.7, 3.0)  # type: ignore[arg-type]
+    with torch.no_grad():
+        found = float(term.loss(student, PretextBatch(images)))
+        answers, logits_found = [teacher(images) for teacher in teachers], student(images)
+    soft, plain = (torch.stack([torch.softmax(a / t, dim=1) for a in answers]).mean(dim=0) for t in (3.0, 1.0))
+    own = torch.softmax(logits_found / 3.0, dim=1)
+    divergence = float(entropy(soft.numpy(), own.numpy(), axis=1).mean())
+    assert found == pytest.approx(
+        9 * divergence + float(soft_dice(torch.softmax(logits_found, dim=1), plain)), rel=1e-4
+    )
+    assert [term.weight(share) for share in (0.0, 1.0)] == [0.7, 0.7]
+
+
+@pytest.mark.parametrize("highest, counts", [(0.3, False), (0.49, False), (0.51, True), (0.7, True)])
+def test_a_label_counts_for_dice_where_teachers_find_it_likelier_than_not_somewhere(
+    highest: float, counts: bool
+) -> None:
+    target = torch.zeros((1, 3, 1, 2, 2))
+    target[:, 1, 0, 0, 0] = highest
+    target[:, 0] = 1 - target[:, 1]
+    student = torch.full_like(target, 1 / 3)
+    # One voxel of `highest`, four of a third: the distance over the sum of both sizes.
+    expected = (abs(highest - 1 / 3) + 3 / 3) / (highest + 4 / 3) if counts else 0.0
+    assert float(soft_dice(student, target)) == pytest.approx(expected)
+
+
 def test_the_better_teacher_of_a_label_counts_more_for_it() -> None:
     teachers = torch.softmax(logits(1, teachers=2), dim=2)
     weights = torch.tensor([[0.5, 0.9, 0.5], [0.5, 0.1, 0.5]])

@@ -62,6 +62,17 @@ def test_without_a_number_every_case_left_is_labelled() -> None:
     assert len(found.labelled) + len(found.validation) + len(found.test) == 60
 
 
+def test_two_groups_beside_those_that_choose_are_just_enough() -> None:
+    # Of 8 patients 2 test and 4 choose; of 7, as below, one would be left to train on.
+    found = division(patients=8, labelled=None)
+    assert [len(groups(part)) for part in (found.test, found.validation, found.labelled)] == [2, 4, 2]
+
+
+def test_at_least_two_groups_test_however_small_their_share() -> None:
+    assert len(groups(division(patients=12, test_fraction=0.01).test)) == 2
+    assert len(groups(division(patients=12, test_fraction=0.25).test)) == 3
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -10,7 +10,7 @@ import pytest
 
 from Testing.trainer.two_stage.discs import SETTINGS
 from trainer.two_stage.division import Division
-from trainer.two_stage.findings import bar_text, cell_figures, summarise
+from trainer.two_stage.findings import bar_text, bars, cell_figures, summarise
 from trainer.two_stage.matrix import Cell
 from trainer.two_stage.page import interval_text, write_page
 from trainer.two_stage.publication import publish
@@ -71,6 +71,38 @@ def test_gains_are_paired_by_seed_and_intervals_are_student_s_t() -> None:
     assert found["bars"][0]["low"] == pytest.approx(gain["low"])
     assert "95 % interval -0.010 to +0.090" in bar_text(found["bars"][0])
     assert [bar["value"] for bar in found["bars"]] == pytest.approx([0.54 - 0.5, 0.54 - 0.55, 0.54 - 0.6])
+
+
+def bars_of(student: float, **others: float) -> list[bool]:
+    """Which bars a student meets with one seed."""
+    dice = {"scratch": 0.0, "scratch-long": 0.0, "best-teacher": 0.0} | others | {"student": student}
+    methods = {name: {"dice_positives_only": {"seeds": [value]}} for name, value in dice.items()}
+    return [bar["met"] for bar in bars(methods, "10", "dice_positives_only")]
+
+
+@pytest.mark.parametrize("place, other", [(0, "scratch"), (1, "scratch-long")])
+def test_a_lead_of_3_dice_points_over_training_from_scratch_is_asked_for(place: int, other: str) -> None:
+    # Neither 0.025 nor 0.029 is enough; the other bars are met anyway.
+    for lead, met in ((0.025, False), (0.029, False), (0.0301, True), (0.035, True)):
+        found = bars_of(0.5 + lead, **{other: 0.5})
+        assert found[place] is met
+        assert sum(found) == 2 + met
+
+
+def test_the_student_is_asked_to_be_as_good_as_the_best_teacher_but_not_better() -> None:
+    assert [bars_of(student, **{"best-teacher": 0.5})[2] for student in (0.499, 0.5, 0.501)] == [False, True, True]
+
+
+def test_bars_and_gains_are_in_the_dice_by_which_the_teachers_were_chosen() -> None:
+    cell = Cell(10, 0, {}, NOTHING)
+    # Under the empty rule the student has 0.3, training from scratch 0.25, for longer 0.275, the best teacher 0.3.
+    found = summarise([cell], metrics_of(cell, 0.9), ("denoising",), "empty-rule")
+    assert found["criterion"] == "dice_empty_rule"
+    assert [bar["value"] for bar in found["bars"]] == pytest.approx([0.05, 0.025, 0.0])
+    gains = {name: method["gain_over_scratch"] for name, method in found["labelled"]["10"].items()}
+    assert gains["scratch-long"]["dice_empty_rule"]["value"] == pytest.approx(0.025)
+    assert gains["scratch-long"]["dice_positives_only"]["value"] == pytest.approx(0.05)
+    assert gains["scratch"]["dice_empty_rule"]["value"] == 0
 
 
 def test_what_cannot_be_measured_is_said_so(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from Testing.runtime.random_network import random_network
+from trainer.data.augmentation import Augmentation
 from trainer.pretraining.pretext.pretext import PretextBatch, Views
 from trainer.two_stage.distillation import Distillation, soft_dice, soft_divergence
 from trainer.two_stage.student_views import SEEN_BY_TEACHERS, StudentViews, painted_over
@@ -47,6 +48,47 @@ def test_nothing_is_moved_where_no_box_is_painted_over() -> None:
         for image in drawn(seed, StudentViews(are_harder=True, holes=0)).inputs[:, 0, 0].numpy():
             # The inside and the outside, away from the edge that blur widens, keep their order.
             assert image[6:10, 10:14].mean() >= image[:, 20:].mean()
+
+
+def test_intensities_are_changed_in_the_ranges_that_are_twice_those_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records: list[Augmentation] = []
+    boxes: list[float] = []
+
+    def noted(record: Augmentation, image: torch.Tensor) -> torch.Tensor:
+        records.append(record)
+        return image
+
+    def painted(rng: np.random.Generator, image: torch.Tensor, share: float) -> torch.Tensor:
+        boxes.append(share)
+        return image
+
+    monkeypatch.setattr("trainer.two_stage.student_views.change_intensity", noted)
+    monkeypatch.setattr("trainer.two_stage.student_views.painted_over", painted)
+    counts = set()
+    for seed in range(300):
+        before = len(boxes)
+        StudentViews(are_harder=True).draw(np.random.default_rng(seed), views((1, 4, 4), images=1), ARCHITECTURE)
+        counts.add(len(boxes) - before)
+    assert counts == {0, 1, 2}
+    assert set(boxes) == {0.33}
+    drawn_values = {
+        "gamma": [float(np.log(r.gamma)) for r in records], "contrast": [r.contrast for r in records],
+        "brightness": [r.brightness for r in records], "noise": [r.noise_sigma for r in records],
+        "blur": [r.blur_sigma for r in records if r.blur_sigma], "shrink": [r.shrink for r in records if r.shrink > 1],
+    }  # fmt: skip
+    ranges = {
+        "gamma": (-0.8, 0.8), "contrast": (0.5, 1.5), "brightness": (-0.2, 0.2), "noise": (0.0, 0.12),
+        "blur": (0.4, 1.2), "shrink": (1.0, 3.0),
+    }  # fmt: skip
+    for name, (low, high) in ranges.items():
+        margin = 0.1 * (high - low)
+        assert low <= min(drawn_values[name]) < low + margin, name
+        assert high - margin < max(drawn_values[name]) <= high, name
+    # Three in ten; 300 draws make a standard deviation of 0.026.
+    assert len(drawn_values["blur"]) / 300 == pytest.approx(0.3, abs=0.09)
+    assert len(drawn_values["shrink"]) / 300 == pytest.approx(0.3, abs=0.09)
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 24), (8, 16, 24)])
