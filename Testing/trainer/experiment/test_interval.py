@@ -79,3 +79,32 @@ def test_too_little_says_nothing(x: list[float], y: list[float]):
     found = rank_correlation(x, y, [str(i) for i in range(len(x))])
     assert math.isnan(found.value)
     assert (found.low, found.high) == (None, None)
+
+
+def test_two_sources_have_no_interval_however_many_pairs_they_make_and_three_have_one():
+    x = [float(value) for value in range(9)]
+    y = [0.0, 2.0, 1.0, 3.0, 5.0, 4.0, 6.0, 8.0, 7.0]
+    two = rank_correlation(x, y, list("aaaaabbbb"))
+    assert (two.low, two.high, two.count) == (None, None, 2)
+    assert two.value > 0.9
+    three = rank_correlation(x, y, list("aaabbbccc"))
+    assert three.count == 3
+    assert three.low is not None
+
+
+def test_two_values_have_an_interval_and_one_has_none():
+    # t(0.975, 1 degree of freedom) = 12.7062, standard error 1 / 2 of the distance.
+    found = mean_interval([1.0, 3.0])
+    assert (found.low, found.high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
+    assert str(found) == "2.000 (-10.706 to 14.706)"
+    assert str(mean_interval([1.0])) == "1.000"
+
+
+def test_the_bootstrap_s_seed_is_the_one_that_is_given():
+    values = [0.1, 0.4, 0.2, 0.9, 0.7, 0.3]
+    first, again, other = (mean_interval(values, "bootstrap", seed) for seed in (1, 1, 2))
+    assert first == again != other
+    rng = np.random.default_rng(0)
+    x, y, names = rng.normal(size=20).tolist(), rng.normal(size=20).tolist(), [str(n) for n in range(20)]
+    first, again, other = (rank_correlation(x, y, names, seed) for seed in (1, 1, 2))
+    assert first == again != other
