@@ -65,6 +65,11 @@ def test_low_dice_breaks_the_story() -> None:
     assert story(known=(known(0.59), known(0.59), known(0.59))).failures() == ["mean Dice of heart is 0.59, below 0.6"]
 
 
+@pytest.mark.parametrize("dice, holds", [(0.599, False), (0.6, True), (0.601, True)])
+def test_the_promised_dice_of_a_task_is_six_tenths(dice: float, holds: bool) -> None:
+    assert (story(known=(known(dice),)).failures() == []) is holds
+
+
 def test_a_wrong_task_counts_as_dice_zero() -> None:
     assert known(1.0, chosen="torso").mean_dice == 0.0
     assert known(0.6).mean_dice == pytest.approx(0.6)

@@ -58,6 +58,24 @@ def test_every_layer_of_the_encoder_gets_the_scale_of_a_fresh_network(architectu
         assert 0.2 < scale / wanted[name] < 5, name
 
 
+def test_the_scale_does_not_depend_on_how_far_the_network_had_drifted() -> None:
+    architecture = ARCHITECTURES["planar"]
+    shown = images(architecture)
+    scales = []
+    for drift in (1.0, 30.0):
+        network = random_network(architecture)
+        with torch.no_grad():
+            for name, weights in network.named_parameters():
+                if name.startswith(("encoder.", "down.")) and name.endswith("weight"):
+                    weights.mul_(drift)
+        rescale_encoder(network, shown)
+        scales.append(layer_scales(network, shown))
+        # What has the wanted scale already keeps it.
+        rescale_encoder(network, shown)
+        assert layer_scales(network, shown) == pytest.approx(scales[-1], rel=1e-4)
+    assert scales[0] == pytest.approx(scales[1], rel=1e-4)
+
+
 def test_the_decoder_and_the_head_are_left_as_they_are() -> None:
     architecture = ARCHITECTURES["planar"]
     network, as_it_was = drifted(architecture), drifted(architecture)

@@ -129,6 +129,21 @@ def test_the_parts_of_a_network_are_every_parameter_once(name: str) -> None:
         assert sum(parameter.startswith(part) for part in parts) == 1, parameter
 
 
+def test_gradual_unfreezing_reaches_one_part_after_the_other_from_the_head_to_the_first_layer() -> None:
+    parts = [
+        {"head", "decoder.0", "up.0"}, {"decoder.1", "up.1"}, {"decoder.2", "up.2"}, {"encoder.3", "down.2"},
+        {"encoder.2", "down.1"}, {"encoder.1", "down.0"}, {"encoder.0"},
+    ]  # fmt: skip
+    rule = frozen_parts("gradual", PLANAR)
+    assert rule is not None
+    # Seven parts in the first half of the run: a further one is trained from every fourteenth on.
+    for number in range(len(parts)):
+        frozen = {name.removesuffix(".") for part in parts[number + 1 :] for name in part}
+        for share in (number / 14 + 0.001, (number + 1) / 14 - 0.001):
+            assert {name.removesuffix(".") for name in rule(share)} == frozen, share
+    assert rule(0.5) == rule(1.0) == ()
+
+
 def test_strategies_freeze_what_their_names_say() -> None:
     names = [name for name, _ in fresh(PLANAR, 0).named_parameters()]
 

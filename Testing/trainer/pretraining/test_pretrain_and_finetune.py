@@ -22,15 +22,18 @@ from Testing.trainer.pretraining.tiny_run import BALLS, CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import read_dataset
 from trainer.data.image_source import ImageSource, read_image_source, without_labels
+from trainer.pretraining import pretrain as pretrain_module
+from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 from trainer.pretraining.finetune import finetune, start_from
 from trainer.pretraining.pretext.catalogue import PRETEXTS
 from trainer.pretraining.pretext_companion import ImagePool, ViewBatches, pretext_companions
 from trainer.pretraining.pretrain import category_numbers, pretrain
 from trainer.refitting.recalibration import refit_calibration
 from trainer.report.run_folder import RunFolder
+from trainer.training import training
 from trainer.training.optimization import Optimization
 from trainer.training.recipe import Recipe
-from trainer.training.training import Budget, PreparedData, prepare_data, train, training
+from trainer.training.training import Budget, PreparedData, prepare_data, train
 
 DIMENSIONS = pytest.mark.parametrize("dimension", list(BALLS))
 
@@ -124,6 +127,31 @@ def test_a_model_that_is_trained_on_with_its_own_tasks_keeps_its_head_and_anothe
     encoder, _ = start_from(path, data.plan, scope="encoder")
     assert encoder.weights is not None
     assert "head.weight" not in encoder.weights
+
+
+@pytest.mark.parametrize(
+    "pretexts, rescaled", [(["denoising", "contrastive"], False), (["contrastive"], True), ([], False)]
+)
+def test_pretext_tasks_share_the_weight_of_one_alike_over_the_whole_run(
+    pretexts: list[str], rescaled: bool, tiny_data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes: list[Recipe] = []
+    monkeypatch.setattr(pretrain_module, "train_prepared", lambda *given, recipe, **others: recipes.append(recipe))
+    path = tmp_path / "m.mts.safetensors"
+    auxiliary = AuxiliaryConfig(weight=0.3, schedule="linear", images_per_step=3)
+    pretrain(
+        [tiny_data["2-D"]], path, "self-supervised", CONFIG, Budget(steps=1), pretexts=pretexts, auxiliary=auxiliary,
+        stream=io.StringIO(),
+    )  # fmt: skip
+    (recipe,) = recipes
+    count = len(pretexts) or 5
+    weights = {companion.weight(share) for companion in recipe.companions for share in (0.0, 0.5, 1.0)}
+    assert weights == {1 / count}
+    assert len(recipe.companions) == count
+    assert not recipe.supervised
+    assert {len(companion.batches[0].inputs) % 3 for companion in recipe.companions} == {0}
+    # Only an encoder that was trained without its decoder is rescaled.
+    assert (recipe.finish is not None) is rescaled
 
 
 def test_the_segmentation_source_is_ordinary_training(tiny_data: dict[str, Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.cli import main
 from trainer.data.dataset import read_dataset
 from trainer.recommendation.predictor import effective_rank, image_facts, predict_transfer, source_facts
-from trainer.recommendation.ranking import recommend
+from trainer.recommendation.ranking import Recommendation, recommend
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -61,6 +61,13 @@ def test_a_model_that_was_trained_on_the_very_images_is_marked(models: Path, tar
     assert "very images" in own[LIKE.name].remark
     assert own[UNLIKE.name].remark == ""
     assert [r.remark for r in other[:2]] == ["", ""]
+
+
+@pytest.mark.parametrize("nearness, own", [(2.99, False), (3.0, False), (3.01, True)])
+def test_images_that_lie_as_near_as_a_twentieth_of_the_typical_distance_are_the_model_s_own(nearness: float, own: bool):
+    # exp(-3) is a twentieth.
+    assert bool(Recommendation(Path("m"), "m", {"spectral": nearness}).remark) is own
+    assert "cannot be used" in Recommendation(Path("m"), "", {}, "it is broken").remark
 
 
 def test_labels_of_the_target_are_not_looked_at(models: Path, target: Path):
