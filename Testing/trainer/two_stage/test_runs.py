@@ -227,6 +227,13 @@ def test_fine_tuning_starts_from_the_pretrained_encoder_and_decoder_but_not_the_
     assert weights is not None
     assert {name.split(".")[0] for name in weights} == {"encoder", "down", "up", "decoder"}
     assert all(bool((tensor == 1).all()) for tensor in weights.values())
+    # Turns are told from the encoder alone: it gets the scale that the fresh decoder expects, which stays as it is.
+    rescaled = plain.matrix.trainings["n4-s0-pretrained-orientation"].recipe.weights
+    assert rescaled is not None
+    assert {name.split(".")[0] for name, tensor in rescaled.items() if not bool((tensor == 1).all())} == {
+        "encoder",
+        "down",
+    }
 
 
 def test_the_distillation_is_that_of_the_settings(plain: Experiment, special: Experiment) -> None:
@@ -288,7 +295,8 @@ def test_the_student_of_the_first_seed_and_the_most_labels_ships_under_the_name_
     assert torch.equal(ours.network.head.weight, theirs.network.head.weight)
 
 
-def test_curves_are_validation_dice_by_step_and_images_are_counted(plain: Experiment) -> None:
+def test_curves_are_validation_dice_by_step_images_are_counted_and_no_checkpoint_is_kept(plain: Experiment) -> None:
+    assert list(plain.request.output.parent.rglob("checkpoint.pt")) == []
     assert plain.found["curves"]["n4-s0-joint-denoising"] == [[4, 0.80]]
     (cell,) = make_cells(plain.request.target, plain.request.unlabelled, (4,), (0,), SETTINGS)
     parts, (images,) = cell.division, plain.found["images"]
