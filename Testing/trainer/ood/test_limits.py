@@ -12,8 +12,11 @@ import pytest
 
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
+from MultiTaskSegLib.runtime.ood.signature import signature_spec
+from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.predictor import Predictor
-from Testing.runtime.tiny_model import tiny_images, write_tiny_model
+from Testing.runtime.tiny_model import ARCHITECTURE, tiny_images, write_tiny_model
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.held_out import group_hash
@@ -32,7 +35,7 @@ def scored(family: str, source: str, name: str, dice: float | None, score: float
     return ImageScores(family, source, name, name, task, "", dice, {"d": score})
 
 
-@pytest.mark.parametrize("fall, harmful", [(0.09, False), (0.099, False), (0.101, True), (0.11, True)])
+@pytest.mark.parametrize("fall, harmful", [(0.09, False), (0.0999, False), (0.1001, True), (0.11, True)])
 def test_an_artefact_is_harmful_when_dice_falls_by_a_tenth(fall: float, harmful: bool) -> None:
     rows = [scored(KNOWN, "A", "one", 0.8), scored(ARTEFACT, "noise", "one", 0.8 - fall)]
     assert bool(families_of(rows)[HARMFUL]) is harmful
@@ -58,13 +61,13 @@ def test_intervals_follow_from_the_seed_and_figures_do_not() -> None:
 PROFILE = Profile("p", "spacing", Intensity("percentile", 0.0, 100.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
 
 
-@pytest.mark.parametrize("rows, counts", [(4, False), (5, True), (6, True)])
+@pytest.mark.parametrize("rows, counts", [(9, False), (10, True), (11, True)])
 def test_a_cell_counts_as_inserted_from_one_half_on(rows: int, counts: bool) -> None:
-    # Cells of 10 x 10: 4 of 10 rows are not enough, 5 are. Linear resampling to the same grid changes nothing.
-    image = prepare(Volume(np.random.default_rng(0).random((1, 30, 30), dtype=np.float32), np.eye(4), ""), PROFILE)
-    inserted = np.zeros((1, 30, 30), dtype=bool)
-    inserted[0, :rows, :10] = True
-    found = cell_auroc(inserted.astype(np.float32), inserted, image, (1, 10, 10))
+    # Of 20 rows of a cell 9 are not enough, 10 are. Linear resampling to the same grid changes nothing.
+    image = prepare(Volume(np.random.default_rng(0).random((1, 40, 40), dtype=np.float32), np.eye(4), ""), PROFILE)
+    inserted = np.zeros((1, 40, 40), dtype=bool)
+    inserted[0, :rows, :20] = True
+    found = cell_auroc(inserted.astype(np.float32), inserted, image, (1, 20, 20))
     assert found == (1.0 if counts else None)
 
 
@@ -160,6 +163,17 @@ def test_one_scan_of_each_held_out_patient_is_spoilt_by_one_fault_at_three_stren
     assert len({seed for found in seeds.values() for seed in found}) == 2 * 14
 
 
+def far_off(image: ReferenceImage) -> ReferenceImage:
+    """The same image with feature maps of quite another scale and place."""
+    spectra = {
+        name: LayerSpectrum(100 * part.singular_values, part.voxels, part.channel_means + 50)
+        if isinstance(part, LayerSpectrum)
+        else part
+        for name, part in image.spectra.items()
+    }
+    return replace(image, spectra=spectra)
+
+
 def test_the_shares_of_the_shipped_check_are_those_of_its_threshold(tmp_path: Path) -> None:
     predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors"), "cpu")
     tasks = [task.name for task in predictor.manifest.tasks]
@@ -173,8 +187,9 @@ def test_the_shares_of_the_shipped_check_are_those_of_its_threshold(tmp_path: Pa
 
     held_out = [image for image in known if image.held_out]
     images = [judged(n, KNOWN, image, tasks[image.task], tasks[image.task]) for n, image in enumerate(held_out)]
-    foreign = tiny_images(seed=8)
-    images += [judged(n, REAL, image, f"folder {n % 2}", "") for n, image in enumerate(foreign)]
+    foreign = [far_off(image) for image in known]
+    images += [judged(n, REAL, image, "foreign", "") for n, image in enumerate(foreign)]
+    images += [judged(n, REAL, image, "alike", "") for n, image in enumerate(known[2:5])]
     images += [judged(n, MATCHED, image, "folder 0", "") for n, image in enumerate(known[:2])]
     found = shipped_figures(predictor, known, images)
     flagged = {
@@ -183,17 +198,35 @@ def test_the_shares_of_the_shipped_check_are_those_of_its_threshold(tmp_path: Pa
         ]
         for family in (REAL, MATCHED)
     }
+    count = len(foreign)
+    assert all(flagged[REAL][:count])
+    assert not any(flagged[REAL][count:] + flagged[MATCHED])
     assert found["threshold"] == pytest.approx(reference.threshold)
     assert found["sensitivity"] == pytest.approx({family: np.mean(flags) for family, flags in flagged.items()})
     assert found["sensitivity_by_source"] == pytest.approx(
         {
-            "real: folder 0": np.mean(flagged[REAL][::2]),
-            "real: folder 1": np.mean(flagged[REAL][1::2]),
-            "matched: folder 0": np.mean(flagged[MATCHED]),
+            "real: foreign": 1.0, "real: alike": 0.0, "matched: folder 0": 0.0,
         }
-    )
+    )  # fmt: skip
     assert found["known_images"] == len(held_out)
     for family in (REAL, MATCHED):
         balanced = (found["specificity"] + found["sensitivity"][family]) / 2
         assert found["balanced_accuracy"][family] == pytest.approx(balanced)
     assert found["recognised"] == np.mean([judge(reference, s)[1] == e.task for e, s in images if e.family == KNOWN])
+
+
+def test_the_profile_under_which_an_image_lies_nearest_decides_about_it() -> None:
+    known = tiny_images()
+    tasks = ["Dataset001_Balls", "Dataset002_Cubes"]
+    reference = fit_reference(signature_spec(ARCHITECTURE, "composite", ARCHITECTURE.layer_names), tasks, known)
+
+    def attempt(image: Any) -> Any:
+        return SimpleNamespace(observed=lambda layers: image.spectra, outputs=dict.fromkeys(tasks))
+
+    def judged(*images: Any) -> tuple[float, str]:
+        attempts = tuple(attempt(image) for image in images)
+        return judge(reference, Sample("x", "x", "", attempts, "", np.zeros(6)))
+
+    near, far = judged(known[0]), judged(far_off(known[0]))
+    assert near[0] < far[0]
+    assert judged(known[0], far_off(known[0])) == judged(far_off(known[0]), known[0]) == near

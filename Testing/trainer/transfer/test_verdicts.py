@@ -10,7 +10,7 @@ import pytest
 from trainer.config import TrainingConfig
 from trainer.pretraining.pretrain import SourceTask
 from trainer.transfer.figures import gain_map
-from trainer.transfer.findings import findings
+from trainer.transfer.findings import findings, is_learnt
 from trainer.transfer.settings import SourceSettings, TargetSettings, TransferPlan, TransferSettings, is_matched
 
 SEEDS = (0, 1, 2)
@@ -81,7 +81,7 @@ def test_only_seeds_that_both_have_are_compared() -> None:
     assert claim["verdict"] == "refuted"
 
 
-@pytest.mark.parametrize("best, learnt", [(0.049, False), (0.05, True), (0.051, True)])
+@pytest.mark.parametrize("best, learnt", [(0.0499, False), (0.0501, True)])
 @pytest.mark.parametrize("name", ["scratch", "good"])
 def test_networks_are_compared_from_a_mean_dice_of_a_twentieth(name: str, best: float, learnt: bool) -> None:
     found = found_for(
@@ -90,6 +90,11 @@ def test_networks_are_compared_from_a_mean_dice_of_a_twentieth(name: str, best: 
     )
     assert (found["targets"][0]["claim"]["verdict"] == "untested") is not learnt
     assert bool(found["prediction"]["pairs"]) is learnt
+
+
+def test_a_mean_dice_of_exactly_a_twentieth_is_enough() -> None:
+    assert is_learnt([{"dice": {"value": 0.05}}, {"dice": {"value": None}}])
+    assert not is_learnt([{"dice": {"value": 0.0499}}, {"dice": {"value": None}}])
 
 
 def correlated(order: list[int]) -> dict[str, Any]:

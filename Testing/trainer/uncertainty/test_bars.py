@@ -30,7 +30,7 @@ def judged(ring: float = 0.0, near: float = 1.0, whole: float = 1.0, spearman: f
 )
 def test_each_bar_is_met_up_to_its_limit_and_not_beyond(place: int, name: str, limit: float, better: int) -> None:
     assert judged() == [True] * 4
-    for beyond, met in ((better * 0.001, True), (0.0, True), (-better * 0.001, False)):
+    for beyond, met in ((better * 0.0001, True), (0.0, True), (-better * 0.0001, False)):
         found = judged(**{name: limit + beyond})
         assert found[place] is met
         assert sum(found) == 3 + met
