@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -116,11 +117,21 @@ def test_write_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    import resource
+
     target = tmp_path / "report.html"
-    target.mkdir()
-    with pytest.raises(ResourceError, match=r"report\.html"):
-        example().write(target)
+    target.write_text("old")
+    # The system itself refuses to write more, in the middle of the page, as a full disk would.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(example().html()) // 2, hard))
+    try:
+        with pytest.raises(ResourceError, match=r"report\.html"):
+            example().write(target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import ResourceError
@@ -15,7 +15,8 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` with the same ending; rename it to ``path`` when the block succeeds.
 
-    A crash, an error or a full disk leaves what was under ``path`` before, and no temporary file.
+    An error or a full disk leaves what was under ``path`` before, and no temporary file; a crash or a power cut leaves
+    the file before or the file after, whole.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -32,6 +33,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
@@ -50,8 +52,12 @@ def staged_files(directory: str | Path) -> Iterator[Path]:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-") as name:
             yield Path(name)
-            for file in sorted(Path(name).iterdir()):
+            files = sorted(Path(name).iterdir())
+            for file in files:
+                _flush(file)
+            for file in files:
                 os.replace(file, directory / file.name)
+            _flush_folder(directory)
     except OSError as error:
         raise _unwritable(directory, error) from error
 
@@ -64,6 +70,17 @@ def _flush(path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
+
+
+def _flush_folder(path: Path) -> None:
+    """Make sure that the new name is on the disk, too: it is kept in the folder, not in the file."""
+    # Windows and some network drives cannot do this; the file is in its place all the same.
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> ResourceError:
