@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.hosting.memory_estimate import estimate_memory, kept_maps, network_bytes
+from MultiTaskSegLib.runtime.hosting.memory_estimate import MemoryEstimate, estimate_memory, kept_maps, network_bytes
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream
@@ -121,6 +122,15 @@ def test_finishing_the_labels_takes_no_more_than_estimated(spacing_mm, is_single
     held = volume.voxels.nbytes + prepared.voxels.nbytes + running
     measured = held + allocated(lambda: finished(stream.running, wanted, prepared))
     assert measured <= need <= 4 * measured
+
+
+def test_a_quarter_more_is_asked_for_than_the_arrays_take():
+    """What lies between blocks of different sizes cannot all be used again."""
+    estimate = MemoryEstimate(preparing_bytes=800, running_bytes=100, network_bytes=4000, finishing_bytes=400)
+    assert estimate.card_bytes() == 5000
+    assert estimate.host_bytes(is_on_host=True) == 5125
+    assert estimate.host_bytes(is_on_host=False) == 1000
+    assert replace(estimate, finishing_bytes=8000).host_bytes(is_on_host=True) == 10_000
 
 
 def test_the_need_of_the_network_does_not_grow_with_the_depth_of_the_image():

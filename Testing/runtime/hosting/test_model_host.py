@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,56 @@ def test_a_plan_that_avoids_the_card_loads_on_the_cpu():
     machine = MachineStandIn({"cuda:0": RunPlan("cpu", 5, ("the card is full",))})
     (device, notes), told = run(ModelHost(machine), lambda model: model.device)
     assert (device, notes, told) == ("cpu", ("the card is full",), ["on the CPU"])
+
+
+def test_after_the_card_the_plan_of_the_cpu_counts_with_its_parts_and_its_warnings():
+    def act(model: Model) -> int | None:
+        if model.device != "cpu":
+            raise MemoryError
+        return model.max_slab_voxels
+
+    machine = MachineStandIn({"cpu": RunPlan("cpu", 77, ("in parts",))})
+    (slab, notes), _ = run(ModelHost(machine), act)
+    assert (slab, notes) == (77, (CARD_RAN_OUT, "in parts"))
+
+
+def test_an_old_model_and_its_card_memory_are_gone_before_the_next_one_loads():
+    models: list[weakref.ref] = []
+    seen_at_load: list[tuple[list[bool], int]] = []
+
+    class Watched(MachineStandIn):
+        """Looks what is left of the last model when another one is loaded."""
+
+        def load(self, *key):
+            seen_at_load.append(([model() is None for model in models], self.releases))
+            loaded = super().load(*key)
+            models.append(weakref.ref(loaded))
+            return loaded
+
+    host = ModelHost(Watched())
+    host.predictor("first", "cuda:0", False)
+    host.predictor("second", "cuda:0", False)
+    assert seen_at_load == [([], 0), ([True], 1)]
+
+
+def test_the_model_of_the_card_is_gone_before_the_cpu_takes_over():
+    models: list[weakref.ref] = []
+    gone_at_load: list[list[bool]] = []
+
+    class Watched(MachineStandIn):
+        """Looks which models are left when another one is loaded."""
+
+        def load(self, *key):
+            gone_at_load.append([model() is None for model in models])
+            return super().load(*key)
+
+    def act(model: Model) -> None:
+        models.append(weakref.ref(model))
+        if model.device != "cpu":
+            raise MemoryError
+
+    run(ModelHost(Watched()), act)
+    assert gone_at_load == [[], [True]]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)

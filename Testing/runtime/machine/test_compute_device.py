@@ -78,6 +78,13 @@ def test_releasing_without_a_card_does_nothing(no_card):
     compute_device.release_card_memory()
 
 
+def test_releasing_empties_the_reserve_of_a_card(two_cards, monkeypatch):
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    compute_device.release_card_memory()
+    assert emptied == [True]
+
+
 def test_free_memory_is_a_part_of_all_memory():
     assert 0 < available_bytes() <= total_bytes()
 

@@ -1,0 +1,55 @@
+"""What the worker has of torch: the right default model, memory handed back, a broken installation told in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine, needed_packages
+from MultiTaskSegLib.runtime.predictor import Predictor
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_without_a_model_the_released_one_for_that_kind_of_image_is_loaded(
+    planar: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    monkeypatch.setattr(Predictor, "load", lambda path, device: loaded.append(path))
+    TorchMachine().load(None, "cpu", planar)
+    assert [path.name.startswith("planar2d") for path in loaded] == [planar]
+
+
+def test_a_named_model_is_loaded_whatever_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[tuple[Path, str]] = []
+    monkeypatch.setattr(Predictor, "load", lambda path, device: loaded.append((path, device)))
+    TorchMachine().load("mine.mts.safetensors", "cpu", True)
+    assert loaded == [(Path("mine.mts.safetensors"), "cpu")]
+
+
+def test_releasing_empties_the_reserve_of_the_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[bool] = []
+    monkeypatch.setattr(
+        "MultiTaskSegLib.runtime.machine.compute_device.release_card_memory", lambda: released.append(True)
+    )
+    TorchMachine().release()
+    assert released == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "names"),
+    [
+        (ModuleNotFoundError("No module named 'safetensors'", name="safetensors"), "'safetensors' cannot be loaded"),
+        (OSError("libtorch.so:\ncannot open"), "'torch' cannot be loaded .libtorch.so: cannot open."),
+        (AttributeError("module 'torch' has no attribute 'nn'"), "cannot be loaded"),
+    ],
+)
+def test_a_package_that_loads_half_way_is_told_with_what_to_install(error: Exception, names: str) -> None:
+    with pytest.raises(ResourceError, match=rf"{names}.*Install PyTorch"), needed_packages():
+        raise error
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(ZeroDivisionError), needed_packages():
+        raise ZeroDivisionError
