@@ -101,7 +101,7 @@ def test_check_prints_one_verdict_per_image_that_segment_would_give(
 ) -> None:
     assert cli.main(["check", str(image), str(image), "-m", str(model), "--json"]) == 0
     verdicts = json.loads(capsys.readouterr().out)
-    assert [set(v) for v in verdicts] == [{"image", "ood"}] * 2
+    assert [set(v) for v in verdicts] == [{"image", "ood", "warnings"}] * 2
     cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--json"])
     assert json.loads(capsys.readouterr().out)["ood"] == verdicts[0]["ood"] == verdicts[1]["ood"]
     assert verdicts[0]["image"] == str(image)
@@ -190,7 +190,7 @@ def test_check_writes_a_map_on_the_images_own_grid(
     assert values.dtype == np.float32
     assert 0.0 <= values.min() <= values.max() <= 4.001
     assert cli.main(["check", str(image), "-m", str(located), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0] == {key: answer[key] for key in ("image", "ood")}
+    assert json.loads(capsys.readouterr().out)[0] == {key: answer[key] for key in ("image", "ood", "warnings")}
 
 
 def test_maps_of_images_with_one_name_are_not_written_over_each_other(

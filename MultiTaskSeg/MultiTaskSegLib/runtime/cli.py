@@ -119,10 +119,12 @@ def _check(options: argparse.Namespace) -> int:
             _fail(str(error), error.exit_code)
             refused = True
             continue
-        verdicts.append({"image": str(path), "ood": verdict.as_dict()})
+        verdicts.append({"image": str(path), "ood": verdict.as_dict(), "warnings": list(volume.warnings)})
         if path in maps:
             verdicts[-1]["map"] = str(maps[path])
         if not options.json:
+            for warning in volume.warnings:
+                print(f"warning: {path}: {warning}", file=sys.stderr)
             print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
             _print_explanation(verdict)
         # A folder of images of different sizes would leave gigabytes of holes in the heap.
