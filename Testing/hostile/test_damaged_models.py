@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.model.model_file import MAX_HEADER_BYTES, load_model
+from MultiTaskSegLib.runtime.model.model_file import load_model
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from Testing.hostile.broken_image import flipped
 from Testing.hostile.model_bytes import Change, poison, resealed, with_header
 from Testing.hostile.mutation import mutants
-from Testing.runtime.tiny_model import write_tiny_model
+from Testing.runtime.tiny_model import tiny_manifest, tiny_network, write_tiny_model
 
 NAN, INF = float("nan"), float("inf")
 
@@ -78,7 +79,8 @@ BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "renamed pickle": (lambda data: b"\x80\x04\x95" + data, "not a MultiTaskSeg"),
     "header of 2^63 bytes": (lambda data: struct.pack("<Q", 2**63) + data[8:], "not a MultiTaskSeg"),
     "header just above the limit": (
-        lambda data: struct.pack("<Q", MAX_HEADER_BYTES + 1) + b"{" + b" " * MAX_HEADER_BYTES, "not a MultiTaskSeg",
+        lambda data: struct.pack("<Q", 1_000_001) + data[8 : 8 + header_size(data)].ljust(1_000_001)
+        + data[8 + header_size(data) :], "not a MultiTaskSeg",
     ),
     "header length 0": (lambda data: struct.pack("<Q", 0) + data[8:], "cannot be read"),
     "header that is no JSON": (lambda data: data[:8] + b"x" * header_size(data) + data[-99:], "cannot be read"),
@@ -260,6 +262,42 @@ def test_a_contradiction_is_refused_even_with_a_right_digest(good: Path, tmp_pat
 def test_resealing_without_a_change_gives_a_good_model(good: Path, tmp_path: Path) -> None:
     path = resealed(good, tmp_path / "same.mts.safetensors", lambda manifest, tensors, extra: None)
     assert load_model(path).manifest == load_model(good).manifest
+
+
+def test_an_unharmed_copy_is_accepted_with_its_weights(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "copy.mts.safetensors"
+    path.write_bytes(good.read_bytes())
+    found = load_model(path)
+    assert found.manifest == tiny_manifest()
+    # Weights are stored in half precision.
+    for name, weights in tiny_network().state_dict().items():
+        torch.testing.assert_close(found.network.state_dict()[name], weights, rtol=5e-4, atol=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [edit(name="other"), edit(intended_use="Lékař"), edit(ood__threshold=7.5), edit(tasks__1__temperature=2.0)],
+)
+def test_another_value_that_contradicts_nothing_is_accepted(good: Path, tmp_path: Path, change: Change) -> None:
+    path = resealed(good, tmp_path / "other.mts.safetensors", change)
+    manifest: dict[str, Any] = to_plain(tiny_manifest())
+    change(manifest, {}, {})
+    assert json.loads(json.dumps(to_plain(load_model(path).manifest))) == json.loads(json.dumps(manifest))
+
+
+def test_the_order_of_tensors_and_spaces_up_to_a_million_bytes_of_header_do_not_matter(
+    good: Path, tmp_path: Path
+) -> None:
+    def turned(header: dict[str, Any]) -> None:
+        for name in list(header)[::-1]:
+            header[name] = header.pop(name)
+
+    data = with_header(good.read_bytes(), turned)
+    size = header_size(data)
+    spaced = struct.pack("<Q", 1_000_000) + data[8 : 8 + size].ljust(1_000_000) + data[8 + size :]
+    path = tmp_path / "turned.mts.safetensors"
+    path.write_bytes(spaced)
+    assert load_model(path).digest == load_model(good).digest
 
 
 def test_a_change_without_a_new_digest_is_refused(good: Path, tmp_path: Path) -> None:
