@@ -173,6 +173,7 @@ def watched(folder: Path, code: str, *arguments: str) -> str:
 def test_segment_check_and_info_open_no_connection(model: Path, images: tuple[Path, Path], tmp_path: Path) -> None:
     commands = [
         ["segment", str(images[0]), "-m", str(model), "-o", str(tmp_path / "out")],
+        ["check", str(images[0]), "-m", str(model)],
         ["check", str(images[0]), "-m", str(model), "--map", str(tmp_path / "maps")],
         ["info", str(model)],
     ]

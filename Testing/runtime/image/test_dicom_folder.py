@@ -72,6 +72,24 @@ def test_an_inverted_image_gives_one_warning(tmp_path: Path) -> None:
     assert "MONOCHROME1" in warning
 
 
+def test_an_inverted_slice_among_others_is_told(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", VOXELS, np.diag([1, 1, 2.0, 1]))
+    data = dcmread(folder / "IM0006")
+    data.PhotometricInterpretation = "MONOCHROME1"
+    data.save_as(folder / "IM0006")
+    (warning,) = read_image(folder).warnings
+    assert "MONOCHROME1" in warning
+
+
+def test_series_without_a_description_are_told_apart_by_the_end_of_their_number(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", VOXELS[:2], np.eye(4), SeriesDescription="")
+    write_series(folder, VOXELS[:2], np.eye(4), names=["B0", "B1"], SeriesDescription="")
+    ends = [str(dcmread(folder / name).SeriesInstanceUID)[-8:] for name in ("IM0000", "B0")]
+    with pytest.raises(InputError) as refused:
+        read_image(folder)
+    assert all(f"'series {end}' (2 files)" in str(refused.value) for end in ends)
+
+
 def test_descriptions_in_another_character_set_do_no_harm(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "a", VOXELS, np.diag([1, 1, 2.0, 1]), SeriesDescription="phantom")
     for path in folder.iterdir():

@@ -144,6 +144,14 @@ def test_a_colour_file_with_equal_channels_is_grey_with_a_warning(tmp_path: Path
     assert "one channel is used" in volume.warnings[0]
 
 
+def test_a_pixel_size_for_printing_is_not_believed(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.arange(240, dtype=np.uint8).reshape(12, 20))
+    image.SetSpacing((0.2, 0.3))
+    sitk.WriteImage(image, str(tmp_path / "a.png"))
+    assert sitk.ReadImage(str(tmp_path / "a.png")).GetSpacing()[0] == pytest.approx(0.2)
+    assert read_image(tmp_path / "a.png").spacing_mm == (1.0, 1.0, 1.0)
+
+
 def test_sixteen_bit_pictures_keep_their_values(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 65535, (20, 30)).astype(np.uint16)
     np.testing.assert_array_equal(read_image(picture(tmp_path / "a.png", pixels)).voxels[0], pixels)
@@ -171,6 +179,26 @@ def test_detached_headers_are_read_with_their_data_file(tmp_path: Path, header: 
     (tmp_path / data).write_bytes((tmp_path / data).read_bytes()[:-100])
     with pytest.raises(InputError):
         read_image(path)
+
+
+def test_a_detached_header_is_judged_by_the_size_of_its_data_file(tmp_path: Path) -> None:
+    # More voxels than 1032 times eight times the bytes of the header: of an image of zeros they would fit into it.
+    voxels = np.zeros((40, 250, 320), np.uint8)
+    voxels[0, 0, 0] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.mhd"))
+    assert (tmp_path / "a.mhd").stat().st_size * 8 * 1032 < voxels.size
+    assert read_image(tmp_path / "a.mhd").shape == voxels.shape
+
+
+def test_a_header_that_names_a_list_of_files_is_read(tmp_path: Path) -> None:
+    voxels = np.arange(2 * 100 * 120, dtype=np.uint16).reshape(2, 100, 120)
+    for number, plane in enumerate(voxels):
+        (tmp_path / f"{number}.raw").write_bytes(plane.tobytes())
+    (tmp_path / "a.mhd").write_text(
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 120 100 2\nElementSpacing = 1 1 1\n"
+        "ElementType = MET_USHORT\nElementDataFile = LIST\n0.raw\n1.raw\n"
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.mhd").voxels, voxels)
 
 
 def test_a_file_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,9 +271,10 @@ def test_a_label_map_with_a_value_that_is_no_label_is_refused(tmp_path: Path, va
         read_label_map(saved(tmp_path / "a.nii", nifti_bytes(labels)))
 
 
-def test_a_label_map_in_jpeg_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "A.JPG"])
+def test_a_label_map_in_jpeg_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="JPEG compression alters"):
-        read_label_map(picture(tmp_path / "a.jpg", np.zeros((20, 20), np.uint8)))
+        read_label_map(picture(tmp_path / name, np.zeros((20, 20), np.uint8)))
 
 
 def test_without_the_integrity_check_half_a_nifti_file_would_be_read(
