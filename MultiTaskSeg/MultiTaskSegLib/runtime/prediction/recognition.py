@@ -60,7 +60,8 @@ def recognise(
         known: the task, where it is known beforehand: its labels come from the same pass.
 
     Returns:
-        The nearest sight; its verdict has the distances to the tasks of all candidates.
+        The nearest sight; its verdict has the distances to the tasks of all candidates. Where models know tasks of the
+        same name, the distance is that of the nearest sight, and its own task is no rival of itself.
 
     Raises:
         InputError: the image is constant.
@@ -81,10 +82,10 @@ def recognise(
     assert best is not None
     close = best.verdict.score * np.exp(CLOSE_CALL)
     others = [v.nearest_task for v in verdicts if v is not best.verdict and v.score <= close]
-    rivals = (*best.verdict.rivals, *others)
-    return replace(
-        best, verdict=replace(best.verdict, distances={**best.verdict.distances, **distances}, rivals=rivals)
-    )
+    rivals = tuple(n for n in dict.fromkeys((*best.verdict.rivals, *others)) if n != best.verdict.nearest_task)
+    own = {task.name: best.verdict.distances[task.name] for task in best.candidate.tasks}
+    merged = {**best.verdict.distances, **distances, **own}
+    return replace(best, verdict=replace(best.verdict, distances=merged, rivals=rivals))
 
 
 def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: bool, known: TaskInfo | None) -> Sight:
