@@ -26,7 +26,7 @@ from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
-from MultiTaskSegLib.runtime.prediction.stage_progress import Progress, StageProgress
+from MultiTaskSegLib.runtime.prediction.stage_progress import Progress, StageProgress, rising
 
 AUTO = "auto"
 # Shares of the whole that are told when the image has been looked at. Where its task must be found,
@@ -84,7 +84,7 @@ class Predictor:
             ResourceError: memory runs out.
         """
         self.require_labels()
-        whole, started_s = StageProgress(progress or _ignore), time.perf_counter()
+        whole, started_s = _whole(progress), time.perf_counter()
         known = None if task == AUTO else self._task(task)
         looked = LABELLED if known else RECOGNISED
         sight = self._recognised(volume, whole.part(0.0, looked), known, keep=True)
@@ -119,7 +119,7 @@ class Predictor:
             InputError: as `segment`.
             ResourceError: memory runs out.
         """
-        sight = self._recognised(volume, StageProgress(progress or _ignore))
+        sight = self._recognised(volume, _whole(progress))
         return sight.verdict, sight.encoded.spectra
 
     def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
@@ -139,7 +139,7 @@ class Predictor:
                 f"the model {self.manifest.name} cannot tell where an image is foreign",
                 remedy="Fit its reference again with 'python -m trainer reference'",
             )
-        sight = self._recognised(volume, StageProgress(progress or _ignore))
+        sight = self._recognised(volume, _whole(progress))
         memory = self.model.memories[self.model.reference.task_names.index(sight.verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
         rarity = memory.rarity(image_cells(sight.prepared.voxels, cell))
@@ -181,6 +181,10 @@ class Predictor:
                 file=volume.name or None,
                 remedy="Choose a model for this kind of image",
             )
+
+
+def _whole(progress: Progress | None) -> StageProgress:
+    return StageProgress(rising(progress or _ignore))
 
 
 def _ignore(share: float, step: str) -> None:

@@ -125,7 +125,7 @@ class NetworkPass:
 
         def in_tiles(backend: Backend, limit: int) -> Encoded:
             """With halos; the probabilities are put together in memory."""
-            return self._tiled(backend, voxels, wanted, limit)
+            return self._tiled(backend, voxels, wanted, limit, progress)
 
         return self._with_less_memory(run, in_tiles)
 
@@ -155,7 +155,7 @@ class NetworkPass:
 
         def in_tiles(backend: Backend, limit: int) -> RunningLabels:
             """With halos; the probabilities are put together in memory."""
-            labels = self._tiled(backend, voxels, wanted, limit).labels
+            labels = self._tiled(backend, voxels, wanted, limit, progress).labels
             assert labels is not None
             return labels
 
@@ -194,23 +194,30 @@ class NetworkPass:
         return SpectrumCollector(self._architecture, self._spec.layers, _sizes(voxels), self._spec.floor)
 
     def _tiled(
-        self, backend: Backend, voxels: NDArray[np.float32], wanted: Wanted | None, max_tile_voxels: int
+        self,
+        backend: Backend,
+        voxels: NDArray[np.float32],
+        wanted: Wanted | None,
+        max_tile_voxels: int,
+        progress: Progress,
     ) -> Encoded:
         """Spectra, and labels where they are wanted, of overlapping tiles."""
         architecture, sizes, collector = self._architecture, _sizes(voxels), self._collector(voxels)
         padded = pad_to_stride(voxels, architecture.total_stride)
         logits = None if wanted is None else torch.empty((1 + len(wanted.task.labels), *sizes), dtype=torch.float16)
-        for tile in make_tiles(_sizes(padded), architecture.total_stride, architecture.halo, max_tile_voxels):
+        tiles = make_tiles(_sizes(padded), architecture.total_stride, architecture.halo, max_tile_voxels)
+        for done, tile in enumerate(tiles, start=1):
             stream = NetworkStream(backend, architecture, padded[tile.source_slices()], 1)
             slabs = stream.decode(observe=collector.watch(tile))
             if logits is None or wanted is None:
                 for _ in slabs:
                     pass
-                continue
-            found = torch.cat([backend.head(slab, wanted.task.channels).half().cpu() for slab in slabs], dim=1)
-            inside = (slice(None), *tile.core_in_tile((1, 1, 1), sizes))
-            target = (slice(None), *tile.core_in_volume((1, 1, 1), sizes))
-            logits[target] = found[inside]
+            else:
+                found = torch.cat([backend.head(slab, wanted.task.channels).half().cpu() for slab in slabs], dim=1)
+                inside = (slice(None), *tile.core_in_tile((1, 1, 1), sizes))
+                target = (slice(None), *tile.core_in_volume((1, 1, 1), sizes))
+                logits[target] = found[inside]
+            progress(done / len(tiles))
         if logits is None or wanted is None:
             return Encoded(collector.spectra())
         labels = LabelStream(wanted.task, sizes, wanted.shape)

@@ -44,3 +44,16 @@ class StageProgress:
 
     def _whole(self, share: float) -> float:
         return self.start + (self.end - self.start) * share
+
+
+def rising(report: Progress) -> Progress:
+    """Never tells less than before: where memory runs out a stage begins again, but nobody should see time run back."""
+    most = 0.0
+
+    def tell(share: float, step: str) -> None:
+        """The share, or the largest one so far."""
+        nonlocal most
+        most = max(most, share)
+        report(most, step)
+
+    return tell
