@@ -1,0 +1,201 @@
+"""What a manifest may say at most: each limit as it is promised, a value on either side."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo, Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.model_card import model_card
+from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_tensors
+from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors
+from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
+from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
+
+
+def with_architecture(
+    levels: int = 2, channels: int = 4, kernel: Triple = (3, 3, 3), stride: Triple = (2, 2, 2), outputs: int = 5
+) -> Manifest:
+    architecture = Architecture((channels,) * levels, (stride,) * (levels - 1), (kernel,) * levels, outputs)
+    manifest = tiny_manifest()
+    return replace(manifest, architecture=architecture, ood=replace(manifest.ood, layers=("encoder0",)))
+
+
+@pytest.mark.parametrize(
+    "largest, too_large",
+    [
+        ({"levels": 10}, {"levels": 11}),
+        ({"channels": 4096}, {"channels": 4097}),
+        ({"outputs": 4096}, {"outputs": 4097}),
+        ({"kernel": (15, 15, 15)}, {"kernel": (1, 17, 1)}),
+        ({"kernel": (1, 1, 15)}, {"kernel": (10**9 + 1, 1, 1)}),
+        ({"stride": (15, 15, 15)}, {"stride": (1, 1, 16)}),
+        ({"stride": (15, 1, 1)}, {"stride": (10**9, 1, 1)}),
+    ],
+    ids=str,
+)
+def test_a_network_beyond_any_that_the_trainer_makes_is_refused(
+    largest: dict[str, int], too_large: dict[str, int]
+) -> None:
+    check_manifest(with_architecture(**largest))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="larger than any"):
+        check_manifest(with_architecture(**too_large))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [{"kernel": k} for k in ((0, 3, 3), (3, -1, 3), (3, 3, 2), (14, 3, 3))]
+    + [{"stride": s} for s in ((0, 2, 2), (2, -2, 2), (2, 2, 0))],
+    ids=str,
+)
+def test_kernels_of_no_or_even_size_and_strides_that_do_not_move_are_refused(absurd: dict[str, Triple]) -> None:
+    with pytest.raises(ModelError, match="inconsistent"):
+        with_architecture(**absurd)  # type: ignore[arg-type]
+
+
+def test_two_levels_are_the_fewest() -> None:
+    check_manifest(with_architecture(levels=2))
+    with pytest.raises(ModelError, match="inconsistent"):
+        with_architecture(levels=1)
+
+
+def changed(**changes: object) -> Manifest:
+    """The tiny manifest with another first task."""
+    manifest = tiny_manifest()
+    return replace(manifest, tasks=(replace(manifest.tasks[0], **changes), manifest.tasks[1]))  # type: ignore[arg-type]
+
+
+def labelled(value: int = 1, colour: int = 9) -> Manifest:
+    return changed(labels=(LabelInfo(value, "a", "a", (colour, 0, 255), ""), tiny_manifest().tasks[0].labels[1]))
+
+
+def profiled(low: float, high: float, method: str = "percentile", mm: float = 2.0) -> Manifest:
+    intensity = Intensity(method, low, high)  # type: ignore[arg-type]
+    return changed(profile=Profile("p", "spacing", intensity, spacing_zyx_mm=(2.0, mm, 2.0)))
+
+
+def planar(matrix: int) -> Manifest:
+    manifest = tiny_manifest(is_planar=True)
+    profile = Profile("p", "fit", Intensity("percentile", 1.0, 99.0), matrix=matrix)
+    return replace(manifest, tasks=tuple(replace(task, profile=profile) for task in manifest.tasks))
+
+
+def thresholded(value: float) -> Manifest:
+    manifest = tiny_manifest()
+    return replace(manifest, ood=replace(manifest.ood, threshold=value))
+
+
+BORDERS: dict[str, tuple[Callable[[], Manifest], Callable[[], Manifest], str]] = {
+    "smallest label": (lambda: labelled(value=1), lambda: labelled(value=0), "not 1 to 255"),
+    "largest label": (lambda: labelled(value=255), lambda: labelled(value=256), "not 1 to 255"),
+    "darkest colour": (lambda: labelled(colour=0), lambda: labelled(colour=-1), "not 0 to 255"),
+    "brightest colour": (lambda: labelled(colour=255), lambda: labelled(colour=256), "not 0 to 255"),
+    "percentiles": (lambda: profiled(0.0, 100.0), lambda: profiled(0.0, 100.1), "intensity range"),
+    "negative percentile": (lambda: profiled(0.0, 99.0), lambda: profiled(-0.1, 99.0), "intensity range"),
+    "range": (lambda: profiled(-1000.0, 400.0, "range"), lambda: profiled(5.0, 5.0, "range"), "intensity range"),
+    "voxel size": (lambda: profiled(1.0, 99.0, mm=0.01), lambda: profiled(1.0, 99.0, mm=0.0), "grid"),
+    "matrix": (lambda: planar(1), lambda: planar(0), "grid"),
+    "threshold": (lambda: thresholded(1e-9), lambda: thresholded(0.0), "threshold"),
+    "temperature": (lambda: changed(temperature=1e-9), lambda: changed(temperature=0.0), "temperature"),
+    "last channel": (lambda: changed(), lambda: replace_start(4), "outside the network"),
+    "first channel": (lambda: replace_start(3), lambda: changed(channel_start=-1), "outside the network"),
+    "name": (lambda: changed(name="x"), lambda: changed(name=""), "or one has none"),
+}
+
+
+def replace_start(start: int) -> Manifest:
+    """The second task, of two channels, at another place."""
+    manifest = tiny_manifest()
+    return replace(manifest, tasks=(manifest.tasks[0], replace(manifest.tasks[1], channel_start=start)))
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_a_manifest_may_go_up_to_the_border_and_not_beyond(border: str) -> None:
+    good, bad, says = BORDERS[border]
+    check_manifest(good())
+    with pytest.raises(ModelError, match=says):
+        check_manifest(bad())
+
+
+def test_tasks_may_share_all_their_channels_but_not_some() -> None:
+    manifest = tiny_manifest()
+    second = replace(manifest.tasks[0], name="second")
+    check_manifest(replace(manifest, tasks=(manifest.tasks[0], second)))
+    with pytest.raises(ModelError, match="shares channels"):
+        check_manifest(replace(manifest, tasks=(manifest.tasks[0], replace(second, channel_start=1))))
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, torch.Tensor]:
+    weights = {f"network.{name}": value for name, value in tiny_network().state_dict().items()}
+    return weights | reference_tensors(tiny_images(), tiny_reference())
+
+
+SCORES, SCALE = "reference.calibration_scores", "reference.encoder0.spectrum.scale"
+SHRINKAGE, VALUES = "reference.encoder0.means.shrinkage", "reference.encoder0.singular_values"
+
+
+@pytest.mark.parametrize(
+    "name, good, bad",
+    [
+        (SCORES, 0.0, -1e-6),
+        (SCALE, 1e-9, 0.0),
+        (SHRINKAGE, 0.0, -1e-6),
+        (SHRINKAGE, 1.0, 1.000001),
+        (VALUES, 0.0, -1.0),
+    ],
+)
+def test_numbers_of_the_reference_may_go_up_to_the_border_and_not_beyond(
+    tensors: dict[str, torch.Tensor], name: str, good: float, bad: float
+) -> None:
+    check_tensors(tiny_manifest(), {**tensors, name: torch.full_like(tensors[name], good)})
+    with pytest.raises(ModelError, match="impossible"):
+        check_tensors(tiny_manifest(), {**tensors, name: torch.full_like(tensors[name], bad)})
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "good.mts.safetensors")
+
+
+def padded(data: bytes, size: int) -> bytes:
+    """The same file with spaces at the end of its header, which the format allows."""
+    (length,) = struct.unpack("<Q", data[:8])
+    return struct.pack("<Q", size) + data[8 : 8 + length].ljust(size) + data[8 + length :]
+
+
+def test_a_header_of_a_million_bytes_is_read_and_one_byte_more_is_not(good: Path, tmp_path: Path) -> None:
+    data, path = good.read_bytes(), tmp_path / "padded.mts.safetensors"
+    path.write_bytes(padded(data, 1_000_000))
+    assert load_model(path).digest == load_model(good).digest
+    path.write_bytes(padded(data, 1_000_001))
+    with pytest.raises(ModelError, match="not a MultiTaskSeg model file"):
+        load_model(path)
+
+
+def carded(task: TaskInfo) -> str:
+    manifest = tiny_manifest()
+    ood = replace(manifest.ood, false_alarm_rate=0.04, false_alarm_rate_by_task={task.name: 0.07})
+    return model_card(replace(manifest, tasks=(task,), ood=ood), "abc")
+
+
+def test_the_card_gives_rates_in_percent_and_the_mean_dice() -> None:
+    dice = {f"part_{n}": 0.1 * n for n in range(8)}
+    text = carded(replace(tiny_manifest().tasks[0], held_out_dice=dice))
+    assert "false alarms on held-out images 4 %" in text
+    assert "false alarms 7 %" in text
+    assert "mean Dice 0.350; part 0 0.000; part 1 0.100" in text
+
+
+def test_of_more_than_eight_labels_the_card_gives_the_mean_alone() -> None:
+    dice = {f"part_{n}": 0.1 * n for n in range(9)}
+    text = carded(replace(tiny_manifest().tasks[0], held_out_dice=dice))
+    assert "mean Dice 0.400\n" in text
+    assert "part 1" not in text
