@@ -17,7 +17,7 @@ from trainer.calibration.scaling import (
     log_probabilities_of,
     softmax,
 )
-from trainer.calibration.temperature import LabelledLogits, fit_temperature
+from trainer.calibration.temperature import LabelledLogits, fit_temperature, negative_log_likelihood
 
 SHAPE = (1, 40, 60)
 
@@ -97,13 +97,33 @@ def test_drawn_voxels_stand_for_their_whole_region() -> None:
     assert voxels.interior.weight.sum() == pytest.approx((~band).sum())
 
 
-def test_weights_count_like_repeated_voxels() -> None:
+def weighted_and_repeated() -> tuple[LabelledLogits, LabelledLogits, LabelledLogits]:
+    """Voxels that are half as sharp as they should be beside others that are twice as sharp and count four times."""
     rng = np.random.default_rng(3)
-    logits, labels = rng.normal(size=(300, 2)).astype(np.float32), rng.integers(0, 2, 300)
-    counts = rng.integers(1, 5, 300)
+    right = 2 * rng.normal(size=(3_000, 2))
+    labels = (rng.random(len(right)) < softmax(right.T.astype(np.float32))[1]).astype(np.int64)
+    counts = np.where(np.arange(len(right)) % 2, 4, 1)
+    logits = (right * np.where(counts == 4, 2.0, 0.5)[:, None]).astype(np.float32)
     repeated = LabelledLogits(np.repeat(logits, counts, axis=0), np.repeat(labels, counts))
-    weighted = LabelledLogits(logits, labels, counts.astype(np.float64))
-    assert fit_temperature(weighted) == pytest.approx(fit_temperature(repeated), rel=1e-3)
+    return LabelledLogits(logits, labels, counts.astype(np.float64)), repeated, LabelledLogits(logits, labels)
+
+
+def test_weights_count_like_repeated_voxels() -> None:
+    weighted, repeated, alike = weighted_and_repeated()
+    found = fit_temperature(weighted)
+    assert found == pytest.approx(fit_temperature(repeated), rel=1e-3)
+    assert 0.5 < found < 2.0, "a limit would hide what the weights do"
+    assert found > 1.2 * fit_temperature(alike)
+    for temperature in (0.7, 1.0, 3.0):
+        expected = negative_log_likelihood(repeated, temperature)
+        assert negative_log_likelihood(weighted, temperature) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_count_like_repeated_voxels_where_a_bias_is_fitted_too() -> None:
+    weighted, repeated, alike = weighted_and_repeated()
+    found = fit_biased_temperature(weighted)
+    assert found == pytest.approx(fit_biased_temperature(repeated), rel=1e-2, abs=1e-2)
+    assert found[0] > 1.2 * fit_biased_temperature(alike)[0]
 
 
 def test_no_case_is_judged_by_a_temperature_that_its_own_group_had_a_part_in() -> None:

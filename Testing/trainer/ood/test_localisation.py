@@ -115,8 +115,11 @@ def test_from_images_to_figures(tmp_path: Path) -> None:
     assert figures["model"] == predictor.model.digest
     other = measure_localisation(predictor, [known], [foreign], tmp_path / "other.json", seed=4)
     assert [row["auroc"] for row in other["images"]] != [row["auroc"] for row in figures["images"]]
+    # Stripes ten times as strong as the noise are found almost without fail, thin streaks mostly.
+    least = {"patch": 0.85, "streak": 0.65}
+    assert all(least[row["kind"]] < row["auroc"] <= 1.0 for row in figures["images"])
     # Noise is alike everywhere, so that the place of an insertion alone says nothing.
-    assert all(0.2 < row["control"] < 0.8 for row in figures["images"])
+    assert all(0.2 < row["control"] < 0.62 for row in figures["images"])
     again = measure_localisation(predictor, [known], [foreign], tmp_path / "again.json", seed=3)
     assert again == figures
     few = measure_localisation(predictor, [known], [foreign], tmp_path / "few.json", seed=3, images_per_task=1)
