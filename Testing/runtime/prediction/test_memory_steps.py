@@ -140,16 +140,16 @@ def test_parts_get_smaller_by_a_factor_of_4_down_to_slabs_of_a_plane_and_then_ti
 
 
 # Long enough for the halo of 10 slices on either side of a tile.
-LONG = (80, 4, 4)
+LONG = (40, 4, 4)
 
 
 @pytest.mark.parametrize("wanted", [None, Wanted(tiny_manifest().tasks[0], LONG)])
 def test_tiles_tell_their_progress(wanted: Wanted | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 640)
+    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 480)
     told: list[float] = []
     voxels = np.random.default_rng(1).random(LONG, dtype=np.float32)
     new_pass(max_slab_voxels=IN_TILES).encode(voxels, told.append, wanted=wanted)
-    # Of 40 slices, with 20 of halo, the core has 20.
+    # Of 30 slices, with 20 of halo, the core has 10.
     assert told == [0.25, 0.5, 0.75, 1.0]
 
 
@@ -166,7 +166,7 @@ def test_what_is_told_never_falls() -> None:
 def test_progress_never_falls_and_ends_at_1_even_where_a_stage_begins_again(
     way: str, max_slab_voxels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 640)
+    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 480)
     volume = noise(LONG)
     model = placed_model(volume, {"near": (profile(2.0), 2.0), "far": (profile(2.2), 3.0)})
     told: list[float] = []

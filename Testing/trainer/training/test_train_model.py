@@ -84,8 +84,10 @@ def test_the_model_file_describes_what_was_trained(trained: tuple[Path, Manifest
     assert manifest.training["steps"] == 40
     assert len(model.reference.tasks) == 8
     assert len(model.reference.calibration_scores) == 4
-    for task in manifest.tasks:
-        assert task.calibration["ece"] <= task.calibration["ece_uncalibrated"] + 0.05
+    # Forty steps leave the network far too sure or unsure of the holes, which the temperatures mend.
+    assert holes.calibration["ece_uncalibrated"] > 0.1
+    assert holes.calibration["ece"] < 0.5 * holes.calibration["ece_uncalibrated"]
+    assert balls.calibration["ece"] < 0.1
     # Patients are not named in a file that is passed on.
     assert "patient_" not in path.read_bytes().decode("latin-1")
 
