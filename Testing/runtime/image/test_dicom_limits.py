@@ -81,3 +81,13 @@ def test_pixels_are_of_one_size_up_to_a_micrometre(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(with_pixel_size(tmp_path / "a", 1.0009)).voxels, VOXELS)
     with pytest.raises(InputError, match="different orientations or pixel spacings"):
         read_image(with_pixel_size(tmp_path / "b", 1.0011))
+
+
+@pytest.mark.parametrize(("thickness", "mm"), [("2.5", 2.5), ("0", 1.0), ("-3", 1.0)])
+def test_a_single_slice_is_as_thick_as_it_says_unless_that_is_no_thickness(
+    tmp_path: Path, thickness: str, mm: float
+) -> None:
+    folder = write_series(tmp_path, VOXELS[:1], np.diag([1, 1, STEP_MM, 1]), SliceThickness=thickness)
+    volume = read_image(folder)
+    assert volume.spacing_mm == pytest.approx((1.0, 1.0, mm))
+    assert np.linalg.det(volume.ijk_to_lps[:3, :3]) > 0

@@ -49,6 +49,24 @@ def test_a_voxel_that_is_no_number_is_found_behind_millions_of_good_ones(tmp_pat
     assert volume.warnings == ("3 NaN or infinite voxels were replaced by the smallest finite value",)
 
 
+@pytest.mark.parametrize("ending", ["nii", "nrrd"])
+def test_one_voxel_in_a_thousand_is_mended_and_not_one_more(tmp_path: Path, ending: str) -> None:
+    voxels = np.linspace(1, 2, 20_000, dtype=np.float32).reshape(20, 20, 50)
+    for bad in (20, 21):
+        voxels.flat[100 : 100 + bad] = np.nan
+        path = tmp_path / f"a.{ending}"
+        if ending == "nii":
+            path.write_bytes(nifti_bytes(voxels))
+        else:
+            sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path))
+        if bad == 20:
+            assert read_image(path).warnings == (
+                "20 NaN or infinite voxels were replaced by the smallest finite value",
+            )
+        else:
+            assert "are NaN or infinite" in refusal(path)
+
+
 def test_an_image_has_at_most_a_thousand_and_twenty_four_voxels_along_three_axes(tmp_path: Path) -> None:
     for depth, says in ((1024, "do not fit"), (1025, "claims")):
         header = nifti_bytes(BYTES, dim=[3, 1024, 1024, depth, 1, 1, 1, 1])
