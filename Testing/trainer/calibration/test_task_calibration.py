@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,12 @@ def test_a_patient_unlike_the_others_is_judged_by_the_others_temperatures() -> N
     assert odd.surface_temperature == pytest.approx(3.0, rel=0.1)
     # The odd one had a part in all others.
     assert max(scaling.temperature for scaling in ordinary) < odd.temperature
+
+
+def test_the_figures_do_not_flatter_temperatures_that_help_no_other_patient() -> None:
+    """Of two patients the one that is too sure stays so, and the other, which is right, becomes too unsure."""
+    sure, right = case(1), case(2, 1.0, 1.0)
+    assert calibrated([sure, right])[1]["ece"] > 0.04
+    # Where each has a companion of its own kind the others' temperatures lie halfway.
+    both = [replace(one, group=group) for one in (sure, right) for group in ("a", "b")]
+    assert calibrated(both)[1]["ece"] < calibrated([sure, right])[1]["ece"]
