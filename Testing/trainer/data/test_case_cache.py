@@ -88,6 +88,31 @@ def test_a_case_whose_preparation_was_cut_off_is_prepared_again(task: TaskPlan, 
     np.testing.assert_array_equal(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels, expected)
 
 
+@pytest.mark.parametrize("cut_at", ["labels", "points", "voxels"])
+def test_a_case_that_was_being_written_when_the_power_went_is_prepared_again(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str
+) -> None:
+    cases, folder = task.dataset.cases[:1], tmp_path / "cache"
+    whole = prepare_cases(task, cases, tmp_path / "whole")[0]
+    plain = os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        # The points are the file whose name has no word for its content.
+        words = [word for word in ("labels", "voxels") if word in Path(target).name] or ["points"]
+        if words == [cut_at]:
+            raise KeyboardInterrupt
+        plain(source, target)
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "replace", cut)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_cases(task, cases, folder)
+    found = prepare_cases(task, cases, folder)[0]
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    np.testing.assert_array_equal(found.voxels, whole.voxels)
+    assert {v: p.tolist() for v, p in found.points.items()} == {v: p.tolist() for v, p in whole.points.items()}
+
+
 def test_undeclared_label_values_become_background(task: TaskPlan) -> None:
     stored = np.array([-3, 0, 1, 3, 7, 8, 255, 256, 259, 263, 70000], dtype=np.int32)
     np.testing.assert_array_equal(output_labels(task, stored), [0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0])
