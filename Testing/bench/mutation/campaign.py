@@ -52,16 +52,16 @@ class Campaign:
         """Outcomes in the order of the sample."""
         log = OutcomeLog(self.out / "outcomes.jsonl", asdict(self.settings))
         known = log.open(resume)
-        found = self.coverage_map(copies[0])
+        free: queue.SimpleQueue[CheckoutCopy] = queue.SimpleQueue()
+        for copy in copies:
+            free.put(copy)
+        found = self.coverage_map(free, len(copies))
         by_room = points_by_room(copies[0].folder, self.settings.rooms)
         drawn = sample(by_room, self.settings.mutants, self.settings.seed)
         _tell(f"{len(drawn)} mutants of {sum(map(len, by_room.values()))} points; {len(known)} known already")
         chosen = {m.id: choose(m, found, copies[0].folder, self.settings.limit_s) for _, m in drawn}
         steady = self.steady_tests(copies[0], found, {test for tests in chosen.values() for test in tests})
         waiting = [(room, mutant) for room, mutant in drawn if mutant.id not in known]
-        free: queue.SimpleQueue[CheckoutCopy] = queue.SimpleQueue()
-        for copy in copies:
-            free.put(copy)
         started = time.monotonic()
         with ThreadPoolExecutor(len(copies)) as pool:
             futures = []
@@ -76,15 +76,26 @@ class Campaign:
                 _tell_progress(outcome, done, len(waiting), time.monotonic() - started)
         return [known[mutant.id] for _, mutant in drawn]
 
-    def coverage_map(self, copy: CheckoutCopy) -> CoverageMap:
-        """Run every test once and record which lines it runs, one folder of tests at a time."""
+    def coverage_map(self, free: queue.SimpleQueue[CheckoutCopy], jobs: int) -> CoverageMap:
+        """Run every test once and record which lines it runs, one folder of tests at a time in each copy."""
         folder = self.out / f"map-{self.settings.commit[:12]}"
         folder.mkdir(exist_ok=True)
-        parts = {path: folder / f"{path.name}.json" for path in parts_with_tests(copy.folder, self.settings.tests)}
-        for number, (tests, target) in enumerate(parts.items(), 1):
-            if not target.exists():
-                _tell(f"coverage map, part {number} of {len(parts)}: {tests.name}")
-                self._record(copy, tests, target)
+        parts = {path: folder / f"{path.name}.json" for path in parts_with_tests(self.repository, self.settings.tests)}
+        # The folders with most files take longest: begun first, they do not keep the others waiting.
+        largest = sorted(parts, key=lambda path: -len(list(path.rglob("test_*.py"))))
+
+        def record(tests: Path) -> None:
+            """In whichever copy is free."""
+            copy = free.get()
+            try:
+                _tell(f"coverage map: {tests.name}")
+                self._record(copy, copy.folder / tests.relative_to(self.repository), parts[tests])
+            finally:
+                free.put(copy)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            for _ in pool.map(record, [path for path in largest if not parts[path].exists()]):
+                pass
         return read_map(parts.values())
 
     def _record(self, copy: CheckoutCopy, tests: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -238,6 +239,38 @@ def test_time_counts_against_a_mutant_where_its_tests_are_quick_without_it(
     assert seen == runs
 
 
+def copies_of(*folders: Path) -> queue.SimpleQueue[CheckoutCopy]:
+    free: queue.SimpleQueue[CheckoutCopy] = queue.SimpleQueue()
+    for folder in folders:
+        free.put(CheckoutCopy(folder))
+    return free
+
+
+def test_the_parts_of_a_map_are_shared_out_among_the_copies_and_recorded_parts_are_not_recorded_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, files in (("small", 1), ("large", 3), ("known", 2)):
+        folder = tmp_path / "Testing" / name
+        folder.mkdir(parents=True)
+        for number in range(files):
+            (folder / f"test_{number}.py").write_text("", "utf-8")
+    recorded = []
+
+    def record(_: Campaign, copy: CheckoutCopy, tests: Path, target: Path) -> None:
+        recorded.append((tests.relative_to(copy.folder).as_posix(), target.name))
+        target.write_text('{"tests": {}, "fixtures": {}, "lines": {}}', "utf-8")
+
+    monkeypatch.setattr(Campaign, "_record", record)
+    run = Campaign(tmp_path, settings, tmp_path / "out")
+    known = tmp_path / "out" / f"map-{settings.commit[:12]}" / "known.json"
+    known.parent.mkdir(parents=True)
+    known.write_text('{"tests": {"t": {"outcome": "failed"}}, "fixtures": {}, "lines": {}}', "utf-8")
+    free = copies_of(tmp_path / "copy")
+    assert run.coverage_map(free, 1).left_out == ["t"]
+    assert recorded == [("Testing/large", "large.json"), ("Testing/small", "small.json")]
+    assert free.get(block=False).folder == tmp_path / "copy"
+
+
 def test_a_session_that_broke_off_leaves_no_map_that_looks_whole(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -248,7 +281,7 @@ def test_a_session_that_broke_off_leaves_no_map_that_looks_whole(
     (folder / "test_broken.py").write_text("import nothing_of_this_name\n", "utf-8")
     (tmp_path / "copy" / "pyproject.toml").write_text("[tool.pytest]\n", "utf-8")
     with pytest.raises(RuntimeError, match="no coverage map of room"):
-        Campaign(tmp_path, settings, tmp_path / "out").coverage_map(CheckoutCopy(tmp_path / "copy"))
+        Campaign(tmp_path / "copy", settings, tmp_path / "out").coverage_map(copies_of(tmp_path / "copy"), 1)
 
 
 def test_a_copy_in_which_nothing_passes_is_not_tried_any_further(
