@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.network.tiling import make_tiles, whole_image
 from MultiTaskSegLib.runtime.ood import image_statistics as statistics_module
 from MultiTaskSegLib.runtime.ood import row_lattice
-from MultiTaskSegLib.runtime.ood.cell_features import cell_size, describe_cells
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size, describe_cells, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory, nearest_ratios
 from MultiTaskSegLib.runtime.ood.image_statistics import LAYOUT, TEXTURES, image_statistics
 from MultiTaskSegLib.runtime.ood.reference import SpectralReference
@@ -38,6 +38,15 @@ def test_a_task_up_to_a_fifth_farther_in_logarithms_is_a_close_call() -> None:
     reference = placed(1.0, [1.0])
     assert reference.contenders(np.array([1.0, 1.199, 1.201])) == [0, 1]
     assert reference.contenders(np.array([1.199, 1.1, 1.0])) == [2, 1, 0]
+
+
+def test_close_calls_are_named_in_the_order_in_which_tasks_are_recognised() -> None:
+    """In units of 1 and 4, half of which counts, the second task is log(2) farther than its own unit says."""
+    vectors, scales = {"only": np.zeros((2, 1))}, {"only": np.array([1.0, 4.0])}
+    reference = SpectralReference(SPEC, ["a", "b"], vectors, np.arange(2), scales, np.ones(1), 1.0)
+    assert reference.contenders(np.array([1.0, 1.0 - np.log(2) + 0.1])) == [0, 1]
+    assert reference.contenders(np.array([1.0, 1.0 - np.log(2) - 0.1])) == [1, 0]
+    assert reference.contenders(np.array([1.0, 1.0 - np.log(2) + 0.21])) == [0]
 
 
 def test_only_a_score_above_the_threshold_is_foreign_and_equal_scores_are_at_least_as_far_out() -> None:
@@ -164,6 +173,17 @@ def test_a_constant_cell_has_the_smallest_deviation() -> None:
     means, deviations = describe_cells(np.full((2, 4, 4), 0.25, dtype=np.float32), (2, 2, 2))
     np.testing.assert_allclose(means, 0.25)
     np.testing.assert_allclose(deviations, np.log(0.01), rtol=1e-5)
+
+
+def test_details_of_a_wave_are_those_of_filters_of_one_and_of_two_voxels() -> None:
+    """A Gaussian of deviation s leaves the share exp(-(s k)^2 / 2) of a wave of k radians a voxel."""
+    k, amplitude = 2 * np.pi / 8, 0.3
+    wave = np.broadcast_to(0.5 + amplitude * np.cos(k * np.arange(48)), (4, 4, 48)).astype(np.float32)
+    inner = image_cells(wave, (4, 4, 8))[:, 0, 0, 2]
+    found = np.exp(inner[[9, 11]]) - 0.01
+    left = np.exp(-0.5 * (np.array([1.0, 2.0]) * k) ** 2)
+    expected = amplitude / np.sqrt(2) * np.array([k**2 * left[0], 1 - left[1]])
+    np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
 @pytest.mark.parametrize(("stride", "cell"), [((1, 2, 3), (1, 2, 3)), ((4, 6, 9), (2, 3, 9)), ((5, 8, 10), (5, 4, 5))])

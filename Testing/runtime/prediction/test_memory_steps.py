@@ -153,6 +153,15 @@ def test_tiles_tell_their_progress(wanted: Wanted | None, monkeypatch: pytest.Mo
     assert told == [0.25, 0.5, 0.75, 1.0]
 
 
+@pytest.mark.parametrize("wanted", [None, WANTED])
+def test_slabs_tell_each_share_of_their_progress_once(wanted: Wanted | None) -> None:
+    told: list[float] = []
+    new_pass(max_slab_voxels=500).encode(VOXELS, told.append, wanted=wanted)
+    assert len(told) > 2
+    assert told == sorted(set(told))
+    assert told[-1] == 1.0
+
+
 def test_what_is_told_never_falls() -> None:
     told: list[tuple[float, str]] = []
     tell = rising(lambda share, step: told.append((share, step)))
