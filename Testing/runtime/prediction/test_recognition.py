@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
+from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory
 from MultiTaskSegLib.runtime.prediction import answer as answer_stage
 from MultiTaskSegLib.runtime.prediction import recognition
 from MultiTaskSegLib.runtime.prediction.candidate import Candidate
@@ -129,6 +131,30 @@ def test_a_named_task_is_labelled_in_the_pass_that_judges_the_image(model: Model
     predictor._backends = [backend]
     predictor.segment(noise(), task)
     assert backend.slices == {"encoder0": slices, "encoder1": slices // 2, "decoder0": slices}
+
+
+def test_a_recognised_task_is_labelled_from_the_maps_that_its_recognition_left() -> None:
+    alone = placed_model(noise(), {"near": (FINE, 2.0), "far": (FINE, 5.0)})
+    predictor, backend = Predictor(alone, "cpu", "torch"), Counting(alone)
+    predictor._backends = [backend]
+    assert predictor.segment(noise()).task.name == "near"
+    assert backend.slices == {"encoder0": 10, "encoder1": 5, "decoder0": 10}
+
+
+@pytest.mark.parametrize(("distances", "rarity"), [((2.0, 3.0), 0.0), ((3.0, 2.0), 4.0)])
+def test_foreign_places_are_those_that_the_cells_of_the_recognised_task_have_never_seen(
+    distances: tuple[float, float], rarity: float
+) -> None:
+    """For the first task no score is rare, for the second every one."""
+    places = {name: (where, d) for name, where, d in zip("ab", (FINE, MIDDLE), distances, strict=True)}
+    shapes = ((12,), (12, 1), (4, 1), (4,))
+    mean, projection, cells, units = (np.ones(shape, np.float16) for shape in shapes)
+    known = [
+        CellMemory(mean, projection, cells, units, np.linspace(start, start + 1, 41, dtype=np.float32))  # type: ignore[arg-type]
+        for start in (1e6, -1e6)
+    ]
+    model = replace(placed_model(noise(), places), memories=tuple(known))
+    np.testing.assert_allclose(Predictor(model, "cpu", "torch").locate(noise())[1], rarity, atol=1e-6)
 
 
 def test_a_named_task_has_the_labels_and_the_score_that_recognition_gives_it(model: Model) -> None:
