@@ -6,7 +6,7 @@ import ast
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,14 +49,17 @@ def tracked_files(*patterns: str, also_new: bool = False) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def sources() -> list[Source]:
-    """Every Python file of the repository."""
-    return [Source(path.relative_to(REPOSITORY).as_posix(), path.read_text("utf-8")) for path in tracked_files("*.py")]
+@cache
+def sources() -> tuple[Source, ...]:
+    """Every Python file of the repository, read and parsed once for all rules."""
+    found = tracked_files("*.py")
+    return tuple(Source(path.relative_to(REPOSITORY).as_posix(), path.read_text("utf-8")) for path in found)
 
 
-def product_sources() -> list[Source]:
+@cache
+def product_sources() -> tuple[Source, ...]:
     """Every Python file except the tests."""
-    return [source for source in sources() if not source.name.startswith("Testing/")]
+    return tuple(source for source in sources() if not source.name.startswith("Testing/"))
 
 
 def module_name(source_name: str) -> str:
