@@ -79,8 +79,10 @@ def test_changed_means_are_told_from_a_changed_spectrum() -> None:
     assert len(explanation.blocks) == 2 * len(LAYERS)
 
 
-def test_blocks_are_the_terms_of_the_score_in_descending_order() -> None:
-    verdict = line_reference().judge(spectra(shifted("encoder2", slice(0, 6), 7.0), jitter=0.3))
+@pytest.mark.parametrize(("place", "nearest"), [(0.3, "A"), (100.3, "B")])
+def test_blocks_are_the_terms_of_the_score_in_descending_order(place: float, nearest: str) -> None:
+    verdict = line_reference().judge(spectra(shifted("encoder2", slice(0, 6), 7.0), jitter=place))
+    assert verdict.nearest_task == nearest
     assert verdict.explanation is not None
     ratios = [block.ratio for block in verdict.explanation.blocks]
     assert ratios == sorted(ratios, reverse=True)
