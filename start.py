@@ -3,7 +3,7 @@
 
     python3 start.py demo               the whole story on data it makes itself, with pictures
     python3 start.py test               all tests on all cores, the style check and the type check
-    python3 start.py test -k geometry   only the tests; what follows goes to pytest
+    python3 start.py test -k geometry   only these tests, one after the other; what follows goes to pytest
 
 The first run makes a virtual environment in the folder .venv beside this file and installs the package there, which
 downloads about 0.7 GB and takes 3 GB of disk (more where torch comes with GPU libraries). Later runs use it as it is,
@@ -169,6 +169,12 @@ def run(title: str, *command: str) -> int:
     return subprocess.run([str(program), *command[1:]], cwd=str(ROOT), env=clean_variables()).returncode
 
 
+def usable_cores() -> int:
+    """How many cores this process may use, which can be fewer than there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def side_by_side(cores: int) -> "list[str]":
     """Options with which pytest uses all cores; what a file's tests share is then made once, as it is on one core."""
     return ["-n", str(cores), "--dist", "loadfile"] if cores > 1 else []
@@ -181,7 +187,7 @@ def run_tests(arguments: "list[str]") -> int:
     results = {
         "style": run("style (ruff)", "ruff", "check", "."),
         "types": run("types (mypy)", "mypy"),
-        "tests": run("tests (pytest)", "pytest", *side_by_side(os.cpu_count() or 1)),
+        "tests": run("tests (pytest)", "pytest", *side_by_side(usable_cores())),
     }
     say("\n== " + ", ".join(f"{name} {'failed' if status else 'passed'}" for name, status in results.items()))
     return max(results.values())

@@ -76,6 +76,14 @@ def skip_reasons(reports: Iterable[Any]) -> Counter[str]:
     return Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports if report.longrepr)
 
 
+def own_requirements(requirements_of: Callable[[str], list[str] | None] = requires) -> list[str]:
+    """What the installed package asks for; the package itself where it is only on the path."""
+    try:
+        return requirements_of(PACKAGE) or []
+    except PackageNotFoundError:
+        return [f'{PACKAGE}-itself; extra == "dev"']
+
+
 def complaints(reports: Iterable[Any], requirements: Iterable[str]) -> list[str]:
     """Why the run fails although no test did."""
     found = [f"skipped for a reason that is not known: {text}" for text in unknown_reasons(skip_reasons(reports))]
@@ -98,7 +106,7 @@ def _is_worker(config: pytest.Config) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A run with complaints has failed."""
-    if not _is_worker(session.config) and complaints(_skipped(session.config), requires(PACKAGE) or []):
+    if not _is_worker(session.config) and complaints(_skipped(session.config), own_requirements()):
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
@@ -107,5 +115,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports = _skipped(config)
     for reason, count in sorted(skip_reasons(reports).items()):
         terminalreporter.write_line(f"not tested: {count} x {reason}")
-    for text in complaints(reports, requires(PACKAGE) or []):
+    for text in complaints(reports, own_requirements()):
         terminalreporter.write_line(f"FAILED although no test did: {text}", red=True)

@@ -18,10 +18,15 @@ TORCH_FREE = (
     "task_list",
     "worker_process",
 )
+# All of the library but the runtime.
+ABOVE_RUNTIME = tuple(
+    f"MultiTaskSegLib.{name}"
+    for name in (*TORCH_FREE, "background_call", "scene", "panel", "registration", "installation")
+)
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
 FORBIDDEN_IMPORTS = {
-    RUNTIME: (*SLICER, "trainer", "matplotlib", "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),
-    "trainer/": (*SLICER, "MultiTaskSegLib.scene", "MultiTaskSegLib.job", "OODCheckLib"),
+    RUNTIME: (*SLICER, "trainer", "matplotlib", "OODCheckLib", *ABOVE_RUNTIME),
+    "trainer/": (*SLICER, "OODCheckLib", *ABOVE_RUNTIME),
     "MultiTaskSeg/MultiTaskSegLib/scene/": ("torch", "trainer"),
     **{
         f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer")

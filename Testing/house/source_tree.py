@@ -6,6 +6,7 @@ import ast
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -43,10 +44,19 @@ def tracked_files(*patterns: str, also_new: bool = False) -> list[Path]:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
         found = [REPOSITORY / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        globs = patterns or ("*",)
-        hidden = {".venv", ".git", "build", "dist"}
-        found = [path for glob in globs for path in REPOSITORY.rglob(glob) if not hidden & set(path.parts)]
+        hidden = {".venv", ".git", "build", "dist", "__pycache__"}
+        every = [path for path in REPOSITORY.rglob("*") if not hidden & set(path.parts)]
+        found = [path for path in every if matches(path.relative_to(REPOSITORY).as_posix(), patterns)]
     return [path for path in found if path.is_file()]
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether git would list a file for these patterns: its ``*`` crosses slashes, no pattern means all.
+
+    >>> matches("Testing/runtime/image/test_volume.py", ("Testing/runtime/*.py",))
+    True
+    """
+    return not patterns or any(fnmatch(name, pattern) for pattern in patterns)
 
 
 @cache

@@ -9,11 +9,19 @@ import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
 from Testing.house.source_tree import Source, sources
-from Testing.skip_report import complaints, missing_packages, skip_reasons, unknown_reasons, wanted_packages
+from Testing.skip_report import (
+    complaints,
+    missing_packages,
+    own_requirements,
+    skip_reasons,
+    unknown_reasons,
+    wanted_packages,
+)
 
 REQUIREMENTS = [
     "numpy>=1.26",
@@ -30,7 +38,7 @@ def skipped(reason: str) -> SimpleNamespace:
     return SimpleNamespace(longrepr=("test_a.py", 1, f"Skipped: {reason}"))
 
 
-def nothing(name: str) -> str:
+def nothing(name: str) -> NoReturn:
     raise PackageNotFoundError(name)
 
 
@@ -58,6 +66,13 @@ def test_a_missing_package_is_a_complaint_even_when_nothing_was_skipped():
     assert any(
         "no-such-package-of-ours" in text for text in complaints([], ['no-such-package-of-ours; extra == "dev"'])
     )
+
+
+def test_a_checkout_that_is_only_on_the_path_is_told_what_to_do_and_ends_in_no_traceback():
+    (text,) = complaints([], own_requirements(nothing))
+    assert "multitaskseg-itself" in text
+    assert "python3 start.py test" in text
+    assert own_requirements(lambda name: None) == []
 
 
 def test_reasons_are_counted():

@@ -81,6 +81,14 @@ def test_the_tests_run_on_all_cores_side_by_side_and_a_file_s_tests_stay_togethe
     assert start.side_by_side(6) == ["-n", "6", "--dist", "loadfile"]
 
 
+def test_a_process_that_may_use_one_core_only_starts_no_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(start.os, "sched_getaffinity", lambda _: {5}, raising=False)
+    assert start.usable_cores() == 1
+    monkeypatch.delattr(start.os, "sched_getaffinity")
+    monkeypatch.setattr(start.os, "cpu_count", lambda: None)
+    assert start.usable_cores() == 1
+
+
 def test_without_arguments_every_check_runs_even_when_one_before_it_fails(monkeypatch: pytest.MonkeyPatch):
     commands: list[tuple[str, ...]] = []
 
@@ -89,7 +97,7 @@ def test_without_arguments_every_check_runs_even_when_one_before_it_fails(monkey
         return 1 if command[0] == "ruff" else 0
 
     monkeypatch.setattr(start, "run", failing)
-    monkeypatch.setattr(start.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(start, "usable_cores", lambda: 2)
     assert start.run_tests([]) == 1
     assert commands == [("ruff", "check", "."), ("mypy",), ("pytest", "-n", "2", "--dist", "loadfile")]
     assert start.run_tests(["-k", "geometry"]) == 0
