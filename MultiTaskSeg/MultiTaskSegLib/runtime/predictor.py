@@ -88,8 +88,9 @@ class Predictor:
         known = None if task == AUTO else self._task(task)
         looked = LABELLED if known else RECOGNISED
         sight = self._recognised(volume, whole.part(0.0, looked), known, keep=True)
-        rest, chosen = whole.part(looked, 1.0), known or sight.nearest_task
-        return answer(sight, volume, chosen, rest, started_s=started_s, is_recognised=known is None)
+        decoding, labelling = whole.part(looked, LABELLED), whole.part(LABELLED, 1.0)
+        chosen, recognised = known or sight.nearest_task, known is None
+        return answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
 
     def require_labels(self) -> None:
         """Refuse a model that segments nothing.

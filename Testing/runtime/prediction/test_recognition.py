@@ -189,7 +189,9 @@ def test_candidates_of_two_models_are_compared_and_the_nearest_model_answers(
     assert sight.candidate.model is two_models[1]
     assert sight.verdict.distances == pytest.approx({"near": 4.0, "far": 5.0, "own": 3.0, "next": 3.5})
     assert (sight.verdict.threshold, sight.verdict.is_ood, sight.verdict.rivals) == (10.0, False, ("next",))
-    found = answer_stage.answer(sight, volume, sight.nearest_task, silent(), started_s=0.0, is_recognised=True)
+    found = answer_stage.answer(
+        sight, volume, sight.nearest_task, silent(), silent(), started_s=0.0, is_recognised=True
+    )
     alone = Predictor(two_models[1], "cpu", "torch").segment(volume)
     assert (found.model_name, found.model_sha256, found.task.name) == ("second", "second", "own")
     np.testing.assert_array_equal(found.labels, alone.labels)
@@ -216,3 +218,36 @@ def test_the_candidates_share_the_time_and_each_begins_where_the_one_before_it_e
     assert shares == sorted(shares)
     assert [share for share, step in told if step == "preparing"] == pytest.approx([0.0, 1 / 3, 2 / 3])
     assert shares[-1] == 1.0
+
+
+def test_what_memory_cost_a_candidate_that_was_not_the_nearest_is_told_with_the_result(
+    two_models: tuple[Model, Model],
+) -> None:
+    volume, (near, far) = noise(), two_models
+    looked_at = [*candidates(near), *candidates(far)]
+    for candidate in looked_at:
+        candidate.network_pass.notes.append(f"note of {candidate.model.manifest.name}")
+    sight = recognise(looked_at, volume, silent(), keep=True)
+    found = answer_stage.answer(
+        sight, volume, sight.nearest_task, silent(), silent(), started_s=0.0, is_recognised=True
+    )
+    for model in (near, far):
+        assert f"note of {model.manifest.name}" in found.warnings
+
+
+def test_a_known_task_is_asked_only_of_candidates_that_have_it(two_models: tuple[Model, Model]) -> None:
+    volume, (near, far) = noise(), two_models
+    task = far.manifest.tasks[0]
+    assert task not in near.manifest.tasks
+    sight = recognise([*candidates(near), *candidates(far)], volume, silent(), known=task)
+    assert sight.candidate.model is far
+    assert sight.encoded.labels is not None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_labels_are_begun_when_a_twentieth_of_the_whole_is_left(model: Model, named: bool) -> None:
+    told: list[tuple[float, str]] = []
+    task = model.manifest.tasks[0].name if named else "auto"
+    Predictor(model, "cpu", "torch").segment(noise(), task, lambda share, step: told.append((share, step)))
+    assert [share for share, step in told if step == "labels"] == [pytest.approx(0.95)]
+    assert max(share for share, step in told if step == "network") == pytest.approx(0.95)

@@ -13,11 +13,16 @@ from MultiTaskSegLib.runtime.prediction.recognition import Sight
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
 
-LABELLING_SHARE = 0.05
-
 
 def answer(
-    sight: Sight, volume: Volume, task: TaskInfo, progress: StageProgress, *, started_s: float, is_recognised: bool
+    sight: Sight,
+    volume: Volume,
+    task: TaskInfo,
+    decoding: StageProgress,
+    labelling: StageProgress,
+    *,
+    started_s: float,
+    is_recognised: bool,
 ) -> Segmentation:
     """Labels of one task, and everything that is said about them.
 
@@ -25,7 +30,7 @@ def answer(
         sight: of the volume, with what the encoder has kept.
         volume: the image.
         task: of the sight's candidate.
-        progress: of these stages; all that is left of the whole.
+        decoding, labelling: progress of these stages; nothing is decoded where labels came with the encoder's pass.
         started_s: when the way began, by `time.perf_counter`.
         is_recognised: whether the task was found by the image's signature, not told.
 
@@ -33,19 +38,19 @@ def answer(
         ResourceError: memory runs out.
     """
     network_pass, prepared = sight.candidate.network_pass, sight.prepared
-    tell = progress.part(0.0, 1.0 - LABELLING_SHARE).network(network_pass.notes)
-    running = network_pass.decode(prepared.voxels, Wanted(task, prepared.canonical_shape), sight.encoded, tell)
-    progress.tell(1.0 - LABELLING_SHARE, "labels")
-    labelling = finished(running, task, prepared)
+    wanted = Wanted(task, prepared.canonical_shape)
+    running = network_pass.decode(prepared.voxels, wanted, sight.encoded, decoding.network(network_pass.notes))
+    labelling.tell(0.0, "labels")
+    maps = finished(running, task, prepared)
     total_s = time.perf_counter() - started_s
-    progress.tell(1.0, "done")
-    found = bool((labelling.labels > 0).any())
+    labelling.tell(1.0, "done")
+    found = bool((maps.labels > 0).any())
     model = sight.candidate.model
     return Segmentation(
         volume,
-        labelling.labels,
-        labelling.uncertainty,
-        labelling.confidence,
+        maps.labels,
+        maps.uncertainty,
+        maps.confidence,
         task,
         sight.verdict,
         model.manifest.name,
@@ -54,6 +59,6 @@ def answer(
         {"network_s": total_s - running.seconds, "labels_s": running.seconds, "total_s": total_s},
         volume.warnings
         + cautions(volume, task, sight.verdict, is_recognised=is_recognised, is_something_found=found)
-        + tuple(dict.fromkeys(network_pass.notes)),
-        labelling.predicted_dice,
+        + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
+        maps.predicted_dice,
     )

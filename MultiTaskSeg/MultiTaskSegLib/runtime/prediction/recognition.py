@@ -29,12 +29,14 @@ class Sight:
         prepared: the network's input, and the way back.
         encoded: what the network's pass has left.
         verdict: how near the image is to the candidate's tasks.
+        notes: what the user should know about how memory was found, for whichever candidate.
     """
 
     candidate: Candidate
     prepared: Prepared
     encoded: Encoded
     verdict: Verdict
+    notes: tuple[str, ...] = ()
 
     @property
     def nearest_task(self) -> TaskInfo:
@@ -53,7 +55,7 @@ def recognise(
     """Look at an image as each candidate, and keep the sight with the nearest known images.
 
     Args:
-        candidates: at least one.
+        candidates: at least one; where the task is known, one that has it.
         volume: the image.
         progress: of these stages.
         keep: whether labels are wanted afterwards, so that maps for the decoder are kept.
@@ -67,6 +69,9 @@ def recognise(
         InputError: the image is constant.
         ResourceError: memory runs out.
     """
+    if known is not None:
+        # Another model has no head for it.
+        candidates = [candidate for candidate in candidates if known in candidate.tasks]
     best: Sight | None = None
     verdicts: list[Verdict] = []
     distances: dict[str, float] = {}
@@ -85,7 +90,8 @@ def recognise(
     rivals = tuple(n for n in dict.fromkeys((*best.verdict.rivals, *others)) if n != best.verdict.nearest_task)
     own = {task.name: best.verdict.distances[task.name] for task in best.candidate.tasks}
     merged = {**best.verdict.distances, **distances, **own}
-    return replace(best, verdict=replace(best.verdict, distances=merged, rivals=rivals))
+    notes = tuple(dict.fromkeys(note for candidate in candidates for note in candidate.network_pass.notes))
+    return replace(best, verdict=replace(best.verdict, distances=merged, rivals=rivals), notes=notes)
 
 
 def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: bool, known: TaskInfo | None) -> Sight:
