@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from Testing.house.room_rules import MAX_FILES, arrows, circles, crowded, nameless, room
-from Testing.house.source_tree import Source, product_sources, tracked_files
+from Testing.house.source_tree import Source, module_name, product_sources, tracked_files
 
 RUNTIME, TRAINER = "MultiTaskSeg/MultiTaskSegLib/runtime/", "trainer/"
 DOORS = {"__init__.py", "cli.py", "errors.py", "predictor.py", "worker.py"}
@@ -72,31 +72,30 @@ def test_the_tests_lie_in_rooms_of_the_same_names(product: str, tests: str, repo
     relative = (path.relative_to(repository).as_posix() for path in tracked_files(f"{tests}*.py", also_new=True))
     tested = {name.removeprefix(tests).rpartition("/")[0] for name in relative} - {""}
     assert tested - folders(product) == set()
-    assert folders(product) - tested - {"__init__.py"} == set()
+    assert folders(product) - tested == set()
 
 
-def plan_of(page: str, prefix: str) -> set[str]:
-    """Packages that a page lists under a folder: lines such as ``| `image` | ... |`` below its heading."""
-    section = page.split(f"### `{prefix}`", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
-    return set(re.findall(r"^\| `([\w/]+)` \|", section, flags=re.MULTILINE))
+def section_of(page: str, prefix: str) -> str:
+    """What a page says below the heading of a folder."""
+    return page.split(f"### `{prefix}`", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
 
 
-def arrows_on(page: str) -> dict[str, set[str]]:
-    """By room, what the page says that it imports from: third column of its tables."""
-    rows = re.findall(r"^\| `([\w/]+)` \| [^|]+ \| ([^|]*) \|$", page, flags=re.MULTILINE)
-    return {name: set(re.findall(r"`([\w/]+)`", cell)) for name, cell in rows}
+def rows_of(section: str) -> dict[str, tuple[str, set[str]]]:
+    """By room, what lives there and what it imports from: the table's rows."""
+    rows = re.findall(r"^\| `([\w/]+)` \| ([^|]+) \| ([^|]*) \|$", section, flags=re.MULTILINE)
+    return {name: (text, set(re.findall(r"`([\w/]+)`", cell))) for name, text, cell in rows}
 
 
 @pytest.mark.parametrize("prefix", [RUNTIME, TRAINER])
 def test_the_plan_of_the_house_shows_the_rooms_and_arrows_as_they_are(prefix: str, repository: Path):
-    page = (repository / "docs" / "architecture.md").read_text("utf-8")
     short = prefix.removeprefix("MultiTaskSeg/").rstrip("/")
-    assert plan_of(page, short) == folders(prefix) - {"__init__.py"}
-    base = short.replace("/", ".")
-    section = page.split(f"### `{short}`", 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
-    shown = arrows_on(section)
-    for name, targets in arrows(product_sources()).items():
-        relative = name.removeprefix(f"{base}.").replace(".", "/")
-        if name.startswith(f"{base}.") and relative in shown:
-            real = {t.removeprefix(f"{base}.").replace(".", "/") for t in targets if t.startswith(f"{base}.")}
-            assert shown[relative] == {t for t in real if t in shown}, relative
+    shown = rows_of(section_of((repository / "docs" / "architecture.md").read_text("utf-8"), short))
+    base = f"{short.replace('/', '.')}."
+    real = arrows(product_sources())
+    said = {module_name(s.name): s.text.strip().strip('"').rstrip(".") for s in product_sources()}
+    assert set(shown) == folders(prefix)
+    for name, (text, targets) in shown.items():
+        room_name = base + name.replace("/", ".")
+        assert text == said[room_name], name
+        inside = {target.removeprefix(base).replace(".", "/") for target in real[room_name] if target.startswith(base)}
+        assert targets == inside & set(shown), name

@@ -78,7 +78,7 @@ def test_without_a_command_the_script_explains_itself(arguments: list[str], stat
 
 def test_the_tests_run_on_all_cores_side_by_side_and_a_file_s_tests_stay_together():
     assert start.side_by_side(1) == []
-    assert start.side_by_side(6) == ["-n", "6", "--dist", "loadfile"]
+    assert start.side_by_side(6) == ["-n", "6", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def test_a_process_that_may_use_one_core_only_starts_no_others(monkeypatch: pytest.MonkeyPatch):
@@ -99,6 +99,10 @@ def test_without_arguments_every_check_runs_even_when_one_before_it_fails(monkey
     monkeypatch.setattr(start, "run", failing)
     monkeypatch.setattr(start, "usable_cores", lambda: 2)
     assert start.run_tests([]) == 1
-    assert commands == [("ruff", "check", "."), ("mypy",), ("pytest", "-n", "2", "--dist", "loadfile")]
+    assert commands == [
+        ("ruff", "check", "."),
+        ("mypy",),
+        ("pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),
+    ]
     assert start.run_tests(["-k", "geometry"]) == 0
     assert commands[-1] == ("pytest", "-k", "geometry")
