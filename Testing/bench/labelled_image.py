@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_dataset
 from trainer.data.evenly import evenly
-from trainer.data.held_out import held_out_cases
+from trainer.data.provenance import unseen
 from trainer.metrics.overlap import dice_per_label, mean_defined
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -66,6 +66,6 @@ def labelled_images(predictor: Predictor, folder: Path, per_task: int) -> Iterat
     for task in predictor.manifest.tasks:
         if not per_task or not (folder / task.name).is_dir():
             continue
-        for case in evenly(held_out_cases(read_dataset(folder / task.name), predictor.manifest), per_task):
+        for case in evenly(unseen(read_dataset(folder / task.name), predictor.manifest), per_task):
             prepared = prepare(case.read_image(), task.profile)
             yield LabelledImage(f"{task.name}/{case.name}", task, prepared, case.read_labels()[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.profile import Prepared
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from trainer.data.label_pair import label_pairs
 from trainer.data.prepared_label import read_prepared
 from trainer.layout.case import Case
 
@@ -32,23 +34,28 @@ class LabelledCase:
     truth: NDArray[np.uint8]
 
 
-def read_labelled_case(case: Case, task: TaskInfo) -> LabelledCase:
+def read_labelled_case(case: Case, task: TaskInfo, labels: Mapping[int, str]) -> LabelledCase:
     """Read and prepare a case.
+
+    Args:
+        case: the files.
+        task: of the model.
+        labels: the dataset's label names by value.
 
     Raises:
         DatasetError: image and label differ in shape.
         InputError: a file cannot be read.
     """
-    prepared, truth = read_prepared(case, task.profile, lambda stored: label_indices(stored, task))
+    prepared, truth = read_prepared(case, task.profile, lambda stored: label_indices(stored, task, labels))
     return LabelledCase(case.name, case.group, task, prepared, truth)
 
 
-def label_indices(stored: NDArray[np.integer], task: TaskInfo) -> NDArray[np.uint8]:
-    """Label values to positions in the task's head; what the task does not segment becomes background."""
-    if [label.name for label in task.labels] == ["foreground"]:  # a head that all tasks share
-        return (stored > 0).astype(np.uint8)
+def label_indices(stored: NDArray[np.integer], task: TaskInfo, labels: Mapping[int, str]) -> NDArray[np.uint8]:
+    """A dataset's label values to positions in the task's head; what the task does not segment becomes background."""
+    positions = {label.value: index for index, label in enumerate(task.labels, start=1)}
     table = np.zeros(256, dtype=np.uint8)
-    for index, label in enumerate(task.labels, start=1):
-        table[label.value] = index
+    for pair in label_pairs(task, labels):
+        for value in pair.predicted:
+            table[list(pair.truth)] = positions[value]
     known: NDArray[np.uint8] = table[np.where((stored >= 0) & (stored < len(table)), stored, 0).astype(np.uint8)]
     return known

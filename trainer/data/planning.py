@@ -16,12 +16,12 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
-from trainer.layout.case import Case
+from trainer.data.evenly import evenly
+from trainer.layout.case import VERIFY, Case, require_same_shape
 
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25
 AIR_HU = -200.0
-VERIFY = "Run 'python -m trainer verify' on the dataset"
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ def _all_planar(datasets: Sequence[Dataset], probes: Sequence[_Probe]) -> bool:
 
 
 def _probe(dataset: Dataset) -> _Probe:
-    step = max(1, len(dataset.cases) // PROBED_CASES)
-    cases = dataset.cases[::step][:PROBED_CASES]
+    cases = evenly(dataset.cases, PROBED_CASES)
     volumes = [case.read_image() for case in cases]
     orders = [canonical_reorientation(volume) for volume in volumes]
     spacing = np.median([o.spacing_zyx_mm(v) for o, v in zip(orders, volumes, strict=True)], axis=0)
@@ -148,10 +147,7 @@ def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence
 
 def _labelled_values(case: Case, volume: Volume) -> NDArray[np.float32]:
     labels, _ = case.read_labels()
-    if labels.shape != volume.shape:
-        raise DatasetError(
-            f"the label has shape {labels.shape}, the image {volume.shape}", file=case.label, remedy=VERIFY
-        )
+    require_same_shape(case, volume, labels)
     return volume.voxels[labels > 0]
 
 

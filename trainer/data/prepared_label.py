@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.profile import Prepared, Profile, prepare
 from MultiTaskSegLib.runtime.image.resampling import resample_nearest
 from trainer.layout.case import Case
@@ -30,14 +29,7 @@ def read_prepared(
         DatasetError: image and label differ in shape.
         InputError: a file cannot be read.
     """
-    volume = case.read_image()
-    stored, _ = case.read_labels()
-    if stored.shape != volume.shape:
-        raise DatasetError(
-            f"the label has shape {stored.shape}, the image {volume.shape}",
-            file=case.label,
-            remedy="Run 'python -m trainer verify' on the dataset",
-        )
+    volume, stored = case.read_pair()
     prepared = prepare(volume, profile)
     canonical = np.asarray(prepared.reorientation.apply(relabel(stored)))
     return prepared, resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)

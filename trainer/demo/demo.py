@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.image.image_file import read_image
@@ -22,7 +21,7 @@ from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.demo.picture import write_pictures
 from trainer.demo.story import KnownCase, Story, numbers, summary
-from trainer.metrics.overlap import dice
+from trainer.metrics.case_overlap import overlap_by_label
 from trainer.phantom.artefact import ARTEFACTS
 from trainer.phantom.cohort import write_cohort
 from trainer.phantom.task import FOREIGN, draw_foreign
@@ -127,15 +126,11 @@ def _segment_unseen(predictor: Predictor, folder: Path, results: Path) -> list[K
 
 def _segment_case(predictor: Predictor, dataset: Dataset, number: int, results: Path) -> KnownCase:
     case = dataset.cases[number]
-    result = predictor.segment(case.read_image())
+    volume, truth = case.read_pair()
+    result = predictor.segment(volume)
     result.write(results / case.name)
-    truth, _ = case.read_labels()
-    return KnownCase(case.name, dataset.name, result, dice_by_name(result.labels, truth, dataset.labels))
-
-
-def dice_by_name(labels: NDArray[np.integer], truth: NDArray[np.integer], names: dict[int, str]) -> dict[str, float]:
-    """Dice by label name of two label maps of one shape."""
-    return {name: dice(labels == value, truth == value) for value, name in names.items()}
+    overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels)
+    return KnownCase(case.name, dataset.name, result, {name: overlap.dice for name, overlap in overlaps.items()})
 
 
 def _segment_foreign(predictor: Predictor, name: str, directory: Path) -> Segmentation:

@@ -15,10 +15,12 @@ from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.held_out import held_out_cases
+from trainer.data.provenance import unseen
 from trainer.layout.case import Case
-from trainer.metrics.overlap import dice, mean_defined
+from trainer.metrics.case_overlap import overlap_by_label
+from trainer.metrics.overlap import mean_defined
 from trainer.report.curves import dice_figure
+from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.report import Report
 from trainer.report.run_folder import write_json_file, write_text_file
@@ -64,20 +66,27 @@ def evaluate(
         output: folder.
         split: ``imagesTr`` or ``imagesTs``.
         task: ``auto``, or ``dataset``: the task with the dataset's name.
-        held_out_only: of datasets that the model was trained on, use only the groups it never saw.
+        held_out_only: use only groups (patients) that neither the model nor one that it descends from has ever seen,
+            in whichever dataset.
 
     Raises:
         DatasetError: nothing is left to evaluate.
+        ModelError: the model does not say whom it has seen.
     """
     if task not in ("auto", "dataset"):
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
     predictor = Predictor.load(model)
     datasets = [read_dataset(Path(directory), split) for directory in directories]
-    # Of the test split nothing was trained on.
-    unseen_only = held_out_only or split == "imagesTs"
-    chosen = [(d, c) for d in datasets for c in _cases(d, predictor, held_out_only and split == "imagesTr")]
+    cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
+    left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
+    for note in _left_out_notes(left_out, datasets, predictor):
+        write_note(note, stream)
+    chosen = [(dataset, case) for dataset in datasets for case in cases[dataset.name]]
     if not chosen:
-        raise DatasetError("no case is left to evaluate", remedy="Give other datasets or --all-cases")
+        raise DatasetError(
+            "no case is left to evaluate: the model has seen all of these patients",
+            remedy="Give other datasets, or --all-cases for figures that say so",
+        )
     progress = Progress(len(chosen), "evaluating", stream)
     results = []
     for dataset, case in chosen:
@@ -85,7 +94,12 @@ def evaluate(
         release_freed_memory()
         progress.update(len(results))
     summary = summarise(results)
-    said = {"model": predictor.model.digest, "split": split, "with_training_cases": not unseen_only}
+    said = {
+        "model": predictor.model.digest,
+        "split": split,
+        "with_training_cases": not held_out_only,
+        "left_out_as_seen": left_out,
+    }
     write_json_file(output / "metrics.json", said | {"datasets": summary})
     write_text_file(output / "cases.csv", cases_csv(results))
     _write_report(results, summary, predictor.manifest.name, output / "report.html")
@@ -99,20 +113,10 @@ def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str)
         DatasetError: image and label differ in shape.
         InputError: a file cannot be read.
     """
-    truth, _ = case.read_labels()
-    volume = case.read_image()
-    if truth.shape != volume.shape:  # one slice of truth would else be compared with every slice of the result
-        raise DatasetError(
-            f"the label has shape {truth.shape}, the image {volume.shape}",
-            file=case.label,
-            remedy="Run 'python -m trainer verify' on the dataset",
-        )
+    volume, truth = case.read_pair()
     result = predictor.segment(volume, task)
-    values = {label.name: label.value for label in result.task.labels}
-    scores = {}
-    for value, name in dataset.labels.items():
-        predicted = result.labels == values[name] if name in values else np.zeros(truth.shape, dtype=bool)
-        scores[name] = dice(predicted, truth == value)
+    overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels)
+    scores = {name: overlap.dice for name, overlap in overlaps.items()}
     return CaseResult(
         dataset.name,
         case.name,
@@ -154,8 +158,15 @@ def cases_csv(results: Sequence[CaseResult]) -> str:
     return buffer.getvalue()
 
 
-def _cases(dataset: Dataset, predictor: Predictor, held_out_only: bool) -> tuple[Case, ...]:
-    return held_out_cases(dataset, predictor.manifest) if held_out_only else dataset.cases
+def _left_out_notes(left_out: dict[str, int], datasets: Sequence[Dataset], predictor: Predictor) -> list[str]:
+    """What is said of cases that are left out though the model was not trained on their dataset."""
+    known = {task.name for task in predictor.manifest.tasks}
+    return [
+        f"{left_out[d.name]} of {len(d.cases)} cases of {d.name} are left out: groups of these names were trained on "
+        "in another dataset (if they are other patients, name the groups in cases.csv)"
+        for d in datasets
+        if left_out[d.name] and d.name not in known
+    ]
 
 
 def _write_report(results: Sequence[CaseResult], summary: dict[str, Any], model: str, path: Path) -> None:

@@ -9,9 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.image.volume import Volume
 
+VERIFY = "Run 'python -m trainer verify' on the dataset"
 LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 
@@ -90,6 +92,18 @@ class Case:
         """
         return self.reader.labels(self)
 
+    def read_pair(self) -> tuple[Volume, NDArray[np.int32]]:
+        """The image, and int32 ``(Z, Y, X)`` label values on its grid.
+
+        Raises:
+            DatasetError: image and label differ in shape.
+            InputError: a file cannot be read.
+        """
+        volume = self.read_image()
+        labels, _ = self.read_labels()
+        require_same_shape(self, volume, labels)
+        return volume, labels
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The files whose change would change the case."""
@@ -99,3 +113,15 @@ class Case:
         """Sizes and times of the files and how they are read: the same as long as the voxels are."""
         stamps: list[list[int] | str] = [[p.stat().st_size, p.stat().st_mtime_ns] for p in self.files]
         return stamps if self.reader == FILES else [*stamps, repr(self.reader)]
+
+
+def require_same_shape(case: Case, volume: Volume, labels: NDArray[np.integer]) -> None:
+    """Refuse a label map on another grid than its image's: one slice of it would be laid over every slice.
+
+    Raises:
+        DatasetError: the shapes differ.
+    """
+    if labels.shape != volume.shape:
+        raise DatasetError(
+            f"the label has shape {labels.shape}, the image {volume.shape}", file=case.label, remedy=VERIFY
+        )

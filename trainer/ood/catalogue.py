@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import DatasetError
@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
 from trainer.data.evenly import evenly
-from trainer.data.held_out import held_out_cases
+from trainer.data.provenance import unseen
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
 from trainer.ood.fault.geometry_fault import Labels
@@ -38,6 +38,7 @@ class Entry:
         artefact: fault to apply, for spoilt images.
         like: known image whose grid to take, for geometry-matched images.
         reader: how the files are read.
+        label_names: the dataset's names by value, where there is a label.
     """
 
     family: str
@@ -50,6 +51,7 @@ class Entry:
     artefact: Artefact | None = None
     like: Case | None = None
     reader: CaseReader = FILES
+    label_names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def case(self) -> Case:
@@ -126,12 +128,12 @@ def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[Entry]]:
-    held_out = {case.name for case in held_out_cases(dataset, predictor.manifest)}
+    held_out = {case.name for case in unseen(dataset, predictor.manifest)}
 
     def entry(case: Case, family: str) -> Entry:
         """The case as it is."""
         where = (dataset.name, case.name, case.group, dataset.name, case.image, case.label)
-        return Entry(family, *where, reader=case.reader)
+        return Entry(family, *where, reader=case.reader, label_names=dataset.labels)
 
     training = [entry(case, TRAINING) for case in dataset.cases if case.name not in held_out]
     return training, [entry(case, KNOWN) for case in dataset.cases if case.name in held_out]
@@ -170,6 +172,4 @@ def _spoilt(case: Entry, kinds: Sequence[str]) -> Iterator[Entry]:
         seed = int(hashlib.sha256(f"{case.name} {kind}".encode()).hexdigest()[:7], 16)
         for severity in SEVERITIES:
             fault = Artefact(kind, severity, seed)
-            yield Entry(
-                ARTEFACT, kind, case.name, case.group, case.task, case.image, case.label, fault, reader=case.reader
-            )
+            yield replace(case, family=ARTEFACT, source=kind, artefact=fault)

@@ -21,7 +21,8 @@ from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memor
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.metrics.overlap import dice, mean_defined
+from trainer.data.labelled_case import label_indices
+from trainer.metrics.overlap import dice_per_label, mean_defined
 from trainer.ood.catalogue import TRAINING, Entry
 from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
@@ -144,7 +145,8 @@ class FeatureStore:
             features, found = extract_features(self.network, prepared.voxels, tasks, self.predictor.device)
             save_features(self._attempt_path(entry, number), features)
             if labels is not None and entry.task in found:
-                value = _mean_dice(found, self.predictor.manifest.task(entry.task), prepared, labels)
+                task = self.predictor.manifest.task(entry.task)
+                value = _mean_dice(found[task.name], task, prepared, labels, entry.label_names)
         # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
         facts = {
             "attempts": len(profiles),
@@ -175,11 +177,13 @@ class FeatureStore:
         )
 
 
-def _mean_dice(found: Mapping[str, NDArray[np.uint8]], task: TaskInfo, prepared: Prepared, labels: Labels) -> float:
-    canonical = np.asarray(prepared.reorientation.apply(labels))
+def _mean_dice(
+    predicted: NDArray[np.uint8], task: TaskInfo, prepared: Prepared, labels: Labels, names: Mapping[int, str]
+) -> float:
+    """Mean Dice over the labels on the network's grid; ``predicted`` and the truth as positions in the head."""
+    canonical = np.asarray(prepared.reorientation.apply(label_indices(labels, task, names)))
     truth = resample_nearest(canonical, prepared.voxels.shape)
-    predicted = found[task.name]
-    return mean_defined([dice(predicted == n, truth == label.value) for n, label in enumerate(task.labels, start=1)])
+    return mean_defined(list(dice_per_label(predicted, truth, tuple(range(1, 1 + len(task.labels)))).values()))
 
 
 def network_digest(network: SegmentationNetwork) -> str:

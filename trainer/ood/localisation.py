@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.network.architecture import Triple
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_dataset
-from trainer.data.held_out import held_out_cases
+from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.ood.fault.insertion import apply_patch, apply_streak, draw_patch, draw_streak
 from trainer.ood.separation import auroc
@@ -132,7 +132,7 @@ def _rows_of_dataset(
     dataset = read_dataset(directory)
     cell = cell_size(predictor.manifest.architecture)
     profile = predictor.manifest.task(dataset.name).profile
-    for number, case in enumerate(_one_per_group(held_out_cases(dataset, predictor.manifest), most)):
+    for number, case in enumerate(_one_per_group(unseen(dataset, predictor.manifest), most)):
         volume = case.read_image()
         source = sources[number % len(sources)]
         before = predictor.locate(volume)[1]

@@ -10,6 +10,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan
+from trainer.data.provenance import NOBODY, Provenance
 from trainer.pretraining.initialization import Scope, config_for, initial_weights, same_head
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.report.run_folder import RunFolder
@@ -43,17 +44,22 @@ def finetune(
         labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
             ``config.seed`` (never from held-out groups); None: all.
 
+    Groups that the model to start from has seen, or a model that it descends from, are never held out: figures,
+    temperatures and the limit come from patients whom no training in the chain has seen.
+
     Raises:
-        ModelError: the model's network does not fit; no training has started.
-        DatasetError: too few labelled cases, or more than there are.
+        ModelError: the model's network does not fit, or its file does not say whom it has seen; no training has
+            started.
+        DatasetError: too few labelled cases, or more than there are, or the model has seen every group.
     """
     require_model_name(output)
     config = config if model_file is None else config_for(model_file, config)
     folder = RunFolder(output)
-    data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases)
-    recipe, provenance = start_from(model_file, data.plan, strategy, scope)
+    ancestors = NOBODY if model_file is None else Provenance.of(read_manifest(model_file)[0])
+    data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases, ancestors)
+    recipe, said = start_from(model_file, data.plan, strategy, scope)
     return train_prepared(
-        data, output, config, budget, recipe=recipe, provenance=provenance, resume=resume, stream=stream
+        data, output, config, budget, recipe=recipe, said=said, ancestors=ancestors, resume=resume, stream=stream
     )
 
 

@@ -65,8 +65,8 @@ def pretrain(
     folder = RunFolder(output)
     if task == "segmentation":
         labelled = prepare_data(datasets_with_masks(directories), config, folder, stream)
-        provenance = {"pretraining": {"task": task}}
-        return train_prepared(labelled, output, config, budget, provenance=provenance, resume=resume, stream=stream)
+        said = {"pretraining": {"task": task}}
+        return train_prepared(labelled, output, config, budget, said=said, resume=resume, stream=stream)
     sources = [read_image_source(Path(directory)) for directory in directories]
     categories, classes = category_numbers(sources) if task == "classification" else ((), ())
     tasks: tuple[PretextTask, ...] = (Classification(len(classes)),) if classes else chosen
@@ -122,9 +122,13 @@ def _train_on_images(
     )
     names = [task.name for task in tasks]
     identity = {"pretraining": names, "images_per_step": auxiliary.images_per_step}
-    recipe = Recipe(companions=companions, supervised=False, finish=finishing(companions), identity=identity)
-    said = {"task": "classification", "classes": list(classes)} if classes else {"task": "self-supervised"}
-    provenance = {"pretraining": {**said, "pretexts": names, "images_per_step": auxiliary.images_per_step}}
-    return train_prepared(
-        data, output, config, budget, recipe=recipe, provenance=provenance, resume=resume, stream=stream
+    recipe = Recipe(
+        companions=companions,
+        supervised=False,
+        uses_labels=bool(classes),
+        finish=finishing(companions),
+        identity=identity,
     )
+    source = {"task": "classification", "classes": list(classes)} if classes else {"task": "self-supervised"}
+    said = {"pretraining": {**source, "pretexts": names, "images_per_step": auxiliary.images_per_step}}
+    return train_prepared(data, output, config, budget, recipe=recipe, said=said, resume=resume, stream=stream)

@@ -12,9 +12,9 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
-from trainer.data.dataset import read_dataset
-from trainer.data.held_out import held_out_cases
+from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.labelled_case import read_labelled_case
+from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.report.progress import Progress
 from trainer.training.validation import task_logits
@@ -42,13 +42,13 @@ def refit_calibration(
     missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
-    cases = [held_out_cases(datasets[task.name], predictor.manifest) for task in predictor.manifest.tasks]
+    cases = [unseen(datasets[task.name], predictor.manifest) for task in predictor.manifest.tasks]
     if not all(cases):
         raise DatasetError("a task has no held-out case", remedy="Give the datasets that the model was trained on")
     progress = Progress(2 * sum(map(len, cases)), "calibrating", stream)
     tasks, done = [], 0
     for task, own in zip(predictor.manifest.tasks, cases, strict=True):
-        tasks.append(_calibrated(predictor, task, own, seed))
+        tasks.append(_calibrated(predictor, datasets[task.name], task, own, seed))
         done += 2 * len(own)
         progress.update(done)
     manifest = dataclasses.replace(predictor.manifest, tasks=tuple(tasks))
@@ -56,12 +56,12 @@ def refit_calibration(
     return manifest
 
 
-def _calibrated(predictor: Predictor, task: TaskInfo, cases: Sequence[Case], seed: int) -> TaskInfo:
+def _calibrated(predictor: Predictor, dataset: Dataset, task: TaskInfo, cases: Sequence[Case], seed: int) -> TaskInfo:
     calibration = TaskCalibration(seed)
     for case in cases:
-        calibration.add(_answered(predictor, task, case))
+        calibration.add(_answered(predictor, dataset, task, case))
     for case in cases:
-        calibration.judge(_answered(predictor, task, case))
+        calibration.judge(_answered(predictor, dataset, task, case))
     scaling = calibration.scaling()
     return dataclasses.replace(
         task,
@@ -71,7 +71,7 @@ def _calibrated(predictor: Predictor, task: TaskInfo, cases: Sequence[Case], see
     )
 
 
-def _answered(predictor: Predictor, task: TaskInfo, case: Case) -> HeldOutCase:
-    labelled = read_labelled_case(case, task)
+def _answered(predictor: Predictor, dataset: Dataset, task: TaskInfo, case: Case) -> HeldOutCase:
+    labelled = read_labelled_case(case, task, dataset.labels)
     logits = task_logits(predictor.network, labelled.prepared.voxels, task, device=predictor.device)
     return HeldOutCase(case.group, logits, labelled.truth)

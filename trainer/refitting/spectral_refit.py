@@ -20,7 +20,7 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.held_out import group_hash
+from trainer.data.provenance import unseen
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.spectral_reference import fit_reference
 from trainer.report.progress import Progress
@@ -45,7 +45,8 @@ def refit_reference(
         variant, layers: of the signature, see `signature_spec`.
 
     Raises:
-        DatasetError: a task has no folder, or no group of it was held out from training.
+        DatasetError: a task has no folder.
+        ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups.
     """
     model = load_model(model_path)
     datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
@@ -57,7 +58,7 @@ def refit_reference(
     cells = new_samples(len(model.manifest.tasks))
     progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
     for index, task in enumerate(model.manifest.tasks):
-        held_out = set(model.manifest.training.get("held_out_groups", {}).get(task.name, ()))
+        held_out = {case.name for case in unseen(datasets[task.name], model.manifest)}
         for image in _images(datasets[task.name], task, index, held_out, model.network, spec, cells[index]):
             images.append(image)
             progress.update(len(images))
@@ -80,7 +81,7 @@ def _images(
 ) -> Iterator[ReferenceImage]:
     for case in dataset.cases:
         voxels = prepare(case.read_image(), task.profile).voxels
-        is_held_out = group_hash(case.group) in held_out
+        is_held_out = case.name in held_out
         cells.add(image_cells(voxels, cell_size(network.architecture)), case.group, is_held_out)
         spectra = spectra_of(network, voxels, spec, torch.device("cpu"))
         yield ReferenceImage(index, case.group, is_held_out, spectra)

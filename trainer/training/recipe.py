@@ -43,6 +43,7 @@ class Recipe:
         frozen: prefixes of the names of parameters that are held still when a share of the run is over.
         companions: losses beside segmentation.
         supervised: whether segmentation is trained at all.
+        uses_labels: whether any label, of voxels or of images, is learnt from.
         finish: changes the averaged network in place when training is over.
         identity: what a checkpoint of such a run belongs to, beyond data and configuration.
     """
@@ -51,6 +52,7 @@ class Recipe:
     frozen: Callable[[float], tuple[str, ...]] | None = None
     companions: tuple[Companion, ...] = ()
     supervised: bool = True
+    uses_labels: bool = True
     finish: Callable[[SegmentationNetwork], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
 

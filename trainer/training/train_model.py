@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset, read_dataset, require_masks
-from trainer.data.held_out import group_hash
+from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
 from trainer.report.curves import read_records, training_figure
 from trainer.report.report import Report
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
@@ -81,7 +81,9 @@ def train_prepared(
     budget: Budget,
     *,
     recipe: Recipe = PLAIN,
-    provenance: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
+    ancestors: Provenance = NOBODY,
+    generation: Generation | None = None,
     resume: bool = False,
     stream: TextIO | None = None,
 ) -> Manifest:
@@ -91,7 +93,9 @@ def train_prepared(
         data: plan and cases.
         output, config, budget, resume, stream: as for `train_model`.
         recipe: departures from plain supervised training.
-        provenance: said in the manifest's ``training``, beside what is always said there.
+        said: in the manifest's ``training``, beside what is always said there.
+        ancestors: whom the model has seen that the recipe's weights come from.
+        generation: whom this training sees; None: as ``data`` says.
 
     Raises:
         ModelError, ResourceError: as said there.
@@ -105,23 +109,28 @@ def train_prepared(
         "steps": optimization.step,
         "minutes": round(float(read_records(folder.steps)[-1]["elapsed_s"]) / 60, 1),
         "device": device.type,
-        "held_out_groups": held_out_groups(data),
+        KEY: Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list(),
     }
     network = optimization.averaged_network()
     if recipe.finish is not None:
         recipe.finish(network)
-    facts |= dict(provenance or {})
+    facts |= dict(said or {})
     manifest = write_model(data, network, config, output, facts, device=device, stream=stream)
     _write_report(folder, manifest)
     return manifest
 
 
-def held_out_groups(data: PreparedData) -> dict[str, list[str]]:
-    """Hashed names of the groups that were not trained on, by task: later evaluations can leave the others out."""
-    return {
-        task.name: sorted({group_hash(case.case.group) for case in cases})
-        for task, cases in zip(data.plan.tasks, data.held_out, strict=True)
-    }
+def generation_of(data: PreparedData, output: Path, recipe: Recipe = PLAIN) -> Generation:
+    """Whom a training on prepared data sees: later trainings and evaluations never measure on them."""
+    names = [task.name for task in data.plan.tasks]
+    training, held_out, unlabelled = (
+        {name: [case.case for case in cases] for name, cases in zip(names, side, strict=False)}
+        for side in (data.training, data.held_out, data.unlabelled)
+    )
+    model = output.name.removesuffix(MODEL_SUFFIX)
+    if recipe.uses_labels:
+        return record_generation(model, training, unlabelled, held_out)
+    return record_generation(model, {}, training, held_out)
 
 
 def _write_report(folder: RunFolder, manifest: Manifest) -> None:

@@ -19,7 +19,9 @@ from trainer.data.case_cache import PreparedCase, prepare_cases
 from trainer.data.dataset import Dataset
 from trainer.data.patches import PatchGroups, StepRange
 from trainer.data.planning import Plan, make_plan
-from trainer.data.split import Split, choose_labelled, split_datasets
+from trainer.data.provenance import NOBODY, Provenance
+from trainer.data.split import Split, choose_labelled, shortfalls, split_datasets
+from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
 from trainer.training.checkpoint import config_digest, load_checkpoint, save_checkpoint
@@ -84,8 +86,9 @@ def prepare_data(
     folder: RunFolder,
     stream: TextIO | None = None,
     labelled: Sequence[str] | int | None = None,
+    ancestors: Provenance = NOBODY,
 ) -> PreparedData:
-    """Plan the tasks, split by group and prepare every case on disk.
+    """Split by group, plan the tasks from the training cases alone and prepare every case on disk.
 
     Args:
         datasets: of different names.
@@ -94,6 +97,7 @@ def prepare_data(
         stream: for progress.
         labelled: use only these training cases of each dataset, see `choose_labelled`; None: all. Labels of the others
             are not looked at.
+        ancestors: whom the model to start from has seen: these groups are never held out.
 
     Raises:
         DatasetError: two datasets have the same name, or one is too small to hold out a group.
@@ -106,11 +110,13 @@ def prepare_data(
         fraction=config.validation_fraction,
         minimum_groups=config.minimum_validation_groups,
         seed=config.split_seed,
+        seen=ancestors.saw,
     )
+    for note in shortfalls(datasets, splits, config.validation_fraction, config.minimum_validation_groups):
+        write_note(note, stream)
     if labelled is not None:
         splits = {d.name: choose_labelled(splits[d.name], labelled, config.seed, d.name) for d in datasets}
-        datasets = [dataclasses.replace(d, cases=splits[d.name].training) for d in datasets]
-    plan = make_plan(datasets, config)
+    plan = make_plan([dataclasses.replace(d, cases=splits[d.name].training) for d in datasets], config)
     return prepare_splits(plan, splits, folder.cache, stream)
 
 

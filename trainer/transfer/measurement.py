@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
 from trainer.layout.case import Case
+from trainer.metrics.case_overlap import overlap_by_label
 from trainer.metrics.lesion_detection import (
     FALSE_POSITIVES_PER_IMAGE,
     LesionCounts,
@@ -23,7 +24,7 @@ from trainer.metrics.lesion_detection import (
     sensitivity_at,
     sum_counts,
 )
-from trainer.metrics.mask_overlap import MaskOverlap, mask_overlap, summarise_overlaps
+from trainer.metrics.mask_overlap import MaskOverlap, summarise_overlaps
 from trainer.metrics.overlap import mean_defined
 
 
@@ -40,15 +41,14 @@ def measure(predictor: Predictor, dataset: Dataset, cases: Sequence[Case], lesio
         ``dice`` and ``iou``: means over labels of the means over the cases that have the label; ``dice_empty_rule``;
         ``labels``: all figures by label name; ``detection`` and ``free_response`` for lesions.
     """
-    overlaps: dict[str, list[MaskOverlap]] = {name: [] for name in dataset.labels.values()}
+    overlaps: dict[str, list[MaskOverlap]] = {}
     counts: list[LesionCounts] = []
     at_thresholds: list[list[LesionCounts]] = []
     for case in cases:
-        truth, _ = case.read_labels()
-        result = predictor.segment(case.read_image(), dataset.name)
-        values = {label.name: label.value for label in result.task.labels}
-        for value, name in dataset.labels.items():
-            overlaps[name].append(mask_overlap(result.labels == values[name], truth == value))
+        volume, truth = case.read_pair()
+        result = predictor.segment(volume, dataset.name)
+        for name, overlap in overlap_by_label(result.labels, result.task, truth, dataset.labels).items():
+            overlaps.setdefault(name, []).append(overlap)
         if lesions:
             known = np.isin(truth, list(dataset.labels))
             counts.append(count_lesions(result.labels > 0, known))

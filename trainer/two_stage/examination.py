@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from MultiTaskSegLib.runtime.model.model_file import Model
 from trainer.data.dataset import Dataset
+from trainer.data.label_pair import label_pairs
 from trainer.layout.case import Case
-from trainer.metrics.mask_overlap import MaskOverlap, OverlapSummary, mask_overlap, summarise_overlaps
+from trainer.metrics.case_overlap import overlap_by_label
+from trainer.metrics.mask_overlap import MaskOverlap, OverlapSummary, summarise_overlaps
 from trainer.metrics.overlap import mean_defined
 from trainer.two_stage.together import segment_together
 
@@ -25,13 +26,12 @@ def examine(models: Sequence[Model], dataset: Dataset, cases: Sequence[Case], de
     Raises:
         InputError: an image cannot be read.
     """
-    found: Examination = {name: [] for name in dataset.labels.values()}
-    values = {label.name: label.value for label in models[0].manifest.tasks[0].labels}
+    task = models[0].manifest.tasks[0]
+    found: Examination = {pair.name: [] for pair in label_pairs(task, dataset.labels)}
     for case in cases:
-        labels = segment_together(models, case.read_image(), device)
-        truth, _ = case.read_labels()
-        for value, name in dataset.labels.items():
-            overlap = mask_overlap(labels == values[name], np.asarray(truth) == value)
+        volume, truth = case.read_pair()
+        labels = segment_together(models, volume, device)
+        for name, overlap in overlap_by_label(labels, task, truth, dataset.labels).items():
             found[name].append([overlap.marked, overlap.truth, overlap.common])
     return found
 

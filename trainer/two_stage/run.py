@@ -11,7 +11,7 @@ import torch
 
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
-from trainer.data.held_out import group_hash
+from trainer.data.provenance import Generation, record_generation
 from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
 from trainer.report.curves import read_records
@@ -196,18 +196,14 @@ def _train_and_measure(
     log: TextIO,
 ) -> dict[str, Any]:
     output = folder / MODEL
-    never_trained_on = (*material.division.validation, *material.division.test)
-    provenance = {
-        "two_stage": {"method": parameters["method"], **recipe.identity},
-        "held_out_groups": {material.dataset.name: sorted({group_hash(case.group) for case in never_trained_on})},
-    }
     manifest = train_prepared(
         material.data,
         output,
         config,
         Budget(steps=steps),
         recipe=recipe,
-        provenance=provenance,
+        said={"two_stage": {"method": parameters["method"], **recipe.identity}},
+        generation=generation_of(material),
         resume=True,
         stream=log,
     )
@@ -220,6 +216,21 @@ def _train_and_measure(
         "test": figures(examine(models, material.dataset, material.division.test, cpu)),
         "curve": [[r["step"], r["dice"][material.dataset.name]] for r in _records(output) if "dice" in r],
     }
+
+
+def generation_of(material: Material) -> Generation:
+    """Whom the methods of a run see, all of them together: a teacher's knowledge reaches the student."""
+    name = material.dataset.name
+    pool = {
+        task.name: [case.case for case in cases]
+        for task, cases in zip(material.pool.tasks, material.pool.cases, strict=True)
+    }
+    return record_generation(
+        MODEL.removesuffix(MODEL_SUFFIX),
+        {name: material.division.labelled},
+        pool,
+        {name: material.division.validation},
+    )
 
 
 def _discard_checkpoints(folder: Path) -> None:

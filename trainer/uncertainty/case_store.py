@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,11 @@ class CaseStore:
 
     Args:
         folder: of the experiment; probability maps (large, removed at the end) and small files lie in it.
+        label_names: the datasets' label names by value, by task.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, label_names: Mapping[str, Mapping[int, str]]) -> None:
+        self._label_names = label_names
         self._maps, self._small = folder / "maps", folder / "cases"
         self._open: tuple[Case, LabelledCase] | None = None
 
@@ -78,7 +80,7 @@ class CaseStore:
     def _case(self, case: Case, task: TaskInfo) -> LabelledCase:
         """The case last used stays open: its estimators come one after the other."""
         if self._open is None or self._open[0] != case:
-            self._open = (case, read_labelled_case(case, task))
+            self._open = (case, read_labelled_case(case, task, self._label_names[task.name]))
         return self._open[1]
 
     def _path(

@@ -20,7 +20,7 @@ from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.scaling import FORMS, Scaling, cross_fitted
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.held_out import held_out_cases
+from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.report.progress import Progress
 from trainer.report.run_folder import write_json_file
@@ -93,7 +93,7 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
     every = make_estimators(options, predictor, members)
     # What applies to no task would only repeat the single pass under another name.
     estimators = tuple(e for e in every if any(e.passes(task) for task, _ in chosen))
-    store = CaseStore(output)
+    store = CaseStore(output, {dataset.name: dataset.labels for dataset in datasets})
     work = [(e, cases) for task, cases in chosen for e in estimators if e.passes(task)]
     progress = Progress(2 * sum(len(cases) for _, cases in work), "measuring", stream)
     steps = _Steps(progress)
@@ -133,7 +133,7 @@ def usable_cases(dataset: Dataset, predictors: Sequence[Predictor]) -> tuple[Cas
     Raises:
         DatasetError: there is none.
     """
-    sets = [{case.name for case in held_out_cases(dataset, predictor.manifest)} for predictor in predictors]
+    sets = [{case.name for case in unseen(dataset, predictor.manifest)} for predictor in predictors]
     common = set.intersection(*sets)
     if not common:
         raise DatasetError("no case was held out from all models", file=dataset.directory, remedy="Leave it out")

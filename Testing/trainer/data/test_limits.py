@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,9 +67,15 @@ class Counting:
 
 @pytest.mark.parametrize(
     "count, looked_at",
-    [(11, range(11)), (12, range(12)), (13, range(12)), (24, range(0, 24, 2)), (50, range(0, 48, 4))],
+    [
+        (11, range(11)),
+        (12, range(12)),
+        (13, (0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12)),
+        (23, range(0, 23, 2)),
+        (45, range(0, 45, 4)),
+    ],
 )
-def test_at_most_twelve_cases_are_looked_at_for_a_plan_spread_over_all(count: int, looked_at: range) -> None:
+def test_at_most_twelve_cases_are_looked_at_for_a_plan_spread_over_all(count: int, looked_at: Sequence[int]) -> None:
     reader = Counting()
     cases = tuple(Case(f"c{number:02d}", Path("i"), None, f"g{number}", reader) for number in range(count))
     make_plan([Dataset(Path("D"), "D", "T1", "head", {1: "a"}, cases)], CONFIG)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer.data.dataset import Dataset
-from trainer.data.split import Split, split_datasets
+from trainer.data.split import Split, shortfalls, split_datasets
 from trainer.layout.case import Case
 
 
@@ -73,9 +74,51 @@ def test_the_order_of_datasets_does_not_count() -> None:
     assert split(*datasets) == split(*reversed(datasets))
 
 
-def test_a_dataset_that_links_two_others_makes_them_one_family() -> None:
-    left, right = dataset("left", *patients("p", 6)), dataset("right", *patients("q", 6))
-    bridge = dataset("bridge", "p0", "q0")
-    apart, joined = split(left, right, minimum=2), split(left, right, bridge, minimum=2)
-    assert sum(len(groups(s.held_out)) for s in apart.values()) == 4
-    assert len(groups(joined["left"].held_out) | groups(joined["right"].held_out)) == 2
+@pytest.mark.parametrize("seed", range(40))
+def test_a_dataset_whose_patients_are_among_those_of_another_holds_out_its_own_share(seed: int) -> None:
+    result = split(dataset("t1", *patients("p", 40)), dataset("flair", *patients("p", 8)), minimum=4, seed=seed)
+    assert len(groups(result["flair"].held_out)) == 2
+    assert len(groups(result["t1"].held_out)) == 8
+
+
+@pytest.mark.parametrize("most", [20, 30, 60, 100])
+@pytest.mark.parametrize("few", [3, 5, 8, 12, 15])
+def test_equal_file_names_by_chance_take_no_held_out_group_away(most: int, few: int) -> None:
+    alone = {name: split(dataset(name, *patients("case", count)), minimum=4)[name] for name, count in
+             (("many", most), ("few", few))}  # fmt: skip
+    both = split(dataset("many", *patients("case", most)), dataset("few", *patients("case", few)), minimum=4)
+    for name, expected in alone.items():
+        assert len(groups(both[name].held_out)) == len(groups(expected.held_out))
+
+
+def test_three_sequences_of_partly_the_same_patients_hold_out_their_shares() -> None:
+    sizes = {"flair": (0, 14), "t2": (0, 12), "t1": (9, 30)}
+    result = split(*(dataset(name, *(f"p{n}" for n in range(*ends))) for name, ends in sizes.items()), minimum=4)
+    for name, (low, high) in sizes.items():
+        assert len(groups(result[name].held_out)) >= min(4, (high - low) // 3), name
+        assert len(groups(result[name].training)) >= 2
+
+
+def test_a_group_that_an_ancestor_has_seen_is_never_held_out() -> None:
+    whole = dataset("d", *patients("p", 12))
+    known = {f"p{n}" for n in range(9)}
+    result = split_datasets([whole], fraction=0.2, minimum_groups=4, seed=0, seen=known.__contains__)["d"]
+    assert groups(result.held_out) == {"p9", "p10", "p11"}
+    assert shortfalls([whole], {"d": result}, 0.2, 4) == [
+        "of dataset d 3 groups are held out, not 4: the model to start from has seen the others"
+    ]
+
+
+def test_where_an_ancestor_has_seen_everybody_nothing_is_measured() -> None:
+    whole = dataset("d", *patients("p", 12))
+    result = split_datasets([whole], fraction=0.2, minimum_groups=4, seed=0, seen=lambda group: True)
+    assert result["d"].held_out == ()
+    with pytest.raises(DatasetError, match="no group of dataset d can be held out"):
+        shortfalls([whole], result, 0.2, 4)
+
+
+def test_unseen_groups_are_held_out_in_the_order_of_a_first_training() -> None:
+    whole = dataset("d", *patients("p", 20))
+    first = groups(split(whole, minimum=4)["d"].held_out)
+    again = split_datasets([whole], fraction=0.2, minimum_groups=4, seed=0, seen=lambda g: g not in first)["d"]
+    assert groups(again.held_out) == first

@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import write_tiny_model
-from trainer.data.held_out import group_hash
+from Testing.trainer.seen_groups import trained_on
 
 BALLS, CUBES = "Dataset001_Balls", "Dataset002_Cubes"
 # The model's own numbers are 1 and 2.
@@ -23,10 +23,10 @@ HELD_OUT = ("p1", "p3")
 
 
 def write_model(path: Path) -> Path:
-    """A tiny model that says to have been trained on all patients of Balls but two."""
+    """A tiny model that says to have been trained on patients p0 to p9, but for two."""
     manifest = read_manifest(write_tiny_model(path))[0]
-    known = {BALLS: [group_hash(group) for group in HELD_OUT], CUBES: [group_hash("q0")]}
-    rewrite_manifest(path, replace(manifest, training=dict(manifest.training) | {"held_out_groups": known}), path)
+    seen = {BALLS: [f"p{n}" for n in range(10) if f"p{n}" not in HELD_OUT], CUBES: ["q1", "q2"]}
+    rewrite_manifest(path, replace(manifest, training=dict(manifest.training) | trained_on(seen)), path)
     return path
 
 

@@ -71,23 +71,28 @@ def test_of_the_training_images_only_those_of_held_out_patients_are_taken_unless
     assert metrics["with_training_cases"] is True
 
 
-@pytest.mark.parametrize("options", [[], ["--all-cases"]])
-def test_of_the_test_images_all_are_taken_whatever_their_patient(
-    model: Path, folder: Path, tmp_path: Path, options: list[str]
+def test_of_the_test_images_those_of_patients_who_were_trained_on_are_left_out(
+    model: Path, folder: Path, tmp_path: Path
 ) -> None:
-    _, metrics, rows = evaluated(model, folder, tmp_path, "--split", "imagesTs", *options)
+    write_answers(model, folder, ("p0", "p1", "t1"), "imagesTs")
+    _, metrics, rows = evaluated(model, folder, tmp_path, "--split", "imagesTs")
     assert cases(rows) == ["p1", "t1"]
     assert (metrics["split"], metrics["with_training_cases"]) == ("imagesTs", False)
+    assert metrics["left_out_as_seen"] == {BALLS: 1}
+    _, metrics, rows = evaluated(model, folder, tmp_path / "all", "--split", "imagesTs", "--all-cases")
+    assert cases(rows) == ["p0", "p1", "t1"]
+    assert metrics["with_training_cases"] is True
     assert metrics["datasets"][BALLS]["dice"] == {"left_ball": 1.0, "right_ball": 1.0}
 
 
-def test_of_a_dataset_that_the_model_was_not_trained_on_all_cases_are_taken_and_labels_it_lacks_are_not_found(
-    model: Path, tmp_path: Path
+def test_patients_whom_the_model_knows_from_another_dataset_are_left_out_with_a_word_and_labels_it_lacks_are_not_found(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = write_answers(model, tmp_path / "Dataset077_Other", ("p0", "p1", "p2"), extra="liver")
+    other = write_answers(model, tmp_path / "Dataset077_Other", ("p0", "p1", "x2", "x3"), extra="liver")
     words = ["evaluate", "-m", str(model), "--data", str(other), "-o", str(tmp_path / "out")]
     assert cli.main(words) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert "1 of 4 cases of Dataset077_Other are left out" in capsys.readouterr().err
     figures = metrics["datasets"]["Dataset077_Other"]
     assert figures["cases"] == 3
     assert figures["dice"]["liver"] == 0.0

@@ -13,10 +13,10 @@ import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
+from Testing.trainer.seen_groups import trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import read_dataset
 from trainer.data.evenly import evenly
-from trainer.data.held_out import group_hash
 from trainer.ood.catalogue import (
     ARTEFACT,
     KNOWN,
@@ -46,12 +46,13 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
     sitk.WriteImage(sitk.GetImageFromArray(voxels), str(foreign / "knee.nii.gz"))
     sitk.WriteImage(sitk.GetImageFromArray(voxels[0]), str(foreign / "picture.mha"))
     held_out = [case.group for case in folders[0].cases[:2]]
-    return catalogue(model(held_out), folders, [parent / "foreign"], artefact_cases=1)
+    trained_groups = set(folders[0].groups) - set(held_out)
+    return catalogue(model(trained_groups), folders, [parent / "foreign"], artefact_cases=1)
 
 
-def model(held_out: list[str]) -> Any:
-    """A predictor that knows one dataset."""
-    training = {"held_out_groups": {"Known": [group_hash(group) for group in held_out]}}
+def model(groups: set[str]) -> Any:
+    """A predictor that was trained on these groups of one dataset."""
+    training = trained_on({"Known": groups})
     manifest = SimpleNamespace(tasks=[SimpleNamespace(name="Known")], training=training, is_planar=False)
     return SimpleNamespace(manifest=manifest)
 

@@ -17,9 +17,9 @@ from MultiTaskSegLib.runtime.ood.signature import signature_spec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import ARCHITECTURE, tiny_images, write_tiny_model
+from Testing.trainer.seen_groups import trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.held_out import group_hash
 from trainer.layout.case import Case
 from trainer.ood.catalogue import ARTEFACT, KNOWN, LEFT_OUT, MATCHED, REAL, TRAINING, Entry, catalogue
 from trainer.ood.detector.sample import Sample
@@ -92,10 +92,10 @@ def test_a_map_that_sees_everything_is_perfect_and_the_map_before_says_nothing(t
     folder = balls.write(tmp_path)
     foreign = BallDataset("Foreign", (2.0, 2.0, 2.0), shape=(24, 28, 28), patients=1).write(tmp_path / "other")
     images = sorted((foreign / "imagesTr").iterdir())
-    # No group is known to have been trained on: all eight are held out, of which six are taken.
-    held_out = {"held_out_groups": {"Dataset001_Balls": [group_hash(f"patient_{n}") for n in range(8)]}}
+    # No group of these was trained on: all eight are held out, of which six are taken.
+    somebody = trained_on({"Dataset001_Balls": ["somebody"]})
     all_seeing = AllSeeing(predictor, read_dataset(folder))
-    all_seeing.manifest = replace(predictor.manifest, training=held_out)
+    all_seeing.manifest = replace(predictor.manifest, training=somebody)
 
     def places(seed: int) -> dict[str, Any]:
         return measure_localisation(all_seeing, [folder], images, tmp_path / f"{seed}.json", seed=seed)  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
         Dataset(Path(name), name, "X-ray", "chest", {1: "lung"}, tuple(cases))
         for name, cases in (("Known", known), ("Other", others))
     ]
-    training = {"held_out_groups": {"Known": [group_hash(group) for group in ("p0", "p3")]}}
+    training = trained_on({"Known": ["p1", "p2", "p4"]})
     manifest = SimpleNamespace(tasks=[SimpleNamespace(name="Known")], training=training, is_planar=True)
     return catalogue(SimpleNamespace(manifest=manifest), datasets, [], artefact_cases=2)  # type: ignore[arg-type]
 

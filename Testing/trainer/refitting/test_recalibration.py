@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model, rewrite_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.predictor import Predictor
+from Testing.trainer.seen_groups import trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
 from trainer.calibration.scaling import softmax
@@ -106,7 +107,7 @@ def test_a_task_without_folder_is_refused(trained: tuple[Path, Manifest], tmp_pa
 def test_a_model_whose_held_out_patients_are_not_there_is_refused(
     trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
 ) -> None:
-    training = trained[1].training | {"held_out_groups": {BALLS.name: ["0" * 16]}}
+    training = trained[1].training | trained_on({BALLS.name: read_dataset(folder).groups})
     path = tmp_path / "x.mts.safetensors"
     rewrite_manifest(trained[0], replace(trained[1], training=training), path)
     with pytest.raises(DatasetError, match="no held-out case"):

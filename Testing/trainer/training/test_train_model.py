@@ -23,7 +23,7 @@ from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
-from trainer.data.held_out import group_hash, held_out_cases
+from trainer.data.provenance import Provenance, unseen
 from trainer.evaluation.evaluation import evaluate
 from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 from trainer.refitting.spectral_refit import refit_reference
@@ -94,7 +94,7 @@ def test_the_model_file_describes_what_was_trained(trained: tuple[Path, Manifest
 
 def test_forty_steps_teach_something(trained: tuple[Path, Manifest], folders: list[Path]) -> None:
     predictor = Predictor.load(trained[0], "cpu")
-    case = held_out_cases(read_dataset(folders[1]), predictor.manifest)[0]
+    case = unseen(read_dataset(folders[1]), predictor.manifest)[0]
     result = predictor.segment(read_image(case.image), HOLES.name)
     truth = sitk.GetArrayFromImage(sitk.ReadImage(str(case.label)))
     overlap = 2 * ((result.labels > 0) & (truth > 0)).sum() / ((result.labels > 0).sum() + (truth > 0).sum())
@@ -139,12 +139,13 @@ def test_only_held_out_patients_are_evaluated_unless_asked_otherwise(
     summary = evaluate(trained[0], folders, tmp_path, task="dataset", stream=io.StringIO())
     assert {name: figures["cases"] for name, figures in summary.items()} == {BALLS.name: 2, HOLES.name: 2}
     assert all(figures["recognised"] == 1.0 for figures in summary.values())
-    hashes = {name: set(h) for name, h in trained[1].training["held_out_groups"].items()}
+    provenance = Provenance.of(trained[1])
+    counts = {name: len(groups) for name, groups in provenance.generations[0].held_out.items()}
+    assert counts == {BALLS.name: 2, HOLES.name: 2}
     rows = (tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert len(rows) == 2 * 2 + 2
     for row in rows:
-        dataset, _, group = row.split(",")[:3]
-        assert group_hash(group) in hashes[dataset]
+        assert not provenance.saw(row.split(",")[2])
     assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["model"] == load_model(trained[0]).digest
     everything = evaluate(trained[0], folders[:1], tmp_path, task="dataset", held_out_only=False, stream=io.StringIO())
     assert everything[BALLS.name]["cases"] == 6

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from Testing.trainer.two_stage.discs import OTHER, SETTINGS, TARGET, write_target
 from Testing.trainer.two_stage.untrained_matrix import UntrainedMatrix
-from trainer.data.held_out import group_hash
+from trainer.data.dataset import read_dataset
 from trainer.experiment.executor import SequentialExecutor
 from trainer.experiment.run import make_jobs
 from trainer.report.run_folder import RunFolder
@@ -276,11 +276,16 @@ def test_only_the_student_is_given_the_unlabelled_cases_of_the_target(plain: Exp
 
 def test_a_model_says_its_method_and_who_was_never_trained_on(plain: Experiment) -> None:
     (cell,) = make_cells(plain.request.target, plain.request.unlabelled, (4,), (0,), SETTINGS)
-    kept_apart = {case.group for case in (*cell.division.validation, *cell.division.test)}
+    dataset = read_dataset(plain.request.target)
+    never = {case.name for case in (*cell.division.validation, *cell.division.test)}
     for name, training in plain.matrix.trainings.items():
-        assert training.provenance["held_out_groups"] == {TARGET.name: sorted(group_hash(g) for g in kept_apart)}
-        assert name.removeprefix("n4-s0-").startswith(training.provenance["two_stage"]["method"])
-    said = plain.matrix.trainings["n4-s0-joint-denoising"].provenance["two_stage"]
+        generation = training.generation
+        assert {case.name for case in dataset.cases if not generation.saw(case.group)} == never
+        assert len(generation.labelled[TARGET.name]) == len({case.group for case in cell.division.labelled})
+        assert len(generation.held_out[TARGET.name]) == len({case.group for case in cell.division.validation})
+        assert set(generation.unlabelled) == {TARGET.name, OTHER.name}
+        assert name.removeprefix("n4-s0-").startswith(training.said["two_stage"]["method"])
+    said = plain.matrix.trainings["n4-s0-joint-denoising"].said["two_stage"]
     assert (said["method"], said["joint"]) == ("joint", ["denoising"])
 
 

@@ -19,8 +19,8 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.two_stage.discs import OTHER, SETTINGS, SOLID, TARGET, write_target
 from trainer import cli
 from trainer.data.dataset import read_dataset
-from trainer.data.held_out import held_out_cases
 from trainer.data.image_source import without_labels
+from trainer.data.provenance import unseen
 from trainer.experiment.executor import SequentialExecutor
 from trainer.experiment.run import Job, make_jobs
 from trainer.report.run_folder import RunFolder
@@ -106,8 +106,8 @@ def test_the_student_knows_unlabelled_images_and_who_was_never_trained_on(done: 
     (cell,) = make_cells(done.request.target, done.request.unlabelled, (4,), (0,), SETTINGS)
     parts = cell.division
     assert len(predictor.model.reference.tasks) == len(parts.labelled) + len(parts.unlabelled)
-    unseen = held_out_cases(read_dataset(done.request.target), predictor.manifest)
-    assert {case.name for case in unseen} == {case.name for case in (*parts.validation, *parts.test)}
+    found = unseen(read_dataset(done.request.target), predictor.manifest)
+    assert {case.name for case in found} == {case.name for case in (*parts.validation, *parts.test)}
 
 
 def test_both_rules_for_empty_masks_are_told_apart(done: Done) -> None:

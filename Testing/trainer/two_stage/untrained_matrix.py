@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Segmentat
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
+from trainer.data.provenance import Generation
 from trainer.layout.case import Case
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
@@ -38,7 +39,8 @@ class Training:
     config: TrainingConfig
     steps: int | None
     recipe: Recipe
-    provenance: Mapping[str, Any]
+    said: Mapping[str, Any]
+    generation: Generation | None = None
 
 
 @dataclass
@@ -70,12 +72,13 @@ class UntrainedMatrix:
         budget: Budget,
         *,
         recipe: Recipe,
-        provenance: Mapping[str, Any],
+        said: Mapping[str, Any],
+        generation: Generation,
         **others: object,
     ) -> SimpleNamespace:
         """Note everything and write a model of random weights under the run's name."""
         name = output.parent.name.split(".")[0]
-        self.trainings[name] = Training(data, config, budget.steps, recipe, provenance)
+        self.trainings[name] = Training(data, config, budget.steps, recipe, said, generation)
         folder = RunFolder(output)
         folder.append({"step": 1, "loss": 0.5})
         folder.append({"step": budget.steps, "dice": {data.plan.tasks[0].name: self.validation[name.split("-", 2)[2]]}})

@@ -151,11 +151,11 @@ def test_without_foreground_there_is_no_ring() -> None:
 
 def test_label_values_become_positions_in_the_head() -> None:
     stored = np.array([0, 4, 9, 1, 300, -2])
-    assert label_indices(stored, TASK).tolist() == [0, 1, 2, 0, 0, 0]
+    assert label_indices(stored, TASK, {4: "label4", 9: "label9"}).tolist() == [0, 1, 2, 0, 0, 0]
 
 
 def test_a_shared_foreground_head_takes_every_label() -> None:
     shared = TaskInfo(
         "task", "T1", "head", (LabelInfo(1, "foreground", "foreground", (1, 2, 3), ""),), PROFILE, 0, 1.0, "none", 1, 1
     )
-    assert label_indices(np.array([0, 1, 7]), shared).tolist() == [0, 1, 1]
+    assert label_indices(np.array([0, 1, 7, 8]), shared, {1: "a", 7: "b"}).tolist() == [0, 1, 1, 0]

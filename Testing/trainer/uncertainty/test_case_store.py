@@ -45,10 +45,11 @@ def case(tmp_path: Path) -> Case:
 
 
 TASK = tiny_manifest().tasks[1]
+NAMES = {TASK.name: {1: "cube"}}
 
 
 def test_the_estimator_is_asked_once_for_everything(case: Case, tmp_path: Path) -> None:
-    store, estimator = CaseStore(tmp_path), Counting()
+    store, estimator = CaseStore(tmp_path, NAMES), Counting()
     store.fit_voxels(estimator, case, TASK)
     store.statistics(estimator, case, TASK, [Scaling()], False)
     store.statistics(estimator, case, TASK, [Scaling(2.0)], False)
@@ -56,7 +57,7 @@ def test_the_estimator_is_asked_once_for_everything(case: Case, tmp_path: Path) 
 
 
 def test_another_calibration_is_measured_anew(case: Case, tmp_path: Path) -> None:
-    store, estimator = CaseStore(tmp_path), Counting()
+    store, estimator = CaseStore(tmp_path, NAMES), Counting()
     plain, warm = (store.statistics(estimator, case, TASK, [Scaling(t)], False) for t in (1.0, 3.0))
     assert not np.array_equal(plain.reliability, warm.reliability)
     with_ideal = store.statistics(estimator, case, TASK, [Scaling()], True)
@@ -64,7 +65,7 @@ def test_another_calibration_is_measured_anew(case: Case, tmp_path: Path) -> Non
 
 
 def test_another_estimator_task_or_image_is_asked_anew(case: Case, tmp_path: Path) -> None:
-    store, estimator, sharp = CaseStore(tmp_path), Counting(), Counting(2.0)
+    store, estimator, sharp = CaseStore(tmp_path, NAMES), Counting(), Counting(2.0)
     store.fit_voxels(estimator, case, TASK)
     store.fit_voxels(sharp, case, TASK)
     assert (estimator.asked, sharp.asked) == (1, 1)
@@ -76,12 +77,12 @@ def test_another_estimator_task_or_image_is_asked_anew(case: Case, tmp_path: Pat
 
 
 def test_small_results_outlive_the_maps(case: Case, tmp_path: Path) -> None:
-    store, estimator = CaseStore(tmp_path), Counting()
+    store, estimator = CaseStore(tmp_path, NAMES), Counting()
     before = store.fit_voxels(estimator, case, TASK)
     kept = store.statistics(estimator, case, TASK, [Scaling()], False)
     store.remove_maps()
-    after = CaseStore(tmp_path).fit_voxels(estimator, case, TASK)
+    after = CaseStore(tmp_path, NAMES).fit_voxels(estimator, case, TASK)
     np.testing.assert_array_equal(before.surface.logits, after.surface.logits)
-    again = CaseStore(tmp_path).statistics(estimator, case, TASK, [Scaling()], False)
+    again = CaseStore(tmp_path, NAMES).statistics(estimator, case, TASK, [Scaling()], False)
     np.testing.assert_array_equal(kept.errors, again.errors)
     assert estimator.asked == 1

@@ -1,0 +1,132 @@
+"""Whom a model has seen: groups (patients) of its training and of the models it was started from, as salted hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+from trainer.data.dataset import Dataset
+from trainer.layout.case import Case
+
+KEY = "provenance"
+# Slow on purpose: whoever guesses a patient's name pays this for each guess, and the salt makes tables useless.
+HASH_ROUNDS = 5000
+HASH_LENGTH = 16
+
+GroupsByDataset = Mapping[str, tuple[str, ...]]
+PARTS = ("labelled", "unlabelled", "held_out")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One training. Every group is a salted hash; equal names in two datasets are the same patient.
+
+    Attributes:
+        model: name of the model that came out of it.
+        salt: of the hashes, hexadecimal; the same for the same cases, different for others.
+        labelled: groups that were trained on with labels (of voxels or of images), by dataset.
+        unlabelled: groups whose images were learnt from without labels.
+        held_out: groups that temperatures, limits and held-out figures come from.
+    """
+
+    model: str
+    salt: str
+    labelled: GroupsByDataset
+    unlabelled: GroupsByDataset = field(default_factory=dict)
+    held_out: GroupsByDataset = field(default_factory=dict)
+
+    def saw(self, group: str) -> bool:
+        """Whether the training learnt from the group, in whichever dataset."""
+        found = group_hash(group, self.salt)
+        return any(found in hashes for part in (self.labelled, self.unlabelled) for hashes in part.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        parts = {part: {name: list(hashes) for name, hashes in getattr(self, part).items()} for part in PARTS}
+        return {"model": self.model, "salt": self.salt, **parts}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everybody whom a model has learnt from.
+
+    Attributes:
+        generations: the model's own training first, then that of the model it was started from, and so on.
+    """
+
+    generations: tuple[Generation, ...]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Provenance:
+        """What a model file says.
+
+        Raises:
+            ModelError: it does not say whom the model has seen.
+        """
+        try:
+            return cls(tuple(_generation(plain) for plain in manifest.training[KEY]))
+        except (KeyError, TypeError, AttributeError):
+            raise ModelError(
+                f"the file of model {manifest.name!r} does not say on which patients it was trained",
+                remedy="Train it with this version; what was measured on patients that it may know is worth nothing",
+            ) from None
+
+    def saw(self, group: str) -> bool:
+        """Whether the model or one that it descends from has learnt from the group, with labels or without."""
+        return any(generation.saw(group) for generation in self.generations)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """For the manifest's ``training["provenance"]``."""
+        return [generation.as_dict() for generation in self.generations]
+
+
+NOBODY = Provenance(())
+
+
+def record_generation(
+    model: str,
+    labelled: Mapping[str, Sequence[Case]],
+    unlabelled: Mapping[str, Sequence[Case]],
+    held_out: Mapping[str, Sequence[Case]],
+) -> Generation:
+    """The record of a training on these cases, by dataset."""
+    parts = (labelled, unlabelled, held_out)
+    lines = sorted(
+        f"{name}\0{case.group}\0{case.name}" for part in parts for name, cases in part.items() for case in cases
+    )
+    salt = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:HASH_LENGTH]
+    return Generation(model, salt, *(_hashed(part, salt) for part in parts))
+
+
+@lru_cache(maxsize=1 << 16)
+def group_hash(group: str, salt: str) -> str:
+    """Salted hash of a group's name (PBKDF2, SHA-256): it can be recognised, but the file names no patient."""
+    digest = hashlib.pbkdf2_hmac("sha256", group.encode(), bytes.fromhex(salt), HASH_ROUNDS)
+    return digest.hex()[:HASH_LENGTH]
+
+
+def unseen(dataset: Dataset, manifest: Manifest) -> tuple[Case, ...]:
+    """Cases of patients whom the model has never seen, in no dataset and in no earlier training.
+
+    This is the only answer to "which cases may a figure be measured on".
+
+    Raises:
+        ModelError: the model file does not say whom the model has seen.
+    """
+    provenance = Provenance.of(manifest)
+    return tuple(case for case in dataset.cases if not provenance.saw(case.group))
+
+
+def _hashed(cases: Mapping[str, Iterable[Case]], salt: str) -> dict[str, tuple[str, ...]]:
+    by_dataset = {name: tuple(sorted({group_hash(c.group, salt) for c in own})) for name, own in cases.items()}
+    return {name: hashes for name, hashes in by_dataset.items() if hashes}
+
+
+def _generation(plain: Mapping[str, Any]) -> Generation:
+    parts = ({name: tuple(hashes) for name, hashes in plain[part].items()} for part in PARTS)
+    return Generation(str(plain["model"]), str(plain["salt"]), *parts)
