@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.metrics.multiple_comparison import p_text
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.localisation import KINDS
@@ -111,8 +112,11 @@ def _leads(result: Mapping[str, Any]) -> list[str]:
 
 
 def _lead_words(figures: Mapping[str, Any]) -> str:
+    words = f"{figures['lead_of_shipped']:+.3f}"
+    if figures["lead_interval"] is None:
+        return words
     low, high = figures["lead_interval"]
-    return f"{figures['lead_of_shipped']:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{words} ({low:+.3f} to {high:+.3f})"
 
 
 def _places_section(path: Path) -> str:
@@ -133,8 +137,8 @@ def _places_section(path: Path) -> str:
 def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
     if measured is None:
         return "", ""
-    low, high = measured.get("interval", (None, None))
-    interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    between = measured["interval"]
+    interval = "" if between is None else f" ({between[0]:.3f} to {between[1]:.3f})"
     return f"{measured['auroc']:.3f}{interval}", f"{measured['control']:.3f}"
 
 
@@ -147,14 +151,23 @@ def _shipped_line(shipped: Mapping[str, Any]) -> str:
     between = shipped.get("sensitivity_interval", {})
     flagged = ", ".join(f"{f} {_percent(share, between.get(f))}" for f, share in shipped["sensitivity"].items())
     accepted = _percent(shipped["specificity"], shipped.get("specificity_interval"))
-    uniform = shipped["p_value_uniformity"]
     return (
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
         f"patients: {accepted} of {shipped['known_images']} known images accepted; "
-        f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %. "
-        f"Uniformity of the p-value on known images: Kolmogorov-Smirnov statistic {uniform['statistic']:.3f} "
-        f"(p = {uniform['p']:.2f}).\n"
+        f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %."
+        f"{_p_value_words(shipped.get('p_value_within_tasks', {}))}\n"
     )
+
+
+def _p_value_words(by_task: Mapping[str, Any]) -> str:
+    """Whether the p-value is uniform within tasks; nothing where that was not tested."""
+    tested = {name: found for name, found in by_task.items() if found["p"] is not None}
+    if not tested:
+        return ""
+    words = [
+        f"{name.split('_', 1)[-1]} {found['mean_p_value']:.2f} ({p_text(found['p'])})" for name, found in tested.items()
+    ]
+    return f" Mean p-value of a task's images among those of the other tasks: {', '.join(words)}."
 
 
 def _percent(share: float, interval: Sequence[float] | None) -> str:

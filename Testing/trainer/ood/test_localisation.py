@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,21 +60,36 @@ def test_an_insertion_smaller_than_half_a_cell_cannot_be_judged() -> None:
     assert cell_auroc(inserted.astype(np.float32), inserted, prepared(), CELL) is None
 
 
+def inserted_row(task: str, group: str, kind: str, auroc: float, control: float) -> dict[str, Any]:
+    return {"task": task, "group": group, "kind": kind, "auroc": auroc, "control": control}
+
+
 def test_tasks_count_alike_and_images_within_them() -> None:
-    rows = [{"task": "a", "kind": "patch", "auroc": v, "control": v - 0.3} for v in (1.0, 0.8, 0.9)]
-    rows += [{"task": "b", "kind": kind, "auroc": v, "control": 0.4} for kind, v in (("patch", 0.5), ("streak", 0.7))]
+    rows = [inserted_row("a", f"p{n}", "patch", v, v - 0.3) for n, v in enumerate((1.0, 0.8, 0.9))]
+    rows += [inserted_row("b", "q", kind, v, 0.4) for kind, v in (("patch", 0.5), ("streak", 0.7))]
     summary = summarise(rows)
     assert summary["patch"]["auroc"] == pytest.approx((0.9 + 0.5) / 2)
     assert summary["patch"]["control"] == pytest.approx((0.6 + 0.4) / 2)
     assert summary["patch"]["by_task"]["a"]["images"] == 3
-    low, high = summary["patch"]["by_task"]["a"]["interval"]
-    assert 0.8 <= low < 0.9 < high <= 1.0
-    assert summary["streak"]["by_task"]["b"] == {
-        "auroc": 0.7,
-        "interval": [0.7, 0.7],
-        "control": 0.4,
-        "images": 1,
-    }
+    # Student's, cut off at 1: t(0.975, 2 degrees of freedom) = 4.302653, standard error 0.1 / sqrt(3).
+    assert summary["patch"]["by_task"]["a"]["interval"] == pytest.approx([0.9 - 4.302653 * 0.1 / 3**0.5, 1.0])
+    # One image has no interval.
+    assert summary["streak"]["by_task"]["b"] == {"auroc": 0.7, "interval": None, "control": 0.4, "images": 1}
+    assert summary["streak"]["interval"] is None
+
+
+def test_the_interval_of_the_mean_over_tasks_draws_each_patient_once() -> None:
+    values = np.random.default_rng(0).random(12).tolist()
+
+    def width(same_patients: bool) -> float:
+        groups = [str(n % 6 if same_patients else n) for n in range(12)]
+        # Of the same patients both tasks say the same.
+        rows = [inserted_row("ab"[n // 6], groups[n], "patch", values[n % 6], 0.5) for n in range(12)]
+        low, high = summarise(rows)["patch"]["interval"]
+        assert low < np.mean(values[:6]) < high
+        return float(high - low)
+
+    assert width(same_patients=True) > 1.3 * width(same_patients=False)
 
 
 def noise_file(path: Path, seed: int, spread: float) -> Path:
