@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from trainer.data.body_region import infer_region, modality_family
+from trainer.data.body_region import REGION_WORDS, infer_region, may_overlap, regions_in
+from trainer.data.modality import FAMILIES, UNKNOWN, families_in
 from trainer.layout.case import Case
 from trainer.layout.class_folders import ClassFolderLayout
 from trainer.layout.lesion_scans import LESION_LAYOUTS
@@ -52,8 +53,39 @@ class Dataset:
 
     @property
     def modality_family(self) -> str:
-        """``MR``, ``CT``, ``X-ray``, ``ultrasound`` ...: modalities that can show the same structures alike."""
-        return modality_family(self.modality)
+        """``MR``, ``CT``, ``X-ray``, ``ultrasound`` ...: modalities that can show the same structures alike.
+
+        Empty (not known) for images without labels, of which nothing depends on it but the scale of intensities.
+
+        Raises:
+            DatasetError: the words of the modality name no family, or several, and ``dataset.json`` does not say it.
+        """
+        said = self.info.get("modality_family")
+        found = families_in(self.modality) if said is None else tuple(f for f in FAMILIES if f == said)
+        if len(found) == 1:
+            return found[0]
+        if said is None and not found and not self.labels:
+            return UNKNOWN
+        word = f"modality {self.modality!r}" if said is None else f"'modality_family' {said!r}"
+        raise DatasetError(
+            f"the {word} of dataset {self.name} can be {' or '.join(found)}" if found else
+            f"the {word} of dataset {self.name} is not known",
+            file=self.directory / "dataset.json",
+            remedy=f"Correct it, or add \"modality_family\": one of {', '.join(FAMILIES)}",
+        )  # fmt: skip
+
+    def require_known_region(self) -> None:
+        """Refuse an ``anatomy`` that names no region: what else may be visible in the images depends on it.
+
+        Raises:
+            DatasetError: none of its words is known.
+        """
+        if self.info.get("anatomy") and not regions_in(str(self.info["anatomy"])):
+            raise DatasetError(
+                f"the 'anatomy' {self.info['anatomy']!r} of dataset {self.name} is not known",
+                file=self.directory / "dataset.json",
+                remedy=f"Use a word for one of {', '.join(REGION_WORDS)}, or leave 'anatomy' out",
+            )
 
     @property
     def groups(self) -> list[str]:
@@ -63,11 +95,14 @@ class Dataset:
     def may_share_structures(self, other: Dataset) -> bool:
         """Whether structures of ``other`` may be visible here without being labelled.
 
-        True for the same modality family and body region, and when a region is not known: then a voxel that this
-        dataset calls background may well belong to a label of the other one.
+        True for the same modality family and body regions whose images overlap, and when either is not known: then a
+        voxel that this dataset calls background may well belong to a label of the other one.
+
+        Raises:
+            DatasetError: a modality is not known.
         """
-        same_region = "" in (self.region, other.region) or self.region == other.region
-        return self.modality_family == other.modality_family and same_region
+        families = {self.modality_family, other.modality_family}
+        return (len(families) == 1 or UNKNOWN in families) and may_overlap(self.region, other.region)
 
 
 def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:

@@ -77,9 +77,12 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
     """Look at some cases of every dataset and decide how to train on all of them together.
 
     Raises:
-        DatasetError: 2-D and 3-D datasets are mixed, or labels do not fit their images.
+        DatasetError: 2-D and 3-D datasets are mixed, labels do not fit their images, or a modality or region is not
+            known.
         InputError: an image cannot be read.
     """
+    for dataset in datasets:
+        dataset.require_known_region()
     probes = [_probe(dataset) for dataset in datasets]
     planar = _all_planar(datasets, probes)
     profiles = _profiles(datasets, probes, config)

@@ -122,6 +122,21 @@ def unseen(dataset: Dataset, manifest: Manifest) -> tuple[Case, ...]:
     return tuple(case for case in dataset.cases if not provenance.saw(case.group))
 
 
+def require_unseen(cases: Iterable[Case], manifest: Manifest) -> None:
+    """Refuse to measure a model on cases of which it has seen a patient.
+
+    Raises:
+        ModelError: it has, or its file does not say whom it has seen.
+    """
+    provenance = Provenance.of(manifest)
+    seen = sorted({case.name for case in cases if provenance.saw(case.group)})
+    if seen:
+        raise ModelError(
+            f"model {manifest.name!r} has seen patients whom it is to be measured on ({', '.join(seen[:3])} ...)",
+            remedy="Start from a model that has not, or leave these cases out",
+        )
+
+
 def _hashed(cases: Mapping[str, Iterable[Case]], salt: str) -> dict[str, tuple[str, ...]]:
     by_dataset = {name: tuple(sorted({group_hash(c.group, salt) for c in own})) for name, own in cases.items()}
     return {name: hashes for name, hashes in by_dataset.items() if hashes}

@@ -19,7 +19,9 @@ from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.native_output import console_lock
+from trainer.data.context_check import context_defects
 from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_dataset
+from trainer.data.defect import Defect
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_labels, read_modality
 from trainer.report.progress import Progress
@@ -35,32 +37,6 @@ ORIGIN_TOLERANCE = 0.05
 
 _SAME_GRID = "Resample the label map to the image's grid"
 _MAX_THREADS = 4
-
-
-@dataclass(frozen=True)
-class Defect:
-    """One thing that is wrong, and what to do about it.
-
-    Attributes:
-        dataset: folder name.
-        case: case name, empty where the whole dataset is meant.
-        file: the file or folder.
-        what: what is wrong.
-        remedy: what to do.
-        is_warning: worth knowing, but training gives correct results all the same.
-    """
-
-    dataset: str
-    case: str
-    file: str
-    what: str
-    remedy: str
-    is_warning: bool = False
-
-    def __str__(self) -> str:
-        place = f"{self.dataset} {self.case}".rstrip()
-        level = "warning" if self.is_warning else "defect"
-        return f"{level} in {place}: {MtsError(self.what, file=self.file, remedy=self.remedy)}"
 
 
 @dataclass(frozen=True)
@@ -125,7 +101,7 @@ def verify_datasets(directories: Iterable[str | Path]) -> list[Defect]:
         pairs += of_folder
     findings = _read_all(pairs)
     defects += [defect for finding in findings for defect in finding.defects]
-    defects += _duplicates(findings) + _absent_labels(findings)
+    defects += _duplicates(findings) + _absent_labels(findings) + context_defects(folders)
     order = {dataset_name(folder): place for place, folder in enumerate(folders)}
     return sorted(defects, key=lambda defect: (order[defect.dataset], defect.case, defect.file))
 

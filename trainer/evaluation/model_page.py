@@ -27,7 +27,11 @@ def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Pat
         DatasetError: it is of none of the models, or not of held-out cases alone.
     """
     content = json.loads(metrics.read_text(encoding="utf-8"))
-    names = [manifest.name for manifest, digest in map(read_manifest, models) if digest == content.get("model")]
+    names = [
+        manifest.name
+        for manifest, digest in map(read_manifest, models)
+        if content.get("model") in measured_as(manifest, digest)
+    ]
     if not names:
         raise DatasetError("these figures are of none of the models", file=metrics, remedy="Evaluate the model again")
     if content.get("with_training_cases"):
@@ -64,17 +68,25 @@ def page_text(text: str, models: Sequence[Path], results: Path) -> str:
     return "\n".join([prose + MARK + "\n", *sections])
 
 
+def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
+    """Digests of the files whose figures are the model's: its own, and those of earlier files that differ in nothing
+    but in what the manifest says about the training."""
+    return digest, *manifest.training.get("measured_as", ())
+
+
 def _section(manifest: Manifest, digest: str, results: Path) -> str:
+    digests = measured_as(manifest, digest)
+
     def of_model(content: Mapping[str, Any]) -> bool:
-        """Whether figures were measured with this very file."""
-        return content.get("model") == digest
+        """Whether figures were measured with this very model."""
+        return content.get("model") in digests
 
     def complete(content: Mapping[str, Any]) -> bool:
-        """Whether a benchmark is of this very file alone, of all families and with every control."""
+        """Whether a benchmark is of this very model alone, of all families and with every control."""
         first = content["models"][0]
         is_controlled = any(name.startswith(UNTRAINED) for name in first["detectors"])
         is_whole = is_controlled and "artefact" in first["shipped"]["sensitivity"]
-        return first["sha256"] == digest and len(content["models"]) == 1 and is_whole
+        return first["sha256"] in digests and len(content["models"]) == 1 and is_whole
 
     _, evaluation = _published(results, f"evaluation-*-{manifest.name}.json", of_model)
     _, benchmark = _published(results, "ood-benchmark-*.json", complete)
@@ -82,6 +94,11 @@ def _section(manifest: Manifest, digest: str, results: Path) -> str:
     rows = [_row(task, evaluation["datasets"][task.name]) for task in manifest.tasks]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows])
     history = f"SHA-256 of the content `{digest}`, {_history(manifest.training)}."
+    for earlier in digests[1:]:
+        history += (
+            f" Figures that name `{earlier}` hold for it, too: that file differs in nothing but in what it says about "
+            "the training."
+        )
     check, found = _check_words(benchmark["models"][0]["shipped"]), _place_words(localisation, places)
     return "\n\n".join([f"## {manifest.name}", history, table, check, found]) + "\n"
 

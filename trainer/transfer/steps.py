@@ -10,6 +10,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import config_from_dict
 from trainer.data.dataset import read_dataset
 from trainer.data.image_source import read_image_source
+from trainer.data.provenance import require_unseen
 from trainer.pretraining.finetune import finetune
 from trainer.pretraining.pretrain import pretrain
 from trainer.recommendation.predictor import predict_transfer, source_facts
@@ -56,7 +57,9 @@ def finetune_target(parameters: Mapping[str, Any], folder: Path, inputs: Mapping
     )
     dataset = read_dataset(target)
     held_out = split_of(dataset, config).held_out
-    return measure(Predictor.load(folder / MODEL), dataset, held_out, parameters["lesions"])
+    predictor = Predictor.load(folder / MODEL)
+    require_unseen(held_out, predictor.manifest)
+    return measure(predictor, dataset, held_out, parameters["lesions"])
 
 
 def predict_gain(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:

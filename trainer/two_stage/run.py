@@ -11,7 +11,7 @@ import torch
 
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
-from trainer.data.provenance import Generation, record_generation
+from trainer.data.provenance import Generation, record_generation, require_unseen
 from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
 from trainer.report.curves import read_records
@@ -208,6 +208,7 @@ def _train_and_measure(
         stream=log,
     )
     models = [load_model(output)]
+    require_unseen((*material.division.validation, *material.division.test), models[0].manifest)
     cpu = torch.device("cpu")
     return {
         "steps": manifest.training["steps"],

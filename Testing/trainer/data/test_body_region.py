@@ -1,10 +1,10 @@
-"""Body regions and modality families from words."""
+"""Body regions from words, and which of them images may share."""
 
 from __future__ import annotations
 
 import pytest
 
-from trainer.data.body_region import infer_region, modality_family
+from trainer.data.body_region import infer_region, may_overlap
 
 
 @pytest.mark.parametrize(
@@ -32,21 +32,30 @@ def test_the_description_counts_only_where_the_name_says_nothing() -> None:
     assert infer_region("Dataset1_Brain", "kidney tumours") == "head"
 
 
+def test_a_name_of_two_regions_names_none() -> None:
+    assert infer_region("Dataset1_HeadAndNeck") == ""
+    assert infer_region("Dataset1_MouseBrain") == "mouse"
+
+
 @pytest.mark.parametrize(
-    "modality, family",
+    "first, second, overlap",
     [
-        ("T1", "MR"),
-        ("t2w", "MR"),
-        ("cine-MRI", "MR"),
-        ("FLAIR", "MR"),
-        ("CT", "CT"),
-        ("X-ray", "X-ray"),
-        ("x-ray", "X-ray"),
-        ("ultrasound", "ultrasound"),
-        ("US", "ultrasound"),
-        ("OCT", "oct"),
-        ("photograph", "photograph"),
+        ("brain", "head", True),
+        ("hippocampus", "skull", True),
+        ("heart", "head", False),
+        ("chest", "abdomen", True),
+        ("liver", "heart", True),
+        ("brain", "liver", False),
+        ("mouse brain", "brain", False),
+        ("fetal head", "head", False),
+        ("soft tissue", "brain", True),
+        ("soft tissue", "mouse", False),
+        ("", "brain", True),
+        ("chips", "brain", True),
     ],
 )
-def test_modalities_of_one_family_are_told_by_their_words(modality: str, family: str) -> None:
-    assert modality_family(modality) == family
+def test_structures_are_called_absent_only_where_images_never_show_the_other_region(
+    first: str, second: str, overlap: bool
+) -> None:
+    assert may_overlap(first, second) is overlap
+    assert may_overlap(second, first) is overlap

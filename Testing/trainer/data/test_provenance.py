@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from Testing.runtime.tiny_model import tiny_manifest
 from Testing.trainer.seen_groups import trained_on
 from trainer.data.dataset import Dataset
-from trainer.data.provenance import KEY, Provenance, group_hash, record_generation, unseen
+from trainer.data.provenance import KEY, Provenance, group_hash, record_generation, require_unseen, unseen
 from trainer.layout.case import Case
 
 
@@ -50,6 +50,14 @@ def test_whom_an_ancestor_has_seen_is_seen_however_long_ago() -> None:
     chain = [record_generation(f"m{n}", {"D": cases(f"p{n}")}, {}, {}) for n in range(3)]
     descendant = replace(tiny_manifest(), training={KEY: Provenance(tuple(chain)).as_list()})
     assert groups_of(unseen(dataset("D", *(f"p{n}" for n in range(5))), descendant)) == {"p3", "p4"}
+
+
+def test_measuring_on_a_patient_who_was_seen_is_refused() -> None:
+    model = manifest({"D": ["p1"]}, {"X": ["p2"]})
+    require_unseen(cases("p3", "p4"), model)
+    for seen in ("p1", "p2"):
+        with pytest.raises(ModelError, match="has seen patients whom it is to be measured on"):
+            require_unseen(cases("p3", seen), model)
 
 
 def test_held_out_groups_are_unseen() -> None:

@@ -13,7 +13,9 @@ import SimpleITK as sitk
 
 from Testing.hostile.mutation import mutants
 from Testing.trainer.dataset_folder import CASES, SHAPE, image_path, label_path, write_dataset, write_grid
-from trainer.data.verify import Defect, run_verify, verify_datasets
+from Testing.trainer.synthetic_dataset import BallDataset
+from trainer.data.defect import Defect
+from trainer.data.verify import run_verify, verify_datasets
 
 FIRST, SECOND, THIRD = CASES
 
@@ -264,3 +266,17 @@ def test_the_report_names_dataset_case_file_and_remedy_on_one_line(dataset: Path
         f"defect in {dataset.name} {FIRST}: the image has no label map: {image_path(dataset, FIRST)}. "
         "Add it to the labels folder or remove the image."
     )
+
+
+def test_words_that_are_not_known_are_defects_and_equal_file_names_a_warning(tmp_path: Path) -> None:
+    first = BallDataset("Dataset001_A", patients=3, modality="zscore", region="thingummy").write(tmp_path)
+    second = BallDataset("Dataset002_B", patients=3).write(tmp_path)
+    said = {d.what: d for d in verify_datasets([first, second]) if "voxels" not in d.what}
+    assert "the modality 'zscore' of dataset Dataset001_A is not known" in said
+    assert "the 'anatomy' 'thingummy' of dataset Dataset001_A is not known" in said
+    assert not any("same patients" in what for what in said)  # cases.csv says that they are
+    (second / "cases.csv").unlink()
+    (first / "cases.csv").unlink()
+    (note,) = (d for d in verify_datasets([first, second]) if "count as the same patients" in d.what)
+    assert note.is_warning
+    assert "3 cases have names that Dataset001_A has, too" in note.what

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer import cli as trainer_cli
 from trainer.demo import demo
+from trainer.report.run_folder import RunFolder
 
 PICTURES = ("overview", "spectrum", "spectrum_known", "ood_scores", "dice", "training_curves")
 RESULTS = {"segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", "report.json"}
@@ -68,13 +70,63 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
+@dataclass(frozen=True)
+class Told:
+    """A whole demo that was run."""
+
+    folder: Path
+    code: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def briefly_trained(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The whole demo with two seconds of training."""
+    folder, said = tmp_path_factory.mktemp("demo") / "new", io.StringIO()
+    size = demo.DemoSize(cases=4, test_cases=1, minutes=0.03)
+    return Told(folder, demo.run_demo(folder, size=size, stream=io.StringIO(), output=said), said.getvalue())
+
+
+def test_the_whole_demo_runs_and_says_honestly_when_its_model_is_too_weak(briefly_trained: Told) -> None:
+    told = json.loads((briefly_trained.folder / "demo.json").read_text(encoding="utf-8"))
+    # Two seconds of training cannot reach the promised Dice.
+    assert briefly_trained.code == 1
+    assert any("mean Dice" in failure for failure in told["failures"])
+    assert "did NOT hold" in briefly_trained.said
+    for name in PICTURES:
+        assert (briefly_trained.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    report = (briefly_trained.folder / "report.html").read_text(encoding="utf-8")
+    assert report.count("data:image/png;base64,") == 6
+    for name in ("brain_p004_1", "knee"):
+        assert {path.name for path in (briefly_trained.folder / "results" / name).iterdir()} >= RESULTS
+
+
+def taken_from(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next demo takes data and model of one that was run before: making them is not what is looked at."""
+
+    def write_cohort(directory: Path, *_: object) -> list[Path]:
+        """The same phantoms."""
+        shutil.copytree(told.folder / "data", directory)
+        return sorted(directory.iterdir())
+
+    def train(folders: list[Path], model: Path, *_: object) -> float:
+        """The same model and its run folder."""
+        shutil.copy(told.folder / demo.MODEL, model)
+        shutil.copytree(RunFolder(told.folder / demo.MODEL).path, RunFolder(model).path, dirs_exist_ok=True)
+        return 1.0
+
+    monkeypatch.setattr(demo, "write_cohort", write_cohort)
+    monkeypatch.setattr(demo, "_train", train)
+
+
 def test_the_demo_ends_with_pictures_results_and_a_story_that_holds(
+    briefly_trained: Told,
     tmp_path: Path,
     in_this_process: list[list[str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(demo, "DemoSize", partial(demo.DemoSize, cases=4, test_cases=1, minutes=0.01))
+    taken_from(briefly_trained, monkeypatch)
     monkeypatch.setattr(demo, "Predictor", SimpleNamespace(load=WellTrained))
     folder = tmp_path / "new"
     assert cli.main(["demo", "-o", str(folder)]) == 0

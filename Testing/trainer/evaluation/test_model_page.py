@@ -80,6 +80,16 @@ def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:
         page_text(MARK, [model], tmp_path)
 
 
+def test_figures_of_an_earlier_file_of_the_same_network_hold_when_the_manifest_says_so(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, earlier = read_manifest(model)
+    rewrite_manifest(model, replace(manifest, training=dict(manifest.training) | {"measured_as": [earlier]}), model)
+    text = page_text(MARK, [model], tmp_path)
+    assert read_manifest(model)[1] != earlier
+    assert f"Figures that name `{earlier}` hold for it, too" in text
+    assert text.count("| 0.750 | 50 % | 25 % | 0.062 |") == len(manifest.tasks)
+
+
 def test_of_several_evaluations_the_newest_counts(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     manifest, digest = read_manifest(model)

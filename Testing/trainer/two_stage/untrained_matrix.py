@@ -20,7 +20,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Segmentat
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
-from trainer.data.provenance import Generation
+from trainer.data.provenance import KEY, Generation, Provenance
 from trainer.layout.case import Case
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
@@ -84,7 +84,8 @@ class UntrainedMatrix:
         folder.append({"step": budget.steps, "dice": {data.plan.tasks[0].name: self.validation[name.split("-", 2)[2]]}})
         folder.checkpoint.touch()
         network = tiny_network(len(self.trainings))
-        save_model(output, replace(tiny_manifest(), name=name), network, reference())
+        seen = {KEY: Provenance((generation,)).as_list()}
+        save_model(output, replace(tiny_manifest(), name=name, training=seen), network, reference())
         return SimpleNamespace(training={"steps": budget.steps, "minutes": 0.0})
 
     def train(
