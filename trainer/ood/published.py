@@ -16,6 +16,7 @@ from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
+from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.run_folder import write_json_file, write_text_file
 
@@ -66,7 +67,8 @@ def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
     # By title: a run of another day stays beside those that it belongs to.
     sections = [_section(path) for path in sorted(folder.glob(FILES), key=lambda path: DATE.sub("", path.name))]
-    return "\n".join([TEXT, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
+    changes = [text] if (text := change_list(folder, PAGE)) else []
+    return "\n".join([TEXT, *changes, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
 
 
 def _section(path: Path) -> str:

@@ -110,25 +110,31 @@ def _mean_curve(curves: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
 
 
 def prediction(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Metrics) -> dict[str, Any]:
-    """Spearman's correlation of every predictor with the measured gain, by target and over all targets.
+    """How well each predictor foresaw the measured gains."""
+    pairs = _pairs(plan, targets, metrics)
+    return {"bar": BAR, "predictors": {name: foreseen(pairs, name) for name in PREDICTORS}, "pairs": pairs}
+
+
+def foreseen(pairs: Sequence[Mapping[str, Any]], predictor: str) -> dict[str, Any]:
+    """Spearman's correlation of a predictor with the measured gain, by target and over all targets.
 
     Over all targets ranks within each target are compared, because gains of different targets have different scales.
+
+    Args:
+        pairs: of target and source, with ``gain`` and ``predictors``.
+        predictor: its name.
     """
-    pairs = _pairs(plan, targets, metrics)
-    by_predictor: dict[str, Any] = {}
-    for predictor in PREDICTORS:
-        own = [pair for pair in pairs if pair["predictors"].get(predictor) is not None]
-        by_target = {name: [p for p in own if p["target"] == name] for name in dict.fromkeys(p["target"] for p in own)}
-        x = [value for group in by_target.values() for value in _ranks([p["predictors"][predictor] for p in group])]
-        y = [value for group in by_target.values() for value in _ranks([p["gain"] for p in group])]
-        clusters = [pair["source"] for group in by_target.values() for pair in group]
-        overall = rank_correlation(x, y, clusters)
-        by_predictor[predictor] = {
-            "overall": overall.as_dict(),
-            "meets_bar": None if np.isnan(overall.value) else overall.value >= BAR,
-            "by_target": {name: _correlation(group, predictor) for name, group in by_target.items()},
-        }
-    return {"bar": BAR, "predictors": by_predictor, "pairs": pairs}
+    own = [pair for pair in pairs if pair["predictors"].get(predictor) is not None]
+    by_target = {name: [p for p in own if p["target"] == name] for name in dict.fromkeys(p["target"] for p in own)}
+    x = [value for group in by_target.values() for value in _ranks([p["predictors"][predictor] for p in group])]
+    y = [value for group in by_target.values() for value in _ranks([p["gain"] for p in group])]
+    clusters = [pair["source"] for group in by_target.values() for pair in group]
+    overall = rank_correlation(x, y, clusters)
+    return {
+        "overall": overall.as_dict(),
+        "meets_bar": None if np.isnan(overall.value) else overall.value >= BAR,
+        "by_target": {name: _correlation(group, predictor) for name, group in by_target.items()},
+    }
 
 
 def _pairs(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Metrics) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import write_tiny_model
+from Testing.trainer.seen_groups import trained_on
 from trainer import cli
 from trainer.ood.localisation import cell_auroc, mean_by_cell, measure_localisation, summarise
 
@@ -120,8 +123,16 @@ def dataset(folder: Path) -> Path:
     return folder
 
 
+def model(path: Path, with_cells: bool = True) -> Path:
+    """A tiny model that has seen nobody whom it is measured on."""
+    write_tiny_model(path, with_cells=with_cells)
+    manifest, _ = read_manifest(path)
+    rewrite_manifest(path, replace(manifest, training=trained_on({"Dataset001_Balls": ["somebody else"]})), path)
+    return path
+
+
 def test_from_images_to_figures(tmp_path: Path) -> None:
-    predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors", with_cells=True), "cpu")
+    predictor = Predictor.load(model(tmp_path / "m.mts.safetensors"), "cpu")
     known = dataset(tmp_path / "Dataset001_Balls")
     foreign = noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
     output = tmp_path / "localisation.json"
@@ -143,17 +154,17 @@ def test_from_images_to_figures(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_figures_and_says_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = write_tiny_model(tmp_path / "m.mts.safetensors", with_cells=True)
+    path = model(tmp_path / "m.mts.safetensors")
     known = dataset(tmp_path / "Dataset001_Balls")
     noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
-    words = ["experiment", "localisation", "-m", str(model), "--data", str(known), "--ood", str(tmp_path / "foreign")]
+    words = ["experiment", "localisation", "-m", str(path), "--data", str(known), "--ood", str(tmp_path / "foreign")]
     assert cli.main([*words, "--images", "1", "-o", str(tmp_path / "out.json")]) == 0
     figures = json.loads((tmp_path / "out.json").read_text())
     assert f"patch: mean AUROC per cell {figures['patch']['auroc']:.3f}" in capsys.readouterr().out
 
 
 def test_without_images_or_memories_nothing_is_measured(tmp_path: Path) -> None:
-    predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors"), "cpu")
+    predictor = Predictor.load(model(tmp_path / "m.mts.safetensors", with_cells=False), "cpu")
     with pytest.raises(DatasetError):
         measure_localisation(predictor, [], [], tmp_path / "out.json")
     known = dataset(tmp_path / "Dataset001_Balls")
