@@ -109,7 +109,9 @@ def _leads(result: Mapping[str, Any]) -> list[str]:
         return []
     ordered = sorted(others.items(), key=lambda item: float(np.mean([item[1][f]["lead_of_shipped"] for f in families])))
     rows = [[name, *(_lead_words(figures[f]) for f in families)] for name, figures in ordered]
-    heading = f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC (95 % interval, paired, over groups).\n"
+    has_intervals = any(figures[f]["lead_interval"] is not None for figures in others.values() for f in families)
+    words = " (95 % interval, paired, over patients)" if has_intervals else ""
+    heading = f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC{words}.\n"
     return [heading, table(["Detector", *families], rows) + "\n"]
 
 

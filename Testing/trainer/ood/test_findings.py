@@ -244,3 +244,14 @@ def test_the_page_tells_the_lead_where_it_was_measured(tmp_path: Path) -> None:
     lead, (low, high) = (result["detectors"]["opposite"][REAL][key] for key in ("lead_of_shipped", "lead_interval"))
     assert f"| opposite | {lead:+.3f} ({low:+.3f} to {high:+.3f}) |" in text
     assert f"By how much `{SHIPPED}` is ahead" in text
+
+
+def test_a_lead_without_an_interval_is_published_without_one(tmp_path: Path) -> None:
+    detectors = summarise(contest(np.random.default_rng(0)), seed=1)
+    for figures in detectors.values():
+        figures[REAL]["lead_interval"] = None
+    result = {"model": "m", "detectors": detectors, "shipped": THE_CHECK}
+    publish([result], "contest", ["ood-benchmark"], "abc", tmp_path)
+    text = (tmp_path / PAGE).read_text(encoding="utf-8")
+    assert f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC.\n" in text
+    assert f"| opposite | {detectors['opposite'][REAL]['lead_of_shipped']:+.3f} |" in text

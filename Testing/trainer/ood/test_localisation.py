@@ -22,6 +22,7 @@ from trainer import cli
 from trainer.ood.localisation import cell_auroc, mean_by_cell, measure_localisation, summarise
 
 CELL = (2, 4, 4)
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 PROFILE = Profile("p", "spacing", Intensity("percentile", 0.0, 100.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
 
 
@@ -171,3 +172,13 @@ def test_without_images_or_memories_nothing_is_measured(tmp_path: Path) -> None:
     foreign = noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
     with pytest.raises(ModelError, match="cannot tell where"):
         measure_localisation(predictor, [known], [foreign], tmp_path / "out.json")
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("localisation-*.json")), ids=lambda path: path.stem)
+def test_published_figures_follow_from_their_images(path: Path) -> None:
+    published = json.loads(path.read_text(encoding="utf-8"))
+    for kind, figures in summarise(published["images"], published["seed"]).items():
+        assert published[kind]["interval"] == pytest.approx(figures["interval"])
+        assert published[kind]["by_task"].keys() == figures["by_task"].keys()
+        for task, found in figures["by_task"].items():
+            assert published[kind]["by_task"][task] == found

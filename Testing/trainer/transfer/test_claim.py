@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from trainer.transfer.claim import MARGIN, claim
+from trainer.transfer.findings import foreseen
+from trainer.transfer.publication import PAGE, published_page
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 def rows(dice: np.ndarray, matched: int = 1) -> list[dict[str, Any]]:
@@ -73,3 +79,23 @@ def test_p_values_are_corrected_for_the_number_of_sources() -> None:
     assert alone["compared"][0]["p_better"] == pytest.approx(0.0066, abs=2e-4)
     assert among["compared"][0]["p_better"] == pytest.approx(6 * alone["compared"][0]["p_better"])
     assert (alone["verdict"], among["verdict"]) == ("refuted", "undecided")
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("transfer-*.json")), ids=lambda path: path.stem)
+def test_published_claims_are_judged_by_the_rules_of_today(path: Path) -> None:
+    published = json.loads(path.read_text(encoding="utf-8"))
+    for target in published["targets"]:
+        found = claim(target["rows"])
+        assert target["claim"]["verdict"] == found["verdict"]
+        assert [c["p_better"] for c in target["claim"]["compared"]] == pytest.approx(
+            [c["p_better"] for c in found["compared"]], rel=1e-4
+        )
+    pairs = published["prediction"]["pairs"]
+    for name, said in published["prediction"]["predictors"].items():
+        now = foreseen(pairs, name)
+        assert said["overall"] == pytest.approx(now["overall"], rel=1e-4)
+        assert said["meets_bar"] == now["meets_bar"]
+
+
+def test_the_published_page_of_this_repository_is_that_of_its_figures() -> None:
+    assert (RESULTS / PAGE).read_text(encoding="utf-8") == published_page(RESULTS)
