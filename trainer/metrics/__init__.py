@@ -1,1 +1,1 @@
-"""Overlap, lesions found, and intervals by drawing patients."""
+"""Overlap and Dice, lesions found, and every interval and p-value of the trainer."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.data.label_pair import label_pairs
-from trainer.metrics.mask_overlap import MaskOverlap, mask_overlap
+from trainer.metrics.overlap import MaskOverlap, mask_overlap
 
 
 def overlap_by_label(

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics.bootstrap import percentile_interval
+from trainer.metrics.interval import PatientDraws, drawn_interval
 from trainer.ood.catalogue import ARTEFACT, FOREIGN_FAMILIES, KNOWN, Entry
 from trainer.ood.detector.sample import Sample
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.fault.artefact import GEOMETRY_FAULTS
-from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds
+from trainer.ood.separation import (
+    BOOTSTRAP_ROUNDS,
+    Patients,
+    auroc,
+    false_positive_rate,
+    mean_auroc,
+    mean_auroc_interval,
+    mean_auroc_rounds,
+)
 
 HARMFUL_DROP = 0.1
 SAME_GRID, HARMFUL = "artefact, same grid", "artefact, Dice fell by 0.1"
@@ -54,19 +62,41 @@ class ImageScores:
 
 def summarise(rows: Sequence[ImageScores], seed: int) -> dict[str, Any]:
     """By detector and family: mean AUROC over the sources with its interval, FPR95, every source's AUROC, and by how
-    much `SHIPPED` is ahead, paired: both are resampled alike."""
+    much `SHIPPED` is ahead, paired. Patients are drawn once: for all families, sources and detectors.
+
+    Args:
+        rows: images with their scores.
+        seed: of the draws.
+    """
     known = [row for row in rows if row.family == KNOWN]
     families = {name: chosen for name, chosen in families_of(rows).items() if chosen}
-    result: dict[str, Any] = {name: {} for name in known[0].scores}
-    for family, chosen in families.items():
-        drawn = {name: _rounds(name, known, chosen, seed) for name in result}
-        for name, figures in result.items():
-            figures[family] = _figures(name, known, chosen) | {"auroc_interval": list(percentile_interval(drawn[name]))}
-        for name in result if SHIPPED in result else ():
-            lead = result[SHIPPED][family]["auroc"] - result[name][family]["auroc"]
-            between = list(percentile_interval(drawn[SHIPPED] - drawn[name]))
-            result[name][family] |= {"lead_of_shipped": lead, "lead_interval": between}
+    draws = PatientDraws([row.group for row in rows], np.random.default_rng(seed), BOOTSTRAP_ROUNDS)
+    by_family = {family: _family_figures(known, chosen, draws) for family, chosen in families.items()}
+    return {name: {family: by_family[family][name] for family in families} for name in known[0].scores}
+
+
+def _family_figures(
+    known: Sequence[ImageScores], foreign: Sequence[ImageScores], draws: PatientDraws
+) -> dict[str, dict[str, Any]]:
+    """Figures by detector on one family of foreign images."""
+    result: dict[str, dict[str, Any]] = {}
+    rounds: dict[str, NDArray[np.float64]] = {}
+    for name in known[0].scores:
+        sides = _grouped(known, name), _by_source(foreign, name)
+        rounds[name] = mean_auroc_rounds(*sides, draws)
+        figures = _figures(name, known, foreign)
+        between = mean_auroc_interval(rounds[name], figures["auroc"], *sides)
+        result[name] = figures | {"auroc_interval": _listed(between)}
+    patients = min(len({row.group for row in side}) for side in (known, foreign))
+    for name, figures in result.items() if SHIPPED in result else ():
+        between = drawn_interval(rounds[SHIPPED] - rounds[name], patients)
+        lead = result[SHIPPED]["auroc"] - figures["auroc"]
+        figures |= {"lead_of_shipped": lead, "lead_interval": _listed(between)}
     return result
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def families_of(rows: Sequence[ImageScores]) -> dict[str, list[ImageScores]]:
@@ -83,12 +113,6 @@ def families_of(rows: Sequence[ImageScores]) -> dict[str, list[ImageScores]]:
 def _drop(row: ImageScores, clean: Mapping[tuple[str, str], float | None]) -> float:
     before = clean.get((row.task, row.name))
     return before - row.dice if before is not None and row.dice is not None else float("nan")
-
-
-def _rounds(
-    detector: str, known: Sequence[ImageScores], foreign: Sequence[ImageScores], seed: int
-) -> NDArray[np.float64]:
-    return mean_auroc_rounds(_grouped(known, detector), _by_source(foreign, detector), np.random.default_rng(seed))
 
 
 def _figures(detector: str, known: Sequence[ImageScores], foreign: Sequence[ImageScores]) -> dict[str, Any]:
@@ -113,9 +137,9 @@ def _sources(rows: Sequence[ImageScores]) -> list[str]:
 def _grouped(rows: Sequence[ImageScores], detector: str) -> dict[str, list[float]]:
     groups: dict[str, list[float]] = {}
     for row in rows:
-        groups.setdefault(f"{row.task}/{row.group}", []).append(row.scores[detector])
+        groups.setdefault(row.group, []).append(row.scores[detector])
     return groups
 
 
-def _flat(groups: Groups) -> list[float]:
+def _flat(groups: Patients) -> list[float]:
     return [score for scores in groups.values() for score in scores]

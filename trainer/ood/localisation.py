@@ -21,6 +21,8 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_dataset
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
+from trainer.metrics.interval import PatientDraws, drawn_interval, mean_interval
+from trainer.metrics.weighted_figure import mean_of_defined, weighted_mean
 from trainer.ood.fault.insertion import apply_patch, apply_streak, draw_patch, draw_streak
 from trainer.ood.separation import auroc
 from trainer.report.run_folder import write_json_file
@@ -46,14 +48,15 @@ def measure_localisation(
     The AUROC of an image tells inserted from original cells by the map that the shipped pipeline gives for it, the task
     being recognised from the altered image. The control is the same for the map of the image before the insertion: what
     the place alone gives away, because insertions lie in the body and much of an image is empty. A task's figure is the
-    mean over its images, the interval a bootstrap over them; the overall figure is the mean over the tasks.
+    mean over its images, one per patient, its interval Student's; the overall figure is the mean over the tasks, whose
+    interval comes from drawing patients.
 
     Args:
         predictor: its model must have memories of cells.
         known: datasets of the model's tasks; one held-out image per group is used.
         foreign: images from which patches are taken.
         output: JSON file to write.
-        seed: of all draws.
+        seed: of the insertions and of the patients drawn.
         images_per_task: at most this many.
 
     Raises:
@@ -73,28 +76,31 @@ def measure_localisation(
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
-    """AUROC and control by kind of insertion: by task with interval and number of images, and the mean over tasks.
+    """AUROC and control by kind of insertion: by task and as mean over the tasks, with interval and number of images.
 
     Args:
-        rows: with ``task``, ``kind``, ``auroc`` and ``control``.
-        seed: of the bootstrap.
+        rows: with ``task``, ``group``, ``kind``, ``auroc`` and ``control``.
+        seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    summary: dict[str, Any] = {}
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        by_task: dict[str, Any] = {}
-        for task in dict.fromkeys(row["task"] for row in rows if row["kind"] == kind):
-            own = [row for row in rows if row["kind"] == kind and row["task"] == task]
-            values = np.array([row["auroc"] for row in own])
-            means = rng.choice(values, (ROUNDS, len(values))).mean(axis=1)
-            interval = [float(limit) for limit in np.percentile(means, (2.5, 97.5))]
-            control = float(np.mean([row["control"] for row in own]))
-            by_task[task] = {
-                "auroc": float(values.mean()), "interval": interval, "control": control, "images": len(own)
-            }  # fmt: skip
-        means_over_tasks = {n: float(np.mean([t[n] for t in by_task.values()])) for n in ("auroc", "control")}
-        summary[kind] = {**means_over_tasks, "by_task": by_task}
-    return summary
+    draws = PatientDraws([row["group"] for row in rows], np.random.default_rng(seed), ROUNDS)
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    return {kind: _of_kind([row for row in rows if row["kind"] == kind], draws) for kind in kinds}
+
+
+def _of_kind(rows: Sequence[Mapping[str, Any]], draws: PatientDraws) -> dict[str, Any]:
+    by_task: dict[str, Any] = {}
+    rounds = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        own = [row for row in rows if row["task"] == task]
+        values = np.array([row["auroc"] for row in own], dtype=np.float64)
+        rounds.append(weighted_mean(draws.weights([row["group"] for row in own]), values))
+        found = mean_interval(values.tolist(), bounds=(0.0, 1.0))
+        control = float(np.mean([row["control"] for row in own]))
+        interval = None if found.low is None else [found.low, found.high]
+        by_task[task] = {"auroc": found.value, "interval": interval, "control": control, "images": len(own)}
+    means_over_tasks = {n: float(np.mean([t[n] for t in by_task.values()])) for n in ("auroc", "control")}
+    overall = drawn_interval(mean_of_defined(np.stack(rounds)), len({row["group"] for row in rows}))
+    return {**means_over_tasks, "interval": overall and list(overall), "by_task": by_task}
 
 
 def cell_auroc(
@@ -145,6 +151,7 @@ def _rows_of_dataset(
                 yield {
                     "task": dataset.name,
                     "image": case.name,
+                    "group": case.group,
                     "kind": kind,
                     "source": source.name if kind == "patch" else "",
                     "auroc": found,

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from trainer.metrics.multiple_comparison import p_text
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
+from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.run_folder import write_json_file, write_text_file
 
@@ -65,7 +67,8 @@ def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
     # By title: a run of another day stays beside those that it belongs to.
     sections = [_section(path) for path in sorted(folder.glob(FILES), key=lambda path: DATE.sub("", path.name))]
-    return "\n".join([TEXT, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
+    changes = [text] if (text := change_list(folder, PAGE)) else []
+    return "\n".join([TEXT, *changes, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
 
 
 def _section(path: Path) -> str:
@@ -106,13 +109,18 @@ def _leads(result: Mapping[str, Any]) -> list[str]:
         return []
     ordered = sorted(others.items(), key=lambda item: float(np.mean([item[1][f]["lead_of_shipped"] for f in families])))
     rows = [[name, *(_lead_words(figures[f]) for f in families)] for name, figures in ordered]
-    heading = f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC (95 % interval, paired, over groups).\n"
+    has_intervals = any(figures[f]["lead_interval"] is not None for figures in others.values() for f in families)
+    words = " (95 % interval, paired, over patients)" if has_intervals else ""
+    heading = f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC{words}.\n"
     return [heading, table(["Detector", *families], rows) + "\n"]
 
 
 def _lead_words(figures: Mapping[str, Any]) -> str:
+    words = f"{figures['lead_of_shipped']:+.3f}"
+    if figures["lead_interval"] is None:
+        return words
     low, high = figures["lead_interval"]
-    return f"{figures['lead_of_shipped']:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{words} ({low:+.3f} to {high:+.3f})"
 
 
 def _places_section(path: Path) -> str:
@@ -133,8 +141,8 @@ def _places_section(path: Path) -> str:
 def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
     if measured is None:
         return "", ""
-    low, high = measured.get("interval", (None, None))
-    interval = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    between = measured["interval"]
+    interval = "" if between is None else f" ({between[0]:.3f} to {between[1]:.3f})"
     return f"{measured['auroc']:.3f}{interval}", f"{measured['control']:.3f}"
 
 
@@ -147,14 +155,23 @@ def _shipped_line(shipped: Mapping[str, Any]) -> str:
     between = shipped.get("sensitivity_interval", {})
     flagged = ", ".join(f"{f} {_percent(share, between.get(f))}" for f, share in shipped["sensitivity"].items())
     accepted = _percent(shipped["specificity"], shipped.get("specificity_interval"))
-    uniform = shipped["p_value_uniformity"]
     return (
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
         f"patients: {accepted} of {shipped['known_images']} known images accepted; "
-        f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %. "
-        f"Uniformity of the p-value on known images: Kolmogorov-Smirnov statistic {uniform['statistic']:.3f} "
-        f"(p = {uniform['p']:.2f}).\n"
+        f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %."
+        f"{_p_value_words(shipped.get('p_value_within_tasks', {}))}\n"
     )
+
+
+def _p_value_words(by_task: Mapping[str, Any]) -> str:
+    """Whether the p-value is uniform within tasks; nothing where that was not tested."""
+    tested = {name: found for name, found in by_task.items() if found["p"] is not None}
+    if not tested:
+        return ""
+    words = [
+        f"{name.split('_', 1)[-1]} {found['mean_p_value']:.2f} ({p_text(found['p'])})" for name, found in tested.items()
+    ]
+    return f" Mean p-value of a task's images among those of the other tasks: {', '.join(words)}."
 
 
 def _percent(share: float, interval: Sequence[float] | None) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from trainer.metrics.bootstrap import multiplicities, percentile_interval
+from trainer.metrics.interval import Limits, PatientDraws, drawn_interval, effective_number, unanimous_interval
+from trainer.metrics.weighted_figure import mean_of_defined
 
 BOOTSTRAP_ROUNDS = 500
 
-Groups = Mapping[str, Sequence[float]]
-"""Scores by group (patient, source image): groups are resampled together."""
+Patients = Mapping[str, Sequence[float]]
+"""Scores by patient (or source image), whose images are drawn together."""
 
 
 def auroc(known: Sequence[float], foreign: Sequence[float]) -> float:
@@ -32,44 +33,69 @@ def false_positive_rate(known: Sequence[float], foreign: Sequence[float], kept: 
     return float(np.mean(np.asarray(foreign) <= np.quantile(known, kept)))
 
 
-def mean_auroc(known: Groups, sources: Sequence[Groups]) -> float:
+def mean_auroc(known: Patients, sources: Sequence[Patients]) -> float:
     """Mean over the sources of foreign images of the AUROC against all known ones."""
     pooled = _pooled(known)
     return float(np.mean([auroc(pooled, _pooled(source)) for source in sources]))
 
 
-def mean_auroc_rounds(
-    known: Groups, sources: Sequence[Groups], rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS
-) -> NDArray[np.float64]:
-    """`mean_auroc` ``(rounds,)`` of resampled groups.
+def mean_auroc_rounds(known: Patients, sources: Sequence[Patients], draws: PatientDraws) -> NDArray[np.float64]:
+    """`mean_auroc` ``(rounds,)`` of drawn patients: each is drawn once, with all his known and spoilt images.
 
-    Generators with the same seed draw the same groups for every detector, so that differences are paired.
+    A source of which no patient is drawn is left out of that round's mean. The same draws serve every detector, so that
+    differences are paired.
     """
-    inside = multiplicities(len(known), rng, rounds)
-    return np.asarray(np.mean([_auroc_rounds(known, inside, source, rng) for source in sources], axis=0))
+    return mean_of_defined(np.stack([_auroc_rounds(known, source, draws) for source in sources]))
 
 
-def mean_interval(groups: Groups, rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean over all images; groups are resampled, not images."""
-    drawn = multiplicities(len(groups), rng, rounds)
-    sums, counts = (np.array([size(values) for values in groups.values()], dtype=float) for size in (sum, len))
-    return percentile_interval((drawn @ sums) / (drawn @ counts))
+def mean_auroc_interval(
+    rounds: NDArray[np.float64], value: float, known: Patients, sources: Sequence[Patients]
+) -> Limits | None:
+    """Interval of `mean_auroc` from its rounds.
+
+    Where every foreign image is told from every known one, so it is in all rounds, which then say nothing. There
+    disjoint pairs of a known and a foreign patient, as many as there can be, are trials that have all been won.
+
+    Args:
+        rounds: from `mean_auroc_rounds`.
+        value: of `mean_auroc`.
+        known, sources: as there.
+    """
+    if value in (0.0, 1.0):
+        return unanimous_interval(value, _independent_pairs(known, sources))
+    return drawn_interval(rounds, min(len(known), len(patients_of(sources))))
 
 
-def _auroc_rounds(
-    known: Groups, inside: NDArray[np.int64], source: Groups, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """AUROC ``(rounds,)`` of resampled groups: pairs of groups are counted once, then weighed in every round."""
-    outside = multiplicities(len(source), rng, len(inside))
-    pairs = np.array([[_ordered_pairs(k, f) for f in source.values()] for k in known.values()])
+def patients_of(groups: Iterable[Patients]) -> set[str]:
+    """All patients, each once."""
+    return {name for scores in groups for name in scores}
+
+
+def _independent_pairs(known: Patients, sources: Sequence[Patients]) -> float:
+    """Disjoint pairs of patients, weighted as in the mean over the sources: every source counts alike."""
+    sizes = [min(len(known), len(source)) for source in sources]
+    weights = np.concatenate([np.full(size, 1.0 / size) for size in sizes])
+    return min(effective_number(weights), len(known), len(patients_of(sources)))
+
+
+def _auroc_rounds(known: Patients, source: Patients, draws: PatientDraws) -> NDArray[np.float64]:
+    """AUROC ``(rounds,)`` of drawn patients: pairs of patients are counted once, then weighed in every round."""
+    inside, outside = (draws.weights(list(groups)) for groups in (known, source))
     counts = [np.array([len(scores) for scores in groups.values()]) for groups in (known, source)]
-    return np.asarray(np.einsum("rk,kf,rf->r", inside, pairs, outside) / ((inside @ counts[0]) * (outside @ counts[1])))
+    total = (inside @ counts[0]) * (outside @ counts[1])
+    won = np.einsum("rf,rf->r", inside @ _ordered_pairs(known, source), outside)
+    return np.asarray(np.where(total > 0, won / np.where(total > 0, total, 1.0), np.nan))
 
 
-def _ordered_pairs(known: Sequence[float], foreign: Sequence[float]) -> float:
-    difference = np.subtract.outer(np.asarray(foreign), np.asarray(known))
-    return float((difference > 0).sum() + 0.5 * (difference == 0).sum())
+def _ordered_pairs(known: Patients, foreign: Patients) -> NDArray[np.float64]:
+    """Pairs of images in the right order, ties counting half, by known and foreign patient."""
+    difference = np.subtract.outer(_pooled(known), _pooled(foreign))
+    pairs = (difference < 0) + 0.5 * (difference == 0)
+    for axis, groups in enumerate((known, foreign)):
+        starts = np.cumsum([0, *(len(scores) for scores in groups.values())])[:-1]
+        pairs = np.add.reduceat(pairs, starts, axis=axis)
+    return np.asarray(pairs)
 
 
-def _pooled(groups: Groups) -> list[float]:
+def _pooled(groups: Patients) -> list[float]:
     return [score for scores in groups.values() for score in scores]

@@ -12,30 +12,33 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from trainer.metrics.lesion_detection import OperatingPoint, attainable
+from trainer.metrics.multiple_comparison import holm, p_different
 from trainer.report.curves import COLOURS, FOREIGN_COLOUR, INK, SOFT, new_figure, plain
 from trainer.transfer.settings import SCRATCH
 
 LARGEST_RATE = 8.0
+SURE = 0.05
 
 
 def gain_map(targets: Sequence[Mapping[str, Any]]) -> Figure:
     """Heat map of the mean gain in Dice points over random initialisation, sources by targets.
 
-    A frame marks segmentation in the target's domain, an asterisk a gain whose interval does not hold 0.
+    A frame marks segmentation in the target's domain, an asterisk a gain that differs from 0 by Student's test over
+    seeds (p at most 0.05, corrected for the number of sources: Holm).
     """
     sources = list(dict.fromkeys(r["source"] for t in targets for r in t["rows"] if r["source"] != SCRATCH))
     values = np.full((max(1, len(sources)), len(targets)), np.nan)
     figure = new_figure(2.6 + 1.5 * len(targets), 1.6 + 0.42 * max(1, len(sources)))
     axes = figure.subplots()
     for column, target in enumerate(targets):
+        sure = _sure_gains(target["rows"])
         for row in (row for row in target["rows"] if row["source"] in sources):
             place = sources.index(row["source"])
             gain = row["gain"]
             if gain["value"] is None or np.isnan(gain["value"]):
                 continue
             values[place, column] = 100 * gain["value"]
-            sure = gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
-            text = f"{100 * gain['value']:+.1f}{'*' if sure else ''}"
+            text = f"{100 * gain['value']:+.1f}{'*' if row['source'] in sure else ''}"
             axes.text(column, place, text, ha="center", va="center", fontsize=9, color=INK)
             if row["matched"]:
                 axes.add_patch(_frame(column, place))
@@ -98,6 +101,14 @@ def prediction_scatter(prediction: Mapping[str, Any], predictor: str) -> Figure:
     if names:
         axes.legend(fontsize=7, frameon=False)
     return figure
+
+
+def _sure_gains(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Names of the sources whose gain differs from 0, whatever the number of sources that were tried."""
+    tried = {row["source"]: [v for v in row["gain_by_seed"].values() if v is not None] for row in rows}
+    tried = {name: values for name, values in tried.items() if name != SCRATCH and len(values) > 1}
+    corrected = holm([p_different(values) for values in tried.values()])
+    return {name for name, p in zip(tried, corrected, strict=True) if p <= SURE}
 
 
 def _curve(row: Mapping[str, Any]) -> list[OperatingPoint]:

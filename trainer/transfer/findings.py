@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from trainer.experiment.interval import mean_interval, rank_correlation
+from trainer.metrics.interval import mean_interval
+from trainer.metrics.rank_correlation import rank_correlation
 from trainer.recommendation.predictor import PREDICTORS
+from trainer.transfer.claim import claim, is_learnt, number
 from trainer.transfer.design import finetune_name, predict_name
 from trainer.transfer.settings import SCRATCH, SourceSettings, TargetSettings, TransferPlan, is_matched, is_same_data
 
 SCHEMA = "multitaskseg-transfer/1"
 RATES = ("sensitivity", "precision", "f1", "false_positives_per_image")
 BAR = 0.5
-# Mean Dice that some network must reach before networks can be compared: below it all are alike for want of training.
-LEARNT = 0.05
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -79,8 +79,8 @@ def _row(
     control: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """One source on one target: means over seeds, and the gain over random weights of the same seed."""
-    dice = {seed: _number(m["dice"]) for seed, m in found.items()}
-    gains = {seed: dice[seed] - _number(control[seed]["dice"]) for seed in dice if seed in control}
+    dice = {seed: number(m["dice"]) for seed, m in found.items()}
+    gains = {seed: dice[seed] - number(control[seed]["dice"]) for seed in dice if seed in control}
     row: dict[str, Any] = {
         "source": name,
         "task": source.task if source else "",
@@ -91,10 +91,10 @@ def _row(
         "gain": mean_interval(list(gains.values())).as_dict(),
     }
     for figure in ("dice", "iou", "dice_empty_rule"):
-        row[figure] = mean_interval([_number(m[figure]) for m in found.values()]).as_dict()
+        row[figure] = mean_interval([number(m[figure]) for m in found.values()]).as_dict()
     if target.lesions and found:
         row["detection"] = {
-            rate: mean_interval([_number(m["detection"][rate]) for m in found.values()]).as_dict() for rate in RATES
+            rate: mean_interval([number(m["detection"][rate]) for m in found.values()]).as_dict() for rate in RATES
         }
         row["free_response"] = _mean_curve([m["free_response"] for m in found.values()])
     return row
@@ -104,68 +104,37 @@ def _mean_curve(curves: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
     """Mean over seeds at each threshold."""
     keys = ("threshold", "sensitivity", "false_positives_per_image")
     return [
-        {key: float(np.mean([_number(point[key]) for point in points])) for key in keys}
+        {key: float(np.mean([number(point[key]) for point in points])) for key in keys}
         for points in zip(*curves, strict=True)
     ]
 
 
-def claim(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Whether segmentation in the target's domain is at least as good as every other source, within the interval.
-
-    The best source of that kind is compared with every other source, seed by seed; one that is better with its whole
-    95 % interval refutes the claim.
-
-    Returns:
-        ``verdict`` (``holds``, ``refuted``, ``undecided``, or ``untested``: also where no network learnt the target),
-        ``best`` and what it is compared with.
-    """
-    if not is_learnt(rows):
-        return {"verdict": "untested", "best": None, "why": "no network learnt the target", "compared": []}
-    matched = [row for row in rows if row["matched"]]
-    others = [row for row in rows if not row["matched"] and row["source"] != SCRATCH]
-    if not matched or not others:
-        missing = "segmentation in the target's domain" if not matched else "other source"
-        return {"verdict": "untested", "best": None, "why": f"no {missing} was measured", "compared": []}
-    best = max(matched, key=lambda row: _number(row["dice"]["value"]))
-    compared = []
-    for other in others:
-        seeds = best["dice_by_seed"].keys() & other["dice_by_seed"].keys()
-        found = mean_interval([other["dice_by_seed"][s] - best["dice_by_seed"][s] for s in sorted(seeds)])
-        better = None if found.low is None else found.low > 0
-        compared.append({"source": other["source"], "difference": found.as_dict(), "better": better})
-    if any(c["better"] for c in compared):
-        verdict = "refuted"
-    else:
-        verdict = "undecided" if any(c["better"] is None for c in compared) else "holds"
-    ahead = [c["source"] for c in compared if _number(c["difference"]["value"]) > 0]
-    return {"verdict": verdict, "best": best["source"], "why": "", "compared": compared, "higher_mean": ahead}
-
-
-def is_learnt(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether any network of a target, random initialisation included, is worth comparing."""
-    return any(_number(row["dice"]["value"]) >= LEARNT for row in rows)
-
-
 def prediction(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Metrics) -> dict[str, Any]:
-    """Spearman's correlation of every predictor with the measured gain, by target and over all targets.
+    """How well each predictor foresaw the measured gains."""
+    pairs = _pairs(plan, targets, metrics)
+    return {"bar": BAR, "predictors": {name: foreseen(pairs, name) for name in PREDICTORS}, "pairs": pairs}
+
+
+def foreseen(pairs: Sequence[Mapping[str, Any]], predictor: str) -> dict[str, Any]:
+    """Spearman's correlation of a predictor with the measured gain, by target and over all targets.
 
     Over all targets ranks within each target are compared, because gains of different targets have different scales.
+
+    Args:
+        pairs: of target and source, with ``gain`` and ``predictors``.
+        predictor: its name.
     """
-    pairs = _pairs(plan, targets, metrics)
-    by_predictor: dict[str, Any] = {}
-    for predictor in PREDICTORS:
-        own = [pair for pair in pairs if pair["predictors"].get(predictor) is not None]
-        by_target = {name: [p for p in own if p["target"] == name] for name in dict.fromkeys(p["target"] for p in own)}
-        x = [value for group in by_target.values() for value in _ranks([p["predictors"][predictor] for p in group])]
-        y = [value for group in by_target.values() for value in _ranks([p["gain"] for p in group])]
-        clusters = [pair["source"] for group in by_target.values() for pair in group]
-        overall = rank_correlation(x, y, clusters)
-        by_predictor[predictor] = {
-            "overall": overall.as_dict(),
-            "meets_bar": None if np.isnan(overall.value) else overall.value >= BAR,
-            "by_target": {name: _correlation(group, predictor) for name, group in by_target.items()},
-        }
-    return {"bar": BAR, "predictors": by_predictor, "pairs": pairs}
+    own = [pair for pair in pairs if pair["predictors"].get(predictor) is not None]
+    by_target = {name: [p for p in own if p["target"] == name] for name in dict.fromkeys(p["target"] for p in own)}
+    x = [value for group in by_target.values() for value in _ranks([p["predictors"][predictor] for p in group])]
+    y = [value for group in by_target.values() for value in _ranks([p["gain"] for p in group])]
+    clusters = [pair["source"] for group in by_target.values() for pair in group]
+    overall = rank_correlation(x, y, clusters)
+    return {
+        "overall": overall.as_dict(),
+        "meets_bar": None if np.isnan(overall.value) else overall.value >= BAR,
+        "by_target": {name: _correlation(group, predictor) for name, group in by_target.items()},
+    }
 
 
 def _pairs(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Metrics) -> list[dict[str, Any]]:
@@ -176,7 +145,7 @@ def _pairs(plan: TransferPlan, targets: Sequence[Mapping[str, Any]], metrics: Me
             row = next((row for row in target["rows"] if row["source"] == source.name), None)
             names = [predict_name(settings, source, seed) for seed in plan.settings.seeds]
             said = [metrics[name] for name in names if name in metrics]
-            if row is None or not said or np.isnan(_number(row["gain"]["value"])):
+            if row is None or not said or np.isnan(number(row["gain"]["value"])):
                 continue
             means = {p: _mean([one[p] for one in said]) for p in PREDICTORS}
             pairs.append(
@@ -200,8 +169,3 @@ def _ranks(values: Sequence[float]) -> list[float]:
 def _mean(values: Sequence[float | None]) -> float | None:
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
-
-
-def _number(value: float | None) -> float:
-    """JSON has no NaN: what could not be measured is null there."""
-    return float("nan") if value is None else float(value)

@@ -24,8 +24,8 @@ from trainer.metrics.lesion_detection import (
     sensitivity_at,
     sum_counts,
 )
-from trainer.metrics.mask_overlap import MaskOverlap, summarise_overlaps
-from trainer.metrics.overlap import mean_defined
+from trainer.metrics.overlap import MaskOverlap, mean_defined
+from trainer.metrics.overlap_summary import summarise_overlaps
 
 
 def measure(predictor: Predictor, dataset: Dataset, cases: Sequence[Case], lesions: bool) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     found = {
         "gains": (
             gain_map(result["targets"]),
-            "Framed: segmentation in the target's domain. Asterisk: the interval over seeds does not hold 0",
+            "Framed: segmentation in the target's domain. Asterisk: not 0 (Student's test over seeds, corrected for "
+            "the number of sources)",
         )
     }
     curves = detection_curves(result["targets"])

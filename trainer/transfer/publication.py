@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.published_json import write_published
 from trainer.report.report import png_bytes, write_whole
@@ -44,6 +45,7 @@ def published_page(folder: Path) -> str:
         "# Transfer: which source task and domain to pre-train on",
         "Made by `python -m trainer transfer --publish`; nothing on this page is typed by hand.",
         *wording.DEFINITIONS,
+        *filter(None, [change_list(folder, PAGE).rstrip()]),
     ]
     for path in sorted(folder.glob(FILES)):
         parts += _section(json.loads(path.read_text(encoding="utf-8")), path.name)

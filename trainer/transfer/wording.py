@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from trainer.experiment.interval import Interval
+from trainer.metrics.interval import Interval
+from trainer.metrics.multiple_comparison import p_text
 from trainer.recommendation.predictor import DESCRIPTIONS
 from trainer.report.report import Cell
+from trainer.transfer.claim import MARGIN
 
 DEFINITIONS = (
     "Every network has the same architecture and is fine-tuned the same way. The gain is the Dice coefficient after "
@@ -17,6 +19,11 @@ DEFINITIONS = (
     "Dice and IoU are over images that have the structure (positives only); the Dice with the empty rule counts an "
     "image without it 1 when nothing is marked and 0 otherwise. Lesions are connected components; one voxel of overlap "
     "finds a lesion; on the free-response curve a tenth of a candidate must be lesion.",
+    "The claim is that segmentation in the target's domain is at least as good as every other source. It is refuted "
+    "when another source is better (one-sided Student's test over seeds, p at most 0.025 after Holm's correction for "
+    f"the number of sources) and not shown to be so by less than {100 * MARGIN:.0f} Dice points. It holds when that is "
+    "shown of every other source (the 95 % interval of the difference lies below the margin). Otherwise it is "
+    "undecided: that nothing was found to be better does not show that nothing is.",
 )
 TARGET_HEADERS = ("Source", "Task", "Domain", "Dice", "Gain", "IoU", "Dice, empty rule")
 DETECTION_HEADERS = ("Source", "Sensitivity", "Precision", "F1", "False positives per image")
@@ -65,22 +72,21 @@ def claim_sentence(target: Mapping[str, Any]) -> str:
     if claim["verdict"] == "untested":
         return f"{what} could not be compared: {claim['why']}."
     ahead = f" Higher on average: {', '.join(claim['higher_mean'])}." if claim["higher_mean"] else ""
+    within = [c["source"] for c in claim["compared"] if c["within_margin"]]
+    points = f"{100 * claim['margin']:.0f} Dice points"
     if claim["verdict"] == "refuted":
-        better = ", ".join(c["source"] for c in claim["compared"] if c["better"])
-        return f"{what} is NOT at least as good as every other source: {better} is better beyond the interval.{ahead}"
-    if claim["verdict"] == "undecided":
-        return f"{what}: undecided, because one seed gives no interval.{ahead}"
-    return f"{what} is at least as good as every other source within the interval.{ahead}"
+        better = ", ".join(f"{c['source']} ({p_text(c['p_better'])})" for c in claim["compared"] if c["better"])
+        return f"{what} is NOT at least as good as every other source: {better} is better.{ahead}"
+    if claim["verdict"] == "holds":
+        return f"{what} is at least as good as every other source, give or take {points}.{ahead}"
+    least = min(c["p_better"] for c in claim["compared"])
+    equal = f" Shown not to be better by {points}: {', '.join(within) or 'none'}."
+    return f"{what}: undecided. No other source is shown to be better (smallest {p_text(least)}).{equal}{ahead}"
 
 
 def trouble_sentences(result: Mapping[str, Any]) -> list[str]:
     """What is missing from the matrix."""
     return [f"{name} failed: {why}" for name, why in result["failures"].items()]
-
-
-def all_hold(targets: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the claim holds on every target."""
-    return all(target["claim"]["verdict"] == "holds" for target in targets)
 
 
 def shown(value: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from trainer.data.dataset import Dataset
 from trainer.data.label_pair import label_pairs
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import overlap_by_label
-from trainer.metrics.mask_overlap import MaskOverlap, OverlapSummary, summarise_overlaps
-from trainer.metrics.overlap import mean_defined
+from trainer.metrics.overlap import MaskOverlap, mean_defined
+from trainer.metrics.overlap_summary import OverlapSummary, summarise_overlaps
 from trainer.two_stage.together import segment_together
 
 Examination = dict[str, list[list[int]]]

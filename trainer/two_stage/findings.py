@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.experiment.interval import mean_interval
+from trainer.metrics.interval import mean_interval
 from trainer.two_stage.matrix import STUDENT, Cell
 from trainer.two_stage.run import JOINT, LONG, PRETRAINED, SCRATCH, TOGETHER
 

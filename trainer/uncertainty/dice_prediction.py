@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
+from trainer.metrics.weighted_figure import weighted_spearman
+
 Floats = NDArray[np.float64]
 RECALIBRATIONS = ("linear", "isotonic")
 
@@ -60,40 +62,6 @@ def spearman_rounds(segments: Segments, foretold: Floats, weights: Floats) -> Fl
         weights: ``(rounds, cases)``, how often each case counts.
     """
     return weighted_spearman(foretold, segments.real, weights[:, segments.case])
-
-
-def weighted_spearman(one: Floats, other: Floats, counts: Floats) -> Floats:
-    """Rank correlation of values that are repeated, ``(rounds,)``.
-
-    Args:
-        one, other: ``(N,)``.
-        counts: ``(rounds, N)``, how often each pair occurs.
-
-    Returns:
-        NaN for rounds with fewer than three pairs or with equal values on one side.
-    """
-    if not len(one):
-        return np.full(len(counts), np.nan)
-    total = np.maximum(counts.sum(axis=1), 1)
-    centred = []
-    for values in (one, other):
-        ranks = _repeated_ranks(values, counts)
-        centred.append(ranks - ((counts * ranks).sum(axis=1) / total)[:, None])
-    spread = [(counts * side**2).sum(axis=1) for side in centred]
-    product = np.sqrt(spread[0] * spread[1])
-    defined = (product > 0) & (total >= 3)
-    shared = (counts * centred[0] * centred[1]).sum(axis=1)
-    return np.asarray(np.where(defined, shared / np.where(defined, product, 1.0), np.nan), dtype=np.float64)
-
-
-def _repeated_ranks(values: Floats, counts: Floats) -> Floats:
-    """Mean rank of every value among the repeated values, ``(rounds, N)``; ties share their mean."""
-    _, tie = np.unique(values, return_inverse=True)
-    order = np.argsort(tie, kind="stable")
-    starts = np.searchsorted(tie[order], np.arange(tie.max() + 1))
-    sizes = np.add.reduceat(counts[:, order], starts, axis=1)
-    middle = np.cumsum(sizes, axis=1) - sizes + (sizes + 1) / 2
-    return np.asarray(middle[:, tie], dtype=np.float64)
 
 
 def recalibrated(segments: Segments, kind: str, folds: int = 10) -> Floats:

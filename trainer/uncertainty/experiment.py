@@ -29,7 +29,7 @@ from trainer.uncertainty.case_store import CaseStore
 from trainer.uncertainty.estimator import Ensemble, Estimator, McDropout, MirrorTta, SinglePass, mirrored_tasks
 from trainer.uncertainty.findings import BEST_FORM, SHIPPED, Measured, TaskMeasured, findings
 from trainer.uncertainty.page import write_page
-from trainer.uncertainty.summary import TaskCases, task_weights
+from trainer.uncertainty.summary import Floats, TaskCases, patient_weights
 
 SCHEMA = "multitaskseg-calibration/1"
 
@@ -45,8 +45,8 @@ class CalibrationOptions:
         passes: of Monte Carlo dropout.
         dropout_rate: share of activations dropped.
         mirror: tasks to mirror besides those that the training mirrored.
-        seed: of dropout and bootstrap.
-        rounds: of the bootstrap.
+        seed: of dropout and of the patients drawn.
+        rounds: in which patients are drawn.
     """
 
     model: Path
@@ -97,7 +97,9 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
     work = [(e, cases) for task, cases in chosen for e in estimators if e.passes(task)]
     progress = Progress(2 * sum(len(cases) for _, cases in work), "measuring", stream)
     steps = _Steps(progress)
-    measured = tuple(_measure_task(store, estimators, *pair, steps, options) for pair in chosen)
+    groups = {task.name: [case.group for case in cases] for task, cases in chosen}
+    weights = patient_weights(groups, options.seed, options.rounds)
+    measured = tuple(_measure_task(store, estimators, *pair, steps, weights[pair[0].name]) for pair in chosen)
     metrics = {
         "schema": SCHEMA,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -146,10 +148,9 @@ def _measure_task(
     task: TaskInfo,
     cases: Sequence[Case],
     steps: _Steps,
-    options: CalibrationOptions,
+    weights: Floats,
 ) -> TaskMeasured:
     groups = tuple(case.group for case in cases)
-    weights = task_weights(groups, options.seed, options.rounds)
     scalings: dict[str, dict[str, list[Scaling]]] = {}
     applicable = [e for e in estimators if e.passes(task)]
     for estimator in applicable:

@@ -10,7 +10,7 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.calibration.scaling import Scaling
-from trainer.metrics.bootstrap import weighted_sum
+from trainer.metrics.weighted_figure import weighted_sum
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, ERROR_REGIONS, RING_VOXELS
 from trainer.uncertainty.error_detection import risk_coverage
 from trainer.uncertainty.reliability import BINS

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.published_json import write_published
 from trainer.report.run_folder import write_text_file
@@ -33,22 +34,29 @@ def publish(metrics: Sequence[Path], directory: Path) -> Path:
     results = [_read(path) for path in metrics]
     date = max(result["created"] for result in results)[:10]
     path = directory / f"calibration-{date}.json"
-    published = write_published(path, {"schema": SCHEMA, "results": results})
-    write_text_file(directory / PAGE, markdown(published, path.name))
+    write_published(path, {"schema": SCHEMA, "results": results})
+    write_text_file(directory / PAGE, published_page(path))
     return path
 
 
-def markdown(published: Mapping[str, Any], name: str) -> str:
-    """The page for a published file.
+def published_page(path: Path) -> str:
+    """The page for a published file, with what changed on it."""
+    return markdown(json.loads(path.read_text(encoding="utf-8")), path.name, change_list(path.parent, PAGE))
+
+
+def markdown(published: Mapping[str, Any], name: str, changes: str = "") -> str:
+    """The page for the content of a published file.
 
     Args:
         published: content of the JSON file.
         name: of the JSON file, beside the page.
+        changes: what changed on the page.
     """
     parts = [
         "# Calibration and uncertainty",
         f"Generated from [{name}]({name}) by `python -m trainer experiment calibration-page`; nothing is typed in.",
         *wording.DEFINITIONS,
+        *filter(None, [changes.rstrip()]),
     ]
     for metrics in published["results"]:
         parts += _model_parts(metrics)

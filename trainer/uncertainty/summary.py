@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics.bootstrap import draw_weights, interval, weighted_mean, weighted_sum
+from trainer.metrics.interval import PatientDraws, drawn_interval
+from trainer.metrics.weighted_figure import mean_of_defined, weighted_mean, weighted_sum
 from trainer.uncertainty import error_detection, reliability
 from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, ERROR_REGIONS, CaseStatistics
 from trainer.uncertainty.dice_prediction import (
@@ -49,10 +50,17 @@ class TaskCases:
         return np.stack([getattr(case, name)[calibration] for case in self.cases])
 
 
-def task_weights(groups: Sequence[str], seed: int, rounds: int) -> Floats:
-    """Weights of `TaskCases`; the same for every estimator, so that differences between them are paired."""
-    drawn = draw_weights(groups, np.random.default_rng(seed), rounds)
-    return np.concatenate([np.ones((1, len(groups))), drawn])
+def patient_weights(groups: Mapping[str, Sequence[str]], seed: int, rounds: int) -> dict[str, Floats]:
+    """Weights of `TaskCases` by task. Every patient is drawn once, for all tasks and estimators: tasks of different
+    patients are drawn independently, and differences between estimators are paired.
+
+    Args:
+        groups: group (patient) by case, by task.
+        seed: of the draws.
+        rounds: number of rounds.
+    """
+    draws = PatientDraws([g for names in groups.values() for g in names], np.random.default_rng(seed), rounds)
+    return {task: np.concatenate([np.ones((1, len(names))), draws.weights(names)]) for task, names in groups.items()}
 
 
 def calibration_figures(task: TaskCases, calibration: int) -> Figures:
@@ -109,16 +117,13 @@ def mean_over_tasks(figures: Sequence[Figures]) -> Figures:
     """Mean over the tasks in which a figure is defined."""
     result: Figures = {}
     for name in dict.fromkeys(key for entry in figures for key in entry):
-        values = np.stack([entry[name] for entry in figures if name in entry])
-        defined = ~np.isnan(values)
-        count = defined.sum(axis=0)
-        sums = np.where(defined, values, 0.0).sum(axis=0)
-        result[name] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+        result[name] = mean_of_defined(np.stack([entry[name] for entry in figures if name in entry]))
     return result
 
 
 def entries(figures: Figures, groups: int) -> dict[str, dict[str, Any]]:
     """Plain values for JSON: ``{"value": float, "interval": [low, high] or None}`` by name."""
     return {
-        name: {"value": float(values[0]), "interval": interval(values[1:], groups)} for name, values in figures.items()
+        name: {"value": float(values[0]), "interval": drawn_interval(values[1:], groups)}
+        for name, values in figures.items()
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.metrics.bootstrap import interval, multiplicities, percentile_interval
 from trainer.metrics.lesion_detection import (
     FALSE_POSITIVES_PER_IMAGE,
     THRESHOLDS,
@@ -65,24 +64,3 @@ def test_a_point_with_more_false_positives_and_no_more_sensitivity_is_not_attain
 def test_the_sensitivity_at_a_number_of_false_positives_includes_that_number(limit: float, expected: float) -> None:
     points = [OperatingPoint(0.5, 0.4, 1.0), OperatingPoint(0.2, 0.9, 3.0), OperatingPoint(0.3, 0.1, 2.0)]
     assert sensitivity_at(points, limit) == expected
-
-
-def test_the_interval_is_the_middle_95_percent_of_the_rounds() -> None:
-    assert percentile_interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
-    assert interval(np.array([*np.arange(1001.0), np.nan]), 2) == pytest.approx((25.0, 975.0))
-
-
-def test_an_interval_needs_two_groups_and_half_of_the_rounds() -> None:
-    nan = np.nan
-    assert interval(np.array([1.0, 3.0, nan, nan]), 2) is not None
-    assert interval(np.array([1.0, nan, nan, 3.0, nan]), 2) is None
-    assert interval(np.array([1.0, 3.0]), 1) is None
-
-
-def test_as_many_groups_are_drawn_in_each_round_as_there_are_each_as_likely() -> None:
-    drawn = multiplicities(5, np.random.default_rng(3), 4000)
-    assert drawn.shape == (4000, 5)
-    assert (drawn.sum(axis=1) == 5).all()
-    # The variance of each count is that of a binomial of 5 draws with probability 1/5; three standard errors.
-    np.testing.assert_allclose(drawn.mean(axis=0), 1.0, atol=3 * np.sqrt(0.8 / 4000))
-    np.testing.assert_allclose(drawn.var(axis=0), 0.8, atol=0.12)

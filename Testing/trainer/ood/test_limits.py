@@ -210,6 +210,14 @@ def test_the_shares_of_the_shipped_check_are_those_of_its_threshold(tmp_path: Pa
         }
     )  # fmt: skip
     assert found["known_images"] == len(held_out)
+    assert {name: figures["patients"] for name, figures in found["p_value_within_tasks"].items()} == {
+        name: len({image.group for image in held_out if tasks[image.task] == name}) for name in tasks
+    }
+    # All or none of the images of few patients: no share is without an interval.
+    for family in (REAL, MATCHED):
+        low, high = found["sensitivity_interval"][family]
+        assert low <= found["sensitivity"][family] <= high
+        assert high - low > 0.1
     for family in (REAL, MATCHED):
         balanced = (found["specificity"] + found["sensitivity"][family]) / 2
         assert found["balanced_accuracy"][family] == pytest.approx(balanced)

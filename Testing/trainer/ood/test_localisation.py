@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +15,15 @@ from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import write_tiny_model
+from Testing.trainer.seen_groups import trained_on
 from trainer import cli
 from trainer.ood.localisation import cell_auroc, mean_by_cell, measure_localisation, summarise
 
 CELL = (2, 4, 4)
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 PROFILE = Profile("p", "spacing", Intensity("percentile", 0.0, 100.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
 
 
@@ -60,21 +65,36 @@ def test_an_insertion_smaller_than_half_a_cell_cannot_be_judged() -> None:
     assert cell_auroc(inserted.astype(np.float32), inserted, prepared(), CELL) is None
 
 
+def inserted_row(task: str, group: str, kind: str, auroc: float, control: float) -> dict[str, Any]:
+    return {"task": task, "group": group, "kind": kind, "auroc": auroc, "control": control}
+
+
 def test_tasks_count_alike_and_images_within_them() -> None:
-    rows = [{"task": "a", "kind": "patch", "auroc": v, "control": v - 0.3} for v in (1.0, 0.8, 0.9)]
-    rows += [{"task": "b", "kind": kind, "auroc": v, "control": 0.4} for kind, v in (("patch", 0.5), ("streak", 0.7))]
+    rows = [inserted_row("a", f"p{n}", "patch", v, v - 0.3) for n, v in enumerate((1.0, 0.8, 0.9))]
+    rows += [inserted_row("b", "q", kind, v, 0.4) for kind, v in (("patch", 0.5), ("streak", 0.7))]
     summary = summarise(rows)
     assert summary["patch"]["auroc"] == pytest.approx((0.9 + 0.5) / 2)
     assert summary["patch"]["control"] == pytest.approx((0.6 + 0.4) / 2)
     assert summary["patch"]["by_task"]["a"]["images"] == 3
-    low, high = summary["patch"]["by_task"]["a"]["interval"]
-    assert 0.8 <= low < 0.9 < high <= 1.0
-    assert summary["streak"]["by_task"]["b"] == {
-        "auroc": 0.7,
-        "interval": [0.7, 0.7],
-        "control": 0.4,
-        "images": 1,
-    }
+    # Student's, cut off at 1: t(0.975, 2 degrees of freedom) = 4.302653, standard error 0.1 / sqrt(3).
+    assert summary["patch"]["by_task"]["a"]["interval"] == pytest.approx([0.9 - 4.302653 * 0.1 / 3**0.5, 1.0])
+    # One image has no interval.
+    assert summary["streak"]["by_task"]["b"] == {"auroc": 0.7, "interval": None, "control": 0.4, "images": 1}
+    assert summary["streak"]["interval"] is None
+
+
+def test_the_interval_of_the_mean_over_tasks_draws_each_patient_once() -> None:
+    values = np.random.default_rng(0).random(12).tolist()
+
+    def width(same_patients: bool) -> float:
+        groups = [str(n % 6 if same_patients else n) for n in range(12)]
+        # Of the same patients both tasks say the same.
+        rows = [inserted_row("ab"[n // 6], groups[n], "patch", values[n % 6], 0.5) for n in range(12)]
+        low, high = summarise(rows)["patch"]["interval"]
+        assert low < np.mean(values[:6]) < high
+        return float(high - low)
+
+    assert width(same_patients=True) > 1.3 * width(same_patients=False)
 
 
 def noise_file(path: Path, seed: int, spread: float) -> Path:
@@ -105,8 +125,16 @@ def dataset(folder: Path) -> Path:
     return folder
 
 
+def model(path: Path, with_cells: bool = True) -> Path:
+    """A tiny model that has seen nobody whom it is measured on."""
+    write_tiny_model(path, with_cells=with_cells)
+    manifest, _ = read_manifest(path)
+    rewrite_manifest(path, replace(manifest, training=trained_on({"Dataset001_Balls": ["somebody else"]})), path)
+    return path
+
+
 def test_from_images_to_figures(tmp_path: Path) -> None:
-    predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors", with_cells=True), "cpu")
+    predictor = Predictor.load(model(tmp_path / "m.mts.safetensors"), "cpu")
     known = dataset(tmp_path / "Dataset001_Balls")
     foreign = noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
     output = tmp_path / "localisation.json"
@@ -128,20 +156,30 @@ def test_from_images_to_figures(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_figures_and_says_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = write_tiny_model(tmp_path / "m.mts.safetensors", with_cells=True)
+    path = model(tmp_path / "m.mts.safetensors")
     known = dataset(tmp_path / "Dataset001_Balls")
     noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
-    words = ["experiment", "localisation", "-m", str(model), "--data", str(known), "--ood", str(tmp_path / "foreign")]
+    words = ["experiment", "localisation", "-m", str(path), "--data", str(known), "--ood", str(tmp_path / "foreign")]
     assert cli.main([*words, "--images", "1", "-o", str(tmp_path / "out.json")]) == 0
     figures = json.loads((tmp_path / "out.json").read_text())
     assert f"patch: mean AUROC per cell {figures['patch']['auroc']:.3f}" in capsys.readouterr().out
 
 
 def test_without_images_or_memories_nothing_is_measured(tmp_path: Path) -> None:
-    predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors"), "cpu")
+    predictor = Predictor.load(model(tmp_path / "m.mts.safetensors", with_cells=False), "cpu")
     with pytest.raises(DatasetError):
         measure_localisation(predictor, [], [], tmp_path / "out.json")
     known = dataset(tmp_path / "Dataset001_Balls")
     foreign = noise_file(tmp_path / "foreign" / "stripes.nii.gz", 9, 200.0)
     with pytest.raises(ModelError, match="cannot tell where"):
         measure_localisation(predictor, [known], [foreign], tmp_path / "out.json")
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("localisation-*.json")), ids=lambda path: path.stem)
+def test_published_figures_follow_from_their_images(path: Path) -> None:
+    published = json.loads(path.read_text(encoding="utf-8"))
+    for kind, figures in summarise(published["images"], published["seed"]).items():
+        assert published[kind]["interval"] == pytest.approx(figures["interval"])
+        assert published[kind]["by_task"].keys() == figures["by_task"].keys()
+        for task, found in figures["by_task"].items():
+            assert published[kind]["by_task"][task] == found

@@ -7,14 +7,26 @@ from itertools import product
 import numpy as np
 import pytest
 
-from trainer.metrics.bootstrap import percentile_interval
-from trainer.ood.separation import Groups, auroc, false_positive_rate, mean_auroc, mean_auroc_rounds, mean_interval
+from trainer.metrics.interval import PatientDraws, drawn_interval
+from trainer.ood.separation import (
+    Patients,
+    auroc,
+    false_positive_rate,
+    mean_auroc,
+    mean_auroc_interval,
+    mean_auroc_rounds,
+    patients_of,
+)
 
 
 def interval_of(
-    known: Groups, sources: list[Groups], rng: np.random.Generator, rounds: int = 500
+    known: Patients, sources: list[Patients], rng: np.random.Generator, rounds: int = 500
 ) -> tuple[float, float]:
-    return percentile_interval(mean_auroc_rounds(known, sources, rng, rounds))
+    draws = PatientDraws(patients_of([known, *sources]), rng, rounds)
+    value = mean_auroc(known, sources)
+    found = mean_auroc_interval(mean_auroc_rounds(known, sources, draws), value, known, sources)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -55,24 +67,46 @@ def test_the_interval_holds_the_value_and_resamples_groups_not_images() -> None:
     assert interval_of(repeated, foreign, np.random.default_rng(0)) == pytest.approx((low, high))
 
 
-def test_the_interval_is_that_of_resampling_the_images_one_by_one() -> None:
+def test_the_interval_is_that_of_drawing_all_patients_together_one_by_one() -> None:
     rng = np.random.default_rng(2)
     known = {f"p{n}": rng.normal(0, 1, 1 + n % 3).round(1).tolist() for n in range(20)}
-    sources = [{f"f{n}": rng.normal(1, 1, 1 + n % 2).round(1).tolist() for n in range(12)} for _ in range(2)]
+    # The first ten are spoilt as well, in two ways.
+    sources = [{f"p{n}": rng.normal(1, 1, 1 + n % 2).round(1).tolist() for n in range(10)} for _ in range(2)]
+    names = sorted(known)
 
-    def resampled(groups: dict[str, list[float]]) -> dict[str, list[float]]:
-        names = list(groups)
-        return {str(n): groups[names[i]] for n, i in enumerate(rng.integers(len(names), size=len(names)))}
+    def drawn(groups: Patients, chosen: list[str]) -> dict[str, list[float]]:
+        return {str(n): list(groups[name]) for n, name in enumerate(chosen) if name in groups}
 
-    values = [mean_auroc(resampled(known), [resampled(s) for s in sources]) for _ in range(2000)]
-    expected = np.percentile(values, [2.5, 97.5])
-    found = interval_of(known, sources, np.random.default_rng(3), rounds=2000)
-    np.testing.assert_allclose(found, expected, atol=0.015)
+    values = []
+    for _ in range(1500):
+        chosen = [names[i] for i in rng.integers(len(names), size=len(names))]
+        values.append(mean_auroc(drawn(known, chosen), [drawn(source, chosen) for source in sources]))
+    expected = drawn_interval(np.array(values), 10)
+    found = interval_of(known, sources, np.random.default_rng(3), rounds=3000)
+    assert expected is not None
+    np.testing.assert_allclose(found, expected, atol=0.025)
 
 
-def test_the_interval_of_a_mean_resamples_whole_groups() -> None:
-    # Two groups, one always found, one never: a round draws 0, 1 or 2 of the first with chances 1/4, 1/2, 1/4, and the
-    # mean is then 0, 3/4 (three images against one) or 1.
-    groups = {"a": [1.0, 1.0, 1.0], "b": [0.0]}
-    assert mean_interval(groups, np.random.default_rng(0)) == (0.0, 1.0)
-    assert mean_interval({"a": [1.0, 0.0], "b": [0.0, 1.0]}, np.random.default_rng(0)) == (0.5, 0.5)
+def test_a_source_of_which_nobody_is_drawn_is_left_out_of_the_round() -> None:
+    known = {f"k{n}": [float(n)] for n in range(8)}
+    sources = [{"a": [3.5]}, {"b": [7.5]}]
+    rounds = mean_auroc_rounds(known, sources, PatientDraws([*known, "a", "b"], np.random.default_rng(0), 400))
+    assert 0.07 < np.isnan(rounds).mean() < 0.15  # neither is drawn: 0.8 to the power of 10
+    assert np.nanmax(rounds) == 1.0
+
+
+@pytest.mark.parametrize("known, sources, pairs", [(5, [3], 3), (2, [40], 2), (20, [4, 4], 8), (20, [1, 4], 3.2)])
+def test_perfect_separation_of_few_patients_is_no_certainty(known: int, sources: list[int], pairs: float) -> None:
+    inside = {f"k{n}": [0.0, 0.1] for n in range(known)}
+    foreign = [{f"s{number}-{n}": [1.0] * 3 for n in range(size)} for number, size in enumerate(sources)]
+    low, high = interval_of(inside, foreign, np.random.default_rng(0))
+    assert high == 1.0
+    # As many disjoint pairs were all won; a source of one patient is half of the mean and so weighs four pairs' worth.
+    assert low == pytest.approx(0.025 ** (1 / pairs))
+
+
+def test_kinds_of_the_same_patients_are_no_further_evidence_of_perfect_separation() -> None:
+    known = {f"k{n}": [0.0] for n in range(30)}
+    kinds = [{f"p{n}": [1.0] for n in range(6)} for _ in range(14)]
+    low, _ = interval_of(known, kinds, np.random.default_rng(0))
+    assert low == pytest.approx(0.025 ** (1 / 6))

@@ -53,20 +53,33 @@ def test_gains_are_paired_by_seed():
     assert row["gain"]["high"] - row["gain"]["low"] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_the_claim_holds_when_nothing_is_better_beyond_the_interval():
+def test_a_claim_that_is_neither_shown_nor_refuted_is_undecided():
     found = experiment({"scratch": SCRATCH, "same": SAME, "other": [0.60, 0.61, 0.62], "photos": [0.74, 0.66, 0.72]})
     target = found["targets"][0]
-    assert (target["claim"]["verdict"], target["claim"]["best"]) == ("holds", "same")
+    assert (target["claim"]["verdict"], target["claim"]["best"]) == ("undecided", "same")
     assert target["claim"]["higher_mean"] == ["photos"]
-    assert "Higher on average: photos" in claim_sentence(target)
+    sentence = claim_sentence(target)
+    assert "undecided. No other source is shown to be better (smallest p = 0.837)." in sentence
+    assert "Shown not to be better by 3 Dice points: other. Higher on average: photos." in sentence
     assert target["not_measured"] == ["self"]
 
 
-def test_a_source_that_is_better_beyond_the_interval_refutes_it():
+def test_the_claim_holds_when_no_source_can_be_better_by_the_margin():
+    target = experiment({"scratch": SCRATCH, "same": SAME, "other": [0.60, 0.61, 0.62], "photos": [0.71, 0.72, 0.70]})[
+        "targets"
+    ][0]
+    assert target["claim"]["verdict"] == "holds"
+    sentence = claim_sentence(target)
+    assert (
+        "is at least as good as every other source, give or take 3 Dice points. Higher on average: photos." in sentence
+    )
+
+
+def test_a_source_that_is_better_beyond_chance_refutes_it():
     target = experiment({"scratch": SCRATCH, "same": SAME, "photos": [0.80, 0.82, 0.80]})["targets"][0]
     assert target["claim"]["verdict"] == "refuted"
     assert "NOT" in claim_sentence(target)
-    assert "photos is better" in claim_sentence(target)
+    assert "photos (p < 0.001) is better" in claim_sentence(target)
 
 
 def test_one_seed_decides_nothing():

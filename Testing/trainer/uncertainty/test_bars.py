@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.metrics.bootstrap import multiplicities
 from trainer.uncertainty.findings import bars, choice
 from trainer.uncertainty.reliability import reliability_table
 from trainer.uncertainty.ring_limits import FLOOR, MET, MISSED, PATIENTS, PROBABILITIES, TOO_LARGE, obstacle
-from trainer.uncertainty.summary import task_weights
+from trainer.uncertainty.summary import patient_weights
 
 
 def entry(value: float, interval: list[float] | None = None) -> dict[str, Any]:
@@ -61,16 +60,23 @@ def test_probabilities_fall_into_ten_equal_bins_and_an_edge_belongs_to_the_one_a
 
 
 def test_the_first_row_of_weights_is_the_figure_itself_and_the_rounds_follow_from_the_seed() -> None:
-    groups = ["b", "a", "b", "c"]
-    found, again, other = (task_weights(groups, seed, rounds=30) for seed in (1, 1, 2))
+    groups = {"heart": ["b", "a", "b", "c"]}
+    found, again, other = (patient_weights(groups, seed, rounds=30)["heart"] for seed in (1, 1, 2))
     assert found.shape == (31, 4)
     assert found[0].tolist() == [1, 1, 1, 1]
     np.testing.assert_array_equal(found, again)
     assert not np.array_equal(found[1:], other[1:])
     # Patients are drawn, as many as there are, and their cases come along together.
     np.testing.assert_array_equal(found[:, 0], found[:, 2])
-    drawn = multiplicities(3, np.random.default_rng(1), 30)
-    np.testing.assert_array_equal(found[1:, [1, 0, 3]], drawn)
+    assert (found[1:, [0, 1, 3]].sum(axis=1) == 3).all()
+
+
+def test_a_patient_of_two_tasks_is_drawn_once_and_tasks_of_other_patients_are_drawn_apart() -> None:
+    groups = {task: [f"{task}{n}" for n in range(16)] for task in "ab"} | {"c": ["b3", "a0", "a0"]}
+    found = patient_weights(groups, seed=0, rounds=2000)
+    np.testing.assert_array_equal(found["c"], np.stack([found["b"][:, 3], *[found["a"][:, 0]] * 2], axis=1))
+    # Two tasks of equally many patients would once get identical draws.
+    assert np.corrcoef(found["a"][1:, 0], found["b"][1:, 0])[0, 1] == pytest.approx(-1 / 31, abs=0.08)
 
 
 def test_the_choice_is_by_what_lies_beyond_chance_in_a_second() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from trainer.metrics.weighted_figure import weighted_spearman
 from trainer.uncertainty.dice_prediction import (
     RECALIBRATIONS,
     Segments,
@@ -13,7 +14,6 @@ from trainer.uncertainty.dice_prediction import (
     recalibrated,
     spearman,
     spearman_rounds,
-    weighted_spearman,
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer import cli
 from trainer.report.published_json import compact
-from trainer.uncertainty.publication import PAGE, markdown, publish
+from trainer.uncertainty.publication import PAGE, markdown, publish, published_page
 
 RESULTS = Path(__file__).resolve().parents[3] / "docs" / "results"
 PUBLISHED = sorted(RESULTS.glob("calibration-*.json"))
@@ -119,8 +119,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_published_page_is_the_one_that_its_file_gives() -> None:
-    content = json.loads(PUBLISHED[-1].read_text(encoding="utf-8"))
-    assert (RESULTS / PAGE).read_text(encoding="utf-8") == markdown(content, PUBLISHED[-1].name)
+    assert (RESULTS / PAGE).read_text(encoding="utf-8") == published_page(PUBLISHED[-1])
 
 
 def test_published_results_name_no_place_on_any_machine() -> None:

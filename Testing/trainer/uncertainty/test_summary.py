@@ -12,7 +12,7 @@ from trainer.uncertainty.case_statistics import CALIBRATION_REGIONS, CaseStatist
 from trainer.uncertainty.error_detection import BINS as UNCERTAINTY_BINS
 from trainer.uncertainty.findings import BEST_FORM, SHIPPED, Measured, TaskMeasured, findings
 from trainer.uncertainty.reliability import BINS
-from trainer.uncertainty.summary import TaskCases, calibration_figures, mean_over_tasks, task_weights
+from trainer.uncertainty.summary import TaskCases, calibration_figures, mean_over_tasks, patient_weights
 
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
 LABELS = (LabelInfo(1, "a", "a", (1, 2, 3), ""), LabelInfo(2, "b", "b", (1, 2, 3), ""))
@@ -32,7 +32,7 @@ def case(gap: float, voxels: float, segments: list[list[float]] | None = None) -
 
 def cases(*members: CaseStatistics, groups: tuple[str, ...] | None = None) -> TaskCases:
     owners = groups or tuple(str(number) for number in range(len(members)))
-    return TaskCases(owners, members, task_weights(owners, seed=1, rounds=50))
+    return TaskCases(owners, members, patient_weights({"a": owners}, seed=1, rounds=50)["a"])
 
 
 def test_the_error_of_whole_images_is_relative_to_all_voxels_and_that_of_rings_to_voxels_in_bins() -> None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer.metrics.mask_overlap import MaskOverlap, mask_overlap, summarise_overlaps
+from trainer.metrics.overlap import MaskOverlap, mask_overlap
+from trainer.metrics.overlap_summary import summarise_overlaps
 
 
 @pytest.mark.parametrize("seed", range(4))
