@@ -30,6 +30,7 @@ def finetune(
     labelled_cases: Sequence[str] | int | None = None,
     resume: bool = False,
     stream: TextIO | None = None,
+    cache: Path | None = None,
 ) -> Manifest:
     """Train on labelled cases, starting from a model file, and write an ordinary model file and its run folder.
 
@@ -42,6 +43,7 @@ def finetune(
         scope: what is taken from the model file, all or the encoder.
         labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
             ``config.seed`` (never from held-out groups); None: all.
+        cache: folder for prepared cases that several runs share; None: one of this run's own.
 
     Raises:
         ModelError: the model's network does not fit; no training has started.
@@ -49,8 +51,11 @@ def finetune(
     """
     require_model_name(output)
     config = config if model_file is None else config_for(model_file, config)
-    folder = RunFolder(output)
-    data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases)
+    datasets = datasets_with_masks(directories)
+    folder = RunFolder(output, cache)
+    if not resume:
+        folder.begin_anew()
+    data = prepare_data(datasets, config, folder, stream, labelled_cases)
     recipe, provenance = start_from(model_file, data.plan, strategy, scope)
     return train_prepared(
         data, output, config, budget, recipe=recipe, provenance=provenance, resume=resume, stream=stream
