@@ -156,7 +156,7 @@ def test_an_interrupted_command_and_one_without_memory_say_so_in_one_line(
     def fail(*arguments: object) -> int:
         raise error
 
-    monkeypatch.setattr("trainer.data.verify.run_verify", fail)
+    monkeypatch.setattr("trainer.verification.verify.run_verify", fail)
     assert cli.main(["verify", "anywhere"]) == status
     err = capsys.readouterr().err
     assert err.startswith(f"multitaskseg-trainer: {says}")

@@ -9,7 +9,10 @@ from pathlib import Path
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import image_ending
 from trainer.data.body_region import infer_region
+from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import LAYOUTS, NNUNET, Dataset, read_dataset, split_view
+from trainer.identity.file_content import FileContents
+from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
 from trainer.layout.image_level import image_class
 from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_modality
@@ -50,6 +53,15 @@ def read_image_source(directory: Path) -> ImageSource:
     if not source.dataset.cases:
         raise DatasetError("the folder holds no image", file=folder, remedy="Give a folder with images")
     return source
+
+
+def source_fingerprint(source: ImageSource, contents: FileContents) -> str:
+    """Of the images, their groups and their classes.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return fingerprint([dataset_fingerprint(source.dataset, contents), source.categories])
 
 
 def without_labels(dataset: Dataset) -> Dataset:

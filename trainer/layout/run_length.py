@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError
 from MultiTaskSegLib.runtime.image.image_file import image_ending
 from MultiTaskSegLib.runtime.image.volume import Volume
-from trainer.layout.case import Case, LabelMap
+from trainer.layout.case import FILES, Case, LabelMap
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
 from trainer.layout.photograph import PhotographReader
 
@@ -36,6 +36,10 @@ class RunLengthReader:
 
     key: str
     relative: bool
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Image and table."""
+        return FILES.files(case)
 
     def image(self, case: Case) -> Volume:
         """The image file, colour as grey."""

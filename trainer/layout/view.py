@@ -37,6 +37,10 @@ class SliceReader:
     index: int
     volumes: CaseReader = FILES
 
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Those of the volume."""
+        return self.volumes.files(case)
+
     def image(self, case: Case) -> Volume:
         """The slice, in the plane's own frame with its pixel size."""
         volume = self.volumes.image(case)

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import Variant
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
+from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
 from trainer.ood.detector.detector import Detector, detectors, ways_of
 from trainer.ood.detector.feature_detector import Frodo
@@ -116,13 +117,17 @@ def measure(
     networks = {name: predictor.network}
     if settings.untrained:
         networks[UNTRAINED] = untrained_network(predictor, settings.seed)
+    contents = FileContents(folder / MEMORY_NAME)
     stores = {
-        key: FeatureStore(predictor, network, folder / network_digest(network), repeats if key == name else None)
+        key: FeatureStore(
+            predictor, network, folder / network_digest(network), repeats if key == name else None, contents
+        )
         for key, network in networks.items()
     }
     progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)
     ticks = iter(range(1, 10**9))
     measured = {key: _samples(store, entries, lambda: progress.update(next(ticks))) for key, store in stores.items()}
+    contents.keep()
     trained = measured[name]
     layers = predictor.manifest.architecture.layer_names
     rows = [ImageScores.of(entry, sample) for entry, sample in trained.images]

@@ -59,6 +59,11 @@ class Entry:
         return Case(self.name, self.image, self.label, self.group, self.reader)
 
     @property
+    def cases(self) -> tuple[Case, ...]:
+        """Whatever is read: the image, and the one whose grid it takes."""
+        return (self.case,) if self.like is None else (self.case, self.like)
+
+    @property
     def key(self) -> str:
         """File name that no other entry has."""
         like = None if self.like is None else self.like.image

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,15 @@ class ImagePool:
         """Patch that fits all sources, so that a batch can mix them."""
         z, y, x = (min(task.patch_zyx[axis] for task in self.tasks) for axis in range(3))
         return z, y, x
+
+    @property
+    def identity(self) -> list[Any]:
+        """What batches depend on, as plain values: by source how images are cut, their fingerprints and classes."""
+        sources = zip(self.tasks, self.cases, strict=True)
+        return [
+            [task.name, task.patch_zyx, [[c.case.name, c.fingerprint, self.category(n, c.case.name)] for c in cases]]
+            for n, (task, cases) in enumerate(sources)
+        ]
 
     def category(self, source: int, name: str) -> int:
         """Class number of a case."""
@@ -79,6 +89,11 @@ class ViewBatches(Dataset[PretextBatch]):
         self.probabilities = np.array([shares[source] for source, _ in self.places])
         self.images = min(images_per_step, len(self.places))
         self.stream = zlib.crc32(pretext.name.encode())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a batch depends on besides its number and the run's settings, as plain values."""
+        return {"task": self.pretext.name, "images": self.images, "pool": self.pool.identity}
 
     def __getitem__(self, index: int) -> PretextBatch:
         """Make batch number ``index``."""
@@ -121,6 +136,11 @@ class PretextCompanion:
     def name(self) -> str:
         """The task's name."""
         return self.pretext.name
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its batches; what is done to them belongs to the task."""
+        return self.batches.identity
 
     def weight(self, progress: float) -> float:
         """Factor of the loss."""

@@ -27,6 +27,10 @@ class Companion(Protocol):
     def batches(self) -> Dataset[Any]:
         """The endless sequence of batches; item i depends on nothing but the seed and i."""
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What it depends on beyond the run's settings, its images included, as plain values: see `run_identity`."""
+
     def weight(self, progress: float) -> float:
         """Factor of the loss when a share ``progress`` of the run is over."""
 

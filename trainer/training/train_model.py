@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.model.model_card import model_card
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset, read_dataset, require_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
-from trainer.report.curves import read_records, training_figure
+from trainer.report.curves import training_figure
 from trainer.report.report import Report
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.training.finishing import write_model
@@ -48,6 +48,8 @@ def train_model(
     require_model_name(output)
     datasets = datasets_with_masks(directories)
     folder = RunFolder(output)
+    if not resume:
+        folder.begin_anew()
     data = prepare_data(datasets, config, folder, stream)
     return train_prepared(data, output, config, budget, resume=resume, stream=stream)
 
@@ -101,13 +103,12 @@ def train_prepared(
         ModelError, ResourceError: as said there.
     """
     folder = RunFolder(output)
-    folder.write_json("config.json", config.as_dict())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream, recipe=recipe)
     facts = {
         "config": config.as_dict(),
         "steps": optimization.step,
-        "minutes": round(float(read_records(folder.steps)[-1]["elapsed_s"]) / 60, 1),
+        "minutes": round(float(folder.records()[-1]["elapsed_s"]) / 60, 1),
         "device": device.type,
         KEY: Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list(),
     }
@@ -140,7 +141,7 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
     }
     folder.write_json("metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task})
     report = Report(f"Training of {manifest.name}")
-    report.add_figure(training_figure(read_records(folder.steps)), "Loss, learning rate and validation Dice")
+    report.add_figure(training_figure(folder.records()), "Loss, learning rate and validation Dice")
     rows: list[list[str | float | int | None]] = [
         [t.name, label, value, t.temperature, t.calibration.get("ece"), manifest.ood.false_alarm_rate_by_task[t.name]]
         for t in manifest.tasks

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.tiling import Tile, run_tiles
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import TaskPlan
+from trainer.data.stored_array import Voxels
 from trainer.metrics.overlap import dice_per_label, mean_defined
 
 
@@ -27,7 +28,7 @@ class HeadChannels(Protocol):
 
 def task_logits(
     network: SegmentationNetwork,
-    voxels: NDArray[np.floating],
+    voxels: Voxels,
     task: HeadChannels,
     *,
     device: torch.device,

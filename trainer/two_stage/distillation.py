@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from trainer.identity.weights_digest import weights_digest
 from trainer.pretraining.pretext.pretext import PretextBatch
 from trainer.pretraining.pretext_companion import ViewBatches
 from trainer.two_stage.student_views import SEEN_BY_TEACHERS
@@ -45,6 +46,17 @@ class Distillation:
     class_weights: Tensor | None = None
     heads: nn.Module = field(default_factory=nn.Identity)
     name: str = "distillation"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its batches, how teachers are averaged, and their weights."""
+        teachers = [weights_digest(teacher.state_dict()) for teacher in self.teachers]
+        averaged = [self.weighting, None if self.class_weights is None else self.class_weights.tolist()]
+        return self.batches.identity | {
+            "teachers": teachers,
+            "average": averaged,
+            "term": [self.factor, self.temperature],
+        }
 
     def weight(self, progress: float) -> float:
         """Factor of the loss."""

@@ -12,10 +12,10 @@ import torch
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
 from trainer.data.provenance import Generation, record_generation, require_unseen
+from trainer.experiment.run import shared_cache
 from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
-from trainer.report.curves import read_records
-from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.report.run_folder import MODEL_SUFFIX, RunFolder, discard_checkpoints
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.train_model import train_prepared
 from trainer.training.training import Budget, train
@@ -28,7 +28,6 @@ from trainer.two_stage.student_views import StudentViews
 
 SCRATCH, LONG, JOINT, PRETRAINED, TOGETHER = "scratch", "scratch-long", "joint", "pretrained", "joint-all"
 MODEL = f"model{MODEL_SUFFIX}"
-CACHE = "cache"
 LOG = "progress.log"
 
 
@@ -42,7 +41,7 @@ def train_one(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, 
     """
     with (folder / LOG).open("a", encoding="utf-8") as log:
         metrics = _train_one(parameters, folder, log)
-    _discard_checkpoints(folder)
+    discard_checkpoints(folder)
     return metrics
 
 
@@ -56,13 +55,13 @@ def distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pat
     """
     with (folder / LOG).open("a", encoding="utf-8") as log:
         metrics = _distil(parameters, folder, inputs, log)
-    _discard_checkpoints(folder)
+    discard_checkpoints(folder)
     return metrics
 
 
 def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict[str, Any]:
     settings = settings_from_plain(parameters["settings"])
-    material = read_material(parameters, settings, cache_folder(folder), log)
+    material = read_material(parameters, settings, shared_cache(folder), log)
     method, pretext = parameters["method"], parameters.get("pretext", "")
     config, steps = settings.training, settings.two_stage.steps
     if method == LONG:
@@ -79,7 +78,7 @@ def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict
 
 def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path], log: TextIO) -> dict[str, Any]:
     settings = settings_from_plain(parameters["settings"])
-    material = read_material(parameters, settings, cache_folder(folder), log)
+    material = read_material(parameters, settings, shared_cache(folder), log)
     teachers = choose_teachers(parameters["candidates"], inputs, settings.two_stage.criterion)
     models = [load_model(teacher.folder / MODEL) for teacher in teachers]
     best = best_teacher(teachers)
@@ -101,11 +100,6 @@ def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pa
     }
     metrics["best_teacher"] = {"pretext": best.pretext, "run": best.run}
     return metrics
-
-
-def cache_folder(folder: Path) -> Path:
-    """Prepared cases that all runs of an experiment share."""
-    return folder.parent.parent / CACHE
 
 
 def joint_recipe(names: tuple[str, ...], material: Material, settings: Settings) -> Recipe:
@@ -215,7 +209,7 @@ def _train_and_measure(
         "minutes": manifest.training["minutes"],
         "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
         "test": figures(examine(models, material.dataset, material.division.test, cpu)),
-        "curve": [[r["step"], r["dice"][material.dataset.name]] for r in _records(output) if "dice" in r],
+        "curve": [[r["step"], r["dice"][material.dataset.name]] for r in RunFolder(output).records() if "dice" in r],
     }
 
 
@@ -232,16 +226,6 @@ def generation_of(material: Material) -> Generation:
         pool,
         {name: material.division.validation},
     )
-
-
-def _discard_checkpoints(folder: Path) -> None:
-    """What a finished run needs no more is most of its size."""
-    for checkpoint in folder.glob("*.run/checkpoint.pt"):
-        checkpoint.unlink()
-
-
-def _records(output: Path) -> list[dict[str, Any]]:
-    return read_records(RunFolder(output).steps)
 
 
 def _without_head(network: torch.nn.Module) -> dict[str, torch.Tensor]:

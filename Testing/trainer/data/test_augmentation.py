@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from trainer.data import augmentation
 from trainer.data.augmentation import Augmentation, Vector, apply_augmentation, draw_augmentation
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -301,3 +303,59 @@ def test_drawn_displacements_leave_thick_slices_and_planes_alone_and_seldom_fold
         for s in range(30)
     ]
     assert any(r.elastic_voxels[0] > 0 for r in isotropic)
+
+
+class Noted:
+    """An array on disk that notes which parts of it are read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape, self.read = array, array.shape, 0
+
+    def __getitem__(self, box: tuple[slice, slice, slice]) -> np.ndarray:
+        part = self.array[box]
+        self.read += part.size
+        return part
+
+
+def drawn(seed: int) -> tuple[Augmentation, np.ndarray, np.ndarray, tuple[int, int, int]]:
+    """A case and a patch of any size, the patch anywhere in the case and sometimes beside it."""
+    rng = np.random.default_rng(seed)
+    shape, patch = (tuple(int(n) for n in rng.integers(1, most, 3)) for most in (60, 20))
+    centre = rng.uniform(-30, 90, 3) if seed % 5 == 0 else rng.uniform(0, 1, 3) * shape
+    spacing = (1.0, 1.0, 1.0) if seed % 2 else (5.0, 1.0, 1.0)
+    record = draw_augmentation(rng, tuple(centre.tolist()), spacing, patch, False, "zyx")  # type: ignore[arg-type]
+    labels = rng.integers(0, 4, shape).astype(np.uint8)
+    return record, rng.random(shape).astype(np.float16), labels, patch  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_patch_is_to_the_bit_the_one_that_is_sampled_from_the_whole_case(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, voxels, labels, patch = drawn(seed)
+    grid = augmentation._sampling_grid(record, voxels.shape, patch)
+    whole = [torch.from_numpy(array.astype(np.float32))[None, None] for array in (voxels, labels)]
+    image, mask = (
+        functional.grid_sample(array, grid, mode=mode, padding_mode="zeros", align_corners=False)
+        for array, mode in zip(whole, ("bilinear", "nearest"), strict=True)
+    )
+    # Whatever is in the memory around the part that was cut, it is not looked at.
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, **options: empty(*size, **options).fill_(float("nan")))
+    found, target = apply_augmentation(record, voxels, labels, patch)
+    assert torch.equal(found, augmentation.change_intensity(record, image)[0])
+    assert torch.equal(target, mask[0, 0].long())
+
+
+def test_of_a_large_case_only_the_part_around_the_patch_is_read() -> None:
+    rng = np.random.default_rng(0)
+    voxels, labels = Noted(np.zeros((90, 100, 110), np.float16)), Noted(np.zeros((90, 100, 110), np.uint8))
+    apply_augmentation(Augmentation((45.0, 50.0, 55.0), IDENTITY), voxels, labels, (8, 16, 16))
+    # The patch and a margin of at most two voxels on every side.
+    assert voxels.read == labels.read <= 12 * 20 * 20
+    for _ in range(20):
+        voxels.read = 0
+        record = draw_augmentation(rng, (45.0, 50.0, 55.0), (1.0, 1.0, 1.0), (8, 16, 16), False)
+        apply_augmentation(record, voxels, labels, (8, 16, 16))
+        # Scaling by up to 1.46, turning, and bending.
+        assert voxels.read < 40**3

@@ -10,8 +10,8 @@ import pytest
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError
 from Testing.trainer.layout.written import noise, write_picture
 from trainer.data.dataset import read_dataset
-from trainer.data.verify import verify_datasets
 from trainer.layout.run_length import decode_runs
+from trainer.verification.verify import verify_datasets
 
 SHAPE = (7, 5)
 

@@ -16,10 +16,10 @@ from Testing.trainer.dataset_folder import write_dataset
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
-from trainer.data.verify import verify_datasets
 from trainer.layout.image_level import image_class
 from trainer.report.run_folder import RunFolder
 from trainer.training.training import prepare_data
+from trainer.verification.verify import verify_datasets
 
 
 @pytest.mark.parametrize("plane, axis", [("axial", 0), ("coronal", 1), ("sagittal", 2)])
