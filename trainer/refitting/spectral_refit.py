@@ -7,18 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import torch
-
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.profile import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
-from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
+from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.held_out import group_hash
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
@@ -47,7 +45,8 @@ def refit_reference(
     Raises:
         DatasetError: a task has no folder, or no group of it was held out from training.
     """
-    model = load_model(model_path)
+    predictor = Predictor.load(model_path)
+    model = predictor.model
     datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
@@ -58,7 +57,7 @@ def refit_reference(
     progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
     for index, task in enumerate(model.manifest.tasks):
         held_out = set(model.manifest.training.get("held_out_groups", {}).get(task.name, ()))
-        for image in _images(datasets[task.name], task, index, held_out, model.network, spec, cells[index]):
+        for image in _images(datasets[task.name], task, index, held_out, predictor, spec, cells[index]):
             images.append(image)
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
@@ -74,13 +73,13 @@ def _images(
     task: TaskInfo,
     index: int,
     held_out: set[str],
-    network: SegmentationNetwork,
+    predictor: Predictor,
     spec: SignatureSpec,
     cells: CellSamples,
 ) -> Iterator[ReferenceImage]:
     for case in dataset.cases:
         voxels = prepare(case.read_image(), task.profile).voxels
         is_held_out = group_hash(case.group) in held_out
-        cells.add(image_cells(voxels, cell_size(network.architecture)), case.group, is_held_out)
-        spectra = spectra_of(network, voxels, spec, torch.device("cpu"))
+        cells.add(image_cells(voxels, cell_size(predictor.manifest.architecture)), case.group, is_held_out)
+        spectra = spectra_of(predictor.network, voxels, spec, predictor.device)
         yield ReferenceImage(index, case.group, is_held_out, spectra)

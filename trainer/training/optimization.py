@@ -119,7 +119,7 @@ class Optimization:
             weight = companion.weight(progress)
             half = self.config.precision == "bfloat16"
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-                loss = companion.loss(self.network, batch)
+                loss = companion.loss(self.network, batch, self.device)
             (weight * loss).backward()
             losses[companion.name] = float(loss.detach())
             losses["total"] += weight * losses[companion.name]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -30,8 +31,14 @@ class Companion(Protocol):
     def weight(self, progress: float) -> float:
         """Factor of the loss when a share ``progress`` of the run is over."""
 
-    def loss(self, network: SegmentationNetwork, batch: Any) -> Tensor:
-        """Scalar loss of one batch, without the weight."""
+    def loss(self, network: SegmentationNetwork, batch: Any, device: torch.device) -> Tensor:
+        """Scalar loss of one batch, without the weight.
+
+        Args:
+            network: on ``device``, as are the heads.
+            batch: from `batches`, on the processor.
+            device: where to compute.
+        """
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Recipe:
         frozen: prefixes of the names of parameters that are held still when a share of the run is over.
         companions: losses beside segmentation.
         supervised: whether segmentation is trained at all.
-        finish: changes the averaged network in place when training is over.
+        finish: changes the averaged network, which is on the device that is passed, in place when training is over.
         identity: what a checkpoint of such a run belongs to, beyond data and configuration.
     """
 
@@ -51,7 +58,7 @@ class Recipe:
     frozen: Callable[[float], tuple[str, ...]] | None = None
     companions: tuple[Companion, ...] = ()
     supervised: bool = True
-    finish: Callable[[SegmentationNetwork], None] | None = None
+    finish: Callable[[SegmentationNetwork, torch.device], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -20,6 +20,7 @@ from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.training.finishing import write_model
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.training import Budget, PreparedData, prepare_data, train
+from trainer.training.training_device import training_device
 
 
 def train_model(
@@ -83,6 +84,7 @@ def train_prepared(
     recipe: Recipe = PLAIN,
     provenance: Mapping[str, Any] | None = None,
     resume: bool = False,
+    device: torch.device | None = None,
     stream: TextIO | None = None,
 ) -> Manifest:
     """Train on prepared data and write the model file and its run folder.
@@ -92,13 +94,14 @@ def train_prepared(
         output, config, budget, resume, stream: as for `train_model`.
         recipe: departures from plain supervised training.
         provenance: said in the manifest's ``training``, beside what is always said there.
+        device: where to compute; None: `training_device`.
 
     Raises:
         ModelError, ResourceError: as said there.
     """
     folder = RunFolder(output)
     folder.write_json("config.json", config.as_dict())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or training_device()
     optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream, recipe=recipe)
     facts = {
         "config": config.as_dict(),
@@ -109,7 +112,7 @@ def train_prepared(
     }
     network = optimization.averaged_network()
     if recipe.finish is not None:
-        recipe.finish(network)
+        recipe.finish(network, device)
     facts |= dict(provenance or {})
     manifest = write_model(data, network, config, output, facts, device=device, stream=stream)
     _write_report(folder, manifest)
