@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.profile import prepare
+from trainer.data.label_resampling import LABELS_BY
 from trainer.data.planning import TaskPlan
 from trainer.data.prepared_label import read_prepared
 from trainer.layout.case import Case
@@ -68,7 +69,7 @@ def prepare_cases(
 
 def _fingerprint(task: TaskPlan, case: Case) -> str:
     """Changes whenever the source files or the preparation change."""
-    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), case.fingerprint()])
+    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), case.fingerprint(), LABELS_BY])
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.profile import Prepared, Profile, prepare
-from MultiTaskSegLib.runtime.image.resampling import resample_nearest
+from trainer.data.label_resampling import resample_labels
 from trainer.layout.case import Case
 
 
@@ -40,4 +40,4 @@ def read_prepared(
         )
     prepared = prepare(volume, profile)
     canonical = np.asarray(prepared.reorientation.apply(relabel(stored)))
-    return prepared, resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)
+    return prepared, resample_labels(canonical, prepared.voxels.shape).astype(np.uint8)

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import Variant
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.label_resampling import LABELS_BY
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
 from trainer.ood.detector.detector import Detector, detectors, ways_of
 from trainer.ood.detector.feature_detector import Frodo
@@ -117,7 +118,9 @@ def measure(
     if settings.untrained:
         networks[UNTRAINED] = untrained_network(predictor, settings.seed)
     stores = {
-        key: FeatureStore(predictor, network, folder / network_digest(network), repeats if key == name else None)
+        key: FeatureStore(
+            predictor, network, folder / f"{network_digest(network)}-{LABELS_BY}", repeats if key == name else None
+        )
         for key, network in networks.items()
     }
     progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
-from MultiTaskSegLib.runtime.image.resampling import resample_nearest
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.metrics.overlap import dice, mean_defined
+from trainer.data.label_resampling import resample_labels
+from trainer.data.labelled_case import label_indices
+from trainer.metrics.overlap import dice_per_label, mean_defined
 from trainer.ood.catalogue import TRAINING, Entry
 from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
@@ -176,10 +177,10 @@ class FeatureStore:
 
 
 def _mean_dice(found: Mapping[str, NDArray[np.uint8]], task: TaskInfo, prepared: Prepared, labels: Labels) -> float:
-    canonical = np.asarray(prepared.reorientation.apply(labels))
-    truth = resample_nearest(canonical, prepared.voxels.shape)
-    predicted = found[task.name]
-    return mean_defined([dice(predicted == n, truth == label.value) for n, label in enumerate(task.labels, start=1)])
+    canonical = np.asarray(prepared.reorientation.apply(label_indices(labels, task)))
+    truth = resample_labels(canonical, prepared.voxels.shape)
+    numbers = tuple(range(1, 1 + len(task.labels)))
+    return mean_defined(list(dice_per_label(found[task.name], truth, numbers).values()))
 
 
 def network_digest(network: SegmentationNetwork) -> str:

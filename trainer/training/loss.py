@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from trainer.config import Triple
 from trainer.data.planning import TaskPlan
 
 MANY_CLASSES = 16
@@ -68,6 +70,27 @@ def _soft_dice(log_shares: Tensor, class_axis: int, at_truth: Tensor, labels: Te
     if not bool(present.any()):
         return log_shares.sum() * 0.0
     return 1.0 - (2 * overlap[present] / sizes[present]).mean()
+
+
+def coarse_labels(labels: Tensor, stride: Triple, classes: int) -> Tensor:
+    """What a coarser map is to say: of each cell the label that most of its voxels have.
+
+    A corner of the cell would lie half a cell beside its middle. Of labels with as many voxels the larger one wins,
+    background last, as in `trainer.data.label_resampling.resample_labels`.
+
+    Args:
+        labels: int64 ``(B, Z, Y, X)`` in 0..classes - 1; the sides are multiples of the stride.
+        stride: ``(z, y, x)``.
+        classes: background included.
+    """
+    best = functional.avg_pool3d((labels == 0).float(), stride)
+    result = torch.zeros_like(best, dtype=torch.int64)
+    for value in range(1, classes):
+        share = functional.avg_pool3d((labels == value).float(), stride)
+        wins = (share >= best) & (share > 0)
+        result = torch.where(wins, value, result)
+        best = torch.maximum(best, share)
+    return result
 
 
 def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from trainer.config import TrainingConfig
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan, TaskPlan
 from trainer.training.calibration_loss import marginal_ace_loss
-from trainer.training.loss import absence_loss, segmentation_loss, split_by_task
+from trainer.training.loss import absence_loss, coarse_labels, segmentation_loss, split_by_task
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.two_slice_maps import guard_two_slice_maps
 from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
@@ -105,8 +105,8 @@ class Optimization:
         loss = self._task_loss(parts[group.task], labels)
         weight, weights = 0.5, 1.0
         for name, logits in coarse.items():
-            z, y, x = self.plan.architecture.layer_stride(name)
-            loss = loss + weight * self._task_loss(logits, labels[:, ::z, ::y, ::x])
+            seen = coarse_labels(labels, self.plan.architecture.layer_stride(name), logits.shape[1])
+            loss = loss + weight * self._task_loss(logits, seen)
             weight, weights = weight / 2, weights + weight
         absent = [parts[index].float() for index in task.absent]
         loss = loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())

@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.calibration.scaling import FitVoxels, Scaling, draw_fit_voxels
 from trainer.calibration.temperature import LabelledLogits
+from trainer.data.label_resampling import LABELS_BY
 from trainer.data.labelled_case import LabelledCase, read_labelled_case
 from trainer.layout.case import Case
 from trainer.uncertainty.case_statistics import CaseStatistics, case_statistics
@@ -86,7 +87,7 @@ class CaseStore:
     ) -> Path:
         stamps = case.fingerprint()
         meant = [task.name, asdict(task.profile), task.channel_start, len(task.labels), task.single_component]
-        key = json.dumps([dict(estimator.settings), meant, stamps, depends_on], sort_keys=True)
+        key = json.dumps([dict(estimator.settings), meant, stamps, depends_on, LABELS_BY], sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return root / estimator.name / task.name / f"{case.name}.{what}.{digest}.npz"
 

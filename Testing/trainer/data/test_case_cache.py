@@ -81,6 +81,17 @@ def test_another_profile_is_prepared_anew(task: TaskPlan, tmp_path: Path) -> Non
     assert (after.voxels != before.voxels).any()
 
 
+def test_labels_that_were_resampled_in_another_way_are_prepared_anew(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    prepare_cases(task, task.dataset.cases, cache)
+    first = stamps(cache)
+    monkeypatch.setattr("trainer.data.case_cache.LABELS_BY", "the nearest voxel")
+    prepare_cases(task, task.dataset.cases, cache)
+    assert len(stamps(cache)) == 2 * len(first)
+
+
 def test_a_case_whose_preparation_was_cut_off_is_prepared_again(task: TaskPlan, tmp_path: Path) -> None:
     expected = np.array(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels)
     for path in (tmp_path / "cache").rglob("case_00.*.voxels.npy"):
