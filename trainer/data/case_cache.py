@@ -18,6 +18,7 @@ from trainer.data.label_resampling import LABELS_BY
 from trainer.data.planning import TaskPlan
 from trainer.data.prepared_label import read_prepared
 from trainer.layout.case import Case
+from trainer.layout.recently_read import forget_volumes
 
 POINTS_PER_LABEL = 400
 
@@ -62,6 +63,7 @@ def prepare_cases(
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         paths = list(pool.map(one, cases))
+    forget_volumes()
     # One after the other: numpy parses the header of each file, and parsing in several threads at once can raise a
     # SystemError in CPython 3.11 (gh-106905).
     return [_open(case, path) for case, path in zip(cases, paths, strict=True)]
