@@ -42,6 +42,9 @@ class TrainingConfig:
             labels with a side would be swapped.
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
+        measuring_share: share of the training's time that measuring the trained network may take, beyond the least
+            number of cases that calibration and check need; cases are then left out evenly over patients, which the
+            model and the report say. 0: all cases are measured, and a run with steps repeats its model to the bit.
         ood_layers: layers of the spectral signature; empty: those of the variant.
         ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture, layout and
             shading of the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s /
@@ -78,6 +81,7 @@ class TrainingConfig:
     minimum_validation_groups: int = 4
     validations: int = 8
     validation_cases: int = 6
+    measuring_share: float = 0.15
     ood_layers: tuple[str, ...] = ()
     ood_variant: Literal["composite", "whitened", "multilayer", "paper"] = "composite"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -45,23 +46,24 @@ def refit_calibration(
     cases = [held_out_cases(datasets[task.name], predictor.manifest) for task in predictor.manifest.tasks]
     if not all(cases):
         raise DatasetError("a task has no held-out case", remedy="Give the datasets that the model was trained on")
-    progress = Progress(2 * sum(map(len, cases)), "calibrating", stream)
-    tasks, done = [], 0
-    for task, own in zip(predictor.manifest.tasks, cases, strict=True):
-        tasks.append(_calibrated(predictor, task, own, seed))
-        done += 2 * len(own)
-        progress.update(done)
+    progress = Progress(sum(map(len, cases)), "calibrating", stream)
+    done = count(1)
+    tasks = [
+        _calibrated(predictor, task, own, seed, lambda: progress.update(next(done)))
+        for task, own in zip(predictor.manifest.tasks, cases, strict=True)
+    ]
     manifest = dataclasses.replace(predictor.manifest, tasks=tuple(tasks))
     rewrite_manifest(model_path, manifest, output)
     return manifest
 
 
-def _calibrated(predictor: Predictor, task: TaskInfo, cases: Sequence[Case], seed: int) -> TaskInfo:
+def _calibrated(
+    predictor: Predictor, task: TaskInfo, cases: Sequence[Case], seed: int, advance: Callable[[], None]
+) -> TaskInfo:
     calibration = TaskCalibration(seed)
     for case in cases:
         calibration.add(_answered(predictor, task, case))
-    for case in cases:
-        calibration.judge(_answered(predictor, task, case))
+        advance()
     scaling = calibration.scaling()
     return dataclasses.replace(
         task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.config import Triple
@@ -113,3 +113,16 @@ def split_by_task(logits: Tensor, tasks: Sequence[TaskPlan]) -> list[Tensor]:
     sizes = [b - a for a, b in zip(starts, [*starts[1:], logits.shape[1]], strict=True)]
     parts = dict(zip(starts, logits.split(sizes, dim=1), strict=True))
     return [parts[task.start] for task in tasks]
+
+
+def some_channels(head: nn.Module, maps: Tensor, channels: slice) -> Tensor:
+    """Logits ``(B, channels, Z, Y, X)`` of some of a head's channels; the others are not computed.
+
+    Args:
+        head: 1x1x1 convolution to all tasks' channels.
+        maps: its input ``(B, C, Z, Y, X)``.
+        channels: which are wanted.
+    """
+    assert isinstance(head, nn.Conv3d)
+    assert head.bias is not None
+    return functional.conv3d(maps, head.weight[channels], head.bias[channels])

@@ -16,8 +16,7 @@ from trainer.config import TrainingConfig
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan
 from trainer.training.calibration_loss import marginal_ace_loss
-from trainer.training.loss import absence_loss, coarse_labels, segmentation_loss, split_by_task
-from trainer.training.partial_head import some_channels
+from trainer.training.loss import absence_loss, coarse_labels, segmentation_loss, some_channels, split_by_task
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.two_slice_maps import guard_two_slice_maps
 from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.tiling import Tile, make_tiles, pad_to_stride
-from trainer.training.partial_head import some_channels
+from trainer.training.loss import some_channels
 
 # About 0.7 kB of feature maps are alive per voxel with 16 channels at the finest level: 4 million voxels take 3 GB.
 MAX_TILE_VOXELS = 4_000_000

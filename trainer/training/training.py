@@ -22,6 +22,7 @@ from trainer.data.planning import Plan, make_plan
 from trainer.data.split import Split, choose_labelled, split_datasets
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
+from trainer.report.run_progress import RunProgress
 from trainer.training.checkpoint import config_digest, load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
 from trainer.training.recipe import PLAIN, Recipe
@@ -29,6 +30,8 @@ from trainer.training.validation import validate
 
 CHECKPOINT_INTERVAL_S = 60.0
 LOG_EVERY_STEPS = 20
+# Settings that change how fast or how closely a training is watched, but no weight.
+WITHOUT_EFFECT = ("threads", "workers", "validations", "validation_cases", "measuring_share")
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def train(
     stream: TextIO | None = None,
     recipe: Recipe = PLAIN,
     watch: Watch | None = None,
+    progress: RunProgress | None = None,
 ) -> Optimization:
     """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
 
@@ -165,6 +169,7 @@ def train(
     Args:
         data, config, budget, folder, resume, device, stream, recipe: see `trainer.training.train_model.train_prepared`.
         watch: called after every step; it must not change anything.
+        progress: of a run that goes on after the training; None: of this training alone, on ``stream``.
 
     Raises:
         ModelError: the loss is not finite, or the checkpoint does not fit.
@@ -179,16 +184,16 @@ def train(
     folder.truncate_after(optimization.step if resume else 0)
     if config.threads:
         torch.set_num_threads(config.threads)
-    loop = _Loop(data, config, budget, folder, optimization, digest, Progress(1.0, "training", stream), watch)
-    loop.run(elapsed_s)
+    told = progress or RunProgress(stream)
+    _Loop(data, config, budget, folder, optimization, digest, told, watch).run(elapsed_s)
+    if progress is None:
+        told.finish()
     return optimization
 
 
 def _identity(data: PreparedData, config: TrainingConfig) -> dict[str, Any]:
     """What a checkpoint belongs to. How fast or how often we look does not count."""
-    settings = {
-        k: v for k, v in config.as_dict().items() if k not in ("threads", "workers", "validations", "validation_cases")
-    }
+    settings = {k: v for k, v in config.as_dict().items() if k not in WITHOUT_EFFECT}
     cases = {t.name: [c.case.name for c in cs] for t, cs in zip(data.plan.tasks, data.training, strict=True)}
     return {"config": settings, "architecture": dataclasses.asdict(data.plan.architecture), "cases": cases}
 
@@ -204,7 +209,7 @@ class _Loop:
         folder: RunFolder,
         optimization: Optimization,
         digest: str,
-        progress: Progress,
+        progress: RunProgress,
         watch: Watch | None,
     ) -> None:
         self.data, self.config, self.budget, self.folder = data, config, budget, folder
@@ -233,7 +238,8 @@ class _Loop:
                 next_validation += 1 / self.config.validations
             if time.monotonic() - self.last_checkpoint_s > CHECKPOINT_INTERVAL_S:
                 self._save()
-            self.progress.update(min(share, 1.0), self.note)
+            self.progress.trained(min(share, 1.0), self._elapsed_s(), self.note)
+        self.progress.follow("validating")
         self._validate()
         self._save()
 
@@ -252,7 +258,10 @@ class _Loop:
         return record
 
     def _share(self) -> float:
-        return self.budget.progress(self.optimization.step, time.monotonic() - self.started_s)
+        return self.budget.progress(self.optimization.step, self._elapsed_s())
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self.started_s
 
     def _batches(self) -> tuple[Iterator[Any] | None, list[Iterator[Any]]]:
         """Patch groups, and batches of each companion, from the current step on."""
@@ -302,9 +311,9 @@ class _Loop:
         self.folder.append(self._stamp() | {"dice": scores})
 
     def _save(self) -> None:
-        state = self.optimization.state() | {"elapsed_s": time.monotonic() - self.started_s}
+        state = self.optimization.state() | {"elapsed_s": self._elapsed_s()}
         save_checkpoint(self.folder.checkpoint, state, self.digest)
         self.last_checkpoint_s = time.monotonic()
 
     def _stamp(self) -> dict[str, Any]:
-        return {"step": self.optimization.step, "elapsed_s": round(time.monotonic() - self.started_s, 3)}
+        return {"step": self.optimization.step, "elapsed_s": round(self._elapsed_s(), 3)}

@@ -134,8 +134,6 @@ def test_figures_are_those_of_patients_that_the_temperatures_never_saw() -> None
     together, apart = TaskCalibration(seed=1), [TaskCalibration(seed=1) for _ in cases]
     for case in cases:
         together.add(case)
-    for case in cases:
-        together.judge(case)
     for calibration, other in zip(apart, reversed(cases), strict=True):
         calibration.add(other)
     swapped = [calibration.scaling() for calibration in apart]
