@@ -23,7 +23,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.label_resampling import resample_labels
 from trainer.data.labelled_case import label_indices
 from trainer.metrics.overlap import dice_per_label, mean_defined
-from trainer.ood.catalogue import TRAINING, Entry
+from trainer.ood.catalogue import KNOWN, TRAINING, Entry
 from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
     central_crop,
@@ -51,6 +51,8 @@ class StoredImage:
 
     Attributes:
         attempts: features under each profile that suits the image.
+        own: features under the profile of the image's own task, of known images as they are; a known image may well
+            suit others only (a scan with thinner slices than those trained on), and is still one that the check knows.
         recognised: task whose known images are nearest by the model's own reference.
         dimensions: from `dimensions_of`.
         dice: mean over labels against the truth on the network's grid, None without truth.
@@ -58,6 +60,7 @@ class StoredImage:
     """
 
     attempts: tuple[ImageFeatures, ...]
+    own: ImageFeatures | None
     recognised: str
     dimensions: NDArray[np.float64]
     dice: float | None
@@ -118,7 +121,8 @@ class FeatureStore:
         attempts = tuple(load_features(self._attempt_path(entry, n)) for n in range(facts["attempts"]))
         recognised = min(self._nearest(attempt) for attempt in attempts)[1]
         repeated = {} if entry.family == TRAINING else self._repeated(entry, recognised)
-        return StoredImage(attempts, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
+        own = None if facts["own"] is None else load_features(self._attempt_path(entry, facts["own"]))
+        return StoredImage(attempts, own, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
 
     def _repeated(self, entry: Entry, task: str) -> dict[str, NDArray[np.float64]]:
         wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]
@@ -137,7 +141,9 @@ class FeatureStore:
     def _measure(self, entry: Entry, about: Path) -> None:
         volume, labels = entry.load()
         own = [task.profile for task in self.predictor.manifest.tasks if task.name == entry.task]
-        profiles = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        attempts = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        is_known = entry.family in (TRAINING, KNOWN)
+        profiles = list(dict.fromkeys([*attempts, *(own if is_known else [])]))
         value: float | None = None
         for number, profile in enumerate(profiles):
             prepared = prepare(volume, profile)
@@ -148,7 +154,8 @@ class FeatureStore:
                 value = _mean_dice(found, self.predictor.manifest.task(entry.task), prepared, labels)
         # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
         facts = {
-            "attempts": len(profiles),
+            "attempts": len(attempts),
+            "own": profiles.index(own[0]) if is_known else None,
             "dimensions": dimensions_of(volume).tolist(),
             "dice": value,
         }
