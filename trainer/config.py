@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -88,6 +88,29 @@ class TrainingConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
+
+
+def require_known_mirrors(config: TrainingConfig, datasets: Sequence[str]) -> None:
+    """Refuse mirroring of a dataset that is not there: a misspelt name would change nothing, and nobody would know.
+
+    Args:
+        config: with ``mirror_axes``.
+        datasets: names of all that is trained on.
+
+    Raises:
+        UsageError: a name is none of them, or an axis is none of x, y and z.
+    """
+    unknown = sorted(set(config.mirror_axes) - set(datasets))
+    if unknown:
+        raise UsageError(
+            f"mirror_axes names {unknown[0]}, which is not trained on",
+            remedy=f"Correct or remove it; known are {', '.join(datasets)}",
+        )
+    wrong = sorted(name for name, axes in config.mirror_axes.items() if set(axes) - set("zyx"))
+    if wrong:
+        raise UsageError(
+            f"mirror_axes of {wrong[0]} are {config.mirror_axes[wrong[0]]!r}", remedy="Use the letters z, y and x"
+        )
 
 
 def read_config(path: Path | None) -> TrainingConfig:

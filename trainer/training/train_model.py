@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
-from trainer.config import TrainingConfig
+from trainer.config import TrainingConfig, require_known_mirrors
 from trainer.data.dataset import Dataset, read_dataset, require_masks
 from trainer.data.held_out import group_hash
 from trainer.measuring.plan import MeasuringPlan
@@ -48,11 +48,12 @@ def train_model(
         stream: for progress; standard error by default.
 
     Raises:
-        UsageError: the output's name has another ending.
+        UsageError: the output's name has another ending, or a dataset to be mirrored is not there.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
     require_model_name(output)
     datasets = datasets_with_masks(directories)
+    require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
     data = prepare_data(datasets, config, folder, stream)
     return train_prepared(data, output, config, budget, resume=resume, stream=stream)
