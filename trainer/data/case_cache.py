@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.machine.processor import usable_cores
 from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY
 from trainer.data.memory_room import MemoryRoom
 from trainer.data.planning import TaskPlan
 from trainer.data.preparation_memory import preparation_bytes
@@ -28,10 +29,11 @@ from trainer.data.stored_array import StoredArray, Voxels
 from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
+from trainer.layout.recently_read import forget_volumes
 
 POINTS_PER_LABEL = 400
 # Changes whenever cases that an earlier version prepared must not be used any more.
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 ENDING = ".prepared.safetensors"
 VOXELS, LABELS, POINTS, FINGERPRINT = "voxels", "labels", "points.", "fingerprint"
 NAME_DIGITS = 16
@@ -92,12 +94,13 @@ def prepare_cases(
         with ThreadPoolExecutor(usable_cores()) as pool:
             return list(pool.map(one, cases))
     finally:
+        forget_volumes()
         contents.keep()
 
 
 def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
     """Changes whenever the content of the source files or the preparation changes."""
-    preparation = [PREPARATION_VERSION, asdict(task.profile), task.label_values]
+    preparation = [PREPARATION_VERSION, LABELS_BY, asdict(task.profile), task.label_values]
     # The name decides which positions of a label are kept.
     return fingerprint([*preparation, case.name, case_content(case, contents)])
 

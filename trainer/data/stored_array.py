@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,10 @@ class Voxels(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """``(Z, Y, X)``."""
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
 
     def __getitem__(self, box: Box, /) -> NDArray[Any]:
         """A part, with steps of 1."""
@@ -45,6 +50,11 @@ class StoredArray:
     path: Path
     name: str
     shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
 
     def __getitem__(self, box: Box, /) -> NDArray[Any]:
         """A part, with steps of 1; nothing else is read.

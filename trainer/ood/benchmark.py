@@ -154,8 +154,10 @@ def _reference_images(predictor: Predictor, measured: _Measured) -> list[Referen
     sides = [(sample, False) for sample in measured.training] + [(sample, True) for sample in measured.held_out]
     images = []
     for sample, held_out in sides:
-        attempt = next(a for a in sample.attempts if sample.task in a.outputs)
-        images.append(ReferenceImage(index[sample.task], sample.group, held_out, attempt.observed(attempt.layers)))
+        assert sample.own is not None
+        images.append(
+            ReferenceImage(index[sample.task], sample.group, held_out, sample.own.observed(sample.own.layers))
+        )
     return images
 
 
@@ -175,6 +177,7 @@ def _samples(store: FeatureStore, entries: Sequence[Entry], advance: Callable[[]
             image.dimensions,
             image.disagreement,
             image.dice,
+            image.own,
         )
         if entry.family == TRAINING:
             measured.training.append(sample)

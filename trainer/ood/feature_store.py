@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
-from MultiTaskSegLib.runtime.image.resampling import resample_nearest
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY, resample_labels
 from trainer.data.labelled_case import label_indices
 from trainer.identity.file_content import FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.identity.weights_digest import weights_digest
 from trainer.metrics.overlap import dice_per_label, mean_defined
-from trainer.ood.catalogue import TRAINING, Entry
+from trainer.ood.catalogue import KNOWN, TRAINING, Entry
 from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
     central_crop,
@@ -47,7 +47,7 @@ from trainer.report.run_folder import write_json_file
 
 MC_DROPOUT, ENSEMBLE = "mc_dropout", "ensemble"
 # Changes whenever what an earlier version has stored must not be used any more.
-STORE_VERSION = 2
+STORE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class StoredImage:
 
     Attributes:
         attempts: features under each profile that suits the image.
+        own: features under the profile of the image's own task, of known images as they are; a known image may well
+            suit others only (a scan with thinner slices than those trained on), and is still one that the check knows.
         recognised: task whose known images are nearest by the model's own reference.
         dimensions: from `dimensions_of`.
         dice: mean over labels against the truth on the network's grid, None without truth.
@@ -63,6 +65,7 @@ class StoredImage:
     """
 
     attempts: tuple[ImageFeatures, ...]
+    own: ImageFeatures | None
     recognised: str
     dimensions: NDArray[np.float64]
     dice: float | None
@@ -135,12 +138,13 @@ class FeatureStore:
         attempts = tuple(load_features(self._attempt_path(name, n)) for n in range(facts["attempts"]))
         recognised = min(self._nearest(attempt) for attempt in attempts)[1]
         repeated = {} if entry.family == TRAINING else self._repeated(entry, name, recognised)
-        return StoredImage(attempts, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
+        own = None if facts["own"] is None else load_features(self._attempt_path(name, facts["own"]))
+        return StoredImage(attempts, own, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
 
     def _name(self, entry: Entry) -> str:
         """File name of an image, which no other content of its files has."""
         content = [case_content(case, self._contents) for case in entry.cases]
-        return f"{entry.key}-{fingerprint([STORE_VERSION, self._tasks, content])[:12]}"
+        return f"{entry.key}-{fingerprint([STORE_VERSION, LABELS_BY, self._tasks, content])[:12]}"
 
     def _repeated(self, entry: Entry, name: str, task: str) -> dict[str, NDArray[np.float64]]:
         wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]
@@ -159,7 +163,9 @@ class FeatureStore:
     def _measure(self, entry: Entry, name: str, about: Path) -> None:
         volume, labels = entry.load()
         own = [task.profile for task in self.predictor.manifest.tasks if task.name == entry.task]
-        profiles = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        attempts = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        is_known = entry.family in (TRAINING, KNOWN)
+        profiles = list(dict.fromkeys([*attempts, *(own if is_known else [])]))
         value: float | None = None
         for number, profile in enumerate(profiles):
             prepared = prepare(volume, profile)
@@ -171,7 +177,8 @@ class FeatureStore:
                 value = _mean_dice(found[task.name], task, prepared, labels, entry.label_names)
         # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
         facts = {
-            "attempts": len(profiles),
+            "attempts": len(attempts),
+            "own": profiles.index(own[0]) if is_known else None,
             "dimensions": dimensions_of(volume).tolist(),
             "dice": value,
         }
@@ -209,7 +216,7 @@ def _mean_dice(
 ) -> float:
     """Mean Dice over the labels on the network's grid; ``predicted`` and the truth as positions in the head."""
     canonical = np.asarray(prepared.canonical(label_indices(labels, task, names)))
-    truth = resample_nearest(canonical, prepared.voxels.shape)
+    truth = resample_labels(canonical, prepared.voxels.shape)
     return mean_defined(list(dice_per_label(predicted, truth, tuple(range(1, 1 + len(task.labels)))).values()))
 
 

@@ -146,9 +146,8 @@ class PretextCompanion:
         """Factor of the loss."""
         return self.schedule(progress)
 
-    def loss(self, network: SegmentationNetwork, batch: PretextBatch) -> Tensor:
+    def loss(self, network: SegmentationNetwork, batch: PretextBatch, device: torch.device) -> Tensor:
         """Loss of one batch; only the part of the network that the task needs is run."""
-        device = next(self.heads.parameters()).device
         inputs = batch.inputs.to(device).contiguous(memory_format=torch.channels_last_3d)
         targets = {name: target.to(device) for name, target in batch.targets.items()}
         whole = self.pretext.needs_decoder
@@ -181,13 +180,15 @@ def pretext_companions(
     )
 
 
-def finishing(companions: Sequence[PretextCompanion]) -> Callable[[SegmentationNetwork], None] | None:
+def finishing(
+    companions: Sequence[PretextCompanion],
+) -> Callable[[SegmentationNetwork, torch.device], None] | None:
     """What is done to pre-trained weights in the end: `rescale_encoder` if no task has trained the decoder, or None."""
     if any(companion.pretext.needs_decoder for companion in companions):
         return None
 
-    def finish(network: SegmentationNetwork) -> None:
+    def finish(network: SegmentationNetwork, device: torch.device) -> None:
         """Measured on the first batch."""
-        rescale_encoder(network, companions[0].batches[0].inputs.to(network.head.weight.device))
+        rescale_encoder(network, companions[0].batches[0].inputs, device)
 
     return finish

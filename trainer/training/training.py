@@ -24,6 +24,7 @@ from trainer.data.split import Split, choose_labelled, shortfalls, split_dataset
 from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
+from trainer.report.run_progress import RunProgress
 from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
 from trainer.training.recipe import PLAIN, Recipe
@@ -32,6 +33,8 @@ from trainer.training.validation import validate
 
 CHECKPOINT_INTERVAL_S = 60.0
 LOG_EVERY_STEPS = 20
+# Settings that change how fast or how closely a training is watched, but no weight.
+WITHOUT_EFFECT = ("threads", "workers", "validations", "validation_cases", "measuring_share")
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def train(
     stream: TextIO | None = None,
     recipe: Recipe = PLAIN,
     watch: Watch | None = None,
+    progress: RunProgress | None = None,
 ) -> Optimization:
     """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
 
@@ -179,6 +183,7 @@ def train(
     Args:
         data, config, budget, folder, resume, device, stream, recipe: see `trainer.training.train_model.train_prepared`.
         watch: called after every step; it must not change anything.
+        progress: of a run that goes on after the training; None: of this training alone, on ``stream``.
 
     Raises:
         ModelError: the loss is not finite, or the checkpoint does not fit.
@@ -201,8 +206,10 @@ def train(
     folder.write_json("config.json", config.as_dict())
     if config.threads:
         torch.set_num_threads(config.threads)
-    loop = _Loop(data, config, budget, folder, optimization, identity, Progress(1.0, "training", stream), watch)
-    loop.run(elapsed_s)
+    told = progress or RunProgress(stream)
+    _Loop(data, config, budget, folder, optimization, identity, told, watch).run(elapsed_s)
+    if progress is None:
+        told.finish()
     return optimization
 
 
@@ -217,7 +224,7 @@ class _Loop:
         folder: RunFolder,
         optimization: Optimization,
         identity: Identity,
-        progress: Progress,
+        progress: RunProgress,
         watch: Watch | None,
     ) -> None:
         self.data, self.config, self.budget, self.folder = data, config, budget, folder
@@ -246,7 +253,8 @@ class _Loop:
                 next_validation += 1 / self.config.validations
             if time.monotonic() - self.last_checkpoint_s > CHECKPOINT_INTERVAL_S:
                 self._save()
-            self.progress.update(min(share, 1.0), self.note)
+            self.progress.trained(min(share, 1.0), self._elapsed_s(), self.note)
+        self.progress.follow("validating")
         self._validate()
         self._save()
 
@@ -265,7 +273,10 @@ class _Loop:
         return record
 
     def _share(self) -> float:
-        return self.budget.progress(self.optimization.step, time.monotonic() - self.started_s)
+        return self.budget.progress(self.optimization.step, self._elapsed_s())
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self.started_s
 
     def _batches(self) -> tuple[Iterator[Any] | None, list[Iterator[Any]]]:
         """Patch groups, and batches of each companion, from the current step on."""
@@ -315,9 +326,9 @@ class _Loop:
         self.folder.append(self._stamp() | {"dice": scores})
 
     def _save(self) -> None:
-        state = self.optimization.state() | {"elapsed_s": time.monotonic() - self.started_s}
+        state = self.optimization.state() | {"elapsed_s": self._elapsed_s()}
         save_checkpoint(self.folder.checkpoint, state, self.identity)
         self.last_checkpoint_s = time.monotonic()
 
     def _stamp(self) -> dict[str, Any]:
-        return {"step": self.optimization.step, "elapsed_s": round(time.monotonic() - self.started_s, 3)}
+        return {"step": self.optimization.step, "elapsed_s": round(self._elapsed_s(), 3)}

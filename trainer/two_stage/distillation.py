@@ -30,7 +30,7 @@ class Distillation:
     """The distillation term as a companion of the student's training.
 
     Attributes:
-        teachers: plain networks of the same task.
+        teachers: plain networks of the same task, on the device where the student is trained.
         batches: views of labelled and unlabelled images.
         factor: weight of the term.
         temperature: of teachers and student.
@@ -62,14 +62,14 @@ class Distillation:
         """Factor of the loss."""
         return self.factor
 
-    def loss(self, network: SegmentationNetwork, batch: PretextBatch) -> Tensor:
+    def loss(self, network: SegmentationNetwork, batch: PretextBatch, device: torch.device) -> Tensor:
         """Divergence of the student from its teachers on one batch, of which they may see an easier version."""
         inputs, shown = (
-            images.to(network.head.weight.device).contiguous(memory_format=torch.channels_last_3d)
+            images.to(device).contiguous(memory_format=torch.channels_last_3d)
             for images in (batch.inputs, batch.targets.get(SEEN_BY_TEACHERS, batch.inputs))
         )
         with torch.no_grad():
-            answers = [teacher.to(inputs.device)(shown).float() for teacher in self.teachers]
+            answers = [teacher(shown).float() for teacher in self.teachers]
             softened, plain = (self._average(answers, t) for t in (self.temperature, 1.0))
         logits = network(inputs).float()
         divergence = soft_divergence(logits / self.temperature, softened) * self.temperature**2

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from trainer.config import require_known_mirrors
 from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import VIEW_MARK, Dataset, read_dataset, require_masks, split_view
 from trainer.data.image_source import read_image_source, without_labels
@@ -83,7 +84,7 @@ def make_cells(
     Raises:
         DatasetError: no image is without a label, a folder is given twice or has another dimension, or the target is
             too small.
-        UsageError: a number of labels or a seed is given twice.
+        UsageError: a number of labels or a seed is given twice, or a dataset to be mirrored is not there.
     """
     if len(set(labelled)) < len(labelled) or len(set(seeds)) < len(seeds) or not labelled or not seeds:
         raise UsageError("every number of labels and every seed is wanted once", remedy="Correct --labelled or --seeds")
@@ -91,6 +92,7 @@ def make_cells(
     require_masks(dataset)
     others = [read_image_source(directory).dataset for directory in unlabelled]
     _require_different([dataset, *others])
+    require_known_mirrors(settings.training, [own.name for own in (dataset, *others)])
     _require_same_dimension(dataset, others)
     known = contents or FileContents()
     cells = []

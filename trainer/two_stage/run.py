@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +19,7 @@ from trainer.report.run_folder import MODEL_SUFFIX, RunFolder, discard_checkpoin
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.train_model import train_prepared
 from trainer.training.training import Budget, train
+from trainer.training.training_device import training_device
 from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, class_weights
 from trainer.two_stage.distillation import Distillation
 from trainer.two_stage.examination import examine, figures
@@ -63,7 +64,7 @@ def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict
     settings = settings_from_plain(parameters["settings"])
     material = read_material(parameters, settings, shared_cache(folder), log)
     method, pretext = parameters["method"], parameters.get("pretext", "")
-    config, steps = settings.training, settings.two_stage.steps
+    config, steps, device = settings.training, settings.two_stage.steps, training_device()
     if method == LONG:
         steps += settings.two_stage.pretraining_steps
     recipe = PLAIN
@@ -71,16 +72,17 @@ def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict
         names = (pretext,) if method == JOINT else settings.two_stage.pretext_names
         recipe = joint_recipe(names, material, settings)
     elif method == PRETRAINED:
-        recipe = pretrained_recipe(pretext, material, settings, folder, log)
+        recipe = pretrained_recipe(pretext, material, settings, folder, device, log)
         config = _finetuning(config, settings)
-    return _train_and_measure(parameters, folder, material, config, steps, recipe, log)
+    return _train_and_measure(parameters, folder, material, config, steps, recipe, log, device)
 
 
 def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path], log: TextIO) -> dict[str, Any]:
     settings = settings_from_plain(parameters["settings"])
     material = read_material(parameters, settings, shared_cache(folder), log)
     teachers = choose_teachers(parameters["candidates"], inputs, settings.two_stage.criterion)
-    models = [load_model(teacher.folder / MODEL) for teacher in teachers]
+    device = training_device()
+    models = [_model_on(device, teacher.folder) for teacher in teachers]
     best = best_teacher(teachers)
     recipe = student_recipe(models, teachers, material, settings)
     if settings.two_stage.student_start == "best-teacher":
@@ -88,12 +90,8 @@ def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pa
         recipe = replace(recipe, weights=models[teachers.index(best)].network.state_dict())
     steps = settings.two_stage.student_steps or settings.two_stage.steps
     material = replace(material, data=material.data_for_student)
-    metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log)
-    cpu = torch.device("cpu")
-    metrics["ensemble"] = {
-        "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
-        "test": figures(examine(models, material.dataset, material.division.test, cpu)),
-    }
+    metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log, device)
+    metrics["ensemble"] = _examined(models, material, device)
     metrics["choice"] = {
         teacher.pretext: {"mode": teacher.mode, "run": teacher.run, "validation": teacher.scores}
         for teacher in teachers
@@ -109,7 +107,12 @@ def joint_recipe(names: tuple[str, ...], material: Material, settings: Settings)
 
 
 def pretrained_recipe(
-    name: str, material: Material, settings: Settings, folder: Path, log: TextIO | None = None
+    name: str,
+    material: Material,
+    settings: Settings,
+    folder: Path,
+    device: torch.device,
+    log: TextIO | None = None,
 ) -> Recipe:
     """Pre-train on a pretext task alone (or take up a finished pre-training), and start from its weights."""
     companions = _companions((name,), material, settings, beside=False)
@@ -122,14 +125,14 @@ def pretrained_recipe(
         Budget(steps=settings.two_stage.pretraining_steps),
         run,
         resume=True,
-        device=_device(),
+        device=device,
         stream=log,
         recipe=recipe,
     )
     network = done.averaged_network()
     finish = finishing(companions)
     if finish is not None:
-        finish(network)
+        finish(network, device)
     return Recipe(weights=_without_head(network), identity={"pretrained": name})
 
 
@@ -188,6 +191,7 @@ def _train_and_measure(
     steps: int,
     recipe: Recipe,
     log: TextIO,
+    device: torch.device,
 ) -> dict[str, Any]:
     output = folder / MODEL
     manifest = train_prepared(
@@ -199,18 +203,31 @@ def _train_and_measure(
         said={"two_stage": {"method": parameters["method"], **recipe.identity}},
         generation=generation_of(material),
         resume=True,
+        device=device,
         stream=log,
     )
-    models = [load_model(output)]
-    require_unseen((*material.division.validation, *material.division.test), models[0].manifest)
-    cpu = torch.device("cpu")
+    model = _model_on(device, folder)
+    require_unseen((*material.division.validation, *material.division.test), model.manifest)
     return {
         "steps": manifest.training["steps"],
         "minutes": manifest.training["minutes"],
-        "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
-        "test": figures(examine(models, material.dataset, material.division.test, cpu)),
+        **_examined([model], material, device),
         "curve": [[r["step"], r["dice"][material.dataset.name]] for r in RunFolder(output).records() if "dice" in r],
     }
+
+
+def _model_on(device: torch.device, folder: Path) -> Model:
+    """The model of a run, with its network on a device."""
+    model = load_model(folder / MODEL)
+    model.network.to(device)
+    return model
+
+
+def _examined(models: Sequence[Model], material: Material, device: torch.device) -> dict[str, dict[str, Any]]:
+    """Figures of one model, or of the average of several, on validation and test cases."""
+    division = material.division
+    parts = {"validation": division.validation, "test": division.test}
+    return {part: figures(examine(models, material.dataset, cases, device)) for part, cases in parts.items()}
 
 
 def generation_of(material: Material) -> Generation:
@@ -230,7 +247,3 @@ def generation_of(material: Material) -> Generation:
 
 def _without_head(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.calibration.scaling import FitVoxels, Scaling, draw_fit_voxels
 from trainer.calibration.temperature import LabelledLogits
 from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY
 from trainer.data.labelled_case import LabelledCase, read_labelled_case
 from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.identity.fingerprint import fingerprint
@@ -26,7 +27,7 @@ from trainer.uncertainty.case_statistics import CaseStatistics, case_statistics
 from trainer.uncertainty.estimator import Estimator
 
 # Change whenever what an earlier version has stored must not be used any more.
-STORE_VERSION = 2
+STORE_VERSION = 3
 STATISTICS_VERSION = 1
 NAME_DIGITS = 16
 FIT_REGIONS = ("informative", "surface", "interior")
@@ -98,7 +99,7 @@ class CaseStore:
         meant = [task.name, asdict(task.profile), task.channel_start, labels, task.single_component]
         names = list(self._label_names[task.name].items())
         content = [case.name, names, case_content(case, self._contents)]
-        mark = fingerprint([STORE_VERSION, dict(estimator.settings), meant, content, depends_on])
+        mark = fingerprint([STORE_VERSION, LABELS_BY, dict(estimator.settings), meant, content, depends_on])
         return root / estimator.name / task.name / f"{case.name}.{what}.{mark[:NAME_DIGITS]}.npz"
 
 

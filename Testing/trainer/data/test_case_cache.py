@@ -103,6 +103,17 @@ def test_another_profile_is_prepared_anew(task: TaskPlan, tmp_path: Path) -> Non
     assert after.fingerprint != before.fingerprint
 
 
+def test_labels_that_were_resampled_in_another_way_are_prepared_anew(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    prepare_cases(task, task.dataset.cases, cache)
+    first = stamps(cache)
+    monkeypatch.setattr("trainer.data.case_cache.LABELS_BY", "the nearest voxel")
+    prepare_cases(task, task.dataset.cases, cache)
+    assert len(stamps(cache)) == 2 * len(first)
+
+
 @pytest.mark.parametrize("kept", [0, 7, 100, 0.5, -1])
 def test_a_case_that_was_cut_off_on_disk_is_prepared_again(task: TaskPlan, tmp_path: Path, kept: float) -> None:
     expected = np.array(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels)

@@ -14,12 +14,12 @@ import pytest
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
-from MultiTaskSegLib.runtime.network.tiling import run_tiles
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import tiny_network, write_tiny_model
 from trainer.layout.case import Case
 from trainer.ood.catalogue import REAL, Entry
 from trainer.ood.feature_store import ENSEMBLE, MC_DROPOUT, FeatureStore, Repeats, network_digest
+from trainer.training.tiled_network import run_tiles
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ def test_the_student_is_shown_the_harder_views_and_held_to_the_answers_for_the_e
     batch = drawn(3)
     easier = batch.targets[SEEN_BY_TEACHERS]
     with torch.no_grad():
-        found = Distillation([teacher], None, 1.0, 1.0).loss(student, batch)  # type: ignore[arg-type]
+        term = Distillation([teacher], None, 1.0, 1.0)  # type: ignore[arg-type]
+        found = term.loss(student, batch, torch.device("cpu"))
         answers = torch.softmax(teacher(easier), dim=1)
         logits = student(batch.inputs)
         expected = soft_divergence(logits, answers) + soft_dice(torch.softmax(logits, dim=1), answers)
