@@ -83,9 +83,25 @@ def draw_augmentation(
     )
 
 
+@dataclass(frozen=True)
+class Patch:
+    """Part of a prepared case.
+
+    Attributes:
+        image: float32 ``(1, Z, Y, X)`` in [0, 1]; 0 outside the case, as the runtime pads, whatever was done to the
+            intensities: no scan has a brighter or noisier outside.
+        labels: int64 ``(Z, Y, X)``; 0 outside the case.
+        inside: bool ``(1, Z, Y, X)``: the case.
+    """
+
+    image: Tensor
+    labels: Tensor
+    inside: Tensor
+
+
 def apply_augmentation(
     record: Augmentation, voxels: Voxels, labels: Voxels, patch_zyx: Triple
-) -> tuple[Tensor, Tensor]:
+) -> Patch:
     """Cut one patch out of a prepared case, of which only the part around the patch is read.
 
     Args:
@@ -93,16 +109,16 @@ def apply_augmentation(
         voxels: ``(Z, Y, X)`` in [0, 1], in memory or on disk.
         labels: uint8 ``(Z, Y, X)``.
         patch_zyx: patch size.
-
-    Returns:
-        float32 ``(1, Z, Y, X)`` and int64 ``(Z, Y, X)``; outside the case both are 0.
     """
     grid = _sampling_grid(record, voxels.shape, patch_zyx)
     box = sampled_box(grid, voxels.shape)
     image, target = (_in_place(array, box)[None, None] for array in (voxels, labels))
-    patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # Up to the outer face of the last voxel is inside. Beyond, the border goes on while intensities are changed: a blur
+    # or a coarser grid would else bring in the 0 from outside.
+    inside = (grid.abs() <= 1).all(dim=-1)
+    patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
     mask = functional.grid_sample(target, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return change_intensity(record, patch)[0], mask[0, 0].round().long()
+    return Patch(change_intensity(record, patch)[0] * inside, mask[0, 0].round().long(), inside)
 
 
 def _matrix(

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from trainer.config import TrainingConfig, Triple
-from trainer.data.augmentation import apply_augmentation
+from trainer.data.augmentation import Patch, apply_augmentation
 from trainer.data.case_cache import PreparedCase
 from trainer.data.patches import dataset_probabilities, draw_patch
 from trainer.data.planning import TaskPlan
@@ -101,15 +101,16 @@ class ViewBatches(Dataset[PretextBatch]):
         # Without replacement: the same image twice would be taken for two different ones by a contrastive loss.
         chosen = rng.choice(len(self.places), size=self.images, replace=False, p=self.probabilities)
         places = [self.places[number] for number in chosen]
-        images = [self._view(rng, place) for _ in range(self.pretext.views) for place in places]
+        patches = [self._view(rng, place) for _ in range(self.pretext.views) for place in places]
         categories = [self._category(place) for place in places] * self.pretext.views
-        return self.pretext.draw(rng, Views(torch.stack(images), torch.tensor(categories)), self.architecture)
+        images, inside = torch.stack([p.image for p in patches]), torch.stack([p.inside for p in patches])
+        return self.pretext.draw(rng, Views(images, torch.tensor(categories), inside), self.architecture)
 
-    def _view(self, rng: np.random.Generator, place: tuple[int, int]) -> Tensor:
+    def _view(self, rng: np.random.Generator, place: tuple[int, int]) -> Patch:
         source, number = place
         task, case = self.pool.tasks[source], self.pool.cases[source][number]
         record = draw_patch(rng, task, case, self.config.mirror_axes.get(task.name, ""), 0.0, self.pool.patch_zyx)
-        return apply_augmentation(record, case.voxels, case.labels, self.pool.patch_zyx)[0]
+        return apply_augmentation(record, case.voxels, case.labels, self.pool.patch_zyx)
 
     def _category(self, place: tuple[int, int]) -> int:
         source, number = place
