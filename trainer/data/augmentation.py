@@ -164,10 +164,12 @@ def _sampling_grid(record: Augmentation, shape: tuple[int, ...], patch_zyx: Trip
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     if any(record.elastic_voxels):
         offsets = offsets + _displacement(record, patch_zyx)
-    matrix = torch.tensor(record.matrix, dtype=torch.float32)
-    position = offsets @ matrix.T + torch.tensor(record.centre_zyx, dtype=torch.float32)
-    size = torch.tensor(shape, dtype=torch.float32)
-    return ((2 * position + 1) / size - 1).flip(-1)[None]
+    # Rows, centre and size from last to first make it (x, y, z); in place, because fresh memory costs more than this.
+    matrix, centre, size = (
+        torch.tensor(v, dtype=torch.float32).flip(0) for v in (record.matrix, record.centre_zyx, shape)
+    )
+    position = (offsets @ matrix.T).add_(centre)
+    return position.mul_(2).add_(1).div_(size).sub_(1)[None]
 
 
 def _displacement(record: Augmentation, patch_zyx: Triple) -> Tensor:
