@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.resampling import resample_linear, resample_nearest
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from Testing.bench.cpu_clock import CpuClock, used_cpu_s

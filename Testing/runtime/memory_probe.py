@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.hosting.memory_estimate import default_slab_voxels
-from MultiTaskSegLib.runtime.hosting.run_plan import estimate_for
+from MultiTaskSegLib.runtime.hosting.run_plan import estimator
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.compute_device import CPU
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
@@ -58,7 +58,7 @@ def main() -> None:
     peak = resident_bytes("VmHWM") - before
     wanted = None if task == CHECK else task
     candidates = predictor.candidate_profiles(volume)
-    estimate = estimate_for(predictor.manifest, candidates, volume, wanted, default_slab_voxels(is_on_host=True))
+    estimate = estimator(predictor.manifest, candidates, volume, wanted)(default_slab_voxels(is_on_host=True))
     sys.stdout.write(f"{peak} {estimate.host_bytes(is_on_host=True)}\n")
 
 

@@ -140,9 +140,9 @@ def test_what_was_mended_while_reading_is_passed_on(predictor: Predictor) -> Non
 
 
 def test_much_coarser_voxels_are_warned_of(predictor: Predictor) -> None:
-    words = "the voxels are much coarser than in the training images"
+    words = "the voxels (4.1 × 4.1 × 4.1 mm) are much coarser than in the training images (2 × 2 × 2 mm)"
     assert words in predictor.segment(noise(spacing_mm=4.1)).warnings
-    assert words not in predictor.segment(noise(spacing_mm=3.9)).warnings
+    assert "coarser" not in " ".join(predictor.segment(noise(spacing_mm=3.9)).warnings)
 
 
 def test_lack_of_memory_changes_nothing_but_the_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,13 +203,34 @@ def test_a_task_of_another_profile_is_a_rival_when_it_is_about_as_near(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
     both = with_profiles(tmp_path, spacing_profile("a", 2.0), spacing_profile("b", 2.2))
-    distances = both.check(noise()).distances
-    nearest, other = sorted(distances, key=lambda name: distances[name])
+    nearness = both.check(noise()).log_nearness
+    nearest, other = sorted(nearness, key=lambda name: nearness[name])
     monkeypatch.setattr(
-        "MultiTaskSegLib.runtime.prediction.recognition.CLOSE_CALL",
-        factor * np.log(distances[other] / distances[nearest]),
+        "MultiTaskSegLib.runtime.prediction.recognition.CLOSE_CALL", factor * (nearness[other] - nearness[nearest])
     )
-    assert both.check(noise()).rivals == ((other,) if factor > 1 else ())
+    found = both.check(noise())
+    assert found.nearest_task == nearest
+    assert found.rivals == ((other,) if factor > 1 else ())
+
+
+def test_tasks_of_different_profiles_are_compared_in_the_same_units_as_those_of_one(tmp_path: Path) -> None:
+    """A task whose images differ more has a larger unit, of which half counts, whichever profile the other has."""
+    both = with_profiles(tmp_path, spacing_profile("a", 2.0), spacing_profile("b", 2.2))
+    before = both.check(noise())
+    nearest, other = sorted(before.log_nearness, key=lambda name: before.log_nearness[name])
+    reference = both.model.reference
+    # The nearest task's unit grows so much that by half of it the other one becomes nearer, though not by raw distance.
+    task = reference.task_names.index(nearest)
+    gap = before.log_nearness[other] - before.log_nearness[nearest]
+    for scale in reference.scales.values():
+        scale[task] *= np.exp(-(2.0 * gap + 0.2))
+    after = both.check(noise())
+    raised = after.log_nearness[nearest] - before.log_nearness[nearest]
+    lowered = after.log_nearness[other] - before.log_nearness[other]
+    logs = np.log([after.distances[name] / before.distances[name] for name in (nearest, other)])
+    assert logs == pytest.approx([2.0 * gap + 0.2, 0.0])
+    assert raised - lowered == pytest.approx(0.5 * (2.0 * gap + 0.2))
+    assert after.nearest_task == other
 
 
 def test_a_picture_without_air_is_not_taken_for_hounsfield_units(tmp_path: Path) -> None:

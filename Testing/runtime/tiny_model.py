@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from trainer.data.planning import TaskPlan
 from trainer.data.prepared_label import read_prepared
 from trainer.layout.case import Case

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.profile import Prepared
+from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.data.label_pair import label_pairs
 from trainer.data.prepared_label import read_prepared

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.profile import Prepared, Profile, prepare
+from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
+from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.resampling import resample_nearest
 from trainer.layout.case import Case
 
@@ -31,5 +32,5 @@ def read_prepared(
     """
     volume, stored = case.read_pair()
     prepared = prepare(volume, profile)
-    canonical = np.asarray(prepared.reorientation.apply(relabel(stored)))
+    canonical = np.asarray(prepared.canonical(relabel(stored)))
     return prepared, resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.ood.signature import SPECTRUM
 from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation

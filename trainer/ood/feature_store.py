@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.resampling import resample_nearest
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
@@ -181,7 +181,7 @@ def _mean_dice(
     predicted: NDArray[np.uint8], task: TaskInfo, prepared: Prepared, labels: Labels, names: Mapping[int, str]
 ) -> float:
     """Mean Dice over the labels on the network's grid; ``predicted`` and the truth as positions in the head."""
-    canonical = np.asarray(prepared.reorientation.apply(label_indices(labels, task, names)))
+    canonical = np.asarray(prepared.canonical(label_indices(labels, task, names)))
     truth = resample_nearest(canonical, prepared.voxels.shape)
     return mean_defined(list(dice_per_label(predicted, truth, tuple(range(1, 1 + len(task.labels)))).values()))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
-from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.network.architecture import Triple
@@ -123,7 +123,7 @@ def cell_auroc(
 
 def mean_by_cell(array: NDArray[np.float32], prepared: Prepared, cell: Triple) -> NDArray[np.float64]:
     """Mean by cell of an array on the image's grid; cells at the far end may be cut off."""
-    canonical = np.ascontiguousarray(prepared.reorientation.apply(array), dtype=np.float32)
+    canonical = np.ascontiguousarray(prepared.canonical(array), dtype=np.float32)
     result = resample_linear(canonical, prepared.voxels.shape).astype(np.float64)
     for axis, count in enumerate(cell):
         starts = np.arange(0, result.shape[axis], count)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.profile import Intensity, scale_intensity
+from MultiTaskSegLib.runtime.image.preparation import scale_intensity
+from MultiTaskSegLib.runtime.image.profile import Intensity
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor

@@ -10,7 +10,7 @@ from typing import TextIO
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.labels.labelling import label_image
 from MultiTaskSegLib.runtime.model.model_file import Model

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.hosting.memory_estimate import MemoryEstimate, estimate_memory, kept_maps, network_bytes
-from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame, input_frame
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream
 from MultiTaskSegLib.runtime.labels.labelling import finished
@@ -101,10 +103,14 @@ def test_a_trace_forgets_tensors_that_are_gone():
     assert trace.live_bytes == 0
 
 
+def frames(volume: Volume, *profiles: Profile) -> list[InputFrame]:
+    return [input_frame(volume, wanted) for wanted in profiles]
+
+
 @pytest.mark.parametrize("spacing_mm", [0.5, 1.0, 2.0])
 def test_preparing_takes_no_more_than_estimated(spacing_mm):
     volume = noise(spacing_mm=spacing_mm)
-    need = estimate_memory(DEEP, [profile(1.0)], [task(2)], volume, SLAB_VOXELS).preparing_bytes
+    need = estimate_memory(DEEP, frames(volume, profile(1.0)), [task(2)], volume, SLAB_VOXELS).preparing_bytes
     # The image itself was there before.
     assert volume.voxels.nbytes + allocated(lambda: prepare(volume, profile(1.0))) <= need
 
@@ -117,7 +123,7 @@ def test_finishing_the_labels_takes_no_more_than_estimated(spacing_mm, is_single
     stream = LabelStream(wanted, prepared.voxels.shape, prepared.canonical_shape)
     logits = np.random.default_rng(4).normal(size=(4, *prepared.voxels.shape)).astype(np.float32)
     stream.push_logits(torch.from_numpy(logits))
-    need = estimate_memory(DEEP, [wanted.profile], [wanted], volume, SLAB_VOXELS).finishing_bytes
+    need = estimate_memory(DEEP, frames(volume, wanted.profile), [wanted], volume, SLAB_VOXELS).finishing_bytes
     running = 9 * volume.voxels.size + (stream.running.background().nbytes if is_single else 0)
     held = volume.voxels.nbytes + prepared.voxels.nbytes + running
     measured = held + allocated(lambda: finished(stream.running, wanted, prepared))
@@ -141,15 +147,17 @@ def test_the_need_of_the_network_does_not_grow_with_the_depth_of_the_image():
 def test_smaller_slabs_need_less_and_tiles_the_least():
     volume = Volume(np.broadcast_to(np.float32(0), (300, 300, 300)), np.eye(4))
     sizes = (SLAB_VOXELS, 1, IN_TILES)
-    needs = [estimate_memory(DEEP, [profile(1.0)], [task(2)], volume, size).network_bytes for size in sizes]
+    needs = [
+        estimate_memory(DEEP, frames(volume, profile(1.0)), [task(2)], volume, size).network_bytes for size in sizes
+    ]
     assert needs == sorted(needs, reverse=True)
     assert needs[-1] < needs[0]
 
 
 def test_a_second_profile_that_is_tried_adds_what_the_first_one_leaves():
     volume, tasks = noise(), [task(2), task(3)]
-    one = estimate_memory(DEEP, [profile(1.0)], tasks, volume, SLAB_VOXELS)
-    two = estimate_memory(DEEP, [profile(1.0), profile(1.0)], tasks, volume, SLAB_VOXELS)
+    one = estimate_memory(DEEP, frames(volume, profile(1.0)), tasks, volume, SLAB_VOXELS)
+    two = estimate_memory(DEEP, frames(volume, profile(1.0), profile(1.0)), tasks, volume, SLAB_VOXELS)
     kept = sum(kept_maps(DEEP, SHAPE, KEPT_BYTES).values())
     assert two.network_bytes - one.network_bytes == kept
     assert two.running_bytes - one.running_bytes == volume.voxels.nbytes

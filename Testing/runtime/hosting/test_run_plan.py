@@ -9,7 +9,8 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.hosting.memory_estimate import estimate_memory
-from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan, estimate_for, plan_run
+from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan, estimator, plan_run
+from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.compute_device import ComputeDevice
 from MultiTaskSegLib.runtime.network.architecture import Architecture
@@ -38,7 +39,7 @@ def card(free_bytes: int) -> ComputeDevice:
 
 def need(slab_voxels: int, task: str | None = TASK, is_on_host: bool = True) -> int:
     """Free memory that is just enough."""
-    estimate = estimate_for(MANIFEST, CANDIDATES, LARGE, task, slab_voxels)
+    estimate = estimator(MANIFEST, CANDIDATES, LARGE, task)(slab_voxels)
     return 1 + int(estimate.host_bytes(is_on_host) / 0.9)
 
 
@@ -64,7 +65,7 @@ def test_with_less_memory_the_largest_parts_that_fit_are_used_and_told(slab_voxe
 
 
 def test_a_card_is_used_when_it_can_hold_the_usual_parts():
-    estimate = estimate_for(MANIFEST, CANDIDATES, LARGE, TASK, CARD_SLAB_VOXELS)
+    estimate = estimator(MANIFEST, CANDIDATES, LARGE, TASK)(CARD_SLAB_VOXELS)
     found = plan(card(1 + int(estimate.card_bytes() / 0.9)), host())
     assert (found.device, found.max_slab_voxels) == ("cuda:0", None)
 
@@ -100,12 +101,12 @@ def test_just_enough_for_tiles_is_enough_and_a_little_less_is_not():
 @pytest.mark.parametrize(("share", "fits"), [(0.899, True), (0.901, False)])
 def test_a_run_may_take_nine_tenths_of_what_is_free(share, fits):
     """The last tenth is for others, on a card and in main memory."""
-    on_host = estimate_for(MANIFEST, CANDIDATES, LARGE, TASK, SLAB_VOXELS).host_bytes(is_on_host=True)
+    on_host = estimator(MANIFEST, CANDIDATES, LARGE, TASK)(SLAB_VOXELS).host_bytes(is_on_host=True)
     main_memory = host(round(on_host / share))
     assert (plan(main_memory, main_memory).max_slab_voxels is None) is fits
-    on_card = estimate_for(MANIFEST, CANDIDATES, LARGE, TASK, CARD_SLAB_VOXELS).card_bytes()
+    on_card = estimator(MANIFEST, CANDIDATES, LARGE, TASK)(CARD_SLAB_VOXELS).card_bytes()
     assert (plan(card(round(on_card / share)), host()) == RunPlan("cuda:0")) is fits
-    beside_card = estimate_for(MANIFEST, CANDIDATES, LARGE, TASK, CARD_SLAB_VOXELS).host_bytes(is_on_host=False)
+    beside_card = estimator(MANIFEST, CANDIDATES, LARGE, TASK)(CARD_SLAB_VOXELS).host_bytes(is_on_host=False)
     if fits:
         assert plan(card(ENDLESS), host(round(beside_card / share))).device == "cuda:0"
     else:
@@ -118,7 +119,7 @@ def test_parts_are_quartered_while_memory_is_short_and_none_that_fits_is_passed_
     needle = Volume(np.broadcast_to(np.float32(0), (4000, 20, 20)), np.diag([2.0, 2.0, 2.0, 1.0]))
     sizes = [SLAB_VOXELS // 4**power for power in range(4)]
     for size in sizes:
-        estimate = estimate_for(MANIFEST, CANDIDATES, needle, TASK, size)
+        estimate = estimator(MANIFEST, CANDIDATES, needle, TASK)(size)
         memory = host(1 + int(estimate.host_bytes(is_on_host=True) / 0.9))
         found = plan_run(MANIFEST, CANDIDATES, needle, TASK, memory, memory)
         assert (found.max_slab_voxels or SLAB_VOXELS) == size
@@ -128,8 +129,10 @@ def test_a_check_runs_the_encoder_up_to_the_last_stage_that_the_signature_looks_
     encoders = Architecture((8, 16, 32), ((2, 2, 2),) * 2, ((3, 3, 3),) * 3, 5)
     for layers, stages in ((("encoder0",), 1), (("encoder0", "encoder1"), 2), (("encoder0", "decoder0"), None)):
         manifest = replace(MANIFEST, architecture=encoders, ood=replace(MANIFEST.ood, layers=layers))
-        expected = estimate_memory(encoders, CANDIDATES, [], LARGE, SLAB_VOXELS, stages)
-        assert estimate_for(manifest, CANDIDATES, LARGE, None, SLAB_VOXELS) == expected
+        expected = estimate_memory(
+            encoders, [input_frame(LARGE, p) for p in CANDIDATES], [], LARGE, SLAB_VOXELS, stages
+        )
+        assert estimator(manifest, CANDIDATES, LARGE, None)(SLAB_VOXELS) == expected
 
 
 def test_a_check_needs_less_than_a_segmentation():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,42 @@ def test_canonical_axes_run_to_the_left_the_back_and_up() -> None:
         for array_axis, world_axis in ((0, 2), (1, 1), (2, 0)):
             first, last = np.take(canonical, [0, -1], axis=array_axis).swapaxes(0, array_axis)[:2].reshape(2, -1)
             assert where[last[0]][world_axis] > where[first[0]][world_axis]
+
+
+PLANES = {
+    # Body axes of canonical X, Y and Z, in LPS: pictures as they are shown, rows from the top.
+    "axial": np.eye(3),
+    "coronal": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "sagittal": np.array([[0, 0, -1.0], [1, 0, 0], [0, -1, 0]]),
+}
+
+
+@pytest.mark.parametrize("is_planar", [False, True])
+@pytest.mark.parametrize("tilt_deg", [-44.0, -0.5, 0.0, 0.5, 44.0])
+@pytest.mark.parametrize("plane", PLANES)
+def test_stacks_and_slices_of_every_plane_are_the_picture_however_they_are_stored_and_tilted(
+    plane: str, tilt_deg: float, is_planar: bool
+) -> None:
+    shape, thickness = ((1, 4, 5), 1.0) if is_planar else (SHAPE, 5.0)
+    for turned in range(3):
+        angles = tuple(tilt_deg if axis == turned else 0.0 for axis in range(3))
+        picture = numbered(grid(PLANES[plane], angles, (1.0, 1.0, thickness)), shape)
+        for axes in axis_matrices():
+            copy = stored_otherwise(picture, axes)
+            found = canonical_reorientation(copy)
+            np.testing.assert_array_equal(found.apply(copy.voxels), picture.voxels)
+
+
+def test_nothing_is_ever_mirrored() -> None:
+    for plane, thickness in product(PLANES, (1.0, 5.0)):
+        for axes in axis_matrices():
+            volume = numbered(grid(PLANES[plane] @ axes, (3.0, 2.0, 1.0), (1.0, 1.0, 1.0) if thickness == 1 else
+                                   tuple(np.abs(axes.T @ [1.0, 1.0, thickness]))))  # fmt: skip
+            found = canonical_reorientation(volume)
+            # Directions of canonical X, Y, Z in the body: a right-handed frame has a positive determinant.
+            columns = [volume.ijk_to_lps[:3, 2 - axis] * (-1 if flip else 1)
+                       for axis, flip in zip(found.axes[::-1], found.flips[::-1], strict=True)]  # fmt: skip
+            assert np.linalg.det(np.stack(columns, axis=1)) > 0
 
 
 @pytest.mark.parametrize("ratio, expected", [(ANISOTROPY_THRESHOLD, 0), (ANISOTROPY_THRESHOLD - 0.01, 1)])

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
-from MultiTaskSegLib.runtime.image.profile import (
-    MAX_UPSAMPLED_VOXELS,
-    MAX_UPSAMPLING,
-    Intensity,
-    Profile,
-    prepare,
-    scale_intensity,
-)
+from MultiTaskSegLib.runtime.image.preparation import prepare, scale_intensity
+from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING, Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 
 PERCENTILE, HOUNSFIELD = Intensity("percentile", 1.0, 99.0), Intensity("range", -100.0, 300.0)
@@ -34,7 +25,7 @@ def empty(shape: tuple[int, int, int], spacing_zyx_mm: tuple[float, float, float
 
 
 def shape_on(profile: Profile, volume: Volume) -> tuple[int, int, int]:
-    return profile.grid_shape(volume, canonical_reorientation(volume))
+    return profile.grid_shape(volume.shape, volume.spacing_mm[::-1])
 
 
 def test_the_grid_covers_the_same_extent_with_the_profile_s_voxels() -> None:
@@ -53,29 +44,22 @@ def test_no_axis_is_made_finer_than_the_limit() -> None:
     assert found == (19, round(10 * min(2.0, MAX_UPSAMPLING)), round(10 * MAX_UPSAMPLING))
 
 
-@pytest.mark.parametrize(
-    "shape, spacing",
-    [((200, 200, 200), (2.0, 2.0, 2.0)), ((160, 160, 160), (4.0, 4.0, 4.0)), ((30, 600, 300), (9.0, 1.5, 0.5))],
-)
-def test_an_image_is_made_finer_only_while_it_stays_below_the_limit_of_voxels(
-    shape: tuple[int, int, int], spacing: tuple[float, float, float]
-) -> None:
-    found = shape_on(ONE_MM, empty(shape, spacing))
-    coarsened = [n * min(1.0, mm) for n, mm in zip(shape, spacing, strict=True)]
-    assert prod(found) <= 1.02 * max(MAX_UPSAMPLED_VOXELS, prod(coarsened))
-    # Never coarser than the image itself where the profile asks for more.
-    assert all(got >= round(n) for got, n in zip(found, coarsened, strict=True))
-
-
-def test_the_limit_of_voxels_does_not_touch_small_images_or_coarser_grids() -> None:
-    assert shape_on(ONE_MM, empty((50, 50, 50), (2.0, 2.0, 2.0))) == (100, 100, 100)
-    assert shape_on(ONE_MM, empty((400, 400, 400), (0.5, 0.5, 0.5))) == (200, 200, 200)
-    assert shape_on(ONE_MM, empty((400, 400, 400), (1.0, 1.0, 1.0))) == (400, 400, 400)
+def test_a_large_coarse_image_reaches_the_profile_s_spacing_like_a_small_one() -> None:
+    for side in (50, 200, 400):
+        assert shape_on(ONE_MM, empty((side, side, side), (1.9, 1.9, 1.9))) == (round(1.9 * side),) * 3
+        assert shape_on(ONE_MM, empty((side, side, side), (0.5, 0.5, 0.5))) == (side // 2,) * 3
 
 
 @pytest.mark.parametrize("shape, expected", [((1, 200, 100), (1, 64, 32)), ((1, 16, 32), (1, 32, 64))])
 def test_a_2_d_image_fits_its_longer_side(shape: tuple[int, int, int], expected: tuple[int, int, int]) -> None:
     assert shape_on(Profile("fit", "fit", PERCENTILE, matrix=64), image(shape)) == expected
+
+
+@pytest.mark.parametrize("aspect", [1, 2, 3, 4])
+def test_a_2_d_image_has_square_pixels_on_the_network_s_grid_whatever_their_shape_in_the_file(aspect: int) -> None:
+    fit = Profile("fit", "fit", PERCENTILE, matrix=64)
+    assert shape_on(fit, image((1, 60, 120 // aspect), (1.0, 0.5, 0.5 * aspect))) == (1, 32, 64)
+    assert shape_on(fit, image((1, 120 // aspect, 60), (1.0, 0.5 * aspect, 0.5))) == (1, 64, 32)
 
 
 def test_a_line_of_pixels_keeps_one_pixel_across() -> None:
@@ -156,7 +140,7 @@ def test_results_come_back_in_the_stored_order() -> None:
     volume = Volume(image((3, 4, 5)).voxels, flipped)
     prepared = prepare(volume, ONE_MM)
     assert prepared.canonical_shape == prepared.voxels.shape == (4, 3, 5)
-    canonical = prepared.reorientation.apply(volume.voxels)
+    canonical = prepared.canonical(volume.voxels)
     np.testing.assert_array_equal(prepared.restore(canonical), volume.voxels)
     assert prepared.restore(canonical).flags.c_contiguous
 

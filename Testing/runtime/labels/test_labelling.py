@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.image.geometry import Reorientation
-from MultiTaskSegLib.runtime.image.profile import Intensity, Prepared, Profile
+from MultiTaskSegLib.runtime.image.preparation import Prepared
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.labels.labelling import label_image
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from Testing.runtime.upright import UPRIGHT, upright
 
 SHAPE = (3, 4, 5)
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
-UPRIGHT = Reorientation((0, 1, 2), (False, False, False))
 
 
 def task(*values: int) -> TaskInfo:
@@ -23,7 +24,7 @@ def task(*values: int) -> TaskInfo:
 
 
 def prepared(shape: tuple[int, int, int] = SHAPE, reorientation: Reorientation = UPRIGHT) -> Prepared:
-    return Prepared(np.zeros(SHAPE, dtype=np.float32), reorientation, shape)
+    return upright(np.zeros(SHAPE, dtype=np.float32), shape, reorientation)
 
 
 def softmax(classes: int, sharpness: float = 2.0) -> np.ndarray:

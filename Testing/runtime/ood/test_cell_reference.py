@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
 from MultiTaskSegLib.runtime.ood.cell_reference import (

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model

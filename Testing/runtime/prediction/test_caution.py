@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, reference_tensors, save_model
@@ -70,7 +71,8 @@ def test_of_the_released_tasks_the_lesions_are_warned_of_and_the_lungs_are_not()
 
 def said(task: TaskInfo, *, is_recognised: bool, is_ood: bool = False) -> str:
     verdict = Verdict(is_ood, 1.0, 1.5, 0.5, "near", {}, rivals=("other", "third"))
-    return " | ".join(cautions(noise(), task, verdict, is_recognised=is_recognised, is_something_found=True))
+    frame = input_frame(noise(), task.profile)
+    return " | ".join(cautions(frame, task, verdict, is_recognised=is_recognised, is_something_found=True))
 
 
 def test_a_recognised_task_with_rivals_is_not_certain() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
@@ -71,12 +72,16 @@ def test_three_weak_labels_are_named(count: int, more: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("z_mm", "in_plane_mm", "is_coarse"), [(9.9, 1.0, False), (10.1, 1.0, True), (1.0, 9.9, False), (1.0, 10.1, True)]
+    ("z_mm", "in_plane_mm", "is_coarse"),
+    [(9.9, 1.0, False), (10.1, 1.0, True), (5.0, 1.99, False), (5.0, 2.01, True), (0.1, 0.1, False)],
 )
-def test_voxels_more_than_twice_as_long_as_the_longest_side_of_the_profile_s_are_coarse(
+def test_voxels_more_than_twice_as_long_as_the_profile_s_along_any_axis_are_coarse(
     z_mm: float, in_plane_mm: float, is_coarse: bool
 ) -> None:
     task = replace(tiny_manifest().tasks[0], profile=slices(5.0))
     verdict = Verdict(False, 1.0, 2.0, 0.5, task.name, {})
-    found = cautions(volume(z_mm, in_plane_mm), task, verdict, is_recognised=False, is_something_found=True)
-    assert found == (("the voxels are much coarser than in the training images",) if is_coarse else ())
+    frame = input_frame(volume(z_mm, in_plane_mm), task.profile)
+    found = cautions(frame, task, verdict, is_recognised=False, is_something_found=True)
+    size = f"{in_plane_mm:.3g} × {in_plane_mm:.3g} × {z_mm:.3g} mm"
+    sentence = f"the voxels ({size}) are much coarser than in the training images (1 × 1 × 5 mm)"
+    assert found == ((sentence,) if is_coarse else ())

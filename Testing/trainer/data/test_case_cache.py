@@ -11,7 +11,8 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
-from MultiTaskSegLib.runtime.image.profile import Intensity, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import POINTS_PER_LABEL, output_labels, prepare_cases

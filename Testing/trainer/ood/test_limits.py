@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import signature_spec

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
-from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.pretraining.tiny_run import CONFIG
 from Testing.trainer.synthetic_dataset import BallDataset

@@ -14,7 +14,7 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image.image_file import read_image
-from MultiTaskSegLib.runtime.image.profile import prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from MultiTaskSegLib.runtime.model.structure import to_plain

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.image.geometry import Reorientation
-from MultiTaskSegLib.runtime.image.profile import Intensity, Prepared, Profile
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.labels.labelling import label_image
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from Testing.runtime.upright import upright
 from trainer.calibration.scaling import Scaling, log_probabilities_of, softmax
 from trainer.data.labelled_case import LabelledCase, label_indices
 from trainer.uncertainty.case_statistics import (
@@ -27,7 +27,6 @@ from trainer.uncertainty.reliability import expected_calibration_error
 
 SHAPE = (3, 12, 14)
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
-UPRIGHT = Reorientation((0, 1, 2), (False, False, False))
 LABELS = tuple(LabelInfo(v, f"label{v}", f"label {v}", (1, 2, 3), "") for v in (4, 9))
 TASK = TaskInfo("task", "T1", "head", LABELS, PROFILE, 0, 1.0, "none", 1, 1)
 
@@ -37,7 +36,7 @@ def logits(seed: int = 1) -> np.ndarray:
 
 
 def case(truth: np.ndarray) -> LabelledCase:
-    prepared = Prepared(np.zeros(SHAPE, dtype=np.float32), UPRIGHT, SHAPE)
+    prepared = upright(np.zeros(SHAPE, dtype=np.float32))
     return LabelledCase("case", "patient", TASK, prepared, truth.astype(np.uint8))
 
 
@@ -48,7 +47,7 @@ def drawn_truth(shares: np.ndarray, seed: int = 2) -> np.ndarray:
 
 def test_labels_uncertainty_and_expected_dice_are_those_that_ship() -> None:
     shares = softmax(logits()).astype(np.float16)
-    shipped = label_image(shares, TASK, Prepared(np.zeros(SHAPE, dtype=np.float32), UPRIGHT, SHAPE))
+    shipped = label_image(shares, TASK, upright(np.zeros(SHAPE, dtype=np.float32)))
     values = shares.astype(np.float32)
     predicted = predicted_labels(values, single_component=False)
     np.testing.assert_array_equal(np.array([0, 4, 9])[predicted], shipped.labels)

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from MultiTaskSegLib.runtime.image.geometry import Reorientation
-from MultiTaskSegLib.runtime.image.profile import Prepared
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import tiny_network, write_tiny_model
+from Testing.runtime.upright import upright
 from trainer.calibration.scaling import softmax
 from trainer.data.labelled_case import LabelledCase
 from trainer.uncertainty.estimator import (
@@ -37,7 +36,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 def labelled(predictor: Predictor, seed: int = 1) -> LabelledCase:
     voxels = np.random.default_rng(seed).random(SHAPE).astype(np.float32)
-    prepared = Prepared(voxels, Reorientation((0, 1, 2), (False, False, False)), SHAPE)
+    prepared = upright(voxels)
     return LabelledCase("case", "patient", predictor.manifest.tasks[0], prepared, np.zeros(SHAPE, dtype=np.uint8))
 
 

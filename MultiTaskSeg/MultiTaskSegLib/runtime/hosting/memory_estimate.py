@@ -13,8 +13,7 @@ from math import ceil, prod
 
 import torch
 
-from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
-from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.labels.label_stream import CHUNK_VALUES
 from MultiTaskSegLib.runtime.labels.surface_band import BAND_VOXELS
@@ -69,7 +68,7 @@ class MemoryEstimate:
 
 def estimate_memory(
     architecture: Architecture,
-    profiles: Sequence[Profile],
+    frames: Sequence[InputFrame],
     tasks: Sequence[TaskInfo],
     volume: Volume,
     slab_voxels: int,
@@ -79,13 +78,13 @@ def estimate_memory(
 
     Args:
         architecture: of the network.
-        profiles: that are tried.
+        frames: of the volume on the grid of each profile that is tried.
         tasks: that may be labelled; none for a check.
         volume: the image.
         slab_voxels: about how many voxels the network takes at a time; `IN_TILES` for the smallest tiles.
         encoder_stages: how many stages of the encoder a check looks at; None when the whole network runs.
     """
-    grids = [profile.grid_shape(volume, canonical_reorientation(volume)) for profile in profiles]
+    grids = [frame.grid_shape for frame in frames]
     voxels, largest = volume.voxels.size, max(prod(grid) for grid in grids)
     image = FLOAT32_BYTES * voxels
     classes = max((1 + len(task.labels) for task in tasks), default=0)
@@ -94,14 +93,14 @@ def estimate_memory(
     keep_bytes = KEPT_BYTES if len(tasks) > 1 else 0
     kept = max(sum(kept_maps(architecture, grid, keep_bytes).values()) for grid in grids)
     if slab_voxels == IN_TILES:
-        parts, keep_bytes = [_cube(SMALLEST_TILE_VOXELS)], 0
+        parts, keep_bytes = [_cube(SMALLEST_TILE_VOXELS)] * len(grids), 0
         kept += FLOAT16_BYTES * classes * largest
     else:
         parts = grids
     network = max(
         network_bytes(architecture, part, slab_voxels, encoder_stages, keep_bytes)
-        + _class_bytes(classes, part, volume, slab_voxels)
-        for part in parts
+        + _class_bytes(classes, part, frame, slab_voxels)
+        for part, frame in zip(parts, frames, strict=True)
     )
     prepared = image + attempts * FLOAT32_BYTES * largest
     return MemoryEstimate(
@@ -181,13 +180,12 @@ def _cube(voxels: int) -> Triple:
     return side, side, side
 
 
-def _class_bytes(classes: int, grid: Triple, volume: Volume, slab_voxels: int) -> int:
+def _class_bytes(classes: int, grid: Triple, frame: InputFrame, slab_voxels: int) -> int:
     """Probabilities of one slab on their way to labels, and the chunk of the image's own grid that they become."""
     depth, rows, columns = grid
     slices = min(depth, max(1, slab_voxels // (rows * columns)) + 2 * BAND_VOXELS)
-    through_plane = canonical_reorientation(volume).axes[0]
-    finer = max(1.0, volume.shape[through_plane] / depth)
+    finer = max(1.0, frame.window.shape[0] / depth)
     slab = classes * FLOAT32_BYTES * slices * rows * columns * (CLASS_ARRAYS - 1 + finer)
     index = 3 * INT64_BYTES * slices * rows * columns if classes else 0
-    chunk = CLASS_ARRAYS * FLOAT32_BYTES * min(CHUNK_VALUES, classes * volume.voxels.size)
+    chunk = CLASS_ARRAYS * FLOAT32_BYTES * min(CHUNK_VALUES, classes * prod(frame.window.shape))
     return int(slab + index + chunk)

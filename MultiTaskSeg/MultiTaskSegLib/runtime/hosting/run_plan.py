@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.hosting.memory_estimate import MemoryEstimate, default_slab_voxels, estimate_memory
+from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.compute_device import AUTO, CPU, ComputeDevice
@@ -58,9 +59,7 @@ def plan_run(
     if task not in (AUTO, None, *(known.name for known in manifest.tasks)):
         return RunPlan(device.name)  # the predictor says which tasks there are
 
-    def estimate(slab_voxels: int) -> MemoryEstimate:
-        """The need with slabs of a size."""
-        return estimate_for(manifest, candidates, volume, task, slab_voxels)
+    estimate = estimator(manifest, candidates, volume, task)
 
     warnings: tuple[str, ...] = ()
     if device.name != CPU:
@@ -77,14 +76,15 @@ def plan_run(
     return _plan(host, sizes[-1] if fitting is None else fitting, sizes, warnings)
 
 
-def estimate_for(
-    manifest: Manifest, candidates: Sequence[Profile], volume: Volume, task: str | None, slab_voxels: int
-) -> MemoryEstimate:
-    """What a run takes with slabs of a size; the other arguments as in `plan_run`."""
+def estimator(
+    manifest: Manifest, candidates: Sequence[Profile], volume: Volume, task: str | None
+) -> Callable[[int], MemoryEstimate]:
+    """What a run takes with slabs of a size; arguments as in `plan_run`."""
     profiles = list(candidates) if task in (AUTO, None) else [manifest.task(str(task)).profile]
+    frames = [input_frame(volume, profile) for profile in profiles]
     tasks = [t for t in manifest.tasks if task in (AUTO, t.name) and t.profile in profiles]
     stages = _encoder_stages(manifest) if task is None else None
-    return estimate_memory(manifest.architecture, profiles, tasks, volume, slab_voxels, stages)
+    return lambda slab_voxels: estimate_memory(manifest.architecture, frames, tasks, volume, slab_voxels, stages)
 
 
 def _sizes(is_on_host: bool) -> list[int]:

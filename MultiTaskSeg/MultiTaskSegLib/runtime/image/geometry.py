@@ -14,6 +14,16 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 # the through-plane axis then stays Z however oblique the scan is, because the network treats Z differently.
 ANISOTROPY_THRESHOLD = 3.0
 
+LEFT, POSTERIOR, SUPERIOR = 0, 1, 2
+# By the body axis across the slices: body axis and sign of canonical X, Y and Z. These are the frames of DICOM's axial,
+# coronal and sagittal pictures, rows from the top: a NIfTI slice and a picture of it are the same array. All are
+# right-handed, so that nothing is ever mirrored.
+FRAMES = {
+    SUPERIOR: ((LEFT, 1), (POSTERIOR, 1), (SUPERIOR, 1)),
+    POSTERIOR: ((LEFT, 1), (SUPERIOR, -1), (POSTERIOR, 1)),
+    LEFT: ((POSTERIOR, 1), (SUPERIOR, -1), (LEFT, -1)),
+}
+
 
 @dataclass(frozen=True)
 class Reorientation:
@@ -49,23 +59,26 @@ class Reorientation:
 
 
 def canonical_reorientation(volume: Volume) -> Reorientation:
-    """The reorientation whose axes run closest to left, posterior and superior (LPS).
+    """The reorientation to the array that the network sees.
 
-    A scan with thick slices, and a 2-D image, keep their through-plane axis as Z. The rule looks only at the
-    geometry, so an image stored with permuted or flipped axes ends up as the same canonical array.
+    Without an acquisition plane the axes run closest to left, posterior and superior (LPS). A scan with thick slices,
+    and a 2-D image, keep their through-plane axis as Z, and the plane lies as a picture of it is shown: see `FRAMES`.
+    The rule looks only at the geometry, and at each stored axis by the body axis that it lies along, so an image stored
+    with permuted or flipped axes, or tilted by a little, ends up as the same canonical array.
     """
     direction = volume.ijk_to_lps[:3, :3] / np.asarray(volume.spacing_mm)
-    through_plane = _through_plane_axis(volume)
 
     def agreement(order: tuple[int, ...]) -> float:
-        """``order[c]`` is the stored ijk axis that becomes canonical axis c (0 = X)."""
-        return float(sum(abs(direction[c, stored]) for c, stored in enumerate(order)))
+        """``order[b]`` is the stored ijk axis that lies along body axis b (L, P, S)."""
+        return float(sum(abs(direction[b, stored]) for b, stored in enumerate(order)))
 
-    orders = [p for p in permutations(range(3)) if through_plane is None or p[2] == through_plane]
-    order = max(orders, key=agreement)
-    flips_xyz = [bool(direction[c, stored] < 0) for c, stored in enumerate(order)]
-    z, y, x = (2 - order[c] for c in (2, 1, 0))
-    return Reorientation((z, y, x), (flips_xyz[2], flips_xyz[1], flips_xyz[0]))
+    stored_along = max(permutations(range(3)), key=agreement)
+    through_plane = _through_plane_axis(volume)
+    frame = FRAMES[SUPERIOR if through_plane is None else stored_along.index(through_plane)]
+    stored = [stored_along[body] for body, _ in frame]
+    flips = [bool(direction[body, axis] * sign < 0) for axis, (body, sign) in zip(stored, frame, strict=True)]
+    z, y, x = (2 - axis for axis in reversed(stored))
+    return Reorientation((z, y, x), (flips[2], flips[1], flips[0]))
 
 
 def _through_plane_axis(volume: Volume) -> int | None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.profile import Prepared
+from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
@@ -60,7 +60,7 @@ def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labe
     return Labelling(
         np.asarray(prepared.restore(values[running.index]), dtype=np.uint8),
         np.asarray(prepared.restore(running.uncertainty), dtype=np.float32),
-        np.asarray(prepared.restore(running.confidence), dtype=np.float32),
+        np.asarray(prepared.restore(running.confidence, outside=1), dtype=np.float32),
         {
             label.value: expected_dice(
                 float(running.overlaps[number]), float(running.totals[number]), int(running.voxels[number])

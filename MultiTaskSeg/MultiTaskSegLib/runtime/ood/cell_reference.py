@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from MultiTaskSegLib.runtime.image.profile import Prepared
+from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.ood.cell_features import rows_of
 

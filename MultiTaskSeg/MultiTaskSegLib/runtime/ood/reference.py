@@ -117,11 +117,16 @@ class SpectralReference:
         Args:
             log_scores, among: as in `recognise`.
         """
-        units = np.mean([np.log(self.scales[block]) for block in self.spec.blocks], axis=0)
-        shrunk = log_scores + UNIT_SHRINKAGE * (units - units.mean())
+        shrunk = self.log_nearness(log_scores)
         candidates = [t for t, name in enumerate(self.task_names) if among is None or name in among]
         nearest = min(shrunk[t] for t in candidates)
         return sorted((t for t in candidates if shrunk[t] <= nearest + CLOSE_CALL), key=lambda t: float(shrunk[t]))
+
+    def log_nearness(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By what tasks are compared with each other, ``(T,)``: distances in units halfway to the common one."""
+        units = np.mean([np.log(self.scales[block]) for block in self.spec.blocks], axis=0)
+        shrunk: NDArray[np.float64] = log_scores + UNIT_SHRINKAGE * (units - units.mean())
+        return shrunk
 
     def judge(self, spectra: Observed, among: Sequence[str] | None = None) -> Verdict:
         """Verdict for an image's spectra.
@@ -146,6 +151,11 @@ class SpectralReference:
             distances={name: float(s) for name, s in zip(self.task_names, np.exp(logs), strict=True)},
             explanation=self._explain(signature, nearest, by_block[:, nearest], score),
             rivals=tuple(self.task_names[t] for t in rivals),
+            log_nearness={
+                name: float(value)
+                for name, value in zip(self.task_names, self.log_nearness(logs), strict=True)
+                if among is None or name in among
+            },
         )
 
     def _explain(

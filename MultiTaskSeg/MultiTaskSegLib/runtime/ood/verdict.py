@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from MultiTaskSegLib.runtime.ood.explanation import Explanation
@@ -23,6 +23,8 @@ class Verdict:
         distances: score by task.
         explanation: how the image differs from the nearest task's; None where it was not worked out.
         rivals: tasks whose images are about as near: the image may be one of theirs as well.
+        log_nearness: by what the tasks that come into question are compared with each other, see
+            `SpectralReference.log_nearness`; empty in a verdict that was read from a report.
     """
 
     is_ood: bool
@@ -33,6 +35,12 @@ class Verdict:
     distances: dict[str, float]
     explanation: Explanation | None = None
     rivals: tuple[str, ...] = ()
+    log_nearness: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def lowest(self) -> float:
+        """Logarithm of how near the nearest task is, comparable with that of other verdicts on the same image."""
+        return self.log_nearness[self.nearest_task]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values as in ``report.json``."""

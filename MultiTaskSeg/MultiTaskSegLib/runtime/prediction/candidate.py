@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from MultiTaskSegLib.runtime.image.profile import Prepared, Profile
+from MultiTaskSegLib.runtime.image.preparation import Prepared
+from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING
-from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 
@@ -13,12 +12,12 @@ NAMED = 3
 
 
 def cautions(
-    volume: Volume, task: TaskInfo, verdict: Verdict, *, is_recognised: bool, is_something_found: bool
+    frame: InputFrame, task: TaskInfo, verdict: Verdict, *, is_recognised: bool, is_something_found: bool
 ) -> tuple[str, ...]:
     """Sentences on a result, the gravest first.
 
     Args:
-        volume: that was segmented.
+        frame: how the image lies on the network's grid.
         task: that was used.
         verdict: on the image.
         is_recognised: whether the task was found by the image's signature, not told.
@@ -35,10 +34,17 @@ def cautions(
     if not is_something_found:
         sentences.append(f"no structure of {task.name} was found")
     sentences += weakness(task)
-    target = task.profile.spacing_zyx_mm
-    if target and max(volume.spacing_mm) > MAX_UPSAMPLING * max(target):
-        sentences.append("the voxels are much coarser than in the training images")
+    if frame.is_coarse:
+        sentences.append(
+            f"the voxels ({_millimetres(frame.spacing_zyx_mm)}) are much coarser than in the training images "
+            f"({_millimetres(frame.wanted_spacing_zyx_mm)})"
+        )
     return tuple(sentences)
+
+
+def _millimetres(spacing_zyx_mm: tuple[float, float, float] | None) -> str:
+    """X, Y, Z as users know them."""
+    return " × ".join(f"{mm:.3g}" for mm in reversed(spacing_zyx_mm or ())) + " mm"
 
 
 def weakness(task: TaskInfo) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.image.profile import Prepared, prepare
+from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.ood.reference import CLOSE_CALL
@@ -54,6 +54,8 @@ def recognise(
 ) -> Sight:
     """Look at an image as each candidate, and keep the sight with the nearest known images.
 
+    Tasks are compared by one rule, whether they prepare images alike or not: `SpectralReference.log_nearness`.
+
     Args:
         candidates: at least one; where the task is known, one that has it.
         volume: the image.
@@ -73,25 +75,28 @@ def recognise(
         # Another model has no head for it.
         candidates = [candidate for candidate in candidates if known in candidate.tasks]
     best: Sight | None = None
-    verdicts: list[Verdict] = []
+    nearness: dict[str, float] = {}
     distances: dict[str, float] = {}
     for number, candidate in enumerate(candidates):
         part = progress.part(number / len(candidates), (number + 1) / len(candidates))
         sight = _look(candidate, volume, part, keep, known)
         distances.update({task.name: sight.verdict.distances[task.name] for task in candidate.tasks})
-        verdicts.append(sight.verdict)
+        for name, value in sight.verdict.log_nearness.items():
+            nearness[name] = min(value, nearness.get(name, np.inf))
         # Only the best one's maps stay in memory.
-        if best is None or sight.verdict.score < best.verdict.score:
+        if best is None or sight.verdict.lowest < best.verdict.lowest:
             best = sight
         del sight
     assert best is not None
-    close = best.verdict.score * np.exp(CLOSE_CALL)
-    others = [v.nearest_task for v in verdicts if v is not best.verdict and v.score <= close]
-    rivals = tuple(n for n in dict.fromkeys((*best.verdict.rivals, *others)) if n != best.verdict.nearest_task)
+    by_nearness = sorted(nearness, key=lambda name: nearness[name])
+    close = best.verdict.lowest + CLOSE_CALL
+    rivals = tuple(n for n in by_nearness if n != best.verdict.nearest_task and nearness[n] <= close)
     own = {task.name: best.verdict.distances[task.name] for task in best.candidate.tasks}
     merged = {**best.verdict.distances, **distances, **own}
     notes = tuple(dict.fromkeys(note for candidate in candidates for note in candidate.network_pass.notes))
-    return replace(best, verdict=replace(best.verdict, distances=merged, rivals=rivals), notes=notes)
+    return replace(
+        best, verdict=replace(best.verdict, distances=merged, rivals=rivals, log_nearness=nearness), notes=notes
+    )
 
 
 def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: bool, known: TaskInfo | None) -> Sight:

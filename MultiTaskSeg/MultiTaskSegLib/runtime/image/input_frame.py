@@ -1,0 +1,55 @@
+"""How an image lies on the network's grid: orientation, the part that is not air, voxel size wanted and reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from MultiTaskSegLib.runtime.image.content_window import Window, content_window
+from MultiTaskSegLib.runtime.image.geometry import Reorientation, canonical_reorientation
+from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING, Profile, Spacing, Triple
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+
+@dataclass(frozen=True)
+class InputFrame:
+    """The one record of what was done to an image's grid: preparation, cautions and memory estimate read it.
+
+    Attributes:
+        reorientation: from the stored to the canonical array.
+        window: the part of the canonical array that is not air.
+        spacing_zyx_mm: voxel size of the canonical array.
+        grid_shape: ``(Z, Y, X)`` of the network's grid.
+        wanted_spacing_zyx_mm: voxel size that the profile asks for; None where it asks for a number of pixels.
+    """
+
+    reorientation: Reorientation
+    window: Window
+    spacing_zyx_mm: Spacing
+    grid_shape: Triple
+    wanted_spacing_zyx_mm: Spacing | None
+
+    @property
+    def reached_spacing_zyx_mm(self) -> Spacing:
+        """Voxel size of the network's grid."""
+        extent_mm = np.asarray(self.spacing_zyx_mm) * np.asarray(self.window.shape)
+        z, y, x = (float(mm) for mm in extent_mm / np.asarray(self.grid_shape))
+        return z, y, x
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether along some axis the voxels are so much larger than wanted that resampling stopped short."""
+        if self.wanted_spacing_zyx_mm is None:
+            return False
+        ratios = np.asarray(self.spacing_zyx_mm) / np.asarray(self.wanted_spacing_zyx_mm)
+        return bool(ratios.max() > MAX_UPSAMPLING)
+
+
+def input_frame(volume: Volume, profile: Profile) -> InputFrame:
+    """How ``profile`` brings a volume onto the network's grid."""
+    reorientation = canonical_reorientation(volume)
+    spacing_zyx_mm = reorientation.spacing_zyx_mm(volume)
+    window = content_window(np.asarray(reorientation.apply(volume.voxels)), profile.air(volume))
+    grid_shape = profile.grid_shape(window.shape, spacing_zyx_mm)
+    return InputFrame(reorientation, window, spacing_zyx_mm, grid_shape, profile.spacing_zyx_mm)

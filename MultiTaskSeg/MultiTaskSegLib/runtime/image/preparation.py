@@ -1,0 +1,81 @@
+"""From an image to the network's input and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame, input_frame
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, Triple
+from MultiTaskSegLib.runtime.image.resampling import resample_linear
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Network input with what is needed to bring results back.
+
+    Attributes:
+        voxels: float32 ``(Z, Y, X)`` in [0, 1] on the profile's grid.
+        frame: from the stored array to the profile's grid.
+    """
+
+    voxels: NDArray[np.float32]
+    frame: InputFrame
+
+    @property
+    def canonical_shape(self) -> Triple:
+        """``(Z, Y, X)`` of the canonical array without the air around it, before resampling."""
+        return self.frame.window.shape
+
+    def canonical(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Stored array ``(Z, Y, X)`` to the canonical one of ``canonical_shape``, as a view."""
+        return self.frame.window.cut(self.frame.reorientation.apply(array))
+
+    def restore(self, array: NDArray[np.generic], outside: float = 0) -> NDArray[np.generic]:
+        """Canonical array of ``canonical_shape`` to the stored order and size of the input.
+
+        Args:
+            array: ``(Z, Y, X)``.
+            outside: value of the air around it that the network has not seen.
+        """
+        return np.ascontiguousarray(self.frame.reorientation.invert(self.frame.window.embed(array, outside)))
+
+
+def prepare(volume: Volume, profile: Profile) -> Prepared:
+    """Reorient a volume, cut off the air around it, resample and scale it for the network.
+
+    Raises:
+        InputError: the image is constant, so there is nothing to see.
+    """
+    frame = input_frame(volume, profile)
+    canonical = np.asarray(frame.window.cut(frame.reorientation.apply(volume.voxels)), dtype=np.float32)
+    grid = resample_linear(canonical, frame.grid_shape)
+    return Prepared(scale_intensity(grid, profile.intensity, volume.name), frame)
+
+
+def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str = "") -> NDArray[np.float32]:
+    """Map values to [0, 1] and clip.
+
+    Raises:
+        InputError: the scaled image is constant.
+    """
+    low, high = intensity.low, intensity.high
+    if intensity.method == "percentile":
+        low, high = (float(v) for v in np.percentile(_sample(array), (low, high)))
+        if not high > low:
+            low, high = float(array.min()), float(array.max())
+    scale = np.float32(1.0 / (high - low) if high > low else 0.0)
+    scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * scale, 0.0, 1.0)
+    if not float(scaled.max()) > float(scaled.min()):
+        raise InputError("the image is constant", file=name or None, remedy="Choose an image that shows something")
+    return scaled.astype(np.float32, copy=False)
+
+
+def _sample(array: NDArray[np.float32], limit: int = 2_000_000) -> NDArray[np.float32]:
+    """Evenly spaced voxels: percentiles of a large volume need no more."""
+    flat = array.reshape(-1)
+    return flat[:: max(1, flat.size // limit)]
