@@ -99,9 +99,7 @@ class Patch:
     inside: Tensor
 
 
-def apply_augmentation(
-    record: Augmentation, voxels: Voxels, labels: Voxels, patch_zyx: Triple
-) -> Patch:
+def apply_augmentation(record: Augmentation, voxels: Voxels, labels: Voxels, patch_zyx: Triple) -> Patch:
     """Cut one patch out of a prepared case, of which only the part around the patch is read.
 
     Args:

@@ -374,15 +374,16 @@ def test_a_patch_is_to_the_bit_the_one_that_is_sampled_from_the_whole_case(
     grid = augmentation._sampling_grid(record, voxels.shape, patch)
     whole = [torch.from_numpy(array.astype(np.float32))[None, None] for array in (voxels, labels)]
     image, mask = (
-        functional.grid_sample(array, grid, mode=mode, padding_mode="zeros", align_corners=False)
-        for array, mode in zip(whole, ("bilinear", "nearest"), strict=True)
+        functional.grid_sample(array, grid, mode=mode, padding_mode=beyond, align_corners=False)
+        for array, mode, beyond in zip(whole, ("bilinear", "nearest"), ("border", "zeros"), strict=True)
     )
     # Whatever is in the memory around the part that was cut, it is not looked at.
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *size, **options: empty(*size, **options).fill_(float("nan")))
-    found, target = apply_augmentation(record, voxels, labels, patch)
-    assert torch.equal(found, augmentation.change_intensity(record, image)[0])
-    assert torch.equal(target, mask[0, 0].long())
+    found = apply_augmentation(record, voxels, labels, patch)
+    inside = (grid.abs() <= 1).all(dim=-1)
+    assert torch.equal(found.image, augmentation.change_intensity(record, image)[0] * inside)
+    assert torch.equal(found.labels, mask[0, 0].long())
 
 
 def test_of_a_large_case_only_the_part_around_the_patch_is_read() -> None:
