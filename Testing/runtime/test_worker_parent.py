@@ -62,7 +62,7 @@ def test_bytes_that_are_no_text_are_answered_and_the_service_goes_on(tmp_path: P
     assert (events[2]["id"], events[2]["kind"]) == (4, "UsageError")
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked at in /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 def test_a_worker_ends_when_its_parent_is_killed_although_something_else_holds_the_pipe(tmp_path: Path) -> None:
     scratch = tmp_path / "private"
     scratch.mkdir()
@@ -126,7 +126,7 @@ def test_a_matrix_that_is_none_is_refused(tmp_path: Path, matrix: object) -> Non
         read_volume({**request(tmp_path, np.ones((2, 3, 4), np.float32)), "ijk_to_ras": matrix})
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 def test_a_pipe_in_place_of_voxels_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     opened = os.open(tmp_path / "pipe", os.O_RDWR)

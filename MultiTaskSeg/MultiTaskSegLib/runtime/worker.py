@@ -53,7 +53,8 @@ def read_volume(request: Request) -> Volume:
         with needed_packages():
             from MultiTaskSegLib.runtime.image.image_file import read_image
         return read_image(request["image"])
-    name, told = str(request.get("name", "")), tuple(str(warning) for warning in request.get("warnings", ()))
+    name = str(request.get("name", "")).encode("utf-8", "replace").decode("utf-8")
+    told = tuple(str(warning) for warning in request.get("warnings", ()))
     measured = request.get("measured", "voxel")
     if measured not in get_args(Measured):
         raise UsageError(f"measured is {measured!r}", remedy=f"Use one of {', '.join(get_args(Measured))}")
@@ -79,7 +80,8 @@ def _load_voxels(path: Path) -> NDArray[np.float32]:
     if what or voxels is None:
         raise InputError(f"the voxels cannot be read ({what})", file=path, remedy="Start the run again")
     with np.errstate(over="ignore"):
-        return voxels.astype(np.float32, copy=False)
+        real: NDArray[np.float32] = voxels.astype(np.float32, copy=False)
+    return real
 
 
 def error_event(error: BaseException) -> Event:
