@@ -192,7 +192,8 @@ def sampled_box(grid: Tensor, shape: tuple[int, ...]) -> Box:
     size = torch.tensor(shape, dtype=torch.float32)
     low, high = (((reach.flip(-1) + 1) * size - 1) / 2 for reach in torch.aminmax(grid.reshape(-1, 3), dim=0))
     first = [min(max(int(v) - 1, 0), n - 1) for v, n in zip(low.floor(), shape, strict=True)]
-    stop = [min(max(int(v) + 3, f + 1), n) for v, f, n in zip(high.floor(), first, shape, strict=True)]
+    # Beside the case the border goes on; the voxel next to it is read, too, though it counts nothing.
+    stop = [min(max(int(v) + 3, f + 2), n) for v, f, n in zip(high.floor(), first, shape, strict=True)]
     z, y, x = (slice(f, s) for f, s in zip(first, stop, strict=True))
     return z, y, x
 
