@@ -13,6 +13,7 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
 EXIT_OOD = 3
 EXIT_REFUSED = 4
@@ -32,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_INTERRUPTED)
-    except MemoryError:
-        return _fail("not enough memory. Close other programs or use a smaller image.", EXIT_REFUSED)
     except Exception as error:  # the last line of defence: whatever it is, users get a sentence
+        if is_out_of_memory(error):
+            return _fail(str(memory_error()), EXIT_REFUSED)
         detail = " ".join(str(error).split())
         return _fail(f"unexpected error, please report it ({type(error).__name__}: {detail})", EXIT_REFUSED)
 
