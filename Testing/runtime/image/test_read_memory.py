@@ -74,7 +74,7 @@ def test_whoever_runs_out_of_memory_while_reading_it_is_told_in_the_same_words(
         raise OSError(error.errno, os.strerror(error.errno)) if isinstance(error, OSError) else error
 
     monkeypatch.setattr(image_file, "read_itk", fail)
-    with pytest.raises(ResourceError, match="not enough memory.*scan.mha"):
+    with pytest.raises(ResourceError, match=r"not enough memory.*scan\.mha"):
         read(picture(tmp_path / "scan.mha"))  # type: ignore[operator]
 
 
