@@ -25,6 +25,7 @@ KNOWN_REASONS = (
     r"off-screen OpenGL does not work here: .*",
     r"pydicom makes the DICOM files of these tests",
     r"OpenVINO is not installed",
+    r"this torch has no oneDNN",
     r"Ray is not installed",
     r"Windows (has no file modes|has no named pipes|cannot open a folder|does not replace a file that is open)",
     r"a setting of glibc",

@@ -14,7 +14,7 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
 EXIT_OOD = 3
 EXIT_REFUSED = 4
@@ -45,7 +45,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MtsError):
         return str(error)
     if is_out_of_memory(error):
-        return "not enough memory. Close other programs or use a smaller image."
+        return str(memory_error())
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror.lower()}: {error.filename}. Check the path, access rights and free disk space."
     return f"unexpected error, please report it ({type(error).__name__}: {' '.join(str(error).split())})"

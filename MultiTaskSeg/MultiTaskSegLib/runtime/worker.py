@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
 Request = dict[str, Any]
 Event = dict[str, Any]
@@ -90,11 +90,7 @@ def error_event(error: BaseException) -> Event:
         return {"event": "error", "kind": type(error).__name__, "message": str(error)}
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
-        refused = ResourceError(
-            "there is not enough memory for this image",
-            remedy="Close other programs, choose the CPU as device, or crop the image to the region of interest",
-        )
-        return {"event": "error", "kind": "ResourceError", "message": str(refused)}
+        return {"event": "error", "kind": "ResourceError", "message": str(memory_error())}
     if isinstance(error, KeyError):
         return {"event": "error", "kind": "UsageError", "message": f"the request lacks {text}."}
     return {"event": "error", "kind": "InternalError", "message": f"unexpected {type(error).__name__}: {text}"}

@@ -120,6 +120,16 @@ def test_an_old_model_and_its_card_memory_are_gone_before_the_next_one_loads():
     assert seen_at_load == [([], 0), ([True], 1)]
 
 
+def test_a_model_file_that_was_written_again_is_loaded_again(tmp_path):
+    machine, path = MachineStandIn(), tmp_path / "mine.mts.safetensors"
+    host = ModelHost(machine)
+    for content in (b"first", b"first", b"second"):
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+        host.predictor(str(path), "cpu", False)
+    assert machine.loads == [(str(path), "cpu", False)] * 2
+
+
 def test_the_model_of_the_card_is_gone_before_the_cpu_takes_over():
     models: list[weakref.ref] = []
     gone_at_load: list[list[bool]] = []

@@ -11,7 +11,7 @@ import torch
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine import compute_device
 from MultiTaskSegLib.runtime.machine.compute_device import compute_devices, find_device, select_device
-from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, cgroup_room, parse_vm_stat, total_bytes
+from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, parse_vm_stat, total_bytes
 from MultiTaskSegLib.worker_process import worker_environment
 
 FREE_BYTES = {0: 3_000, 1: 7_000}
@@ -102,15 +102,6 @@ def test_the_memory_limit_of_a_process_counts():
         [sys.executable, "-c", code], capture_output=True, text=True, env=worker_environment(), check=True
     )
     assert 0 < int(done.stdout) <= LIMIT_BYTES
-
-
-@pytest.mark.parametrize("files", [("max", "5", ""), ("", "", ""), ("9", "", "")])
-def test_a_container_without_a_limit_leaves_all(files):
-    assert cgroup_room(*files) is None
-
-
-def test_a_container_over_its_limit_leaves_nothing():
-    assert cgroup_room("100", "300", "inactive_file 50") == 0
 
 
 def test_words_that_are_not_of_vm_stat_tell_nothing():

@@ -9,42 +9,38 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.runtime.machine import host_memory
+from MultiTaskSegLib.runtime.machine.control_group import GroupMemory
 from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, total_bytes
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the files of Linux")
-LIMIT_BYTES, USED_BYTES, CACHE_BYTES = 9_000_000, 6_000_000, 1_000_000
-
-
-def container(folder: Path, limit: int = LIMIT_BYTES) -> tuple[str, str, str]:
-    """The files of a control group."""
-    folder.mkdir()
-    texts = {"limit": f"{limit}\n", "usage": f"{USED_BYTES}\n", "stat": f"anon 5\ninactive_file {CACHE_BYTES}\n"}
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    limit_file, usage_file, statistics_file = (str(folder / name) for name in texts)
-    return limit_file, usage_file, statistics_file
 
 
 @linux
-@pytest.mark.parametrize("version", [2, 1])
-def test_a_container_of_either_version_limits_what_is_left_and_what_there_is(
-    tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    absent = (str(tmp_path / "absent"),) * 3
-    files = container(tmp_path / "group")
-    monkeypatch.setattr(host_memory, "CGROUP_FILES", (files, absent) if version == 2 else (absent, files))
-    assert available_bytes() == LIMIT_BYTES - USED_BYTES + CACHE_BYTES
-    assert total_bytes() == LIMIT_BYTES
+def test_the_smallest_of_what_the_groups_leave_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    memories = [GroupMemory(9_000_000, 4_000_000), GroupMemory(8_000_000, 5_000_000)]
+    monkeypatch.setattr(host_memory, "group_memories", lambda: memories)
+    assert available_bytes() == 4_000_000
+    assert total_bytes() == 8_000_000
 
 
 @linux
-def test_a_container_with_a_limit_beyond_the_machine_s_memory_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_memory, "CGROUP_FILES", ())
+def test_a_container_with_a_limit_beyond_the_machine_s_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory, "group_memories", list)
     of_the_machine = total_bytes()
-    monkeypatch.setattr(host_memory, "CGROUP_FILES", (container(tmp_path / "group", limit=2**60),))
+    monkeypatch.setattr(host_memory, "group_memories", lambda: [GroupMemory(2**60, 2**60)])
     assert total_bytes() == of_the_machine
+
+
+@linux
+def test_a_limit_of_the_address_space_counts_as_far_as_it_is_not_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(host_memory, "group_memories", list)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (taken + 50_000_000, resource.RLIM_INFINITY))
+    left = available_bytes()
+    assert left is not None
+    assert abs(left - 50_000_000) < 20_000_000
 
 
 def test_a_mac_whose_vm_stat_does_not_answer_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_checked
 
 WORDS = [
     "CUDA out of memory. Tried to allocate 2.00 GiB",
@@ -12,6 +13,14 @@ WORDS = [
     "[enforce fail at alloc_cpu.cpp:80] DefaultCPUAllocator: not enough memory: you tried to allocate 8000 bytes.",
     "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate",
     "[Errno 12] Cannot allocate memory",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY",
+    "Exception thrown in SimpleITK ImageFileReader_Execute: /a.hxx:191:\nITK ERROR: Failed to allocate memory",
+    "std::bad_alloc",
+    "bad allocation",
+    "libtorch_cpu.so: failed to map segment from shared object",
     "Unable to allocate 2.98 GiB for an array with shape (20000, 20000) and data type float64",
 ]
 
@@ -28,3 +37,18 @@ def test_other_words_are_no_lack_of_memory(words: str) -> None:
 
 def test_python_s_own_memory_error_needs_no_words() -> None:
     assert is_out_of_memory(MemoryError())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_a_lack_of_memory_becomes_one_error_that_says_what_to_do(error: Exception) -> None:
+    words = r"not enough memory.*scan\.nii.*Close other programs"
+    with pytest.raises(ResourceError, match=words) as told, memory_checked("scan.nii"):
+        raise error
+    assert told.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), InputError("the image is constant"), KeyboardInterrupt()])
+def test_other_errors_stay_what_they_are(error: BaseException) -> None:
+    with pytest.raises(type(error)) as told, memory_checked():
+        raise error
+    assert told.value is error

@@ -43,7 +43,7 @@ def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def offer(backend: Backend, seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Make ``backend`` the only candidate and say how long each takes."""
-    monkeypatch.setattr(backend_choice, "_candidates", lambda network, plain: {backend.name: lambda: backend})
+    monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {backend.name: lambda: backend})
     plain = backend_choice._trial
     monkeypatch.setattr(
         backend_choice, "_trial", lambda tried, network: (seconds[tried.name], plain(tried, network)[1])
@@ -95,18 +95,66 @@ def test_a_broken_package_is_left_out(tmp_path: Path, monkeypatch: pytest.Monkey
     def broken() -> Backend:
         raise RuntimeError("no such plugin")
 
-    monkeypatch.setattr(backend_choice, "_candidates", lambda network, plain: {"broken": broken})
+    monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {"broken": broken})
     assert choose_backend(tiny_network(), "digest", CPU, AUTO, tmp_path / "b.json").name == TORCH
+
+
+class Broken(Named):
+    """Is built, and then cannot compute: a processor without what it needs, for example."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__("broken")
+        self.failure = failure
+
+    def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
+        """Fail."""
+        raise self.failure
+
+
+class Unknown(Exception):
+    """An error of a package's own."""
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("can't execute on this CPU"), Unknown("no kernel")])
+def test_one_that_is_built_but_does_not_compute_is_left_out(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {"broken": lambda: Broken(failure)})
+    memory = tmp_path / "b.json"
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == TORCH
+    assert set(json.loads(memory.read_text()).values()) == {TORCH}
+    monkeypatch.setattr(backend_choice, "NAMES", (*backend_choice.NAMES, "broken"))
+    with pytest.raises(ResourceError, match="does not work here"):
+        choose_backend(tiny_network(), "digest", CPU, "broken", memory)
+
+
+@pytest.mark.parametrize("who", ["broken", TORCH])
+def test_a_trial_that_runs_out_of_memory_is_made_again_another_time(
+    who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {"broken": lambda: Broken(MemoryError())})
+    if who == TORCH:
+        monkeypatch.setattr(TorchBackend, "first", Broken(MemoryError()).first)
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, tmp_path / "b.json").name == TORCH
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_every_other_back_end_has_plain_torch_to_fall_back_on() -> None:
+    plain = TorchBackend(tiny_network(), CPU)
+    compiled = CompiledBackend("modules", plain, lambda module, channels, context: module)
+    assert compiled.plain is plain
+    assert plain.plain is None
 
 
 def test_the_user_s_word_counts_and_a_wrong_one_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, TORCH)
     assert choose_backend(tiny_network(), "digest", CPU).name == TORCH
-    monkeypatch.setenv(VARIABLE, "abacus")
-    with pytest.raises(UsageError, match=r"abacus.*auto, torch, openvino"):
-        choose_backend(tiny_network(), "digest", CPU)
+    for unknown in ("abacus", "half"):
+        monkeypatch.setenv(VARIABLE, unknown)
+        with pytest.raises(UsageError, match=rf"{unknown}.*Use one of auto, torch, openvino\."):
+            choose_backend(tiny_network(), "digest", CPU)
     assert choose_backend(tiny_network(), "digest", CPU, TORCH).name == TORCH
-    monkeypatch.setattr(backend_choice, "_candidates", lambda network, plain: {})
+    monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {})
     with pytest.raises(ResourceError, match="not available"):
         choose_backend(tiny_network(), "digest", CPU, OPENVINO)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.hosting.model_stamp import model_stamp
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
@@ -24,7 +25,7 @@ class ModelHost:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._loaded: tuple[tuple[str | None, str, bool], Answers] | None = None
+        self._loaded: tuple[tuple[object, ...], Answers] | None = None
 
     def predictor(self, model: str | None, device: str, planar: bool) -> Answers:
         """The predictor of ``model``, loaded when another one was used last.
@@ -84,11 +85,13 @@ class ModelHost:
         return act(predictor), (CARD_RAN_OUT, *plan.warnings)
 
     def _load(self, model: str | None, device: str, planar: bool) -> Answers:
-        key = (model, device, planar and model is None)
+        wanted = (model, device, planar and model is None)
+        # A model that was trained again has new weights under its old name.
+        key = (*wanted, model_stamp(model) if model else None)
         if self._loaded is None or self._loaded[0] != key:
             had_one = self._loaded is not None
             self._loaded = None  # frees the old model before the next one needs the memory
             if had_one:
                 self._machine.release()
-            self._loaded = (key, self._machine.load(*key))
+            self._loaded = (key, self._machine.load(*wanted))
         return self._loaded[1]

@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
 from MultiTaskSegLib.runtime.image.volume import Measured, Volume
+from MultiTaskSegLib.runtime.machine.memory_shortage import memory_checked
 
 IMAGE_IO = {
     ".nii": "NiftiImageIO",
@@ -59,12 +60,13 @@ def read_image(path: str | Path) -> Volume:
     Raises:
         InputError: the file is missing, damaged, truncated, of an unknown format, has several frames or colours, too
             many voxels that are not finite, or an impossible geometry.
+        ResourceError: memory runs out.
     """
     path = Path(path)
     grid = _read_grid(path)
-    with np.errstate(over="ignore"):
+    with memory_checked(path), np.errstate(over="ignore"):
         voxels = np.ascontiguousarray(grid.pixels, dtype=np.float32)
-    voxels, mended = mend_nonfinite(voxels, str(path), grid.nonfinite_index)
+        voxels, mended = mend_nonfinite(voxels, str(path), grid.nonfinite_index)
     return Volume(voxels, grid.ijk_to_lps, path.name, grid.warnings + mended, grid.measured)
 
 
@@ -88,7 +90,8 @@ def read_label_map(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.floa
         )
     if grid.pixels.size and max(abs(int(grid.pixels.min())), abs(int(grid.pixels.max()))) > np.iinfo(np.int32).max:
         raise InputError("the label map holds values beyond 32 bits", file=path, remedy="Correct the label map")
-    return np.ascontiguousarray(grid.pixels, dtype=np.int32), grid.ijk_to_lps
+    with memory_checked(path):
+        return np.ascontiguousarray(grid.pixels, dtype=np.int32), grid.ijk_to_lps
 
 
 def require_contrast(volume: Volume) -> None:
@@ -119,18 +122,23 @@ def image_ending(path: Path) -> str:
 
 def _read_grid(path: Path) -> _Grid:
     try:
-        ending = "" if path.is_dir() else _require_readable(path)
-        if ending in (".nii", ".nii.gz"):
-            return _read_nifti(path)
-        if ending in ("", ".dcm"):
-            image, measured = read_dicom_file(path) if ending else read_dicom_folder(path)
-            return _grid(image.pixels, image.ijk_to_lps, image.messages, measured)
-        return _read_picture(path, IMAGE_IO[ending]) if IMAGE_IO[ending] in _PLANAR_IO else _read_raster(path, ending)
+        with memory_checked(path):
+            return _read_any(path)
     except PermissionError as error:
         raise InputError("no permission to read", file=path, remedy="Change the access rights") from error
     except (OSError, ValueError) as error:
         detail = getattr(error, "strerror", None) or str(error)
         raise InputError(f"the file cannot be read ({detail})", file=path, remedy="Check the path") from error
+
+
+def _read_any(path: Path) -> _Grid:
+    ending = "" if path.is_dir() else _require_readable(path)
+    if ending in (".nii", ".nii.gz"):
+        return _read_nifti(path)
+    if ending in ("", ".dcm"):
+        image, measured = read_dicom_file(path) if ending else read_dicom_folder(path)
+        return _grid(image.pixels, image.ijk_to_lps, image.messages, measured)
+    return _read_picture(path, IMAGE_IO[ending]) if IMAGE_IO[ending] in _PLANAR_IO else _read_raster(path, ending)
 
 
 def _require_readable(path: Path) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_DEFLATE_RATIO, MAX_VOXELS, SHEAR_REMEDY, SHEARED
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
 
 MAX_SKEW = 1e-3
@@ -56,6 +57,7 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Seq
     Raises:
         InputError: the file is damaged, has several frames or complex numbers, or a geometry that no voxel grid can
             have.
+        ResourceError: memory runs out.
     """
     reader = sitk.ImageFileReader()
     try:
@@ -66,6 +68,8 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Seq
             _check_information(reader, path, path.stat().st_size if data_bytes is None else data_bytes)
             image = reader.Execute()
     except (RuntimeError, TypeError, UnicodeError, OverflowError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise memory_error(path) from error
         if "orthonormal" in str(error):
             raise InputError(SHEARED, file=path, remedy=SHEAR_REMEDY) from error
         raise InputError(f"the file cannot be read ({reason(str(error))})", file=path, remedy=_EXPORT_AGAIN) from error

@@ -9,28 +9,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Where a container finds its own limits: version 2 of Linux control groups, then version 1.
-CGROUP_FILES = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-    ),
-)
+from MultiTaskSegLib.runtime.machine.control_group import group_memories
+
 VM_STAT_TIMEOUT_S = 2.0
 
 
 def available_bytes() -> int | None:
     """Main memory that can be taken without swapping, in bytes; None where the system does not tell.
 
-    The smallest of what the machine, the container and the limit of the process leave.
+    The smallest of what the machine, each control group (a container, a batch job) and the limit of the process leave.
     """
     if sys.platform == "win32":
         return _windows_status()[1]
     if sys.platform == "darwin":
         return parse_vm_stat(_vm_stat())
-    rooms = (parse_meminfo(_read("/proc/meminfo"), "MemAvailable"), _cgroup_room(), _address_space_room())
+    rooms = [parse_meminfo(_read("/proc/meminfo"), "MemAvailable"), _address_space_room()]
+    rooms += [memory.room_bytes for memory in group_memories()]
     return min((room for room in rooms if room is not None), default=None)
 
 
@@ -41,7 +35,7 @@ def total_bytes() -> int | None:
     if sys.platform == "darwin":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     sizes = [parse_meminfo(_read("/proc/meminfo"), "MemTotal")]
-    sizes += [_number(_read(limit)) for limit, _, _ in CGROUP_FILES]
+    sizes += [memory.limit_bytes for memory in group_memories()]
     return min((size for size in sizes if size is not None), default=None)
 
 
@@ -66,28 +60,6 @@ def parse_vm_stat(text: str) -> int | None:
     return None if size is None or not pages else int(size.group(1)) * sum(int(count) for count in pages)
 
 
-def cgroup_room(limit: str, usage: str, statistics: str) -> int | None:
-    """Bytes that a container leaves, from its three files; None without a limit.
-
-    Files that were read and not used lately can be dropped at once, so they do not count.
-
-    >>> cgroup_room("1000", "600", "anon 350\\ninactive_file 250")
-    650
-    >>> cgroup_room("max", "600", "") is None
-    True
-    """
-    most, used = _number(limit), _number(usage)
-    if most is None or used is None:
-        return None
-    cache = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
-    return max(0, most - used + (int(cache.group(1)) if cache else 0))
-
-
-def _cgroup_room() -> int | None:
-    rooms = [cgroup_room(*(_read(name) for name in names)) for names in CGROUP_FILES]
-    return min((room for room in rooms if room is not None), default=None)
-
-
 def _address_space_room() -> int | None:
     """What ``ulimit -v`` leaves."""
     if sys.platform == "win32":
@@ -106,10 +78,6 @@ def _read(name: str) -> str:
         return Path(name).read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.strip().isdigit() else None
 
 
 def _vm_stat() -> str:

@@ -1,6 +1,12 @@
-"""Recognises that memory ran out: each library says it in words of its own."""
+"""Recognises that memory ran out, whichever library says so in words of its own, and says it to the user in one way."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
 
 PHRASES = (
     "out of memory",
@@ -8,10 +14,41 @@ PHRASES = (
     "can't allocate memory",
     "cannot allocate memory",
     "unable to allocate",
+    "failed to allocate",  # ITK
+    "bad_alloc",  # the C++ library
+    "bad allocation",  # the same on Windows
+    "alloc_failed",  # cuBLAS, cuDNN, cuSPARSE: CUBLAS_STATUS_ALLOC_FAILED
+    "allocation_failed",  # cuDNN 9: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+    "out_of_memory",  # CUDA's driver, oneDNN
+    "failed to map segment",  # a library that is loaded under a limit of the address space
 )
+TOO_LITTLE = "there is not enough memory for this image"
+REMEDY = "Close other programs, choose the CPU as device, or crop the image to the region of interest"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of any library means that memory ran out, on the card or of the computer."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in text for phrase in PHRASES)
+
+
+def memory_error(file: str | Path | None = None) -> ResourceError:
+    """What the user is told when memory ran out."""
+    return ResourceError(TOO_LITTLE, file=file, remedy=REMEDY)
+
+
+@contextmanager
+def memory_checked(file: str | Path | None = None) -> Iterator[None]:
+    """Within the block, a lack of memory in any library becomes a typed error; other errors stay what they are.
+
+    Raises:
+        ResourceError: memory ran out.
+    """
+    try:
+        yield
+    except MtsError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise memory_error(file) from error

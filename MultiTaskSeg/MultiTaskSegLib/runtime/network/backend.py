@@ -8,24 +8,24 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network.architecture import LEAKY_SLOPE, SegmentationNetwork, Stage, Triple
+from MultiTaskSegLib.runtime.network.architecture import LEAKY_SLOPE, SegmentationNetwork, Stage
+from MultiTaskSegLib.runtime.network.convolution import Convolution, fixed_convolution, plain_module
 
 RESIDUAL_SCALE = 2**-0.5
-UNIT: Triple = (1, 1, 1)
 
 
 class Backend(Protocol):
-    """Computes the parts of one network; maps are ``(1, C, Z, Y, X)`` tensors on ``device``.
+    """Computes the parts of one network; maps are float32 ``(1, C, Z, Y, X)`` tensors on ``device``.
 
     Attributes:
         name: for the user and the memory of measured choices.
         device: where maps are.
-        dtype: of maps.
+        plain: plain torch with the same weights, for when this back end fails; None for plain torch itself.
     """
 
     name: str
     device: torch.device
-    dtype: torch.dtype
+    plain: Backend | None
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         """First convolution and activation of a stage (``encoder0``, ``decoder2``).
@@ -65,24 +65,6 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """Weights and bias of one convolution, its step, and its padding in the plane and along z."""
-
-    weight: Tensor
-    bias: Tensor
-    stride: Triple
-    padding: Triple
-
-    def __call__(self, x: Tensor, pad_z: bool = True) -> Tensor:
-        """Convolve ``(1, C, Z, Y, X)``."""
-        padding = self.padding if pad_z else (0, *self.padding[1:])
-        if x.device.type == "cpu" and torch.backends.mkldnn.is_available() and x.dtype == torch.float32:
-            # Asked for by name, because torch takes a route of its own for small maps that is several times slower.
-            return torch.mkldnn_convolution(x, self.weight, self.bias, padding, self.stride, UNIT, 1)
-        return nn.functional.conv3d(x, self.weight, self.bias, self.stride, padding)
-
-
-@dataclass(frozen=True)
 class StageWeights:
     """Convolutions of a stage; the rescaling of the residual sum is part of the last two."""
 
@@ -91,25 +73,11 @@ class StageWeights:
     shortcut: Convolution
 
 
-def folded_stage(stage: Stage, device: torch.device, dtype: torch.dtype) -> StageWeights:
+def folded_stage(stage: Stage, device: torch.device) -> StageWeights:
     """The weights of a stage with the rescaling of its residual sum folded in."""
-    second = _convolution(stage.second, device, dtype, RESIDUAL_SCALE)
-    shortcut = _convolution(stage.shortcut, device, dtype, RESIDUAL_SCALE)
-    return StageWeights(_convolution(stage.first, device, dtype), second, shortcut)
-
-
-def _convolution(module: nn.Module, device: torch.device, dtype: torch.dtype, scale: float = 1.0) -> Convolution:
-    assert isinstance(module, nn.Conv3d)
-    assert module.bias is not None
-    weight = (module.weight.detach() * scale).to(device, dtype).contiguous(memory_format=torch.channels_last_3d)
-    bias = (module.bias.detach() * scale).to(device, dtype)
-    return Convolution(weight, bias, _triple(module.stride), _triple(module.padding))
-
-
-def _triple(values: object) -> Triple:
-    assert isinstance(values, tuple)
-    z, y, x = values
-    return z, y, x
+    second = fixed_convolution(stage.second, device, RESIDUAL_SCALE)
+    shortcut = fixed_convolution(stage.shortcut, device, RESIDUAL_SCALE)
+    return StageWeights(fixed_convolution(stage.first, device), second, shortcut)
 
 
 class FirstPart(nn.Module):
@@ -136,46 +104,31 @@ class SecondPart(nn.Module):
         return nn.functional.leaky_relu(self.convolution(window) + added, LEAKY_SLOPE)
 
 
-def plain_module(convolution: Convolution) -> nn.Conv3d:
-    """A module with the same weights, without padding along z."""
-    channels_out, channels_in, z, y, x = convolution.weight.shape
-    module = nn.Conv3d(channels_in, channels_out, (z, y, x), padding=(0, *convolution.padding[1:]))
-    module.weight = nn.Parameter(convolution.weight, requires_grad=False)
-    module.bias = nn.Parameter(convolution.bias, requires_grad=False)
-    return module
-
-
 class TorchBackend:
     """Plain torch, one operation after the other: always available, and what the others are compared with.
 
     Args:
         network: whose weights to use; they are copied.
         device: where to compute.
-        dtype: of maps and weights.
         name: see `Backend`.
 
     Attributes:
         stages: weights by name of the stage.
     """
 
-    def __init__(
-        self,
-        network: SegmentationNetwork,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        name: str = "torch",
-    ) -> None:
-        self.name, self.device, self.dtype = name, device, dtype
+    def __init__(self, network: SegmentationNetwork, device: torch.device, name: str = "torch") -> None:
+        self.name, self.device = name, device
+        self.plain: Backend | None = None
         named = [("encoder", network.encoder), ("decoder", network.decoder)]
         self.stages = {
-            f"{part}{level}": folded_stage(stage, device, dtype)
+            f"{part}{level}": folded_stage(stage, device)
             for part, stages in named
             for level, stage in enumerate(stages)
             if isinstance(stage, Stage)
         }
-        self._down = [_convolution(module, device, dtype) for module in network.down]
-        self._up = [_convolution(module, device, dtype) for module in network.up]
-        self._head = _convolution(network.head, device, dtype)
+        self._down = [fixed_convolution(module, device) for module in network.down]
+        self._up = [fixed_convolution(module, device) for module in network.up]
+        self._head = fixed_convolution(network.head, device)
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         """See `Backend`."""
@@ -205,4 +158,4 @@ class TorchBackend:
         rows = x[0].movedim(0, -1).reshape(-1, x.shape[1])
         # Channels first: softmax and arg-max then run along contiguous voxels.
         logits = torch.addmm(self._head.bias[channels, None], weight, rows.T)
-        return logits.float().reshape(-1, *x.shape[2:])
+        return logits.reshape(-1, *x.shape[2:])

@@ -8,7 +8,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,13 +20,14 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
 
-AUTO, TORCH, HALF = "auto", "torch", "half"
-NAMES = (AUTO, TORCH, OPENVINO, HALF)
+AUTO, TORCH = "auto", "torch"
+NAMES = (AUTO, TORCH, OPENVINO)
 # Overrides the choice; takes one of `NAMES`.
 VARIABLE = "MULTITASKSEG_BACKEND"
 LEAST_AGREEMENT = 0.9999
@@ -50,13 +52,13 @@ def choose_backend(
 
     Raises:
         UsageError: there is no such back end.
-        ResourceError: the one asked for is not installed, or does not agree with plain torch.
+        ResourceError: the one asked for is not installed, does not work, or does not agree with plain torch.
     """
     name = (os.environ.get(VARIABLE) or AUTO) if name == AUTO else name
     if name not in NAMES:
         raise UsageError(f"there is no back end {name!r}", remedy=f"Use one of {', '.join(NAMES)}")
     plain = TorchBackend(network, device)
-    candidates = _candidates(network, plain)
+    candidates = _candidates(plain)
     if name != AUTO:
         return plain if name == TORCH else _wanted(name, plain, candidates, network)
     if not candidates:
@@ -68,7 +70,12 @@ def choose_backend(
         return plain
     if best in candidates:
         return _built(candidates[best]) or plain
-    fastest = _fastest(plain, candidates, network)
+    try:
+        fastest = _fastest(plain, candidates, network)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return plain  # and the trial is made when there is more room
     _remember(memory, {**known, key: fastest.name})
     return fastest
 
@@ -84,18 +91,20 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "multitaskseg"
 
 
-def _candidates(network: SegmentationNetwork, plain: TorchBackend) -> Candidates:
-    if plain.device.type == "cuda":
-        half = torch.float16 if torch.cuda.get_device_capability(plain.device) < (8, 0) else torch.bfloat16
-        return {HALF: lambda: TorchBackend(network, plain.device, half, HALF)}
-    return {} if find_spec("openvino") is None else {OPENVINO: lambda: openvino_backend(plain)}
+def _candidates(plain: TorchBackend) -> Candidates:
+    if plain.device.type != "cpu" or find_spec("openvino") is None:
+        return {}
+    return {OPENVINO: lambda: openvino_backend(plain)}
 
 
 def _wanted(name: str, plain: TorchBackend, candidates: Candidates, network: SegmentationNetwork) -> Backend:
     if name not in candidates:
         raise ResourceError(f"the back end {name!r} is not available here", remedy=f"Install it or use {TORCH}")
-    backend = candidates[name]()
-    if not agrees(_trial(backend, network)[1], _trial(plain, network)[1]):
+    backend = _built(candidates[name])
+    tried = None if backend is None else _tried(backend, network)
+    if backend is None or tried is None:
+        raise ResourceError(f"the back end {name!r} does not work here", remedy=f"Install it again or use {TORCH}")
+    if not agrees(tried[1], _trial(plain, network)[1]):
         raise ResourceError(f"the back end {name!r} does not agree with plain torch here", remedy=f"Use {TORCH}")
     return backend
 
@@ -105,20 +114,34 @@ def _fastest(plain: TorchBackend, candidates: Candidates, network: SegmentationN
     best: Backend = plain
     for make in candidates.values():
         backend = _built(make)
-        if backend is None:
-            continue
-        seconds, found = _trial(backend, network)
-        if seconds < least_s and agrees(found, expected):
-            best, least_s = backend, seconds
+        tried = None if backend is None else _tried(backend, network)
+        if backend is not None and tried is not None and tried[0] < least_s and agrees(tried[1], expected):
+            best, least_s = backend, tried[0]
     return best
 
 
 def _built(make: Callable[[], Backend]) -> Backend | None:
     """The back end, or None where an optional package is broken: plain torch does without it."""
-    try:
+    with _broken_is_absent():
         return make()
-    except (ImportError, RuntimeError, OSError):
-        return None
+    return None
+
+
+def _tried(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tensor] | None:
+    """`_trial`; None where the back end could be built, but does not compute."""
+    with _broken_is_absent():
+        return _trial(backend, network)
+    return None
+
+
+@contextmanager
+def _broken_is_absent() -> Iterator[None]:
+    """Whatever an optional package raises ends the block; a lack of memory is no fault of its own."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
 
 
 def agrees(found: Tensor, expected: Tensor) -> bool:

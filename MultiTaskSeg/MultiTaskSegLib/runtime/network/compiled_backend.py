@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network.backend import FirstPart, SecondPart, TorchBackend
+from MultiTaskSegLib.runtime.network.backend import Backend, FirstPart, SecondPart, TorchBackend
 
 Part = Callable[..., Tensor]
 # Compiles a module, given the channels of its inputs and the slices of context that the first has beyond the second.
@@ -27,7 +27,8 @@ class CompiledBackend:
     """
 
     def __init__(self, name: str, plain: TorchBackend, compiled: Compile) -> None:
-        self.name, self.device, self.dtype = name, plain.device, plain.dtype
+        self.name, self.device = name, plain.device
+        self.plain: Backend | None = plain
         self.down, self.up, self.head, self.shortcut = plain.down, plain.up, plain.head, plain.shortcut
         self._first: dict[str, Part] = {}
         self._second: dict[str, Part] = {}

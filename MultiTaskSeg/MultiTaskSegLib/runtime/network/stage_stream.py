@@ -65,9 +65,7 @@ class SliceQueue:
 
 
 def compact_dtype(slab: Tensor) -> torch.dtype:
-    """Half precision for float32 values that are within its range, else what they are."""
-    if slab.dtype != torch.float32:
-        return slab.dtype
+    """Half precision for float32 values that are within its range, else float32."""
     least, most = torch.aminmax(slab)
     return torch.float16 if bool((least >= -LARGEST_HALF) & (most <= LARGEST_HALF)) else slab.dtype
 
@@ -110,7 +108,6 @@ class StageStream:
         window = torch.empty(
             (1, channels, ahead + slices + behind, rows, columns),
             device=self._backend.device,
-            dtype=self._backend.dtype,
             memory_format=torch.channels_last_3d,
         )
         window[:, :, :ahead] = 0 if self._before is None else self._before

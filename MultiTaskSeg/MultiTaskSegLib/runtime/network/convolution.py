@@ -1,0 +1,79 @@
+"""One convolution with fixed weights, by the fastest way that this torch has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from MultiTaskSegLib.runtime.network.architecture import Triple
+
+UNIT: Triple = (1, 1, 1)
+Direct = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Weights and bias of one convolution, its step, and its padding in the plane and along z."""
+
+    weight: Tensor
+    bias: Tensor
+    stride: Triple
+    padding: Triple
+
+    def __call__(self, x: Tensor, pad_z: bool = True) -> Tensor:
+        """Convolve ``(1, C, Z, Y, X)``."""
+        padding = self.padding if pad_z else (0, *self.padding[1:])
+        direct = direct_convolution() if x.device.type == "cpu" else None
+        if direct is not None:
+            return direct(x, self.weight, self.bias, padding, self.stride, UNIT, 1)
+        return nn.functional.conv3d(x, self.weight, self.bias, self.stride, padding)
+
+
+@cache
+def direct_convolution() -> Direct | None:
+    """oneDNN's convolution, asked for by name; None where this torch does not have it, or it computes something else.
+
+    Left to itself, torch takes another way for small maps, which is several times slower and takes many times the
+    memory. The name is no promise of torch, so it is tried on a small map before it is used.
+    """
+    direct: Direct | None = getattr(torch, "mkldnn_convolution", None)
+    if direct is None or not torch.backends.mkldnn.is_available():
+        return None
+    values = torch.linspace(-1.0, 1.0, 2 * 4 * 5 * 6).reshape(1, 2, 4, 5, 6)
+    weight, bias = torch.linspace(-1.0, 1.0, 3 * 2 * 27).reshape(3, 2, 3, 3, 3), torch.tensor([0.5, -1.0, 2.0])
+    stride, padding = (1, 2, 2), (0, 1, 1)
+    try:
+        found = direct(values, weight, bias, padding, stride, UNIT, 1)
+    except (RuntimeError, TypeError):
+        return None
+    expected = nn.functional.conv3d(values, weight, bias, stride, padding)
+    agrees = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-4)
+    return direct if agrees else None
+
+
+def fixed_convolution(module: nn.Module, device: torch.device, scale: float = 1.0) -> Convolution:
+    """The weights of a module, copied to a device, times a number."""
+    assert isinstance(module, nn.Conv3d)
+    assert module.bias is not None
+    weight = (module.weight.detach() * scale).to(device).contiguous(memory_format=torch.channels_last_3d)
+    bias = (module.bias.detach() * scale).to(device)
+    return Convolution(weight, bias, _triple(module.stride), _triple(module.padding))
+
+
+def plain_module(convolution: Convolution) -> nn.Conv3d:
+    """A module with the same weights, without padding along z."""
+    channels_out, channels_in, z, y, x = convolution.weight.shape
+    module = nn.Conv3d(channels_in, channels_out, (z, y, x), padding=(0, *convolution.padding[1:]))
+    module.weight = nn.Parameter(convolution.weight, requires_grad=False)
+    module.bias = nn.Parameter(convolution.bias, requires_grad=False)
+    return module
+
+
+def _triple(values: object) -> Triple:
+    assert isinstance(values, tuple)
+    z, y, x = values
+    return z, y, x
