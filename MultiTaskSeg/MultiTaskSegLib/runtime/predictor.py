@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ class Predictor:
             ResourceError: memory runs out.
         """
         sight = self._recognised(volume, _whole(progress))
-        return sight.verdict, sight.encoded.spectra
+        return _told(sight, volume), sight.encoded.spectra
 
     def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
         """The verdict of `check`, and where the image is foreign.
@@ -144,7 +145,7 @@ class Predictor:
         memory = self.model.memories[self.model.reference.task_names.index(sight.verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
         rarity = memory.rarity(image_cells(sight.prepared.voxels, cell))
-        return sight.verdict, on_image_grid(rarity, cell, sight.prepared)
+        return _told(sight, volume), on_image_grid(rarity, cell, sight.prepared)
 
     def _network_pass(self) -> NetworkPass:
         if not self._backends:
@@ -182,6 +183,11 @@ class Predictor:
                 file=volume.name or None,
                 remedy="Choose a model for this kind of image",
             )
+
+
+def _told(sight: Sight, volume: Volume) -> Verdict:
+    """The verdict, with everything that there is to know about the way to it."""
+    return replace(sight.verdict, warnings=(*volume.warnings, *sight.notes))
 
 
 def _whole(progress: Progress | None) -> StageProgress:

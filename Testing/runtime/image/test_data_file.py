@@ -101,7 +101,7 @@ def test_a_header_in_which_the_name_of_the_data_lies_too_far_behind_is_refused(f
         read_image(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 @pytest.mark.parametrize("ending", ["nhdr", "mhd"])
 @pytest.mark.parametrize("name", ["pipe", "LIST\ns0.raw\npipe\ns2.raw\ns3.raw"])
 def test_a_pipe_as_data_file_is_refused_and_not_waited_for(folder: Path, ending: str, name: str) -> None:

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.dicom_pixel import TAGS, shading_notes, sized_pixels, thickness_mm
-from MultiTaskSegLib.runtime.image.itk_reader import MAX_SKEW, ItkImage, metadata_text, metadata_texts, read_itk
+from MultiTaskSegLib.runtime.image.itk_reader import (
+    MAX_SKEW,
+    ItkImage,
+    metadata_text,
+    metadata_texts,
+    read_itk,
+    text_name,
+)
 from MultiTaskSegLib.runtime.image.volume import Measured
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
 
@@ -83,7 +90,7 @@ def _inspect(path: Path) -> _Slice | None:
     reader = sitk.ImageFileReader()
     try:
         with captured_native_output():
-            reader.SetFileName(str(path))
+            reader.SetFileName(text_name(path))
             reader.SetImageIO("GDCMImageIO")
             reader.LoadPrivateTagsOff()
             reader.ReadImageInformation()

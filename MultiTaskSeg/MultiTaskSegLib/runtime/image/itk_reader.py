@@ -60,7 +60,7 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Seq
     reader = sitk.ImageFileReader()
     try:
         with captured_native_output() as messages:
-            reader.SetFileName(str(path))
+            reader.SetFileName(text_name(path))
             reader.SetImageIO(image_io)
             reader.ReadImageInformation()
             _check_information(reader, path, path.stat().st_size if data_bytes is None else data_bytes)
@@ -74,6 +74,18 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Seq
     return ItkImage(
         _pixels(image), grid_matrix(image, path), tuple(messages), image.GetDimension(), metadata_texts(image, tags)
     )
+
+
+def text_name(path: Path) -> str:
+    """The path as ITK takes it. On Linux a file name can be any bytes; ITK's wrapper ends the process at others.
+
+    Raises:
+        InputError: the path is no text in UTF-8.
+    """
+    try:
+        return str(path).encode("utf-8").decode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("the file name is no text in UTF-8", file=path, remedy="Rename the file") from error
 
 
 def metadata_texts(source: Any, keys: Sequence[str]) -> dict[str, str]:

@@ -26,6 +26,8 @@ def mend_nonfinite(
         InputError: there are more of them.
     """
     flat = voxels.reshape(-1)
+    if not flat.size:
+        return voxels, ()
     # Quick, and without a copy: NaN or infinity would be the smallest or the largest value.
     if (known_index is None or not known_index.size) and np.isfinite(flat.min()) and np.isfinite(flat.max()):
         return voxels, ()
