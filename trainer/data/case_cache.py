@@ -81,9 +81,7 @@ def prepare_cases(
         found = _open(case, path, mark)
         if found is None:
             with room.taken(preparation_bytes(case)):
-                _write(task, case, path, mark)
-            found = _open(case, path, mark)
-            assert found is not None
+                found = _made(task, case, path, mark)
         if advance is not None:
             advance()
         return found
@@ -100,6 +98,20 @@ def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
     preparation = [PREPARATION_VERSION, asdict(task.profile), task.label_values]
     # The name decides which positions of a label are kept.
     return fingerprint([*preparation, case.name, case_content(case, contents)])
+
+
+def _made(task: TaskPlan, case: Case, path: Path, mark: str) -> PreparedCase:
+    try:
+        _write(task, case, path, mark)
+    except ResourceError:
+        # Another process was faster and is reading its own: Windows does not replace a file that is open.
+        found = _open(case, path, mark)
+        if found is None:
+            raise
+        return found
+    found = _open(case, path, mark)
+    assert found is not None
+    return found
 
 
 def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:
