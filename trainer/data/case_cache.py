@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.profile import prepare
 from MultiTaskSegLib.runtime.machine.processor import usable_cores
 from trainer.data.data_fingerprint import case_content
@@ -65,7 +65,7 @@ def prepare_cases(
     content of the case's files and to the preparation, whatever the files are called and whenever they were written.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: image and label differ in shape, or were changed while they were read.
         InputError: a file cannot be read.
         ResourceError: a file cannot be written.
     """
@@ -82,6 +82,7 @@ def prepare_cases(
         if found is None:
             with room.taken(preparation_bytes(case)):
                 found = _made(task, case, path, mark)
+            _require_unchanged(case, path, mark, _fingerprint(task, case, contents))
         if advance is not None:
             advance()
         return found
@@ -98,6 +99,14 @@ def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
     preparation = [PREPARATION_VERSION, asdict(task.profile), task.label_values]
     # The name decides which positions of a label are kept.
     return fingerprint([*preparation, case.name, case_content(case, contents)])
+
+
+def _require_unchanged(case: Case, path: Path, before: str, after: str) -> None:
+    if after != before:
+        path.unlink(missing_ok=True)
+        raise DatasetError(
+            f"the files of case {case.name} were changed while they were read", file=case.image, remedy="Start again"
+        )
 
 
 def _made(task: TaskPlan, case: Case, path: Path, mark: str) -> PreparedCase:

@@ -157,6 +157,22 @@ def test_a_case_that_another_process_has_just_put_there_and_holds_open_is_taken(
     np.testing.assert_array_equal(found.voxels, whole.voxels)
 
 
+def test_a_case_that_is_changed_while_it_is_read_is_not_kept_as_what_it_was(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = case_cache.read_prepared
+
+    def changed(case: Any, *arguments: Any) -> Any:
+        case.image.write_bytes(task.dataset.cases[1].image.read_bytes())
+        return plain(case, *arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(case_cache, "read_prepared", changed)
+        with pytest.raises(DatasetError, match="case_00 were changed while"):
+            prepare_cases(task, task.dataset.cases[:1], tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob(f"*{ENDING}"))
+
+
 def test_a_full_disk_is_said(task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object, **words: object) -> None:
         raise OSError(28, "No space left on device")
