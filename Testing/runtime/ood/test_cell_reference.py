@@ -133,10 +133,8 @@ def test_impossible_memories_are_refused(damage, tmp_path: Path) -> None:
     tensors = reference_tensors(tiny_images(), tiny_reference()) | cell_tensors(tiny_memories())
     damage(tensors)
     path = tmp_path / "m.mts.safetensors"
-    # Neither written nor, where another program has written it, read.
     with pytest.raises(ModelError, match="cells"):
         save_model(path, tiny_manifest(), tiny_network(), tensors)
-        load_model(path)
 
 
 def test_reading_gives_back_what_was_written() -> None:
