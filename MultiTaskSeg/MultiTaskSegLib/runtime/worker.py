@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 PROGRESS_INTERVAL_S = 0.1
 PARENT_INTERVAL_S = 1.0
+READ_BYTES = 1 << 16
 
 
 def read_volume(request: Request) -> Volume:
@@ -246,6 +247,15 @@ def legend_of(task: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _lines_of(descriptor: int) -> Iterator[bytes]:
+    """Lines as they come. A buffered file would be locked by the thread that waits for more when the process ends."""
+    rest = b""
+    while chunk := os.read(descriptor, READ_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    yield rest
+
+
 def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Iterable[str]:
     """Request lines, read by a thread so that the end of ``parent`` is seen while a request is being answered.
 
@@ -298,8 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     send({"event": "ready", "version": __version__, "torch": _torch_version()})
     worker = Worker(send)
-    stdin = os.fdopen(os.dup(0), "rb")
-    for line in _requests(stdin, arguments[0] if arguments else None, parent):
+    for line in _requests(_lines_of(0), arguments[0] if arguments else None, parent):
         if not worker.handle(line):
             break
         release_freed_memory()  # the worker idles between volumes, and Slicer needs the memory

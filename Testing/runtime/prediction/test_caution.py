@@ -88,3 +88,19 @@ def test_of_a_foreign_image_it_does_not_matter_which_task_is_nearest() -> None:
 def test_a_told_task_is_doubted_only_when_it_is_no_rival() -> None:
     assert "looks more like" not in said(replace(task_with(), name="third"), is_recognised=False)
     assert "looks more like near" in said(replace(task_with(), name="fourth"), is_recognised=False)
+
+
+@pytest.mark.parametrize("has_physical_size", [True, False])
+def test_voxels_are_called_coarse_only_where_they_have_a_physical_size(has_physical_size: bool) -> None:
+    task = tiny_manifest().tasks[0]
+    coarse = Volume(noise().voxels, np.diag([9.0, 9.0, 9.0, 1.0]), "coarse")
+    verdict = Verdict(False, 1.0, 1.5, 0.5, task.name, {})
+    sentences = cautions(
+        input_frame(coarse, task.profile),
+        task,
+        verdict,
+        is_recognised=False,
+        is_something_found=True,
+        has_physical_size=has_physical_size,
+    )
+    assert any("much coarser" in sentence for sentence in sentences) is has_physical_size
