@@ -69,6 +69,11 @@ class MeasuringPlan:
         self._least_s = _total(self._least, self.case_seconds)
         self._rest_s = _total(every, self.case_seconds) - self._least_s
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all cases are measured, however fast the machine is and however long the training was."""
+        return not self._share or self._rest_s <= 0
+
     def seconds(self, training_s: float) -> float:
         """What everything after a training of this length takes."""
         return self.validation_s + self._least_s + self._extra(training_s) * self._rest_s + self.map_s
@@ -87,7 +92,7 @@ class MeasuringPlan:
 
     def _extra(self, training_s: float) -> float:
         """Share of the cases beyond the least numbers that fits."""
-        if not self._share or self._rest_s <= 0:
+        if self.is_fixed:
             return 1.0
         left_s = self._share * training_s - self.validation_s - self._least_s - self.map_s
         return float(np.clip(left_s / self._rest_s, 0.0, 1.0))

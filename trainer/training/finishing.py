@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralRefere
 from trainer.config import TrainingConfig
 from trainer.data.planning import TaskPlan
 from trainer.measuring.held_out_figures import HeldOutFigures
-from trainer.measuring.plan import Chosen
+from trainer.measuring.plan import Chosen, MeasuringPlan
 from trainer.reference.cell_fitting import fit_memories
 from trainer.reference.spectral_reference import fit_reference
 from trainer.report.run_progress import RunProgress
@@ -41,6 +41,7 @@ def write_model(
     provenance: dict[str, Any],
     *,
     device: torch.device,
+    plan: MeasuringPlan,
     training_s: float,
     progress: RunProgress,
 ) -> Manifest:
@@ -55,6 +56,7 @@ def write_model(
         output: model file.
         provenance: for the manifest's ``training``; what was measured is added.
         device: where to compute.
+        plan: of measuring, from before the training; where cases must be chosen, the pace is taken again.
         training_s: how long the training took, of which measuring may take its share.
         progress: of the whole run.
 
@@ -64,7 +66,7 @@ def write_model(
     """
     network = network.half().float()
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
-    plan = plan_measuring(data, network, config, device)
+    plan = plan if plan.is_fixed else plan_measuring(data, network, config, device)
     progress.follow("measuring", plan.seconds(training_s) - plan.validation_s)
     chosen = plan.chosen(training_s)
     found = measure(data, network, config, device, chosen, plan, progress)

@@ -113,7 +113,8 @@ def train_prepared(
     """
     folder = RunFolder(output)
     device = device or training_device()
-    progress = RunProgress(stream, after=_expected(data, config, device).seconds)
+    plan = _expected(data, config, device)
+    progress = RunProgress(stream, after=plan.seconds)
     network, steps = _trained(
         data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress
     )
@@ -127,7 +128,7 @@ def train_prepared(
     }
     facts |= dict(said or {})
     manifest = write_model(
-        data, network, config, output, facts, device=device, training_s=training_s, progress=progress
+        data, network, config, output, facts, device=device, plan=plan, training_s=training_s, progress=progress
     )
     _write_report(folder, manifest)
     progress.finish()

@@ -49,6 +49,7 @@ def test_where_time_allows_and_where_no_share_is_given_all_cases_are_measured() 
         (chosen,) = plan.chosen(training_s)
         assert (chosen.known, chosen.held_out) == (HEADS.known, HEADS.held_out)
         assert plan.seconds(training_s) == pytest.approx(179 + 5 * 45)
+        assert plan.is_fixed is (share == 0)
 
 
 @pytest.mark.parametrize("tasks, known, held_out", [(1, 40, 20), (2, 20, 12), (5, 20, 12)])
@@ -63,6 +64,8 @@ def test_small_tasks_are_measured_whole_beside_large_ones() -> None:
     plan = MeasuringPlan([small, HEADS], PACE, 0.15)
     first, second = plan.chosen(1000.0)
     assert (len(first.known), len(first.held_out)) == (4, 2)
+    assert MeasuringPlan([small, small], PACE, 0.15).is_fixed
+    assert not plan.is_fixed
     assert 20 < len(second.known) < 179
 
 
