@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from MultiTaskSegLib.runtime.labels.connected_component import most_probable_pie
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network.architecture import Triple
 
 SLAB_SLICES = 8
 
@@ -68,6 +70,23 @@ def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labe
             for number, label in enumerate(task.labels, start=1)
         },
     )
+
+
+def finishing_bytes(shape: Triple, whole: Triple, single_component: bool) -> int:
+    """What `finished` takes at most beside the maps that it finishes.
+
+    Args:
+        shape: ``(Z, Y, X)`` of the labelled part of the image.
+        whole: ``(Z, Y, X)`` of the image.
+        single_component: whether one piece is looked for.
+    """
+    inside, everywhere = prod(shape), prod(whole)
+    # What is labelled, its pieces, the one that is chosen; the foreground's probability, and the background's a second
+    # time, where every voxel is labelled.
+    choosing = inside * (1 + 4 + 1 + 4 + 4) if single_component else 0
+    # Label values, and the three maps in the stored order; of one map a copy within its surroundings.
+    restoring = inside + everywhere * (1 + 4 + 4) + (4 * everywhere if shape != whole else 0)
+    return max(choosing, restoring)
 
 
 def _keep_one_component(running: RunningLabels) -> None:

@@ -19,6 +19,8 @@ FEATURES = 12
 SMALLEST_DEVIATION = 1e-2
 DETAIL_SIGMAS = (1.0, 2.0)
 CELL_LEVELS = 4
+# Arrays of the size of the image that are alive at a time.
+CHANNEL_COPIES = 5
 
 
 def cell_size(architecture: Architecture) -> Triple:
@@ -36,6 +38,12 @@ def image_cells(voxels: NDArray[np.float32], cell: Triple) -> NDArray[np.float32
     """Features ``(12, ...)`` by cell of a prepared image ``(Z, Y, X)``; cells at its far end may be cut off."""
     described = [describe_cells(channel, cell) for channel in _channels(voxels)]
     return np.stack([array for pair in described for array in pair])
+
+
+def describing_bytes(grid: Triple) -> int:
+    """What `image_cells` takes at most for a prepared image ``(Z, Y, X)``, beside it."""
+    # A channel, the next one with what it is made of, and squares and their cells' padding.
+    return CHANNEL_COPIES * 4 * prod(grid)
 
 
 def describe_cells(channel: NDArray[np.float32], cell: Triple) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
