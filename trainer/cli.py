@@ -164,7 +164,7 @@ def _add_experiment(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from trainer.data.verify import run_verify
+    from trainer.verification.verify import run_verify
 
     return run_verify(options.directories, print)
 

@@ -62,11 +62,13 @@ def _add_two_stage(commands: Any) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> int:
-    from trainer.config import read_tables
+    from trainer.config import read_tables, require_known_mirrors
+    from trainer.data.dataset import dataset_name
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.pretraining.pretrain import pretrain
 
     config, tables = read_tables(options.config, {"auxiliary": AuxiliaryConfig})
+    require_known_mirrors(config, [dataset_name(directory) for directory in options.data])
     manifest = pretrain(
         options.data,
         options.output,
@@ -81,14 +83,17 @@ def _pretrain(options: argparse.Namespace) -> int:
 
 
 def _finetune(options: argparse.Namespace) -> int:
-    from trainer.config import read_config
+    from trainer.config import read_config, require_known_mirrors
+    from trainer.data.dataset import dataset_name
     from trainer.pretraining.finetune import finetune
 
+    config = read_config(options.config)
+    require_known_mirrors(config, [dataset_name(directory) for directory in options.data])
     manifest = finetune(
         options.model,
         options.data,
         options.output,
-        read_config(options.config),
+        config,
         _budget(options),
         strategy=options.strategy,
         scope=options.scope,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -42,6 +42,9 @@ class TrainingConfig:
             labels with a side would be swapped.
         precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
         validation_fraction: share of groups held out.
+        measuring_share: share of the training's time that measuring the trained network may take, beyond the least
+            number of cases that calibration and check need; cases are then left out evenly over patients, which the
+            model and the report say. 0: all cases are measured, and a run with steps repeats its model to the bit.
         ood_layers: layers of the spectral signature; empty: those of the variant.
         ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture, layout and
             shading of the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s /
@@ -78,12 +81,36 @@ class TrainingConfig:
     minimum_validation_groups: int = 4
     validations: int = 8
     validation_cases: int = 6
+    measuring_share: float = 0.15
     ood_layers: tuple[str, ...] = ()
     ood_variant: Literal["composite", "whitened", "multilayer", "paper"] = "composite"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
+
+
+def require_known_mirrors(config: TrainingConfig, datasets: Sequence[str]) -> None:
+    """Refuse mirroring of a dataset that is not there: a misspelt name would change nothing, and nobody would know.
+
+    Args:
+        config: with ``mirror_axes``.
+        datasets: names of all that is trained on.
+
+    Raises:
+        UsageError: a name is none of them, or an axis is none of x, y and z.
+    """
+    unknown = sorted(set(config.mirror_axes) - set(datasets))
+    if unknown:
+        raise UsageError(
+            f"mirror_axes names {unknown[0]}, which is not trained on",
+            remedy=f"Correct or remove it; known are {', '.join(datasets)}",
+        )
+    wrong = sorted(name for name, axes in config.mirror_axes.items() if set(axes) - set("zyx"))
+    if wrong:
+        raise UsageError(
+            f"mirror_axes of {wrong[0]} are {config.mirror_axes[wrong[0]]!r}", remedy="Use the letters z, y and x"
+        )
 
 
 def read_config(path: Path | None) -> TrainingConfig:

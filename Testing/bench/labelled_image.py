@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
-from MultiTaskSegLib.runtime.image.resampling import resample_linear, resample_nearest
+from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_dataset
 from trainer.data.evenly import evenly
+from trainer.data.label_resampling import resample_labels
 from trainer.data.provenance import unseen
 from trainer.metrics.overlap import dice_per_label, mean_defined
 
@@ -40,7 +41,7 @@ class LabelledImage:
     def dice(self, index: np.ndarray) -> float:
         """Mean Dice over the task's labels of class numbers ``(Z, Y, X)`` on the network's grid."""
         values = np.array([0, *(label.value for label in self.task.labels)], dtype=np.uint8)
-        found = self.prepared.restore(resample_nearest(values[index], self.prepared.canonical_shape))
+        found = self.prepared.restore(resample_labels(values[index], self.prepared.canonical_shape))
         return mean_defined(list(dice_per_label(found, self.truth, tuple(int(v) for v in values[1:])).values()))
 
 

@@ -17,7 +17,9 @@ from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network,
 REPORT_KEYS = {
     "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings"
 }  # fmt: skip
-LABEL_KEYS = {"value", "name", "terminology", "voxels", "volume_mm3", "mean_confidence", "predicted_dice"}
+LABEL_KEYS = {
+    "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice"
+}  # fmt: skip
 OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances", "explanation", "rivals"}
 EXPLANATION_KEYS = {"percent_of_known_nearer", "blocks", "sentence"}
 

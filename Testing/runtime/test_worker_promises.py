@@ -92,9 +92,10 @@ class MachineStandIn:
 
     def load(self, *key):
         self.loaded.append(key)
-        verdict = types.SimpleNamespace(as_dict=dict, explanation=None)
         return types.SimpleNamespace(
-            check=lambda volume, progress: verdict,
+            check=lambda volume, progress: types.SimpleNamespace(
+                as_dict=dict, explanation=None, warnings=volume.warnings
+            ),
             manifest=types.SimpleNamespace(name="stand-in", tasks=[]),
             model=types.SimpleNamespace(digest="ab12"),
         )

@@ -156,7 +156,7 @@ def test_an_interrupted_command_and_one_without_memory_say_so_in_one_line(
     def fail(*arguments: object) -> int:
         raise error
 
-    monkeypatch.setattr("trainer.data.verify.run_verify", fail)
+    monkeypatch.setattr("trainer.verification.verify.run_verify", fail)
     assert cli.main(["verify", "anywhere"]) == status
     err = capsys.readouterr().err
     assert err.startswith(f"multitaskseg-trainer: {says}")
@@ -176,3 +176,33 @@ def test_the_benchmark_s_options_reach_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert (plain.families, plain.artefact_cases, plain.passes) == (("real", "left-out", "matched", "artefact"), 2, 0)
     assert (asked[1][4].families, asked[1][4].artefact_cases, asked[1][4].passes) == (("real",), 5, 3)
     assert [*ensemble] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--data", "{data}", "-o", "{room}/m.mts.safetensors"],
+        ["pretrain", "--task", "self-supervised", "--data", "{data}", "-o", "{room}/m.mts.safetensors"],
+        ["finetune", "-m", "{model}", "--data", "{data}", "-o", "{room}/m.mts.safetensors"],
+        ["two-stage", "--data", "{data}", "--labelled", "2", "-o", "{room}/m.mts.safetensors"],
+        ["transfer", "-o", "{room}/out"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_misspelt_dataset_to_be_mirrored_is_refused_and_the_known_ones_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    BallDataset("Dataset001_A", shape=(4, 8, 8), patients=12).write(tmp_path)
+    config = tmp_path / "tiny.toml"
+    matrix = (
+        '[transfer]\n[[transfer.targets]]\nname = "t"\ndomain = "d"\ndata = "Dataset001_A"\n'
+        '[[transfer.sources]]\nname = "s"\ndomain = "d"\ntask = "segmentation"\ndata = ["Dataset001_A"]\n'
+    )
+    config.write_text(
+        f'[mirror_axes]\nDataset001_a = "x"\n{matrix if words[0] == "transfer" else ""}', encoding="utf-8"
+    )
+    filled = [word.format(data=tmp_path / "Dataset001_A", room=tmp_path, model=model) for word in words]
+    assert cli.main([*filled, "--config", str(config)]) == 2
+    assert "mirror_axes names Dataset001_a, which is not trained on" in (err := capsys.readouterr().err)
+    assert "known are Dataset001_A" in err
+    assert not (tmp_path / "m.mts.safetensors").exists()

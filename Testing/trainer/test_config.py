@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, config_from_dict, read_config
+from trainer.config import TrainingConfig, config_from_dict, read_config, require_known_mirrors
 
 TOML = """
 seed = 7
@@ -128,3 +128,14 @@ def test_the_shipped_configurations_are_valid(repository: Path) -> None:
     assert files
     for file in files:
         assert read_config(file) != TrainingConfig()
+
+
+@pytest.mark.parametrize(
+    "axes, says",
+    [({"Dataset002_Knee": "x"}, "known are Dataset001_Knee, Dataset003_Hip"), ({"Dataset001_Knee": "xw"}, "'xw'")],
+)
+def test_mirroring_of_a_dataset_or_an_axis_that_is_not_there_is_refused(axes: dict[str, str], says: str) -> None:
+    names = ["Dataset001_Knee", "Dataset003_Hip"]
+    require_known_mirrors(TrainingConfig(mirror_axes={"Dataset001_Knee": "yx", "Dataset003_Hip": ""}), names)
+    with pytest.raises(UsageError, match=says):
+        require_known_mirrors(TrainingConfig(mirror_axes=axes), names)

@@ -17,6 +17,7 @@ VOXELS_PER_REGION = 5_000
 # Right at the surface of a structure that the network hardly finds, its logits say next to nothing.
 HIGHEST_SURFACE_TEMPERATURE = 20.0
 BIAS_LIMIT = 8.0
+FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,17 @@ class Scaling:
 
     def probabilities(self, log_probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
         """Calibrated probabilities from logits or logarithms of probabilities, both ``(1 + labels, Z, Y, X)``."""
-        divisor = np.full(log_probabilities.shape[1:], self.temperature, dtype=np.float32)
-        bias = np.full(log_probabilities.shape[1:], self.bias, dtype=np.float32)
+        shape = log_probabilities.shape[1:]
+        by_place = self.surface_temperature is not None
+        band = surface_band(log_probabilities.argmax(axis=0)) if by_place else np.zeros(shape, dtype=bool)
+        return self.at(log_probabilities, band)
+
+    def at(self, log_probabilities: NDArray[np.floating], band: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The same for voxels of any arrangement ``(1 + labels, ...)``, of which is known whether they are near the
+        predicted surface, ``(...)``."""
+        divisor = np.full(band.shape, self.temperature, dtype=np.float32)
+        bias = np.full(band.shape, self.bias, dtype=np.float32)
         if self.surface_temperature is not None:
-            band = surface_band(log_probabilities.argmax(axis=0))
             divisor[band], bias[band] = self.surface_temperature, self.surface_bias
         scaled = log_probabilities.astype(np.float32) / divisor
         scaled[0] += bias
@@ -169,7 +177,7 @@ FORMS = {
 """Form by name."""
 
 
-def cross_fitted(cases: Sequence[FitVoxels], groups: Sequence[str], form: str, folds: int = 10) -> list[Scaling]:
+def cross_fitted(cases: Sequence[FitVoxels], groups: Sequence[str], form: str, folds: int = FOLDS) -> list[Scaling]:
     """For each case the scaling that was fitted on other groups only.
 
     Groups are dealt into at most ``folds`` folds (leave one group out when there are fewer). With a single group there

@@ -1,1 +1,1 @@
-"""From dataset folders to patches: reading, verifying, splitting by patient, planning, caching, augmenting."""
+"""From dataset folders to patches: reading, splitting by patient, planning, caching, augmenting."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.config import Triple
+from trainer.data.stored_array import Box, Voxels
 
 Vector = tuple[float, float, float]
 
@@ -82,26 +83,40 @@ def draw_augmentation(
     )
 
 
-def apply_augmentation(
-    record: Augmentation, voxels: NDArray[np.floating], labels: NDArray[np.uint8], patch_zyx: Triple
-) -> tuple[Tensor, Tensor]:
-    """Cut one patch out of a prepared case.
+@dataclass(frozen=True)
+class Patch:
+    """Part of a prepared case.
+
+    Attributes:
+        image: float32 ``(1, Z, Y, X)`` in [0, 1]; 0 outside the case, as the runtime pads, whatever was done to the
+            intensities: no scan has a brighter or noisier outside.
+        labels: int64 ``(Z, Y, X)``; 0 outside the case.
+        inside: bool ``(1, Z, Y, X)``: the case.
+    """
+
+    image: Tensor
+    labels: Tensor
+    inside: Tensor
+
+
+def apply_augmentation(record: Augmentation, voxels: Voxels, labels: Voxels, patch_zyx: Triple) -> Patch:
+    """Cut one patch out of a prepared case, of which only the part around the patch is read.
 
     Args:
         record: what to do.
-        voxels: ``(Z, Y, X)`` in [0, 1].
+        voxels: ``(Z, Y, X)`` in [0, 1], in memory or on disk.
         labels: uint8 ``(Z, Y, X)``.
         patch_zyx: patch size.
-
-    Returns:
-        float32 ``(1, Z, Y, X)`` and int64 ``(Z, Y, X)``; outside the case both are 0.
     """
     grid = _sampling_grid(record, voxels.shape, patch_zyx)
-    image = torch.from_numpy(np.asarray(voxels, dtype=np.float32))[None, None]
-    target = torch.from_numpy(np.asarray(labels, dtype=np.float32))[None, None]
-    patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    box = sampled_box(grid, voxels.shape)
+    image, target = (_in_place(array, box)[None, None] for array in (voxels, labels))
+    # Up to the outer face of the last voxel is inside. Beyond, the border goes on while intensities are changed: a blur
+    # or a coarser grid would else bring in the 0 from outside.
+    inside = (grid.abs() <= 1).all(dim=-1)
+    patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
     mask = functional.grid_sample(target, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return change_intensity(record, patch)[0], mask[0, 0].round().long()
+    return Patch(change_intensity(record, patch)[0] * inside, mask[0, 0].round().long(), inside)
 
 
 def _matrix(
@@ -147,10 +162,12 @@ def _sampling_grid(record: Augmentation, shape: tuple[int, ...], patch_zyx: Trip
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     if any(record.elastic_voxels):
         offsets = offsets + _displacement(record, patch_zyx)
-    matrix = torch.tensor(record.matrix, dtype=torch.float32)
-    position = offsets @ matrix.T + torch.tensor(record.centre_zyx, dtype=torch.float32)
-    size = torch.tensor(shape, dtype=torch.float32)
-    return ((2 * position + 1) / size - 1).flip(-1)[None]
+    # Rows, centre and size from last to first make it (x, y, z); in place, because fresh memory costs more than this.
+    matrix, centre, size = (
+        torch.tensor(v, dtype=torch.float32).flip(0) for v in (record.matrix, record.centre_zyx, shape)
+    )
+    position = (offsets @ matrix.T).add_(centre)
+    return position.mul_(2).add_(1).div_(size).sub_(1)[None]
 
 
 def _displacement(record: Augmentation, patch_zyx: Triple) -> Tensor:
@@ -160,6 +177,41 @@ def _displacement(record: Augmentation, patch_zyx: Triple) -> Tensor:
     coarse = coarse * torch.tensor(record.elastic_voxels).view(1, 3, 1, 1, 1)
     dense = functional.interpolate(coarse, size=patch_zyx, mode="trilinear", align_corners=True)
     return dense[0].permute(1, 2, 3, 0)
+
+
+def sampled_box(grid: Tensor, shape: tuple[int, ...]) -> Box:
+    """The part of a case that `grid_sample` looks at for a grid, with a margin of a voxel against rounding.
+
+    Args:
+        grid: normalised ``(1, Z, Y, X, 3)`` coordinates, last axis ``(x, y, z)``.
+        shape: of the case, ``(Z, Y, X)``.
+
+    Returns:
+        At least one voxel, also for a patch beside the case.
+    """
+    size = torch.tensor(shape, dtype=torch.float32)
+    low, high = (((reach.flip(-1) + 1) * size - 1) / 2 for reach in torch.aminmax(grid.reshape(-1, 3), dim=0))
+    first = [min(max(int(v) - 1, 0), n - 1) for v, n in zip(low.floor(), shape, strict=True)]
+    # Beside the case the border goes on; the voxel next to it is read, too, though it counts nothing.
+    stop = [min(max(int(v) + 3, f + 2), n) for v, f, n in zip(high.floor(), first, shape, strict=True)]
+    z, y, x = (slice(f, s) for f, s in zip(first, stop, strict=True))
+    return z, y, x
+
+
+def _in_place(array: Voxels, box: Box) -> Tensor:
+    """A float32 tensor of a whole case's shape that holds the voxels of a box at their places, and nothing elsewhere.
+
+    `grid_sample` reckons with the size of what it samples, so that a smaller tensor would round coordinates
+    differently. Here the axes have the strides of the box: its voxels lie side by side, and of the memory around them,
+    on which all other places fall, nothing is read or written.
+    """
+    part = torch.from_numpy(np.ascontiguousarray(array[box], dtype=np.float32))
+    strides = (part.shape[1] * part.shape[2], part.shape[2], 1)
+    first = sum(extent.start * stride for extent, stride in zip(box, strides, strict=True))
+    last = sum((n - 1) * stride for n, stride in zip(array.shape, strides, strict=True))
+    memory = torch.empty(last + 1)
+    memory[first : first + part.numel()] = part.ravel()
+    return memory.as_strided(array.shape, strides)
 
 
 def change_intensity(record: Augmentation, patch: Tensor) -> Tensor:

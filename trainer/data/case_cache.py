@@ -1,24 +1,42 @@
-"""Prepared cases on disk: memory-mapped voxels, labels and label positions."""
+"""Prepared cases on disk: voxels, labels and label positions, of which training reads what it needs."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.machine.processor import usable_cores
+from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY
+from trainer.data.memory_room import MemoryRoom
 from trainer.data.planning import TaskPlan
+from trainer.data.preparation_memory import preparation_bytes
 from trainer.data.prepared_label import read_prepared
+from trainer.data.stored_array import StoredArray, Voxels
+from trainer.identity.file_content import MEMORY_NAME, FileContents
+from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
+from trainer.layout.recently_read import forget_volumes
 
 POINTS_PER_LABEL = 400
+# Changes whenever cases that an earlier version prepared must not be used any more.
+PREPARATION_VERSION = 3
+ENDING = ".prepared.safetensors"
+VOXELS, LABELS, POINTS, FINGERPRINT = "voxels", "labels", "points.", "fingerprint"
+NAME_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -27,65 +45,76 @@ class PreparedCase:
 
     Attributes:
         case: where it came from.
-        voxels: float16 ``(Z, Y, X)`` in [0, 1], memory-mapped.
-        labels: uint8 ``(Z, Y, X)`` with the task's output labels, memory-mapped.
+        voxels: float16 ``(Z, Y, X)`` in [0, 1].
+        labels: uint8 ``(Z, Y, X)`` with the task's output labels.
         points: by output label, int16 ``(n, 3)`` voxel indices ``(z, y, x)`` drawn from it; absent labels are missing.
+        fingerprint: of the content of its files and of how they were prepared.
     """
 
     case: Case
-    voxels: NDArray[np.float16]
-    labels: NDArray[np.uint8]
+    voxels: Voxels
+    labels: Voxels
     points: dict[int, NDArray[np.int16]]
+    fingerprint: str = ""
 
 
 def prepare_cases(
     task: TaskPlan, cases: Sequence[Case], folder: Path, advance: Callable[[], None] | None = None
 ) -> list[PreparedCase]:
-    """Prepare cases in parallel, reusing what an earlier run left in ``folder``.
+    """Prepare cases, reusing what an earlier run left in ``folder``, which several runs may share.
+
+    As many cases are prepared side by side as there are cores and as fit into memory. What is on disk belongs to the
+    content of the case's files and to the preparation, whatever the files are called and whenever they were written.
 
     Raises:
         DatasetError: image and label differ in shape.
         InputError: a file cannot be read.
+        ResourceError: a file cannot be written.
     """
     target = folder / task.name
     target.mkdir(parents=True, exist_ok=True)
+    contents = FileContents(folder / MEMORY_NAME)
+    room = MemoryRoom.of_machine()
 
-    def one(case: Case) -> Path:
-        """Path of the case's files, which are written when they are not there."""
-        path = target / f"{case.name}.{_fingerprint(task, case)}.npz"
-        if not path.with_suffix(".voxels.npy").is_file():
-            _write(task, case, path)
+    def one(case: Case) -> PreparedCase:
+        """The case, which is prepared if it is not there."""
+        mark = _fingerprint(task, case, contents)
+        path = target / f"{case.name}.{mark[:NAME_DIGITS]}{ENDING}"
+        found = _open(case, path, mark)
+        if found is None:
+            with room.taken(preparation_bytes(case, task.profile)):
+                _write(task, case, path, mark)
+            found = _open(case, path, mark)
+            assert found is not None
         if advance is not None:
             advance()
-        return path
+        return found
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        paths = list(pool.map(one, cases))
-    # One after the other: numpy parses the header of each file, and parsing in several threads at once can raise a
-    # SystemError in CPython 3.11 (gh-106905).
-    return [_open(case, path) for case, path in zip(cases, paths, strict=True)]
-
-
-def _fingerprint(task: TaskPlan, case: Case) -> str:
-    """Changes whenever the source files or the preparation change."""
-    key = json.dumps([asdict(task.profile), task.label_values, str(case.image), case.fingerprint()])
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+    try:
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return list(pool.map(one, cases))
+    finally:
+        forget_volumes()
+        contents.keep()
 
 
-def _write(task: TaskPlan, case: Case, path: Path) -> None:
+def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
+    """Changes whenever the content of the source files or the preparation changes."""
+    preparation = [PREPARATION_VERSION, LABELS_BY, asdict(task.profile), task.label_values]
+    # The name decides which positions of a label are kept.
+    return fingerprint([*preparation, case.name, case_content(case, contents)])
+
+
+def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:
     if task.label_names:
         prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
     else:
         prepared = prepare(case.read_image(), task.profile)
         labels = np.zeros(prepared.voxels.shape, dtype=np.uint8)
     rng = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
-    points = {str(v): _points(labels, v, rng) for v in np.unique(labels) if v}
-    # The voxels come last: their presence says that the case is complete.
-    _save(path.with_suffix(".labels.npy"), labels)
-    temporary = path.with_suffix(".partial.npz")
-    np.savez(temporary, **points)  # type: ignore[arg-type]  # numpy's stubs take every key for allow_pickle
-    os.replace(temporary, path)
-    _save(path.with_suffix(".voxels.npy"), prepared.voxels.astype(np.float16))
+    tensors: dict[str, NDArray[Any]] = {f"{POINTS}{v}": _points(labels, v, rng) for v in np.unique(labels) if v}
+    tensors |= {VOXELS: prepared.voxels.astype(np.float16), LABELS: labels}
+    _save(path, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, mark)
 
 
 def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -99,20 +128,39 @@ def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uin
 
 
 def _points(labels: NDArray[np.uint8], value: int, rng: np.random.Generator) -> NDArray[np.int16]:
-    found = np.argwhere(labels == value)
+    found = np.flatnonzero(labels == value)
     chosen = rng.choice(len(found), size=min(POINTS_PER_LABEL, len(found)), replace=False)
-    return found[np.sort(chosen)].astype(np.int16)
+    return np.stack(np.unravel_index(found[np.sort(chosen)], labels.shape), axis=1).astype(np.int16)
 
 
-def _save(path: Path, array: NDArray[np.generic]) -> None:
-    temporary = path.with_suffix(".partial.npy")
-    np.save(temporary, array)
-    os.replace(temporary, path)
+def _save(path: Path, tensors: dict[str, NDArray[np.generic]], mark: str) -> None:
+    """Write a case under a name of its own first: another process may be preparing the same one.
+
+    The bytes are not forced to the disk, which would take longer than to prepare a small case again: a file that a
+    power cut has left cut off is noticed when it is opened.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
+            temporary = Path(folder) / "case"
+            save_file(tensors, temporary, metadata={FINGERPRINT: mark})
+            os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise ResourceError(
+            f"the prepared case cannot be written ({error})", file=path, remedy="Check permissions and free disk space"
+        ) from error
 
 
-def _open(case: Case, path: Path) -> PreparedCase:
-    with np.load(path) as archive:
-        points = {int(key): archive[key] for key in archive.files}
-    voxels = np.load(path.with_suffix(".voxels.npy"), mmap_mode="r")
-    labels = np.load(path.with_suffix(".labels.npy"), mmap_mode="r")
-    return PreparedCase(case, voxels, labels, points)
+def _open(case: Case, path: Path, mark: str) -> PreparedCase | None:
+    """A case on disk; None when it is not there, not whole, or another one."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            if (file.metadata() or {}).get(FINGERPRINT) != mark:
+                return None
+            names = list(file.keys())
+            points = {int(n.removeprefix(POINTS)): file.get_tensor(n) for n in names if n.startswith(POINTS)}
+            voxels, labels = (StoredArray(path, n, tuple(file.get_slice(n).get_shape())) for n in (VOXELS, LABELS))
+    except (OSError, SafetensorError):
+        return None
+    return PreparedCase(case, voxels, labels, dict(sorted(points.items())), mark)

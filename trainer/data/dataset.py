@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from trainer.data.body_region import REGION_WORDS, infer_region, may_overlap, regions_in
-from trainer.data.modality import FAMILIES, UNKNOWN, families_in
+from trainer.context.body_region import REGION_WORDS, infer_region, may_overlap, regions_in
+from trainer.context.modality import FAMILIES, UNKNOWN, families_in
 from trainer.layout.case import Case
 from trainer.layout.class_folders import ClassFolderLayout
 from trainer.layout.lesion_scans import LESION_LAYOUTS
@@ -119,21 +119,33 @@ def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
         DatasetError: the folder is in no known layout, or cannot be used as it is.
         UsageError: the view asks for two sequences.
     """
-    name = dataset_name(directory)
-    directory, words = split_view(directory)
-    listing = find_layout(directory).read(directory, split, _sequence(words, directory))
+    folder, words = split_view(directory)
+    return viewed(find_layout(folder).read(folder, split, sequence_word(words, folder)), directory)
+
+
+def viewed(listing: Listing, directory: Path) -> Dataset:
+    """What a folder holds, looked at as the words after ``::`` ask for.
+
+    Args:
+        listing: of the folder.
+        directory: with the words, as for `read_dataset`.
+
+    Raises:
+        DatasetError: the view does not fit the images, or leaves none.
+    """
+    folder, words = split_view(directory)
     for plane in PLANES:
         if plane in words:
             listing = sliced(listing, plane)
     if BY_NAME in words:
-        listing = classes_by_name(listing, directory)
+        listing = classes_by_name(listing, folder)
     excluded = _excluded(words)
     cases = tuple(sorted((c for c in listing.cases if c.group not in excluded), key=lambda case: case.name))
-    if not cases:
-        raise DatasetError("every group is left out", file=directory, remedy="Leave out fewer groups")
+    if listing.cases and not cases:
+        raise DatasetError("every group is left out", file=folder, remedy="Leave out fewer groups")
     return Dataset(
-        directory, name, listing.modality, _region(directory, listing), listing.labels, cases, listing.info,
-        listing.has_masks,
+        folder, dataset_name(directory), listing.modality, _region(folder, listing), listing.labels, cases,
+        listing.info, listing.has_masks,
     )  # fmt: skip
 
 
@@ -187,7 +199,12 @@ def require_masks(dataset: Dataset) -> None:
         )
 
 
-def _sequence(words: tuple[str, ...], directory: Path) -> str:
+def sequence_word(words: tuple[str, ...], directory: Path) -> str:
+    """The word that names a sequence; empty where none does.
+
+    Raises:
+        UsageError: there are two.
+    """
     sequences = [word for word in words if word not in (*PLANES, BY_NAME) and not word.startswith(WITHOUT)]
     if len(sequences) > 1:
         raise UsageError(

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import image_ending
-from trainer.data.body_region import infer_region
-from trainer.data.dataset import LAYOUTS, NNUNET, Dataset, read_dataset, split_view
+from trainer.data.data_fingerprint import dataset_fingerprint
+from trainer.data.dataset import LAYOUTS, NNUNET, Dataset, read_dataset, sequence_word, split_view, viewed
+from trainer.identity.file_content import FileContents
+from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
 from trainer.layout.image_level import image_class
+from trainer.layout.listing import Listing, refuse_sequence
 from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_modality
 
 
@@ -33,7 +36,7 @@ def read_image_source(directory: Path) -> ImageSource:
 
     Args:
         directory: a dataset folder in any known layout (of nnU-Net and MSD folders also images without a label), or a
-            folder of images, also in sub-folders.
+            folder of images, also in sub-folders; with the words of a view as for `read_dataset`.
 
     Raises:
         DatasetError: there is no image, or the folder cannot be used as it is.
@@ -41,15 +44,26 @@ def read_image_source(directory: Path) -> ImageSource:
     folder, words = split_view(directory)
     if not folder.is_dir():
         raise DatasetError("the folder is missing", file=folder, remedy="Correct the path")
-    if NNUNET.recognises(folder) and not words:
-        source = ImageSource(_every_image(folder))
-    elif words or (not _images(folder.iterdir()) and any(layout.recognises(folder) for layout in LAYOUTS)):
-        source = _labelled_elsewhere(read_dataset(directory))
+    if NNUNET.recognises(folder):
+        dataset = viewed(_every_image(folder, words), directory)
+    elif not _images(folder.iterdir()) and any(layout.recognises(folder) for layout in LAYOUTS):
+        dataset = read_dataset(directory)
     else:
-        source = ImageSource(_image_folder(folder))
-    if not source.dataset.cases:
+        dataset = viewed(_image_folder(folder, words), directory)
+    if not dataset.cases:
         raise DatasetError("the folder holds no image", file=folder, remedy="Give a folder with images")
-    return source
+    classes = {case.name: image_class(case) for case in dataset.cases}
+    categories = {name: dataset.labels[value] for name, value in classes.items() if value is not None}
+    return ImageSource(without_labels(dataset), categories)
+
+
+def source_fingerprint(source: ImageSource, contents: FileContents) -> str:
+    """Of the images, their groups and their classes.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return fingerprint([dataset_fingerprint(source.dataset, contents), source.categories])
 
 
 def without_labels(dataset: Dataset) -> Dataset:
@@ -57,29 +71,23 @@ def without_labels(dataset: Dataset) -> Dataset:
     return replace(dataset, labels={}, cases=tuple(replace(case, label=None) for case in dataset.cases))
 
 
-def _labelled_elsewhere(dataset: Dataset) -> ImageSource:
-    classes = {case.name: image_class(case) for case in dataset.cases}
-    categories = {name: dataset.labels[value] for name, value in classes.items() if value is not None}
-    return ImageSource(without_labels(dataset), categories)
+def _every_image(folder: Path, words: tuple[str, ...]) -> Listing:
+    """Of an nnU-Net or MSD folder, also those without a label."""
+    refuse_sequence(NNUNET.name, folder, sequence_word(words, folder))
+    info = read_info(folder)
+    groups = read_groups(folder)
+    images = {name: image for name, (image, _) in list_pairs(folder, info, "imagesTr").items() if image is not None}
+    cases = tuple(Case(name, path, None, groups.get(name) or name) for name, path in images.items())
+    return Listing(read_modality(info, folder), {}, cases, info)
 
 
-def _every_image(directory: Path) -> Dataset:
-    info = read_info(directory)
-    groups = read_groups(directory)
-    pairs = list_pairs(directory, info, "imagesTr")
-    images = {name: image for name, (image, _) in pairs.items() if image is not None}
-    cases = tuple(Case(name, path, None, groups.get(name) or name) for name, path in sorted(images.items()))
-    region = str(info.get("anatomy", "")) or infer_region(directory.name, str(info.get("description", "")))
-    return Dataset(directory, directory.name, read_modality(info, directory), region, {}, cases, info)
-
-
-def _image_folder(directory: Path) -> Dataset:
-    paths = _images(directory.rglob("*"))
-    names = [_name(path, directory) for path in paths]
+def _image_folder(folder: Path, words: tuple[str, ...]) -> Listing:
+    refuse_sequence("folder of images", folder, sequence_word(words, folder))
+    paths = _images(folder.rglob("*"))
+    names = [_name(path, folder) for path in paths]
     if len(set(names)) < len(names):
-        raise DatasetError("two images have the same name", file=directory, remedy="Rename one")
-    cases = tuple(Case(name, path, None, name) for name, path in zip(names, paths, strict=True))
-    return Dataset(directory, directory.name, "unknown", "", {}, cases)
+        raise DatasetError("two images have the same name", file=folder, remedy="Rename one")
+    return Listing("unknown", {}, tuple(Case(name, path, None, name) for name, path in zip(names, paths, strict=True)))
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

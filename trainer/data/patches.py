@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trainer.config import TrainingConfig, Triple
-from trainer.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
+from trainer.data.augmentation import Augmentation, Patch, apply_augmentation, draw_augmentation
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import TaskPlan
 
@@ -56,10 +56,10 @@ class PatchGroups(Dataset[PatchGroup]):
         rng = np.random.default_rng([self.config.seed, index])
         number = int(rng.choice(len(self.tasks), p=self.probabilities))
         patches = [self._patch(rng, number) for _ in range(self.config.patches_per_group)]
-        images, labels = zip(*patches, strict=True)
-        return PatchGroup(number, torch.stack(images), torch.stack(labels))
+        images, labels = (torch.stack([getattr(patch, part) for patch in patches]) for part in ("image", "labels"))
+        return PatchGroup(number, images, labels)
 
-    def _patch(self, rng: np.random.Generator, number: int) -> tuple[Tensor, Tensor]:
+    def _patch(self, rng: np.random.Generator, number: int) -> Patch:
         task = self.tasks[number]
         case = self.cases[number][int(rng.integers(len(self.cases[number])))]
         record = self._record(rng, task, case)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.profile import Profile
-from MultiTaskSegLib.runtime.image.resampling import resample_nearest
+from trainer.data.label_resampling import resample_labels
 from trainer.layout.case import Case
 
 
@@ -33,4 +33,4 @@ def read_prepared(
     volume, stored = case.read_pair()
     prepared = prepare(volume, profile)
     canonical = np.asarray(prepared.canonical(relabel(stored)))
-    return prepared, resample_nearest(canonical, prepared.voxels.shape).astype(np.uint8)
+    return prepared, resample_labels(canonical, prepared.voxels.shape).astype(np.uint8)

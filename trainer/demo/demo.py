@@ -25,7 +25,6 @@ from trainer.metrics.case_overlap import overlap_by_label
 from trainer.phantom.artefact import ARTEFACTS
 from trainer.phantom.cohort import write_cohort
 from trainer.phantom.task import FOREIGN, draw_foreign
-from trainer.report.curves import read_records
 from trainer.report.report import write_whole
 from trainer.report.run_folder import RunFolder
 from trainer.training.train_model import train_model
@@ -116,7 +115,7 @@ def _clear(directory: Path) -> None:
 def _train(folders: list[Path], model: Path, size: DemoSize, stream: TextIO) -> float:
     """Trains and writes the model file. Returns the seconds of the training loop."""
     train_model(folders, model, CONFIG, Budget(minutes=size.minutes), stream=stream)
-    return float(read_records(RunFolder(model).steps)[-1]["elapsed_s"])
+    return float(RunFolder(model).records()[-1]["elapsed_s"])
 
 
 def _segment_unseen(predictor: Predictor, folder: Path, results: Path) -> list[KnownCase]:

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.demo.story import Story
-from trainer.report.curves import SpectrumPanel, dice_figure, ood_figure, read_records, spectrum_figure, training_figure
+from trainer.report.curves import SpectrumPanel, dice_figure, ood_figure, spectrum_figure, training_figure
 from trainer.report.report import Report, png_bytes, write_whole
 from trainer.report.run_folder import RunFolder
 from trainer.report.slice_view import CaseView, LabelStyle, overview_figure
@@ -47,7 +47,7 @@ def write_pictures(story: Story, predictor: Predictor, run: RunFolder, directory
             spectrum(story.known[0].name, story.known[0].result, predictor),
             "The same for an unseen image of a known task.",
         ),
-        "training_curves": (training_figure(read_records(run.steps)), "Training on two CPU cores."),
+        "training_curves": (training_figure(run.records()), "Training on two CPU cores."),
         "dice": (dice_strip(story), "Dice of every unseen case against its exact labels."),
     }
     report = Report("MultiTaskSeg demo: three tasks, one model, foreign images flagged")

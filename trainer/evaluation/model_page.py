@@ -20,6 +20,9 @@ HEADINGS = (
 )  # fmt: skip
 
 
+BEFORE_REFIT = " These figures were measured before the check was fitted anew, with the same weights."
+
+
 def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Path:
     """Copy a ``metrics.json`` of ``evaluate`` to the published figures, under the name of its model.
 
@@ -76,21 +79,26 @@ def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
 
 def _section(manifest: Manifest, digest: str, results: Path) -> str:
     digests = measured_as(manifest, digest)
+    older = (*digests, *manifest.training.get("refitted_from", ()))
 
     def of_model(content: Mapping[str, Any]) -> bool:
         """Whether figures were measured with this very model."""
         return content.get("model") in digests
 
+    def of_weights(content: Mapping[str, Any]) -> bool:
+        """Whether figures were measured with these weights, before the check was fitted anew or since."""
+        return content.get("model") in older
+
     def complete(content: Mapping[str, Any]) -> bool:
-        """Whether a benchmark is of this very model alone, of all families and with every control."""
+        """Whether a benchmark is of these weights alone, of all families and with every control."""
         first = content["models"][0]
         is_controlled = any(name.startswith(UNTRAINED) for name in first["detectors"])
         is_whole = is_controlled and "artefact" in first["shipped"]["sensitivity"]
-        return first["sha256"] in digests and len(content["models"]) == 1 and is_whole
+        return first["sha256"] in older and len(content["models"]) == 1 and is_whole
 
     _, evaluation = _published(results, f"evaluation-*-{manifest.name}.json", of_model)
     _, benchmark = _published(results, "ood-benchmark-*.json", complete)
-    places, localisation = _published(results, f"localisation-*-{manifest.name}.json", of_model)
+    places, localisation = _published(results, f"localisation-*-{manifest.name}.json", of_weights)
     rows = [_row(task, evaluation["datasets"][task.name]) for task in manifest.tasks]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows])
     history = f"SHA-256 of the content `{digest}`, {_history(manifest.training)}."
@@ -100,6 +108,10 @@ def _section(manifest: Manifest, digest: str, results: Path) -> str:
             "the training."
         )
     check, found = _check_words(benchmark["models"][0]["shipped"]), _place_words(localisation, places)
+    if benchmark["models"][0]["sha256"] not in digests:
+        check += BEFORE_REFIT
+    if localisation["model"] not in digests:
+        found += BEFORE_REFIT
     return "\n\n".join([f"## {manifest.name}", history, table, check, found]) + "\n"
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from MultiTaskSegLib.runtime.errors import UsageError
+from trainer.identity.fingerprint import fingerprint
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 DIGEST_CHARACTERS = 10
+RUNS, CACHE = "runs", "cache"
 
 
 class RunFunction(Protocol):
@@ -41,6 +41,7 @@ class Run:
         name: letters, digits, ``.``, ``_``, ``+`` and ``-``.
         function: import path ``package.module:function`` of a `RunFunction`.
         parameters: plain values for JSON; together with ``function`` and the runs needed they are the run's identity.
+            A run that reads files has the fingerprint of their content among them.
         needs: names of runs that must have succeeded before.
     """
 
@@ -93,6 +94,11 @@ def make_jobs(runs: list[Run], root: Path) -> dict[str, Job]:
     return jobs
 
 
+def shared_cache(folder: Path) -> Path:
+    """Where the runs of an experiment keep what they may use of each other, from the folder of one of them."""
+    return folder.parent.parent / CACHE
+
+
 def load_function(path: str) -> RunFunction:
     """The function of an import path ``package.module:function``.
 
@@ -119,19 +125,15 @@ def _check(run: Run, by_name: Mapping[str, Run]) -> None:
     missing = [name for name in run.needs if name not in by_name]
     if missing:
         raise UsageError(f"run {run.name} needs {missing[0]}, which is not there", remedy="Add it")
-    _json(dict(run.parameters))
+    _digest(run, [])
     load_function(run.function)
 
 
 def _digest(run: Run, needed: list[str]) -> str:
-    text = _json({"function": run.function, "parameters": dict(run.parameters), "needs": needed})
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARACTERS]
-
-
-def _json(value: Any) -> str:
     try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
+        whole = fingerprint({"function": run.function, "parameters": dict(run.parameters), "needs": needed})
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"parameters of a run are not plain values ({error})", remedy="Use numbers, texts, lists and tables"
         ) from error
+    return whole[:DIGEST_CHARACTERS]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.detached_header import detached_data
 
 VERIFY = "Run 'python -m trainer verify' on the dataset"
 LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
@@ -20,9 +21,12 @@ LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
 class CaseReader(Protocol):
     """Turns the files of a case into voxels.
 
-    Implementations are frozen dataclasses of plain values: their ``repr`` says what they do, and prepared voxels on
-    disk belong to it.
+    Implementations are frozen dataclasses of plain values: their ``repr`` says what they do with the files, and
+    prepared voxels on disk belong to it.
     """
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Every file that is read: what was made of a case belongs to their content."""
 
     def image(self, case: Case) -> Volume:
         """The case's image.
@@ -42,6 +46,11 @@ class CaseReader(Protocol):
 @dataclass(frozen=True)
 class FileReader:
     """Image and label map are files of their own; without a label file nothing is labelled."""
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Both, with the data of detached headers."""
+        named = (case.image,) if case.label is None else (case.image, case.label)
+        return tuple(file for path in named for file in (path, *detached_data(path)))
 
     def image(self, case: Case) -> Volume:
         """The image file."""
@@ -106,13 +115,8 @@ class Case:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files whose change would change the case."""
-        return (self.image,) if self.label is None else (self.image, self.label)
-
-    def fingerprint(self) -> list[list[int] | str]:
-        """Sizes and times of the files and how they are read: the same as long as the voxels are."""
-        stamps: list[list[int] | str] = [[p.stat().st_size, p.stat().st_mtime_ns] for p in self.files]
-        return stamps if self.reader == FILES else [*stamps, repr(self.reader)]
+        """Every file whose change would change the case."""
+        return self.reader.files(self)
 
 
 def require_same_shape(case: Case, volume: Volume, labels: NDArray[np.integer]) -> None:

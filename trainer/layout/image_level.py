@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,10 @@ class ImageLevelReader:
 
     value: int
     images: CaseReader = FILES
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Those of the image."""
+        return self.images.files(case)
 
     def image(self, case: Case) -> Volume:
         """The image."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,13 @@ class LesionMaskReader:
         value: the mask's only value that counts; None for all but 0.
     """
 
-    further: tuple[str, ...] = ()
+    # Their content tells them apart, not where they lie.
+    further: tuple[str, ...] = field(default=(), repr=False)
     value: int | None = None
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """The scan and all its masks."""
+        return (*FILES.files(case), *map(Path, self.further))
 
     def image(self, case: Case) -> Volume:
         """The scan."""

@@ -26,6 +26,10 @@ class BinaryMaskReader:
 
     images: CaseReader = FILES
 
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Image and mask."""
+        return self.images.files(case)
+
     def image(self, case: Case) -> Volume:
         """The image."""
         return self.images.image(case)

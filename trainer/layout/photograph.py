@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,10 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 @dataclass(frozen=True)
 class PhotographReader:
     """Reads the image of a case as grey; a colour picture becomes its luma, transparency is ignored."""
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Picture and label file."""
+        return FILES.files(case)
 
     def image(self, case: Case) -> Volume:
         """The picture, or any other image file.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError
 from MultiTaskSegLib.runtime.image.image_file import image_ending
 from MultiTaskSegLib.runtime.image.volume import Volume
-from trainer.layout.case import Case, LabelMap
+from trainer.layout.case import FILES, Case, LabelMap
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
 from trainer.layout.photograph import PhotographReader
 
@@ -36,6 +36,10 @@ class RunLengthReader:
 
     key: str
     relative: bool
+
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Image and table."""
+        return FILES.files(case)
 
     def image(self, case: Case) -> Volume:
         """The image file, colour as grey."""
@@ -112,7 +116,8 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
     Raises:
         DatasetError: the table cannot be read or lacks a column.
     """
-    return _read_table(path, path.stat().st_mtime_ns)
+    state = path.stat()
+    return _read_table(path, (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
 
 
 def decode_runs(text: str, shape: tuple[int, int], relative: bool, file: Path | None = None) -> NDArray[np.int32]:
@@ -145,8 +150,8 @@ def decode_runs(text: str, shape: tuple[int, int], relative: bool, file: Path | 
 
 
 @functools.lru_cache(maxsize=4)
-def _read_table(path: Path, modified_ns: int) -> dict[str, tuple[str, ...]]:
-    """The table is read once, not once per image; ``modified_ns`` makes a changed table another one."""
+def _read_table(path: Path, stamp: tuple[int, ...]) -> dict[str, tuple[str, ...]]:
+    """The table is read once, not once per image; ``stamp`` makes a changed table another one."""
     rows: dict[str, tuple[str, ...]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:

@@ -17,6 +17,7 @@ from trainer.layout.case import FILES, Case, CaseReader, LabelMap
 from trainer.layout.class_folders import require_classes
 from trainer.layout.image_level import ImageLevelReader
 from trainer.layout.listing import Listing
+from trainer.layout.recently_read import whole_image, whole_labels
 
 PLANES = ("axial", "coronal", "sagittal")
 # A slice that shows next to nothing, at the ends of a volume, is no image to learn from.
@@ -37,17 +38,21 @@ class SliceReader:
     index: int
     volumes: CaseReader = FILES
 
+    def files(self, case: Case) -> tuple[Path, ...]:
+        """Those of the volume."""
+        return self.volumes.files(case)
+
     def image(self, case: Case) -> Volume:
         """The slice, in the plane's own frame with its pixel size."""
-        volume = self.volumes.image(case)
+        volume = whole_image(case, self.volumes)
         order = canonical_reorientation(volume)
         pixels = np.take(np.asarray(order.apply(volume.voxels)), self.index, axis=self.axis)
         return Volume(np.ascontiguousarray(pixels[None], dtype=np.float32), self._frame(volume, order), name=case.name)
 
     def labels(self, case: Case) -> LabelMap:
         """The slice of the label map; it lies on the volume's grid."""
-        volume = self.volumes.image(case)
-        stored, _ = self.volumes.labels(case)
+        volume = whole_image(case, self.volumes)
+        stored, _ = whole_labels(case, self.volumes)
         if stored.shape != volume.shape:
             raise DatasetError(
                 f"the label has shape {stored.shape}, the image {volume.shape}", file=case.label, remedy="Resample it"
@@ -70,7 +75,7 @@ def sliced(listing: Listing, plane: str) -> Listing:
     axis = PLANES.index(plane)
     cases: list[Case] = []
     for case in listing.cases:
-        volume = case.read_image()
+        volume = whole_image(case, case.reader)
         if volume.is_planar:
             raise DatasetError(
                 f"the image is 2-D and has no {plane} slices", file=case.image, remedy="Leave the word out"

@@ -17,6 +17,7 @@ from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
+SMALLEST_SPREAD = 1e-12
 
 Floats = NDArray[np.float64]
 Limits = tuple[float, float]
@@ -50,13 +51,15 @@ class Interval:
 def mean_interval(values: Sequence[float], bounds: Limits = (-np.inf, np.inf)) -> Interval:
     """Mean over independent repetitions with Student's t interval; NaN values (nothing to measure) are left out.
 
+    Equal values have no interval: they do not tell how far others would lie from them.
+
     Args:
         values: one per repetition.
         bounds: between which every value lies by definition; the interval does not leave them.
     """
     defined = np.asarray([v for v in values if not np.isnan(v)], dtype=np.float64)
     count = len(defined)
-    if count < 2:
+    if count < 2 or np.ptp(defined) < SMALLEST_SPREAD:
         return Interval(float(defined.mean()) if count else float("nan"), None, None, count)
     mean = float(defined.mean())
     margin = float(student_t.isf(TAIL, count - 1) * defined.std(ddof=1) / count**0.5)
@@ -145,7 +148,7 @@ def drawn_interval(rounds: Floats, patients: int) -> Limits | None:
     """Interval of a figure from its values in the rounds of `PatientDraws`; NaN rounds say nothing.
 
     The middle 95 % are too narrow for few patients; the tails are those that make the interval of a mean Student's
-    (the expanded percentile interval: Hesterberg, The American Statistician 69(4), 2015, section 5.3).
+    (the expanded percentile interval: Hesterberg, The American Statistician 69(4), 2015).
 
     Args:
         rounds: ``(rounds,)``.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t as student_t
 
-SMALLEST_SPREAD = 1e-12
+from trainer.metrics.interval import SMALLEST_SPREAD
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

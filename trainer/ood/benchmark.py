@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import Variant
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
+from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
 from trainer.ood.detector.detector import Detector, detectors, ways_of
 from trainer.ood.detector.feature_detector import Frodo
@@ -116,13 +117,17 @@ def measure(
     networks = {name: predictor.network}
     if settings.untrained:
         networks[UNTRAINED] = untrained_network(predictor, settings.seed)
+    contents = FileContents(folder / MEMORY_NAME)
     stores = {
-        key: FeatureStore(predictor, network, folder / network_digest(network), repeats if key == name else None)
+        key: FeatureStore(
+            predictor, network, folder / network_digest(network), repeats if key == name else None, contents
+        )
         for key, network in networks.items()
     }
     progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)
     ticks = iter(range(1, 10**9))
     measured = {key: _samples(store, entries, lambda: progress.update(next(ticks))) for key, store in stores.items()}
+    contents.keep()
     trained = measured[name]
     layers = predictor.manifest.architecture.layer_names
     rows = [ImageScores.of(entry, sample) for entry, sample in trained.images]
@@ -149,8 +154,10 @@ def _reference_images(predictor: Predictor, measured: _Measured) -> list[Referen
     sides = [(sample, False) for sample in measured.training] + [(sample, True) for sample in measured.held_out]
     images = []
     for sample, held_out in sides:
-        attempt = next(a for a in sample.attempts if sample.task in a.outputs)
-        images.append(ReferenceImage(index[sample.task], sample.group, held_out, attempt.observed(attempt.layers)))
+        assert sample.own is not None
+        images.append(
+            ReferenceImage(index[sample.task], sample.group, held_out, sample.own.observed(sample.own.layers))
+        )
     return images
 
 
@@ -170,6 +177,7 @@ def _samples(store: FeatureStore, entries: Sequence[Entry], advance: Callable[[]
             image.dimensions,
             image.disagreement,
             image.dice,
+            image.own,
         )
         if entry.family == TRAINING:
             measured.training.append(sample)

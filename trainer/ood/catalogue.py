@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,6 +59,11 @@ class Entry:
         return Case(self.name, self.image, self.label, self.group, self.reader)
 
     @property
+    def cases(self) -> tuple[Case, ...]:
+        """Whatever is read: the image, and the one whose grid it takes."""
+        return (self.case,) if self.like is None else (self.case, self.like)
+
+    @property
     def key(self) -> str:
         """File name that no other entry has."""
         like = None if self.like is None else self.like.image
@@ -90,7 +95,7 @@ def catalogue(
         artefact_cases: held-out cases per task that are spoilt by every artefact.
 
     Raises:
-        DatasetError: there is no known or no foreign image.
+        DatasetError: there is no known or no foreign image, or a task lacks images to fit the check on.
     """
     tasks = {task.name for task in predictor.manifest.tasks}
     known = [d for d in datasets if d.name in tasks]
@@ -99,6 +104,7 @@ def catalogue(
     foreign += [e for root in foreign_roots for e in _real(root, predictor)]
     if not sides or not foreign:
         raise DatasetError("one side of the benchmark has no image for this model", remedy="Check --in and --ood")
+    _require_every_task(tasks, known, sides)
     likes = [held_out[0].case for _, held_out in sides]
     kinds = PLANAR_ARTEFACT_KINDS if predictor.manifest.is_planar else ARTEFACT_KINDS
     return [
@@ -125,6 +131,27 @@ def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:
     for path in sorted(root.rglob("*")):
         if path.is_file() and image_ending(path) in IMAGE_IO and "_label" not in path.name:
             yield path.parent, path
+
+
+def _require_every_task(
+    tasks: Collection[str], known: Sequence[Dataset], sides: Sequence[tuple[list[Entry], list[Entry]]]
+) -> None:
+    """Say before anything is measured what would stop the benchmark when all is."""
+    missing = sorted(set(tasks) - {dataset.name for dataset in known})
+    if missing:
+        raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --in")
+    for dataset, (training, held_out) in zip(known, sides, strict=True):
+        if len({entry.group for entry in training}) < 2 or not held_out:
+            raise DatasetError(
+                "fewer than two patients that were trained on, or none that was held out",
+                file=dataset.directory,
+                remedy="Give the whole dataset that the model was trained on",
+            )
+    if len({entry.group for _, held_out in sides for entry in held_out}) < 2:
+        raise DatasetError(
+            "all held-out images are of one patient, so that nobody is left to choose a limit for it",
+            remedy="Train with more held-out groups (minimum_validation_groups)",
+        )
 
 
 def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[Entry]]:

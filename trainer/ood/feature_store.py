@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,18 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
-from MultiTaskSegLib.runtime.image.resampling import resample_nearest
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
+from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY, resample_labels
 from trainer.data.labelled_case import label_indices
+from trainer.identity.file_content import FileContents
+from trainer.identity.fingerprint import fingerprint
+from trainer.identity.weights_digest import weights_digest
 from trainer.metrics.overlap import dice_per_label, mean_defined
-from trainer.ood.catalogue import TRAINING, Entry
+from trainer.ood.catalogue import KNOWN, TRAINING, Entry
 from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
     central_crop,
@@ -43,6 +46,8 @@ from trainer.ood.fault.geometry_fault import Labels
 from trainer.report.run_folder import write_json_file
 
 MC_DROPOUT, ENSEMBLE = "mc_dropout", "ensemble"
+# Changes whenever what an earlier version has stored must not be used any more.
+STORE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class StoredImage:
 
     Attributes:
         attempts: features under each profile that suits the image.
+        own: features under the profile of the image's own task, of known images as they are; a known image may well
+            suit others only (a scan with thinner slices than those trained on), and is still one that the check knows.
         recognised: task whose known images are nearest by the model's own reference.
         dimensions: from `dimensions_of`.
         dice: mean over labels against the truth on the network's grid, None without truth.
@@ -58,6 +65,7 @@ class StoredImage:
     """
 
     attempts: tuple[ImageFeatures, ...]
+    own: ImageFeatures | None
     recognised: str
     dimensions: NDArray[np.float64]
     dice: float | None
@@ -82,32 +90,44 @@ class Repeats:
         """Changes with all that a way's predictions depend on, so that no stored result of other settings is taken."""
         members = [network_digest(predictor.network) for predictor in self.ensemble]
         settings = members if way == ENSEMBLE else [self.passes, self.rate]
-        return hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+        return fingerprint(settings)[:8]
 
 
 class FeatureStore:
     """Measures images with a network, once.
+
+    Files are named after everything that their content depends on: what the image's files hold, what is done to it, and
+    the tasks of the model. The folder belongs to the network's weights.
 
     Args:
         predictor: gives tasks and profiles.
         network: the predictor's own, or another of the same architecture as a control.
         folder: for the files.
         repeats: further predictions of each image that is not a training image.
+        contents: knows what files hold; stores of several networks may share it.
     """
 
     def __init__(
-        self, predictor: Predictor, network: SegmentationNetwork, folder: Path, repeats: Repeats | None = None
+        self,
+        predictor: Predictor,
+        network: SegmentationNetwork,
+        folder: Path,
+        repeats: Repeats | None = None,
+        contents: FileContents | None = None,
     ) -> None:
         self.predictor, self.network, self.folder = predictor, network, folder
         self.repeats = repeats or Repeats()
+        self._contents = contents or FileContents()
+        self._tasks = [_meaning(task) for task in predictor.manifest.tasks]
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, entry: Entry) -> StoredImage | None:
         """The image's features; None when it cannot be prepared (a crop can leave nothing but air)."""
-        about = self.folder / f"{entry.key}.json"
+        name = self._name(entry)
+        about = self.folder / f"{name}.json"
         if not about.is_file():
             try:
-                self._measure(entry, about)
+                self._measure(entry, name, about)
             except InputError as error:
                 write_json_file(about, {"refused": str(error)})
             # Images differ in size: what a large one needed would stay with the process through all the small ones.
@@ -115,41 +135,50 @@ class FeatureStore:
         facts: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
         if "refused" in facts:
             return None
-        attempts = tuple(load_features(self._attempt_path(entry, n)) for n in range(facts["attempts"]))
+        attempts = tuple(load_features(self._attempt_path(name, n)) for n in range(facts["attempts"]))
         recognised = min(self._nearest(attempt) for attempt in attempts)[1]
-        repeated = {} if entry.family == TRAINING else self._repeated(entry, recognised)
-        return StoredImage(attempts, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
+        repeated = {} if entry.family == TRAINING else self._repeated(entry, name, recognised)
+        own = None if facts["own"] is None else load_features(self._attempt_path(name, facts["own"]))
+        return StoredImage(attempts, own, recognised, np.array(facts["dimensions"]), facts["dice"], repeated)
 
-    def _repeated(self, entry: Entry, task: str) -> dict[str, NDArray[np.float64]]:
+    def _name(self, entry: Entry) -> str:
+        """File name of an image, which no other content of its files has."""
+        content = [case_content(case, self._contents) for case in entry.cases]
+        return f"{entry.key}-{fingerprint([STORE_VERSION, LABELS_BY, self._tasks, content])[:12]}"
+
+    def _repeated(self, entry: Entry, name: str, task: str) -> dict[str, NDArray[np.float64]]:
         wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]
         result = {}
         for way in wanted:
-            path = self.folder / f"{entry.key}.{way}-{self.repeats.fingerprint(way)}.{task}.json"
+            path = self.folder / f"{name}.{way}-{self.repeats.fingerprint(way)}.{task}.json"
             if not path.is_file():
                 write_json_file(path, self._repeat(entry, task, way).tolist())
             result[way] = np.array(json.loads(path.read_text(encoding="utf-8")))
         return result
 
-    def _attempt_path(self, entry: Entry, number: int) -> Path:
-        return self.folder / f"{entry.key}.{number}.npz"
+    def _attempt_path(self, name: str, number: int) -> Path:
+        return self.folder / f"{name}.{number}.npz"
 
     @torch.inference_mode()
-    def _measure(self, entry: Entry, about: Path) -> None:
+    def _measure(self, entry: Entry, name: str, about: Path) -> None:
         volume, labels = entry.load()
         own = [task.profile for task in self.predictor.manifest.tasks if task.name == entry.task]
-        profiles = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        attempts = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
+        is_known = entry.family in (TRAINING, KNOWN)
+        profiles = list(dict.fromkeys([*attempts, *(own if is_known else [])]))
         value: float | None = None
         for number, profile in enumerate(profiles):
             prepared = prepare(volume, profile)
             tasks = tuple(task for task in self.predictor.manifest.tasks if task.profile == profile)
             features, found = extract_features(self.network, prepared.voxels, tasks, self.predictor.device)
-            save_features(self._attempt_path(entry, number), features)
+            save_features(self._attempt_path(name, number), features)
             if labels is not None and entry.task in found:
                 task = self.predictor.manifest.task(entry.task)
                 value = _mean_dice(found[task.name], task, prepared, labels, entry.label_names)
         # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
         facts = {
-            "attempts": len(profiles),
+            "attempts": len(attempts),
+            "own": profiles.index(own[0]) if is_known else None,
             "dimensions": dimensions_of(volume).tolist(),
             "dice": value,
         }
@@ -177,19 +206,20 @@ class FeatureStore:
         )
 
 
+def _meaning(task: TaskInfo) -> list[Any]:
+    """What features and Dice of a task depend on beside the weights."""
+    return [task.name, asdict(task.profile), task.channel_start, [[label.name, label.value] for label in task.labels]]
+
+
 def _mean_dice(
     predicted: NDArray[np.uint8], task: TaskInfo, prepared: Prepared, labels: Labels, names: Mapping[int, str]
 ) -> float:
     """Mean Dice over the labels on the network's grid; ``predicted`` and the truth as positions in the head."""
     canonical = np.asarray(prepared.canonical(label_indices(labels, task, names)))
-    truth = resample_nearest(canonical, prepared.voxels.shape)
+    truth = resample_labels(canonical, prepared.voxels.shape)
     return mean_defined(list(dice_per_label(predicted, truth, tuple(range(1, 1 + len(task.labels)))).values()))
 
 
 def network_digest(network: SegmentationNetwork) -> str:
     """Short SHA-256 of the weights: features belong to them, whatever reference a model file holds."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    return weights_digest(network.state_dict())[:12]

@@ -17,20 +17,22 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.training.weight_standardization import baked, initialize, standardize_weights
 
 
-def rescale_encoder(network: SegmentationNetwork, images: Tensor) -> None:
+def rescale_encoder(network: SegmentationNetwork, images: Tensor, device: torch.device) -> None:
     """Give every layer of the encoder the scale it has in a fresh network.
 
     Afterwards each encoder map is what it was, times a positive factor of its level; the decoder is left as it is.
 
     Args:
-        network: plain weights, changed in place.
+        network: plain weights on ``device``, changed in place.
         images: float32 ``(B, 1, Z, Y, X)`` to measure on; sides are multiples of the total stride.
+        device: where to compute.
     """
     fresh = SegmentationNetwork(network.architecture)
     # Any fresh weights will do: it is their scale that counts.
     initialize(fresh, torch.Generator().manual_seed(0))
     standardize_weights(fresh)
-    wanted, found = layer_scales(baked(fresh), images), layer_scales(network, images)
+    shown = images.to(device)
+    wanted, found = layer_scales(baked(fresh).to(device), shown), layer_scales(network, shown)
     factor = {name: wanted[name] / found[name] if found[name] > 0 else 1.0 for name in found}
     with torch.no_grad():
         for level, stage in enumerate(network.encoder):
@@ -49,7 +51,7 @@ def layer_scales(network: SegmentationNetwork, images: Tensor) -> dict[str, floa
 
     Args:
         network: any.
-        images: ``(B, 1, Z, Y, X)``.
+        images: ``(B, 1, Z, Y, X)`` on the network's device.
     """
     scales: dict[str, float] = {}
 

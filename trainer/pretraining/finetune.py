@@ -31,6 +31,7 @@ def finetune(
     labelled_cases: Sequence[str] | int | None = None,
     resume: bool = False,
     stream: TextIO | None = None,
+    cache: Path | None = None,
 ) -> Manifest:
     """Train on labelled cases, starting from a model file, and write an ordinary model file and its run folder.
 
@@ -43,6 +44,7 @@ def finetune(
         scope: what is taken from the model file, all or the encoder.
         labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
             ``config.seed`` (never from held-out groups); None: all.
+        cache: folder for prepared cases that several runs share; None: one of this run's own.
 
     Groups that the model to start from has seen, or a model that it descends from, are never held out: figures,
     temperatures and the limit come from patients whom no training in the chain has seen.
@@ -54,9 +56,12 @@ def finetune(
     """
     require_model_name(output)
     config = config if model_file is None else config_for(model_file, config)
-    folder = RunFolder(output)
+    datasets = datasets_with_masks(directories)
+    folder = RunFolder(output, cache)
+    if not resume:
+        folder.begin_anew()
     ancestors = NOBODY if model_file is None else Provenance.of(read_manifest(model_file)[0])
-    data = prepare_data(datasets_with_masks(directories), config, folder, stream, labelled_cases, ancestors)
+    data = prepare_data(datasets, config, folder, stream, labelled_cases, ancestors)
     recipe, said = start_from(model_file, data.plan, strategy, scope)
     return train_prepared(
         data, output, config, budget, recipe=recipe, said=said, ancestors=ancestors, resume=resume, stream=stream

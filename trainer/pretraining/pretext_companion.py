@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.utils.data import Dataset
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from trainer.config import TrainingConfig, Triple
-from trainer.data.augmentation import apply_augmentation
+from trainer.data.augmentation import Patch, apply_augmentation
 from trainer.data.case_cache import PreparedCase
 from trainer.data.patches import dataset_probabilities, draw_patch
 from trainer.data.planning import TaskPlan
@@ -41,6 +42,15 @@ class ImagePool:
         """Patch that fits all sources, so that a batch can mix them."""
         z, y, x = (min(task.patch_zyx[axis] for task in self.tasks) for axis in range(3))
         return z, y, x
+
+    @property
+    def identity(self) -> list[Any]:
+        """What batches depend on, as plain values: by source how images are cut, their fingerprints and classes."""
+        sources = zip(self.tasks, self.cases, strict=True)
+        return [
+            [task.name, task.patch_zyx, [[c.case.name, c.fingerprint, self.category(n, c.case.name)] for c in cases]]
+            for n, (task, cases) in enumerate(sources)
+        ]
 
     def category(self, source: int, name: str) -> int:
         """Class number of a case."""
@@ -80,21 +90,27 @@ class ViewBatches(Dataset[PretextBatch]):
         self.images = min(images_per_step, len(self.places))
         self.stream = zlib.crc32(pretext.name.encode())
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a batch depends on besides its number and the run's settings, as plain values."""
+        return {"task": self.pretext.name, "images": self.images, "pool": self.pool.identity}
+
     def __getitem__(self, index: int) -> PretextBatch:
         """Make batch number ``index``."""
         rng = np.random.default_rng([self.config.seed, self.stream, index])
         # Without replacement: the same image twice would be taken for two different ones by a contrastive loss.
         chosen = rng.choice(len(self.places), size=self.images, replace=False, p=self.probabilities)
         places = [self.places[number] for number in chosen]
-        images = [self._view(rng, place) for _ in range(self.pretext.views) for place in places]
+        patches = [self._view(rng, place) for _ in range(self.pretext.views) for place in places]
         categories = [self._category(place) for place in places] * self.pretext.views
-        return self.pretext.draw(rng, Views(torch.stack(images), torch.tensor(categories)), self.architecture)
+        images, inside = torch.stack([p.image for p in patches]), torch.stack([p.inside for p in patches])
+        return self.pretext.draw(rng, Views(images, torch.tensor(categories), inside), self.architecture)
 
-    def _view(self, rng: np.random.Generator, place: tuple[int, int]) -> Tensor:
+    def _view(self, rng: np.random.Generator, place: tuple[int, int]) -> Patch:
         source, number = place
         task, case = self.pool.tasks[source], self.pool.cases[source][number]
         record = draw_patch(rng, task, case, self.config.mirror_axes.get(task.name, ""), 0.0, self.pool.patch_zyx)
-        return apply_augmentation(record, case.voxels, case.labels, self.pool.patch_zyx)[0]
+        return apply_augmentation(record, case.voxels, case.labels, self.pool.patch_zyx)
 
     def _category(self, place: tuple[int, int]) -> int:
         source, number = place
@@ -122,13 +138,17 @@ class PretextCompanion:
         """The task's name."""
         return self.pretext.name
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its batches; what is done to them belongs to the task."""
+        return self.batches.identity
+
     def weight(self, progress: float) -> float:
         """Factor of the loss."""
         return self.schedule(progress)
 
-    def loss(self, network: SegmentationNetwork, batch: PretextBatch) -> Tensor:
+    def loss(self, network: SegmentationNetwork, batch: PretextBatch, device: torch.device) -> Tensor:
         """Loss of one batch; only the part of the network that the task needs is run."""
-        device = next(self.heads.parameters()).device
         inputs = batch.inputs.to(device).contiguous(memory_format=torch.channels_last_3d)
         targets = {name: target.to(device) for name, target in batch.targets.items()}
         whole = self.pretext.needs_decoder
@@ -161,13 +181,15 @@ def pretext_companions(
     )
 
 
-def finishing(companions: Sequence[PretextCompanion]) -> Callable[[SegmentationNetwork], None] | None:
+def finishing(
+    companions: Sequence[PretextCompanion],
+) -> Callable[[SegmentationNetwork, torch.device], None] | None:
     """What is done to pre-trained weights in the end: `rescale_encoder` if no task has trained the decoder, or None."""
     if any(companion.pretext.needs_decoder for companion in companions):
         return None
 
-    def finish(network: SegmentationNetwork) -> None:
+    def finish(network: SegmentationNetwork, device: torch.device) -> None:
         """Measured on the first batch."""
-        rescale_encoder(network, companions[0].batches[0].inputs.to(network.head.weight.device))
+        rescale_encoder(network, companions[0].batches[0].inputs, device)
 
     return finish

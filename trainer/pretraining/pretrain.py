@@ -34,6 +34,7 @@ def pretrain(
     auxiliary: AuxiliaryConfig | None = None,
     resume: bool = False,
     stream: TextIO | None = None,
+    cache: Path | None = None,
 ) -> Manifest:
     """Pre-train one network and write an ordinary model file and its run folder.
 
@@ -51,6 +52,7 @@ def pretrain(
         auxiliary: how many images a batch of a pretext task has; its weight plays no part here.
         resume: go on from the run folder's checkpoint.
         stream: for progress.
+        cache: folder for prepared cases that several runs share; None: one of this run's own.
 
     Raises:
         UsageError: an unknown source or pretext task.
@@ -62,14 +64,19 @@ def pretrain(
         raise UsageError(f"pretext tasks have no part in {task}", remedy="Leave them out or use self-supervised")
     chosen = pretexts_named(pretexts)
     require_model_name(output)
-    folder = RunFolder(output)
+    folder = RunFolder(output, cache)
     if task == "segmentation":
-        labelled = prepare_data(datasets_with_masks(directories), config, folder, stream)
+        datasets = datasets_with_masks(directories)
+        if not resume:
+            folder.begin_anew()
+        labelled = prepare_data(datasets, config, folder, stream)
         said = {"pretraining": {"task": task}}
         return train_prepared(labelled, output, config, budget, said=said, resume=resume, stream=stream)
     sources = [read_image_source(Path(directory)) for directory in directories]
     categories, classes = category_numbers(sources) if task == "classification" else ((), ())
     tasks: tuple[PretextTask, ...] = (Classification(len(classes)),) if classes else chosen
+    if not resume:
+        folder.begin_anew()
     data = prepare_data([source.dataset for source in sources], config, folder, stream)
     return _train_on_images(
         data, tasks, categories, output, config, budget, auxiliary or AuxiliaryConfig(), classes, resume, stream

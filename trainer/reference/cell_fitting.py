@@ -64,8 +64,12 @@ def fit_memories(samples: Sequence[CellSamples]) -> tuple[CellMemory, ...]:
     Raises:
         ModelError: a task has fewer than two training groups or no held-out image.
     """
-    budget = MEMORY_BYTES // (len(samples) * (FEATURES + 1) * np.dtype(np.float16).itemsize)
-    return tuple(fit_memory(sample, min(budget, MOST_CELLS)) for sample in samples)
+    return tuple(fit_memory(sample, cells_per_memory(len(samples))) for sample in samples)
+
+
+def cells_per_memory(tasks: int) -> int:
+    """How many cells each of so many tasks can remember."""
+    return min(MEMORY_BYTES // (tasks * (FEATURES + 1) * np.dtype(np.float16).itemsize), MOST_CELLS)
 
 
 def fit_memory(samples: CellSamples, cells: int) -> CellMemory:

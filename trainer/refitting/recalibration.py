@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +17,7 @@ from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.labelled_case import read_labelled_case
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
+from trainer.refitting.descent import refitted
 from trainer.report.progress import Progress
 from trainer.training.validation import task_logits
 
@@ -45,23 +47,29 @@ def refit_calibration(
     cases = [unseen(datasets[task.name], predictor.manifest) for task in predictor.manifest.tasks]
     if not all(cases):
         raise DatasetError("a task has no held-out case", remedy="Give the datasets that the model was trained on")
-    progress = Progress(2 * sum(map(len, cases)), "calibrating", stream)
-    tasks, done = [], 0
-    for task, own in zip(predictor.manifest.tasks, cases, strict=True):
-        tasks.append(_calibrated(predictor, datasets[task.name], task, own, seed))
-        done += 2 * len(own)
-        progress.update(done)
-    manifest = dataclasses.replace(predictor.manifest, tasks=tuple(tasks))
+    progress = Progress(sum(map(len, cases)), "calibrating", stream)
+    done = count(1)
+    tasks = [
+        _calibrated(predictor, datasets[task.name], task, own, seed, lambda: progress.update(next(done)))
+        for task, own in zip(predictor.manifest.tasks, cases, strict=True)
+    ]
+    manifest = refitted(dataclasses.replace(predictor.manifest, tasks=tuple(tasks)), predictor.model.digest)
     rewrite_manifest(model_path, manifest, output)
     return manifest
 
 
-def _calibrated(predictor: Predictor, dataset: Dataset, task: TaskInfo, cases: Sequence[Case], seed: int) -> TaskInfo:
+def _calibrated(
+    predictor: Predictor,
+    dataset: Dataset,
+    task: TaskInfo,
+    cases: Sequence[Case],
+    seed: int,
+    advance: Callable[[], None],
+) -> TaskInfo:
     calibration = TaskCalibration(seed)
     for case in cases:
         calibration.add(_answered(predictor, dataset, task, case))
-    for case in cases:
-        calibration.judge(_answered(predictor, dataset, task, case))
+        advance()
     scaling = calibration.scaling()
     return dataclasses.replace(
         task,

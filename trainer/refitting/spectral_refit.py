@@ -7,22 +7,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import torch
-
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
-from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
+from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.provenance import unseen
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.spectral_reference import fit_reference
+from trainer.refitting.descent import refitted
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
@@ -48,7 +47,8 @@ def refit_reference(
         DatasetError: a task has no folder.
         ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups.
     """
-    model = load_model(model_path)
+    predictor = Predictor.load(model_path)
+    model = predictor.model
     datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
@@ -58,13 +58,13 @@ def refit_reference(
     cells = new_samples(len(model.manifest.tasks))
     progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
     for index, task in enumerate(model.manifest.tasks):
-        held_out = {case.name for case in unseen(datasets[task.name], model.manifest)}
-        for image in _images(datasets[task.name], task, index, held_out, model.network, spec, cells[index]):
+        held_out = {case.name for case in unseen(datasets[task.name], predictor.manifest)}
+        for image in _images(datasets[task.name], task, index, held_out, predictor, spec, cells[index]):
             images.append(image)
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
     reference = fit_reference(spec, names, images)
-    manifest = dataclasses.replace(model.manifest, ood=ood_info(names, reference, images))
+    manifest = refitted(dataclasses.replace(model.manifest, ood=ood_info(names, reference, images)), model.digest)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_model(output, manifest, model.network, tensors)
     return manifest
@@ -75,13 +75,13 @@ def _images(
     task: TaskInfo,
     index: int,
     held_out: set[str],
-    network: SegmentationNetwork,
+    predictor: Predictor,
     spec: SignatureSpec,
     cells: CellSamples,
 ) -> Iterator[ReferenceImage]:
     for case in dataset.cases:
         voxels = prepare(case.read_image(), task.profile).voxels
         is_held_out = case.name in held_out
-        cells.add(image_cells(voxels, cell_size(network.architecture)), case.group, is_held_out)
-        spectra = spectra_of(network, voxels, spec, torch.device("cpu"))
+        cells.add(image_cells(voxels, cell_size(predictor.manifest.architecture)), case.group, is_held_out)
+        spectra = spectra_of(predictor.network, voxels, spec, predictor.device)
         yield ReferenceImage(index, case.group, is_held_out, spectra)

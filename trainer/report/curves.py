@@ -5,11 +5,9 @@ Every function returns a new figure and touches no global state of matplotlib. N
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,17 +21,6 @@ COLOURS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C564B", "#7
 
 FOREIGN_COLOUR = "#D55E00"
 INK, SOFT = "#1c2128", "#6b7480"
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Records of a run's ``metrics.jsonl``; a last line that is still being written is left out.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: a line other than the last is not a JSON object.
-    """
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line.strip()]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -57,7 +44,7 @@ def training_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss, learning rate and validation Dice per task over the steps.
 
     Args:
-        records: as from `read_records`: ``step`` with ``loss`` and ``lr``, or with ``dice`` ``{task: float}``.
+        records: of a run's ``metrics.jsonl``: ``step`` with ``loss`` and ``lr``, or with ``dice`` ``{task: float}``.
     """
     figure = new_figure(11, 3.4)
     loss_axes, rate_axes, dice_axes = figure.subplots(1, 3)

@@ -69,12 +69,13 @@ class Progress:
             return None
         return (self._clock() - self._started_s) * max(0.0, self._total - done) / worked
 
-    def update(self, done: float, note: str = "") -> None:
+    def update(self, done: float, note: str = "", left_s: float | None = None) -> None:
         """Reports that `done` of the total is finished.
 
         Args:
             done: units finished since the very beginning (not since the last call).
             note: short text shown behind the estimate, such as the loss.
+            left_s: how long the rest takes, for who knows better than the mean speed so far.
         """
         now_s = self._clock()
         is_last = done >= self._total
@@ -82,7 +83,7 @@ class Progress:
             return
         self._last_report_s = now_s
         self._is_finished = is_last
-        self._write(self._line(done, note), is_last)
+        self._write(self._line(done, note, self.remaining_s(done) if left_s is None else left_s), is_last)
 
     def close(self) -> None:
         """Ends the line of a terminal when the work stops before its total. Safe to call twice."""
@@ -95,7 +96,7 @@ class Progress:
         interval_s = TERMINAL_INTERVAL_S if self._is_terminal else LOG_INTERVAL_S
         return self._last_report_s is None or now_s - self._last_report_s >= interval_s
 
-    def _line(self, done: float, note: str) -> str:
+    def _line(self, done: float, note: str, left_s: float | None) -> str:
         percent = min(100, int(100 * done / self._total))
         text = f"{self._what}: {percent:3d} %"
         if self._total != 1:
@@ -103,7 +104,6 @@ class Progress:
         if done >= self._total:
             text += f", took {duration_text(self._clock() - self._started_s)}"
         else:
-            left_s = self.remaining_s(done)
             text += ", time left unknown" if left_s is None else f", {duration_text(left_s)} left"
         return f"{text}, {note}" if note else text
 

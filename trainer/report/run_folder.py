@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from trainer.report.json_lines import read_json_lines
 
 MODEL_SUFFIX = ".mts.safetensors"
+PREVIOUS = "previous-"
 
 
 class RunFolder:
-    """Paths and records of one run: config, log of steps, checkpoint, metrics, report."""
+    """Paths and records of one run: config, log of steps, checkpoint, metrics, report.
 
-    def __init__(self, model: Path) -> None:
+    Args:
+        model: file beside which the folder lies.
+        cache: folder for prepared cases, which runs may share; None: one of its own.
+    """
+
+    def __init__(self, model: Path, cache: Path | None = None) -> None:
         name = model.name.removesuffix(MODEL_SUFFIX)
         self.path = model.with_name(f"{name}.run")
         self.path.mkdir(parents=True, exist_ok=True)
-        self.cache = self.path / "cache"
+        self.cache = cache or self.path / "cache"
         self.checkpoint = self.path / "checkpoint.pt"
         self.steps = self.path / "metrics.jsonl"
         self.report = self.path / "report.html"
@@ -33,14 +42,48 @@ class RunFolder:
         with self.steps.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
+    def records(self) -> list[dict[str, Any]]:
+        """The log of steps; without a last line that is not whole, empty where there is no log.
+
+        Raises:
+            ResourceError: another line is damaged, or the file cannot be read.
+        """
+        return read_json_lines(self.steps) if self.steps.is_file() else []
+
     def truncate_after(self, step: int) -> None:
-        """Forget records of steps that a resumed run will make again; all of them for step 0."""
+        """Forget records of steps that a resumed run will make again, and a last line that is not whole.
+
+        Raises:
+            ResourceError: another line is damaged, or the file cannot be written.
+        """
         if not self.steps.is_file():
             return
-        lines = self.steps.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        with atomic_path(self.steps) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        kept = [record for record in self.records() if record["step"] <= step]
+        write_text_file(self.steps, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def begin_anew(self) -> None:
+        """Put checkpoint and records of an earlier run aside, under names that nobody resumes from.
+
+        A run that is killed before its first checkpoint must not be taken up where an earlier one ended. What was put
+        aside before is overwritten.
+
+        Raises:
+            ResourceError: a file cannot be moved.
+        """
+        for path in (self.checkpoint, self.steps):
+            try:
+                if path.is_file():
+                    os.replace(path, path.with_name(f"{PREVIOUS}{path.name}"))
+            except OSError as error:
+                raise ResourceError(
+                    f"the earlier run cannot be put aside ({error.strerror})", file=path, remedy="Check permissions"
+                ) from error
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Remove what finished runs beside models in a folder need no more; it is most of their size."""
+    for checkpoint in folder.glob("*.run/checkpoint.pt"):
+        checkpoint.unlink()
 
 
 def write_json_file(path: Path, value: Any) -> None:

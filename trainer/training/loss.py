@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
+from trainer.config import Triple
 from trainer.data.planning import TaskPlan
 
 MANY_CLASSES = 16
@@ -70,6 +72,27 @@ def _soft_dice(log_shares: Tensor, class_axis: int, at_truth: Tensor, labels: Te
     return 1.0 - (2 * overlap[present] / sizes[present]).mean()
 
 
+def coarse_labels(labels: Tensor, stride: Triple, classes: int) -> Tensor:
+    """What a coarser map is to say: of each cell the label that most of its voxels have.
+
+    A corner of the cell would lie half a cell beside its middle. Of labels with as many voxels the larger one wins,
+    background last, as in `trainer.data.label_resampling.resample_labels`.
+
+    Args:
+        labels: int64 ``(B, Z, Y, X)`` in 0..classes - 1; the sides are multiples of the stride.
+        stride: ``(z, y, x)``.
+        classes: background included.
+    """
+    best = functional.avg_pool3d((labels == 0).float(), stride)
+    result = torch.zeros_like(best, dtype=torch.int64)
+    for value in range(1, classes):
+        share = functional.avg_pool3d((labels == value).float(), stride)
+        wins = (share >= best) & (share > 0)
+        result = torch.where(wins, value, result)
+        best = torch.maximum(best, share)
+    return result
+
+
 def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:
     """Cross-entropy to background for tasks whose structures cannot be in these images, averaged over tasks.
 
@@ -90,3 +113,16 @@ def split_by_task(logits: Tensor, tasks: Sequence[TaskPlan]) -> list[Tensor]:
     sizes = [b - a for a, b in zip(starts, [*starts[1:], logits.shape[1]], strict=True)]
     parts = dict(zip(starts, logits.split(sizes, dim=1), strict=True))
     return [parts[task.start] for task in tasks]
+
+
+def some_channels(head: nn.Module, maps: Tensor, channels: slice) -> Tensor:
+    """Logits ``(B, channels, Z, Y, X)`` of some of a head's channels; the others are not computed.
+
+    Args:
+        head: 1x1x1 convolution to all tasks' channels.
+        maps: its input ``(B, C, Z, Y, X)``.
+        channels: which are wanted.
+    """
+    assert isinstance(head, nn.Conv3d)
+    assert head.bias is not None
+    return functional.conv3d(maps, head.weight[channels], head.bias[channels])

@@ -14,9 +14,9 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig
 from trainer.data.patches import PatchGroup
-from trainer.data.planning import Plan, TaskPlan
+from trainer.data.planning import Plan
 from trainer.training.calibration_loss import marginal_ace_loss
-from trainer.training.loss import absence_loss, segmentation_loss, split_by_task
+from trainer.training.loss import absence_loss, coarse_labels, segmentation_loss, some_channels, split_by_task
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.two_slice_maps import guard_two_slice_maps
 from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
@@ -101,12 +101,12 @@ class Optimization:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             maps = self.network.features(images)
             parts = split_by_task(self.network.head(maps["decoder0"]), self.plan.tasks)
-            coarse = {name: _own_channels(head, maps[name], task) for name, head in self.auxiliary.items()}
+            coarse = {name: some_channels(head, maps[name], task.channels) for name, head in self.auxiliary.items()}
         loss = self._task_loss(parts[group.task], labels)
         weight, weights = 0.5, 1.0
         for name, logits in coarse.items():
-            z, y, x = self.plan.architecture.layer_stride(name)
-            loss = loss + weight * self._task_loss(logits, labels[:, ::z, ::y, ::x])
+            seen = coarse_labels(labels, self.plan.architecture.layer_stride(name), logits.shape[1])
+            loss = loss + weight * self._task_loss(logits, seen)
             weight, weights = weight / 2, weights + weight
         absent = [parts[index].float() for index in task.absent]
         loss = loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())
@@ -119,7 +119,7 @@ class Optimization:
             weight = companion.weight(progress)
             half = self.config.precision == "bfloat16"
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-                loss = companion.loss(self.network, batch)
+                loss = companion.loss(self.network, batch, self.device)
             (weight * loss).backward()
             losses[companion.name] = float(loss.detach())
             losses["total"] += weight * losses[companion.name]
@@ -185,13 +185,6 @@ def _auxiliary_heads(plan: Plan, config: TrainingConfig, generator: torch.Genera
         for parameter in heads.parameters():
             parameter.normal_(0.0, 0.05, generator=generator)
     return heads
-
-
-def _own_channels(head: nn.Module, features: Tensor, task: TaskPlan) -> Tensor:
-    """An auxiliary head's logits of one task; the others' channels are not computed."""
-    assert isinstance(head, nn.Conv3d)
-    assert head.bias is not None
-    return nn.functional.conv3d(features, head.weight[task.channels], head.bias[task.channels])
 
 
 def _decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

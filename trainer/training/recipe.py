@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -27,11 +28,21 @@ class Companion(Protocol):
     def batches(self) -> Dataset[Any]:
         """The endless sequence of batches; item i depends on nothing but the seed and i."""
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What it depends on beyond the run's settings, its images included, as plain values: see `run_identity`."""
+
     def weight(self, progress: float) -> float:
         """Factor of the loss when a share ``progress`` of the run is over."""
 
-    def loss(self, network: SegmentationNetwork, batch: Any) -> Tensor:
-        """Scalar loss of one batch, without the weight."""
+    def loss(self, network: SegmentationNetwork, batch: Any, device: torch.device) -> Tensor:
+        """Scalar loss of one batch, without the weight.
+
+        Args:
+            network: on ``device``, as are the heads.
+            batch: from `batches`, on the processor.
+            device: where to compute.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Recipe:
         companions: losses beside segmentation.
         supervised: whether segmentation is trained at all.
         uses_labels: whether any label, of voxels or of images, is learnt from.
-        finish: changes the averaged network in place when training is over.
+        finish: changes the averaged network, which is on the device that is passed, in place when training is over.
         identity: what a checkpoint of such a run belongs to, beyond data and configuration.
     """
 
@@ -53,7 +64,7 @@ class Recipe:
     companions: tuple[Companion, ...] = ()
     supervised: bool = True
     uses_labels: bool = True
-    finish: Callable[[SegmentationNetwork], None] | None = None
+    finish: Callable[[SegmentationNetwork, torch.device], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -11,15 +11,21 @@ import torch
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
-from trainer.config import TrainingConfig
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from trainer.config import TrainingConfig, require_known_mirrors
 from trainer.data.dataset import Dataset, read_dataset, require_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
-from trainer.report.curves import read_records, training_figure
+from trainer.measuring.plan import MeasuringPlan
+from trainer.report.curves import training_figure
 from trainer.report.report import Report
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.report.run_progress import RunProgress
 from trainer.training.finishing import write_model
+from trainer.training.measuring import plan_measuring
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.training import Budget, PreparedData, prepare_data, train
+from trainer.training.training_device import training_device
+from trainer.training.weight_standardization import initialize
 
 
 def train_model(
@@ -42,12 +48,15 @@ def train_model(
         stream: for progress; standard error by default.
 
     Raises:
-        UsageError: the output's name has another ending.
+        UsageError: the output's name has another ending, or a dataset to be mirrored is not there.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
     require_model_name(output)
     datasets = datasets_with_masks(directories)
+    require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
+    if not resume:
+        folder.begin_anew()
     data = prepare_data(datasets, config, folder, stream)
     return train_prepared(data, output, config, budget, resume=resume, stream=stream)
 
@@ -85,6 +94,7 @@ def train_prepared(
     ancestors: Provenance = NOBODY,
     generation: Generation | None = None,
     resume: bool = False,
+    device: torch.device | None = None,
     stream: TextIO | None = None,
 ) -> Manifest:
     """Train on prepared data and write the model file and its run folder.
@@ -96,28 +106,52 @@ def train_prepared(
         said: in the manifest's ``training``, beside what is always said there.
         ancestors: whom the model has seen that the recipe's weights come from.
         generation: whom this training sees; None: as ``data`` says.
+        device: where to compute; None: `training_device`.
 
     Raises:
         ModelError, ResourceError: as said there.
     """
     folder = RunFolder(output)
-    folder.write_json("config.json", config.as_dict())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    optimization = train(data, config, budget, folder, resume=resume, device=device, stream=stream, recipe=recipe)
+    device = device or training_device()
+    progress = RunProgress(stream, after=_expected(data, config, device).seconds)
+    network, steps = _trained(
+        data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress
+    )
+    training_s = float(folder.records()[-1]["elapsed_s"])
     facts = {
         "config": config.as_dict(),
-        "steps": optimization.step,
-        "minutes": round(float(read_records(folder.steps)[-1]["elapsed_s"]) / 60, 1),
+        "steps": steps,
+        "minutes": round(training_s / 60, 1),
         "device": device.type,
         KEY: Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list(),
     }
+    facts |= dict(said or {})
+    manifest = write_model(
+        data, network, config, output, facts, device=device, training_s=training_s, progress=progress
+    )
+    _write_report(folder, manifest)
+    progress.finish()
+    return manifest
+
+
+def _expected(data: PreparedData, config: TrainingConfig, device: torch.device) -> MeasuringPlan:
+    """What will follow the training, by a trial with fresh weights."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    network = SegmentationNetwork(data.plan.architecture)
+    initialize(network, torch.Generator().manual_seed(config.seed))
+    return plan_measuring(data, network.eval().requires_grad_(False).to(device), config, device)
+
+
+def _trained(
+    data: PreparedData, config: TrainingConfig, budget: Budget, folder: RunFolder, *, recipe: Recipe, **how: Any
+) -> tuple[SegmentationNetwork, int]:
+    """Averaged weights and number of steps; what else a training needs is free when this returns."""
+    optimization = train(data, config, budget, folder, recipe=recipe, **how)
     network = optimization.averaged_network()
     if recipe.finish is not None:
-        recipe.finish(network)
-    facts |= dict(said or {})
-    manifest = write_model(data, network, config, output, facts, device=device, stream=stream)
-    _write_report(folder, manifest)
-    return manifest
+        recipe.finish(network, optimization.device)
+    return network, optimization.step
 
 
 def generation_of(data: PreparedData, output: Path, recipe: Recipe = PLAIN) -> Generation:
@@ -133,14 +167,38 @@ def generation_of(data: PreparedData, output: Path, recipe: Recipe = PLAIN) -> G
     return record_generation(model, {}, training, held_out)
 
 
+def measured_text(measured: Mapping[str, Mapping[str, Sequence[int]]]) -> str:
+    """Which share of the cases the figures and the check come from, in words.
+
+    Args:
+        measured: by task, numbers measured and present of ``held_out`` and ``known`` cases.
+    """
+    sampled = {task: own for task, own in measured.items() if any(n < of for n, of in own.values())}
+    if not sampled:
+        return "All cases were measured."
+    parts = [
+        f"{task}: {own['held_out'][0]} of {own['held_out'][1]} held-out cases, {own['known'][0]} of {own['known'][1]} "
+        "known images for the check"
+        for task, own in sampled.items()
+    ]
+    return (
+        "To keep measuring short beside the training, cases were left out evenly over patients. "
+        + "; ".join(parts)
+        + ". With measuring_share = 0 all of them are measured."
+    )
+
+
 def _write_report(folder: RunFolder, manifest: Manifest) -> None:
     figures = {
         task.name: {"dice": task.held_out_dice, "temperature": task.temperature, "calibration": task.calibration}
         for task in manifest.tasks
     }
-    folder.write_json("metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task})
+    measured = manifest.training["measured"]
+    folder.write_json(
+        "metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task, "measured": measured}
+    )
     report = Report(f"Training of {manifest.name}")
-    report.add_figure(training_figure(read_records(folder.steps)), "Loss, learning rate and validation Dice")
+    report.add_figure(training_figure(folder.records()), "Loss, learning rate and validation Dice")
     rows: list[list[str | float | int | None]] = [
         [t.name, label, value, t.temperature, t.calibration.get("ece"), manifest.ood.false_alarm_rate_by_task[t.name]]
         for t in manifest.tasks
@@ -151,5 +209,6 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
         rows,
         "Groups that were not trained on",
     )
+    report.add_text(measured_text(measured))
     report.add_text(model_card(manifest, "in the model file").replace("\n", "\n\n"))
     report.write(folder.report)

@@ -24,13 +24,17 @@ from trainer.data.split import Split, choose_labelled, shortfalls, split_dataset
 from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
-from trainer.training.checkpoint import config_digest, load_checkpoint, save_checkpoint
+from trainer.report.run_progress import RunProgress
+from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
 from trainer.training.recipe import PLAIN, Recipe
+from trainer.training.run_identity import CasesByTask, Identity, run_identity
 from trainer.training.validation import validate
 
 CHECKPOINT_INTERVAL_S = 60.0
 LOG_EVERY_STEPS = 20
+# Settings that change how fast or how closely a training is watched, but no weight.
+WITHOUT_EFFECT = ("threads", "workers", "validations", "validation_cases", "measuring_share")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class PreparedData:
     training: tuple[list[PreparedCase], ...]
     held_out: tuple[list[PreparedCase], ...]
     unlabelled: tuple[list[PreparedCase], ...] = ()
+
+    @property
+    def sides(self) -> dict[str, CasesByTask]:
+        """All cases by what is done with them."""
+        return {"training": self.training, "held-out": self.held_out, "unlabelled": self.unlabelled}
 
 
 def prepare_data(
@@ -162,41 +171,46 @@ def train(
     stream: TextIO | None = None,
     recipe: Recipe = PLAIN,
     watch: Watch | None = None,
+    progress: RunProgress | None = None,
 ) -> Optimization:
     """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
 
     With ``--steps`` a resumed run is equal to an uninterrupted one to the bit: patches are drawn from the step's
     number, and the checkpoint holds weights, averages and optimiser.
 
+    Without ``resume`` what an earlier run left in the folder is put aside first: it must not be taken for this one's.
+
     Args:
         data, config, budget, folder, resume, device, stream, recipe: see `trainer.training.train_model.train_prepared`.
         watch: called after every step; it must not change anything.
+        progress: of a run that goes on after the training; None: of this training alone, on ``stream``.
 
     Raises:
         ModelError: the loss is not finite, or the checkpoint does not fit.
+        ResourceError: the log of steps is damaged, or a file cannot be read or written.
     """
-    digest = config_digest(_identity(data, config) | dict(recipe.identity))
+    if not resume:
+        folder.begin_anew()
+    identity = run_identity(data.plan, data.sides, config, recipe)
     optimization = Optimization(data.plan, config, device, recipe)
     elapsed_s = 0.0
-    if resume and folder.checkpoint.is_file():
-        state = load_checkpoint(folder.checkpoint, digest, device)
+    if folder.checkpoint.is_file():
+        state = load_checkpoint(folder.checkpoint, identity, device)
         optimization.restore(state)
         elapsed_s = float(state["elapsed_s"])
-    folder.truncate_after(optimization.step if resume else 0)
+    folder.truncate_after(optimization.step)
+    if optimization.step and not folder.records():
+        # The log was lost, with all that said how long the run has taken.
+        folder.append({"step": optimization.step, "elapsed_s": elapsed_s})
+    # Only now: the settings of a run that is refused are not those of what lies in the folder.
+    folder.write_json("config.json", config.as_dict())
     if config.threads:
         torch.set_num_threads(config.threads)
-    loop = _Loop(data, config, budget, folder, optimization, digest, Progress(1.0, "training", stream), watch)
-    loop.run(elapsed_s)
+    told = progress or RunProgress(stream)
+    _Loop(data, config, budget, folder, optimization, identity, told, watch).run(elapsed_s)
+    if progress is None:
+        told.finish()
     return optimization
-
-
-def _identity(data: PreparedData, config: TrainingConfig) -> dict[str, Any]:
-    """What a checkpoint belongs to. How fast or how often we look does not count."""
-    settings = {
-        k: v for k, v in config.as_dict().items() if k not in ("threads", "workers", "validations", "validation_cases")
-    }
-    cases = {t.name: [c.case.name for c in cs] for t, cs in zip(data.plan.tasks, data.training, strict=True)}
-    return {"config": settings, "architecture": dataclasses.asdict(data.plan.architecture), "cases": cases}
 
 
 class _Loop:
@@ -209,12 +223,12 @@ class _Loop:
         budget: Budget,
         folder: RunFolder,
         optimization: Optimization,
-        digest: str,
-        progress: Progress,
+        identity: Identity,
+        progress: RunProgress,
         watch: Watch | None,
     ) -> None:
         self.data, self.config, self.budget, self.folder = data, config, budget, folder
-        self.optimization, self.digest, self.progress, self.watch = optimization, digest, progress, watch
+        self.optimization, self.identity, self.progress, self.watch = optimization, identity, progress, watch
         self.started_s = self.last_checkpoint_s = 0.0
         self.recent: list[float] = []
         self.times: list[StepTime] = []
@@ -239,7 +253,8 @@ class _Loop:
                 next_validation += 1 / self.config.validations
             if time.monotonic() - self.last_checkpoint_s > CHECKPOINT_INTERVAL_S:
                 self._save()
-            self.progress.update(min(share, 1.0), self.note)
+            self.progress.trained(min(share, 1.0), self._elapsed_s(), self.note)
+        self.progress.follow("validating")
         self._validate()
         self._save()
 
@@ -258,7 +273,10 @@ class _Loop:
         return record
 
     def _share(self) -> float:
-        return self.budget.progress(self.optimization.step, time.monotonic() - self.started_s)
+        return self.budget.progress(self.optimization.step, self._elapsed_s())
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self.started_s
 
     def _batches(self) -> tuple[Iterator[Any] | None, list[Iterator[Any]]]:
         """Patch groups, and batches of each companion, from the current step on."""
@@ -308,9 +326,9 @@ class _Loop:
         self.folder.append(self._stamp() | {"dice": scores})
 
     def _save(self) -> None:
-        state = self.optimization.state() | {"elapsed_s": time.monotonic() - self.started_s}
-        save_checkpoint(self.folder.checkpoint, state, self.digest)
+        state = self.optimization.state() | {"elapsed_s": self._elapsed_s()}
+        save_checkpoint(self.folder.checkpoint, state, self.identity)
         self.last_checkpoint_s = time.monotonic()
 
     def _stamp(self) -> dict[str, Any]:
-        return {"step": self.optimization.step, "elapsed_s": round(time.monotonic() - self.started_s, 3)}
+        return {"step": self.optimization.step, "elapsed_s": round(self._elapsed_s(), 3)}

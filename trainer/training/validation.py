@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
-from MultiTaskSegLib.runtime.network.tiling import Tile, run_tiles
+from MultiTaskSegLib.runtime.network.tiling import Tile
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import TaskPlan
+from trainer.data.stored_array import Voxels
 from trainer.metrics.overlap import dice_per_label, mean_defined
+from trainer.training.tiled_network import run_tiles
 
 
 class HeadChannels(Protocol):
@@ -27,7 +29,7 @@ class HeadChannels(Protocol):
 
 def task_logits(
     network: SegmentationNetwork,
-    voxels: NDArray[np.floating],
+    voxels: Voxels,
     task: HeadChannels,
     *,
     device: torch.device,
@@ -41,9 +43,10 @@ def task_logits(
         """Copy the core of a tile."""
         inside = (slice(None), *tile.core_in_tile((1, 1, 1), (z, y, x)))
         target = (slice(None), *tile.core_in_volume((1, 1, 1), (z, y, x)))
-        result[target] = logits[0, task.channels][inside].float().cpu().numpy()
+        result[target] = logits[0][inside].float().cpu().numpy()
 
-    run_tiles(network, np.asarray(voxels, dtype=np.float32), keep, device=device, precision=precision)
+    own = np.asarray(voxels, dtype=np.float32)
+    run_tiles(network, own, keep, device=device, channels=task.channels, precision=precision)
     return result
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer.config import TrainingConfig
+from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import VIEW_MARK, WITHOUT, Dataset, read_dataset, require_masks, split_view
-from trainer.data.image_source import read_image_source
+from trainer.data.image_source import ImageSource, read_image_source, source_fingerprint
 from trainer.data.split import Split, split_datasets
 from trainer.experiment.run import Run
+from trainer.identity.file_content import FileContents
+from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
 from trainer.pretraining.pretrain import category_numbers
 from trainer.recommendation.predictor import PREDICTORS
@@ -22,8 +25,14 @@ FINETUNE = "trainer.transfer.steps:finetune_target"
 PREDICT = "trainer.transfer.steps:predict_gain"
 
 
-def make_runs(plan: TransferPlan) -> list[Run]:
+def make_runs(plan: TransferPlan, contents: FileContents | None = None) -> list[Run]:
     """Every pre-training, fine-tuning and prediction of the matrix, random initialisation included.
+
+    The content of all files that a run reads is part of its parameters: on other images or labels it is another run.
+
+    Args:
+        plan: settings and folders.
+        contents: knows what files hold.
 
     Raises:
         DatasetError: a folder is missing or too small, a target has no masks, a class has one image, or 2-D and 3-D
@@ -31,19 +40,22 @@ def make_runs(plan: TransferPlan) -> list[Run]:
     """
     targets = {target.name: _read_target(plan, target) for target in plan.settings.targets}
     sources = {source.name: _read_source(plan, source) for source in plan.settings.sources}
-    _require_one_dimension([*targets.values(), *(d for datasets in sources.values() for d in datasets)])
+    _require_one_dimension([*targets.values(), *(image.dataset for images in sources.values() for image in images)])
     held_out = {name: held_out_groups(dataset, plan.training) for name, dataset in targets.items()}
-    excluded = {name: _excluded(datasets, targets, held_out) for name, datasets in sources.items()}
+    known = contents or FileContents()
+    excluded = {name: _excluded(images, targets, held_out) for name, images in sources.items()}
+    content = {name: dataset_fingerprint(dataset, known) for name, dataset in targets.items()}
+    content |= {name: fingerprint([source_fingerprint(i, known) for i in images]) for name, images in sources.items()}
     runs: list[Run] = []
     for seed in plan.settings.seeds:
         for source in plan.settings.sources:
-            runs.append(_pretrain_run(plan, source, seed, excluded[source.name]))
+            runs.append(_pretrain_run(plan, source, seed, excluded[source.name], content))
         for target in plan.settings.targets:
-            runs.append(_finetune_run(plan, None, target, seed))
+            runs.append(_finetune_run(plan, None, target, seed, content))
             for source in plan.settings.sources:
                 if not is_same_data(source, target):
-                    runs.append(_finetune_run(plan, source, target, seed))
-                    runs.append(_predict_run(plan, source, target, seed))
+                    runs.append(_finetune_run(plan, source, target, seed, content))
+                    runs.append(_predict_run(plan, source, target, seed, content))
     return runs
 
 
@@ -103,17 +115,17 @@ def _read_target(plan: TransferPlan, target: TargetSettings) -> Dataset:
     return dataset
 
 
-def _read_source(plan: TransferPlan, source: SourceSettings) -> list[Dataset]:
+def _read_source(plan: TransferPlan, source: SourceSettings) -> list[ImageSource]:
     folders = [plan.folder(data) for data in source.data]
     if source.task == "segmentation":
         datasets = [read_dataset(folder) for folder in folders]
         for dataset in datasets:
             require_masks(dataset)
-        return datasets
+        return [ImageSource(dataset) for dataset in datasets]
     images = [read_image_source(folder) for folder in folders]
     if source.task == "classification":
         category_numbers(images)
-    return [image.dataset for image in images]
+    return images
 
 
 def _require_one_dimension(datasets: Sequence[Dataset]) -> None:
@@ -129,21 +141,24 @@ def _require_one_dimension(datasets: Sequence[Dataset]) -> None:
 
 
 def _excluded(
-    datasets: Sequence[Dataset], targets: dict[str, Dataset], held_out: dict[str, set[str]]
+    images: Sequence[ImageSource], targets: dict[str, Dataset], held_out: dict[str, set[str]]
 ) -> list[list[str]]:
     """Per dataset of a source, the groups on which some target is measured: the same patients must not be seen."""
     lists = []
-    for dataset in datasets:
+    for dataset in (image.dataset for image in images):
         groups = set(dataset.groups)
         shared = {group for name, target in targets.items() if groups & set(target.groups) for group in held_out[name]}
         lists.append(sorted(shared & groups))
     return lists
 
 
-def _pretrain_run(plan: TransferPlan, source: SourceSettings, seed: int, excluded: list[list[str]]) -> Run:
+def _pretrain_run(
+    plan: TransferPlan, source: SourceSettings, seed: int, excluded: list[list[str]], content: Mapping[str, str]
+) -> Run:
     parameters: dict[str, Any] = {
         "task": source.task,
         "data": [str(plan.folder(data)) for data in source.data],
+        "content": content[source.name],
         "excluded_groups": excluded,
         "pretexts": list(source.pretexts),
         "training": _training(plan, seed),
@@ -152,9 +167,12 @@ def _pretrain_run(plan: TransferPlan, source: SourceSettings, seed: int, exclude
     return Run(pretrain_name(source, seed), PRETRAIN, parameters)
 
 
-def _finetune_run(plan: TransferPlan, source: SourceSettings | None, target: TargetSettings, seed: int) -> Run:
+def _finetune_run(
+    plan: TransferPlan, source: SourceSettings | None, target: TargetSettings, seed: int, content: Mapping[str, str]
+) -> Run:
     parameters: dict[str, Any] = {
         "data": str(plan.folder(target.data)),
+        "content": content[target.name],
         "labelled_cases": target.labelled_cases,
         "lesions": target.lesions,
         "strategy": plan.settings.strategy if source else "all",
@@ -165,9 +183,12 @@ def _finetune_run(plan: TransferPlan, source: SourceSettings | None, target: Tar
     return Run(finetune_name(target, source, seed), FINETUNE, parameters, needs)
 
 
-def _predict_run(plan: TransferPlan, source: SourceSettings, target: TargetSettings, seed: int) -> Run:
+def _predict_run(
+    plan: TransferPlan, source: SourceSettings, target: TargetSettings, seed: int, content: Mapping[str, str]
+) -> Run:
     parameters: dict[str, Any] = {
         "data": str(plan.folder(target.data)),
+        "content": [content[target.name], content[source.name]],
         "source_data": [str(plan.folder(data)) for data in source.data],
         "source_task": source.task,
         "training": _training(plan, seed),

@@ -10,6 +10,8 @@ from typing import Any
 
 from trainer.experiment.executor import Executor
 from trainer.experiment.matrix import Say, run_matrix
+from trainer.experiment.run import CACHE, RUNS
+from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.report.run_folder import write_json_file
 from trainer.transfer.design import make_runs
 from trainer.transfer.findings import findings
@@ -35,8 +37,11 @@ def run_transfer(
     Raises:
         DatasetError, UsageError: before any training starts.
     """
+    contents = FileContents(output / CACHE / MEMORY_NAME)
     try:
-        result = run_matrix(make_runs(plan), output / "runs", executor, say)
+        runs = make_runs(plan, contents)
+        contents.keep()
+        result = run_matrix(runs, output / RUNS, executor, say)
     finally:
         executor.stop()
     found = findings(plan, result.metrics, result.failures)

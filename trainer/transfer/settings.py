@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, read_tables
-from trainer.data.dataset import split_view
+from trainer.config import TrainingConfig, read_tables, require_known_mirrors
+from trainer.data.dataset import dataset_name, split_view
 from trainer.pretraining.pretrain import SourceTask
 from trainer.pretraining.unfreezing import Strategy
 
@@ -117,6 +117,8 @@ def read_transfer(path: Path, data_root: Path | None = None) -> TransferPlan:
     training, tables = read_tables(path, {"transfer": TransferSettings})
     settings: TransferSettings = tables["transfer"]
     _check(settings, path)
+    folders = [*(data for source in settings.sources for data in source.data), *(t.data for t in settings.targets)]
+    require_known_mirrors(training, list(dict.fromkeys(dataset_name(Path(data)) for data in folders)))
     root = data_root or path.parent / settings.data_root
     return TransferPlan(settings, training, root.absolute())
 

@@ -11,9 +11,11 @@ from trainer.config import config_from_dict
 from trainer.data.dataset import read_dataset
 from trainer.data.image_source import read_image_source
 from trainer.data.provenance import require_unseen
+from trainer.experiment.run import shared_cache
 from trainer.pretraining.finetune import finetune
 from trainer.pretraining.pretrain import pretrain
 from trainer.recommendation.predictor import predict_transfer, source_facts
+from trainer.report.run_folder import discard_checkpoints
 from trainer.training.training import Budget
 from trainer.transfer.design import split_of, without_groups
 from trainer.transfer.measurement import measure
@@ -36,7 +38,9 @@ def pretrain_source(parameters: Mapping[str, Any], folder: Path, inputs: Mapping
         Budget(steps=parameters["steps"]),
         pretexts=parameters["pretexts"],
         resume=True,
+        cache=shared_cache(folder),
     )
+    discard_checkpoints(folder)
     return {"training_cases": sum(task.training_cases for task in manifest.tasks)}
 
 
@@ -54,12 +58,15 @@ def finetune_target(parameters: Mapping[str, Any], folder: Path, inputs: Mapping
         strategy=parameters["strategy"],
         labelled_cases=parameters["labelled_cases"] or None,
         resume=True,
+        cache=shared_cache(folder),
     )
     dataset = read_dataset(target)
     held_out = split_of(dataset, config).held_out
     predictor = Predictor.load(folder / MODEL)
     require_unseen(held_out, predictor.manifest)
-    return measure(predictor, dataset, held_out, parameters["lesions"])
+    figures = measure(predictor, dataset, held_out, parameters["lesions"])
+    discard_checkpoints(folder)
+    return figures
 
 
 def predict_gain(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:

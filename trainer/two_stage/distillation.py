@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from trainer.identity.weights_digest import weights_digest
 from trainer.pretraining.pretext.pretext import PretextBatch
 from trainer.pretraining.pretext_companion import ViewBatches
 from trainer.two_stage.student_views import SEEN_BY_TEACHERS
@@ -29,7 +30,7 @@ class Distillation:
     """The distillation term as a companion of the student's training.
 
     Attributes:
-        teachers: plain networks of the same task.
+        teachers: plain networks of the same task, on the device where the student is trained.
         batches: views of labelled and unlabelled images.
         factor: weight of the term.
         temperature: of teachers and student.
@@ -46,18 +47,29 @@ class Distillation:
     heads: nn.Module = field(default_factory=nn.Identity)
     name: str = "distillation"
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its batches, how teachers are averaged, and their weights."""
+        teachers = [weights_digest(teacher.state_dict()) for teacher in self.teachers]
+        averaged = [self.weighting, None if self.class_weights is None else self.class_weights.tolist()]
+        return self.batches.identity | {
+            "teachers": teachers,
+            "average": averaged,
+            "term": [self.factor, self.temperature],
+        }
+
     def weight(self, progress: float) -> float:
         """Factor of the loss."""
         return self.factor
 
-    def loss(self, network: SegmentationNetwork, batch: PretextBatch) -> Tensor:
+    def loss(self, network: SegmentationNetwork, batch: PretextBatch, device: torch.device) -> Tensor:
         """Divergence of the student from its teachers on one batch, of which they may see an easier version."""
         inputs, shown = (
-            images.to(network.head.weight.device).contiguous(memory_format=torch.channels_last_3d)
+            images.to(device).contiguous(memory_format=torch.channels_last_3d)
             for images in (batch.inputs, batch.targets.get(SEEN_BY_TEACHERS, batch.inputs))
         )
         with torch.no_grad():
-            answers = [teacher.to(inputs.device)(shown).float() for teacher in self.teachers]
+            answers = [teacher(shown).float() for teacher in self.teachers]
             softened, plain = (self._average(answers, t) for t in (self.temperature, 1.0))
         logits = network(inputs).float()
         divergence = soft_divergence(logits / self.temperature, softened) * self.temperature**2

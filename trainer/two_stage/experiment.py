@@ -11,15 +11,15 @@ from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from trainer.experiment.executor import Executor
 from trainer.experiment.matrix import MatrixResult, Say, run_matrix
+from trainer.experiment.run import CACHE, RUNS
+from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.training.train_model import require_model_name
 from trainer.two_stage.findings import summarise
 from trainer.two_stage.matrix import STUDENT, Cell, make_cells, prepare_cells
 from trainer.two_stage.page import write_page
-from trainer.two_stage.run import CACHE, MODEL
+from trainer.two_stage.run import MODEL
 from trainer.two_stage.settings import Settings
-
-RUNS = "runs"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ def run_two_stage(
         MtsError: a run failed; the others are done, and the same command does what is missing.
     """
     require_model_name(request.output)
-    cells = make_cells(request.target, request.unlabelled, request.labelled, request.seeds, settings)
     folder = RunFolder(request.output)
+    contents = FileContents(folder.path / CACHE / MEMORY_NAME)
+    cells = make_cells(request.target, request.unlabelled, request.labelled, request.seeds, settings, contents)
+    contents.keep()
     folder.write_json("config.json", settings.as_dict())
     materials = prepare_cells(cells, settings, folder.path / CACHE, stream)
     pretexts = settings.two_stage.pretext_names

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from trainer.config import require_known_mirrors
+from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import VIEW_MARK, Dataset, read_dataset, require_masks, split_view
-from trainer.data.image_source import read_image_source
+from trainer.data.image_source import read_image_source, without_labels
 from trainer.experiment.run import Run
+from trainer.identity.file_content import FileContents
 from trainer.two_stage.division import Division, divide
 from trainer.two_stage.material import Material, division_to_plain, read_material
 from trainer.two_stage.run import JOINT, LONG, PRETRAINED, SCRATCH, TOGETHER
@@ -66,14 +69,22 @@ class Cell:
 
 
 def make_cells(
-    target: Path, unlabelled: Sequence[Path], labelled: Sequence[int | None], seeds: Sequence[int], settings: Settings
+    target: Path,
+    unlabelled: Sequence[Path],
+    labelled: Sequence[int | None],
+    seeds: Sequence[int],
+    settings: Settings,
+    contents: FileContents | None = None,
 ) -> list[Cell]:
     """Divide the target for every number of labels and every seed, and check that all folders fit together.
+
+    What all files hold is part of the cells' parameters, but for the labels of unlabelled cases: runs on other images
+    or labels are other runs.
 
     Raises:
         DatasetError: no image is without a label, a folder is given twice or has another dimension, or the target is
             too small.
-        UsageError: a number of labels or a seed is given twice.
+        UsageError: a number of labels or a seed is given twice, or a dataset to be mirrored is not there.
     """
     if len(set(labelled)) < len(labelled) or len(set(seeds)) < len(seeds) or not labelled or not seeds:
         raise UsageError("every number of labels and every seed is wanted once", remedy="Correct --labelled or --seeds")
@@ -81,7 +92,9 @@ def make_cells(
     require_masks(dataset)
     others = [read_image_source(directory).dataset for directory in unlabelled]
     _require_different([dataset, *others])
+    require_known_mirrors(settings.training, [own.name for own in (dataset, *others)])
     _require_same_dimension(dataset, others)
+    known = contents or FileContents()
     cells = []
     for count in labelled:
         for seed in seeds:
@@ -105,6 +118,7 @@ def make_cells(
                 "unlabelled": [absolute(directory) for directory in unlabelled],
                 "settings": dataclasses.asdict(own),
                 "division": division_to_plain(division),
+                "content": [dataset_fingerprint(s, known) for s in (_looked_at(dataset, division), *others)],
             }
             cells.append(Cell(len(division.labelled), seed, parameters, division))
     return cells
@@ -124,6 +138,12 @@ def absolute(directory: Path) -> str:
     """The same folder and view for a process that was started elsewhere."""
     folder, words = split_view(directory)
     return str(folder.resolve()) + (VIEW_MARK + ",".join(words) if words else "")
+
+
+def _looked_at(dataset: Dataset, division: Division) -> Dataset:
+    """The dataset without labels that are never looked at."""
+    bare = without_labels(replace(dataset, cases=division.unlabelled)).cases
+    return replace(dataset, cases=(*division.labelled, *division.validation, *division.test, *bare))
 
 
 def _require_different(datasets: Sequence[Dataset]) -> None:

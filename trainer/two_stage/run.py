@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,13 +12,14 @@ import torch
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
 from trainer.data.provenance import Generation, record_generation, require_unseen
+from trainer.experiment.run import shared_cache
 from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
-from trainer.report.curves import read_records
-from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
+from trainer.report.run_folder import MODEL_SUFFIX, RunFolder, discard_checkpoints
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.train_model import train_prepared
 from trainer.training.training import Budget, train
+from trainer.training.training_device import training_device
 from trainer.two_stage.choice import Teacher, best_teacher, choose_teachers, class_weights
 from trainer.two_stage.distillation import Distillation
 from trainer.two_stage.examination import examine, figures
@@ -28,7 +29,6 @@ from trainer.two_stage.student_views import StudentViews
 
 SCRATCH, LONG, JOINT, PRETRAINED, TOGETHER = "scratch", "scratch-long", "joint", "pretrained", "joint-all"
 MODEL = f"model{MODEL_SUFFIX}"
-CACHE = "cache"
 LOG = "progress.log"
 
 
@@ -42,7 +42,7 @@ def train_one(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, 
     """
     with (folder / LOG).open("a", encoding="utf-8") as log:
         metrics = _train_one(parameters, folder, log)
-    _discard_checkpoints(folder)
+    discard_checkpoints(folder)
     return metrics
 
 
@@ -56,15 +56,15 @@ def distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pat
     """
     with (folder / LOG).open("a", encoding="utf-8") as log:
         metrics = _distil(parameters, folder, inputs, log)
-    _discard_checkpoints(folder)
+    discard_checkpoints(folder)
     return metrics
 
 
 def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict[str, Any]:
     settings = settings_from_plain(parameters["settings"])
-    material = read_material(parameters, settings, cache_folder(folder), log)
+    material = read_material(parameters, settings, shared_cache(folder), log)
     method, pretext = parameters["method"], parameters.get("pretext", "")
-    config, steps = settings.training, settings.two_stage.steps
+    config, steps, device = settings.training, settings.two_stage.steps, training_device()
     if method == LONG:
         steps += settings.two_stage.pretraining_steps
     recipe = PLAIN
@@ -72,16 +72,17 @@ def _train_one(parameters: Mapping[str, Any], folder: Path, log: TextIO) -> dict
         names = (pretext,) if method == JOINT else settings.two_stage.pretext_names
         recipe = joint_recipe(names, material, settings)
     elif method == PRETRAINED:
-        recipe = pretrained_recipe(pretext, material, settings, folder, log)
+        recipe = pretrained_recipe(pretext, material, settings, folder, device, log)
         config = _finetuning(config, settings)
-    return _train_and_measure(parameters, folder, material, config, steps, recipe, log)
+    return _train_and_measure(parameters, folder, material, config, steps, recipe, log, device)
 
 
 def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path], log: TextIO) -> dict[str, Any]:
     settings = settings_from_plain(parameters["settings"])
-    material = read_material(parameters, settings, cache_folder(folder), log)
+    material = read_material(parameters, settings, shared_cache(folder), log)
     teachers = choose_teachers(parameters["candidates"], inputs, settings.two_stage.criterion)
-    models = [load_model(teacher.folder / MODEL) for teacher in teachers]
+    device = training_device()
+    models = [_model_on(device, teacher.folder) for teacher in teachers]
     best = best_teacher(teachers)
     recipe = student_recipe(models, teachers, material, settings)
     if settings.two_stage.student_start == "best-teacher":
@@ -89,23 +90,14 @@ def _distil(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Pa
         recipe = replace(recipe, weights=models[teachers.index(best)].network.state_dict())
     steps = settings.two_stage.student_steps or settings.two_stage.steps
     material = replace(material, data=material.data_for_student)
-    metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log)
-    cpu = torch.device("cpu")
-    metrics["ensemble"] = {
-        "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
-        "test": figures(examine(models, material.dataset, material.division.test, cpu)),
-    }
+    metrics = _train_and_measure(parameters, folder, material, settings.training, steps, recipe, log, device)
+    metrics["ensemble"] = _examined(models, material, device)
     metrics["choice"] = {
         teacher.pretext: {"mode": teacher.mode, "run": teacher.run, "validation": teacher.scores}
         for teacher in teachers
     }
     metrics["best_teacher"] = {"pretext": best.pretext, "run": best.run}
     return metrics
-
-
-def cache_folder(folder: Path) -> Path:
-    """Prepared cases that all runs of an experiment share."""
-    return folder.parent.parent / CACHE
 
 
 def joint_recipe(names: tuple[str, ...], material: Material, settings: Settings) -> Recipe:
@@ -115,7 +107,12 @@ def joint_recipe(names: tuple[str, ...], material: Material, settings: Settings)
 
 
 def pretrained_recipe(
-    name: str, material: Material, settings: Settings, folder: Path, log: TextIO | None = None
+    name: str,
+    material: Material,
+    settings: Settings,
+    folder: Path,
+    device: torch.device,
+    log: TextIO | None = None,
 ) -> Recipe:
     """Pre-train on a pretext task alone (or take up a finished pre-training), and start from its weights."""
     companions = _companions((name,), material, settings, beside=False)
@@ -128,14 +125,14 @@ def pretrained_recipe(
         Budget(steps=settings.two_stage.pretraining_steps),
         run,
         resume=True,
-        device=_device(),
+        device=device,
         stream=log,
         recipe=recipe,
     )
     network = done.averaged_network()
     finish = finishing(companions)
     if finish is not None:
-        finish(network)
+        finish(network, device)
     return Recipe(weights=_without_head(network), identity={"pretrained": name})
 
 
@@ -194,6 +191,7 @@ def _train_and_measure(
     steps: int,
     recipe: Recipe,
     log: TextIO,
+    device: torch.device,
 ) -> dict[str, Any]:
     output = folder / MODEL
     manifest = train_prepared(
@@ -205,18 +203,31 @@ def _train_and_measure(
         said={"two_stage": {"method": parameters["method"], **recipe.identity}},
         generation=generation_of(material),
         resume=True,
+        device=device,
         stream=log,
     )
-    models = [load_model(output)]
-    require_unseen((*material.division.validation, *material.division.test), models[0].manifest)
-    cpu = torch.device("cpu")
+    model = _model_on(device, folder)
+    require_unseen((*material.division.validation, *material.division.test), model.manifest)
     return {
         "steps": manifest.training["steps"],
         "minutes": manifest.training["minutes"],
-        "validation": figures(examine(models, material.dataset, material.division.validation, cpu)),
-        "test": figures(examine(models, material.dataset, material.division.test, cpu)),
-        "curve": [[r["step"], r["dice"][material.dataset.name]] for r in _records(output) if "dice" in r],
+        **_examined([model], material, device),
+        "curve": [[r["step"], r["dice"][material.dataset.name]] for r in RunFolder(output).records() if "dice" in r],
     }
+
+
+def _model_on(device: torch.device, folder: Path) -> Model:
+    """The model of a run, with its network on a device."""
+    model = load_model(folder / MODEL)
+    model.network.to(device)
+    return model
+
+
+def _examined(models: Sequence[Model], material: Material, device: torch.device) -> dict[str, dict[str, Any]]:
+    """Figures of one model, or of the average of several, on validation and test cases."""
+    division = material.division
+    parts = {"validation": division.validation, "test": division.test}
+    return {part: figures(examine(models, material.dataset, cases, device)) for part, cases in parts.items()}
 
 
 def generation_of(material: Material) -> Generation:
@@ -234,19 +245,5 @@ def generation_of(material: Material) -> Generation:
     )
 
 
-def _discard_checkpoints(folder: Path) -> None:
-    """What a finished run needs no more is most of its size."""
-    for checkpoint in folder.glob("*.run/checkpoint.pt"):
-        checkpoint.unlink()
-
-
-def _records(output: Path) -> list[dict[str, Any]]:
-    return read_records(RunFolder(output).steps)
-
-
 def _without_head(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -50,7 +50,7 @@ class StudentViews:
         """What the student sees; where it is harder, what the teachers see is the target `SEEN_BY_TEACHERS`."""
         if not self.are_harder:
             return PretextBatch(views.images)
-        harder = torch.stack([self._perturb(rng, image) for image in views.images])
+        harder = torch.stack([self._perturb(rng, image) for image in views.images]) * views.inside
         return PretextBatch(harder, {SEEN_BY_TEACHERS: views.images})
 
     def loss(self, head: nn.Module, maps: Mapping[str, Tensor], batch: PretextBatch) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -18,18 +17,25 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.calibration.scaling import FitVoxels, Scaling, draw_fit_voxels
 from trainer.calibration.temperature import LabelledLogits
+from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY
 from trainer.data.labelled_case import LabelledCase, read_labelled_case
+from trainer.identity.file_content import MEMORY_NAME, FileContents
+from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
 from trainer.uncertainty.case_statistics import CaseStatistics, case_statistics
 from trainer.uncertainty.estimator import Estimator
 
-# Changes whenever statistics of an earlier version must not be used any more.
+# Change whenever what an earlier version has stored must not be used any more.
+STORE_VERSION = 3
 STATISTICS_VERSION = 1
+NAME_DIGITS = 16
 FIT_REGIONS = ("informative", "surface", "interior")
 
 
 class CaseStore:
-    """Computes what is not there yet. Files are named after everything that their content depends on.
+    """Computes what is not there yet. Files are named after everything that their content depends on: what the files of
+    the case hold, whatever they are called; the task with its labels; the estimator; and the calibration.
 
     Args:
         folder: of the experiment; probability maps (large, removed at the end) and small files lie in it.
@@ -39,7 +45,8 @@ class CaseStore:
     def __init__(self, folder: Path, label_names: Mapping[str, Mapping[int, str]]) -> None:
         self._label_names = label_names
         self._maps, self._small = folder / "maps", folder / "cases"
-        self._open: tuple[Case, LabelledCase] | None = None
+        self._contents = FileContents(folder / MEMORY_NAME)
+        self._open: tuple[object, LabelledCase] | None = None
 
     def fit_voxels(self, estimator: Estimator, case: Case, task: TaskInfo) -> FitVoxels:
         """Voxels of a case from which calibrations are fitted."""
@@ -63,6 +70,7 @@ class CaseStore:
 
     def remove_maps(self) -> None:
         """Free the disk; what is needed to repeat the report stays."""
+        self._contents.keep()
         shutil.rmtree(self._maps, ignore_errors=True)
 
     def _map(self, estimator: Estimator, case: Case, task: TaskInfo) -> tuple[NDArray[np.float16], float]:
@@ -79,18 +87,20 @@ class CaseStore:
 
     def _case(self, case: Case, task: TaskInfo) -> LabelledCase:
         """The case last used stays open: its estimators come one after the other."""
-        if self._open is None or self._open[0] != case:
-            self._open = (case, read_labelled_case(case, task, self._label_names[task.name]))
+        wanted = (case, task, case_content(case, self._contents))
+        if self._open is None or self._open[0] != wanted:
+            self._open = (wanted, read_labelled_case(case, task, self._label_names[task.name]))
         return self._open[1]
 
     def _path(
         self, root: Path, estimator: Estimator, case: Case, task: TaskInfo, what: str, depends_on: Any = None
     ) -> Path:
-        stamps = case.fingerprint()
-        meant = [task.name, asdict(task.profile), task.channel_start, len(task.labels), task.single_component]
-        key = json.dumps([dict(estimator.settings), meant, stamps, depends_on], sort_keys=True)
-        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        return root / estimator.name / task.name / f"{case.name}.{what}.{digest}.npz"
+        labels = [[label.name, label.value] for label in task.labels]
+        meant = [task.name, asdict(task.profile), task.channel_start, labels, task.single_component]
+        names = list(self._label_names[task.name].items())
+        content = [case.name, names, case_content(case, self._contents)]
+        mark = fingerprint([STORE_VERSION, LABELS_BY, dict(estimator.settings), meant, content, depends_on])
+        return root / estimator.name / task.name / f"{case.name}.{what}.{mark[:NAME_DIGITS]}.npz"
 
 
 def _save_voxels(path: Path, voxels: FitVoxels) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -18,6 +17,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork, St
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.scaling import log_probabilities_of, softmax
 from trainer.data.labelled_case import LabelledCase
+from trainer.identity.weights_digest import weights_digest
 from trainer.training.validation import task_logits
 
 SMALLEST_PROBABILITY = 1e-12
@@ -201,10 +201,7 @@ class Ensemble:
 
 def network_digest(network: SegmentationNetwork) -> str:
     """SHA-256 of the weights: what a network answers does not depend on the rest of its model file."""
-    digest = hashlib.sha256()
-    for name, weights in sorted(network.state_dict().items()):
-        digest.update(name.encode() + weights.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return weights_digest(network.state_dict())
 
 
 def log_mean(members: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

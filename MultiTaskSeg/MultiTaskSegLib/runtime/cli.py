@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -31,18 +32,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors are one line on standard error, never a traceback.
     """
     options = make_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal cannot show must not be the end of everything.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
-    except MtsError as error:
-        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_INTERRUPTED)
     except Exception as error:  # the last line of defence: whatever it is, users get a sentence
-        if is_out_of_memory(error):
-            return _fail(str(memory_error()), EXIT_REFUSED)
-        detail = " ".join(str(error).split())
-        return _fail(f"unexpected error, please report it ({type(error).__name__}: {detail})", EXIT_REFUSED)
+        return _fail(_sentence(error), error.exit_code if isinstance(error, MtsError) else EXIT_REFUSED)
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell about an exception, on one line."""
+    if isinstance(error, MtsError):
+        return str(error)
+    if is_out_of_memory(error):
+        return str(memory_error())
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}: {error.filename}. Check the path, access rights and free disk space."
+    return f"unexpected error, please report it ({type(error).__name__}: {' '.join(str(error).split())})"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -106,44 +117,59 @@ def _segment(options: argparse.Namespace) -> int:
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
         if label["predicted_dice"] is not None:
             shown += f", predicted Dice {label['predicted_dice']:.2f}"
-        print(f"  {label['value']:3d} {label['name']:24s} {label['volume_mm3'] / 1000:10.2f} ml  {shown}")
+        print(f"  {label['value']:3d} {label['name']:24s} {_size(label, volume.is_planar)}  {shown}")
     print(f"results in {options.output}")
     return 0
 
 
+def _size(label: dict[str, Any], is_planar: bool) -> str:
+    """Volume or area of a structure, or how many voxels it has where an image has no physical size."""
+    if label["volume_mm3"] is not None:
+        return f"{label['volume_mm3'] / 1000:10.2f} ml"
+    if label["area_mm2"] is not None:
+        return f"{label['area_mm2'] / 100:10.2f} cm²"
+    return f"{label['voxels']:10d} {'pixels' if is_planar else 'voxels'}"
+
+
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
-    from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
     maps = _map_paths(options.images, options.map)
     runs = ImageRuns(options.model, options.device, _progress_line())
-    verdicts: list[dict[str, Any]] = []
-    refused = False
-    for path in options.images:
-        # One unreadable image must not hide the verdicts on the others.
-        try:
-            volume = read_image(path)
-            require_contrast(volume)
-            verdict, notes = _verdict(runs, volume, maps.get(path))
-        except MtsError as error:
-            _fail(str(error), error.exit_code)
-            refused = True
-            continue
-        verdicts.append({"image": str(path), "ood": verdict.as_dict(), "warnings": [*volume.warnings, *notes]})
-        if path in maps:
-            verdicts[-1]["map"] = str(maps[path])
-        if not options.json:
-            for warning in (*volume.warnings, *notes):
-                print(f"warning: {path}: {warning}", file=sys.stderr)
-            print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
-            _print_explanation(verdict)
-        # A folder of images of different sizes would leave gigabytes of holes in the heap.
-        release_freed_memory()
-    if options.json:
-        _print_json(verdicts)
-    if refused:
+    entries: list[dict[str, Any]] = []
+    try:
+        for path in options.images:
+            entries.append(_entry(runs, path, maps.get(path), options.json))
+            # A folder of images of different sizes would leave gigabytes of holes in the heap.
+            release_freed_memory()
+    finally:
+        # What is known is told whatever happens, also when the user ends it.
+        if options.json:
+            _print_json(entries)
+    if any("error" in entry for entry in entries):
         return EXIT_REFUSED
-    return EXIT_OOD if options.fail_on_ood and any(v["ood"]["is_ood"] for v in verdicts) else 0
+    return EXIT_OOD if options.fail_on_ood and any(entry["ood"]["is_ood"] for entry in entries) else 0
+
+
+def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) -> dict[str, Any]:
+    """What is known about one image, as plain values: one that fails must not hide the verdicts on the others."""
+    from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
+
+    try:
+        volume = read_image(path)
+        require_contrast(volume)
+        verdict, notes = _verdict(runs, volume, map_path)
+    except Exception as error:
+        _fail(_sentence(error), EXIT_REFUSED)
+        return {"image": str(path), "error": _sentence(error)}
+    warnings = list(dict.fromkeys((*verdict.warnings, *notes)))
+    if not is_json:
+        for warning in warnings:
+            print(f"warning: {path}: {warning}", file=sys.stderr)
+        print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
+        _print_explanation(verdict)
+    entry = {"image": str(path), "ood": verdict.as_dict(), "warnings": warnings}
+    return entry if map_path is None else {**entry, "map": str(map_path)}
 
 
 def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ class Predictor:
             ResourceError: memory runs out.
         """
         sight = self._recognised(volume, _whole(progress))
-        return sight.verdict, sight.encoded.spectra
+        return _told(sight, volume), sight.encoded.spectra
 
     def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
         """The verdict of `check`, and where the image is foreign.
@@ -149,12 +150,7 @@ class Predictor:
         memory = self.model.memories[self.model.reference.task_names.index(sight.verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
         rarity = memory.rarity(image_cells(sight.prepared.voxels, cell))
-        return sight.verdict, on_image_grid(rarity, cell, sight.prepared)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know about what was done in another way than planned in the last run."""
-        return () if self._last_pass is None else tuple(dict.fromkeys(self._last_pass.notes))
+        return _told(sight, volume), on_image_grid(rarity, cell, sight.prepared)
 
     @property
     def backend(self) -> Backend:
@@ -198,6 +194,11 @@ class Predictor:
                 file=volume.name or None,
                 remedy="Choose a model for this kind of image",
             )
+
+
+def _told(sight: Sight, volume: Volume) -> Verdict:
+    """The verdict, with everything that there is to know about the way to it."""
+    return replace(sight.verdict, warnings=(*volume.warnings, *sight.notes))
 
 
 def _whole(progress: Progress | None) -> StageProgress:

@@ -17,16 +17,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
-from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Volume
+from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
+from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
@@ -36,26 +38,50 @@ Send = Callable[[Event], None]
 T = TypeVar("T")
 
 PROGRESS_INTERVAL_S = 0.1
+PARENT_INTERVAL_S = 1.0
 
 
 def read_volume(request: Request) -> Volume:
     """The image of a request: ``voxels`` names an ``.npy`` file ``(Z, Y, X)`` and ``ijk_to_ras`` is 4x4, or ``image``
-    names an image file or a DICOM folder.
+    names an image file or a DICOM folder. With ``voxels``, ``warnings`` and ``measured`` are those of the `Volume`.
 
     Raises:
-        InputError: the file is missing, is no array or image, or does not describe one volume.
+        InputError: the file is missing, is no array of real numbers or image, has too many voxels that are not finite,
+            or does not describe one volume.
     """
     if "image" in request:
         with needed_packages():
             from MultiTaskSegLib.runtime.image.image_file import read_image
         return read_image(request["image"])
-    path = request["voxels"]
+    name = str(request.get("name", "")).encode("utf-8", "replace").decode("utf-8")
+    told = tuple(str(warning) for warning in request.get("warnings", ()))
+    measured = request.get("measured", "voxel")
+    if measured not in get_args(Measured):
+        raise UsageError(f"measured is {measured!r}", remedy=f"Use one of {', '.join(get_args(Measured))}")
+    voxels, mended = mend_nonfinite(_load_voxels(Path(request["voxels"])), name)
+    return Volume(voxels, LPS_TO_RAS @ _matrix(request["ijk_to_ras"]), name, told + mended, measured)
+
+
+def _matrix(rows: Any) -> NDArray[np.float64]:
     try:
-        voxels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the voxels cannot be read ({error})", file=path, remedy="Start the run again") from error
-    ijk_to_lps = LPS_TO_RAS @ np.asarray(request["ijk_to_ras"], dtype=np.float64)
-    return Volume(voxels.astype(np.float32, copy=False), ijk_to_lps, name=str(request.get("name", "")))
+        return np.asarray(rows, dtype=np.float64).reshape(4, 4)
+    except (TypeError, ValueError) as error:
+        raise InputError("the voxel-to-world matrix is not 4x4 numbers", remedy="Start the run again") from error
+
+
+def _load_voxels(path: Path) -> NDArray[np.float32]:
+    what = "" if path.is_file() else "there is no such file"  # of a pipe the end would never come
+    try:
+        voxels = None if what else np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        what = str(error)
+    if not what and not (isinstance(voxels, np.ndarray) and voxels.dtype.kind in "biuf"):
+        what = "it holds no real numbers"
+    if what or voxels is None:
+        raise InputError(f"the voxels cannot be read ({what})", file=path, remedy="Start the run again")
+    with np.errstate(over="ignore"):
+        real: NDArray[np.float32] = voxels.astype(np.float32, copy=False)
+    return real
 
 
 def error_event(error: BaseException) -> Event:
@@ -127,7 +153,7 @@ class Worker:
             number, command = request.get("id"), request["command"]
             if command == "shutdown":
                 return False
-            if command not in self._commands:
+            if not isinstance(command, str) or command not in self._commands:
                 raise UsageError(f"unknown command '{command}'", remedy=f"Use one of {', '.join(self._commands)}")
             self._commands[command](request, lambda event: self._send({"id": number, **event}))
         except json.JSONDecodeError as error:
@@ -187,7 +213,7 @@ class Worker:
             "image": volume.name,
             "model": origin,
             "ood": verdict.as_dict(),
-            "warnings": [*volume.warnings, *notes],
+            "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
         }
         explanation = verdict.explanation
         spectra = [] if explanation is None else [band.as_dict() for band in explanation.spectra]
@@ -229,19 +255,36 @@ def legend_of(task: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _requests(stdin: Iterable[str], scratch: str | None) -> Iterable[str]:
-    """Request lines, read by a thread so that the end of the parent is seen while a request is being answered."""
+def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Iterable[str]:
+    """Request lines, read by a thread so that the end of ``parent`` is seen while a request is being answered.
+
+    The pipe usually ends with the parent. Where something else that the parent has started holds it open, the parent
+    of this process becomes another one; Windows does not do that, but there no child inherits a pipe by accident.
+    """
     lines: queue.Queue[str] = queue.Queue()
 
-    def read() -> None:
-        """Fill the queue until the parent closes the pipe."""
-        for line in stdin:
-            lines.put(line)
+    def end() -> None:
+        """Nobody is left to read an answer, so a request under way is not worth finishing."""
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
-        os._exit(0)  # nobody is left to read an answer, so a request under way is not worth finishing
+        os._exit(0)
+
+    def read() -> None:
+        """Fill the queue until the parent closes the pipe. What is no UTF-8 is answered like any other nonsense."""
+        try:
+            for line in stdin:
+                lines.put(line.decode("utf-8", "replace"))
+        finally:
+            end()
+
+    def watch() -> None:
+        """Look from time to time whether the parent is still there."""
+        while os.getppid() == parent:
+            time.sleep(PARENT_INTERVAL_S)
+        end()
 
     threading.Thread(target=read, name="requests", daemon=True).start()
+    threading.Thread(target=watch, name="parent", daemon=True).start()
     while True:
         line = lines.get()
         if line.strip():
@@ -250,7 +293,7 @@ def _requests(stdin: Iterable[str], scratch: str | None) -> Iterable[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a shutdown request or the end of stdin; the exit code of the process."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments, parent = sys.argv[1:] if arguments is None else arguments, os.getppid()
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # also what C libraries print goes to the log
     sys.stdout = sys.stderr
@@ -264,8 +307,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     send({"event": "ready", "version": __version__, "torch": _torch_version()})
     worker = Worker(send)
-    stdin = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    for line in _requests(stdin, arguments[0] if arguments else None):
+    stdin = os.fdopen(os.dup(0), "rb")
+    for line in _requests(stdin, arguments[0] if arguments else None, parent):
         if not worker.handle(line):
             break
         release_freed_memory()  # the worker idles between volumes, and Slicer needs the memory

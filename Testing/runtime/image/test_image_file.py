@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.runtime.image import image_file, nifti_integrity
 from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.image.itk_reader import read_itk
+from MultiTaskSegLib.runtime.image.sitk_image import write_image
 from Testing.hostile.nifti_bytes import nifti_bytes
 
 VOXELS = np.random.default_rng(11).normal(100, 20, (15, 16, 17)).astype(np.float32)
@@ -168,6 +170,24 @@ def test_any_file_name_is_read(tmp_path: Path, name: str, ending: str) -> None:
     volume = read_image(path)
     np.testing.assert_array_equal(volume.voxels, VOXELS)
     assert volume.name == path.name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux names files with any bytes")
+def test_a_file_whose_name_is_no_text_is_refused_and_ends_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "plain.nrrd"
+    image = sitk.GetImageFromArray(VOXELS)
+    sitk.WriteImage(image, str(source))
+    odd = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff.nrrd")))
+    odd.write_bytes(source.read_bytes())
+    with pytest.raises(InputError, match="no text in UTF-8"):
+        read_image(odd)
+    folder = odd.with_suffix("")
+    folder.mkdir()
+    (folder / "a").write_bytes(b"x")
+    with pytest.raises(InputError, match="no text in UTF-8"):
+        read_image(folder)
+    with pytest.raises(ResourceError, match="cannot be written"):
+        write_image(image, folder / "a.nrrd")
 
 
 @pytest.mark.parametrize(("header", "data"), [("a.mhd", "a.raw"), ("a.nhdr", "a.raw"), ("a.nhdr", "a.raw.gz")])

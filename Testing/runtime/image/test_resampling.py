@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.image.resampling import interpolation_matrix, resample_linear, resample_nearest
+from MultiTaskSegLib.runtime.image.resampling import interpolation_matrix, resample_linear
 
 SIZES = [(1, 1), (1, 5), (5, 1), (7, 7), (7, 8), (8, 7), (10, 30), (30, 10), (13, 29), (29, 13), (5, 64)]
 
@@ -97,20 +97,3 @@ def test_the_input_is_left_alone() -> None:
     before = array.copy()
     resample_linear(array, (8, 5, 3))
     np.testing.assert_array_equal(array, before)
-
-
-@pytest.mark.parametrize("n_in, n_out", [(1, 4), (4, 1), (5, 5), (6, 4), (7, 13), (13, 7)])
-def test_the_nearest_label_is_that_of_brute_force(n_in: int, n_out: int) -> None:
-    labels = np.arange(n_in)
-    distance = np.abs(centres(n_out)[:, None] - centres(n_in)[None, :])
-    found = resample_nearest(labels, (n_out,))
-    # Where two centres are equally near either is right.
-    chosen = distance[np.arange(n_out), found]
-    np.testing.assert_allclose(chosen, distance.min(axis=1), atol=1e-12)
-
-
-def test_nearest_labels_of_a_volume_are_chosen_axis_by_axis() -> None:
-    labels = np.random.default_rng(1).integers(0, 9, size=(4, 5, 6)).astype(np.uint8)
-    found = resample_nearest(labels, (4, 15, 6))
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, np.repeat(labels, 3, axis=1))

@@ -1,4 +1,4 @@
-"""Tiles cover the image once, and the result does not tell how it was tiled."""
+"""Tiles cover the image once, and each carries all that its result depends on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from math import ceil, prod
 
 import numpy as np
 import pytest
-import torch
 
-from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
-from MultiTaskSegLib.runtime.network.tiling import Tile, make_tiles, pad_to_stride, run_tiles
-from Testing.runtime.random_network import ARCHITECTURES, PLANAR, THICK_SLICES, random_network
+from MultiTaskSegLib.runtime.network.architecture import Triple
+from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride
 
-CPU = torch.device("cpu")
 GRIDS: list[tuple[Triple, Triple, Triple, int]] = [
     ((16, 24, 32), (2, 4, 4), (4, 8, 8), 6_000),
     ((1, 64, 96), (1, 8, 8), (0, 16, 16), 2_500),
@@ -68,68 +65,3 @@ def test_cores_of_coarse_maps_cover_the_true_image_exactly_once(stride: Triple) 
         assert all(s.start >= 0 for s in inside)
         times[target] += 1
     assert (times == 1).all()
-
-
-def logits_of(network: SegmentationNetwork, voxels: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
-    """Logits ``(C, Z, Y, X)`` assembled from tiles, and the number of tiles."""
-    z, y, x = voxels.shape
-    result = np.full((network.architecture.outputs, z, y, x), np.nan, dtype=np.float32)
-    tiles: list[Tile] = []
-
-    def keep(tile: Tile, _: dict[str, torch.Tensor], logits: torch.Tensor) -> None:
-        inside = (0, slice(None), *tile.core_in_tile((1, 1, 1), (z, y, x)))
-        result[(slice(None), *tile.core_in_volume((1, 1, 1), (z, y, x)))] = logits[inside].numpy()
-        tiles.append(tile)
-
-    run_tiles(network, voxels, keep, device=CPU, max_tile_voxels=limit)
-    return result, len(tiles)
-
-
-SIZES = {
-    "thick slices": [(3, 9, 150), (3, 110, 9), (61, 9, 13), (4, 16, 160)],
-    "planar": [(1, 9, 301), (1, 295, 13), (1, 16, 320)],
-    "uneven": [(37, 7, 5), (5, 100, 6), (6, 7, 41)],
-}
-
-
-@pytest.mark.parametrize("name, sizes", [(name, sizes) for name, all_sizes in SIZES.items() for sizes in all_sizes])
-def test_one_pass_and_many_tiles_give_the_same_logits(name: str, sizes: Triple) -> None:
-    network = random_network(ARCHITECTURES[name])
-    voxels = np.random.default_rng(1).random(sizes, dtype=np.float32)
-    whole, one = logits_of(network, voxels, 10**9)
-    tiled, many = logits_of(
-        network, voxels, prod(pad_to_stride(voxels, network.architecture.total_stride).shape) * 3 // 4
-    )
-    assert one == 1
-    assert many > 1
-    assert np.isfinite(whole).all()
-    np.testing.assert_allclose(tiled, whole, atol=1e-5)
-    # The plain network on an image that needs no padding is the reference.
-    if all(n % s == 0 for n, s in zip(sizes, network.architecture.total_stride, strict=True)):
-        with torch.no_grad():
-            plain = network(torch.from_numpy(voxels)[None, None])[0].numpy()
-        np.testing.assert_allclose(whole, plain, atol=1e-5)
-
-
-@pytest.mark.parametrize("architecture", [THICK_SLICES, PLANAR], ids=["thick slices", "planar"])
-def test_a_halo_that_is_too_small_would_be_noticed(architecture: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = random_network(architecture)
-    sizes = (1, 16, 320) if architecture is PLANAR else (4, 16, 160)
-    voxels = np.random.default_rng(1).random(sizes, dtype=np.float32)
-    whole, _ = logits_of(network, voxels, 10**9)
-    z, y, x = (h // 2 // s * s for h, s in zip(architecture.halo, architecture.total_stride, strict=True))
-    monkeypatch.setattr(Architecture, "halo", property(lambda _: (z, y, x)))
-    tiled, many = logits_of(network, voxels, prod(sizes) // 2)
-    assert many > 1
-    assert np.abs(tiled - whole).max() > 1e-4
-
-
-def test_progress_rises_to_one() -> None:
-    told: list[float] = []
-    voxels = np.zeros((2, 8, 160), dtype=np.float32)
-    run_tiles(
-        random_network(THICK_SLICES), voxels, lambda *_: None, device=CPU, max_tile_voxels=1_800, progress=told.append
-    )
-    assert len(told) > 1
-    assert told == sorted(told)
-    assert told[-1] == 1.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.network.architecture import Triple
-from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride, run_tiles
+from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride
 from MultiTaskSegLib.runtime.ood import row_lattice, spectrum
 from MultiTaskSegLib.runtime.ood.spectrum import (
     GRAM_FLOOR,
@@ -19,6 +19,7 @@ from MultiTaskSegLib.runtime.ood.spectrum import (
     TallSkinnyQrFactor,
 )
 from Testing.runtime.random_network import ARCHITECTURES, THICK_SLICES, random_network
+from trainer.training.tiled_network import run_tiles
 
 FACTORS = {"gram": GramFactor, "qr": TallSkinnyQrFactor}
 
@@ -153,7 +154,7 @@ def test_padding_that_is_counted_would_be_noticed() -> None:
     voxels = np.random.default_rng(5).random((3, 9, 13), dtype=np.float32)
     z, y, x = pad_to_stride(voxels, THICK_SLICES.total_stride).shape
     collector = SpectrumCollector(THICK_SLICES, ("decoder0",), (z, y, x), 0.0)
-    tile = make_tiles((z, y, x), THICK_SLICES.total_stride, THICK_SLICES.halo)[0]
+    tile = make_tiles((z, y, x), THICK_SLICES.total_stride, THICK_SLICES.halo, 10**9)[0]
     with torch.no_grad():
         maps = random_network(THICK_SLICES).features(
             torch.from_numpy(pad_to_stride(voxels, THICK_SLICES.total_stride))[None, None]
@@ -168,7 +169,7 @@ def test_layers_of_every_architecture_can_be_collected() -> None:
     for architecture in ARCHITECTURES.values():
         z, y, x = (2 * s for s in architecture.total_stride)
         collector = SpectrumCollector(architecture, architecture.layer_names, (z, y, x), 0.0)
-        tile = make_tiles((z, y, x), architecture.total_stride, architecture.halo)[0]
+        tile = make_tiles((z, y, x), architecture.total_stride, architecture.halo, 10**9)[0]
         with torch.no_grad():
             collector.add(tile, random_network(architecture).features(torch.rand((1, 1, z, y, x))))
         for name, found in collector.spectra().items():

@@ -28,8 +28,6 @@ def calibrated(cases: list[HeldOutCase]) -> tuple[TaskCalibration, dict[str, flo
     calibration = TaskCalibration(seed=0)
     for one in cases:
         calibration.add(one)
-    for one in cases:
-        calibration.judge(one)
     return calibration, calibration.figures()
 
 
@@ -49,7 +47,7 @@ def test_images_that_are_right_already_stay_so() -> None:
 
 def test_a_patient_unlike_the_others_is_judged_by_the_others_temperatures() -> None:
     calibration, _ = calibrated([case(seed) for seed in range(4)] + [case(9, 1.0, 1.0)])
-    *ordinary, odd = calibration._unseen
+    *ordinary, odd = calibration.unseen()
     assert odd.temperature == pytest.approx(1.5, rel=0.1)
     assert odd.surface_temperature == pytest.approx(3.0, rel=0.1)
     # The odd one had a part in all others.

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.image.profile import Intensity
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
-from trainer.data.case_cache import POINTS_PER_LABEL, output_labels, prepare_cases
+from trainer.data import case_cache
+from trainer.data.case_cache import ENDING, POINTS_PER_LABEL, output_labels, prepare_cases
 from trainer.data.dataset import read_dataset
+from trainer.data.memory_room import MemoryRoom
 from trainer.data.planning import TaskPlan, make_plan
+from trainer.data.preparation_memory import preparation_bytes
 
 BALLS = BallDataset("Balls", patients=3, label_values=(3, 7))
 
@@ -46,8 +53,9 @@ def test_points_lie_in_their_label_and_are_not_too_many(task: TaskPlan, tmp_path
     for found in prepare_cases(task, task.dataset.cases, tmp_path / "cache"):
         assert set(found.points) == {1, 2}
         for value, points in found.points.items():
-            assert (found.labels[tuple(points.T)] == value).all()
-            assert len(points) == min(POINTS_PER_LABEL, int((found.labels == value).sum()))
+            labels = np.asarray(found.labels)
+            assert (labels[tuple(points.T)] == value).all()
+            assert len(points) == min(POINTS_PER_LABEL, int((labels == value).sum()))
             assert len(np.unique(points, axis=0)) == len(points)
 
 
@@ -71,47 +79,128 @@ def test_a_changed_file_is_prepared_anew(task: TaskPlan, tmp_path: Path, side: s
     os.utime(target, ns=(1, 1))
     after = prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0]
     changed, kept = ("voxels", "labels") if side == "image" else ("labels", "voxels")
-    assert (getattr(after, changed) != getattr(before, changed)).any()
+    assert (np.asarray(getattr(after, changed)) != np.asarray(getattr(before, changed))).any()
     np.testing.assert_array_equal(getattr(after, kept), getattr(before, kept))
+    assert after.fingerprint != before.fingerprint
+
+
+def test_files_that_were_copied_or_touched_are_not_prepared_again(task: TaskPlan, tmp_path: Path) -> None:
+    before = prepare_cases(task, task.dataset.cases, tmp_path / "cache")
+    written = stamps(tmp_path / "cache")
+    copy = shutil.copytree(tmp_path / "Balls", tmp_path / "elsewhere" / "Balls")
+    task.dataset.cases[0].image.touch()
+    moved = replace(task, dataset=read_dataset(copy))
+    after = prepare_cases(moved, moved.dataset.cases, tmp_path / "cache")
+    assert [case.fingerprint for case in after] == [case.fingerprint for case in before]
+    assert stamps(tmp_path / "cache") == written
 
 
 def test_another_profile_is_prepared_anew(task: TaskPlan, tmp_path: Path) -> None:
     before = prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0]
     other = replace(task, profile=replace(task.profile, intensity=Intensity("percentile", 20.0, 80.0)))
     after = prepare_cases(other, task.dataset.cases, tmp_path / "cache")[0]
-    assert (after.voxels != before.voxels).any()
+    assert (np.asarray(after.voxels) != np.asarray(before.voxels)).any()
+    assert after.fingerprint != before.fingerprint
 
 
-def test_a_case_whose_preparation_was_cut_off_is_prepared_again(task: TaskPlan, tmp_path: Path) -> None:
+def test_labels_that_were_resampled_in_another_way_are_prepared_anew(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    prepare_cases(task, task.dataset.cases, cache)
+    first = stamps(cache)
+    monkeypatch.setattr("trainer.data.case_cache.LABELS_BY", "the nearest voxel")
+    prepare_cases(task, task.dataset.cases, cache)
+    assert len(stamps(cache)) == 2 * len(first)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, -1])
+def test_a_case_that_was_cut_off_on_disk_is_prepared_again(task: TaskPlan, tmp_path: Path, kept: float) -> None:
     expected = np.array(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels)
-    for path in (tmp_path / "cache").rglob("case_00.*.voxels.npy"):
-        path.unlink()
+    (path,) = (tmp_path / "cache").rglob(f"case_00.*{ENDING}")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    np.testing.assert_array_equal(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels, expected)
+    assert path.stat().st_size == len(whole)
+
+
+def test_a_prepared_case_under_the_name_of_another_is_not_believed(task: TaskPlan, tmp_path: Path) -> None:
+    expected = np.array(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels)
+    first, second = (next((tmp_path / "cache").rglob(f"case_0{n}.*{ENDING}")) for n in (0, 1))
+    shutil.copy(second, first)
     np.testing.assert_array_equal(prepare_cases(task, task.dataset.cases, tmp_path / "cache")[0].voxels, expected)
 
 
-@pytest.mark.parametrize("cut_at", ["labels", "points", "voxels"])
 def test_a_case_that_was_being_written_when_the_power_went_is_prepared_again(
-    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases, folder = task.dataset.cases[:1], tmp_path / "cache"
     whole = prepare_cases(task, cases, tmp_path / "whole")[0]
-    plain = os.replace
 
-    def cut(source: Path, target: Path) -> None:
-        # The points are the file whose name has no word for its content.
-        words = [word for word in ("labels", "voxels") if word in Path(target).name] or ["points"]
-        if words == [cut_at]:
-            raise KeyboardInterrupt
-        plain(source, target)
+    def cut(tensors: dict[str, np.ndarray], path: Path, **words: object) -> None:
+        Path(path).write_bytes(b"half of it")
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(os, "replace", cut)
+        context.setattr(case_cache, "save_file", cut)
         with pytest.raises(KeyboardInterrupt):
             prepare_cases(task, cases, folder)
+    assert not list(folder.rglob(f"*{ENDING}"))
     found = prepare_cases(task, cases, folder)[0]
     np.testing.assert_array_equal(found.labels, whole.labels)
     np.testing.assert_array_equal(found.voxels, whole.voxels)
     assert {v: p.tolist() for v, p in found.points.items()} == {v: p.tolist() for v, p in whole.points.items()}
+
+
+def test_a_full_disk_is_said(task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(case_cache, "save_file", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        prepare_cases(task, task.dataset.cases, tmp_path / "cache")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open descriptors are counted through /proc")
+def test_no_file_stays_open_however_many_cases_there_are(task: TaskPlan, tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = open_files()
+    cases = [replace(case, name=f"{case.name}_{n}") for n in range(20) for case in task.dataset.cases]
+    prepared = prepare_cases(task, cases, tmp_path / "cache")
+    kept = [(case.voxels[0:1, 0:1, 0:1], np.asarray(case.labels)) for case in prepared]
+    assert len(kept) == 60
+    assert open_files() == before
+
+
+def test_cases_are_prepared_side_by_side_only_as_far_as_memory_reaches(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most, wanted, changed = [0], [0], [0], threading.Condition()
+    plain = case_cache.read_prepared
+
+    def counted(*arguments: Any) -> Any:
+        with changed:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            changed.notify_all()
+            assert changed.wait_for(lambda: most[0] >= wanted[0], timeout=20)
+        # Time for one too many to come.
+        time.sleep(0.01)
+        with changed:
+            running[0] -= 1
+        return plain(*arguments)
+
+    cases = [replace(case, name=f"{case.name}_{n}") for n in range(3) for case in task.dataset.cases]
+    one = preparation_bytes(cases[0], task.profile)
+    monkeypatch.setattr(case_cache, "read_prepared", counted)
+    monkeypatch.setattr(case_cache, "usable_cores", lambda: 5)
+    for room, expected in ((one // 2, 1), (int(2.5 * one), 2), (None, 5)):
+        monkeypatch.setattr(case_cache.MemoryRoom, "of_machine", lambda room=room: MemoryRoom(room))
+        most[0], wanted[0] = 0, expected
+        prepare_cases(task, cases, tmp_path / f"cache-{expected}")
+        assert most[0] == expected
 
 
 def test_undeclared_label_values_become_background(task: TaskPlan) -> None:

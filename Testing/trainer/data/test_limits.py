@@ -13,11 +13,11 @@ import SimpleITK as sitk
 from MultiTaskSegLib.runtime.image.volume import Volume
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
-from trainer.data.case_cache import prepare_cases
+from trainer.data.case_cache import ENDING, prepare_cases
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.planning import make_plan
-from trainer.data.verify import _grid_differences
 from trainer.layout.case import Case, LabelMap
+from trainer.verification.verify import _grid_differences
 
 CONFIG = TrainingConfig(channels=(4, 6))
 
@@ -164,7 +164,7 @@ def test_a_case_stays_prepared_when_only_its_group_changes_and_not_when_its_labe
     prepare_cases(plan, [case], tmp_path / "cache")
 
     def files() -> int:
-        return len(list((tmp_path / "cache").rglob("*.voxels.npy")))
+        return len(list((tmp_path / "cache").rglob(f"*{ENDING}")))
 
     prepare_cases(plan, [replace(case, group="other")], tmp_path / "cache")
     assert files() == 1

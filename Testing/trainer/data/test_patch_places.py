@@ -13,6 +13,7 @@ import torch
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from trainer.config import TrainingConfig
 from trainer.data import patches
+from trainer.data.augmentation import Patch
 from trainer.data.case_cache import PreparedCase
 from trainer.data.dataset import Dataset
 from trainer.data.patches import PatchGroups, draw_patch
@@ -150,8 +151,8 @@ def test_another_patch_size_than_the_task_s_counts_for_the_place() -> None:
 def test_every_case_of_a_task_is_drawn_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [prepared((4, 8, 8), {}, fill) for fill in (0.25, 0.5, 0.75, 1.0)]
 
-    def cut(record: object, voxels: np.ndarray, labels: np.ndarray, patch: Triple) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.tensor(float(voxels[0, 0, 0])), torch.tensor(0)
+    def cut(record: object, voxels: np.ndarray, labels: np.ndarray, patch: Triple) -> Patch:
+        return Patch(torch.tensor(float(voxels[0, 0, 0])), torch.tensor(0), torch.tensor(True))
 
     monkeypatch.setattr(patches, "apply_augmentation", cut)
     made = PatchGroups([task((4, 8, 8))], [cases], TrainingConfig(patches_per_group=2))

@@ -90,6 +90,19 @@ def test_figures_of_an_earlier_file_of_the_same_network_hold_when_the_manifest_s
     assert text.count("| 0.750 | 50 % | 25 % | 0.062 |") == len(manifest.tasks)
 
 
+def test_after_a_refit_the_evaluation_must_be_new_and_older_figures_of_the_check_are_said_to_be_older(
+    tmp_path: Path,
+) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, before = read_manifest(model)
+    rewrite_manifest(model, replace(manifest, training=dict(manifest.training) | {"refitted_from": [before]}), model)
+    with pytest.raises(DatasetError, match="evaluation"):
+        page_text(MARK, [model], tmp_path)
+    content = {"model": read_manifest(model)[1], "datasets": {task.name: measured(0.5) for task in manifest.tasks}}
+    (tmp_path / f"evaluation-2026-03-03-{manifest.name}.json").write_text(json.dumps(content), encoding="utf-8")
+    assert page_text(MARK, [model], tmp_path).count("before the check was fitted anew") == 2
+
+
 def test_of_several_evaluations_the_newest_counts(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     manifest, digest = read_manifest(model)

@@ -10,8 +10,8 @@ import pytest
 from MultiTaskSegLib.runtime.errors import DatasetError
 from Testing.trainer.layout.written import noise, write_picture
 from trainer.data.dataset import read_dataset, require_masks
-from trainer.data.verify import verify_datasets
 from trainer.layout.image_level import image_class
+from trainer.verification.verify import verify_datasets
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from MultiTaskSegLib.runtime.errors import DatasetError
 from Testing.trainer.layout.written import noise, write_scan
 from trainer.data.dataset import read_dataset
-from trainer.data.verify import verify_datasets
+from trainer.verification.verify import verify_datasets
 
 SHAPE = (4, 6, 6)
 SPACE = "space-MNI152NLin2009aSym"

@@ -67,6 +67,9 @@ class Spreads:
     def labels(self, case: Case) -> LabelMap:
         raise AssertionError("labels are not looked at")
 
+    def files(self, case: Case) -> tuple[Path, ...]:
+        return ()
+
 
 @pytest.mark.parametrize("weak, is_kept", [(0.0, False), (0.0199, False), (0.0201, True), (1.0, True)])
 def test_a_slice_is_an_image_from_a_fiftieth_of_the_largest_spread_on(weak: float, is_kept: bool) -> None:

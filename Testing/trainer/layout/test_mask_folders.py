@@ -10,7 +10,7 @@ import pytest
 from MultiTaskSegLib.runtime.errors import DatasetError
 from Testing.trainer.layout.written import noise, write_picture
 from trainer.data.dataset import read_dataset
-from trainer.data.verify import verify_datasets
+from trainer.verification.verify import verify_datasets
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError
 from Testing.trainer.layout.written import noise, write_picture
 from trainer.data.dataset import read_dataset
-from trainer.data.verify import verify_datasets
 from trainer.layout.run_length import decode_runs
+from trainer.verification.verify import verify_datasets
 
 SHAPE = (7, 5)
 
@@ -85,6 +86,18 @@ def test_a_changed_table_is_read_again(tmp_path: Path):
     table = folder / "train-rle.csv"
     table.write_text("ImageId,EncodedPixels\nb,-1\n")
     assert (before, len(read_dataset(folder).cases)) == (3, 1)
+
+
+def test_a_table_that_was_changed_without_a_trace_in_size_and_time_is_read_again(tmp_path: Path):
+    write_picture(tmp_path / "a.png", noise(1, (8, 8)))
+    table = tmp_path / "train.csv"
+    table.write_text("ImageId,EncodedPixels\na,1 2\n")
+    (case,) = read_dataset(tmp_path).cases
+    assert case.read_labels()[0].sum() == 2
+    state = table.stat()
+    table.write_text("ImageId,EncodedPixels\na,1 3\n")
+    os.utime(table, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert case.read_labels()[0].sum() == 3
 
 
 def test_an_image_that_only_the_table_knows_is_refused(tmp_path: Path):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from MultiTaskSegLib.runtime.errors import DatasetError, InputError, UsageError
 from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
 from Testing.trainer.dataset_folder import write_dataset
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
-from trainer.data.verify import verify_datasets
+from trainer.layout import case as case_module
 from trainer.layout.image_level import image_class
+from trainer.layout.recently_read import RecentlyRead, forget_volumes
 from trainer.report.run_folder import RunFolder
 from trainer.training.training import prepare_data
+from trainer.verification.verify import verify_datasets
 
 
 @pytest.mark.parametrize("plane, axis", [("axial", 0), ("coronal", 1), ("sagittal", 2)])
@@ -122,3 +128,61 @@ def test_groups_that_a_file_names_are_left_out(tmp_path: Path):
 def test_verify_reads_a_view(tmp_path: Path):
     folder = write_dataset(tmp_path / "Dataset001_A")
     assert verify_datasets([Path(f"{folder}::axial")]) == []
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file is read."""
+    counts: Counter[str] = Counter()
+    for name in ("read_image", "read_label_map"):
+        plain = getattr(case_module, name)
+
+        def counted(path: Path, plain: Any = plain) -> Any:
+            counts[str(path)] += 1
+            return plain(path)
+
+        monkeypatch.setattr(case_module, name, counted)
+    forget_volumes()
+    return counts
+
+
+def test_a_volume_is_read_once_for_all_its_slices(tmp_path: Path, reads: Counter[str]):
+    folder = BallDataset("Dataset001_Ball", patients=3, shape=(12, 16, 16)).write(tmp_path)
+    cases = read_dataset(Path(f"{folder}::axial")).cases
+    assert len(cases) == 36
+    assert set(reads.values()) == {1}
+    reads.clear()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda case: (case.read_image(), case.read_labels()), cases))
+    assert len(reads) == 6
+    assert set(reads.values()) == {1}
+
+
+def test_a_volume_that_was_changed_or_forgotten_is_read_again(tmp_path: Path, reads: Counter[str]):
+    folder = BallDataset("Dataset001_Ball", patients=2).write(tmp_path)
+    case = read_dataset(Path(f"{folder}::axial")).cases[0]
+    before = case.read_image().voxels
+    sitk.WriteImage(2 * sitk.ReadImage(str(case.image)), str(case.image))
+    os.utime(case.image, ns=(1, 1))
+    np.testing.assert_array_equal(case.read_image().voxels, 2 * before)
+    reads.clear()
+    forget_volumes()
+    case.read_image()
+    assert reads[str(case.image)] == 1
+
+
+def test_no_more_than_two_volumes_are_kept(tmp_path: Path):
+    kept: RecentlyRead[str] = RecentlyRead()
+    read: list[str] = []
+    for key in ("a", "b", "a", "c", "a", "b"):
+        assert kept.get(key, lambda key=key: read.append(key) or key) == key
+    # The one that was not asked for the longest made room for the third.
+    assert read == ["a", "b", "c", "b"]
+
+
+def test_a_missing_file_is_told_as_it_is_of_whole_volumes(tmp_path: Path):
+    folder = BallDataset("Dataset001_Ball", patients=2).write(tmp_path)
+    case = read_dataset(Path(f"{folder}::axial")).cases[0]
+    case.image.unlink()
+    with pytest.raises(InputError, match=case.image.name):
+        case.read_image()

@@ -47,6 +47,11 @@ def test_values_that_were_not_measured_do_not_count() -> None:
     assert math.isnan(mean_interval([]).value)
 
 
+def test_equal_values_do_not_make_a_certainty() -> None:
+    found = mean_interval([0.1 + 0.2, 0.3, 0.3])
+    assert (found.value, found.low, found.high, found.count) == (pytest.approx(0.3), None, None, 3)
+
+
 def test_an_interval_does_not_leave_the_range_in_which_every_value_lies() -> None:
     found = mean_interval([0.9, 1.0, 0.8], bounds=(0.0, 1.0))
     assert (found.value, found.high) == (pytest.approx(0.9), 1.0)

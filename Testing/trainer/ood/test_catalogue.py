@@ -111,3 +111,22 @@ def test_foreign_images_are_found_at_any_depth_without_their_labels(tmp_path: Pa
     assert [path.name for _, path in foreign_images(tmp_path)] == ["a.nii.gz", "c.nrrd", "b.png"]
     with pytest.raises(DatasetError):
         list(foreign_images(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    "held_out, others, says",
+    [
+        ([], [], "none that was held out"),
+        ([0, 1, 2, 3], [], "fewer than two patients"),
+        ([0], [], "of one patient"),
+        ([0, 1], ["Elsewhere"], "no folder for Elsewhere"),
+    ],
+)
+def test_what_would_stop_the_benchmark_in_the_end_is_said_before_anything_is_measured(
+    tmp_path: Path, held_out: list[int], others: list[str], says: str
+) -> None:
+    known, other = (read_dataset(BallDataset(name, patients=5).write(tmp_path)) for name in ("Known", "Other"))
+    predictor = model(set(known.groups) - {known.cases[index].group for index in held_out})
+    predictor.manifest.tasks += [SimpleNamespace(name=name) for name in others]
+    with pytest.raises(DatasetError, match=says):
+        catalogue(predictor, [known, other], [], artefact_cases=0)

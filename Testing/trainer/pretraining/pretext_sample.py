@@ -16,4 +16,4 @@ def views(architecture: Architecture, images: int = 4, seed: int = 3) -> Views:
     """Views of random images, of which the first two are of class 0 and 1, the others of none."""
     generator = torch.Generator().manual_seed(seed)
     values = torch.rand((images, 1, *SHAPES[architecture]), generator=generator)
-    return Views(values, torch.tensor([0, 1, *[-1] * (images - 2)]))
+    return Views(values, torch.tensor([0, 1, *[-1] * (images - 2)]), torch.ones_like(values, dtype=torch.bool))

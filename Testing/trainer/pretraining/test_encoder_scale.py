@@ -10,6 +10,8 @@ from Testing.runtime.random_network import ARCHITECTURES, random_network
 from trainer.pretraining.encoder_scale import layer_scales, rescale_encoder
 from trainer.training.weight_standardization import baked, initialize, standardize_weights
 
+CPU = torch.device("cpu")
+
 
 def images(architecture: Architecture) -> torch.Tensor:
     z, y, x = (4 * stride for stride in architecture.total_stride)
@@ -39,7 +41,7 @@ def test_every_map_of_the_encoder_is_what_it_was_times_one_positive_number(archi
     levels = len(architecture.channels)
     with torch.no_grad():
         before = network.encoder_features(shown, levels)
-        rescale_encoder(network, shown)
+        rescale_encoder(network, shown, CPU)
         after = network.encoder_features(shown, levels)
     for name in before:
         factor = float(after[name].norm() / before[name].norm())
@@ -50,7 +52,7 @@ def test_every_map_of_the_encoder_is_what_it_was_times_one_positive_number(archi
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
 def test_every_layer_of_the_encoder_gets_the_scale_of_a_fresh_network(architecture: Architecture) -> None:
     network, shown = drifted(architecture), images(architecture)
-    rescale_encoder(network, shown)
+    rescale_encoder(network, shown, CPU)
     found, wanted = layer_scales(network, shown), layer_scales(fresh(architecture), shown)
     assert found.keys() == wanted.keys()
     for name, scale in found.items():
@@ -68,10 +70,10 @@ def test_the_scale_does_not_depend_on_how_far_the_network_had_drifted() -> None:
             for name, weights in network.named_parameters():
                 if name.startswith(("encoder.", "down.")) and name.endswith("weight"):
                     weights.mul_(drift)
-        rescale_encoder(network, shown)
+        rescale_encoder(network, shown, CPU)
         scales.append(layer_scales(network, shown))
         # What has the wanted scale already keeps it.
-        rescale_encoder(network, shown)
+        rescale_encoder(network, shown, CPU)
         assert layer_scales(network, shown) == pytest.approx(scales[-1], rel=1e-4)
     assert scales[0] == pytest.approx(scales[1], rel=1e-4)
 
@@ -79,7 +81,7 @@ def test_the_scale_does_not_depend_on_how_far_the_network_had_drifted() -> None:
 def test_the_decoder_and_the_head_are_left_as_they_are() -> None:
     architecture = ARCHITECTURES["planar"]
     network, as_it_was = drifted(architecture), drifted(architecture)
-    rescale_encoder(network, images(architecture))
+    rescale_encoder(network, images(architecture), CPU)
     for (name, now), before in zip(network.named_parameters(), as_it_was.parameters(), strict=True):
         if name.startswith(("up.", "decoder.", "head.")):
             assert torch.equal(now, before)
@@ -91,5 +93,5 @@ def test_a_layer_that_is_silent_stays_silent() -> None:
     with torch.no_grad():
         for weights in network.encoder.parameters():
             weights.zero_()
-    rescale_encoder(network, images(architecture))
+    rescale_encoder(network, images(architecture), CPU)
     assert all(torch.isfinite(weights).all() for weights in network.parameters())

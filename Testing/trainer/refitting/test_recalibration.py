@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.model.manifest import Manifest
-from MultiTaskSegLib.runtime.model.model_file import load_model, rewrite_manifest
+from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.seen_groups import trained_on
@@ -85,7 +85,24 @@ def test_nothing_but_the_calibration_changes(trained: tuple[Path, Manifest], fol
     kept = replace(
         task, temperature=own.temperature, surface_temperature=own.surface_temperature, calibration=own.calibration
     )
-    assert to_plain(replace(manifest, tasks=(kept,))) == to_plain(trained[1])
+    # Whoever finds figures of the file before knows that the weights are the same and the temperatures are not.
+    assert manifest.training["refitted_from"] == [read_manifest(trained[0])[1]]
+    training = {key: value for key, value in manifest.training.items() if key != "refitted_from"}
+    assert to_plain(replace(manifest, tasks=(kept,), training=training)) == to_plain(trained[1])
+
+
+def test_what_was_measured_as_the_file_before_is_not_the_new_file_s(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.mts.safetensors"
+    rewrite_manifest(trained[0], replace(trained[1], training=trained[1].training | {"measured_as": ["older"]}), path)
+    before = read_manifest(path)[1]
+    training = refit_calibration(path, [folder], path, stream=io.StringIO()).training
+    assert "measured_as" not in training
+    assert training["refitted_from"] == [before, "older"]
+    once = read_manifest(path)[1]
+    again = refit_calibration(path, [folder], path, stream=io.StringIO()).training
+    assert again["refitted_from"] == [once, before, "older"]
 
 
 def test_the_labels_of_an_image_do_not_depend_on_the_temperatures(
@@ -135,8 +152,6 @@ def test_figures_are_those_of_patients_that_the_temperatures_never_saw() -> None
     together, apart = TaskCalibration(seed=1), [TaskCalibration(seed=1) for _ in cases]
     for case in cases:
         together.add(case)
-    for case in cases:
-        together.judge(case)
     for calibration, other in zip(apart, reversed(cases), strict=True):
         calibration.add(other)
     swapped = [calibration.scaling() for calibration in apart]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from html.parser import HTMLParser
@@ -19,7 +18,6 @@ from trainer.report.curves import (
     SpectrumPanel,
     dice_figure,
     ood_figure,
-    read_records,
     reliability_figure,
     spectrum_figure,
     training_figure,
@@ -144,21 +142,6 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def dots(figure: Figure) -> list[np.ndarray]:
     return [c.get_offsets().data for c in figure.axes[0].collections if isinstance(c, PathCollection)]
-
-
-def test_records_are_read_without_a_line_that_is_still_being_written(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "dice": {"a": NaN}}\n{"step": 3, "lo', encoding="utf-8")
-    records = read_records(path)
-    assert [record["step"] for record in records] == [1, 2]
-    assert np.isnan(records[1]["dice"]["a"])
-
-
-def test_a_damaged_line_in_the_middle_is_not_swallowed(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1\n{"step": 2}\n', encoding="utf-8")
-    with pytest.raises(json.JSONDecodeError):
-        read_records(path)
 
 
 def test_training_figure_draws_every_series_it_is_given() -> None:

@@ -56,8 +56,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(training.time, "monotonic", made)
     monkeypatch.setattr(Optimization, "train_step", lambda self, *arguments: made.step(self, *arguments))
     monkeypatch.setattr(training, "validate", lambda *arguments, **options: {"A": 0.5})
-    plain = training.Progress
-    monkeypatch.setattr(training, "Progress", lambda total, what, stream: plain(total, what, stream, made))
+    plain = training.RunProgress
+    monkeypatch.setattr(training, "RunProgress", lambda stream: plain(stream, made))
     return made
 
 

@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.training.loss import MANY_CLASSES, absence_loss, segmentation_loss, soft_dice_loss, split_by_task
+from trainer.data.label_resampling import resample_labels
+from trainer.training.loss import (
+    MANY_CLASSES,
+    absence_loss,
+    coarse_labels,
+    segmentation_loss,
+    soft_dice_loss,
+    split_by_task,
+)
 
 
 @dataclass(frozen=True)
@@ -137,3 +145,13 @@ def test_loss_and_gradient_are_those_of_one_hot_maps_for_few_and_many_classes(
     assert ours.grad is not None
     assert theirs.grad is not None
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("stride", [(1, 2, 2), (2, 2, 2), (2, 4, 4)])
+def test_labels_of_coarser_maps_are_those_that_cover_most_of_each_cell(stride: tuple[int, int, int]) -> None:
+    labels = torch.randint(0, 4, (2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    shape = tuple(n // s for n, s in zip((4, 8, 8), stride, strict=True))
+    expected = np.stack([resample_labels(part, shape) for part in labels.numpy()])
+    np.testing.assert_array_equal(coarse_labels(labels, stride, 4), expected)
+    mirrored = coarse_labels(labels.flip(3), stride, 4)
+    assert torch.equal(mirrored, coarse_labels(labels, stride, 4).flip(3))

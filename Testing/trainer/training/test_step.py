@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -13,6 +14,7 @@ from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
+from trainer.data.label_resampling import resample_labels
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan, TaskPlan
 from trainer.training.loss import soft_dice_loss
@@ -58,8 +60,10 @@ def test_the_loss_is_that_of_all_resolutions_by_halves_and_of_what_cannot_be_the
         def segmentation(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             return 0.7 * functional.cross_entropy(logits, labels) + 1.5 * soft_dice_loss(logits, labels)
 
-        halved = A.labels[:, :, ::2, ::2]
-        quartered = A.labels[:, ::2, ::4, ::4]
+        halved, quartered = (
+            torch.from_numpy(np.stack([resample_labels(labels, shape) for labels in A.labels.numpy()]))
+            for shape in ((4, 8, 8), (2, 4, 4))
+        )
         coarse = {name: head(maps[name])[:, :3] for name, head in optimization.auxiliary.items()}
         own = (
             segmentation(finest[:, :3], A.labels)

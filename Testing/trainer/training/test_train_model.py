@@ -21,14 +21,16 @@ from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
+from trainer.calibration.task_calibration import HeldOutCase
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.data.provenance import Provenance, unseen
 from trainer.evaluation.evaluation import evaluate
+from trainer.measuring.held_out_figures import HeldOutMeasurement
+from trainer.measuring.shipped_pass import ShippedPass
 from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 from trainer.refitting.spectral_refit import refit_reference
 from trainer.report.run_folder import RunFolder
-from trainer.training.finishing import measure_held_out
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget, prepare_data
 from trainer.training.validation import task_logits
@@ -109,8 +111,13 @@ def test_the_figures_in_the_manifest_are_those_of_the_shipped_weights(
     model = load_model(path)
     datasets = [read_dataset(folder) for folder in folders]
     data = prepare_data(datasets, CONFIG, RunFolder(tmp_path / "again.mts.safetensors"), io.StringIO())
+    shipped = ShippedPass(model.network, manifest.ood.spec, torch.device("cpu"))
     for task, plan, cases in zip(manifest.tasks, data.plan.tasks, data.held_out, strict=True):
-        found = measure_held_out(model.network, plan, cases, torch.device("cpu"), CONFIG.seed)
+        measurement = HeldOutMeasurement(plan.label_names, CONFIG.seed)
+        for case in cases:
+            logits, _ = shipped.answered(np.asarray(case.voxels, dtype=np.float32), plan.channels)
+            measurement.add(HeldOutCase(case.case.group, logits, np.asarray(case.labels)))
+        found = measurement.figures()
         assert found.dice == pytest.approx(task.held_out_dice)
         assert found.temperature == pytest.approx(task.temperature)
         assert found.calibration == pytest.approx(task.calibration)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from Testing.trainer.synthetic_dataset import BallDataset
 from Testing.trainer.transfer.tiny_matrix import SELF_SUPERVISED, write_config, write_data
 from trainer.cli import main
+from trainer.data.case_cache import ENDING
 from trainer.data.dataset import read_dataset
 from trainer.data.provenance import Provenance
+from trainer.experiment.run import make_jobs
 from trainer.transfer.design import held_out_groups, make_runs
 from trainer.transfer.settings import read_transfer
 
@@ -91,6 +96,15 @@ def test_the_same_command_trains_nothing_anew(done: tuple[Path, dict[str, Any]],
     assert json.loads((out / "metrics.json").read_text())["targets"] == found["targets"]
 
 
+def test_all_runs_share_one_prepared_copy_of_each_case_and_leave_no_checkpoint(done: tuple[Path, dict[str, Any]]):
+    out = done[0] / "out"
+    assert not list((out / "runs").rglob(f"*{ENDING}"))
+    copies = [path.name for path in (out / "cache" / "Dataset001_LesionT1").glob(f"*{ENDING}")]
+    # Eight cases: those that are trained on with labels, and those that are held out.
+    assert len({name.partition(".")[0] for name in copies}) == len(copies) <= 8
+    assert not list(out.rglob("checkpoint.pt"))
+
+
 def test_no_source_has_seen_a_patient_on_whom_the_target_is_measured(done: tuple[Path, dict[str, Any]]):
     folder, _ = done
     plan = read_transfer(folder / "transfer.toml")
@@ -126,6 +140,47 @@ def test_fine_tuning_starts_from_the_source_and_uses_as_many_cases_as_said(done:
 def folder(tmp_path: Path) -> Path:
     write_data(tmp_path / "data")
     return tmp_path
+
+
+def jobs(folder: Path) -> dict[str, str]:
+    """Digest by name of the runs of seed 0."""
+    plan = read_transfer(write_config(folder / "t.toml", sources=SELF_SUPERVISED))
+    made = make_jobs(make_runs(plan), folder / "runs")
+    return {name: job.digest for name, job in made.items() if name.endswith("-s0")}
+
+
+def invert(path: Path) -> None:
+    """Exchange background and label, or dark and bright, without a trace in name, size and time."""
+    state, image = path.stat(), sitk.ReadImage(str(path))
+    sitk.WriteImage(sitk.InvertIntensity(image, float(sitk.GetArrayViewFromImage(image).max())), str(path))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "part, is_redone",
+    [
+        ("Dataset001_LesionT1/labelsTr", lambda name: not name.startswith("pretrain")),
+        ("Dataset001_LesionT1/imagesTr", lambda name: not name.startswith("pretrain")),
+        ("Dataset002_LesionFLAIR/labelsTr", lambda name: "flair-seg" in name),
+        # A source without labels is the same whatever they are.
+        ("Dataset003_DiscUS/labelsTr", lambda name: False),
+        ("Dataset003_DiscUS/imagesTr", lambda name: "us-self" in name),
+    ],
+)
+def test_runs_on_other_images_or_labels_are_other_runs(folder: Path, part: str, is_redone: Callable[[str], bool]):
+    before = jobs(folder)
+    assert jobs(folder) == before
+    for path in (folder / "data" / part).iterdir():
+        invert(path)
+    after = jobs(folder)
+    assert {name for name in before if after[name] != before[name]} == {name for name in before if is_redone(name)}
+
+
+def test_a_class_that_was_renamed_makes_its_runs_anew(folder: Path):
+    before = jobs(folder)
+    (folder / "data" / "photos" / "dog").rename(folder / "data" / "photos" / "ape")
+    after = jobs(folder)
+    assert {name for name in before if after[name] != before[name]} == {n for n in before if "photo-class" in n}
 
 
 def source(name: str, task: str, data: str) -> str:

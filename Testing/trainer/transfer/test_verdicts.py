@@ -78,10 +78,12 @@ def test_a_source_that_is_ahead_with_every_seed_refutes_the_claim_from_3_dice_po
 
 def test_only_seeds_that_both_have_are_compared() -> None:
     # The seed that photos lack is the one with which the other source is best.
-    dice: dict[str, list[float | None]] = {"scratch": [0.1] * 3, "good": [0.5, 0.6, 0.9], "photos": [0.6, 0.7, None]}
+    dice: dict[str, list[float | None]] = {"scratch": [0.1] * 3, "good": [0.5, 0.6, 0.9], "photos": [0.6, 0.72, None]}
     claim = found_for(dice, [source("good", "brain"), source("photos", "natural")])["targets"][0]["claim"]
-    assert claim["compared"][0]["difference"] == pytest.approx({"value": 0.1, "low": 0.1, "high": 0.1, "count": 2})
-    assert claim["verdict"] == "refuted"
+    assert claim["compared"][0]["difference"] == pytest.approx(
+        {"value": 0.11, "low": 0.11 - 12.7062 * 0.01, "high": 0.11 + 12.7062 * 0.01, "count": 2}, abs=1e-5
+    )
+    assert claim["compared"][0]["p_better"] == pytest.approx(0.0289, abs=1e-4)
 
 
 @pytest.mark.parametrize("best, learnt", [(0.0499, False), (0.0501, True)])

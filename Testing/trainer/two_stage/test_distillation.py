@@ -20,6 +20,7 @@ from trainer.two_stage.distillation import (
     soft_divergence,
 )
 
+CPU = torch.device("cpu")
 ARCHITECTURE = Architecture((4, 6), ((1, 2, 2),), ((1, 3, 3),) * 2, 3)
 
 
@@ -74,7 +75,7 @@ def test_the_loss_is_the_softened_divergence_times_the_temperature_squared_and_t
     images = torch.rand((2, 1, 1, 8, 8), generator=torch.Generator().manual_seed(4))
     term = Distillation(teachers, None, 0.7, 3.0)  # type: ignore[arg-type]
     with torch.no_grad():
-        found = float(term.loss(student, PretextBatch(images)))
+        found = float(term.loss(student, PretextBatch(images), CPU))
         answers, logits_found = [teacher(images) for teacher in teachers], student(images)
     soft, plain = (torch.stack([torch.softmax(a / t, dim=1) for a in answers]).mean(dim=0) for t in (3.0, 1.0))
     own = torch.softmax(logits_found / 3.0, dim=1)
@@ -142,7 +143,7 @@ def test_a_student_learns_what_its_teachers_say_from_images_alone() -> None:
     before = [t.detach().clone() for teacher in teachers for t in teacher.parameters()]
     losses = []
     for _ in range(40):
-        loss = term.loss(student, PretextBatch(images))
+        loss = term.loss(student, PretextBatch(images), CPU)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

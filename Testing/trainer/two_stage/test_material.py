@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.image.profile import Intensity
@@ -43,6 +45,39 @@ def test_other_images_keep_the_scale_of_a_ct_where_they_are_on_it_and_get_their_
     assert other.intensity == Intensity("percentile", 1.0, 99.5)
     assert replace(other, name=own.name, intensity=own.intensity) == own
     assert all(task.label_names == () and task.dataset == without_labels(task.dataset) for task in material.pool.tasks)
+
+
+def content(folder: Path, other: Path) -> list[str]:
+    (cell,) = make_cells(folder, (other,), (4,), (0,), SETTINGS)
+    found: list[str] = cell.parameters["content"]
+    return found
+
+
+def inverted(path: Path) -> None:
+    """Exchange label and background, or dark and bright, without a trace in name, size and time."""
+    state, image = path.stat(), sitk.ReadImage(str(path))
+    highest = float(sitk.GetArrayViewFromImage(image).max())
+    sitk.WriteImage(sitk.InvertIntensity(image, highest), str(path))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize("part", ["labelled", "validation", "test", "unlabelled"])
+def test_runs_on_other_images_or_labels_are_other_runs_but_for_labels_that_nobody_sees(
+    tmp_path: Path, part: str
+) -> None:
+    folder, other = CT.write(tmp_path), SAME_SCALE.write(tmp_path)
+    (cell,) = make_cells(folder, (other,), (4,), (0,), SETTINGS)
+    before, case = content(folder, other), getattr(cell.division, part)[0]
+    inverted(case.label)
+    assert (content(folder, other) == before) is (part == "unlabelled")
+    labels = content(folder, other)
+    inverted(case.image)
+    images = content(folder, other)
+    assert images[0] != labels[0]
+    inverted(other / "labelsTr" / "case_00.nii.gz")
+    assert content(folder, other) == images
+    inverted(other / "imagesTr" / "case_00_0000.nii.gz")
+    assert content(folder, other)[1] != images[1]
 
 
 def test_the_range_of_intensities_is_that_of_the_labelled_cases_alone(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def views(shape: tuple[int, int, int] = (1, 16, 24), images: int = 3) -> Views:
     """A bright square on a dark ground in every image."""
     pixels = torch.full((images, 1, *shape), 0.2)
     pixels[..., 4:12, 8:16] = 0.8
-    return Views(pixels, torch.full((images,), -1))
+    return Views(pixels, torch.full((images,), -1), torch.ones_like(pixels, dtype=torch.bool))
 
 
 def drawn(seed: int, pretext: StudentViews | None = None) -> PretextBatch:
@@ -33,6 +33,16 @@ def test_teachers_see_the_views_as_they_are_and_the_student_others_in_the_same_r
     assert batch.inputs.shape == views().images.shape
     assert 0 <= float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1
     assert all(float((a - b).abs().mean()) > 0.01 for a, b in zip(batch.inputs, views().images, strict=True))
+
+
+def test_beside_the_image_the_student_sees_what_its_teachers_see() -> None:
+    padded = views()
+    padded.inside[..., 20:] = False
+    padded.images[..., 20:] = 0.0
+    for seed in range(5):
+        batch = StudentViews(are_harder=True).draw(np.random.default_rng(seed), padded, ARCHITECTURE)
+        assert float(batch.inputs[..., 20:].abs().max()) == 0.0
+        assert float((batch.inputs - padded.images)[..., :20].abs().mean()) > 0.01
 
 
 def test_a_batch_can_be_made_again_from_its_generator_and_every_image_is_changed_in_its_own_way() -> None:
@@ -111,7 +121,8 @@ def test_the_student_is_shown_the_harder_views_and_held_to_the_answers_for_the_e
     batch = drawn(3)
     easier = batch.targets[SEEN_BY_TEACHERS]
     with torch.no_grad():
-        found = Distillation([teacher], None, 1.0, 1.0).loss(student, batch)  # type: ignore[arg-type]
+        term = Distillation([teacher], None, 1.0, 1.0)  # type: ignore[arg-type]
+        found = term.loss(student, batch, torch.device("cpu"))
         answers = torch.softmax(teacher(easier), dim=1)
         logits = student(batch.inputs)
         expected = soft_divergence(logits, answers) + soft_dice(torch.softmax(logits, dim=1), answers)

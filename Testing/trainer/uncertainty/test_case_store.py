@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +47,7 @@ def case(tmp_path: Path) -> Case:
 
 
 TASK = tiny_manifest().tasks[1]
-NAMES = {TASK.name: {1: "cube"}}
+NAMES = {TASK.name: {1: "cube"}, "another": {1: "cube"}}
 
 
 def test_the_estimator_is_asked_once_for_everything(case: Case, tmp_path: Path) -> None:
@@ -71,9 +73,36 @@ def test_another_estimator_task_or_image_is_asked_anew(case: Case, tmp_path: Pat
     assert (estimator.asked, sharp.asked) == (1, 1)
     store.fit_voxels(estimator, case, replace(TASK, name="another"))
     assert estimator.asked == 2
-    case.image.touch()
-    store.fit_voxels(estimator, case, TASK)
+    other = replace(TASK.labels[0], value=TASK.labels[0].value + 1)
+    store.fit_voxels(estimator, case, replace(TASK, labels=(other,)))
     assert estimator.asked == 3
+    # The dataset's numbers decide which voxels are the truth.
+    CaseStore(tmp_path, {TASK.name: {2: "cube"}}).fit_voxels(estimator, case, TASK)
+    assert estimator.asked == 4
+
+
+@pytest.mark.parametrize("side", ["image", "label"])
+def test_a_changed_file_is_asked_anew_also_in_the_same_process(case: Case, tmp_path: Path, side: str) -> None:
+    store, estimator = CaseStore(tmp_path, NAMES), Counting()
+    before = store.fit_voxels(estimator, case, TASK)
+    path: Path = getattr(case, side)
+    state, other = path.stat(), path.with_name(path.name.replace("case_00", "case_01"))
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    after = store.fit_voxels(estimator, case, TASK)
+    assert estimator.asked == 2
+    part = "logits" if side == "image" else "labels"
+    assert not np.array_equal(getattr(before.informative, part), getattr(after.informative, part))
+
+
+def test_a_file_that_was_copied_or_touched_is_not_asked_again(case: Case, tmp_path: Path) -> None:
+    estimator = Counting()
+    CaseStore(tmp_path, NAMES).fit_voxels(estimator, case, TASK)
+    case.image.touch()
+    moved = replace(case, image=Path(shutil.copy(case.image, tmp_path / "moved.nii.gz")))
+    CaseStore(tmp_path, NAMES).fit_voxels(estimator, case, TASK)
+    CaseStore(tmp_path, NAMES).fit_voxels(estimator, moved, TASK)
+    assert estimator.asked == 1
 
 
 def test_small_results_outlive_the_maps(case: Case, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Sample:
         dimensions: from `dimensions_of`.
         disagreement: by way of making several predictions (``mc_dropout``, ``ensemble``): see `disagreement_of`.
         dice: against the truth of the image, None where there is no truth for it.
+        own: features under the profile of its task, of known images as they are.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Sample:
     dimensions: NDArray[np.float64]
     disagreement: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     dice: float | None = None
+    own: ImageFeatures | None = None
 
     @property
     def recognised_attempt(self) -> ImageFeatures:

@@ -35,8 +35,8 @@ class Denoising:
         return reconstruction_head(architecture, generator)
 
     def draw(self, rng: np.random.Generator, views: Views, architecture: Architecture) -> PretextBatch:
-        """Every image gets its own noise."""
-        spoilt = torch.cat([self._spoil(rng, image[None]) for image in views.images])
+        """Every image gets its own noise; beside the image there is none, as at inference."""
+        spoilt = torch.cat([self._spoil(rng, image[None]) for image in views.images]) * views.inside
         return PretextBatch(spoilt, {"clean": views.images})
 
     def loss(self, head: nn.Module, maps: Mapping[str, Tensor], batch: PretextBatch) -> Tensor:

@@ -35,7 +35,7 @@ class Inpainting:
         return reconstruction_head(architecture, generator)
 
     def draw(self, rng: np.random.Generator, views: Views, architecture: Architecture) -> PretextBatch:
-        """Every image gets its own holes, at least one."""
+        """Every image gets its own holes, at least one, which may lie beside the image: there it changes nothing."""
         images = views.images
         sizes = images.shape[2:]
         cells = tuple(max(1, min(most, n // 2)) for most, n in zip(self.cells_zyx, sizes, strict=True))
@@ -43,6 +43,7 @@ class Inpainting:
         chosen.reshape(len(images), -1)[:, 0] |= ~chosen.reshape(len(images), -1).any(axis=1)
         coarse = torch.from_numpy(chosen.astype(np.float32))
         holes = functional.interpolate(coarse, size=tuple(sizes), mode="nearest") > 0.5
+        holes &= views.inside
         mean = images.mean(dim=(2, 3, 4), keepdim=True)
         return PretextBatch(torch.where(holes, mean, images), {"whole": images, "holes": holes})
 

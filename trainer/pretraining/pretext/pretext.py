@@ -22,10 +22,12 @@ class Views:
     Attributes:
         images: float32 ``(V * B, 1, Z, Y, X)`` in [0, 1]; view v of image b is at ``v * B + b``.
         categories: int64 ``(V * B,)``: the image's class, `UNKNOWN_CATEGORY` when it has none.
+        inside: bool, as the images: where there is an image; the rest is padding, which stays 0.
     """
 
     images: Tensor
     categories: Tensor
+    inside: Tensor
 
 
 @dataclass(frozen=True)

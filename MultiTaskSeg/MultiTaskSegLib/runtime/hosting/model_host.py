@@ -76,8 +76,7 @@ class ModelHost:
         predictor.memory_step = plan.memory_step
         share = _Rising(progress)
         try:
-            found = act(predictor, share)
-            return found, _sentences(plan.warnings, predictor.notes)
+            return act(predictor, share), plan.warnings
         except Exception as error:
             if plan.device == CPU or not is_out_of_memory(error):
                 raise
@@ -88,8 +87,7 @@ class ModelHost:
         predictor = self._load(model, CPU, volume.is_planar)
         plan = self._machine.plan(predictor, volume, purpose, CPU)
         predictor.memory_step = plan.memory_step
-        found = act(predictor, share)
-        return found, _sentences((CARD_RAN_OUT,), plan.warnings, predictor.notes)
+        return act(predictor, share), (CARD_RAN_OUT, *plan.warnings)
 
     def _load(self, model: str | None, device: str, planar: bool) -> Answers:
         wanted = (model, device, planar and model is None)
@@ -123,8 +121,3 @@ class _Rising:
         """A share of the attempt is done."""
         self._reached = max(self._reached, self._start + (1.0 - self._start) * share)
         self._report(self._reached, step)
-
-
-def _sentences(*groups: tuple[str, ...]) -> tuple[str, ...]:
-    """Each sentence once."""
-    return tuple(dict.fromkeys(sentence for group in groups for sentence in group))

@@ -26,10 +26,6 @@ class Answers(Protocol):
         """The description of the model: its name and its tasks."""
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What was done in another way than planned in the last run."""
-
-    @property
     def model(self) -> Any:
         """The loaded model file, for its ``digest`` and the ``memories`` of its cells."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,16 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.itk_reader import MAX_SKEW, ItkImage, metadata_text, read_itk
+from MultiTaskSegLib.runtime.image.dicom_pixel import TAGS, shading_notes, sized_pixels, thickness_mm
+from MultiTaskSegLib.runtime.image.itk_reader import (
+    MAX_SKEW,
+    ItkImage,
+    metadata_text,
+    metadata_texts,
+    read_itk,
+    text_name,
+)
+from MultiTaskSegLib.runtime.image.volume import Measured
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
 
 SERIES_UID = "0020|000e"
@@ -22,21 +31,25 @@ GAP_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class _Slice:
-    """One file: geometry ``(4, 4)`` in LPS millimetres, size, and the series it belongs to."""
+    """One file: geometry ``(4, 4)`` in LPS millimetres, whether it states the size of its pixels, and its series."""
 
     path: Path
     ijk_to_lps: NDArray[np.float64]
+    has_size: bool
     size: tuple[int, ...]
     series: str
     description: str
 
 
-def read_dicom_folder(folder: Path) -> ItkImage:
+def read_dicom_folder(folder: Path) -> tuple[ItkImage, Measured]:
     """Read the one series in `folder` (not in its sub-folders); files that are not DICOM images are passed over.
+
+    Returns:
+        The image, and which of its sizes the files state.
 
     Raises:
         InputError: no DICOM image, several series, mixed sizes or orientations, slices missing, doubled, unevenly
-            spaced or shifted (gantry tilt), a damaged file, colours.
+            spaced or shifted (gantry tilt), a damaged file, colours, measured values that are stored inverted.
     """
     files = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.name.upper() != "DICOMDIR")
     slices = [one for one in map(_inspect, files) if one is not None]
@@ -50,27 +63,34 @@ def read_dicom_folder(folder: Path) -> ItkImage:
     if len(slices) == 1:
         return read_dicom_file(slices[0].path)
     _require_same_grid(slices, folder)
-    return _stack(slices, folder)
+    return _stack(slices, folder), "voxel" if all(one.has_size for one in slices) else "nothing"
 
 
-def read_dicom_file(path: Path) -> ItkImage:
+def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
     """Read one DICOM file; a single slice is as thick as it says.
 
+    Returns:
+        The image, and which of its sizes the file states.
+
     Raises:
-        InputError: as `read_itk`; also colours.
+        InputError: as `read_itk`; also colours, and measured values that are stored inverted.
     """
-    image = _scalar(read_itk(path, "GDCMImageIO"), path)
+    image = _scalar(path)
+    matrix, has_size = sized_pixels(image.tags, image.ijk_to_lps, path)
+    is_flat, depth_mm = image.pixels.shape[0] == 1, thickness_mm(image.tags)
     # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
-    if image.pixels.shape[0] == 1 and image.thickness_mm > 0:
-        image.ijk_to_lps[:3, 2] *= image.thickness_mm / np.linalg.norm(image.ijk_to_lps[:3, 2])
-    return image
+    if is_flat and depth_mm is not None:
+        matrix = matrix.copy()
+        matrix[:3, 2] *= depth_mm / np.linalg.norm(matrix[:3, 2])
+    has_depth = depth_mm is not None or not is_flat
+    return replace(image, ijk_to_lps=matrix), ("voxel" if has_depth else "pixel") if has_size else "nothing"
 
 
 def _inspect(path: Path) -> _Slice | None:
     reader = sitk.ImageFileReader()
     try:
         with captured_native_output():
-            reader.SetFileName(str(path))
+            reader.SetFileName(text_name(path))
             reader.SetImageIO("GDCMImageIO")
             reader.LoadPrivateTagsOff()
             reader.ReadImageInformation()
@@ -82,7 +102,8 @@ def _inspect(path: Path) -> _Slice | None:
     matrix[:rank, :rank] = np.reshape(reader.GetDirection(), (rank, rank)) * np.array(reader.GetSpacing())
     matrix[:rank, 3] = reader.GetOrigin()
     series, description = (metadata_text(reader, key) for key in (SERIES_UID, SERIES_DESCRIPTION))
-    return _Slice(path, matrix, reader.GetSize(), series, description)
+    matrix, has_size = sized_pixels(metadata_texts(reader, TAGS), matrix, path)
+    return _Slice(path, matrix, has_size, reader.GetSize(), series, description)
 
 
 def _require_not_an_image(path: Path) -> None:
@@ -132,7 +153,7 @@ def _stack(slices: list[_Slice], folder: Path) -> ItkImage:
     ordered = sorted(slices, key=lambda one: float(normal @ one.ijk_to_lps[:3, 3]))
     origins_mm = np.array([one.ijk_to_lps[:3, 3] for one in ordered])
     _require_even_steps(ordered, origins_mm, normal, folder)
-    images = [_scalar(read_itk(one.path, "GDCMImageIO"), one.path) for one in ordered]
+    images = [_scalar(one.path) for one in ordered]
     matrix = np.eye(4)
     matrix[:3, :2] = in_plane
     matrix[:3, 2] = (origins_mm[-1] - origins_mm[0]) / (len(ordered) - 1)
@@ -140,7 +161,7 @@ def _stack(slices: list[_Slice], folder: Path) -> ItkImage:
     messages = tuple(dict.fromkeys(line for image in images for line in image.messages))
     # Rescaled slices may differ in type; float32 holds every 16-bit value times its slope.
     pixels = np.concatenate([image.pixels.astype(np.float32) for image in images])
-    return ItkImage(pixels, matrix, images[0].thickness_mm, messages)
+    return ItkImage(pixels, matrix, messages)
 
 
 def _require_even_steps(
@@ -176,7 +197,8 @@ def _require_even_steps(
         )
 
 
-def _scalar(image: ItkImage, path: Path) -> ItkImage:
+def _scalar(path: Path) -> ItkImage:
+    image = read_itk(path, "GDCMImageIO", tags=TAGS)
     if image.pixels.ndim != 3:
         raise InputError("the DICOM image is in colour", file=path, remedy="Give a grey-scale series")
-    return image
+    return replace(image, messages=image.messages + shading_notes(image.tags, path))

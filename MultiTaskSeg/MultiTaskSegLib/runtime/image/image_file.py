@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,11 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
 from MultiTaskSegLib.runtime.image.itk_reader import read_itk
-from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION, check_nifti
+from MultiTaskSegLib.runtime.image.meta_integrity import check_meta
+from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti
+from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
-from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import memory_checked
 
 IMAGE_IO = {
@@ -35,23 +35,27 @@ IMAGE_IO = {
 
 _PLANAR_IO = ("PNGImageIO", "JPEGImageIO")
 _KNOWN = "Give NIfTI (.nii, .nii.gz), NRRD, MHA, PNG, JPEG or a DICOM folder"
+_NO_SIZE = "the file states no size of its voxels; 1 mm is assumed, and no result is given in millimetres"
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Pixels ``(Z, Y, X)`` in the type of the file, geometry, and positions that ITK has already falsified."""
+    """Pixels ``(Z, Y, X)`` in the type of the file, geometry, what of it the file states, and positions that ITK has
+    already falsified."""
 
     pixels: NDArray[Any]
     ijk_to_lps: NDArray[np.float64]
     warnings: tuple[str, ...]
+    measured: Measured
     nonfinite_index: NDArray[np.int64]
 
 
 def read_image(path: str | Path) -> Volume:
     """Read one scalar image; a 2-D image becomes a volume of one slice.
 
-    PNG and JPEG have a spacing of 1 mm: what they store is a hint for printing. Up to 0.1 % of NaN or infinite voxels
-    are replaced by the smallest finite value, with a warning in `Volume.warnings`.
+    PNG and JPEG have no size in millimetres: what they store is a hint for printing. Of other files that state none
+    `Volume.warnings` says so. Up to 0.1 % of NaN or infinite voxels are replaced by the smallest finite value, with a
+    warning, too.
 
     Raises:
         InputError: the file is missing, damaged, truncated, of an unknown format, has several frames or colours, too
@@ -62,8 +66,8 @@ def read_image(path: str | Path) -> Volume:
     grid = _read_grid(path)
     with memory_checked(path), np.errstate(over="ignore"):
         voxels = np.ascontiguousarray(grid.pixels, dtype=np.float32)
-        voxels, mended = _mend_nonfinite(voxels, grid.nonfinite_index, path)
-    return Volume(voxels, grid.ijk_to_lps, name=path.name, warnings=grid.warnings + mended)
+        voxels, mended = mend_nonfinite(voxels, str(path), grid.nonfinite_index)
+    return Volume(voxels, grid.ijk_to_lps, path.name, grid.warnings + mended, grid.measured)
 
 
 def read_label_map(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -132,9 +136,9 @@ def _read_any(path: Path) -> _Grid:
     if ending in (".nii", ".nii.gz"):
         return _read_nifti(path)
     if ending in ("", ".dcm"):
-        image = read_dicom_file(path) if ending else read_dicom_folder(path)
-        return _Grid(image.pixels, image.ijk_to_lps, image.messages, np.empty(0, np.int64))
-    return _read_other(path, IMAGE_IO[ending])
+        image, measured = read_dicom_file(path) if ending else read_dicom_folder(path)
+        return _grid(image.pixels, image.ijk_to_lps, image.messages, measured)
+    return _read_picture(path, IMAGE_IO[ending]) if IMAGE_IO[ending] in _PLANAR_IO else _read_raster(path, ending)
 
 
 def _require_readable(path: Path) -> str:
@@ -163,33 +167,48 @@ def _read_nifti(path: Path) -> _Grid:
         )
     # The check has said it better.
     messages = tuple(line for line in image.messages if "unexpected scales in sform" not in line)
-    return _Grid(image.pixels, image.ijk_to_lps, content.warnings + messages, content.nonfinite_index)
+    return _grid(
+        image.pixels, image.ijk_to_lps, content.warnings + messages, content.header.measured, content.nonfinite_index
+    )
 
 
-def _read_other(path: Path, image_io: str) -> _Grid:
-    image = read_itk(path, image_io, _data_bytes(path, image_io))
-    pixels, warnings, matrix = image.pixels, image.messages, image.ijk_to_lps
-    if pixels.ndim == 4:
-        pixels, note = _grey(pixels, path, image_io in _PLANAR_IO)
-        warnings += note
-    if image_io in _PLANAR_IO:
-        matrix = np.eye(4)
-    return _Grid(pixels, matrix, warnings, np.empty(0, np.int64))
+def _grid(
+    pixels: NDArray[Any],
+    ijk_to_lps: NDArray[np.float64],
+    warnings: tuple[str, ...],
+    measured: Measured,
+    nonfinite_index: NDArray[np.int64] | None = None,
+) -> _Grid:
+    """A grid that says so when its size is not known."""
+    notes = warnings if measured != "nothing" else (*warnings, _NO_SIZE)
+    return _Grid(
+        pixels, ijk_to_lps, notes, measured, np.empty(0, np.int64) if nonfinite_index is None else nonfinite_index
+    )
 
 
-def _data_bytes(path: Path, image_io: str) -> int:
-    """Size on disk of the pixel data, which detached headers keep in another file."""
-    data: Path | None = path
-    if image_io == "NrrdImageIO":
-        data = check_nrrd(path)
-    elif path.suffix.lower() == ".mhd":
-        match = re.search(rb"^ElementDataFile\s*=\s*(.+?)\s*$", path.read_bytes()[: 1 << 16], re.MULTILINE)
-        data = path.parent / os.fsdecode(match.group(1)) if match else path
-    # Lists of files and patterns have no single size: only the limit on voxels applies to them.
-    return data.stat().st_size if data is not None and data.is_file() else 2**62
+def _read_picture(path: Path, image_io: str) -> _Grid:
+    image = read_itk(path, image_io)
+    pixels, notes = _grey(image.pixels, path, is_picture=True)
+    return _Grid(pixels, np.eye(4), image.messages + notes, "nothing", np.empty(0, np.int64))
+
+
+def _read_raster(path: Path, ending: str) -> _Grid:
+    """NRRD and MetaImage, whose pixels may lie in other files."""
+    claim = check_nrrd(path) if IMAGE_IO[ending] == "NrrdImageIO" else check_meta(path)
+    image = read_itk(path, IMAGE_IO[ending], claim.data_bytes)
+    pixels, notes = _grey(image.pixels, path, is_picture=False)
+    matrix = image.ijk_to_lps
+    matrix[:3] *= claim.mm_per_unit
+    is_slice = image.rank == 2
+    if is_slice:
+        matrix[2, 2] = 1.0
+    measured: Measured = ("pixel" if is_slice else "voxel") if claim.has_size else "nothing"
+    return _grid(pixels, matrix, image.messages + notes, measured)
 
 
 def _grey(pixels: NDArray[Any], path: Path, is_picture: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+    if pixels.ndim == 3:
+        return pixels, ()
     colours = pixels[..., :3]
     has_alpha = pixels.shape[-1] == 4
     if not is_picture or pixels.shape[-1] not in (3, 4):
@@ -203,24 +222,3 @@ def _grey(pixels: NDArray[Any], path: Path, is_picture: bool) -> tuple[NDArray[A
             "the image is in colour or partly transparent", file=path, remedy="Save it as a grey-scale image"
         )
     return colours[..., 0], ("the image is stored in colour but grey; one channel is used",)
-
-
-def _mend_nonfinite(
-    voxels: NDArray[np.float32], known_index: NDArray[np.int64], path: Path
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    flat = voxels.reshape(-1)
-    bad = np.union1d(known_index, np.flatnonzero(~np.isfinite(flat)))
-    if not bad.size:
-        return voxels, ()
-    share = bad.size / flat.size
-    if share > MAX_NONFINITE_FRACTION:
-        raise InputError(
-            f"{100 * share:.2g} % or more of the voxels are NaN or infinite",
-            file=path,
-            remedy="Replace them or export the image again",
-        )
-    mended = flat.copy()
-    mended[bad] = np.delete(flat, bad).min()
-    return mended.reshape(voxels.shape), (
-        f"{bad.size} NaN or infinite voxels were replaced by the smallest finite value",
-    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,6 @@ from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
 MAX_SKEW = 1e-3
 """Largest cosine between two axes of a voxel grid that still counts as a right angle."""
 
-SLICE_THICKNESS = "0018|0050"
-"""DICOM tag."""
-
-PHOTOMETRIC_INTERPRETATION = "0028|0004"
-"""DICOM tag."""
-
 _EXPORT_AGAIN = "Export or download the file again"
 # These libraries print the damage and return success.
 _DAMAGE = re.compile(r"premature end|corrupt|uncompress failed|not read completely|fatal|libpng error", re.IGNORECASE)
@@ -38,32 +33,36 @@ class ItkImage:
     Attributes:
         pixels: ``(Z, Y, X)`` or ``(Z, Y, X, C)`` in the type of the file.
         ijk_to_lps: float64 ``(4, 4)``, voxel index to LPS millimetres.
-        thickness_mm: slice thickness that a DICOM file states, 0 where it does not.
         messages: lines that the libraries printed.
+        rank: number of axes in the file; one of two axes has no thickness.
+        tags: of those that were asked for, the ones that are there.
     """
 
     pixels: NDArray[Any]
     ijk_to_lps: NDArray[np.float64]
-    thickness_mm: float
     messages: tuple[str, ...]
+    rank: int = 3
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_itk(path: Path, image_io: str, data_bytes: int | None = None) -> ItkImage:
+def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Sequence[str] = ()) -> ItkImage:
     """Read one file with the named ITK ImageIO.
 
     Args:
         path: the file.
         image_io: such as ``"NrrdImageIO"``; a fixed one, so that a wrong name cannot select another parser.
         data_bytes: size of the pixel data on disk, to judge what the header claims. Default: the size of `path`.
+        tags: DICOM tags to read, such as ``"0018|0050"``.
 
     Raises:
-        InputError: the file is damaged, has several frames, or a geometry that no voxel grid can have.
+        InputError: the file is damaged, has several frames or complex numbers, or a geometry that no voxel grid can
+            have.
         ResourceError: memory runs out.
     """
     reader = sitk.ImageFileReader()
     try:
         with captured_native_output() as messages:
-            reader.SetFileName(str(path))
+            reader.SetFileName(text_name(path))
             reader.SetImageIO(image_io)
             reader.ReadImageInformation()
             _check_information(reader, path, path.stat().st_size if data_bytes is None else data_bytes)
@@ -76,9 +75,27 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None) -> ItkIma
         raise InputError(f"the file cannot be read ({reason(str(error))})", file=path, remedy=_EXPORT_AGAIN) from error
     if damage := [line for line in messages if _DAMAGE.search(line)]:
         raise InputError(f"the file is damaged ({damage[0]})", file=path, remedy=_EXPORT_AGAIN)
-    if metadata_text(image, PHOTOMETRIC_INTERPRETATION) == "MONOCHROME1":
-        messages.append("the DICOM image is stored inverted (MONOCHROME1): high values are dark")
-    return ItkImage(_pixels(image), grid_matrix(image, path), _thickness_mm(image), tuple(messages))
+    return ItkImage(
+        _pixels(image), grid_matrix(image, path), tuple(messages), image.GetDimension(), metadata_texts(image, tags)
+    )
+
+
+def text_name(path: Path) -> str:
+    """The path as ITK takes it. On Linux a file name can be any bytes; ITK's wrapper ends the process at others.
+
+    Raises:
+        InputError: the path is no text in UTF-8.
+    """
+    try:
+        return str(path).encode("utf-8").decode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("the file name is no text in UTF-8", file=path, remedy="Rename the file") from error
+
+
+def metadata_texts(source: Any, keys: Sequence[str]) -> dict[str, str]:
+    """Entries of the metadata of an image or a reader that are there and are text, by key."""
+    texts = {key: metadata_text(source, key) for key in keys}
+    return {key: text for key, text in texts.items() if text}
 
 
 def metadata_text(source: Any, key: str) -> str:
@@ -92,14 +109,6 @@ def metadata_text(source: Any, key: str) -> str:
         return ""
     # Old files use other character sets than they declare; what cannot be shown becomes a question mark.
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _thickness_mm(image: sitk.Image) -> float:
-    try:
-        thickness_mm = float(metadata_text(image, SLICE_THICKNESS))
-    except ValueError:
-        return 0.0
-    return thickness_mm if math.isfinite(thickness_mm) and thickness_mm > 0 else 0.0
 
 
 def reason(text: str) -> str:
@@ -119,6 +128,11 @@ def _check_information(reader: sitk.ImageFileReader, path: Path, data_bytes: int
             f"the image is {len(size)}-D with {math.prod(size[3:])} frames",
             file=path,
             remedy="Save the frame of interest as a 3-D image",
+        )
+    # Turned into real numbers they would lose their imaginary part, with a warning to nobody.
+    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()):
+        raise InputError(
+            "the voxels are complex numbers", file=path, remedy="Save the image with one real number per voxel"
         )
     if min(size) < 1:
         raise InputError("the file holds no pixels", file=path, remedy=_EXPORT_AGAIN)

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.length_unit import millimetres_per
+from MultiTaskSegLib.runtime.image.volume import Measured
 
 MAX_VOXELS = 2**30
 """Largest image that is accepted, in voxels: 1024 x 1024 x 1024."""
@@ -37,6 +39,7 @@ _CHUNK_BYTES = 1 << 22
 _MAX_SHEAR = 1e-4  # as ITK; its permissive mode was found to turn the axes of a sheared grid into others
 _EXPORT_AGAIN = "Export or download the file again"
 _MAX_SCALE_DIFFERENCE = 0.01
+_LENGTH_UNITS = ("", "m", "mm", "um", "code 4", "code 5", "code 6", "code 7")  # by the lowest bits of xyzt_units
 _SCALAR_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
@@ -54,6 +57,7 @@ class NiftiHeader:
     datatype: int
     bitpix: int
     pixdim: tuple[float, ...]
+    length_unit: str
     vox_offset: float
     scl: tuple[float, float]
     qform_code: int
@@ -66,6 +70,15 @@ class NiftiHeader:
     def voxel_count(self) -> int:
         """Number of voxels over all axes."""
         return math.prod(self.dims)
+
+    @property
+    def measured(self) -> Measured:
+        """What of the grid has a size: nothing where no field for it was filled in, of a 2-D image only the pixels."""
+        is_blank = self.length_unit == "" and self.qform_code <= 0 and self.sform_code <= 0
+        if is_blank and all(size in (0.0, 1.0) for size in self.pixdim[1:4]):
+            return "nothing"
+        has_thickness = len(self.dims) > 2 and self.pixdim[3] > 0
+        return "voxel" if has_thickness else "pixel"
 
     @property
     def payload_bytes(self) -> int:
@@ -141,6 +154,7 @@ def _nifti1(data: bytes, order: str) -> NiftiHeader:
         datatype=datatype,
         bitpix=bitpix,
         pixdim=take("8f", 76),
+        length_unit=_LENGTH_UNITS[data[123] & 7],
         vox_offset=take("f", 108)[0],
         scl=(take("f", 112)[0], take("f", 116)[0]),
         qform_code=qform_code,
@@ -210,6 +224,7 @@ def _check_claim(header: NiftiHeader, path: Path, file_bytes: int, is_compressed
 
 def _check_geometry(header: NiftiHeader, path: Path) -> list[str]:
     warnings = []
+    millimetres_per([header.length_unit], path)  # ITK converts those that exist, and takes others for millimetres
     for axis, count in enumerate(header.dims[:3]):
         spacing_mm = header.pixdim[1 + axis]
         if count == 1 and spacing_mm == 0:

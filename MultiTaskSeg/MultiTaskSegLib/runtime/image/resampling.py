@@ -57,15 +57,6 @@ def _order(shape_in: tuple[int, ...], shape: tuple[int, ...]) -> list[int]:
     return sorted(range(len(shape)), key=lambda axis: shape[axis] / shape_in[axis])
 
 
-def resample_nearest(labels: NDArray[np.integer], shape: tuple[int, ...]) -> NDArray[np.integer]:
-    """Resample an integer array of any dimension to ``shape`` by the nearest voxel centre."""
-    index = [
-        np.minimum(((np.arange(n_out) + 0.5) * n_in / n_out).astype(np.int64), n_in - 1)
-        for n_in, n_out in zip(labels.shape, shape, strict=True)
-    ]
-    return labels[np.ix_(*index)]
-
-
 def _along_axis(array: NDArray[np.float32], axis: int, matrix: csr_matrix) -> NDArray[np.float32]:
     moved = np.moveaxis(array, axis, 0)
     flat = np.ascontiguousarray(moved).reshape(moved.shape[0], -1)

@@ -31,8 +31,10 @@ def write_image(image: sitk.Image, path: Path) -> None:
     """
     with atomic_path(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
-        except RuntimeError as error:
+            # A path that is no text would end the process.
+            name = str(temporary).encode("utf-8").decode("utf-8")
+            sitk.WriteImage(image, name, useCompression=True)
+        except (RuntimeError, UnicodeEncodeError) as error:
             raise ResourceError(
                 "the image cannot be written", file=path, remedy="Check permissions and free disk space"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+Measured = Literal["voxel", "pixel", "nothing"]
+"""What of a grid has a size in millimetres that its file states: the voxels; of a single slice without thickness only
+its pixels; or, as in a photograph of a scan, nothing, so that the spacing gives proportions alone."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Volume:
         ijk_to_lps: float64 ``(4, 4)``, maps voxel index ``(i, j, k, 1)`` (``i`` runs along X) to LPS millimetres.
         name: what to call the image in messages and reports.
         warnings: what was found and mended while reading.
+        measured: what of the grid has a size that is known.
 
     Raises:
         InputError: the array is not three-dimensional or empty, or the matrix is not an invertible affine.
@@ -30,6 +36,7 @@ class Volume:
     ijk_to_lps: NDArray[np.float64]
     name: str = ""
     warnings: tuple[str, ...] = field(default=())
+    measured: Measured = "voxel"
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
@@ -64,9 +71,23 @@ class Volume:
         return LPS_TO_RAS @ self.ijk_to_lps
 
     @property
-    def voxel_volume_mm3(self) -> float:
-        """Volume of one voxel in cubic millimetres."""
-        return float(abs(np.linalg.det(self.ijk_to_lps[:3, :3])))
+    def has_physical_size(self) -> bool:
+        """Whether lengths in the plane of the image mean anything in millimetres."""
+        return self.measured != "nothing"
+
+    @property
+    def voxel_volume_mm3(self) -> float | None:
+        """Volume of one voxel in cubic millimetres; None where its size is not known."""
+        return float(abs(np.linalg.det(self.ijk_to_lps[:3, :3]))) if self.measured == "voxel" else None
+
+    @property
+    def pixel_area_mm2(self) -> float | None:
+        """Area of one pixel of a 2-D image in square millimetres; None where its size is not known, and in 3-D."""
+        if not self.is_planar or not self.has_physical_size:
+            return None
+        z, y, x = self.shape
+        across = next(ijk for ijk, count in ((2, z), (1, y), (0, x)) if count == 1)
+        return float(np.prod(np.delete(self.spacing_mm, across)))
 
     @property
     def is_planar(self) -> bool:

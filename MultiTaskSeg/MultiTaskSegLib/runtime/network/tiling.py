@@ -1,21 +1,16 @@
-"""Run a network over a volume of any size in tiles whose result does not depend on the tiling."""
+"""Cut a volume into tiles with halos, so that a network's result does not depend on the tiling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork, Triple
-
-# About 0.7 kB of feature maps are alive per voxel with 16 channels at the finest level: 4 million voxels take 3 GB.
-MAX_TILE_VOXELS = 4_000_000
+from MultiTaskSegLib.runtime.network.architecture import Triple
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def whole_image(sizes: Triple) -> Tile:
     return Tile(everything, everything)
 
 
-def make_tiles(sizes: Triple, stride: Triple, halo: Triple, max_voxels: int = MAX_TILE_VOXELS) -> list[Tile]:
+def make_tiles(sizes: Triple, stride: Triple, halo: Triple, max_voxels: int) -> list[Tile]:
     """Cover a padded volume of ``sizes`` ``(z, y, x)`` by tiles of at most ``max_voxels`` input voxels, if possible.
 
     The longest core side is cut again and again until the input fits; cores are disjoint and cover everything.
@@ -81,45 +76,3 @@ def _tiles(sizes: Triple, core: list[int], halo: Triple) -> Iterator[Tile]:
 def pad_to_stride(voxels: NDArray[np.float32], stride: Triple) -> NDArray[np.float32]:
     """Zero-pad ``(Z, Y, X)`` at the far ends to multiples of ``stride``."""
     return np.pad(voxels, [(0, -n % s) for n, s in zip(voxels.shape, stride, strict=True)])
-
-
-@torch.inference_mode()
-def run_tiles(
-    network: SegmentationNetwork,
-    voxels: NDArray[np.float32],
-    consume: Callable[[Tile, dict[str, Tensor], Tensor], None],
-    *,
-    device: torch.device,
-    max_tile_voxels: int = MAX_TILE_VOXELS,
-    precision: torch.dtype = torch.float32,
-    progress: Callable[[float], None] | None = None,
-) -> None:
-    """Feed prepared voxels ``(Z, Y, X)`` through the network; hand every tile's maps and logits to ``consume``.
-
-    Zero padding of the convolutions happens only at the true border of the padded volume, in one pass and in
-    tiles alike, so results agree to rounding.
-    """
-    for tile, block in _blocks(network, voxels, device, max_tile_voxels, progress):
-        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-            maps = network.features(block)
-            logits = network.head(maps["decoder0"])
-        consume(tile, maps, logits)
-
-
-def _blocks(
-    network: SegmentationNetwork,
-    voxels: NDArray[np.float32],
-    device: torch.device,
-    max_tile_voxels: int,
-    progress: Callable[[float], None] | None,
-) -> Iterator[tuple[Tile, Tensor]]:
-    """Every tile with its input; progress is told when the next one is asked for."""
-    architecture = network.architecture
-    padded = pad_to_stride(voxels, architecture.total_stride)
-    z, y, x = padded.shape
-    tiles = make_tiles((z, y, x), architecture.total_stride, architecture.halo, max_tile_voxels)
-    for done, tile in enumerate(tiles, start=1):
-        block = torch.from_numpy(np.ascontiguousarray(padded[tile.source_slices()]))[None, None].to(device)
-        yield tile, block.contiguous(memory_format=torch.channels_last_3d)
-        if progress is not None:
-            progress(done / len(tiles))

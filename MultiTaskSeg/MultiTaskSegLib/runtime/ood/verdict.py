@@ -25,6 +25,8 @@ class Verdict:
         rivals: tasks whose images are about as near: the image may be one of theirs as well.
         log_nearness: by what the tasks that come into question are compared with each other, see
             `SpectralReference.log_nearness`; empty in a verdict that was read from a report.
+        warnings: what there is to know about how the image was read and looked at; a report has them beside the
+            verdict.
     """
 
     is_ood: bool
@@ -36,6 +38,7 @@ class Verdict:
     explanation: Explanation | None = None
     rivals: tuple[str, ...] = ()
     log_nearness: Mapping[str, float] = field(default_factory=dict, compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def lowest(self) -> float:

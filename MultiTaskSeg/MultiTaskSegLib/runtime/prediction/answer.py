@@ -58,7 +58,14 @@ def answer(
         str(network_pass.device),
         {"network_s": total_s - running.seconds, "labels_s": running.seconds, "total_s": total_s},
         volume.warnings
-        + cautions(prepared.frame, task, sight.verdict, is_recognised=is_recognised, is_something_found=found)
+        + cautions(
+            prepared.frame,
+            task,
+            sight.verdict,
+            is_recognised=is_recognised,
+            is_something_found=found,
+            has_physical_size=volume.has_physical_size,
+        )
         + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
         maps.predicted_dice,
     )

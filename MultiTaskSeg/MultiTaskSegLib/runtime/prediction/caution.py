@@ -12,7 +12,13 @@ NAMED = 3
 
 
 def cautions(
-    frame: InputFrame, task: TaskInfo, verdict: Verdict, *, is_recognised: bool, is_something_found: bool
+    frame: InputFrame,
+    task: TaskInfo,
+    verdict: Verdict,
+    *,
+    is_recognised: bool,
+    is_something_found: bool,
+    has_physical_size: bool = True,
 ) -> tuple[str, ...]:
     """Sentences on a result, the gravest first.
 
@@ -22,6 +28,7 @@ def cautions(
         verdict: on the image.
         is_recognised: whether the task was found by the image's signature, not told.
         is_something_found: whether any voxel has a label.
+        has_physical_size: whether the image's spacing means anything in millimetres.
     """
     sentences = [verdict.sentence()] if verdict.is_ood else []
     if is_recognised and verdict.rivals and not verdict.is_ood:
@@ -34,7 +41,7 @@ def cautions(
     if not is_something_found:
         sentences.append(f"no structure of {task.name} was found")
     sentences += weakness(task)
-    if frame.is_coarse:
+    if frame.is_coarse and has_physical_size:
         sentences.append(
             f"the voxels ({_millimetres(frame.spacing_zyx_mm)}) are much coarser than in the training images "
             f"({_millimetres(frame.wanted_spacing_zyx_mm)})"

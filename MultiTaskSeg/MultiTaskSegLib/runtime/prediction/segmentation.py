@@ -103,7 +103,8 @@ class Segmentation:
                 "name": label.display_name,
                 "terminology": label.terminology,
                 "voxels": int(counts[label.value]),
-                "volume_mm3": float(counts[label.value] * self.volume.voxel_volume_mm3),
+                "volume_mm3": _times(counts[label.value], self.volume.voxel_volume_mm3),
+                "area_mm2": _times(counts[label.value], self.volume.pixel_area_mm2),
                 "mean_confidence": float(sums[label.value] / counts[label.value]) if counts[label.value] else None,
                 "predicted_dice": self.predicted_dice.get(label.value),
             }
@@ -117,3 +118,8 @@ class Segmentation:
             "mean_foreground": float(self.uncertainty[foreground].mean()) if foreground.any() else None,
             "maximum": float(self.uncertainty.max()),
         }
+
+
+def _times(count: int, size: float | None) -> float | None:
+    """So many voxels or pixels of a size; None where that is not known."""
+    return None if size is None else float(count * size)

@@ -106,6 +106,16 @@ def test_the_first_answer_is_not_far_worse_than_i_do_not_know(task: PretextTask,
     assert loss < 1.5 * clueless.get(task.name, np.log(18))
 
 
+@pytest.mark.parametrize("task", [Denoising(), Inpainting()], ids=lambda task: task.name)
+def test_beside_an_image_nothing_is_spoilt(task: PretextTask) -> None:
+    sample = views(PLANAR)
+    sample.inside[..., 16:] = False
+    sample.images[..., 16:] = 0.0
+    batch = task.draw(rng(), sample, PLANAR)
+    assert float(batch.inputs[..., 16:].abs().max()) == 0.0
+    assert float((batch.inputs - sample.images)[..., :16].abs().max()) > 0.05
+
+
 def test_unexplained_variance_is_0_for_the_truth_and_1_for_its_mean() -> None:
     truth = views(SOLID).images
     assert float(unexplained_variance(truth, truth)) == 0

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 from Testing.hostile.mutation import mutants
 from Testing.trainer.dataset_folder import CASES, SHAPE, image_path, label_path, write_dataset, write_grid
 from Testing.trainer.synthetic_dataset import BallDataset
-from trainer.data.defect import Defect
-from trainer.data.verify import run_verify, verify_datasets
+from trainer.verification.defect import Defect
+from trainer.verification.verify import run_verify, verify_datasets
 
 FIRST, SECOND, THIRD = CASES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import DatasetError, MtsError
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.defect import Defect
+from trainer.verification.defect import Defect
 
 
 def context_defects(folders: Sequence[Path]) -> list[Defect]:

@@ -19,12 +19,12 @@ from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.native_output import console_lock
-from trainer.data.context_check import context_defects
 from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_dataset
-from trainer.data.defect import Defect
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_labels, read_modality
 from trainer.report.progress import Progress
+from trainer.verification.context_check import context_defects
+from trainer.verification.defect import Defect
 
 SPACING_TOLERANCE = 1e-3
 """Largest difference of spacings, as a share of the image's, that is still the same grid."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.data.body_region import infer_region, may_overlap
+from trainer.context.body_region import infer_region, may_overlap
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.context.modality import FAMILIES, PHRASES, WORDS, families_in
 from trainer.data.dataset import Dataset
-from trainer.data.modality import FAMILIES, PHRASES, WORDS, families_in
 
 
 def dataset(modality: str, anatomy: str = "", **info: Any) -> Dataset:

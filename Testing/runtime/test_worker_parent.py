@@ -1,0 +1,150 @@
+"""The worker outlives neither a broken request nor its parent, however that ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.process_tree import end_tree, start_tree
+from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.runtime.worker import Worker, read_volume
+from MultiTaskSegLib.worker_process import worker_environment
+
+WORKER = [sys.executable, "-m", "MultiTaskSegLib.runtime.worker"]
+# A parent that starts a worker, hands the pipe on to another process, as careless programs do, and waits.
+CARELESS_PARENT = """
+import os, subprocess, sys, time
+read, write = os.pipe()
+worker = subprocess.Popen([*sys.argv[2:]], stdin=read, stdout=subprocess.PIPE, text=True)
+heir = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], pass_fds=[write])
+worker.stdout.readline()
+print(worker.pid, heir.pid, flush=True)
+time.sleep(120)
+"""
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, other than one that has ended and that nobody has asked about."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def test_bytes_that_are_no_text_are_answered_and_the_service_goes_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*WORKER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment()
+    )
+    lines = [b'\xff\xfe{"id": 3}', b'{"id": 4, "command": "d\xffnce"}', b'{"id": 5, "command": "shutdown"}']
+    # All at once, as from a parent that does not wait: the last line is still answered in its turn.
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(b"\n".join(lines) + b"\n")
+        process.stdin.flush()
+        events = [json.loads(line) for line in process.stdout]
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.stdin.close()
+        process.stdout.close()
+    assert [event["event"] for event in events] == ["ready", "error", "error"]
+    assert "not a JSON line" in events[1]["message"]
+    assert (events[2]["id"], events[2]["kind"]) == (4, "UsageError")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_a_worker_ends_when_its_parent_is_killed_although_something_else_holds_the_pipe(tmp_path: Path) -> None:
+    scratch = tmp_path / "private"
+    scratch.mkdir()
+    command = [sys.executable, "-c", CARELESS_PARENT, "-", *WORKER, str(scratch)]
+    parent = start_tree(command, worker_environment(), tmp_path)
+    assert parent.stdout is not None
+    try:
+        worker, heir = map(int, parent.stdout.readline().split())
+        assert is_running(worker)
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        assert is_running(heir)
+        deadline = time.monotonic() + 30
+        while is_running(worker) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not is_running(worker)
+        assert is_running(heir)
+        assert not scratch.exists()
+    finally:
+        end_tree(parent)  # with all that it has started
+        for stream in (parent.stdin, parent.stdout, parent.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def request(folder: Path, voxels: np.ndarray, **more: object) -> dict[str, object]:
+    np.save(folder / "in.npy", voxels)
+    return {"voxels": str(folder / "in.npy"), "ijk_to_ras": np.eye(4).tolist(), "name": "Scan", **more}
+
+
+def test_what_the_parent_has_found_out_about_an_image_comes_along(tmp_path: Path) -> None:
+    voxels = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    plain = read_volume(request(tmp_path, voxels))
+    assert (plain.warnings, plain.measured) == ((), "voxel")
+    volume = read_volume(request(tmp_path, voxels, warnings=["two voxels were NaN"], measured="nothing"))
+    assert (volume.warnings, volume.measured) == (("two voxels were NaN",), "nothing")
+    with pytest.raises(UsageError, match="measured is 'inches'"):
+        read_volume(request(tmp_path, voxels, measured="inches"))
+
+
+def test_voxels_that_are_not_finite_are_mended_or_refused_as_those_of_a_file_are(tmp_path: Path) -> None:
+    voxels = np.full((10, 10, 10), 5.0, np.float64)
+    voxels[0, 0, 0], voxels[1, 1, 1] = 1e300, 3.0
+    volume = read_volume(request(tmp_path, voxels, warnings=["before"]))
+    mended = "1 NaN or infinite voxels were replaced by the smallest finite value"
+    assert (volume.voxels[0, 0, 0], volume.warnings) == (3.0, ("before", mended))
+    voxels[2] = np.nan
+    with pytest.raises(InputError, match="NaN or infinite"):
+        read_volume(request(tmp_path, voxels))
+
+
+@pytest.mark.parametrize("voxels", [np.ones((2, 3, 4), np.complex64), np.full((2, 3, 4), "a")], ids=["complex", "text"])
+def test_voxels_that_are_no_real_numbers_are_refused(tmp_path: Path, voxels: np.ndarray) -> None:
+    with pytest.raises(InputError, match="no real numbers"):
+        read_volume(request(tmp_path, voxels))
+
+
+@pytest.mark.parametrize("matrix", [[], [[1, 2], [3]], "x", None, [[0.0] * 4] * 4])
+def test_a_matrix_that_is_none_is_refused(tmp_path: Path, matrix: object) -> None:
+    with pytest.raises(InputError, match="matrix is not"):
+        read_volume({**request(tmp_path, np.ones((2, 3, 4), np.float32)), "ijk_to_ras": matrix})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_in_place_of_voxels_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    opened = os.open(tmp_path / "pipe", os.O_RDWR)
+    os.write(opened, bytes(1 << 12))
+    try:
+        with pytest.raises(InputError, match="no such file"):
+            read_volume({"voxels": str(tmp_path / "pipe"), "ijk_to_ras": np.eye(4).tolist()})
+    finally:
+        os.close(opened)
+
+
+def test_every_odd_request_is_answered() -> None:
+    events: list[dict[str, object]] = []
+    worker = Worker(events.append)
+    for line in ('{"id": 1, "command": ["x"]}', '{"id": 2, "command": {}}', '{"id": 3, "command": null}'):
+        assert worker.handle(line)
+    assert [(event["id"], event["kind"]) for event in events] == [
+        (1, "UsageError"),
+        (2, "UsageError"),
+        (3, "UsageError"),
+    ]

@@ -1,0 +1,111 @@
+"""Work waits for memory, and what a case needs is known from the header of its image."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from trainer.data.memory_room import MemoryRoom
+from trainer.data.preparation_memory import BYTES_PER_VOXEL, preparation_bytes
+from trainer.layout.case import Case
+
+INTENSITY = Intensity("percentile", 1.0, 99.0)
+COARSE = Profile("coarse", "spacing", INTENSITY, spacing_zyx_mm=(9.0, 9.0, 9.0))
+
+
+def case_of(path: Path) -> Case:
+    return Case("c", path, None, "g")
+
+
+def write(path: Path, shape: tuple[int, ...]) -> Path:
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros(shape, np.uint8)), str(path))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mhd"])
+def test_the_header_of_a_large_volume_says_how_many_voxels_it_has(tmp_path: Path, name: str) -> None:
+    assert (
+        preparation_bytes(case_of(write(tmp_path / name, (160, 200, 200))), COARSE) == BYTES_PER_VOXEL * 160 * 200 * 200
+    )
+
+
+def test_a_volume_may_become_finer_twice_along_every_axis_and_counts_at_least_as_it_is(tmp_path: Path) -> None:
+    case = case_of(write(tmp_path / "a.nii.gz", (10, 20, 30)))
+    for spacing, factor in ((0.1, 8), (0.5, 8), (0.8, 1.25**3), (1.0, 1), (7.0, 1)):
+        profile = Profile("p", "spacing", INTENSITY, spacing_zyx_mm=(spacing,) * 3)
+        assert preparation_bytes(case, profile) == BYTES_PER_VOXEL * round(factor * 6000)
+
+
+def test_which_axis_becomes_which_does_not_matter_for_the_bound(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((10, 20, 30), np.uint8))
+    image.SetSpacing((1.0, 1.0, 4.0))
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    profile = Profile("p", "spacing", INTENSITY, spacing_zyx_mm=(4.0, 1.0, 0.5))
+    # At the most: the thick axis onto that of 0.5 mm, twice as fine, the others onto 1 and 4 mm.
+    assert preparation_bytes(case_of(tmp_path / "a.nii.gz"), profile) == BYTES_PER_VOXEL * 12000
+
+
+def test_a_picture_becomes_a_square_at_most(tmp_path: Path) -> None:
+    profile = Profile("fit", "fit", INTENSITY, matrix=512)
+    assert preparation_bytes(case_of(write(tmp_path / "a.nii.gz", (1, 20, 30))), profile) == BYTES_PER_VOXEL * 512**2
+
+
+def test_a_folder_of_slices_has_the_voxels_of_one_times_their_number(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    for number in range(7):
+        write(tmp_path / "series" / f"{number}.dcm", (1, 1000, 1000))
+    assert preparation_bytes(case_of(tmp_path / "series"), COARSE) == BYTES_PER_VOXEL * 7_000_000
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all"])
+def test_a_header_that_cannot_be_read_needs_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    assert preparation_bytes(case_of(tmp_path / "a.nii.gz"), COARSE) == 0
+    (tmp_path / "empty").mkdir()
+    assert preparation_bytes(case_of(tmp_path / "empty"), COARSE) == 0
+
+
+def test_work_goes_on_side_by_side_as_far_as_the_room_reaches_and_the_largest_goes_alone() -> None:
+    room, lock = MemoryRoom(100), threading.Lock()
+    running: list[int] = []
+    seen: list[list[int]] = []
+
+    def work(needed: int) -> None:
+        with room.taken(needed):
+            with lock:
+                running.append(needed)
+                seen.append(sorted(running))
+            time.sleep(0.01)
+            with lock:
+                running.remove(needed)
+
+    threads = [threading.Thread(target=work, args=(needed,)) for needed in (60, 30, 30, 250, 40, 60, 10, 90, 250)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert len(seen) == len(threads)
+    assert all(sum(together) <= 100 or len(together) == 1 for together in seen)
+    assert max(map(len, seen)) > 1
+
+
+def test_a_piece_that_fails_gives_its_room_back() -> None:
+    room = MemoryRoom(10)
+    for _ in range(3):
+        with pytest.raises(KeyError), room.taken(10):
+            raise KeyError
+    with room.taken(10):
+        pass
+
+
+def test_half_of_the_memory_that_is_free_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.data.memory_room.available_bytes", lambda: 1000)
+    assert MemoryRoom.of_machine()._room_bytes == 500
+    monkeypatch.setattr("trainer.data.memory_room.available_bytes", lambda: None)
+    assert MemoryRoom.of_machine()._room_bytes is None

@@ -1,0 +1,1 @@
+"""What images may show, told from words: the family of the modality and the region of the body."""

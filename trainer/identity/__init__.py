@@ -1,0 +1,1 @@
+"""What a run or a kept result belongs to: fingerprints of settings and of what files hold."""

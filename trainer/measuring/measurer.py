@@ -1,0 +1,48 @@
+"""Takes from one case all that a finished model is to say or remember of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
+from trainer.calibration.task_calibration import HeldOutCase
+from trainer.data.case_cache import PreparedCase
+from trainer.measuring.held_out_figures import HeldOutMeasurement
+from trainer.measuring.shipped_pass import ShippedPass
+from trainer.reference.cell_fitting import CellSamples
+
+
+class Measurer:
+    """Passes cases through a network as it ships, each of them once.
+
+    Args:
+        network: with the weights that ship.
+        spec: of the signature.
+        device: where to compute.
+
+    Attributes:
+        cell: voxels ``(z, y, x)`` of the network's grid per cell of the map of foreign places.
+    """
+
+    def __init__(self, network: SegmentationNetwork, spec: SignatureSpec, device: torch.device) -> None:
+        self._pass = ShippedPass(network, spec, device)
+        self.cell = cell_size(network.architecture)
+
+    def look(self, case: PreparedCase, cells: CellSamples, held_out: bool) -> Observed:
+        """What the check remembers of a case: its cells go to those of its task, its signature's parts are returned."""
+        voxels = np.asarray(case.voxels, dtype=np.float32)
+        cells.add(image_cells(voxels, self.cell), case.case.group, held_out)
+        return self._pass.observed(voxels)
+
+    def measure(
+        self, case: PreparedCase, cells: CellSamples, channels: slice, measurement: HeldOutMeasurement
+    ) -> Observed:
+        """The same of a held-out case whose task has labels; the answer goes to the task's measurement."""
+        voxels = np.asarray(case.voxels, dtype=np.float32)
+        cells.add(image_cells(voxels, self.cell), case.case.group, True)
+        logits, observed = self._pass.answered(voxels, channels)
+        measurement.add(HeldOutCase(case.case.group, logits, np.asarray(case.labels)))
+        return observed

@@ -1,0 +1,88 @@
+"""How long measuring takes on this machine, from a trial on part of a case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
+from MultiTaskSegLib.runtime.ood.cell_reference import nearest_ratios
+from trainer.calibration.scaling import FOLDS
+from trainer.data.case_cache import PreparedCase
+from trainer.data.planning import TaskPlan
+from trainer.measuring.held_out_figures import HeldOutMeasurement
+from trainer.measuring.measurer import Measurer
+from trainer.reference.cell_fitting import cells_per_memory, new_samples
+
+# A second or two on a processor.
+TRIAL_VOXELS = 300_000
+WARM_UP_VOXELS = 10_000
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds per voxel of the network's grid where nothing else is said.
+
+    Attributes:
+        held_out_s: of a held-out case: logits, temperatures, Dice, signature, cells.
+        known_s: of a case of which only signature and cells are taken.
+        fit_case_s: per held-out case, not per voxel: fitting temperatures on all of them and on all but a fold.
+        map_s: of a held-out image with which the map of foreign places is calibrated.
+    """
+
+    held_out_s: float
+    known_s: float
+    fit_case_s: float
+    map_s: float
+
+
+def measured_pace(
+    measurer: Measurer, task: TaskPlan, case: PreparedCase, tasks: int, clock: Callable[[], float] = time.perf_counter
+) -> Pace:
+    """Measure on the middle of a case.
+
+    Args:
+        measurer: whose pace.
+        task: of the case.
+        case: a held-out one.
+        tasks: how many the network has.
+        clock: seconds from any origin.
+    """
+    _trial(measurer, task, middle_of(case, WARM_UP_VOXELS), tasks, clock)
+    return _trial(measurer, task, middle_of(case, TRIAL_VOXELS), tasks, clock)
+
+
+def middle_of(case: PreparedCase, voxels: int) -> PreparedCase:
+    """The middle of a case, at most so many voxels; the longest side is halved until it fits."""
+    sizes = list(case.voxels.shape)
+    while np.prod(sizes) > voxels and max(sizes) > 1:
+        longest = int(np.argmax(sizes))
+        sizes[longest] = -(-sizes[longest] // 2)
+    z, y, x = (slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(case.voxels.shape, sizes, strict=True))
+    return replace(case, voxels=case.voxels[z, y, x], labels=case.labels[z, y, x])
+
+
+def _trial(measurer: Measurer, task: TaskPlan, case: PreparedCase, tasks: int, clock: Callable[[], float]) -> Pace:
+    cells, measurement = new_samples(1)[0], HeldOutMeasurement(task.label_names, 0)
+    times = [clock()]
+    measurer.look(case, cells, held_out=False)
+    times.append(clock())
+    if task.label_names:
+        measurer.measure(case, cells, task.channels, measurement)
+    times.append(clock())
+    measurement.figures()
+    times.append(clock())
+    memory = np.random.default_rng(0).random((cells_per_memory(tasks), FEATURES), dtype=np.float32)
+    nearest_ratios(cells.rows[0], memory, np.ones(len(memory), dtype=np.float32))
+    times.append(clock())
+    looked_s, measured_s, fitted_s, compared_s = np.diff(times).tolist()
+    return Pace(
+        measured_s / case.voxels.size,
+        looked_s / case.voxels.size,
+        (FOLDS + 1) * fitted_s,
+        compared_s / len(cells.rows[0]) / prod(measurer.cell),
+    )

@@ -1,0 +1,22 @@
+"""Which files a model's figures may come from: its own, or those of the file that it was refitted from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+
+MEASURED_AS, REFITTED_FROM = "measured_as", "refitted_from"
+
+
+def refitted(changed: Manifest, digest: str) -> Manifest:
+    """The changed manifest with the digests of the file before: figures of the check or of probabilities that name
+    these were measured before the refit, with the same weights.
+
+    Args:
+        changed: the manifest of the new file.
+        digest: of the file before.
+    """
+    training = dict(changed.training)
+    before = (digest, *training.pop(MEASURED_AS, ()), *training.get(REFITTED_FROM, ()))
+    return dataclasses.replace(changed, training=training | {REFITTED_FROM: list(dict.fromkeys(before))})

@@ -1,0 +1,119 @@
+"""What a checkpoint belongs to (plan, order of datasets and labels, settings, content of the cases); what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from trainer.config import TrainingConfig
+from trainer.data.case_cache import PreparedCase
+from trainer.data.planning import Plan, TaskPlan
+from trainer.identity.fingerprint import canonical_text
+from trainer.identity.weights_digest import weights_digest
+from trainer.training.recipe import Recipe
+
+# How fast a run is or how often it is looked at does not count.
+BY_THE_WAY = ("threads", "workers", "validations", "validation_cases")
+TOLD_DIFFERENCES = 3
+
+Identity = Mapping[str, Any]
+CasesByTask = Sequence[Sequence[PreparedCase]]
+
+
+def run_identity(
+    plan: Plan, cases: Mapping[str, CasesByTask], config: TrainingConfig, recipe: Recipe
+) -> dict[str, Any]:
+    """Everything that must be the same in all parts of one run, as plain values.
+
+    Args:
+        plan: tasks in their order, and network.
+        cases: of each task, by side: trained on, held out, and known without labels.
+        config: settings.
+        recipe: departures from plain supervised training.
+    """
+    identity = {
+        "tasks": [_task(task) for task in plan.tasks],
+        "architecture": dataclasses.asdict(plan.architecture),
+        "settings": {name: value for name, value in config.as_dict().items() if name not in BY_THE_WAY},
+        "cases": {side: _fingerprints(plan.tasks, of_side) for side, of_side in cases.items()},
+        "recipe": dict(recipe.identity),
+        "first weights": weights_digest(recipe.weights) if recipe.weights else "",
+        "companions": {companion.name: dict(companion.identity) for companion in recipe.companions},
+    }
+    plain: dict[str, Any] = json.loads(canonical_text(identity))
+    return plain
+
+
+def difference(then: Identity, now: Identity) -> tuple[str, str] | None:
+    """What has changed between two identities, and what to do about it; None when nothing has.
+
+    The most telling differences are said; a changed order of datasets, for example, changes much else.
+    """
+    if then == now:
+        return None
+    ways = (_datasets, _labels, _settings, _files, _rest)
+    found = next(found for way in ways if (found := list(way(then, now))))
+    more = len(found) - TOLD_DIFFERENCES
+    told = [what for what, _ in found[:TOLD_DIFFERENCES]] + ([f"and {more} more"] if more > 0 else [])
+    return "; ".join(told), found[0][1]
+
+
+def _task(task: TaskPlan) -> dict[str, Any]:
+    labels = [[name, list(values)] for name, values in zip(task.label_names, task.label_values, strict=True)]
+    plan = [dataclasses.asdict(task.profile), task.start, task.patch_zyx, task.absent]
+    return {"name": task.name, "labels": labels, "plan": plan}
+
+
+def _fingerprints(tasks: Sequence[TaskPlan], cases: CasesByTask) -> dict[str, Any]:
+    """By task, name and fingerprint of each case, in order."""
+    return {t.name: [[c.case.name, c.fingerprint] for c in of_task] for t, of_task in zip(tasks, cases, strict=False)}
+
+
+def _datasets(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
+    before, after = ([task["name"] for task in identity["tasks"]] for identity in (then, now))
+    if before != after:
+        word = "in the order " if sorted(before) == sorted(after) else ""
+        yield (
+            f"it was begun with the datasets {', '.join(before)}, not {', '.join(after)}",
+            f"Give them {word}{' '.join(before)}, or start anew without --resume",
+        )
+
+
+def _labels(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
+    for before, after in zip(then["tasks"], now["tasks"], strict=True):
+        if before["labels"] != after["labels"]:
+            texts = [
+                ", ".join(f"{name} = {'/'.join(map(str, values))}" for name, values in task["labels"])
+                for task in (before, after)
+            ]
+            yield (
+                f"the labels of {before['name']} were {texts[0]} and are {texts[1]}",
+                "Restore dataset.json, or start anew without --resume",
+            )
+
+
+def _settings(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
+    before, after = then["settings"], now["settings"]
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield f"{name} was {before.get(name)} and is {after.get(name)}", "Use the same --config"
+
+
+def _files(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
+    for side, by_task in now["cases"].items():
+        for name, pairs in by_task.items():
+            before, after = dict(then["cases"].get(side, {}).get(name, ())), dict(pairs)
+            remedy = "Restore the files, or start anew without --resume"
+            changed = [case for case in after if case in before and after[case] != before[case]]
+            if changed:
+                yield f"cases of {name} hold something else than before ({len(changed)}, first {changed[0]})", remedy
+            other = sorted(before.keys() ^ after.keys())
+            if other:
+                yield f"{side} cases of {name} were added or are missing ({len(other)}, first {other[0]})", remedy
+
+
+def _rest(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
+    parts = [part for part in now if now[part] != then.get(part)]
+    yield f"the run differs in its {' and '.join(parts)}", "Use the same command, or start anew without --resume"

@@ -1,0 +1,1 @@
+"""Every defect of labelled datasets, found before any training."""
