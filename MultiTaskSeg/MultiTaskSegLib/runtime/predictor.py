@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network.backend import Backend
@@ -149,6 +150,8 @@ class Predictor:
         sight = self._recognised(volume, _whole(progress))
         memory = self.model.memories[self.model.reference.task_names.index(sight.verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
+        # What the network has left in the heap must not lie beside what follows.
+        release_freed_memory()
         rarity = memory.rarity(image_cells(sight.prepared.voxels, cell))
         return _told(sight, volume), on_image_grid(rarity, cell, sight.prepared)
 

@@ -34,6 +34,19 @@ FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
+class NetworkMemory:
+    """What a pass takes where the network runs.
+
+    Attributes:
+        peak_bytes: at most.
+        passing_bytes: of it, what comes and goes again while the rest stays.
+    """
+
+    peak_bytes: int = 0
+    passing_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class CandidateMemory:
     """Beside the image itself, and what waits of other candidates.
 
@@ -83,22 +96,22 @@ class CandidateMemory:
         sides = zip(self.frame.grid_shape, cell_size(self.architecture), strict=True)
         return locating_bytes(self.frame, remembered, prod(-(-n // side) for n, side in sides))
 
-    def checking_bytes(self, step: int) -> int:
-        """Where the network runs: what the pass takes that gives the spectra alone; 0 without one."""
+    def checking(self, step: int) -> NetworkMemory:
+        """The pass that gives the spectra alone; nothing where the labels come with them."""
         if not self.is_checked_first:
-            return 0
+            return NetworkMemory()
         memory = self._checking(step)
         looking = memory.watching_bytes + self._looking_bytes(*self._checking_parts(step))
-        return self._spectra_bytes + max(memory.encoding_bytes, memory.decoding_bytes, looking)
+        return NetworkMemory(self._spectra_bytes + max(memory.peak_bytes, looking), memory.passing_bytes)
 
     def kept_bytes(self, step: int) -> int:
         """Where the network runs: encoder maps that wait after the check for the labels."""
         return self._checking(step).kept_bytes if self.is_checked_first else 0
 
-    def labelling_bytes(self, step: int) -> int:
-        """Where the network runs: what the pass takes that gives the labels; 0 without one."""
+    def labelling(self, step: int) -> NetworkMemory:
+        """The pass that gives the labels; nothing for a check."""
         if not self.tasks:
-            return 0
+            return NetworkMemory()
         ladder = self._labelling_ladder
         parts = ladder[min(step, len(ladder) - 1)]
         context = labelling_context(self.architecture, self.frame.grid_shape, self.frame.window.shape)
@@ -113,10 +126,11 @@ class CandidateMemory:
             keep_bytes=parts.keep_bytes,
         )
         labelling = memory.handing_bytes + self._label_bytes(parts, memory.slab_slices)
-        if self.is_checked_first:
-            return max(memory.decoding_bytes, labelling)
-        looking = memory.watching_bytes + self._looking_bytes(parts, padded)
-        return self._spectra_bytes + max(memory.decoding_bytes, labelling, looking)
+        peak = max(memory.decoding_bytes, labelling)
+        if not self.is_checked_first:
+            looking = memory.watching_bytes + self._looking_bytes(parts, padded)
+            peak = self._spectra_bytes + max(peak, looking)
+        return NetworkMemory(peak, memory.passing_bytes)
 
     @cached_property
     def _checking_ladder(self) -> tuple[Parts, ...]:

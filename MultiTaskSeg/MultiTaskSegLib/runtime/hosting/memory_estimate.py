@@ -7,11 +7,11 @@ they hold for given sizes. Here is only what is alive together with what.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory
+from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory, NetworkMemory
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.profile import Profile
@@ -23,10 +23,13 @@ FLOAT_BYTES = 4
 # A result in memory, and what writing it takes: voxels, labels, uncertainty and confidence; labels and uncertainty once
 # more as images, and the uncertainty in the writer.
 WRITING_BYTES = 4 + 1 + 4 + 4 + 1 + 4 + 4
-# Memory is taken in blocks of different sizes, and what lies between them cannot all be used again.
-HEAP_FACTOR = 1.25
+# Memory is taken in blocks of different sizes, and what lies between them cannot all be used again: a share of all, and
+# of what comes and goes a multiple, as far as the C library does not map each block on its own (glibc: up to 32 MB, and
+# it keeps twice as much). On a card, whose library keeps blocks of every size, a larger share.
+HEAP_FACTOR, CARD_FACTOR = 1.1, 1.25
+HOLES_FACTOR, LARGEST_HOLES_BYTES = 2, 64_000_000
 # What libraries keep from their first use on, whatever the image.
-LIBRARY_BYTES = 20_000_000
+LIBRARY_BYTES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,19 @@ class StageMemory:
     Attributes:
         name: for people.
         host_bytes: of main memory, without the network.
-        network_bytes: where the network runs.
+        network: where the network runs.
     """
 
     name: str
     host_bytes: int
-    network_bytes: int = 0
+    network: NetworkMemory = field(default_factory=NetworkMemory)
+
+    def peak_bytes(self, is_on_host: bool) -> int:
+        """Of main memory, for a network that runs there, too, or on a card."""
+        if not is_on_host:
+            return int(HEAP_FACTOR * self.host_bytes)
+        holes = min(HOLES_FACTOR * self.network.passing_bytes, LARGEST_HOLES_BYTES)
+        return int(HEAP_FACTOR * (self.host_bytes + self.network.peak_bytes)) + holes
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,11 @@ class MemoryEstimate:
 
     def host_bytes(self, is_on_host: bool) -> int:
         """Peak of the main memory, for a network that runs there, too, or on a card."""
-        peak = max(stage.host_bytes + (stage.network_bytes if is_on_host else 0) for stage in self.stages)
-        return LIBRARY_BYTES + int(HEAP_FACTOR * peak)
+        return LIBRARY_BYTES + max(stage.peak_bytes(is_on_host) for stage in self.stages)
 
     def card_bytes(self) -> int:
         """Peak of a card's memory."""
-        return int(HEAP_FACTOR * max(stage.network_bytes for stage in self.stages))
+        return int(CARD_FACTOR * max(stage.network.peak_bytes for stage in self.stages))
 
 
 class RunMemory:
@@ -135,7 +144,9 @@ class RunMemory:
         waiting = max(kept) if len(kept) > 1 else 0
         for candidate, own in zip(self._candidates, kept, strict=True):
             held = self._image_bytes + candidate.grid_bytes
-            yield StageMemory("preparing", self._image_bytes + self._waiting_bytes + candidate.preparing_bytes, waiting)
-            checking = waiting + max(own, candidate.checking_bytes(step))
+            preparing = self._image_bytes + self._waiting_bytes + candidate.preparing_bytes
+            yield StageMemory("preparing", preparing, NetworkMemory(waiting))
+            checking = candidate.checking(step)
+            checking = NetworkMemory(waiting + max(own, checking.peak_bytes), checking.passing_bytes)
             yield StageMemory("checking", held + self._waiting_bytes, checking)
-            yield StageMemory("labelling", held + candidate.running_bytes, candidate.labelling_bytes(step))
+            yield StageMemory("labelling", held + candidate.running_bytes, candidate.labelling(step))

@@ -48,12 +48,14 @@ def part_ladder(
     depth, rows, columns = padded_shape(architecture, grid)
     step, stride = architecture.total_stride[:2]
     steps = min(max(1, slab_voxels // (rows * columns * step)), depth // step)
-    keep_bytes = keep_bytes if kept_levels(architecture, (depth, rows, columns), keep_bytes) else 0
+    kept = kept_levels(architecture, (depth, rows, columns), keep_bytes)
+    keep_bytes = keep_bytes if kept else 0
     ladder = [Parts(step * steps, None, keep_bytes)]
     while steps > 1:
         steps = max(1, steps // 4)
         ladder.append(Parts(step * steps, None, keep_bytes))
-    if keep_bytes:
+    # Maps of the finest level, where they are not kept, have to wait for their decoder all the same.
+    if 0 in kept:
         ladder.append(Parts(step))
     taken = rows
     for core in dict.fromkeys(ceil(rows // stride / count) * stride for count in range(2, rows // stride + 1)):

@@ -48,6 +48,16 @@ class PassMemory:
     kept_bytes: int = 0
     slab_slices: int = 0
 
+    @property
+    def peak_bytes(self) -> int:
+        """At most, at any time."""
+        return max(self.encoding_bytes, self.decoding_bytes)
+
+    @property
+    def passing_bytes(self) -> int:
+        """What comes and goes again while the rest stays."""
+        return self.peak_bytes - max(self.watching_bytes, self.handing_bytes)
+
 
 def pass_memory(
     architecture: Architecture,

@@ -79,7 +79,7 @@ def nearest_ratios(
     squares = (known**2).sum(dim=1)[None]
     ratios = []
     for block in torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).split(BLOCK_ROWS):
-        squared = torch.addmm(squares, block, known.T, alpha=-2) + (block**2).sum(dim=1)[:, None]
+        squared = torch.addmm(squares, block, known.T, alpha=-2).add_((block**2).sum(dim=1)[:, None])
         nearest = squared.topk(min(NEIGHBOURS, len(known)), dim=1, largest=False)
         distances = nearest.values.clamp_min(0).sqrt().mean(dim=1)
         ratios.append(distances / scale[nearest.indices].mean(dim=1))
