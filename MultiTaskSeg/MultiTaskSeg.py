@@ -276,15 +276,14 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             ResourceError: the worker cannot be started.
         """
         require_choice(existing)
-        image = image_from_node(volumeNode)
-        job = shared_runner().segment(image, task=task, model=model, device=device)
+        job = shared_runner().segment(image_from_node(volumeNode), task=task, model=model, device=device)
         parameters = {"task": task, "model": str(model or ""), "device": device}
-        return SceneRun(volumeNode, job, RunNotes(parameters, existing, image.warnings))
+        return SceneRun(volumeNode, job, RunNotes(parameters, existing))
 
     def finish(self, run: SceneRun) -> SegmentationResult:
         """Add the result of a finished run to the scene. Raises what the run failed with."""
         notes = run.notes
-        return add_result(run.volume_node, run.result(), notes.existing, notes.parameters, notes.warnings)
+        return add_result(run.volume_node, run.result(), notes.existing, notes.parameters)
 
     def segment(
         self,

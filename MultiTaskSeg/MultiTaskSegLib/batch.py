@@ -39,7 +39,7 @@ class BatchRow:
         task: what was segmented; empty when it failed.
         verdict: "in distribution", "out of distribution", or empty when it failed.
         p_value: of the out-of-distribution check; None when it failed.
-        volumes_ml: volume of each structure in millilitres, by its name.
+        volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
         seconds: from start to end, with reading and keeping.
         warnings: what there is to know about the result.
         error: why it failed; empty when it did not.
@@ -201,7 +201,12 @@ def row_of(name: str, report: Mapping[str, Any], seconds: float) -> BatchRow:
         str(report.get("task", "")),
         VERDICT_WORDS[bool(verdict["is_ood"])],
         float(verdict["p_value"]),
-        {str(label["name"]): float(label["volume_mm3"]) / MM3_PER_ML for label in report.get("labels", [])},
+        {name: volume_mm3 / MM3_PER_ML for name, volume_mm3 in _volumes_mm3(report).items()},
         seconds,
         tuple(str(warning) for warning in report.get("warnings", [])),
     )
+
+
+def _volumes_mm3(report: Mapping[str, Any]) -> dict[str, float]:
+    volumes = {str(label["name"]): label["volume_mm3"] for label in report.get("labels", [])}
+    return {name: float(volume_mm3) for name, volume_mm3 in volumes.items() if volume_mm3 is not None}

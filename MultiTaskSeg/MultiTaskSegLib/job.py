@@ -287,7 +287,8 @@ def write_volume(volume: Volume, folder: Path, stop: threading.Event) -> dict[st
         shutil.rmtree(folder, ignore_errors=True)
         what = "the disk is full" if error.errno == errno.ENOSPC else f"the voxels cannot be written ({error})"
         raise errors.ResourceError(what, file=path, remedy="Free space in the temporary folder") from error
-    return {"voxels": str(path), "ijk_to_ras": volume.ijk_to_ras.tolist(), "name": volume.name}
+    known = {"name": volume.name, "warnings": list(volume.warnings), "measured": volume.measured}
+    return {"voxels": str(path), "ijk_to_ras": volume.ijk_to_ras.tolist(), **known}
 
 
 def _typed(error: Exception) -> errors.MtsError:

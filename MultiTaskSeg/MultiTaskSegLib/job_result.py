@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class JobResult:
     @property
     def verdict(self) -> Verdict:
         """The out-of-distribution verdict of a segmentation or a check."""
-        return Verdict.from_dict(self.report["ood"])
+        return replace(Verdict.from_dict(self.report["ood"]), warnings=tuple(self.report.get("warnings", ())))
 
 
 def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResult:

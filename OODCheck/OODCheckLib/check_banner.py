@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.summary import notes_text
 from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words, rivals_text
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.attributes import read_verdict
+from MultiTaskSegLib.scene.attributes import PREFIX, read_verdict
 from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.distance_bars import distance_bars
 
@@ -38,9 +40,12 @@ def check_banner(verdict: Verdict) -> str:
 
 
 def volume_text(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
-    """Banner and distances of a volume that has been checked, as rich text; empty for others."""
+    """Banner, notes and distances of a volume that has been checked, as rich text; empty for others."""
     verdict = None if volume_node is None else read_verdict(volume_node)
-    return "" if verdict is None else check_banner(verdict) + distance_bars(verdict)
+    if verdict is None:
+        return ""
+    warnings = json.loads(volume_node.GetAttribute(f"{PREFIX}Warnings") or "[]")
+    return check_banner(verdict) + notes_text(warnings) + distance_bars(verdict)
 
 
 def summary_banner(verdicts: Sequence[Verdict | None]) -> str:

@@ -149,7 +149,9 @@ def test_one_broken_image_does_not_hide_the_verdicts_on_the_others(
     code = cli.main(["check", str(broken), str(image), "-m", str(model), "--json"])
     out, err = capfd.readouterr()
     assert code == 4
-    assert [entry["image"] for entry in json.loads(out)] == [str(image)]
+    refused, answered = json.loads(out)
+    assert (refused["image"], set(refused)) == (str(broken), {"image", "error"})
+    assert (answered["image"], set(answered)) == (str(image), {"image", "ood", "warnings"})
     assert len(err.splitlines()) == 1
 
 

@@ -75,8 +75,8 @@ def fail_on(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) ->
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (MemoryError(), "not enough memory"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+        (MemoryError(), "there is not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
         (OSError(28, "No space left on device", "/tmp/x"), "no space left on device: /tmp/x"),
         (InputError("the image is constant", file="second.nrrd", remedy="Choose another"), "the image is constant"),
         (ZeroDivisionError("two\nlines"), "unexpected error, please report it (ZeroDivisionError: two lines)"),

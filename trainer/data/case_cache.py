@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.machine.processor import usable_cores
 from trainer.data.data_fingerprint import case_content
@@ -67,7 +67,7 @@ def prepare_cases(
     content of the case's files and to the preparation, whatever the files are called and whenever they were written.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: image and label differ in shape, or were changed while they were read.
         InputError: a file cannot be read.
         ResourceError: a file cannot be written.
     """
@@ -83,9 +83,8 @@ def prepare_cases(
         found = _open(case, path, mark)
         if found is None:
             with room.taken(preparation_bytes(case, task.profile)):
-                _write(task, case, path, mark)
-            found = _open(case, path, mark)
-            assert found is not None
+                found = _made(task, case, path, mark)
+            _require_unchanged(case, path, mark, _fingerprint(task, case, contents))
         if advance is not None:
             advance()
         return found
@@ -103,6 +102,28 @@ def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
     preparation = [PREPARATION_VERSION, LABELS_BY, asdict(task.profile), task.label_values]
     # The name decides which positions of a label are kept.
     return fingerprint([*preparation, case.name, case_content(case, contents)])
+
+
+def _require_unchanged(case: Case, path: Path, before: str, after: str) -> None:
+    if after != before:
+        path.unlink(missing_ok=True)
+        raise DatasetError(
+            f"the files of case {case.name} were changed while they were read", file=case.image, remedy="Start again"
+        )
+
+
+def _made(task: TaskPlan, case: Case, path: Path, mark: str) -> PreparedCase:
+    try:
+        _write(task, case, path, mark)
+    except ResourceError:
+        # Another process was faster and is reading its own: Windows does not replace a file that is open.
+        found = _open(case, path, mark)
+        if found is None:
+            raise
+        return found
+    found = _open(case, path, mark)
+    assert found is not None
+    return found
 
 
 def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:

@@ -83,14 +83,14 @@ def coarse_labels(labels: Tensor, stride: Triple, classes: int) -> Tensor:
         stride: ``(z, y, x)``.
         classes: background included.
     """
-    best = functional.avg_pool3d((labels == 0).float(), stride)
-    result = torch.zeros_like(best, dtype=torch.int64)
-    for value in range(1, classes):
-        share = functional.avg_pool3d((labels == value).float(), stride)
-        wins = (share >= best) & (share > 0)
-        result = torch.where(wins, value, result)
-        best = torch.maximum(best, share)
-    return result
+    z, y, x = stride
+    coarse = labels[:, ::z, ::y, ::x]
+    number = torch.arange(coarse.numel(), device=labels.device).reshape(coarse.shape)
+    cell = number.repeat_interleave(z, dim=1).repeat_interleave(y, dim=2).repeat_interleave(x, dim=3)
+    counts = torch.bincount((cell * classes + labels).flatten(), minlength=coarse.numel() * classes)
+    # Whole numbers, in which no two labels of a cell are equal.
+    score = counts.reshape(-1, classes) * classes + torch.arange(classes, device=labels.device)
+    return score.argmax(dim=1).reshape(coarse.shape)
 
 
 def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.resultLabel.text = error_text(str(error))
         else:
             write_verdict(run.volume_node, found.verdict)
-            warnings = [*found.report.get("warnings", []), *run.notes.warnings]
+            warnings = found.report.get("warnings", [])
             self.resultLabel.text = result_text(found.verdict, str(found.report.get("task")), warnings)
         self.sourceVolumeNodeChanged()
 

@@ -131,4 +131,5 @@ def _scopes() -> list[tuple[str, str]]:
 def _texts(row: BatchRow) -> list[str]:
     if row.error:
         return [row.image, _("not done"), "", row.error]
-    return [row.image, row.verdict, f"{sum(row.volumes_ml.values()):.3g}", " | ".join(row.warnings)]
+    total = f"{sum(row.volumes_ml.values()):.3g}" if row.volumes_ml else ""
+    return [row.image, row.verdict, total, " | ".join(row.warnings)]

@@ -37,6 +37,7 @@ class ResultView:
         self._shown: tuple[Any, ...] = ()
         self._regions: list[UncertainRegion] | None = None
         self._next = 0
+        self._has_volumes = True
         self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
         ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
         ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
@@ -54,6 +55,7 @@ class ResultView:
         self.ui.regionLabel.text = ""
         table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
         rows = [] if table is None else rows_of(table)
+        self._has_volumes = all(row.volume_ml is not None for row in rows)
         self._table.show(rows, _colours(segmentation, rows))
         self.ui.segmentTableWidget.visible = bool(rows)
         self.ui.resultLabel.text = "" if segmentation is None else _text(segmentation)
@@ -85,8 +87,11 @@ class ResultView:
         self._next = number + 1
         region = self._regions[number]
         jump_slices(slicer.mrmlScene, place_ras(uncertainty, region.place_ijk))
-        self.ui.regionLabel.text = _("{number} of {count}: {volume:.2g} mL").format(
-            number=number + 1, count=len(self._regions), volume=region.volume_ml
+        size = _("{volume:.2g} mL").format(volume=region.volume_ml)
+        if not self._has_volumes:
+            size = _("{count} voxels").format(count=region.voxels)
+        self.ui.regionLabel.text = _("{number} of {count}: {size}").format(
+            number=number + 1, count=len(self._regions), size=size
         )
 
     def show_surfaces(self, checked: bool = False) -> None:

@@ -68,8 +68,10 @@ class SegmentTable:
 
 
 def _texts(row: SegmentRow) -> list[str]:
-    if row.volume_ml <= 0.0:
+    if not row.is_found:
         return [row.name, _("not found"), "", "", ""]
     confidence = "" if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
     dice = "" if row.predicted_dice is None else f"{row.predicted_dice:.2f}"
-    return [row.name, f"{row.volume_ml:.3g}", confidence, dice, f"{row.uncertain_ml:.2g}"]
+    size = _("{count} voxels").format(count=row.voxels) if row.volume_ml is None else f"{row.volume_ml:.3g}"
+    uncertain = "" if row.uncertain_ml is None else f"{row.uncertain_ml:.2g}"
+    return [row.name, size, confidence, dice, uncertain]

@@ -40,9 +40,13 @@ def result_text(verdict: Verdict, task: str, warnings: Sequence[str] = ()) -> st
     parts = [verdict_banner(verdict, task), f"<p>{html.escape(_('Task: {task}').format(task=short_name(task)))}</p>"]
     # The banner says both of these already.
     told = (verdict.sentence(), f"the image looks more like {verdict.nearest_task} than like the chosen task {task}")
+    return "".join(parts) + notes_text([warning for warning in warnings if warning not in told])
+
+
+def notes_text(warnings: Sequence[str]) -> str:
+    """What else there is to know, one line each."""
     flag = badge(_("NOTE"), UNUSUAL_COLOUR)
-    parts.extend(f"<p>{flag} {html.escape(str(warning))}</p>" for warning in warnings if warning not in told)
-    return "".join(parts)
+    return "".join(f"<p>{flag} {html.escape(str(warning))}</p>" for warning in warnings)
 
 
 def findings_text(findings: Sequence[Finding]) -> str:

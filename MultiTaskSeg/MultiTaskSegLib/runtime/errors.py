@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+NOT_FINITE = "the model makes numbers of this image that are not finite"
+NOT_FINITE_REMEDY = "Check the values of the image, or get the model file again"
+
 
 class MtsError(Exception):
     """Base of every error that MultiTaskSeg raises on purpose.

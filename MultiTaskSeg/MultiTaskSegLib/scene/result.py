@@ -56,7 +56,6 @@ def add_result(
     found: JobResult,
     existing: str = KEEP,
     parameters: Mapping[str, Any] | None = None,
-    warnings: Sequence[str] = (),
 ) -> SegmentationResult:
     """Add segmentation, heatmap and table to the scene of the volume; verdict and origin go onto all of them.
 
@@ -66,7 +65,6 @@ def add_result(
         existing: ``keep`` leaves earlier results of the same volume and task beside the new one; ``replace`` removes
             them, but never a good one for a result that is out of distribution or empty.
         parameters: what was asked for, as a note on the nodes.
-        warnings: of the check before the run; they join those of the worker.
 
     Raises:
         InputError: the volume has changed its size meanwhile.
@@ -77,7 +75,7 @@ def add_result(
     if found.labels is None or found.uncertainty is None:
         raise ResourceError("the worker sent no labels", remedy="Start the run again")
     earlier = earlier_results(volume_node, str(found.report.get("task")))
-    report = {**found.report, "warnings": [*found.report.get("warnings", []), *warnings]}
+    report = {**found.report, "warnings": list(found.report.get("warnings", []))}  # it may get one more below
     result = _add_nodes(volume_node, replace(found, report=report))
     if existing == REPLACE:
         _replace(earlier, result)

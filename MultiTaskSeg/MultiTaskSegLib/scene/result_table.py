@@ -22,12 +22,14 @@ NAME, VOLUME, CONFIDENCE, DICE, UNCERTAIN, SEGMENT_ID = (
     "Uncertain volume [mL]",
     "Segment ID",
 )
+VOXELS = "Voxels"
 FIGURES = (VOLUME, CONFIDENCE, DICE, UNCERTAIN)
 DESCRIPTIONS = {
-    VOLUME: "Volume of the segment in millilitres",
+    VOLUME: "Volume of the segment in millilitres; empty where the image has no physical size",
     CONFIDENCE: "Mean calibrated probability of the chosen label over the segment",
     DICE: "Dice coefficient to be expected of the segment",
     UNCERTAIN: f"Volume of the segment where the uncertainty is {HIGH_UNCERTAINTY} or more, in millilitres",
+    VOXELS: "Number of voxels of the segment",
 }
 
 
@@ -38,18 +40,25 @@ class SegmentRow:
     Attributes:
         segment_id: of the segment in the segmentation node.
         name: for people.
-        volume_ml: 0 for a structure that was not found.
+        volume_ml: 0 for a structure that was not found; None where the image has no physical size.
         mean_confidence: mean probability of the label over the segment, 0 to 1.
         predicted_dice: the Dice coefficient to expect, 0 to 1.
-        uncertain_ml: volume of the segment with an uncertainty of at least `HIGH_UNCERTAINTY`.
+        uncertain_ml: volume of the segment with an uncertainty of at least `HIGH_UNCERTAINTY`; None as for the volume.
+        voxels: how many it has; 0 in a table of an earlier version.
     """
 
     segment_id: str
     name: str
-    volume_ml: float
+    volume_ml: float | None
     mean_confidence: float | None
     predicted_dice: float | None
-    uncertain_ml: float
+    uncertain_ml: float | None
+    voxels: int = 0
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the structure has a voxel."""
+        return self.voxels > 0 if self.volume_ml is None else self.volume_ml > 0.0
 
 
 def segment_rows(
@@ -60,19 +69,23 @@ def segment_rows(
     voxel_volume_mm3: float,
 ) -> list[SegmentRow]:
     """One row per entry of ``legend``, from the report and the maps ``(Z, Y, X)``."""
+    voxels = np.bincount(labels.ravel(), minlength=256)
     uncertain_voxels = np.bincount(labels[uncertainty >= HIGH_UNCERTAINTY], minlength=256)
     by_value = {entry["value"]: entry for entry in report.get("labels", [])}
     rows = []
     for entry in legend:
         figures = by_value.get(entry["value"], {})
+        volume_mm3 = figures.get("volume_mm3", 0.0)
+        uncertain_ml = float(uncertain_voxels[entry["value"]] * voxel_volume_mm3 / MM3_PER_ML)
         rows.append(
             SegmentRow(
                 str(entry["name"]),
                 str(entry["display_name"]),
-                float(figures.get("volume_mm3", 0.0)) / MM3_PER_ML,
+                None if volume_mm3 is None else float(volume_mm3) / MM3_PER_ML,
                 figures.get("mean_confidence"),
                 figures.get("predicted_dice"),
-                float(uncertain_voxels[entry["value"]] * voxel_volume_mm3 / MM3_PER_ML),
+                None if volume_mm3 is None else uncertain_ml,
+                int(voxels[entry["value"]]),
             )
         )
     return rows
@@ -86,6 +99,7 @@ def add_table(volume_node: slicer.vtkMRMLVolumeNode, rows: Sequence[SegmentRow],
     _add_numbers(node, CONFIDENCE, [row.mean_confidence for row in rows])
     _add_numbers(node, DICE, [row.predicted_dice for row in rows])
     _add_numbers(node, UNCERTAIN, [row.uncertain_ml for row in rows])
+    _add_numbers(node, VOXELS, [row.voxels for row in rows])
     _add_texts(node, SEGMENT_ID, [row.segment_id for row in rows])
     for column, description in DESCRIPTIONS.items():
         node.SetColumnDescription(column, description)
@@ -100,11 +114,13 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
     columns = {name: table.GetColumnByName(name) for name in (NAME, *FIGURES, SEGMENT_ID)}
     if None in columns.values():
         return []
+    counts = table.GetColumnByName(VOXELS)  # which earlier versions did not write
     rows = []
     for index in range(table.GetNumberOfRows()):
         volume_ml, confidence, dice, uncertain_ml = (_number(columns[name], index) for name in FIGURES)
         segment_id, name = columns[SEGMENT_ID].GetValue(index), columns[NAME].GetValue(index)
-        rows.append(SegmentRow(segment_id, name, volume_ml or 0.0, confidence, dice, uncertain_ml or 0.0))
+        voxels = 0 if counts is None else int(_number(counts, index) or 0)
+        rows.append(SegmentRow(segment_id, name, volume_ml, confidence, dice, uncertain_ml, voxels))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,10 @@ class RunNotes:
     Attributes:
         parameters: what was asked for, as a note on the results.
         existing: ``keep`` or ``replace``, see `add_result`.
-        warnings: of the check before the run.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     existing: str = KEEP
-    warnings: Sequence[str] = ()
 
 
 class SceneRun:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import slicer
 
 from MultiTaskSegLib import __version__
@@ -40,8 +42,7 @@ class SequenceResult:
         """
         self._require_present()
         frame = self._frames.GetNthDataNode(number)
-        image = image_from_node(frame)
-        return Volume(image.voxels, image.ijk_to_lps, self.frame_name(number), image.warnings)
+        return replace(image_from_node(frame), name=self.frame_name(number))
 
     def keep(self, number: int, found: JobResult) -> None:
         """Add the segmentation of a frame.

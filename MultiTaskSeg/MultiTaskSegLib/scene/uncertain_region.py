@@ -21,12 +21,14 @@ class UncertainRegion:
     """One connected region whose uncertainty is at least `HIGH_UNCERTAINTY` everywhere.
 
     Attributes:
-        volume_ml: its size.
+        volume_ml: its size, as far as the spacing can be relied on.
         place_ijk: index ``(i, j, k)`` of the voxel of the region whose neighbourhood is most uncertain.
+        voxels: how many it has.
     """
 
     volume_ml: float
     place_ijk: tuple[int, int, int]
+    voxels: int
 
 
 def uncertain_regions(uncertainty: NDArray[np.float32], voxel_volume_mm3: float) -> list[UncertainRegion]:
@@ -43,7 +45,11 @@ def uncertain_regions(uncertainty: NDArray[np.float32], voxel_volume_mm3: float)
     corner = [extent.start for extent in box]
     order = sorted(range(count), key=lambda number: -voxels[number])
     return [
-        UncertainRegion(float(voxels[number] * voxel_volume_mm3 / MM3_PER_ML), _ijk(np.add(places[number], corner)))
+        UncertainRegion(
+            float(voxels[number] * voxel_volume_mm3 / MM3_PER_ML),
+            _ijk(np.add(places[number], corner)),
+            int(voxels[number]),
+        )
         for number in order
     ]
 

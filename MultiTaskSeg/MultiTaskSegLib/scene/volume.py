@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION
-from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Volume
+from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 
 Matrix = np.ndarray
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """The voxels of a scalar volume with its place in the world, parent transforms included.
 
     Up to 0.1 % of NaN or infinite voxels are replaced by the smallest finite value, with a note in `Volume.warnings`;
-    the node keeps what it has.
+    the node keeps what it has. A picture has no size in millimetres, whatever spacing its node was given.
 
     Raises:
         InputError: there is no node or no image data, the node holds labels, colours, vectors or several frames, too
@@ -27,8 +28,9 @@ def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     require_scalar_image(volume_node)
     ijk_to_lps = LPS_TO_RAS @ world_ijk_to_ras(volume_node)
     voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
+    measured: Measured = "nothing" if _is_picture(volume_node) else "voxel"
     if not has_float_voxels(volume_node) or is_all_finite(voxels):
-        return Volume(voxels, ijk_to_lps, name=volume_node.GetName())
+        return Volume(voxels, ijk_to_lps, volume_node.GetName(), measured=measured)
     bad = ~np.isfinite(voxels)
     if bad.mean() > MAX_NONFINITE_FRACTION:
         raise InputError(
@@ -38,7 +40,7 @@ def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         )
     voxels[bad] = voxels[~bad].min()
     note = f"{int(bad.sum())} NaN or infinite voxels were replaced by the smallest finite value"
-    return Volume(voxels, ijk_to_lps, name=volume_node.GetName(), warnings=(note,))
+    return Volume(voxels, ijk_to_lps, volume_node.GetName(), (note,), measured)
 
 
 def require_scalar_image(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
@@ -62,6 +64,12 @@ def require_scalar_image(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> 
             remedy="Extract one scalar volume, for example with the Vector to Scalar Volume module",
         )
     _require_voxels(volume_node, name)
+
+
+def _is_picture(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    storage_node = volume_node.GetStorageNode()
+    name = "" if storage_node is None else storage_node.GetFileName() or ""
+    return name.lower().endswith(PICTURES)
 
 
 def has_float_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.geometry import Reorientation
 from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
@@ -56,6 +57,13 @@ def test_uncertainty_is_the_entropy_in_units_of_its_largest_value() -> None:
     shares[0], shares[1] = 0.75, 0.25
     expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(3)
     np.testing.assert_allclose(label_image(shares, task(1, 2), prepared()).uncertainty, expected, rtol=1e-5)
+
+
+def test_a_probability_that_is_no_number_is_refused_and_not_called_background() -> None:
+    shares = softmax(3)
+    shares[:, 1, 2, 3] = np.nan
+    with pytest.raises(ModelError, match="numbers of this image that are not finite"):
+        label_image(shares, task(4, 9), prepared())
 
 
 @pytest.mark.parametrize("values", [(1,), (3, 1), (7, 200, 255)])

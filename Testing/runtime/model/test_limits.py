@@ -31,13 +31,14 @@ def with_architecture(
 @pytest.mark.parametrize(
     "largest, too_large",
     [
-        ({"levels": 10}, {"levels": 11}),
+        ({"levels": 10, "stride": (1, 1, 1)}, {"levels": 11, "stride": (1, 1, 1)}),
         ({"channels": 4096}, {"channels": 4097}),
         ({"outputs": 4096}, {"outputs": 4097}),
         ({"kernel": (15, 15, 15)}, {"kernel": (1, 17, 1)}),
         ({"kernel": (1, 1, 15)}, {"kernel": (10**9 + 1, 1, 1)}),
-        ({"stride": (15, 15, 15)}, {"stride": (1, 1, 16)}),
-        ({"stride": (15, 1, 1)}, {"stride": (10**9, 1, 1)}),
+        ({"stride": (8, 8, 8)}, {"stride": (1, 1, 9)}),
+        ({"stride": (8, 1, 1)}, {"stride": (10**9, 1, 1)}),
+        ({"levels": 8, "stride": (2, 2, 2)}, {"levels": 9, "stride": (1, 2, 1)}),
     ],
     ids=str,
 )
@@ -45,7 +46,7 @@ def test_a_network_beyond_any_that_the_trainer_makes_is_refused(
     largest: dict[str, int], too_large: dict[str, int]
 ) -> None:
     check_manifest(with_architecture(**largest))  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="larger than any"):
+    with pytest.raises(ModelError, match=r"architecture\.\w+\S* (is|has|multipl)"):
         check_manifest(with_architecture(**too_large))  # type: ignore[arg-type]
 
 
@@ -92,22 +93,61 @@ def thresholded(value: float) -> Manifest:
     return replace(manifest, ood=replace(manifest.ood, threshold=value))
 
 
+def floored(value: float) -> Manifest:
+    manifest = tiny_manifest()
+    return replace(manifest, ood=replace(manifest.ood, floor=value))
+
+
+def many_labels(count: int) -> Manifest:
+    """One task with so many labels; their values repeat where there are not enough."""
+    manifest = tiny_manifest()
+    labels = tuple(LabelInfo(1 + n % 255, f"l{n}", f"l{n}", (0, 0, 0), "") for n in range(count))
+    architecture = replace(manifest.architecture, outputs=count + 1)
+    return replace(manifest, architecture=architecture, tasks=(replace(manifest.tasks[0], labels=labels),))
+
+
+def many_tasks(count: int) -> Manifest:
+    """So many tasks that share their channels."""
+    manifest = tiny_manifest()
+    return replace(manifest, tasks=tuple(replace(manifest.tasks[0], name=f"t{n}") for n in range(count)))
+
+
 BORDERS: dict[str, tuple[Callable[[], Manifest], Callable[[], Manifest], str]] = {
-    "smallest label": (lambda: labelled(value=1), lambda: labelled(value=0), "not 1 to 255"),
-    "largest label": (lambda: labelled(value=255), lambda: labelled(value=256), "not 1 to 255"),
-    "darkest colour": (lambda: labelled(colour=0), lambda: labelled(colour=-1), "not 0 to 255"),
-    "brightest colour": (lambda: labelled(colour=255), lambda: labelled(colour=256), "not 0 to 255"),
+    "smallest label": (lambda: labelled(value=1), lambda: labelled(value=0), "value is 0, not from 1 to 255"),
+    "largest label": (lambda: labelled(value=255), lambda: labelled(value=256), "value is 256, not from 1"),
+    "darkest colour": (lambda: labelled(colour=0), lambda: labelled(colour=-1), "is -1, not from 0 to 255"),
+    "brightest colour": (lambda: labelled(colour=255), lambda: labelled(colour=256), "is 256, not from 0 to 255"),
     "percentiles": (lambda: profiled(0.0, 100.0), lambda: profiled(0.0, 100.1), "intensity range"),
     "negative percentile": (lambda: profiled(0.0, 99.0), lambda: profiled(-0.1, 99.0), "intensity range"),
     "range": (lambda: profiled(-1000.0, 400.0, "range"), lambda: profiled(5.0, 5.0, "range"), "intensity range"),
-    "voxel size": (lambda: profiled(1.0, 99.0, mm=0.01), lambda: profiled(1.0, 99.0, mm=0.0), "grid"),
-    "matrix": (lambda: planar(1), lambda: planar(0), "grid"),
-    "threshold": (lambda: thresholded(1e-9), lambda: thresholded(0.0), "threshold"),
-    "temperature": (lambda: changed(temperature=1e-9), lambda: changed(temperature=0.0), "temperature"),
+    "narrow range": (lambda: profiled(5.0, 5.00001, "range"), lambda: profiled(5.0, 5.0000001, "range"), "intensity"),
+    "far range": (lambda: profiled(-1e9, 1e9, "range"), lambda: profiled(-1.1e9, 1e9, "range"), "intensity.low is"),
+    "voxel size": (
+        lambda: profiled(1.0, 99.0, mm=0.001), lambda: profiled(1.0, 99.0, mm=0.0009), r"spacing_zyx_mm\[1\] is 0.0009"
+    ),
+    "large voxel": (lambda: profiled(1.0, 99.0, mm=1e3), lambda: profiled(1.0, 99.0, mm=1001.0), "spacing_zyx_mm"),
+    "matrix": (lambda: planar(8), lambda: planar(7), "matrix is 7, not from 8 to 2048"),
+    "large matrix": (lambda: planar(2048), lambda: planar(2049), "matrix is 2049, not from 8 to 2048"),
+    "threshold": (lambda: thresholded(1e-6), lambda: thresholded(0.0), "threshold is 0, not from 1e-06"),
+    "high threshold": (lambda: thresholded(1e9), lambda: thresholded(1.1e9), "threshold is 1.1e"),
+    "floor": (lambda: floored(0.0), lambda: floored(-1e-9), "floor is -1e-09, not from 0"),
+    "high floor": (lambda: floored(0.99), lambda: floored(0.991), "floor is 0.991"),
+    "temperature": (lambda: changed(temperature=0.01), lambda: changed(temperature=1e-300), "temperature is 1e-300"),
+    "high temperature": (lambda: changed(temperature=100.0), lambda: changed(temperature=101.0), "not from 0.01"),
+    "surface": (
+        lambda: changed(surface_temperature=0.01), lambda: changed(surface_temperature=0.0), "surface_temperature is 0"
+    ),
+    "Dice": (lambda: changed(held_out_dice={"a": 1.0}), lambda: changed(held_out_dice={"a": 1.1}), "held_out_dice.a"),
+    "calibration": (
+        lambda: changed(calibration={"ece": 0.0}), lambda: changed(calibration={"ece": -0.1}), "calibration.ece is -0.1"
+    ),
+    "cases": (lambda: changed(training_cases=10**9), lambda: changed(training_cases=-1), "training_cases is -1"),
+    "labels": (lambda: many_labels(255), lambda: many_labels(256), r"tasks\[0\].labels has 256 entries, more than 255"),
+    "tasks": (lambda: many_tasks(128), lambda: many_tasks(129), "tasks has 129 entries, more than 128"),
     "last channel": (lambda: changed(), lambda: replace_start(4), "outside the network"),
-    "first channel": (lambda: replace_start(3), lambda: changed(channel_start=-1), "outside the network"),
+    "first channel": (lambda: replace_start(3), lambda: changed(channel_start=-1), "channel_start is -1, not from 0"),
     "name": (lambda: changed(name="x"), lambda: changed(name=""), "or one has none"),
-}
+}  # fmt: skip
 
 
 def replace_start(start: int) -> Manifest:

@@ -58,6 +58,14 @@ def test_a_verdict_worked_out_by_hand() -> None:
     assert not verdict.is_ood
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_never_in_distribution(value: float) -> None:
+    reference = fit_reference(SPEC, ["A", "B"], LINE)
+    odd = {"only": LayerSpectrum(np.array([value]), 1, np.zeros(1))}
+    with pytest.raises(ModelError, match="numbers of this image that are not finite"):
+        reference.judge(odd)
+
+
 def test_p_values_count_the_held_out_images_that_lie_at_least_as_far_out() -> None:
     reference = fit_reference(SPEC, ["A", "B"], LINE)
     expected = {0.5: 4 / 4, 1.5: 3 / 4, 2.5: 1 / 4}

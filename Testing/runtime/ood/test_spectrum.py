@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.network.architecture import Triple
 from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride
 from MultiTaskSegLib.runtime.ood import row_lattice, spectrum
@@ -45,6 +46,23 @@ def test_singular_values_are_those_of_numpy(kind: str) -> None:
     expected = np.linalg.svd(rows, compute_uv=False)
     np.testing.assert_allclose(found_values(kind, [rows]), expected, rtol=1e-12)
     np.testing.assert_allclose(found_values(kind, np.array_split(rows, 13)), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", FACTORS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_features_that_are_no_numbers_are_refused_in_words(kind: str, value: float, dtype: type) -> None:
+    rows = np.random.default_rng(1).normal(size=(500, 7)).astype(dtype)
+    rows[123, 4] = value
+    with pytest.raises(ModelError, match="numbers of this image that are not finite"):
+        found_values(kind, [rows])
+
+
+@pytest.mark.parametrize("kind", FACTORS)
+def test_features_whose_squares_are_beyond_single_precision_have_their_singular_values(kind: str) -> None:
+    rows = (1e25 * np.random.default_rng(1).normal(size=(500, 7))).astype(np.float32)
+    expected = np.linalg.svd(rows.astype(np.float64), compute_uv=False)
+    np.testing.assert_allclose(found_values(kind, [rows]), expected, rtol=1e-10)
 
 
 def test_tiny_singular_values_survive_in_qr_and_drown_in_the_gram_matrix() -> None:

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib import job as job_module
-from MultiTaskSegLib import task_list, worker_process
+from MultiTaskSegLib import job_result, task_list, worker_process
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.worker import read_volume
 
 
 class WorkerStandIn:
@@ -76,6 +78,22 @@ def test_a_full_disk_is_told_from_one_that_cannot_be_written(tmp_path, monkeypat
     with pytest.raises(ResourceError, match=words) as caught:
         job_module.write_volume(volume, tmp_path / "1", threading.Event())
     assert others not in str(caught.value)
+
+
+def test_the_worker_gets_the_image_as_it_is_known_here(tmp_path):
+    note, voxels = "3 NaN or infinite voxels were replaced", np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    sent = Volume(voxels, np.diag([-2.0, -3.0, 4.0, 1.0]), "scan", (note,), "nothing")
+    described = job_module.write_volume(sent, tmp_path / "1", threading.Event())
+    read = read_volume(json.loads(json.dumps(described)))
+    np.testing.assert_array_equal(read.voxels, voxels)
+    np.testing.assert_allclose(read.ijk_to_lps, sent.ijk_to_lps)
+    assert (read.name, read.warnings, read.measured) == ("scan", (note,), "nothing")
+
+
+def test_a_verdict_comes_back_with_what_there_is_to_know_about_it(tmp_path):
+    verdict = Verdict(False, 1.0, 2.0, 0.5, "t", {"t": 1.0})
+    event = {"event": "result", "report": {"ood": verdict.as_dict(), "warnings": ["mended", "in parts"]}}
+    assert job_result.result_of(event).verdict.warnings == ("mended", "in parts")
 
 
 @pytest.mark.parametrize(("code", "advice"), [(-9, "lack of memory"), (1, "install PyTorch again")])

@@ -12,7 +12,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import heatmap
-from MultiTaskSegLib.scene.earlier_result import results_of
+from MultiTaskSegLib.scene.earlier_result import TABLE_ROLE, results_of
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_table import SegmentRow
 from MultiTaskSegLib.scene.segmentation import show_3d
@@ -155,6 +155,28 @@ def test_a_structure_without_a_voxel_is_not_found_and_has_no_figures(table):
     assert table(SegmentRow("a", "A", 12.345, None, None, 1.0)) == ["A", "12.3", "", "", "1"]
 
 
+def test_a_structure_without_a_physical_size_has_voxels(table):
+    assert table(SegmentRow("a", "A", None, 0.9, 0.8, None, 321)) == ["A", "321 voxels", "90 %", "0.80", ""]
+    assert table(SegmentRow("a", "A", None, 0.9, 0.8, None, 0)) == ["A", "not found", "", "", ""]
+
+
+def test_a_region_of_a_result_without_volumes_is_given_in_voxels(panel, segment):
+    segmentation = segment()
+    uncertainty = segmentation.GetNodeReference("MultiTaskSeg.Uncertainty")
+    voxels = np.zeros((9, 12, 15), np.float32)
+    voxels[1:3, 1, 1] = 0.9
+    slicer.util.updateVolumeFromArray(uncertainty, voxels)
+    table = segmentation.GetNodeReference(TABLE_ROLE).GetTable()
+    panel.ui.nextRegionButton.click()
+    assert panel.ui.regionLabel.text.endswith("mL")
+    for row in range(table.GetNumberOfRows()):
+        table.GetColumnByName("Volume [mL]").SetValue(row, float("nan"))
+    panel._resultView.show(None)
+    panel._resultView.show(segmentation)
+    panel.ui.nextRegionButton.click()
+    assert panel.ui.regionLabel.text == "1 of 1: 2 voxels"
+
+
 def test_another_result_begins_with_its_own_largest_region(panel, segment):
     for kind, name in ((1, "Scan"), (2, "other")):
         if name == "other":
@@ -214,6 +236,10 @@ def test_a_row_of_the_batch_has_the_whole_volume_and_all_warnings(panel):
     panel._batch.show_rows([batch.row_of("scan", report, 1.0)])
     item = panel.ui.batchTableWidget.item
     assert [item(0, column).text() for column in range(4)] == ["scan", "in distribution", "2.25", "coarse | odd"]
+    for label in report["labels"]:
+        label["volume_mm3"] = None  # of a picture
+    panel._batch.show_rows([batch.row_of("picture", report, 1.0)])
+    assert [item(0, column).text() for column in range(3)] == ["picture", "in distribution", ""]
 
 
 def test_removing_another_node_during_a_run_does_not_cancel_it(panel, worker):

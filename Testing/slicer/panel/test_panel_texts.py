@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.scene import attributes
+from Testing.slicer import scene_samples as samples
 
 VERDICT = Verdict(False, 1.1, 2.5, 0.4, "Dataset001_Hearts & <Brains>", {})
 pytestmark = pytest.mark.usefixtures("stand_ins", "session")
@@ -89,3 +91,12 @@ def test_ood_check_names_the_tasks_that_are_about_as_near(summary):
     near = Verdict(False, 1.1, 2.5, 0.4, "brains", {}, rivals=("Dataset001_Hearts", "livers"))
     assert "nearest task: brains; about as near: Hearts, livers" in check_banner.check_banner(near)
     assert "about as near" not in check_banner.check_banner(VERDICT)
+
+
+def test_a_checked_volume_tells_what_was_mended():
+    check_banner = importlib.import_module("OODCheckLib.check_banner")
+    volume = samples.volume()
+    attributes.write_verdict(volume, VERDICT)
+    assert "NOTE" not in check_banner.volume_text(volume)
+    volume.SetAttribute("MultiTaskSeg.Warnings", '["3 voxels < 0 were mended"]')
+    assert "3 voxels &lt; 0 were mended" in check_banner.volume_text(volume)

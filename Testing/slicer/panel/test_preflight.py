@@ -102,6 +102,17 @@ def test_a_few_nan_are_mended_with_a_note_and_many_are_refused_with_a_fix(prefli
     assert np.isnan(slicer.util.arrayFromVolume(many)).any()
 
 
+@pytest.mark.parametrize(("name", "measured"), [("a.PNG", "nothing"), ("a.jpeg", "nothing"), ("a.nrrd", "voxel")])
+def test_a_volume_that_was_loaded_from_a_picture_has_no_physical_size(name, measured):
+    node = scan()
+    assert image_from_node(node).measured == "voxel"
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(f"/somewhere/{name}")
+    assert image_from_node(node).measured == measured
+    slicer.util.arrayFromVolume(node)[0, 0, 0] = np.nan
+    assert image_from_node(node).measured == measured
+
+
 def test_nothing_but_nan_is_refused_without_a_fix(preflight):
     node = scan()
     slicer.util.arrayFromVolume(node)[:] = np.nan

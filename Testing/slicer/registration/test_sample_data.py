@@ -18,7 +18,7 @@ from trainer.phantom.sample import sample_volumes
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 1_200_000
 
 
 @pytest.fixture

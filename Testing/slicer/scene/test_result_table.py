@@ -53,6 +53,32 @@ def test_the_rows_hold_the_figures_of_the_report_and_the_uncertain_volume():
     assert posterior.predicted_dice is None
 
 
+def test_an_image_without_a_physical_size_has_voxels_and_no_volumes(session, tmp_path):
+    plain = found()
+    for figures in plain.report["labels"]:
+        figures["volume_mm3"] = None
+    table = result.add_result(samples.volume(), plain).table
+    name, bundle = table.GetName(), str(tmp_path / "scene.mrb")
+    session.scene.SetURL(bundle)
+    assert session.scene.WriteToMRB(bundle)
+    for read in (table, None):
+        if read is None:
+            session.scene.Clear(0)
+            assert session.scene.ReadFromMRB(bundle)
+            read = session.scene.GetFirstNode(name, "vtkMRMLTableNode")
+        anterior = result_table.rows_of(read)[0]
+        assert (anterior.volume_ml, anterior.uncertain_ml, anterior.voxels) == (None, None, 54)
+        assert anterior.is_found
+
+
+def test_a_table_of_an_earlier_version_has_no_voxels_and_is_read():
+    table = result.add_result(samples.volume(), found()).table
+    table.GetTable().RemoveColumnByName("Voxels")
+    anterior = result_table.rows_of(table)[0]
+    assert (anterior.voxels, anterior.is_found) == (0, True)
+    assert anterior.volume_ml == pytest.approx(54 * VOXEL_MM3 / 1000)
+
+
 def test_a_structure_that_was_not_found_has_a_row_without_confidence():
     rows = result_table.rows_of(result.add_result(samples.volume(), found(is_empty=True)).table)
     assert [(row.volume_ml, row.uncertain_ml, row.mean_confidence) for row in rows] == [(0.0, 0.0, None)] * 2
@@ -83,11 +109,11 @@ def test_a_table_of_somebody_else_has_no_rows():
 
 
 def test_all_nodes_of_a_result_carry_where_it_comes_from():
-    made = result.add_result(samples.volume(), found(), parameters={"device": "cpu"}, warnings=["two voxels were NaN"])
+    made = result.add_result(samples.volume(), found(), parameters={"device": "cpu"})
     for node in (made.segmentation, made.uncertainty, made.table):
         assert node.GetAttribute("MultiTaskSeg.Model.SHA256") == "ab" * 32
         assert node.GetAttribute("MultiTaskSeg.Parameters") == '{"device": "cpu"}'
-        assert node.GetAttribute("MultiTaskSeg.Warnings") == '["coarse", "two voxels were NaN"]'
+        assert node.GetAttribute("MultiTaskSeg.Warnings") == '["coarse"]'
         assert node.GetAttribute("MultiTaskSeg.OOD") == "in distribution"
 
 

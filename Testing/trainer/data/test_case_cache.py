@@ -36,7 +36,7 @@ def task(tmp_path: Path) -> TaskPlan:
 
 
 def stamps(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob(f"*{ENDING}")}
 
 
 def test_a_prepared_case_holds_the_prepared_voxels_and_the_output_labels(task: TaskPlan, tmp_path: Path) -> None:
@@ -150,6 +150,39 @@ def test_a_case_that_was_being_written_when_the_power_went_is_prepared_again(
     np.testing.assert_array_equal(found.labels, whole.labels)
     np.testing.assert_array_equal(found.voxels, whole.voxels)
     assert {v: p.tolist() for v, p in found.points.items()} == {v: p.tolist() for v, p in whole.points.items()}
+
+
+def test_a_case_that_another_process_has_just_put_there_and_holds_open_is_taken(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.replace
+
+    def faster(source: Path, target: Path) -> None:
+        if not str(target).endswith(ENDING):
+            return plain(source, target)
+        shutil.copy(source, target)
+        raise PermissionError(13, "The process cannot access the file")
+
+    whole = prepare_cases(task, task.dataset.cases[:1], tmp_path / "whole")[0]
+    monkeypatch.setattr(case_cache.os, "replace", faster)
+    found = prepare_cases(task, task.dataset.cases[:1], tmp_path / "cache")[0]
+    np.testing.assert_array_equal(found.voxels, whole.voxels)
+
+
+def test_a_case_that_is_changed_while_it_is_read_is_not_kept_as_what_it_was(
+    task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = case_cache.read_prepared
+
+    def changed(case: Any, *arguments: Any) -> Any:
+        case.image.write_bytes(task.dataset.cases[1].image.read_bytes())
+        return plain(case, *arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(case_cache, "read_prepared", changed)
+        with pytest.raises(DatasetError, match="case_00 were changed while"):
+            prepare_cases(task, task.dataset.cases[:1], tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob(f"*{ENDING}"))
 
 
 def test_a_full_disk_is_said(task: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from time import time_ns
 
 import pytest
 
@@ -32,11 +33,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it to let ten seconds pass."""
-    plain, passed_ns = time.time_ns, [0]
-    monkeypatch.setattr(file_content.time, "time_ns", lambda: plain() + passed_ns[0])
+    now_ns = [time.time_ns()]
+    monkeypatch.setattr(file_content.time, "time_ns", lambda: now_ns[0])
 
     def wait() -> None:
-        passed_ns[0] += 10_000_000_000
+        now_ns[0] = time_ns() + 10_000_000_000
 
     return wait
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
@@ -55,7 +56,14 @@ def label_image(probabilities: NDArray[np.floating], task: TaskInfo, prepared: P
 
 
 def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labelling:
-    """What the running arg-max has found, as label values in the stored order of the image."""
+    """What the running arg-max has found, as label values in the stored order of the image.
+
+    Raises:
+        ModelError: there are probabilities that are no numbers.
+    """
+    # NaN is the largest of all; otherwise it would be background that nobody doubts.
+    if not np.isfinite(running.uncertainty.max()):
+        raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
     if task.single_component:
         _keep_one_component(running)
     values = np.array([0, *(label.value for label in task.labels)], dtype=np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import torch
 from torch import Tensor
@@ -10,16 +11,16 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.manifest_bounds import MAX_PICTURE_VALUES, check_bounds
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
 from MultiTaskSegLib.runtime.ood.cell_reference import PARTS, PREFIX, TAIL_SHARES
 from MultiTaskSegLib.runtime.ood.image_statistics import statistic_length
 from MultiTaskSegLib.runtime.ood.signature import IMAGE, SignatureSpec
 
-# Far beyond any sensible network, and small enough that building an empty one takes no time.
-MAX_LEVELS = 10
-MAX_CHANNELS = 4096
-MAX_KERNEL = 15
+# A narrower range would divide by nothing.
+SMALLEST_RANGE = 1e-6
 
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 
@@ -28,9 +29,9 @@ def check_manifest(manifest: Manifest) -> None:
     """Check what the types of the manifest's fields cannot express.
 
     Raises:
-        ModelError: sizes, tasks, labels, profiles or thresholds are impossible or exclude each other.
+        ModelError: a number is out of bounds, or tasks, labels, profiles or channels exclude each other.
     """
-    _check_architecture(manifest.architecture)
+    check_bounds(to_plain(manifest))
     _require(bool(manifest.tasks), "there is no task")
     names = [task.name for task in manifest.tasks]
     _require(len(set(names)) == len(names) and all(names), "two tasks have the same name, or one has none")
@@ -39,7 +40,7 @@ def check_manifest(manifest: Manifest) -> None:
     _require(len(labelled) == 1, "some tasks have labels and others none")
     seen: list[set[int]] = []
     for task in manifest.tasks:
-        _check_task(task)
+        _check_task(task, manifest.architecture)
         channels = set(range(task.channels.start, task.channels.stop))
         _require(
             task.channels.start >= 0 and task.channels.stop <= manifest.architecture.outputs,
@@ -50,7 +51,6 @@ def check_manifest(manifest: Manifest) -> None:
         _require(not overlapping, f"task {task.name} shares channels with another")
         seen.append(channels)
     ood = manifest.ood
-    _require(ood.threshold > 0, "the out-of-distribution threshold is not positive")
     _require(
         bool(ood.layers) and set(ood.layers) <= set(manifest.architecture.layer_names),
         "the signature uses layers that the network does not have",
@@ -153,35 +153,25 @@ def _check_cells(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
         _require(ordered, f"the units of cells of {task.name} are impossible")
 
 
-def _check_architecture(architecture: Architecture) -> None:
-    sizes = (*architecture.channels, architecture.outputs)
-    steps = [n for triple in (*architecture.kernels, *architecture.strides) for n in triple]
-    _require(
-        len(architecture.channels) <= MAX_LEVELS and max(sizes) <= MAX_CHANNELS and max(steps) <= MAX_KERNEL,
-        "the network is larger than any that this program makes",
-    )
-
-
-def _check_task(task: TaskInfo) -> None:
+def _check_task(task: TaskInfo, architecture: Architecture) -> None:
     values = [label.value for label in task.labels]
     _require(len(set(values)) == len(values), f"task {task.name} has one label value twice")
-    _require(all(0 < value < 256 for value in values), f"a label value of {task.name} is not 1 to 255")
-    _require(
-        all(0 <= part < 256 for label in task.labels for part in label.colour),
-        f"a colour of {task.name} is not 0 to 255",
-    )
-    temperatures = (task.temperature, 1.0 if task.surface_temperature is None else task.surface_temperature)
-    _require(min(temperatures) > 0, f"a temperature of {task.name} is not positive")
     _check_profile(task.profile)
+    largest = max(
+        channels * (task.profile.matrix or 0) ** 2 / prod(stride)
+        for channels, stride in zip(architecture.channels, architecture.level_strides, strict=True)
+    )
+    _require(
+        largest <= MAX_PICTURE_VALUES,
+        f"tasks of {task.profile.matrix} pixels make maps of {largest:.0f} values, more than {MAX_PICTURE_VALUES}",
+    )
 
 
 def _check_profile(profile: Profile) -> None:
     low, high = profile.intensity.low, profile.intensity.high
     in_percent = profile.intensity.method != "percentile" or (low >= 0 and high <= 100)
-    _require(low < high and in_percent, f"the intensity range of profile {profile.name} is impossible")
     _require(
-        min(profile.spacing_zyx_mm or (1.0,)) > 0 and (profile.matrix is None or profile.matrix > 0),
-        f"the grid of profile {profile.name} is impossible",
+        high - low >= SMALLEST_RANGE and in_percent, f"the intensity range of profile {profile.name} is impossible"
     )
 
 

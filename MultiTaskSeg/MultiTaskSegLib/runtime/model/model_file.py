@@ -24,6 +24,7 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, Manifest
+from MultiTaskSegLib.runtime.model.manifest_bounds import check_bounds
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
@@ -67,7 +68,7 @@ def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, ref
         reference: tensors from `reference_tensors`, and from `cell_tensors` for a map of foreign places.
 
     Raises:
-        ModelError: a weight is not finite in float16.
+        ModelError: a weight is not finite in float16, or the parts contradict each other.
         ResourceError: the file cannot be written.
     """
     weights = {f"network.{k}": v.detach().cpu().to(torch.float16) for k, v in network.state_dict().items()}
@@ -87,14 +88,15 @@ def rewrite_manifest(source: Path, manifest: Manifest, path: Path) -> str:
         ResourceError: the file cannot be written.
     """
     load_model(source)
-    _, tensors = _read(Path(source))
-    check_manifest(manifest)
-    check_tensors(manifest, tensors)
+    _, _, tensors = _read(Path(source))
     return _write(path, manifest, tensors)
 
 
 def _write(path: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> str:
+    # What could not be read again is not written.
+    check_manifest(manifest)
     _require_finite(tensors, path)
+    check_tensors(manifest, tensors)
     text = json.dumps(to_plain(manifest), sort_keys=True, ensure_ascii=False)
     digest = content_digest(text, tensors)
     with atomic_path(path) as temporary:
@@ -109,12 +111,10 @@ def load_model(path: str | Path) -> Model:
         ModelError: the file is missing, damaged, altered, of an unknown version, or does not fit its architecture.
     """
     path = Path(path)
-    metadata, tensors = _read(path)
     try:
-        manifest = _manifest(metadata["manifest"], path)
+        metadata, manifest, tensors = _read(path)
         if content_digest(metadata["manifest"], tensors) != metadata["digest"]:
             raise ModelError("the digest does not match: the model file was altered or damaged", remedy=REMEDY)
-        check_manifest(manifest)
         _require_finite(tensors, path)
         check_tensors(manifest, tensors)
         network = _network(manifest, tensors, path)
@@ -186,7 +186,8 @@ def _statistics_tensors(rows: Sequence[LayerSpectrum | ImageStatistics], names: 
     }
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, str], Manifest, dict[str, Tensor]]:
+    """Metadata, manifest and tensors. No tensor is read of a file whose manifest asks for the impossible."""
     if not path.is_file():
         raise ModelError("there is no such model file", file=path, remedy="Check the path or leave out -m")
     try:
@@ -196,13 +197,14 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)
         with safe_open(path, framework="pt") as archive:
             metadata = dict(archive.metadata() or {})
+            if set(metadata) != METADATA_KEYS:
+                raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)
+            manifest = _manifest(metadata["manifest"], path)
             # What the library returns may lie in the mapped file: a file copied over later would change a loaded model.
             tensors = {name: archive.get_tensor(name).clone() for name in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(f"the model file cannot be read ({error})", file=path, remedy=REMEDY) from error
-    if set(metadata) != METADATA_KEYS:
-        raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)
-    return metadata, tensors
+    return metadata, manifest, tensors
 
 
 def _manifest(text: str, path: Path) -> Manifest:
@@ -215,7 +217,10 @@ def _manifest(text: str, path: Path) -> Manifest:
                 file=path,
                 remedy="Update MultiTaskSeg or get a matching model",
             )
-        return from_plain(Manifest, plain, "manifest")
+        check_bounds(plain)
+        manifest = from_plain(Manifest, plain, "manifest")
+        check_manifest(manifest)
+        return manifest
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the manifest is malformed ({error})", file=path, remedy=REMEDY) from error
 

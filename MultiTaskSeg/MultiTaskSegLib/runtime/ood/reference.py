@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.ood.explanation import Explanation, block_difference, level_of, spectrum_band
 from MultiTaskSegLib.runtime.ood.signature import SPECTRUM, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.ood.task_metric import TaskMetric
@@ -135,10 +135,16 @@ class SpectralReference:
             spectra: by layer; for some signatures also of the image itself.
             among: names of the tasks that the image may belong to; all by default. The distances of the others are
                 reported but do not count.
+
+        Raises:
+            ModelError: the model makes numbers of the image that are not finite; no verdict could be drawn from them.
         """
-        signature = self.spec.vectors(spectra)
-        by_block = self.log_scores_by_block(signature)
-        logs = self.spec.combined(by_block)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            signature = self.spec.vectors(spectra)
+            by_block = self.log_scores_by_block(signature)
+            logs = self.spec.combined(by_block)
+        if not np.isfinite(logs).all():
+            raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
         nearest, *rivals = self.contenders(logs, among)
         score = float(np.exp(logs[nearest]))
         at_least = int(np.count_nonzero(self.calibration_scores >= score))

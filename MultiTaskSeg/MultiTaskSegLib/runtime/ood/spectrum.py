@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.network.tiling import Tile
 from MultiTaskSegLib.runtime.ood.row_lattice import RowLattice, lattice_for
@@ -54,7 +55,11 @@ class Factor(Protocol):
     """A summary of the rows seen so far from which their singular values follow."""
 
     def add(self, rows: Tensor) -> None:
-        """Take rows ``(N, C)``."""
+        """Take rows ``(N, C)``.
+
+        Raises:
+            ModelError: they are not finite.
+        """
 
     def singular_values(self) -> NDArray[np.float64]:
         """Descending ``(C,)``."""
@@ -80,9 +85,12 @@ class GramFactor:
         for block in rows.split(BLOCK_ROWS):
             exact = block.to(torch.float64)
             self._gram += (exact.T @ exact).cpu()
+        _require_finite(self._gram)
 
     def _is_accurate(self, product: Tensor) -> bool:
         """Whether the rounding errors of a product are small beside the smallest eigenvalue of the sum with it."""
+        if not bool(torch.isfinite(product).all()):
+            return False
         smallest = torch.linalg.eigvalsh(self._gram + product)[0]
         return bool(len(product) * smallest > SINGLE_PRECISION_RATIO**2 * product.trace())
 
@@ -109,11 +117,18 @@ class TallSkinnyQrFactor:
     def add(self, rows: Tensor) -> None:
         """Take rows ``(N, C)``."""
         self._r = torch.linalg.qr(torch.cat((self._r, rows.to(torch.float64).cpu())), mode="r")[1]
+        _require_finite(self._r)
 
     def singular_values(self) -> NDArray[np.float64]:
         """Singular values of R, descending, zeros appended when there were fewer rows than channels."""
         values = torch.linalg.svdvals(self._r).numpy()
         return np.pad(np.asarray(values, dtype=np.float64), (0, self._r.shape[1] - len(values)))
+
+
+def _require_finite(summary: Tensor) -> None:
+    """Weights that are too large make maps that are no numbers, which have no singular values."""
+    if not bool(torch.isfinite(summary).all()):
+        raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
 
 
 class RowBuffer:
