@@ -96,10 +96,8 @@ class NetworkStream:
 
     def _queue(self, level: int) -> SliceQueue:
         """For a level's encoder maps; the coarsest ones are few and go on as they are."""
-        architecture = self._architecture
-        waiting = min(self.padded[0], architecture.halo[0] + 2 * self._slices)
-        block = min(BLOCK_SLICES, -(-waiting // architecture.level_strides[level][0]))
-        return SliceQueue(level < len(architecture.channels) - 1, block)
+        block = block_slices(self._architecture, self.padded[0], self._slices, level)
+        return SliceQueue(level < len(self._architecture.channels) - 1, block)
 
     def _image(self) -> Iterator[Slab]:
         depth, rows, columns = self.padded
@@ -179,6 +177,12 @@ def padded_shape(architecture: Architecture, grid: Triple) -> Triple:
     """``(z, y, x)`` of an image with the zeros that the strides ask for."""
     z, y, x = (n + -n % stride for n, stride in zip(grid, architecture.total_stride, strict=True))
     return z, y, x
+
+
+def block_slices(architecture: Architecture, depth: int, slices: int, level: int) -> int:
+    """Slices of a level's map that share a block of memory, for slabs of ``slices`` of the image."""
+    waiting = min(depth, architecture.halo[0] + 2 * slices)
+    return min(BLOCK_SLICES, -(-waiting // architecture.level_strides[level][0]))
 
 
 def kept_levels(architecture: Architecture, padded: Triple, keep_bytes: int) -> dict[int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.convolution import Route, scratch_bytes
-from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, kept_levels
+from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, block_slices, kept_levels
 from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
 
 CONVOLUTIONS = ("conv3d", "mkldnn_convolution")
@@ -81,12 +81,16 @@ def pass_memory(
         decodes: whether the whole network is run (afterwards).
     """
     depth, rows, columns = padded
-    filled = architecture.halo[0] + SLABS_TO_FILL * slices
+    # Whole slabs: at the far end a thick one needs most.
+    filled = slices * (ceil(architecture.halo[0] / slices) + SLABS_TO_FILL)
     kept = {} if encoder_stages is None else kept_levels(architecture, padded, keep_bytes)
     sliver = _rehearsed(architecture, min(depth, filled), slices, route, encoder_stages, tuple(kept), decodes)
     cells = rows * columns // prod(architecture.total_stride[1:])
-    # Of what is kept there is more, the deeper the image.
+    # Of what is kept there is more, the deeper the image, and the last block may be filled by one slice.
     more = sum(kept.values()) - cells * sliver.kept_bytes
+    for level, size in kept.items():
+        level_slices = depth // architecture.level_strides[level][0]
+        more += size * block_slices(architecture, depth, slices, level) // level_slices
     encoding, decoding, watching, handing = (
         cells * size + more if size else 0
         for size in (sliver.encoding_bytes, sliver.decoding_bytes, sliver.watching_bytes, sliver.handing_bytes)
