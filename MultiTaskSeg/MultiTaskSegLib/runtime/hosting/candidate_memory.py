@@ -89,7 +89,7 @@ class CandidateMemory:
     @property
     def finishing_bytes(self) -> int:
         """Main memory while the labels are finished, beside them."""
-        return finishing_bytes(self.frame.window.shape, self.frame.window.whole, self._is_single)
+        return finishing_bytes(self.frame, self._is_single)
 
     def locating_bytes(self, remembered: int) -> int:
         """Main memory for the map of foreign places, with ``remembered`` cells in the memory of a task."""

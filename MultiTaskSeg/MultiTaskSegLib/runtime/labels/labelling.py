@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.network.architecture import Triple
 
 SLAB_SLICES = 8
 
@@ -80,20 +80,21 @@ def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labe
     )
 
 
-def finishing_bytes(shape: Triple, whole: Triple, single_component: bool) -> int:
+def finishing_bytes(frame: InputFrame, single_component: bool) -> int:
     """What `finished` takes at most beside the maps that it finishes.
 
     Args:
-        shape: ``(Z, Y, X)`` of the labelled part of the image.
-        whole: ``(Z, Y, X)`` of the image.
+        frame: of the image.
         single_component: whether one piece is looked for.
     """
-    inside, everywhere = prod(shape), prod(whole)
+    inside, everywhere = prod(frame.window.shape), prod(frame.window.whole)
     # What is labelled, its pieces, the one that is chosen; the foreground's probability, and the background's a second
     # time, where every voxel is labelled.
     choosing = inside * (1 + 4 + 1 + 4 + 4) if single_component else 0
-    # Label values, and the three maps in the stored order; of one map a copy within its surroundings.
-    restoring = inside + everywhere * (1 + 4 + 4) + (4 * everywhere if shape != whole else 0)
+    is_cut, is_turned = inside < everywhere, not frame.reorientation.is_identity
+    # Label values; the three maps, where the image is stored in another order or has air around it, and of one map
+    # another copy where it has both.
+    restoring = inside + everywhere * ((1 + 4 + 4) * (is_cut or is_turned) + 4 * (is_cut and is_turned))
     return max(choosing, restoring)
 
 
