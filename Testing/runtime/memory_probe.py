@@ -1,7 +1,8 @@
-"""Measures how much memory one run takes: ``python -m Testing.runtime.memory_probe Z Y X SPACING_MM TASK``.
+"""Measures how much memory one run takes: ``python -m Testing.runtime.memory_probe Z Y X SPACING_MM TASK [STEP]``.
 
-Prints the peak of resident memory during a run of the released 3-D model beyond what the loaded and warm model takes,
-in bytes, and the estimate. Linux only: the peak is the kernel's high-water mark (``VmHWM``), set back before the run.
+Prints the peak of resident memory during a run of a released model beyond what the loaded and warm model takes, in
+bytes, and the estimate; TASK may be ``auto``, ``check`` or ``locate``, one slice is a 2-D image, and STEP goes down the
+ladder of parts. Linux only: the peak is the kernel's high-water mark (``VmHWM``), set back before the run.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from MultiTaskSegLib.runtime.hosting.memory_estimate import default_slab_voxels
-from MultiTaskSegLib.runtime.hosting.run_plan import estimator
+from MultiTaskSegLib.runtime.hosting.memory_estimate import RunMemory
+from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.compute_device import CPU
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.predictor import Predictor
 
-CHECK = "check"
-WARM_SHAPE = (16, 24, 24)
+PURPOSES = {"check": CHECK, "locate": LOCATE}
+WARM_SHAPE, WARM_PLANE = (16, 24, 24), (1, 64, 64)
 
 
 def resident_bytes(line: str) -> int:
@@ -30,36 +32,46 @@ def resident_bytes(line: str) -> int:
 
 
 def smooth_noise(shape: tuple[int, ...], spacing_mm: float) -> Volume:
-    """An image with a bright ball, so that the result has a surface, and noise."""
-    axes = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape), indexing="ij")
-    ball = sum(axis**2 for axis in axes) < 0.5
-    noise = np.random.default_rng(0).normal(100.0, 20.0, shape).astype(np.float32)
-    return Volume(noise + 100 * ball.astype(np.float32), np.diag([spacing_mm] * 3 + [1.0]))
+    """An image with a bright ball, so that the result has a surface, and noise; made slice by slice."""
+    generator = np.random.default_rng(0)
+    voxels = np.empty(shape, dtype=np.float32)
+    z, y, x = (np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32) for n in shape)
+    for number, plane in enumerate(voxels):
+        ball = z[number] ** 2 + y[:, None] ** 2 + x[None] ** 2 < 0.5
+        plane[:] = generator.normal(100.0, 20.0, plane.shape) + 100 * ball
+    return Volume(voxels, np.diag([spacing_mm] * 3 + [1.0]))
 
 
 def main() -> None:
     """Run once small to load what is loaded late, then measure."""
     shape, spacing_mm, task = tuple(int(n) for n in sys.argv[1:4]), float(sys.argv[4]), sys.argv[5]
-    predictor = Predictor.load(released_model(planar=False), CPU)
+    step = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+    is_planar = shape[0] == 1
+    predictor = Predictor.load(released_model(is_planar), CPU)
+    purpose = PURPOSES.get(task, Purpose(task))
 
     def run(volume: Volume) -> None:
         """What is measured."""
-        if task == CHECK:
-            predictor.check(volume)
+        if purpose.task:
+            predictor.segment(volume, purpose.task)
+        elif purpose.with_map:
+            predictor.locate(volume)
         else:
-            predictor.segment(volume, task)
+            predictor.check(volume)
 
-    run(smooth_noise(WARM_SHAPE, spacing_mm))
+    run(smooth_noise(WARM_PLANE if is_planar else WARM_SHAPE, spacing_mm))
     release_freed_memory()
     before = resident_bytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
     volume = smooth_noise(shape, spacing_mm)
-    run(volume)
-    peak = resident_bytes("VmHWM") - before
-    wanted = None if task == CHECK else task
+    remembered = max(len(cells.memory) for cells in predictor.model.memories)
     candidates = predictor.candidate_profiles(volume)
-    estimate = estimator(predictor.manifest, candidates, volume, wanted)(default_slab_voxels(is_on_host=True))
-    sys.stdout.write(f"{peak} {estimate.host_bytes(is_on_host=True)}\n")
+    memory = RunMemory(predictor.manifest, candidates, volume, purpose, torch.device(CPU), remembered)
+    estimate = memory.at(step).host_bytes(is_on_host=True)
+    release_freed_memory()
+    predictor.memory_step = step
+    Path("/proc/self/clear_refs").write_text("5")
+    run(volume)
+    sys.stdout.write(f"{resident_bytes('VmHWM') - before} {estimate}\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
-from MultiTaskSegLib.runtime.prediction import network_pass
+from MultiTaskSegLib.runtime.prediction import pass_parts
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import (
     tiny_images,
@@ -146,18 +146,19 @@ def test_much_coarser_voxels_are_warned_of(predictor: Predictor) -> None:
 
 
 def test_lack_of_memory_changes_nothing_but_the_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = noise((12, 12, 40))
+    volume = noise((12, 80, 12))
     expected = predictor.segment(volume)
     plain, failures = TorchBackend.first, []
 
     def first(self: TorchBackend, stage: str, window: torch.Tensor, pad_z: bool) -> torch.Tensor:
-        if window.numel() > 12_000:
+        if window.numel() > 16_000:
             failures.append(window.numel())
             raise RuntimeError("CUDA out of memory")
         return plain(self, stage, window, pad_z)
 
+    # So little at a time that even this image can be taken in smaller parts.
+    monkeypatch.setattr(pass_parts, "slab_voxels_for", lambda device: 2_000)
     monkeypatch.setattr(TorchBackend, "first", first)
-    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 3_000)
     found = predictor.segment(volume)
     assert failures
     assert (found.labels == expected.labels).mean() > 0.999  # a tie may fall the other way by rounding

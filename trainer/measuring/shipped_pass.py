@@ -35,7 +35,7 @@ class ShippedPass:
 
     def observed(self, voxels: NDArray[np.float32]) -> Observed:
         """What a signature needs of a prepared image ``(Z, Y, X)``; the decoder runs only where it looks at it."""
-        network_pass = NetworkPass([self._backend], self.architecture, self.spec)
+        network_pass = NetworkPass(self._backend, self.architecture, self.spec)
         spectra = network_pass.encode(voxels, lambda share: None).spectra
         return self._with_image(voxels, {**spectra})
 

@@ -9,12 +9,17 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
+from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
+
+if TYPE_CHECKING:
+    from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+    from MultiTaskSegLib.runtime.image.volume import Volume
 
 EXIT_OOD = 3
 EXIT_REFUSED = 4
@@ -89,12 +94,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
     from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
     volume = read_image(options.image)
     require_contrast(volume)
-    predictor = _Predictors(options.model, options.device).for_image(volume.is_planar)
-    result = predictor.segment(volume, options.task, _progress_line())
+    result, notes = ImageRuns(options.model, options.device, _progress_line()).run(
+        volume, Purpose(options.task), lambda model, tell: model.segment(volume, options.task, tell)
+    )
+    result = result.with_warnings(notes)
     result.write(options.output)
     report = result.report()
     if options.json:
@@ -124,12 +132,14 @@ def _size(label: dict[str, Any], is_planar: bool) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+
     maps = _map_paths(options.images, options.map)
-    predictors = _Predictors(options.model, options.device)
+    runs = ImageRuns(options.model, options.device, _progress_line())
     entries: list[dict[str, Any]] = []
     try:
         for path in options.images:
-            entries.append(_entry(predictors, path, maps.get(path), options.json))
+            entries.append(_entry(runs, path, maps.get(path), options.json))
             # A folder of images of different sizes would leave gigabytes of holes in the heap.
             release_freed_memory()
     finally:
@@ -141,23 +151,24 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_OOD if options.fail_on_ood and any(entry["ood"]["is_ood"] for entry in entries) else 0
 
 
-def _entry(predictors: _Predictors, path: Path, map_path: Path | None, is_json: bool) -> dict[str, Any]:
+def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) -> dict[str, Any]:
     """What is known about one image, as plain values: one that fails must not hide the verdicts on the others."""
     from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
     try:
         volume = read_image(path)
         require_contrast(volume)
-        verdict = _verdict(predictors.for_image(volume.is_planar), volume, map_path)
+        verdict, notes = _verdict(runs, volume, map_path)
     except Exception as error:
         _fail(_sentence(error), EXIT_REFUSED)
         return {"image": str(path), "error": _sentence(error)}
+    warnings = list(dict.fromkeys((*verdict.warnings, *notes)))
     if not is_json:
-        for warning in verdict.warnings:
+        for warning in warnings:
             print(f"warning: {path}: {warning}", file=sys.stderr)
         print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
         _print_explanation(verdict)
-    entry = {"image": str(path), "ood": verdict.as_dict(), "warnings": list(verdict.warnings)}
+    entry = {"image": str(path), "ood": verdict.as_dict(), "warnings": warnings}
     return entry if map_path is None else {**entry, "map": str(map_path)}
 
 
@@ -174,15 +185,15 @@ def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Pat
     return paths
 
 
-def _verdict(predictor: Any, volume: Any, map_path: Path | None) -> Any:
-    """The verdict on an image; its map is written when there is a path for it."""
+def _verdict(runs: ImageRuns, volume: Volume, map_path: Path | None) -> tuple[Any, tuple[str, ...]]:
+    """The verdict on an image, and what was done in another way; its map is written when there is a path for it."""
+    if map_path is None:
+        return runs.run(volume, CHECK, lambda model, tell: model.check(volume, tell))
+    (verdict, rarity), notes = runs.run(volume, LOCATE, lambda model, tell: model.locate(volume, tell))
     from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 
-    if map_path is None:
-        return predictor.check(volume, _progress_line())
-    verdict, rarity = predictor.locate(volume, _progress_line())
     write_image(to_sitk(rarity, volume), map_path)
-    return verdict
+    return verdict, notes
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -208,31 +219,14 @@ def _demo(options: argparse.Namespace) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-class _Predictors:
-    """Loads each model once, when an image first needs it."""
-
-    def __init__(self, model: Path | None, device: str) -> None:
-        self._model, self._device = model, device
-        self._loaded: dict[Path, Any] = {}
-
-    def for_image(self, planar: bool) -> Any:
-        """The predictor of the given model, or of the released one for 2-D or 3-D images."""
-        from MultiTaskSegLib.runtime.model.released import released_model
-        from MultiTaskSegLib.runtime.predictor import Predictor
-
-        path = self._model or released_model(planar)
-        if path not in self._loaded:
-            self._loaded[path] = Predictor.load(path, self._device)
-        return self._loaded[path]
-
-
-def _progress_line() -> Callable[[float, str], None] | None:
+def _progress_line() -> Callable[[float, str], None]:
     """A line that is rewritten, on a terminal only."""
-    if not sys.stderr.isatty():
-        return None
+    is_shown = sys.stderr.isatty()
 
     def show(share: float, step: str) -> None:
         """Rewrite the line; clear it at the end."""
+        if not is_shown:
+            return
         end = "\r" if share < 1 else "\r\033[K"
         print(f"\033[K{100 * share:3.0f} % {step}", end=end, file=sys.stderr, flush=True)
 

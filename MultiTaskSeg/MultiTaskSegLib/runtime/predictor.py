@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
-from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
+from MultiTaskSegLib.runtime.network.backend import Backend
 from MultiTaskSegLib.runtime.network.backend_choice import choose_backend
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
@@ -46,6 +47,10 @@ class Predictor:
     Raises:
         UsageError: the device name is unknown.
         ResourceError: the device is not there.
+
+    Attributes:
+        memory_step: how many steps down the ladder from large to small parts of an image to begin; where memory runs
+            out all the same, further ones are gone.
     """
 
     def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO) -> None:
@@ -53,8 +58,9 @@ class Predictor:
         self._backend_name = backend
         self.device = _device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._backends: list[Backend] = []
-        self.max_slab_voxels: int | None = None
+        self._backend: Backend | None = None
+        self._last_pass: NetworkPass | None = None
+        self.memory_step = 0
 
     @classmethod
     def load(cls, path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor:
@@ -144,16 +150,24 @@ class Predictor:
         sight = self._recognised(volume, _whole(progress))
         memory = self.model.memories[self.model.reference.task_names.index(sight.verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
+        # What the network has left in the heap must not lie beside what follows.
+        release_freed_memory()
         rarity = memory.rarity(image_cells(sight.prepared.voxels, cell))
         return _told(sight, volume), on_image_grid(rarity, cell, sight.prepared)
 
+    @property
+    def backend(self) -> Backend:
+        """What computes: the one that was chosen at first use, or plain torch since that failed."""
+        if self._last_pass is not None:
+            self._backend = self._last_pass.backend
+        if self._backend is None:
+            self._backend = choose_backend(self.network, self.model.digest, self.device, self._backend_name)
+        return self._backend
+
     def _network_pass(self) -> NetworkPass:
-        if not self._backends:
-            self._backends = [choose_backend(self.network, self.model.digest, self.device, self._backend_name)]
-            if self.device.type != "cpu":
-                self._backends.append(TorchBackend(self.network, torch.device("cpu")))
         spec = self.model.reference.spec
-        return NetworkPass(self._backends, self.manifest.architecture, spec, self.max_slab_voxels)
+        self._last_pass = NetworkPass(self.backend, self.manifest.architecture, spec, self.memory_step)
+        return self._last_pass
 
     def _recognised(
         self, volume: Volume, progress: StageProgress, known: TaskInfo | None = None, *, keep: bool = False

@@ -16,7 +16,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
+from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
@@ -111,6 +111,7 @@ class ProgressEvents:
         self._started = clock()
         self._sent_at = -np.inf
         self._step = ""
+        self._fraction = self._begun = 0.0
 
     def __call__(self, fraction: float, step: str) -> None:
         """Report that ``fraction`` (0 to 1) of the work is done and which step is under way."""
@@ -118,14 +119,15 @@ class ProgressEvents:
         step = f"{step}, {self.note}" if self.note else step
         if step == self._step and now - self._sent_at < PROGRESS_INTERVAL_S:
             return
-        self._sent_at, self._step = now, step
-        eta_s = (now - self._started) * (1.0 - fraction) / fraction if fraction > 0.0 else None
+        self._sent_at, self._step, self._fraction = now, step, fraction
+        done = fraction - self._begun
+        eta_s = (now - self._started) * (1.0 - fraction) / done if done > 0.0 else None
         self._send({"event": "progress", "fraction": float(fraction), "eta_s": eta_s, "step": step})
 
     def go_on(self, note: str) -> None:
-        """The work starts again in another way; its time left counts from now."""
-        self.note, self._started = note, self._clock()
-        self(0.0, "model")
+        """The work goes on in another way; its time left counts from now."""
+        self.note, self._started, self._begun = note, self._clock(), self._fraction
+        self(self._fraction, "model")
 
 
 class Worker:
@@ -163,10 +165,15 @@ class Worker:
         return True
 
     def _run(
-        self, request: Request, volume: Volume, task: str | None, act: Callable[[Answers], T], progress: ProgressEvents
+        self,
+        request: Request,
+        volume: Volume,
+        purpose: Purpose,
+        act: Callable[[Answers, Callable[[float, str], None]], T],
+        progress: ProgressEvents,
     ) -> tuple[T, tuple[str, ...]]:
         model, device = request.get("model"), request.get("device", "auto")
-        return self._models.run(model, device, volume, task, act, progress.go_on)
+        return self._models.run(model, device, volume, purpose, act, progress, progress.go_on)
 
     def _segment(self, request: Request, send: Send) -> None:
         progress = ProgressEvents(send)
@@ -174,9 +181,11 @@ class Worker:
         volume = read_volume(request)
         progress(0.0, "model")
         task = request.get("task", "auto")
-        found, notes = self._run(request, volume, task, lambda model: model.segment(volume, task, progress), progress)
+        found, notes = self._run(
+            request, volume, Purpose(task), lambda model, tell: model.segment(volume, task, tell), progress
+        )
         if notes:
-            found = replace(found, warnings=(*found.warnings, *notes))
+            found = found.with_warnings(notes)
         progress(1.0, "writing")
         files = _write_result(found, request)
         send({"event": "result", **files, "report": found.report(), "legend": legend_of(found.task)})
@@ -188,13 +197,13 @@ class Worker:
         progress(0.0, "model")
         with_map = bool(request.get("map", False))
 
-        def act(model: Answers) -> tuple[Any, Any, dict[str, str]]:
+        def act(model: Answers, tell: Callable[[float, str], None]) -> tuple[Any, Any, dict[str, str]]:
             """The verdict, the map where it is wanted, and which model said so."""
             origin = {"name": model.manifest.name, "sha256": model.model.digest}
-            verdict, rarity = model.locate(volume, progress) if with_map else (model.check(volume, progress), None)
+            verdict, rarity = model.locate(volume, tell) if with_map else (model.check(volume, tell), None)
             return verdict, rarity, origin
 
-        (verdict, rarity, origin), notes = self._run(request, volume, None, act, progress)
+        (verdict, rarity, origin), notes = self._run(request, volume, LOCATE if with_map else CHECK, act, progress)
         files = {}
         if rarity is not None:
             output = Path(request["output"])
@@ -205,7 +214,7 @@ class Worker:
             "image": volume.name,
             "model": origin,
             "ood": verdict.as_dict(),
-            "warnings": [*verdict.warnings, *notes],
+            "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
         }
         explanation = verdict.explanation
         spectra = [] if explanation is None else [band.as_dict() for band in explanation.spectra]

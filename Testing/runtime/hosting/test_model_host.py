@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
 from MultiTaskSegLib.runtime.hosting.model_host import CARD_RAN_OUT, ModelHost
+from MultiTaskSegLib.runtime.hosting.purpose import LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
@@ -27,7 +30,7 @@ class Model:
 
     def __init__(self, model, device, planar):
         self.device = device
-        self.max_slab_voxels = 0
+        self.memory_step = -1
 
 
 class MachineStandIn:
@@ -45,16 +48,17 @@ class MachineStandIn:
         self.loads.append(key)
         return Model(*key)
 
-    def plan(self, predictor, volume, task, device):
+    def plan(self, predictor, volume, purpose, device):
         return self.plans.get(device, RunPlan(device))
 
     def release(self):
         self.releases += 1
 
 
-def run(host: ModelHost, act, device: str = "auto"):
+def run(host: ModelHost, act, device: str = "auto", progress=lambda share, step: None):
     told: list[str] = []
-    return host.run(None, device, VOLUME, "auto", act, told.append), told
+    found = host.run(None, device, VOLUME, Purpose("auto"), lambda model, tell: act(model), progress, told.append)
+    return found, told
 
 
 def test_the_model_stays_loaded_and_the_device_is_found_before_it_is_compared():
@@ -66,9 +70,9 @@ def test_the_model_stays_loaded_and_the_device_is_found_before_it_is_compared():
 
 
 def test_the_parts_of_the_plan_reach_the_predictor_and_are_told():
-    machine = MachineStandIn({"cuda:0": RunPlan("cuda:0", 1234, ("short",))})
-    (slab, notes), told = run(ModelHost(machine), lambda model: model.max_slab_voxels)
-    assert (slab, notes, told) == (1234, ("short",), ["in smaller parts"])
+    machine = MachineStandIn({"cuda:0": RunPlan("cuda:0", 3, ("short",))})
+    (slab, notes), told = run(ModelHost(machine), lambda model: model.memory_step)
+    assert (slab, notes, told) == (3, ("short",), ["in smaller parts"])
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
@@ -94,7 +98,7 @@ def test_after_the_card_the_plan_of_the_cpu_counts_with_its_parts_and_its_warnin
     def act(model: Model) -> int | None:
         if model.device != "cpu":
             raise MemoryError
-        return model.max_slab_voxels
+        return model.memory_step
 
     machine = MachineStandIn({"cpu": RunPlan("cpu", 77, ("in parts",))})
     (slab, notes), _ = run(ModelHost(machine), act)
@@ -174,3 +178,43 @@ def test_other_errors_are_not_tried_again(error):
 def test_words_about_memory_are_known_from_other_errors():
     assert all(is_out_of_memory(error) for error in OUT_OF_MEMORY)
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+def test_progress_never_falls_when_the_cpu_begins_again_and_shares_out_what_is_left() -> None:
+    told: list[float] = []
+
+    def act(model: Model, tell) -> None:
+        """Half of it on the card, and all of it on the CPU."""
+        shares = (0.0, 0.25, 0.5) if model.device != "cpu" else (0.0, 0.5, 1.0)
+        for share in shares:
+            tell(share, "network")
+        if model.device != "cpu":
+            raise MemoryError
+
+    host = ModelHost(MachineStandIn())
+    host.run(None, "auto", VOLUME, Purpose("auto"), act, lambda share, step: told.append(share), lambda note: None)
+    assert told == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
+
+
+def test_a_plan_is_made_for_what_is_to_be_done() -> None:
+    seen: list[Purpose] = []
+
+    class Asked(MachineStandIn):
+        """Remembers what it planned."""
+
+        def plan(self, predictor, volume, purpose, device):
+            seen.append(purpose)
+            return RunPlan(device)
+
+    ModelHost(Asked()).run(None, "cpu", VOLUME, LOCATE, lambda model, tell: None, print, print)
+    assert seen == [LOCATE]
+
+
+def test_images_of_both_kinds_load_each_released_model_once_and_a_named_model_once() -> None:
+    planar = Volume(np.zeros((1, 4, 4), np.float32), np.eye(4))
+    for model, loads in ((None, [False, True]), (Path("mine.mts.safetensors"), [False])):
+        machine = MachineStandIn()
+        runs = ImageRuns(model, "cpu", lambda share, step: None, machine)
+        for volume in (VOLUME, planar, VOLUME, planar):
+            assert runs.run(volume, Purpose("auto"), lambda model, tell: model.memory_step) == (0, ())
+        assert [is_planar for _, _, is_planar in machine.loads] == loads

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.hosting.purpose import LOCATE
 from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine, needed_packages
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
+from Testing.runtime.tiny_model import write_tiny_model
 
 
 @pytest.mark.parametrize("planar", [False, True])
@@ -53,3 +57,23 @@ def test_a_package_that_loads_half_way_is_told_with_what_to_install(error: Excep
 def test_other_errors_pass_through() -> None:
     with pytest.raises(ZeroDivisionError), needed_packages():
         raise ZeroDivisionError
+
+
+def test_a_package_for_which_there_is_no_memory_is_a_lack_of_memory() -> None:
+    words = "libtorch_cpu.so: failed to map segment from shared object"
+    with pytest.raises(ResourceError, match="not enough memory"), needed_packages():
+        raise ImportError(words, name="torch")
+
+
+def test_a_plan_counts_the_cells_that_the_model_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def plan_run(*arguments: object) -> None:
+        asked.append(arguments[-1])  # type: ignore[arg-type]
+
+    monkeypatch.setattr("MultiTaskSegLib.runtime.hosting.run_plan.plan_run", plan_run)
+    predictor = Predictor.load(write_tiny_model(tmp_path / "tiny.mts.safetensors", with_cells=True), "cpu")
+    volume = Volume(np.ones((8, 8, 8), np.float32), np.eye(4))
+    TorchMachine().plan(predictor, volume, LOCATE, "cpu")
+    assert asked == [max(len(cells.memory) for cells in predictor.model.memories)]
+    assert asked[0] > 0

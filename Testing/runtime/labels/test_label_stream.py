@@ -10,6 +10,8 @@ import torch
 
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.resampling import resample_linear
+from MultiTaskSegLib.runtime.labels import label_rows as label_rows_module
+from MultiTaskSegLib.runtime.labels.label_rows import context_rows, label_rows
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.labels.surface_band import surface_band
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
@@ -62,6 +64,55 @@ def test_slabs_give_the_maps_of_whole_volumes(step: int, shape: Triple, surface_
     np.testing.assert_array_equal(found.voxels, np.bincount(index.ravel(), minlength=4) * [0, 1, 1, 1])
     overlaps = np.bincount(index.ravel(), confidence.ravel(), minlength=4)
     np.testing.assert_allclose(found.overlaps[1:], overlaps[1:], rtol=1e-5)
+
+
+def in_strips(logits: np.ndarray, task: TaskInfo, shape: Triple, rows: int, more: int) -> RunningLabels:
+    """As `streamed`, strip by strip, each with ``more`` rows around it than it needs."""
+    stream = LabelStream(task, GRID, shape)
+    around = context_rows(GRID[1], shape[1]) + more
+    for start in range(0, GRID[1], rows):
+        first = max(0, start - around)
+        stream.begin_strip((start, start + rows), first)
+        part = torch.from_numpy(logits[:, :, first : start + rows + around])
+        for slab in part.split(4, dim=1):
+            stream.push_logits(slab)
+    return stream.running
+
+
+@pytest.mark.parametrize("surface_temperature", [None, 4.0])
+@pytest.mark.parametrize("shape", [GRID, (26, 20, 11), (6, 4, 30), (13, 1, 40), (13, 40, 11)], ids=str)
+@pytest.mark.parametrize(("rows", "more"), [(1, 0), (2, 0), (4, 1), (8, 0)])
+def test_strips_of_rows_give_the_maps_of_whole_planes(
+    rows: int, more: int, shape: Triple, surface_temperature: float | None
+) -> None:
+    task = replace(TASK, surface_temperature=surface_temperature, single_component=True)
+    logits = smooth_logits()
+    expected, found = streamed(logits, task, shape, 4), in_strips(logits, task, shape, rows, more)
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-6)
+    np.testing.assert_allclose(found.uncertainty, expected.uncertainty, atol=1e-6)
+    np.testing.assert_allclose(found.background(), expected.background(), atol=1e-6)
+    np.testing.assert_array_equal(found.voxels, expected.voxels)
+    np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-5)
+    np.testing.assert_allclose(found.overlaps, expected.overlaps, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fewer", [1, 2])
+def test_a_context_that_is_too_small_would_be_noticed(fewer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, logits = replace(TASK, surface_temperature=4.0), smooth_logits()
+    expected = streamed(logits, task, GRID, 4)
+    plain = label_rows_module.context_rows
+    monkeypatch.setattr(label_rows_module, "context_rows", lambda *sizes: plain(*sizes) - 2 - fewer)
+    found = in_strips(logits, task, GRID, 2, 5)
+    assert np.abs(found.confidence - expected.confidence).max() > 1e-3
+
+
+@pytest.mark.parametrize(("grid_rows", "image_rows"), [(9, 9), (9, 30), (30, 9), (16, 1), (1, 7), (100, 99), (7, 3)])
+@pytest.mark.parametrize("rows", [1, 2, 3, 16])
+def test_strips_give_every_row_of_the_image_once(grid_rows: int, image_rows: int, rows: int) -> None:
+    parts = [label_rows((start, start + rows), grid_rows, image_rows) for start in range(0, grid_rows, rows)]
+    given = [row for part in parts for row in range(part.wanted.start, part.wanted.stop)]
+    assert given == list(range(image_rows))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 20])

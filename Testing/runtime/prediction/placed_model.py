@@ -73,7 +73,7 @@ def placed_model(
 
 def candidates(model: Model, backend: Backend | None = None) -> list[Candidate]:
     """One for each of the model's profiles, by one network pass."""
-    network_pass = NetworkPass([backend or TorchBackend(model.network, CPU)], model.manifest.architecture, SPEC)
+    network_pass = NetworkPass(backend or TorchBackend(model.network, CPU), model.manifest.architecture, SPEC)
     return candidates_of(model, network_pass, list(dict.fromkeys(task.profile for task in model.manifest.tasks)))
 
 

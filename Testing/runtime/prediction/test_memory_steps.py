@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
-from MultiTaskSegLib.runtime.prediction import network_pass
-from MultiTaskSegLib.runtime.prediction.network_pass import IN_TILES, NetworkPass, Wanted
+from MultiTaskSegLib.runtime.network.parts import Parts
+from MultiTaskSegLib.runtime.prediction import network_pass, pass_parts
+from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass, Wanted
 from MultiTaskSegLib.runtime.prediction.stage_progress import rising
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.prediction.placed_model import SPEC, noise, placed_model, profile
@@ -21,6 +23,9 @@ from Testing.runtime.tiny_model import ARCHITECTURE, tiny_manifest, tiny_network
 
 VOXELS = np.random.default_rng(1).random((16, 12, 10), dtype=np.float32)
 WANTED = Wanted(tiny_manifest().tasks[0], (16, 12, 10))
+RELEASED = Architecture(
+    (16, 32, 64, 128, 128), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)), ((3, 3, 3),) * 4 + ((1, 3, 3),), 48
+)
 
 
 class Failing(TorchBackend):
@@ -38,21 +43,28 @@ class Failing(TorchBackend):
         return super().first(stage, window, pad_z)
 
 
-def new_pass(backend: TorchBackend | None = None, max_slab_voxels: int | None = None) -> NetworkPass:
+def new_pass(backend: TorchBackend | None = None, memory_step: int = 0) -> NetworkPass:
     backend = backend or TorchBackend(tiny_network(), torch.device("cpu"))
-    return NetworkPass([backend], ARCHITECTURE, SPEC, max_slab_voxels)
+    return NetworkPass(backend, ARCHITECTURE, SPEC, memory_step)
+
+
+@pytest.fixture
+def thin_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So little at a time that even tiny images pass in many slabs."""
+    monkeypatch.setattr(pass_parts, "slab_voxels_for", lambda device: 500)
 
 
 def ignore(share: float) -> None:
     """Nobody wants to know."""
 
 
+@pytest.mark.usefixtures("thin_slabs")
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_maps_that_a_failed_decoder_has_partly_used_up_are_computed_again(number: int) -> None:
-    run = new_pass(max_slab_voxels=500)
+    run = new_pass()
     expected = run.decode(VOXELS, WANTED, run.encode(VOXELS, ignore, keep=True), ignore)
     backend = Failing("decoder0", number)
-    run = new_pass(backend, max_slab_voxels=500)
+    run = new_pass(backend)
     encoded = run.encode(VOXELS, ignore, keep=True)
     assert set(encoded.kept) == {0, 1}
     found = run.decode(VOXELS, WANTED, encoded, ignore)
@@ -104,59 +116,74 @@ def test_the_coarsest_maps_are_kept_as_far_as_there_is_room(room: int, levels: l
         assert list(stream.encode(2, lambda name, slab: None, room)) == levels
 
 
-def tried(monkeypatch: pytest.MonkeyPatch, max_slab_voxels: int | None) -> tuple[list[int], list[int], list[str]]:
-    """Slab sizes and tile sizes that a machine without memory tries, and what it notes."""
-    slabs: list[int] = []
-    tiles: list[int] = []
-
-    def stream(*arguments: Any) -> Any:
-        slabs.append(arguments[3])
-        raise MemoryError
-
-    def make_tiles(sizes: Any, stride: Any, halo: Any, limit: int) -> Any:
-        tiles.append(limit)
-        raise MemoryError
-
-    monkeypatch.setattr(network_pass, "NetworkStream", stream)
-    monkeypatch.setattr(network_pass, "make_tiles", make_tiles)
-    run = new_pass(max_slab_voxels=max_slab_voxels)
-    with pytest.raises(ResourceError, match="even for small tiles"):
-        run.encode(VOXELS, ignore)
-    return slabs, tiles, run.notes
-
-
-@pytest.mark.parametrize(
-    ("known_to_fit", "slabs", "tiles"),
-    [
-        (None, [200_000, 50_000, 12_500, 3_125, 781, 195, 48, 12, 3, 1], [2_000_000, 500_000, 125_000, 60_000]),
-        (100, [100, 25, 6, 1], [2_000_000, 500_000, 125_000, 60_000]),
-        (IN_TILES, [], [60_000, 60_000]),
-    ],
-)
-def test_parts_get_smaller_by_a_factor_of_4_down_to_slabs_of_a_plane_and_then_tiles(
-    known_to_fit: int | None, slabs: list[int], tiles: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert tried(monkeypatch, known_to_fit) == (slabs, tiles, [network_pass.IN_PARTS])
-
-
-# Long enough for the halo of 10 slices on either side of a tile.
+# Long enough for thinner slabs, and with rows enough for strips with their halo.
 LONG = (40, 4, 4)
+TALL = (6, 90, 8)
 
 
-@pytest.mark.parametrize("wanted", [None, Wanted(tiny_manifest().tasks[0], LONG)])
-def test_tiles_tell_their_progress(wanted: Wanted | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 480)
+def tried(
+    shape: tuple[int, int, int], memory_step: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Parts], list[str]]:
+    """Parts that a machine without memory tries, and what it notes."""
+    parts: list[Parts] = []
+
+    def strips(*arguments: Any) -> Any:
+        raise MemoryError
+
+    plain = NetworkPass._computed
+
+    def computed(self: NetworkPass, taken: Parts, run: Any) -> Any:
+        """Take note."""
+        parts.append(taken)
+        return plain(self, taken, run)
+
+    monkeypatch.setattr(network_pass, "strips", strips)
+    monkeypatch.setattr(NetworkPass, "_computed", computed)
+    run = new_pass(memory_step=memory_step)
+    with pytest.raises(ResourceError, match="even for the smallest parts"):
+        run.encode(np.zeros(shape, np.float32), ignore)
+    return parts, run.notes
+
+
+@pytest.mark.parametrize("memory_step", [0, 1, 2, 99])
+@pytest.mark.parametrize(("shape", "at_least"), [(LONG, 3), (TALL, 3)])
+def test_smaller_parts_are_tried_one_after_the_other_from_the_step_of_the_plan_on_each_once(
+    shape: tuple[int, int, int], at_least: int, memory_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pass_parts, "slab_voxels_for", lambda device: 500)
+    ladder = pass_parts.checking_ladder(ARCHITECTURE, shape, SPEC.layers, torch.device("cpu"), keep=False)
+    assert len(ladder) >= at_least
+    assert (ladder[-1].rows is not None) == (shape == TALL)
+    parts, notes = tried(shape, memory_step, monkeypatch)
+    assert parts == list(ladder[min(memory_step, len(ladder) - 1) :])
+    assert notes == ([network_pass.IN_PARTS] if len(parts) > 1 else [])
+
+
+@pytest.mark.parametrize("shape", [(160, 192, 192), (300, 512, 512), (64, 64, 64), (1, 256, 256)])
+def test_no_two_attempts_at_a_real_image_are_the_same(shape: tuple[int, int, int]) -> None:
+    device = torch.device("cpu")
+    for keep in (False, True):
+        check = pass_parts.checking_ladder(RELEASED, shape, ("encoder0", "encoder3"), device, keep=keep)
+        labels = pass_parts.labelling_ladder(RELEASED, shape, shape, device, keep=keep)
+        for ladder in (check, labels):
+            assert len(set(ladder)) == len(ladder) <= 12
+
+
+@pytest.mark.parametrize("wanted", [None, Wanted(tiny_manifest().tasks[0], TALL)])
+def test_strips_tell_their_progress(wanted: Wanted | None) -> None:
     told: list[float] = []
-    voxels = np.random.default_rng(1).random(LONG, dtype=np.float32)
-    new_pass(max_slab_voxels=IN_TILES).encode(voxels, told.append, wanted=wanted)
-    # Of 30 slices, with 20 of halo, the core has 10.
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    voxels = np.random.default_rng(1).random(TALL, dtype=np.float32)
+    new_pass(memory_step=99).encode(voxels, told.append, wanted=wanted)
+    assert len(set(told)) > 4
+    assert told == sorted(told)
+    assert told[-1] == 1.0
 
 
+@pytest.mark.usefixtures("thin_slabs")
 @pytest.mark.parametrize("wanted", [None, WANTED])
 def test_slabs_tell_each_share_of_their_progress_once(wanted: Wanted | None) -> None:
     told: list[float] = []
-    new_pass(max_slab_voxels=500).encode(VOXELS, told.append, wanted=wanted)
+    new_pass().encode(VOXELS, told.append, wanted=wanted)
     assert len(told) > 2
     assert told == sorted(set(told))
     assert told[-1] == 1.0
@@ -171,12 +198,10 @@ def test_what_is_told_never_falls() -> None:
 
 
 @pytest.mark.parametrize("way", ["auto", "near", "check"])
-@pytest.mark.parametrize("max_slab_voxels", [300, IN_TILES])
-def test_progress_never_falls_and_ends_at_1_even_where_a_stage_begins_again(
-    way: str, max_slab_voxels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_pass, "SMALLEST_TILE_VOXELS", 480)
-    volume = noise(LONG)
+@pytest.mark.usefixtures("thin_slabs")
+@pytest.mark.parametrize("memory_step", [0, 1])
+def test_progress_never_falls_and_ends_at_1_even_where_a_stage_begins_again(way: str, memory_step: int) -> None:
+    volume = noise((40, 60, 4))
     model = placed_model(volume, {"near": (profile(2.0), 2.0), "far": (profile(2.2), 3.0)})
     told: list[float] = []
 
@@ -184,7 +209,7 @@ def test_progress_never_falls_and_ends_at_1_even_where_a_stage_begins_again(
         told.append(share)
 
     predictor, backend = Predictor(model, "cpu", "torch"), Failing("encoder0", 3)
-    predictor._backends, predictor.max_slab_voxels = [backend], max_slab_voxels
+    predictor._backend, predictor.memory_step = backend, memory_step
     predictor.check(volume, report) if way == "check" else predictor.segment(volume, way, report)
     assert backend.left < 0
     assert told == sorted(told)

@@ -128,7 +128,7 @@ class Counting(TorchBackend):
 @pytest.mark.parametrize(("task", "slices"), [("far", 10), ("third", 8)])
 def test_a_named_task_is_labelled_in_the_pass_that_judges_the_image(model: Model, task: str, slices: int) -> None:
     predictor, backend = Predictor(model, "cpu", "torch"), Counting(model)
-    predictor._backends = [backend]
+    predictor._backend = backend
     predictor.segment(noise(), task)
     assert backend.slices == {"encoder0": slices, "encoder1": slices // 2, "decoder0": slices}
 
@@ -136,7 +136,7 @@ def test_a_named_task_is_labelled_in_the_pass_that_judges_the_image(model: Model
 def test_a_recognised_task_is_labelled_from_the_maps_that_its_recognition_left() -> None:
     alone = placed_model(noise(), {"near": (FINE, 2.0), "far": (FINE, 5.0)})
     predictor, backend = Predictor(alone, "cpu", "torch"), Counting(alone)
-    predictor._backends = [backend]
+    predictor._backend = backend
     assert predictor.segment(noise()).task.name == "near"
     assert backend.slices == {"encoder0": 10, "encoder1": 5, "decoder0": 10}
 

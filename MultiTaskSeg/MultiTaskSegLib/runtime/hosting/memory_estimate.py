@@ -1,191 +1,152 @@
-"""How much memory a run will take, worked out before it starts.
+"""How much memory a run will take, told before it starts by those who will take it.
 
-The figures follow from the architecture and from what `NetworkStream`, `LabelStream` and their neighbours hold at the
-same time. Tests compare them with a trace of the network's own code, with what preparing and labelling really allocate,
-and with the measured peak of whole runs.
+`network.rehearsal` passes a sliver of the image through the network; labels, spectra, preparation and cells say what
+they hold for given sizes. Here is only what is alive together with what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, prod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
-from MultiTaskSegLib.runtime.image.input_frame import InputFrame
+from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory, NetworkMemory
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
+from MultiTaskSegLib.runtime.image.input_frame import input_frame
+from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.labels.label_stream import CHUNK_VALUES
-from MultiTaskSegLib.runtime.labels.surface_band import BAND_VOXELS
-from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
-from MultiTaskSegLib.runtime.network.network_stream import BLOCK_SLICES, slab_voxels_for
-from MultiTaskSegLib.runtime.ood.spectrum import BLOCK_ROWS
-from MultiTaskSegLib.runtime.prediction.network_pass import IN_TILES, KEPT_BYTES, SMALLEST_TILE_VOXELS
+from MultiTaskSegLib.runtime.model.manifest import Manifest
 
-FLOAT16_BYTES, FLOAT32_BYTES, FLOAT64_BYTES, INT64_BYTES = 2, 4, 8, 8
-# Bytes per voxel of the image's own grid: label, confidence, uncertainty and the background's probability; at the end
-# the first three again in the stored order, and connected pieces, or counts and weights as 64-bit numbers.
-LABEL_BYTES = 1 + 4 + 4 + 4
-FINISHING_BYTES = LABEL_BYTES + 9 + 24
-# Arrays of all classes that are alive at a time while one slab or chunk is labelled: logits, over the temperature,
-# softmax, softened, interpolated, and a temporary one.
-CLASS_ARRAYS = 6
-# Maps of a stage that are alive at a time, in units of its output: a window with twice the channels in a decoder, the
-# first convolution, the shortcut, the coarser map; copies of input and output. The second convolution comes when the
-# window is gone.
-DECODER_MAPS = 2 + 1 + 1 + 1 + 3
-ENCODER_MAPS = 1 + 1 + 1 + 2
-# Memory is taken in blocks of different sizes, and what lies between them cannot all be used again.
-HEAP_FACTOR = 1.25
+AUTO = "auto"
+FLOAT_BYTES = 4
+# A result in memory, and what writing it takes: voxels, labels, uncertainty and confidence; labels and uncertainty once
+# more as images, and the uncertainty in the writer.
+WRITING_BYTES = 4 + 1 + 4 + 4 + 1 + 4 + 4
+# Memory is taken in blocks of different sizes, and what lies between them cannot all be used again: a share of all, and
+# of what comes and goes a multiple, as far as the C library does not map each block on its own (glibc: up to 32 MB, and
+# it keeps twice as much). On a card, whose library keeps blocks of every size, a larger share.
+HEAP_FACTOR, CARD_FACTOR = 1.1, 1.25
+HOLES_FACTOR, LARGEST_HOLES_BYTES = 2, 64_000_000
+# What libraries keep from their first use on, whatever the image.
+LIBRARY_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class StageMemory:
+    """What one stage of a run takes at most.
+
+    Attributes:
+        name: for people.
+        host_bytes: of main memory, without the network.
+        network: where the network runs.
+    """
+
+    name: str
+    host_bytes: int
+    network: NetworkMemory = field(default_factory=NetworkMemory)
+
+    def peak_bytes(self, is_on_host: bool) -> int:
+        """Of main memory, for a network that runs there, too, or on a card."""
+        if not is_on_host:
+            return int(HEAP_FACTOR * self.host_bytes)
+        holes = min(HOLES_FACTOR * self.network.passing_bytes, LARGEST_HOLES_BYTES)
+        return int(HEAP_FACTOR * (self.host_bytes + self.network.peak_bytes)) + holes
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a run takes at most, beyond the loaded model.
+    """What a run takes at most, beyond the loaded model.
 
     Attributes:
-        preparing_bytes: main memory while the image is brought onto the network's grid.
-        running_bytes: main memory beside the network while it runs.
-        network_bytes: memory of the device that runs the network.
-        finishing_bytes: main memory while the labels are finished.
+        stages: of all candidates.
     """
 
-    preparing_bytes: int
-    running_bytes: int
-    network_bytes: int
-    finishing_bytes: int
+    stages: tuple[StageMemory, ...]
 
     def host_bytes(self, is_on_host: bool) -> int:
         """Peak of the main memory, for a network that runs there, too, or on a card."""
-        running = self.running_bytes + (self.network_bytes if is_on_host else 0)
-        return int(HEAP_FACTOR * max(self.preparing_bytes, running, self.finishing_bytes))
+        return LIBRARY_BYTES + max(stage.peak_bytes(is_on_host) for stage in self.stages)
 
     def card_bytes(self) -> int:
         """Peak of a card's memory."""
-        return int(HEAP_FACTOR * self.network_bytes)
+        return int(CARD_FACTOR * max(stage.network.peak_bytes for stage in self.stages))
 
 
-def estimate_memory(
-    architecture: Architecture,
-    frames: Sequence[InputFrame],
-    tasks: Sequence[TaskInfo],
-    volume: Volume,
-    slab_voxels: int,
-    encoder_stages: int | None = None,
-) -> MemoryEstimate:
-    """What a run on ``volume`` takes.
+class RunMemory:
+    """What a run takes, by the step down the ladder of parts.
 
     Args:
-        architecture: of the network.
-        frames: of the volume on the grid of each profile that is tried.
-        tasks: that may be labelled; none for a check.
+        manifest: of the loaded model.
+        candidates: profiles that are tried where the task is not given.
         volume: the image.
-        slab_voxels: about how many voxels the network takes at a time; `IN_TILES` for the smallest tiles.
-        encoder_stages: how many stages of the encoder a check looks at; None when the whole network runs.
+        purpose: of the run; its task is one of the model's.
+        device: where the network runs; only its type counts.
+        remembered: cells in the model's memory of a task.
     """
-    grids = [frame.grid_shape for frame in frames]
-    voxels, largest = volume.voxels.size, max(prod(grid) for grid in grids)
-    image = FLOAT32_BYTES * voxels
-    classes = max((1 + len(task.labels) for task in tasks), default=0)
-    # With several profiles, the best one so far is kept while another is tried.
-    attempts = min(len(grids), 2)
-    keep_bytes = KEPT_BYTES if len(tasks) > 1 else 0
-    kept = max(sum(kept_maps(architecture, grid, keep_bytes).values()) for grid in grids)
-    if slab_voxels == IN_TILES:
-        parts, keep_bytes = [_cube(SMALLEST_TILE_VOXELS)] * len(grids), 0
-        kept += FLOAT16_BYTES * classes * largest
-    else:
-        parts = grids
-    network = max(
-        network_bytes(architecture, part, slab_voxels, encoder_stages, keep_bytes)
-        + _class_bytes(classes, part, frame, slab_voxels)
-        for part, frame in zip(parts, frames, strict=True)
-    )
-    prepared = image + attempts * FLOAT32_BYTES * largest
-    return MemoryEstimate(
-        # Resampling along one axis: what goes in, the same in the order of the axis, what comes out, and a copy.
-        preparing_bytes=image + (attempts - 1) * kept + 4 * FLOAT32_BYTES * max(voxels, largest),
-        running_bytes=prepared + (LABEL_BYTES * voxels if tasks else 0),
-        network_bytes=network + attempts * kept,
-        finishing_bytes=prepared + (FINISHING_BYTES * voxels if tasks else 0),
-    )
 
+    def __init__(
+        self,
+        manifest: Manifest,
+        candidates: Sequence[Profile],
+        volume: Volume,
+        purpose: Purpose,
+        device: torch.device,
+        remembered: int = 0,
+    ) -> None:
+        self._purpose, self._remembered = purpose, remembered
+        self._image_bytes = FLOAT_BYTES * volume.voxels.size
+        known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
+        wanted = [] if purpose.task is None else [known] if known else list(manifest.tasks)
+        self._candidates = [
+            CandidateMemory(
+                manifest.architecture,
+                manifest.ood.layers,
+                input_frame(volume, profile),
+                tuple(task for task in wanted if task.profile == profile),
+                known is None,
+                device,
+            )
+            for profile in ([known.profile] if known else candidates)
+        ]
 
-def network_bytes(
-    architecture: Architecture,
-    grid: Triple,
-    slab_voxels: int,
-    encoder_stages: int | None = None,
-    keep_bytes: int = 0,
-) -> int:
-    """Peak of the feature maps while a grid ``(z, y, x)`` passes through `NetworkStream` slab by slab.
+    @property
+    def steps(self) -> int:
+        """How many steps the ladder has, each another way to take the image."""
+        return max(candidate.steps for candidate in self._candidates)
 
-    Convolutions count with a copy of their input and output, because libraries may want another order of the axes.
+    def at(self, step: int) -> MemoryEstimate:
+        """What the run takes with the parts of a step."""
+        return MemoryEstimate((*self._beside_network(), *self._with_network(step)))
 
-    Args:
-        architecture, slab_voxels, encoder_stages: as in `estimate_memory`.
-        grid: of the prepared image.
-        keep_bytes: for encoder maps that are kept beside; they need not wait for their decoder.
-    """
-    kept = kept_maps(architecture, grid, keep_bytes)
-    depth, rows, columns = (n + -n % s for n, s in zip(grid, architecture.total_stride, strict=True))
-    step = architecture.total_stride[0]
-    slices = min(depth, max(1, slab_voxels // (rows * columns * step)) * step)
-    # A slice waits for its decoder as long as the network looks ahead, and for slabs to fill up.
-    waiting = 0 if encoder_stages is not None else min(depth, architecture.halo[0] + 2 * slices)
-    levels = len(architecture.channels) if encoder_stages is None else encoder_stages
-    held, working = FLOAT32_BYTES * slices * rows * columns, [0.0]
-    for level, (z, y, x) in enumerate(architecture.level_strides[:levels]):
-        one_slice = FLOAT32_BYTES * architecture.channels[level] * (rows // y) * (columns // x)
-        here, radius = ceil(slices / z), architecture.kernels[level][0] // 2
-        is_coarsest = level == len(architecture.channels) - 1
-        block = max(1, min(BLOCK_SLICES, ceil(waiting / z)))
-        queued = 0 if is_coarsest or level in kept else block * ceil(waiting / z / block)
-        # Context of the encoder's and the decoder's convolutions, slabs under way, and slices that wait.
-        context = (4 if is_coarsest or encoder_stages is not None else 10) * radius
-        under_way = here * (2 if level > 0 and not is_coarsest and encoder_stages is None else 1)
-        held += one_slice * (context + under_way) + one_slice * FLOAT16_BYTES // FLOAT32_BYTES * queued
-        working.append(one_slice * ENCODER_MAPS * min(here + 3 * radius, ceil(depth / z) + 2 * radius))
-        if not is_coarsest and encoder_stages is None:
-            step = architecture.strides[level][0]
-            here = step * max(1, slices // (2 * z * step))
-            working.append(one_slice * DECODER_MAPS * min(here + 3 * radius, ceil(depth / z) + 2 * radius))
-        rows_in_double = min(BLOCK_ROWS, here * (rows // y) * (columns // x))
-        working.append(2 * FLOAT64_BYTES * architecture.channels[level] * rows_in_double)
-    return int(held + max(working))
+    def however_small(self) -> MemoryEstimate:
+        """What it takes whatever the parts, without the network."""
+        return MemoryEstimate(tuple(self._beside_network()))
 
+    @property
+    def _waiting_bytes(self) -> int:
+        """The prepared image of the best candidate so far, while another one is tried."""
+        return max(c.grid_bytes for c in self._candidates) if len(self._candidates) > 1 else 0
 
-def kept_maps(architecture: Architecture, grid: Triple, keep_bytes: int) -> dict[int, int]:
-    """Bytes of the encoder maps that `NetworkStream.encode` keeps for the decoder, by level."""
-    padded = [n + -n % s for n, s in zip(grid, architecture.total_stride, strict=True)]
-    kept: dict[int, int] = {}
-    for level, stride in reversed(list(enumerate(architecture.level_strides))):
-        # All but the coarsest ones wait in half precision.
-        size = (FLOAT16_BYTES if kept else FLOAT32_BYTES) * architecture.channels[level] * prod(padded) // prod(stride)
-        keep_bytes -= size
-        if keep_bytes < 0:
-            break
-        kept[level] = size
-    return kept
+    def _beside_network(self) -> Iterator[StageMemory]:
+        for candidate in self._candidates:
+            held = self._image_bytes + candidate.grid_bytes
+            yield StageMemory("preparing", self._image_bytes + self._waiting_bytes + candidate.preparing_bytes)
+            if self._purpose.with_map:
+                yield StageMemory("locating", held + candidate.locating_bytes(self._remembered))
+            if self._purpose.task is not None:
+                labelled = held + candidate.running_bytes
+                yield StageMemory("finishing", labelled + candidate.finishing_bytes)
+                yield StageMemory("writing", WRITING_BYTES * self._image_bytes // FLOAT_BYTES)
 
-
-def default_slab_voxels(is_on_host: bool) -> int:
-    """What the network takes at a time when memory is not short."""
-    return slab_voxels_for(torch.device("cpu" if is_on_host else "cuda"))
-
-
-def _cube(voxels: int) -> Triple:
-    side = ceil(voxels ** (1 / 3))
-    return side, side, side
-
-
-def _class_bytes(classes: int, grid: Triple, frame: InputFrame, slab_voxels: int) -> int:
-    """Probabilities of one slab on their way to labels, and the chunk of the image's own grid that they become."""
-    depth, rows, columns = grid
-    slices = min(depth, max(1, slab_voxels // (rows * columns)) + 2 * BAND_VOXELS)
-    finer = max(1.0, frame.window.shape[0] / depth)
-    slab = classes * FLOAT32_BYTES * slices * rows * columns * (CLASS_ARRAYS - 1 + finer)
-    index = 3 * INT64_BYTES * slices * rows * columns if classes else 0
-    chunk = CLASS_ARRAYS * FLOAT32_BYTES * min(CHUNK_VALUES, classes * prod(frame.window.shape))
-    return int(slab + index + chunk)
+    def _with_network(self, step: int) -> Iterator[StageMemory]:
+        kept = [candidate.kept_bytes(step) for candidate in self._candidates]
+        waiting = max(kept) if len(kept) > 1 else 0
+        for candidate, own in zip(self._candidates, kept, strict=True):
+            held = self._image_bytes + candidate.grid_bytes
+            preparing = self._image_bytes + self._waiting_bytes + candidate.preparing_bytes
+            yield StageMemory("preparing", preparing, NetworkMemory(waiting))
+            checking = candidate.checking(step)
+            checking = NetworkMemory(waiting + max(own, checking.peak_bytes), checking.passing_bytes)
+            yield StageMemory("checking", held + self._waiting_bytes, checking)
+            yield StageMemory("labelling", held + candidate.running_bytes, candidate.labelling(step))

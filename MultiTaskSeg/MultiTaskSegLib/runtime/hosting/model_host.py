@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.hosting.model_stamp import model_stamp
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 
 T = TypeVar("T")
+Progress = Callable[[float, str], None]
 CPU = "cpu"
 CARD_RAN_OUT = "the memory of the graphics card did not suffice, so the CPU was used"
 
@@ -42,8 +43,9 @@ class ModelHost:
         model: str | None,
         device: str,
         volume: Volume,
-        task: str | None,
-        act: Callable[[Answers], T],
+        purpose: Purpose,
+        act: Callable[[Answers, Progress], T],
+        progress: Progress,
         tell: Callable[[str], None],
     ) -> tuple[T, tuple[str, ...]]:
         """Load the model and ``act`` with it where it fits.
@@ -51,8 +53,9 @@ class ModelHost:
         Args:
             model, device: as `predictor`.
             volume: the image that ``act`` works on.
-            task: a task's name or ``auto``; None for a check.
-            act: what to do with the predictor.
+            purpose: what ``act`` does.
+            act: called with the predictor, and with what it is to tell its progress to.
+            progress: told the share that is done, which never falls, and the step's name.
             tell: called with a few words when the run goes on in another way than planned.
 
         Returns:
@@ -64,25 +67,27 @@ class ModelHost:
         """
         name = self._machine.device(device)
         predictor = self._load(model, name, volume.is_planar)
-        plan = self._machine.plan(predictor, volume, task, name)
+        plan = self._machine.plan(predictor, volume, purpose, name)
         if plan.device != name:
             tell("on the CPU")
             predictor = self._load(model, plan.device, volume.is_planar)
-        elif plan.max_slab_voxels is not None:
+        elif plan.memory_step:
             tell("in smaller parts")
-        predictor.max_slab_voxels = plan.max_slab_voxels
+        predictor.memory_step = plan.memory_step
+        share = _Rising(progress)
         try:
-            return act(predictor), plan.warnings
-        except (MemoryError, RuntimeError, ResourceError) as error:
+            return act(predictor, share), plan.warnings
+        except Exception as error:
             if plan.device == CPU or not is_out_of_memory(error):
                 raise
         # Outside the handler: the traceback would keep the feature maps on the card.
         del predictor
         tell("on the CPU")
+        share.begin_again()
         predictor = self._load(model, CPU, volume.is_planar)
-        plan = self._machine.plan(predictor, volume, task, CPU)
-        predictor.max_slab_voxels = plan.max_slab_voxels
-        return act(predictor), (CARD_RAN_OUT, *plan.warnings)
+        plan = self._machine.plan(predictor, volume, purpose, CPU)
+        predictor.memory_step = plan.memory_step
+        return act(predictor, share), (CARD_RAN_OUT, *plan.warnings)
 
     def _load(self, model: str | None, device: str, planar: bool) -> Answers:
         wanted = (model, device, planar and model is None)
@@ -95,3 +100,24 @@ class ModelHost:
                 self._machine.release()
             self._loaded = (key, self._machine.load(*wanted))
         return self._loaded[1]
+
+
+class _Rising:
+    """Progress of one attempt after the other: another one shares out what was left, so that nothing ever falls.
+
+    Args:
+        report: told the share of the whole.
+    """
+
+    def __init__(self, report: Progress) -> None:
+        self._report = report
+        self._start = self._reached = 0.0
+
+    def begin_again(self) -> None:
+        """What is told next is a share of what is left."""
+        self._start = self._reached
+
+    def __call__(self, share: float, step: str) -> None:
+        """A share of the attempt is done."""
+        self._reached = max(self._reached, self._start + (1.0 - self._start) * share)
+        self._report(self._reached, step)

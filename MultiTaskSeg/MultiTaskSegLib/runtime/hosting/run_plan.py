@@ -1,18 +1,25 @@
-"""Where and with which tiles to run a model on an image, so that it fits into memory; or why it cannot."""
+"""Where and in how large parts to run a model on an image, so that it fits into memory; or why it cannot.
+
+This is the only place that decides it, for command line and worker, labels, check and map alike. All plans form one
+ladder: the card with ever smaller parts of the image, then the processor with ever smaller parts. The first that fits
+is taken; what runs out of memory all the same goes on with the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from MultiTaskSegLib.runtime.errors import ResourceError
-from MultiTaskSegLib.runtime.hosting.memory_estimate import MemoryEstimate, default_slab_voxels, estimate_memory
-from MultiTaskSegLib.runtime.image.input_frame import input_frame
+from MultiTaskSegLib.runtime.hosting.memory_estimate import AUTO, RunMemory
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.compute_device import AUTO, CPU, ComputeDevice
+from MultiTaskSegLib.runtime.machine.compute_device import CPU, ComputeDevice
 from MultiTaskSegLib.runtime.model.manifest import Manifest
-from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS, IN_TILES
+from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS
 
 # What others may take while the run goes on.
 USABLE_SHARE = 0.9
@@ -25,13 +32,13 @@ class RunPlan:
 
     Attributes:
         device: name of a `ComputeDevice`.
-        max_slab_voxels: how many voxels the network takes at a time at most, or `IN_TILES`; None for as many as are
-            fast. Should even that not fit, the run goes on with less.
+        memory_step: how many steps down the ladder of parts to begin. Should even these not fit, the run goes on with
+            smaller ones.
         warnings: what the user should know about it.
     """
 
     device: str
-    max_slab_voxels: int | None = None
+    memory_step: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -39,86 +46,72 @@ def plan_run(
     manifest: Manifest,
     candidates: Sequence[Profile],
     volume: Volume,
-    task: str | None,
+    purpose: Purpose,
     device: ComputeDevice,
     host: ComputeDevice,
+    remembered: int = 0,
 ) -> RunPlan:
-    """The fastest way that fits: large parts, smaller parts, and the CPU when a card has too little memory.
+    """The fastest way that fits: large parts, smaller parts, and the processor when a card has too little memory.
 
     Args:
         manifest: of the loaded model.
         candidates: the profiles that are tried where the task is not given.
         volume: the image.
-        task: a task's name or ``auto``; None for a check, which keeps no probabilities.
+        purpose: of the run.
         device: what the user chose, with its free memory.
-        host: the CPU with the free main memory.
+        host: the processor with the free main memory.
+        remembered: cells in the model's memory of a task.
 
     Raises:
         ResourceError: the image does not fit anywhere.
     """
-    if task not in (AUTO, None, *(known.name for known in manifest.tasks)):
-        return RunPlan(device.name)  # the predictor says which tasks there are
-
-    estimate = estimator(manifest, candidates, volume, task)
-
+    if not _is_possible(manifest, volume, purpose):
+        return RunPlan(device.name)  # the predictor says why not
     warnings: tuple[str, ...] = ()
     if device.name != CPU:
-        sizes = _sizes(is_on_host=False)
-        fitting = _first_fitting(sizes, lambda size: estimate(size).card_bytes(), device)
-        if fitting is not None:
-            _require_room(estimate(fitting).host_bytes(is_on_host=False), host)
-            return _plan(device, fitting, sizes, warnings)
+        memory = RunMemory(manifest, candidates, volume, purpose, torch.device("cuda"), remembered)
+        _require_room(memory.however_small().host_bytes(is_on_host=False), host)
+        for step in range(memory.steps):
+            if _fits(memory.at(step).card_bytes(), device):
+                return _plan(device, step, warnings)
         warnings = (f"{device.description} has too little free memory, so the CPU was used",)
-    sizes = _sizes(is_on_host=True)
-    fitting = _first_fitting(sizes, lambda size: estimate(size).host_bytes(is_on_host=True), host)
-    if fitting is None:
-        _require_room(min(estimate(size).host_bytes(is_on_host=True) for size in sizes), host)
-    return _plan(host, sizes[-1] if fitting is None else fitting, sizes, warnings)
+    memory = RunMemory(manifest, candidates, volume, purpose, torch.device(CPU), remembered)
+    _require_room(memory.however_small().host_bytes(is_on_host=False), host)
+    least: int | None = None
+    for step in range(memory.steps):
+        needed = memory.at(step).host_bytes(is_on_host=True)
+        if _fits(needed, host):
+            return _plan(host, step, warnings)
+        least = needed if least is None else min(least, needed)
+    assert least is not None
+    raise _too_large(least, host)
 
 
-def estimator(
-    manifest: Manifest, candidates: Sequence[Profile], volume: Volume, task: str | None
-) -> Callable[[int], MemoryEstimate]:
-    """What a run takes with slabs of a size; arguments as in `plan_run`."""
-    profiles = list(candidates) if task in (AUTO, None) else [manifest.task(str(task)).profile]
-    frames = [input_frame(volume, profile) for profile in profiles]
-    tasks = [t for t in manifest.tasks if task in (AUTO, t.name) and t.profile in profiles]
-    stages = _encoder_stages(manifest) if task is None else None
-    return lambda slab_voxels: estimate_memory(manifest.architecture, frames, tasks, volume, slab_voxels, stages)
+def _is_possible(manifest: Manifest, volume: Volume, purpose: Purpose) -> bool:
+    """Whether the model can do what is wanted, as far as memory plays no part."""
+    is_known = purpose.task in (AUTO, None, *(task.name for task in manifest.tasks))
+    can_label = purpose.task is None or manifest.has_labels
+    return is_known and can_label and volume.is_planar == manifest.is_planar
 
 
-def _sizes(is_on_host: bool) -> list[int]:
-    """Slab sizes to try: the usual one, quarters of it, single steps, tiles."""
-    sizes = [default_slab_voxels(is_on_host)]
-    while sizes[-1] > 4:
-        sizes.append(sizes[-1] // 4)
-    return [*sizes, 1, IN_TILES]
+def _plan(device: ComputeDevice, step: int, warnings: tuple[str, ...]) -> RunPlan:
+    return RunPlan(device.name, step, (*warnings, IN_PARTS) if step else warnings)
 
 
-def _first_fitting(sizes: Sequence[int], need: Callable[[int], int], device: ComputeDevice) -> int | None:
-    room = device.free_bytes
-    return next((size for size in sizes if room is None or need(size) <= USABLE_SHARE * room), None)
-
-
-def _plan(device: ComputeDevice, size: int, sizes: Sequence[int], warnings: tuple[str, ...]) -> RunPlan:
-    return (
-        RunPlan(device.name, None, warnings) if size == sizes[0] else RunPlan(device.name, size, (*warnings, IN_PARTS))
-    )
+def _fits(need_bytes: int, device: ComputeDevice) -> bool:
+    return device.free_bytes is None or need_bytes <= USABLE_SHARE * device.free_bytes
 
 
 def _require_room(need_bytes: int, host: ComputeDevice) -> None:
-    if host.free_bytes is None or need_bytes <= USABLE_SHARE * host.free_bytes:
-        return
-    raise ResourceError(
-        f"the run needs about {_size(need_bytes)} of memory, and {_size(host.free_bytes)} are free",
+    if not _fits(need_bytes, host):
+        raise _too_large(need_bytes, host)
+
+
+def _too_large(need_bytes: int, host: ComputeDevice) -> ResourceError:
+    return ResourceError(
+        f"the run needs about {_size(need_bytes / USABLE_SHARE)} of memory, and {_size(host.free_bytes or 0)} are free",
         remedy="Close other programs, crop the image to the region of interest, or resample it to larger voxels",
     )
-
-
-def _encoder_stages(manifest: Manifest) -> int | None:
-    """How much of the encoder a check runs; None when its layers need the decoder."""
-    layers = manifest.ood.layers
-    return 1 + max(int(layer[-1]) for layer in layers) if all(n.startswith("encoder") for n in layers) else None
 
 
 def _size(size_bytes: float) -> str:

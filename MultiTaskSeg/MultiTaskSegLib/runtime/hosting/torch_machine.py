@@ -1,4 +1,4 @@
-"""What the worker needs of torch, loaded only when it is needed, so that a broken installation is told in words."""
+"""What a run needs of torch, loaded only when it is needed, so that a broken installation is told in words."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
 
 
 class Answers(Protocol):
-    """What the worker needs from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
+    """What command line and worker need from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
 
-    max_slab_voxels: int | None
+    memory_step: int
 
     @property
     def manifest(self) -> Any:
@@ -25,7 +27,7 @@ class Answers(Protocol):
 
     @property
     def model(self) -> Any:
-        """The loaded model file, for its ``digest``."""
+        """The loaded model file, for its ``digest`` and the ``memories`` of its cells."""
 
     def candidate_profiles(self, volume: Volume) -> Any:
         """Profiles that are tried when no task is given."""
@@ -52,8 +54,8 @@ class Machine(Protocol):
     def devices(self) -> list[dict[str, Any]]:
         """All devices with their free memory, as plain values."""
 
-    def plan(self, predictor: Answers, volume: Volume, task: str | None, device: str) -> RunPlan:
-        """How to run; ``task`` None is a check."""
+    def plan(self, predictor: Answers, volume: Volume, purpose: Purpose, device: str) -> RunPlan:
+        """How to run."""
 
     def release(self) -> None:
         """Hand back memory of a card that is not needed any more."""
@@ -87,13 +89,15 @@ class TorchMachine:
             from MultiTaskSegLib.runtime.machine.compute_device import compute_devices
         return [device.as_dict() for device in compute_devices()]
 
-    def plan(self, predictor: Answers, volume: Volume, task: str | None, device: str) -> RunPlan:
+    def plan(self, predictor: Answers, volume: Volume, purpose: Purpose, device: str) -> RunPlan:
         """How to run. Raises as `plan_run`."""
         from MultiTaskSegLib.runtime.hosting.run_plan import plan_run
         from MultiTaskSegLib.runtime.machine.compute_device import CPU, find_device
 
         candidates = predictor.candidate_profiles(volume)
-        return plan_run(predictor.manifest, candidates, volume, task, find_device(device), find_device(CPU))
+        remembered = max((len(cells.memory) for cells in predictor.model.memories), default=0)
+        devices = find_device(device), find_device(CPU)
+        return plan_run(predictor.manifest, candidates, volume, purpose, *devices, remembered)
 
     def release(self) -> None:
         """Hand back memory of a card that is not needed any more."""
@@ -107,11 +111,13 @@ def needed_packages() -> Iterator[None]:
     """Imports within the block become a typed error when they fail, also half-way as in a broken installation.
 
     Raises:
-        ResourceError: torch or another package cannot be loaded by this Python.
+        ResourceError: torch or another package cannot be loaded by this Python, or there is no memory for it.
     """
     try:
         yield
     except (ImportError, OSError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise memory_error() from error
         text = " ".join(str(error).split())
         raise ResourceError(
             f"the Python package '{getattr(error, 'name', None) or 'torch'}' cannot be loaded ({text})",

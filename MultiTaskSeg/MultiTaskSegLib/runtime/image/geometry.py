@@ -37,6 +37,11 @@ class Reorientation:
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether the stored array is the canonical one."""
+        return self.axes == (0, 1, 2) and not any(self.flips)
+
     def apply(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
         """Stored ``(Z, Y, X)`` array to canonical ``(Z, Y, X)``, as a view."""
         turned = np.transpose(array, self.axes)

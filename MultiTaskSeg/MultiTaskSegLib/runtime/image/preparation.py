@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame, input_frame
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile, Triple
-from MultiTaskSegLib.runtime.image.resampling import resample_linear
+from MultiTaskSegLib.runtime.image.resampling import resample_linear, resampling_bytes
 from MultiTaskSegLib.runtime.image.volume import Volume
+
+# Copies of the image while its values are scaled.
+SCALING_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ def prepare(volume: Volume, profile: Profile) -> Prepared:
     canonical = np.asarray(frame.window.cut(frame.reorientation.apply(volume.voxels)), dtype=np.float32)
     grid = resample_linear(canonical, frame.grid_shape)
     return Prepared(scale_intensity(grid, profile.intensity, volume.name), frame)
+
+
+def preparing_bytes(frame: InputFrame) -> int:
+    """What `prepare` takes at most, with its result and without the image."""
+    grid = 4 * prod(frame.grid_shape)
+    resampled = 0 if frame.grid_shape == frame.window.shape else grid
+    # The image on its grid, less the lowest value, scaled, and clipped.
+    return max(resampling_bytes(frame.window.shape, frame.grid_shape), resampled + SCALING_COPIES * grid)
 
 
 def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str = "") -> NDArray[np.float32]:

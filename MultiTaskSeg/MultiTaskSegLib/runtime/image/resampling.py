@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -31,13 +33,28 @@ def interpolation_matrix(n_in: int, n_out: int, window: float | None = None) -> 
 def resample_linear(array: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Resample the last ``len(shape)`` axes of a float32 array to ``shape``; earlier axes are kept."""
     first = array.ndim - len(shape)
-    # The axes that shrink most go first: less work for the others.
-    order = sorted(range(len(shape)), key=lambda a: shape[a] / array.shape[first + a])
-    for axis in order:
+    for axis in _order(array.shape[first:], shape):
         n_in, n_out = array.shape[first + axis], shape[axis]
         if n_in != n_out:
             array = _along_axis(array, first + axis, interpolation_matrix(n_in, n_out))
     return array
+
+
+def resampling_bytes(shape_in: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """What `resample_linear` takes at most for float32 ``shape_in``, with its result."""
+    sizes, most, held = list(shape_in), 0, 0
+    for axis in _order(shape_in, shape):
+        if sizes[axis] != shape[axis]:
+            copied = prod(sizes)
+            sizes[axis] = shape[axis]
+            # What goes in, unless it is the array itself; the same in the order of the axis; what comes out.
+            most, held = max(most, held + copied + prod(sizes)), prod(sizes)
+    return 4 * most
+
+
+def _order(shape_in: tuple[int, ...], shape: tuple[int, ...]) -> list[int]:
+    """The axes that shrink most go first: less work for the others."""
+    return sorted(range(len(shape)), key=lambda axis: shape[axis] / shape_in[axis])
 
 
 def _along_axis(array: NDArray[np.float32], axis: int, matrix: csr_matrix) -> NDArray[np.float32]:

@@ -8,15 +8,28 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.image.resampling import interpolation_matrix
+from MultiTaskSegLib.runtime.labels.label_rows import LabelRows
 
 
-def interpolate_plane(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Resample the last two axes of ``(classes, z, Y, X)`` to ``shape``."""
+def interpolate_plane(values: Tensor, columns: int, rows: LabelRows) -> Tensor:
+    """Resample the last two axes of ``(classes, z, Y, X)``.
+
+    Args:
+        values: the rows ``rows.given`` of planes.
+        columns: of the image.
+        rows: which rows are given and wanted.
+    """
+    shrinks = {2: rows.image_rows / rows.grid_rows, 3: columns / values.shape[3]}
     # The axis that shrinks most goes first: less work for the other.
-    for axis in sorted((2, 3), key=lambda a: shape[a - 2] / values.shape[a]):
-        n_in, n_out = values.shape[axis], shape[axis - 2]
-        if n_in != n_out:
-            values = _along_axis(values, axis, interpolation_matrix(n_in, n_out))
+    for axis in sorted(shrinks, key=lambda a: shrinks[a]):
+        if axis == 3 and shrinks[3] != 1:
+            values = _along_axis(values, 3, interpolation_matrix(values.shape[3], columns))
+        elif axis == 2 and shrinks[2] != 1:
+            matrix = interpolation_matrix(rows.grid_rows, rows.image_rows)
+            values = _along_axis(values, 2, csr_matrix(matrix[rows.wanted, rows.given]))
+        elif axis == 2:
+            first = rows.wanted.start - rows.given.start
+            values = values[:, :, first : first + rows.wanted.stop - rows.wanted.start]
     return values
 
 

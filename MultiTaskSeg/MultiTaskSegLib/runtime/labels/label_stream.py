@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.labels.grid_interpolation import SliceInterpolation, interpolate_plane
+from MultiTaskSegLib.runtime.labels.label_rows import LabelRows, label_rows, whole_plane
 from MultiTaskSegLib.runtime.labels.largest_class import largest_class
 from MultiTaskSegLib.runtime.labels.surface_band import SurfaceSoftening
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
@@ -24,6 +25,10 @@ from MultiTaskSegLib.runtime.network.architecture import Triple
 # Voxels x classes that are worked on at a time, so that they stay in the processor's cache.
 CHUNK_VALUES = 2_000_000
 SMALLEST_SHARE = 1e-12
+# Arrays of the size of a chunk that are alive at a time.
+CHUNK_COPIES = 4
+# Bytes per voxel of a slab for labels, the band near the surface, and the numbers of the voxels within it.
+BAND_BYTES = 16
 
 
 class RunningLabels:
@@ -49,8 +54,18 @@ class RunningLabels:
         self.uncertainty = np.empty(shape, dtype=np.float32)
         self.voxels, self.overlaps, self.totals = (np.zeros(classes) for _ in range(3))
         self._background: list[NDArray[np.float32]] | None = [] if with_background else None
-        self._done = 0
+        self._places: list[tuple[slice, slice]] = []
+        self._rows, self._done = slice(0, shape[1]), 0
         self.seconds = 0.0
+
+    @staticmethod
+    def held_bytes(shape: Triple, with_background: bool) -> int:
+        """Main memory that the maps of an image take at most, its every voxel being labelled."""
+        return prod(shape) * (1 + 4 + 4 + (4 if with_background else 0))
+
+    def begin(self, rows: slice) -> None:
+        """What is pushed next begins at the first slice again, and has these rows of the image only."""
+        self._rows, self._done = rows, 0
 
     def push(self, shares: Tensor) -> None:
         """Take the next slices ``(classes, z, Y, X)``."""
@@ -61,9 +76,18 @@ class RunningLabels:
 
     def background(self) -> NDArray[np.float32]:
         """Probability of the background at the labelled voxels, in their order in the image."""
-        return np.concatenate(self._background or [np.empty(0, dtype=np.float32)])
+        pieces = self._background or []
+        if all(rows.stop - rows.start == self.index.shape[1] for _, rows in self._places):
+            return np.concatenate([*pieces, np.empty(0, dtype=np.float32)])
+        # Strips of rows came one after the other.
+        found = self.index > 0
+        shares = np.empty(found.shape, dtype=np.float32)
+        for piece, place in zip(pieces, self._places, strict=True):
+            shares[place][found[place]] = piece
+        return shares[found]
 
-    def _add(self, shares: Tensor, target: slice) -> None:
+    def _add(self, shares: Tensor, slices: slice) -> None:
+        target = (slices, self._rows)
         best, index = (found.cpu().numpy() for found in largest_class(shares))
         entropy = shares.clamp_min(SMALLEST_SHARE).log_().mul_(shares).sum(dim=0).cpu().numpy()
         entropy *= np.float32(-1.0 / np.log(len(self.totals)))
@@ -80,33 +104,74 @@ class RunningLabels:
         self.overlaps += np.bincount(numbers, certain, minlength=len(self.voxels))
         if self._background is not None:
             self._background.append(shares[0].cpu().numpy()[found])
+            self._places.append(target)
 
 
 class LabelStream:
-    """From logits on the network's grid to labels on the image's own, slab by slab.
+    """From logits on the network's grid to labels on the image's own, slab by slab, and strip by strip where need be.
 
     Args:
         task: gives the temperatures.
         grid: ``(Z, Y, X)`` of the network's grid, without padding.
         shape: ``(Z, Y, X)`` of the image in canonical order.
+
+    Attributes:
+        running: the labels so far.
     """
 
     def __init__(self, task: TaskInfo, grid: Triple, shape: Triple) -> None:
-        self._temperature = task.temperature
-        surface = task.surface_temperature
-        self._softening = None if surface is None else SurfaceSoftening(task.temperature / surface)
-        self._grid, self._shape = grid, shape
-        self._interpolation = SliceInterpolation(grid[0], shape[0])
-        self._seen = 0
+        self._task, self._grid, self._shape = task, grid, shape
         self.running = RunningLabels(1 + len(task.labels), shape, task.single_component)
+        self._begin(whole_plane(grid[1], shape[1]), 0)
+
+    @staticmethod
+    def working_bytes(
+        classes: int, grid: Triple, shape: Triple, slab_slices: int, rows: LabelRows | None = None
+    ) -> int:
+        """What is taken while a slab goes through, at most, where the network runs.
+
+        Args:
+            classes: background and labels.
+            grid, shape: as for the constructor.
+            slab_slices: of the thickest slab.
+            rows: of the largest strip; None for whole planes.
+        """
+        rows = rows or whole_plane(grid[1], shape[1])
+        slab: int = slab_slices * (rows.given.stop - rows.given.start) * grid[2]
+        # Logits, over the temperature, softmax; a slab that waits for the band; those whose temperature changes.
+        softening = 5 * 4 * classes * slab + BAND_BYTES * slab
+        # Along z: slices of before, put together, and the result.
+        finer = shape[0] / grid[0]
+        along_z = 0 if shape[0] == grid[0] else int((2 + finer) * 4 * classes * slab)
+        plane: int = classes * (rows.wanted.stop - rows.wanted.start) * shape[2]
+        chunk = 4 * max(plane, min(CHUNK_VALUES, int(plane * (finer * slab_slices + 1))))
+        # In the plane: the sum, the next neighbour; for the entropy a copy.
+        return softening + along_z + CHUNK_COPIES * chunk
+
+    def begin_strip(self, core: tuple[int, int], first: int) -> None:
+        """What is pushed next is a strip of rows, from the first slice on.
+
+        Args:
+            core: first row of the network's grid that the strip stands for, and the one after the last.
+            first: row of the grid that comes first in what is pushed, which has rows around the strip, too.
+        """
+        self._begin(label_rows(core, self._grid[1], self._shape[1]), first)
+
+    def _begin(self, rows: LabelRows, first: int) -> None:
+        surface = self._task.surface_temperature
+        self._softening = None if surface is None else SurfaceSoftening(self._task.temperature / surface)
+        self._interpolation = SliceInterpolation(self._grid[0], self._shape[0])
+        self._rows, self._first, self._seen = rows, first, 0
+        self.running.begin(rows.wanted)
 
     def push_logits(self, logits: Tensor) -> None:
         """Take logits ``(classes, z, Y, X)`` of the next slices; what lies beyond the grid is cut off."""
         started = time.perf_counter()
         slices = min(logits.shape[1], self._grid[0] - self._seen)
-        if slices > 0:
-            inside = logits[:, :slices, : self._grid[1], : self._grid[2]]
-            self.push(torch.softmax(inside / self._temperature, dim=0))
+        if slices > 0 and self._rows.wanted.stop > self._rows.wanted.start:
+            given = self._rows.given
+            inside = logits[:, :slices, given.start - self._first : given.stop - self._first, : self._grid[2]]
+            self.push(torch.softmax(inside / self._task.temperature, dim=0))
         self.running.seconds += time.perf_counter() - started
 
     def push(self, shares: Tensor) -> None:
@@ -121,6 +186,7 @@ class LabelStream:
         slices = self._interpolation.push(shares)
         if slices.shape[1] == 0:
             return
-        step = max(1, CHUNK_VALUES // prod((shares.shape[0], *self._shape[1:])))
+        rows, columns = self._rows.wanted.stop - self._rows.wanted.start, self._shape[2]
+        step = max(1, CHUNK_VALUES // (shares.shape[0] * rows * columns))
         for slab in slices.split(step, dim=1):
-            yield interpolate_plane(slab, self._shape[1:])
+            yield interpolate_plane(slab, columns, self._rows)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
@@ -76,6 +78,24 @@ def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labe
             for number, label in enumerate(task.labels, start=1)
         },
     )
+
+
+def finishing_bytes(frame: InputFrame, single_component: bool) -> int:
+    """What `finished` takes at most beside the maps that it finishes.
+
+    Args:
+        frame: of the image.
+        single_component: whether one piece is looked for.
+    """
+    inside, everywhere = prod(frame.window.shape), prod(frame.window.whole)
+    # What is labelled, its pieces, the one that is chosen; the foreground's probability, and the background's a second
+    # time, where every voxel is labelled.
+    choosing = inside * (1 + 4 + 1 + 4 + 4) if single_component else 0
+    is_cut, is_turned = inside < everywhere, not frame.reorientation.is_identity
+    # Label values; the three maps, where the image is stored in another order or has air around it, and of one map
+    # another copy where it has both.
+    restoring = inside + everywhere * ((1 + 4 + 4) * (is_cut or is_turned) + 4 * (is_cut and is_turned))
+    return max(choosing, restoring)
 
 
 def _keep_one_component(running: RunningLabels) -> None:

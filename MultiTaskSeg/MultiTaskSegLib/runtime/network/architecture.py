@@ -66,15 +66,21 @@ class Architecture:
     @property
     def halo(self) -> Triple:
         """Voxels ``(z, y, x)`` around a tile that its result can depend on, rounded up to `total_stride`."""
-        z, y, x = (self._halo_along(axis) for axis in range(3))
+        z, y, x = (self._halo_along(axis, None) for axis in range(3))
         return z, y, x
 
-    def _halo_along(self, axis: int) -> int:
+    def encoder_halo(self, stages: int) -> Triple:
+        """As `halo`, where only the first encoder stages are computed."""
+        z, y, x = (self._halo_along(axis, stages) for axis in range(3))
+        return z, y, x
+
+    def _halo_along(self, axis: int, encoder_stages: int | None) -> int:
         stride = self.total_stride[axis]
         reach = stride - 1
         for level, (kernel, jump) in enumerate(zip(self.kernels, self.level_strides, strict=True)):
-            stages = 1 if level == len(self.channels) - 1 else 2
-            reach += stages * CONVOLUTIONS_PER_STAGE * (kernel[axis] // 2) * jump[axis]
+            is_passed_once = encoder_stages is not None or level == len(self.channels) - 1
+            if encoder_stages is None or level < encoder_stages:
+                reach += (1 if is_passed_once else 2) * CONVOLUTIONS_PER_STAGE * (kernel[axis] // 2) * jump[axis]
         return ceil(reach / stride) * stride
 
     @property

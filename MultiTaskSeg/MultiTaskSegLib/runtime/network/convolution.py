@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,36 @@ def direct_convolution() -> Direct | None:
     expected = nn.functional.conv3d(values, weight, bias, stride, padding)
     agrees = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-4)
     return direct if agrees else None
+
+
+class Route(Enum):
+    """How a library goes about a convolution, as far as it takes memory beside input and output."""
+
+    DIRECT = "direct"
+    UNFOLDED = "unfolded"
+    COPIED = "copied"
+
+
+def route_of(device: torch.device) -> Route:
+    """How convolutions are computed on a device."""
+    if device.type != "cpu":
+        return Route.COPIED
+    return Route.UNFOLDED if direct_convolution() is None else Route.DIRECT
+
+
+def scratch_bytes(route: Route, x: Tensor, weight: Tensor, result: Tensor) -> int:
+    """What a convolution takes while it runs, beside input and output (measured on processors, assumed on cards).
+
+    oneDNN copies the result where the input has one channel. Torch's own way writes the neighbourhood of every voxel
+    side by side. Libraries of cards may want another order of the axes. Copies of the weights, a few megabytes, are
+    left out.
+    """
+    if route is Route.DIRECT:
+        return result.nbytes if weight.shape[1] == 1 else 0
+    copies = x.nbytes + result.nbytes
+    if route is Route.COPIED:
+        return copies
+    return copies + prod(weight.shape[1:]) * prod(result.shape[2:]) * result.element_size()
 
 
 def fixed_convolution(module: nn.Module, device: torch.device, scale: float = 1.0) -> Convolution:

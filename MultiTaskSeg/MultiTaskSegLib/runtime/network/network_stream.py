@@ -57,8 +57,8 @@ class NetworkStream:
     ) -> None:
         self._backend, self._architecture, self._voxels = backend, architecture, voxels
         self._progress = progress
-        z, y, x = (n + -n % s for n, s in zip(voxels.shape, architecture.total_stride, strict=True))
-        self.padded: Triple = (z, y, x)
+        self.padded = padded_shape(architecture, _shape(voxels))
+        _, y, x = self.padded
         step = architecture.total_stride[0]
         self._slices = max(1, slab_voxels // (y * x * step)) * step
 
@@ -73,7 +73,7 @@ class NetworkStream:
         Returns:
             What was kept, by level.
         """
-        kept = {level: self._queue(level) for level in self._kept_levels(keep_bytes)}
+        kept = {level: self._queue(level) for level in kept_levels(self._architecture, self.padded, keep_bytes)}
         slabs = self._image()
         for level in range(max(stages, len(self._architecture.channels)) if kept else stages):
             if level > 0:
@@ -81,6 +81,8 @@ class NetworkStream:
             slabs = self._encoded(level, slabs, observe if level < stages else _ignore, kept.get(level))
         for _ in slabs:
             pass
+        for queue in kept.values():
+            queue.close()
         return kept
 
     def decode(self, kept: Kept | None = None, observe: Observe | None = None) -> Iterator[Tensor]:
@@ -94,22 +96,8 @@ class NetworkStream:
 
     def _queue(self, level: int) -> SliceQueue:
         """For a level's encoder maps; the coarsest ones are few and go on as they are."""
-        architecture = self._architecture
-        waiting = min(self.padded[0], architecture.halo[0] + 2 * self._slices)
-        block = min(BLOCK_SLICES, -(-waiting // architecture.level_strides[level][0]))
-        return SliceQueue(level < len(architecture.channels) - 1, block)
-
-    def _kept_levels(self, keep_bytes: int) -> list[int]:
-        """The coarsest levels whose encoder maps fit."""
-        architecture = self._architecture
-        levels: list[int] = []
-        for level, stride in reversed(list(enumerate(architecture.level_strides))):
-            bytes_each = FLOAT_BYTES if not levels else HALF_BYTES
-            keep_bytes -= prod(self.padded) // prod(stride) * architecture.channels[level] * bytes_each
-            if keep_bytes < 0:
-                break
-            levels.append(level)
-        return levels
+        block = block_slices(self._architecture, self.padded[0], self._slices, level)
+        return SliceQueue(level < len(self._architecture.channels) - 1, block)
 
     def _image(self) -> Iterator[Slab]:
         depth, rows, columns = self.padded
@@ -185,6 +173,34 @@ class NetworkStream:
                 yield made.pop(), last
 
 
+def padded_shape(architecture: Architecture, grid: Triple) -> Triple:
+    """``(z, y, x)`` of an image with the zeros that the strides ask for."""
+    z, y, x = (n + -n % stride for n, stride in zip(grid, architecture.total_stride, strict=True))
+    return z, y, x
+
+
+def block_slices(architecture: Architecture, depth: int, slices: int, level: int) -> int:
+    """Slices of a level's map that share a block of memory, for slabs of ``slices`` of the image."""
+    waiting = min(depth, architecture.halo[0] + 2 * slices)
+    return min(BLOCK_SLICES, -(-waiting // architecture.level_strides[level][0]))
+
+
+def kept_levels(architecture: Architecture, padded: Triple, keep_bytes: int) -> dict[int, int]:
+    """The coarsest levels whose encoder maps fit into ``keep_bytes`` together, and the bytes of each.
+
+    All but those of the coarsest level wait in half precision.
+    """
+    levels: dict[int, int] = {}
+    for level, stride in reversed(list(enumerate(architecture.level_strides))):
+        bytes_each = HALF_BYTES if levels else FLOAT_BYTES
+        size = prod(padded) // prod(stride) * architecture.channels[level] * bytes_each
+        keep_bytes -= size
+        if keep_bytes < 0:
+            break
+        levels[level] = size
+    return levels
+
+
 def slab_voxels_for(device: torch.device) -> int:
     """How many voxels to work on at a time."""
     return SLAB_VOXELS if device.type == "cpu" else CARD_SLAB_VOXELS
@@ -192,6 +208,11 @@ def slab_voxels_for(device: torch.device) -> int:
 
 def _ignore(name: str, slab: Tensor) -> None:
     """Nobody wants to see it."""
+
+
+def _shape(voxels: NDArray[np.float32]) -> Triple:
+    z, y, x = voxels.shape
+    return z, y, x
 
 
 def _sizes(slab: Tensor) -> Triple:

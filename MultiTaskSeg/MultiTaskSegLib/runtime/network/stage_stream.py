@@ -32,6 +32,7 @@ class SliceQueue:
         self._is_compact, self._block = is_compact, block
         self._waiting: deque[Tensor] = deque()
         self._free: list[Tensor] = []
+        self._is_closed = False
 
     @property
     def slices(self) -> int:
@@ -50,7 +51,13 @@ class SliceQueue:
         for place in target.split(1, dim=2):
             piece = self._waiting.popleft()
             place.copy_(piece)
-            self._free.append(piece)
+            if not self._is_closed:
+                self._free.append(piece)
+
+    def close(self) -> None:
+        """No more slices will come: memory is given back, block by block, as they leave."""
+        self._is_closed = True
+        self._free.clear()
 
     def pop(self) -> Tensor:
         """Remove and return the first slice ``(1, C, 1, Y, X)``."""

@@ -19,6 +19,9 @@ FEATURES = 12
 SMALLEST_DEVIATION = 1e-2
 DETAIL_SIGMAS = (1.0, 2.0)
 CELL_LEVELS = 4
+VOXELS_AT_ONCE = 500_000
+# Arrays that are alive at a time, of the size of the image while a channel is made, and of the part that is described.
+CHANNEL_COPIES, DESCRIBING_COPIES = 4, 4
 
 
 def cell_size(architecture: Architecture) -> Triple:
@@ -34,12 +37,28 @@ def cell_size(architecture: Architecture) -> Triple:
 
 def image_cells(voxels: NDArray[np.float32], cell: Triple) -> NDArray[np.float32]:
     """Features ``(12, ...)`` by cell of a prepared image ``(Z, Y, X)``; cells at its far end may be cut off."""
-    described = [describe_cells(channel, cell) for channel in _channels(voxels)]
-    return np.stack([array for pair in described for array in pair])
+    described: list[NDArray[np.float32]] = []
+    for channel in _channels(voxels):
+        described.extend(describe_cells(channel, cell))
+        del channel  # which need not wait for the next one
+    return np.stack(described)
+
+
+def describing_bytes(grid: Triple) -> int:
+    """What `image_cells` takes at most for a prepared image ``(Z, Y, X)``, beside it."""
+    return CHANNEL_COPIES * 4 * prod(grid) + DESCRIBING_COPIES * 4 * min(VOXELS_AT_ONCE, prod(grid))
 
 
 def describe_cells(channel: NDArray[np.float32], cell: Triple) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and logarithm of the standard deviation in the cells of an array ``(Z, Y, X)``; the last may be cut off."""
+    # Some layers of cells at a time, so that squares and padding do not take the memory of several images.
+    thickness = cell[0] * max(1, VOXELS_AT_ONCE // (cell[0] * prod(channel.shape[1:])))
+    parts = [_described(channel[first : first + thickness], cell) for first in range(0, len(channel), thickness)]
+    means, deviations = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return means, deviations
+
+
+def _described(channel: NDArray[np.float32], cell: Triple) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     values = torch.from_numpy(np.ascontiguousarray(channel, dtype=np.float32))[None]
     padding = [0, -values.shape[3] % cell[2], 0, -values.shape[2] % cell[1], 0, -values.shape[1] % cell[0]]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.preparation import Prepared
-from MultiTaskSegLib.runtime.image.resampling import resample_linear
-from MultiTaskSegLib.runtime.ood.cell_features import rows_of
+from MultiTaskSegLib.runtime.image.resampling import resample_linear, resampling_bytes
+from MultiTaskSegLib.runtime.ood.cell_features import FEATURES, describing_bytes, rows_of
 
 NEIGHBOURS = 3
 BLOCK_ROWS = 2048
@@ -77,11 +79,27 @@ def nearest_ratios(
     squares = (known**2).sum(dim=1)[None]
     ratios = []
     for block in torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).split(BLOCK_ROWS):
-        squared = torch.addmm(squares, block, known.T, alpha=-2) + (block**2).sum(dim=1)[:, None]
+        squared = torch.addmm(squares, block, known.T, alpha=-2).add_((block**2).sum(dim=1)[:, None])
         nearest = squared.topk(min(NEIGHBOURS, len(known)), dim=1, largest=False)
         distances = nearest.values.clamp_min(0).sqrt().mean(dim=1)
         ratios.append(distances / scale[nearest.indices].mean(dim=1))
     return np.asarray(torch.cat(ratios).numpy(), dtype=np.float32)
+
+
+def locating_bytes(frame: InputFrame, remembered: int, grid_cells: int) -> int:
+    """What the map of foreign places takes at most, beside the prepared image.
+
+    Args:
+        frame: of the prepared image.
+        remembered: cells in the memory of a task.
+        grid_cells: cells of the image.
+    """
+    # Differences, before and after the squares are added, of a block of cells; the memory in single precision.
+    comparing = 4 * remembered * (3 * min(BLOCK_ROWS, grid_cells) + 2 * FEATURES)
+    grid, shape, whole = (prod(sizes) for sizes in (frame.grid_shape, frame.window.shape, frame.window.whole))
+    # Cells written out along the axes, once more and cut to size; on the image's grid, and in its stored order.
+    writing = 4 * 2 * grid + resampling_bytes(frame.grid_shape, frame.window.shape) + 4 * (shape + 2 * whole)
+    return max(describing_bytes(frame.grid_shape), comparing, writing)
 
 
 def cell_tensors(memories: Sequence[CellMemory]) -> dict[str, Tensor]:

@@ -186,6 +186,29 @@ class SpectrumCollector:
         self._buffers = {name: RowBuffer(c, max(ROWS_AT_ONCE, VALUES_AT_ONCE // c)) for name, c in channels.items()}
         self._lattices = {name: self._lattice(name, c) for name, c in channels.items()}
 
+    @staticmethod
+    def held_bytes(architecture: Architecture, layers: tuple[str, ...]) -> int:
+        """Rows that wait, at most; arguments as for the constructor."""
+        channels = [architecture.channels[int(name[-1])] for name in layers]
+        return sum(4 * c * max(ROWS_AT_ONCE, VALUES_AT_ONCE // c) for c in channels)
+
+    @staticmethod
+    def working_bytes(architecture: Architecture, layers: tuple[str, ...], slab: Triple) -> int:
+        """What is taken at most while a map is looked at.
+
+        Args:
+            architecture, layers: as for the constructor.
+            slab: ``(z, y, x)`` of the largest part of the image whose maps come at once.
+        """
+        most = 0
+        for name in layers:
+            channels = architecture.channels[int(name[-1])]
+            rows = prod(slab) // prod(architecture.layer_stride(name))
+            at_once = max(rows, ROWS_AT_ONCE, VALUES_AT_ONCE // channels)
+            # Rows side by side, and in double precision.
+            most = max(most, 4 * channels * rows + 8 * channels * min(BLOCK_ROWS, at_once))
+        return most
+
     def _lattice(self, name: str, channels: int) -> RowLattice:
         z, y, x = (-(-n // s) for n, s in zip(self._sizes, self._strides[name], strict=True))
         return lattice_for((z, y, x), channels)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.network_stream import Kept, NetworkStream, Observe, slab_voxels_for
-from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride, whole_image
+from MultiTaskSegLib.runtime.network.network_stream import Kept, NetworkStream, Observe, padded_shape
+from MultiTaskSegLib.runtime.network.parts import Parts, strips
+from MultiTaskSegLib.runtime.network.tiling import Tile
 from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum, SpectrumCollector
+from MultiTaskSegLib.runtime.prediction.pass_parts import (
+    checking_context,
+    checking_ladder,
+    encoder_stages,
+    labelling_context,
+    labelling_ladder,
+)
 
-# Encoder maps kept between the check and the segmentation; what does not fit is computed again.
-KEPT_BYTES = 200_000_000
-# Tiles with halos are the last resort, where not even one slab of a plane fits.
-LARGEST_TILE_VOXELS = 2_000_000
-SMALLEST_TILE_VOXELS = 60_000
-IN_TILES = 0  # slab size that means: begin with tiles
 IN_PARTS = "memory was short, so the image was processed in smaller parts, which takes longer"
 
 Progress = Callable[[float], None]
@@ -62,35 +65,44 @@ class Encoded:
     labels: RunningLabels | None = None
 
 
+@dataclass(frozen=True)
+class _Strip:
+    """One strip of rows on its way, or the whole image.
+
+    Attributes:
+        stream: over its rows and those around it.
+        tile: which part of the image it is.
+        progress: told the share of the strip that is done.
+    """
+
+    stream: NetworkStream
+    tile: Tile
+    progress: Progress
+
+
 class NetworkPass:
     """Runs the network over prepared images and steps down when memory is short.
 
     Args:
-        backends: computes; the others take over, one after the other, when not even its smallest tiles fit.
+        backend: computes. Where it fails, plain torch takes over; where memory runs out, smaller parts are tried.
         architecture: of the network.
         spec: of the signature.
-        max_slab_voxels: how many voxels to take at a time where that is known to fit, or `IN_TILES`; None for as many
-            as are fast.
+        memory_step: how many steps to go down the ladder of parts before the first try.
 
     Attributes:
-        notes: what the user should know about how memory was found.
+        backend: the one that computes now.
+        notes: what the user should know about what was done in another way than planned.
     """
 
-    def __init__(
-        self,
-        backends: Sequence[Backend],
-        architecture: Architecture,
-        spec: SignatureSpec,
-        max_slab_voxels: int | None = None,
-    ) -> None:
-        self._max_slab_voxels = max_slab_voxels
-        self._backends, self._architecture, self._spec = list(backends), architecture, spec
+    def __init__(self, backend: Backend, architecture: Architecture, spec: SignatureSpec, memory_step: int = 0) -> None:
+        self.backend, self._architecture, self._spec = backend, architecture, spec
+        self._memory_step = memory_step
         self.notes: list[str] = []
 
     @property
     def device(self) -> torch.device:
-        """Where it runs now."""
-        return self._backends[0].device
+        """Where it runs."""
+        return self.backend.device
 
     def encode(
         self, voxels: NDArray[np.float32], progress: Progress, *, keep: bool = False, wanted: Wanted | None = None
@@ -107,27 +119,32 @@ class NetworkPass:
         Raises:
             ResourceError: memory runs out.
         """
+        grid, layers, architecture = _sizes(voxels), self._spec.layers, self._architecture
+        stages = encoder_stages(layers)
+        if wanted:
+            ladder = labelling_ladder(architecture, grid, wanted.shape, self.device, keep=False)
+            context = labelling_context(architecture, grid, wanted.shape)
+        else:
+            ladder = checking_ladder(architecture, grid, layers, self.device, keep=keep)
+            context = checking_context(architecture, layers)
 
-        def run(backend: Backend, slab_voxels: int) -> Encoded:
-            """With slabs of this size."""
-            collector = self._collector(voxels)
-            stream = NetworkStream(backend, self._architecture, voxels, slab_voxels, None if wanted else progress)
-            observe = collector.watch(whole_image(stream.padded))
-            if wanted:
-                labels = self._labelled(backend, stream, wanted, voxels, progress, observe=observe)
-                return Encoded(collector.spectra(), labels=labels)
-            if self._only_encoder:
-                kept = stream.encode(self._stages, observe, KEPT_BYTES if keep else 0)
-                return Encoded(collector.spectra(), kept)
-            for _ in stream.decode(observe=observe):
-                pass
-            return Encoded(collector.spectra())
+        def run(backend: Backend, parts: Parts) -> Encoded:
+            """With parts of this size."""
+            collector = SpectrumCollector(architecture, layers, grid, self._spec.floor)
+            labels = LabelStream(wanted.task, grid, wanted.shape) if wanted else None
+            kept: Kept = {}
+            for strip in self._strips(backend, voxels, parts, context, progress, is_told=wanted is None):
+                observe = collector.watch(strip.tile)
+                if wanted and labels:
+                    _label(backend, strip, wanted.task, labels, observe=observe)
+                elif stages is None:
+                    for _ in strip.stream.decode(observe=observe):
+                        pass
+                else:
+                    kept = strip.stream.encode(stages, observe, parts.keep_bytes)
+            return Encoded(collector.spectra(), kept, labels.running if labels else None)
 
-        def in_tiles(backend: Backend, limit: int) -> Encoded:
-            """With halos; the probabilities are put together in memory."""
-            return self._tiled(backend, voxels, wanted, limit, progress)
-
-        return self._with_less_memory(run, in_tiles)
+        return self._with_less_memory(ladder, run)
 
     def decode(
         self, voxels: NDArray[np.float32], wanted: Wanted, encoded: Encoded, progress: Progress
@@ -145,131 +162,121 @@ class NetworkPass:
         """
         if encoded.labels is not None:
             return encoded.labels
+        grid = _sizes(voxels)
+        ladder = labelling_ladder(self._architecture, grid, wanted.shape, self.device, keep=True)
+        context = labelling_context(self._architecture, grid, wanted.shape)
 
-        def run(backend: Backend, slab_voxels: int) -> RunningLabels:
-            """With slabs of this size."""
-            stream = NetworkStream(backend, self._architecture, voxels, slab_voxels)
+        def run(backend: Backend, parts: Parts) -> RunningLabels:
+            """With parts of this size."""
             # Used up at once: after a failure everything is computed again.
-            kept, encoded.kept = encoded.kept, {}
-            return self._labelled(backend, stream, wanted, voxels, progress, kept=kept)
+            kept, encoded.kept = encoded.kept if parts.keep_bytes else {}, {}
+            labels = LabelStream(wanted.task, grid, wanted.shape)
+            for strip in self._strips(backend, voxels, parts, context, progress, is_told=False):
+                _label(backend, strip, wanted.task, labels, kept=kept)
+            return labels.running
 
-        def in_tiles(backend: Backend, limit: int) -> RunningLabels:
-            """With halos; the probabilities are put together in memory."""
-            labels = self._tiled(backend, voxels, wanted, limit, progress).labels
-            assert labels is not None
-            return labels
+        return self._with_less_memory(ladder, run)
 
-        return self._with_less_memory(run, in_tiles)
-
-    @property
-    def _only_encoder(self) -> bool:
-        return all(layer.startswith("encoder") for layer in self._spec.layers)
-
-    @property
-    def _stages(self) -> int:
-        return 1 + max((int(layer[-1]) for layer in self._spec.layers), default=-1)
-
-    def _labelled(
+    def _strips(
         self,
         backend: Backend,
-        stream: NetworkStream,
-        wanted: Wanted,
         voxels: NDArray[np.float32],
+        parts: Parts,
+        context_rows: int,
         progress: Progress,
         *,
-        kept: Kept | None = None,
-        observe: Observe | None = None,
-    ) -> RunningLabels:
-        """The last map goes through the task's head into the labels, slab by slab."""
-        labels = LabelStream(wanted.task, _sizes(voxels), wanted.shape)
-        done = 0
-        for slab in stream.decode(kept, observe):
-            labels.push_logits(backend.head(slab, wanted.task.channels))
-            done += slab.shape[2]
-            del slab  # which need not wait for the next one
-            progress(done / stream.padded[0])
-        return labels.running
+        is_told: bool,
+    ) -> Iterator[_Strip]:
+        """The image in strips of rows, of which only one is worked on at a time.
 
-    def _collector(self, voxels: NDArray[np.float32]) -> SpectrumCollector:
-        return SpectrumCollector(self._architecture, self._spec.layers, _sizes(voxels), self._spec.floor)
-
-    def _tiled(
-        self,
-        backend: Backend,
-        voxels: NDArray[np.float32],
-        wanted: Wanted | None,
-        max_tile_voxels: int,
-        progress: Progress,
-    ) -> Encoded:
-        """Spectra, and labels where they are wanted, of overlapping tiles."""
-        architecture, sizes, collector = self._architecture, _sizes(voxels), self._collector(voxels)
-        padded = pad_to_stride(voxels, architecture.total_stride)
-        logits = None if wanted is None else torch.empty((1 + len(wanted.task.labels), *sizes), dtype=torch.float16)
-        tiles = make_tiles(_sizes(padded), architecture.total_stride, architecture.halo, max_tile_voxels)
-        for done, tile in enumerate(tiles, start=1):
-            stream = NetworkStream(backend, architecture, padded[tile.source_slices()], 1)
-            slabs = stream.decode(observe=collector.watch(tile))
-            if logits is None or wanted is None:
-                for _ in slabs:
-                    pass
-            else:
-                found = torch.cat([backend.head(slab, wanted.task.channels).half().cpu() for slab in slabs], dim=1)
-                inside = (slice(None), *tile.core_in_tile((1, 1, 1), sizes))
-                target = (slice(None), *tile.core_in_volume((1, 1, 1), sizes))
-                logits[target] = found[inside]
-            progress(done / len(tiles))
-        if logits is None or wanted is None:
-            return Encoded(collector.spectra())
-        labels = LabelStream(wanted.task, sizes, wanted.shape)
-        for slab in logits.split(1, dim=1):
-            labels.push_logits(slab.float())
-        return Encoded(collector.spectra(), labels=labels.running)
+        Args:
+            backend, voxels, parts: what computes, the prepared image, and how much of it at a time.
+            context_rows: around a strip.
+            progress: told the share of the image that is done.
+            is_told: whether the stream tells it, as it takes the image in; else `_Strip.progress` is for the caller.
+        """
+        tiles = strips(padded_shape(self._architecture, _sizes(voxels)), parts.rows, context_rows)
+        for number, tile in enumerate(tiles):
+            part = _part(progress, number, len(tiles))
+            rows = voxels[:, tile.source_slices()[1]]
+            slab_voxels = parts.slices * prod(stop - start for start, stop in tile.source[1:])
+            stream = NetworkStream(backend, self._architecture, rows, slab_voxels, part if is_told else None)
+            yield _Strip(stream, tile, part)
 
     @torch.inference_mode()
-    def _with_less_memory(
-        self, run: Callable[[Backend, int], Found], in_tiles: Callable[[Backend, int], Found]
-    ) -> Found:
-        while True:
-            backend = self._backends[0]
-            limit = slab_voxels_for(backend.device) if self._max_slab_voxels is None else self._max_slab_voxels
-            attempts = [] if limit == IN_TILES else [(run, voxels) for voxels in _halved(limit, 1)]
-            largest = SMALLEST_TILE_VOXELS if limit == IN_TILES else LARGEST_TILE_VOXELS
-            attempts += [(in_tiles, voxels) for voxels in _halved(largest, SMALLEST_TILE_VOXELS)]
-            for number, (attempt, voxels) in enumerate(attempts):
-                if number == 1:
-                    self.notes.append(IN_PARTS)
-                try:
-                    return attempt(backend, voxels)
-                except (MemoryError, RuntimeError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-            if len(self._backends) == 1:
-                raise ResourceError(
-                    f"not enough memory on {backend.device} even for small tiles",
-                    remedy="Close other programs or use another device",
-                )
-            del self._backends[0]
-            self.notes.append(f"the memory of {backend.device} was too small, so {self.device} was used")
+    def _with_less_memory(self, ladder: Sequence[Parts], run: Callable[[Backend, Parts], Found]) -> Found:
+        for number, parts in enumerate(ladder[min(self._memory_step, len(ladder) - 1) :]):
+            if number > 0 and IN_PARTS not in self.notes:
+                self.notes.append(IN_PARTS)
+            try:
+                return self._computed(parts, run)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+        if self.backend.plain is None:
+            raise ResourceError(
+                f"not enough memory on {self.device} even for the smallest parts of the image",
+                remedy="Close other programs, use another device, or crop the image to the region of interest",
+            )
+        self._take_plain()
+        return self._with_less_memory(ladder, run)
+
+    def _computed(self, parts: Parts, run: Callable[[Backend, Parts], Found]) -> Found:
+        """The result of ``run``; by plain torch where the back end does not work."""
+        try:
+            return run(self.backend, parts)
+        except MtsError:
+            raise
+        except Exception as error:  # whatever an optional package raises
+            if self.backend.plain is None or is_out_of_memory(error):
+                raise
+        # Outside the handler: the traceback would keep the feature maps.
+        self._take_plain()
+        return run(self.backend, parts)
+
+    def _take_plain(self) -> None:
+        assert self.backend.plain is not None
+        self.notes.append(f"the back end {self.backend.name} failed, so plain torch was used, which may take longer")
+        self.backend = self.backend.plain
+
+
+def _label(
+    backend: Backend,
+    strip: _Strip,
+    task: TaskInfo,
+    labels: LabelStream,
+    *,
+    kept: Kept | None = None,
+    observe: Observe | None = None,
+) -> None:
+    """The last map of a strip goes through the task's head into the labels, slab by slab."""
+    labels.begin_strip(strip.tile.core[1], strip.tile.source[1][0])
+    done = 0
+    for slab in strip.stream.decode(kept, observe):
+        labels.push_logits(backend.head(slab, task.channels))
+        done += slab.shape[2]
+        del slab  # which need not wait for the next one
+        strip.progress(done / strip.stream.padded[0])
+
+
+def _part(progress: Progress, number: int, count: int) -> Progress:
+    def tell(share: float) -> None:
+        """A share of one of ``count`` strips is done."""
+        progress((number + share) / count)
+
+    return tell
 
 
 def spectra_of(
     network: SegmentationNetwork, voxels: NDArray[np.float32], spec: SignatureSpec, device: torch.device
 ) -> Observed:
     """What a signature needs of a prepared image ``(Z, Y, X)``, and nothing else, for fitting a reference."""
-    network_pass = NetworkPass([TorchBackend(network, device)], network.architecture, spec)
+    network_pass = NetworkPass(TorchBackend(network, device), network.architecture, spec)
     spectra = network_pass.encode(voxels, lambda share: None).spectra
     observed: Observed = {**spectra, **spec.image_part(voxels, network.architecture.is_planar)}
     # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
     release_freed_memory()
     return observed
-
-
-def _halved(largest: int, smallest: int) -> list[int]:
-    """``largest``, a quarter of it, and so on, ``smallest`` at last."""
-    sizes = [largest]
-    while sizes[-1] // 4 > smallest:
-        sizes.append(sizes[-1] // 4)
-    return [*sizes, smallest]
 
 
 def _sizes(voxels: NDArray[np.float32]) -> Triple:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ class Segmentation:
     timings: dict[str, float]
     warnings: tuple[str, ...]
     predicted_dice: Mapping[int, float | None] = field(default_factory=dict)
+
+    def with_warnings(self, more: Sequence[str]) -> Segmentation:
+        """The same result with sentences that it does not have yet."""
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *more))))
 
     def report(self) -> dict[str, Any]:
         """Everything but the voxels, as in ``report.json``."""

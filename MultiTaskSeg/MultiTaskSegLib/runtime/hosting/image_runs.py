@@ -1,0 +1,39 @@
+"""Runs on one image after the other, 2-D and 3-D, with the same model file or the released ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from MultiTaskSegLib.runtime.hosting.model_host import ModelHost, Progress
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
+from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+T = TypeVar("T")
+
+
+class ImageRuns:
+    """Keeps one model loaded for 2-D and one for 3-D images, so that mixed images load each once.
+
+    Args:
+        model: a model file; None for the released ones.
+        device: what the user chose.
+        progress: told the share of a run that is done and the step's name.
+        machine: loads models and plans runs; this one by default.
+    """
+
+    def __init__(self, model: Path | None, device: str, progress: Progress, machine: Machine | None = None) -> None:
+        self._model, self._device, self._progress = None if model is None else str(model), device, progress
+        machine = machine or TorchMachine()
+        self._hosts = {is_planar: ModelHost(machine) for is_planar in (False, True)}
+
+    def run(self, volume: Volume, purpose: Purpose, act: Callable[[Answers, Progress], T]) -> tuple[T, tuple[str, ...]]:
+        """What ``act`` returns, and what was done in another way; see `ModelHost.run`."""
+        host = self._hosts[volume.is_planar and self._model is None]
+        return host.run(self._model, self._device, volume, purpose, act, self._progress, _say_nothing)
+
+
+def _say_nothing(note: str) -> None:
+    """What was done in another way is told at the end."""
