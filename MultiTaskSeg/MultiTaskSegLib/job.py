@@ -14,6 +14,7 @@ import queue
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ import numpy as np
 
 from MultiTaskSegLib.background_call import BackgroundCall
 from MultiTaskSegLib.job_result import JobResult, result_of
+from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime import errors
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.typed_error import typed
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 POLL_INTERVAL_S = 0.05
@@ -34,7 +37,15 @@ COLLECTING = "collecting the result"
 class Job:
     """One request under way. ``fraction``, ``eta_s`` and ``step`` are current after every :meth:`poll`."""
 
-    def __init__(self, worker: WorkerProcess, number: int, folder: Path, destination: Path | None = None) -> None:
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        number: int,
+        folder: Path,
+        destination: Path | None = None,
+        ended: Callable[[Job], object] = lambda job: None,
+    ) -> None:
+        """Of the runner; ``ended`` is called once there is a result or an error."""
         self.fraction = 0.0
         self.eta_s: float | None = None
         self.step = "starting"
@@ -43,6 +54,7 @@ class Job:
         self._number = number
         self._folder = folder
         self._destination = destination
+        self._ended = ended
         self._result: JobResult | None = None
         self._sending: BackgroundCall | None = None
         self._collecting: BackgroundCall | None = None
@@ -116,21 +128,23 @@ class Job:
             if call is not None:
                 call.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._ended(self)
 
     def _sent(self, sending: BackgroundCall) -> None:
         self._sending = None
         try:
             sending.outcome()
         except Exception as error:
-            self._fail(_typed(error))
+            self._fail(typed(error))
 
     def _finish(self, collecting: BackgroundCall) -> None:
         try:
             self._result = collecting.outcome()
         except Exception as error:
-            self._fail(_typed(error))
+            self._fail(typed(error))
             return
         self.fraction, self.eta_s = 1.0, 0.0
+        self._ended(self)
 
     def result(self) -> JobResult:
         """What the finished job brought back.
@@ -171,38 +185,78 @@ class Job:
 
 
 class JobRunner:
-    """Starts jobs, one at a time, in a worker that stays alive between them."""
+    """Starts jobs, one at a time, in a worker that stays alive between them.
+
+    Whoever wants several in a row holds a `Lease` meanwhile, which the others' jobs have to wait for. The runner keeps
+    nothing of a job that is over: its arrays go with whoever asked for it.
+    """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
         self._command = command
         self._worker: WorkerProcess | None = None
         self._job: Job | None = None
+        self._lease: weakref.ref[Lease] | None = None
         self._numbers = itertools.count(1)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job is running."""
-        return self._job is not None and not self._job.poll()
+        """Whether a job is running, or the worker is held for others."""
+        return self._is_held_by_other(None) or (self._job is not None and not self._job.poll())
 
-    def segment(
-        self, volume: Volume, *, task: str = "auto", model: str | Path | None = None, device: str = "auto"
-    ) -> Job:
-        """Start to segment ``volume``; ``model`` None is the released default.
+    def hold(self) -> Lease:
+        """Keep the worker for jobs that are started with this lease, until it is released.
 
         Raises:
-            UsageError: another job is running.
+            UsageError: another run is under way.
+        """
+        self._require_free(None)
+        lease = Lease(self._release)
+        self._lease = weakref.ref(lease)
+        return lease
+
+    def _release(self, lease: Lease) -> None:
+        if self._lease is not None and self._lease() is lease:
+            self._lease = None
+
+    def _is_held_by_other(self, lease: Lease | None) -> bool:
+        holder = None if self._lease is None else self._lease()
+        return holder is not None and holder is not lease
+
+    def _require_free(self, lease: Lease | None) -> None:
+        if self._is_held_by_other(lease) or (self._job is not None and not self._job.poll()):
+            raise errors.UsageError("another run is under way", remedy="Wait for it or cancel it first")
+
+    def segment(
+        self,
+        volume: Volume,
+        *,
+        task: str = "auto",
+        model: str | Path | None = None,
+        device: str = "auto",
+        lease: Lease | None = None,
+    ) -> Job:
+        """Start to segment ``volume``; ``model`` None is the released default, ``lease`` what `hold` gave.
+
+        Raises:
+            UsageError: another job is running, or the worker is held for others.
             ResourceError: the worker cannot be started. A disk that is full is an error of the job.
         """
-        return self._start("segment", volume, model, device, {"task": task})
+        return self._start("segment", volume, model, device, {"task": task}, lease=lease)
 
     def check(
-        self, volume: Volume, *, model: str | Path | None = None, device: str = "auto", with_map: bool = False
+        self,
+        volume: Volume,
+        *,
+        model: str | Path | None = None,
+        device: str = "auto",
+        with_map: bool = False,
+        lease: Lease | None = None,
     ) -> Job:
         """Start to check whether ``volume`` is like the training images, and with a map where not.
 
         Raises as :meth:`segment`.
         """
-        return self._start("check", volume, model, device, {"map": with_map})
+        return self._start("check", volume, model, device, {"map": with_map}, lease=lease)
 
     def segment_file(
         self,
@@ -212,6 +266,7 @@ class JobRunner:
         task: str = "auto",
         model: str | Path | None = None,
         device: str = "auto",
+        lease: Lease | None = None,
     ) -> Job:
         """Start to segment an image file or a DICOM folder; the worker reads it and the results go to ``output``.
 
@@ -219,11 +274,18 @@ class JobRunner:
         :meth:`segment`.
         """
         options = {"task": task, "image": str(Path(image).resolve()), "write": True}
-        return self._start("segment", None, model, device, options, Path(output).resolve())
+        return self._start("segment", None, model, device, options, Path(output).resolve(), lease=lease)
 
-    def check_file(self, image: str | Path, *, model: str | Path | None = None, device: str = "auto") -> Job:
+    def check_file(
+        self,
+        image: str | Path,
+        *,
+        model: str | Path | None = None,
+        device: str = "auto",
+        lease: Lease | None = None,
+    ) -> Job:
         """Start to check an image file or a DICOM folder, which the worker reads. Raises as :meth:`segment`."""
-        return self._start("check", None, model, device, {"image": str(Path(image).resolve())})
+        return self._start("check", None, model, device, {"image": str(Path(image).resolve())}, lease=lease)
 
     def devices(self) -> Job:
         """Start to look which devices there are and how much of their memory is free. Raises as :meth:`segment`."""
@@ -241,18 +303,22 @@ class JobRunner:
         device: str,
         options: dict[str, Any],
         destination: Path | None = None,
+        lease: Lease | None = None,
     ) -> Job:
-        if self.is_busy:
-            raise errors.UsageError("another run is under way", remedy="Wait for it or cancel it first")
+        self._require_free(lease)
         if self._worker is None or not self._worker.is_alive:
             self.close()
             self._worker = WorkerProcess(self._command)
         number = next(self._numbers)
         folder = self._worker.folder / str(number)
         request = {"id": number, "command": command, "model": None if model is None else str(Path(model).resolve())}
-        self._job = Job(self._worker, number, folder, destination)
-        self._job.send({**request, "device": device, "output": str(folder), **options}, volume)
-        return self._job
+        self._job = job = Job(self._worker, number, folder, destination, self._let_go)
+        job.send({**request, "device": device, "output": str(folder), **options}, volume)
+        return job
+
+    def _let_go(self, job: Job) -> None:
+        if self._job is job:
+            self._job = None
 
     def close(self) -> None:
         """End the worker; a running job counts as cancelled. The next job starts a new worker."""
@@ -260,7 +326,7 @@ class JobRunner:
             self._job.cancel()
         if self._worker is not None:
             self._worker.end()
-        self._job = self._worker = None
+        self._worker = None
 
 
 def write_volume(volume: Volume, folder: Path, stop: threading.Event) -> dict[str, Any]:
@@ -289,13 +355,6 @@ def write_volume(volume: Volume, folder: Path, stop: threading.Event) -> dict[st
         raise errors.ResourceError(what, file=path, remedy="Free space in the temporary folder") from error
     known = {"name": volume.name, "warnings": list(volume.warnings), "measured": volume.measured}
     return {"voxels": str(path), "ijk_to_ras": volume.ijk_to_ras.tolist(), **known}
-
-
-def _typed(error: Exception) -> errors.MtsError:
-    """An error of ours as it is; any other as one that a panel can show."""
-    if isinstance(error, errors.MtsError):
-        return error
-    return errors.ResourceError(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def error_from(event: dict[str, Any]) -> errors.MtsError:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.result_folder import write_checksums
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
@@ -50,7 +51,8 @@ class JobResult:
 
 
 def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResult:
-    """Take in a result event; files that the worker wrote are moved to ``destination``, all or none.
+    """Take in a result event; files that the worker wrote are moved to ``destination``, all or none,
+    with their checksums.
 
     Raises:
         ResourceError: an array cannot be read, or a file cannot be written.
@@ -66,6 +68,7 @@ def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResu
         with staged_files(destination) as stage:
             for file in Path(event["files"]).iterdir():
                 shutil.move(file, stage / file.name)
+            write_checksums(stage)
     return JobResult(
         event.get("report", {}),
         arrays[0],

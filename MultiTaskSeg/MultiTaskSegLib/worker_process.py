@@ -61,16 +61,32 @@ def worker_environment(scratch: Path | None = None) -> dict[str, str]:
     return {**os.environ, **temporary, "PYTHONPATH": path, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
+def _private_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="multitaskseg-"))
+    except OSError as error:
+        raise errors.ResourceError(
+            f"the temporary folder cannot be used ({error.strerror or error})",
+            file=error.filename,
+            remedy="Free some space on its disk, or check the rights to write there",
+        ) from error
+
+
 class WorkerProcess:
     """One running worker: its process tree, its private folder and the events that it sent."""
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="multitaskseg-"))
+        """Start the process; one that cannot be started leaves nothing behind.
+
+        Raises:
+            ResourceError: there is no interpreter or no room for its files, or the process cannot be started.
+        """
+        arguments = list(command) if command is not None else [python_executable(), "-m", WORKER_MODULE]
+        self.folder = _private_folder()
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._is_ended = False
         self._dead_since_s: float | None = None
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES_KEPT)
-        arguments = list(command) if command is not None else [python_executable(), "-m", WORKER_MODULE]
         try:
             self.process = start_tree([*arguments, str(self.folder)], worker_environment(self.folder), self.folder)
         except OSError as error:

@@ -14,8 +14,11 @@ TORCH_FREE = (
     "image_folder",
     "job",
     "job_result",
+    "lease",
     "process_tree",
+    "result_folder",
     "task_list",
+    "typed_error",
     "worker_process",
 )
 # All of the library but the runtime.

@@ -232,7 +232,8 @@ def test_the_results_of_a_file_are_put_in_place_together(runner_of, tmp_path, te
     output = tmp_path / "ergebnis ü" / "scan"
     found = runner.segment_file(tmp_path / "scan.nii.gz", output, task="phantom").wait(30)
     assert found.output == output
-    assert sorted(path.name for path in output.iterdir()) == ["report.json", "segmentation.nii.gz"]
+    names = ["checksums.sha256", "report.json", "segmentation.nii.gz"]
+    assert sorted(path.name for path in output.iterdir()) == names
     assert json.loads((output / "report.json").read_text())["task"] == "phantom"
     assert list(temporary_folder.rglob("*.json")) == []
 
