@@ -1,6 +1,5 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
-import functools
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -33,14 +32,17 @@ from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.summary import error_text, notice_text
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.scene.batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
+from MultiTaskSegLib.scene.batch.batch_run import require_present
+from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice, results_of
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
-from MultiTaskSegLib.scene.result import SegmentationResult, add_result
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
 from MultiTaskSegLib.scene.result_table import rows_of
-from MultiTaskSegLib.scene.run import RunNotes, SceneRun
+from MultiTaskSegLib.scene.run import SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node
 from MultiTaskSegLib.task_list import known_tasks
+from MultiTaskSegLib.typed_error import typed_errors
 
 AUTO = "auto"
 
@@ -276,14 +278,17 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             ResourceError: the worker cannot be started.
         """
         require_choice(existing)
-        job = shared_runner().segment(image_from_node(volumeNode), task=task, model=model, device=device)
         parameters = {"task": task, "model": str(model or ""), "device": device}
-        return SceneRun(volumeNode, job, RunNotes(parameters, existing))
+        with typed_errors():
+            image = image_from_node(volumeNode)
+            require_present(volumeNode)
+            notes = RunNotes(parameters, existing, ImageRecord.of(volumeNode))
+            return SceneRun(volumeNode, shared_runner().segment(image, task=task, model=model, device=device), notes)
 
     def finish(self, run: SceneRun) -> SegmentationResult:
         """Add the result of a finished run to the scene. Raises what the run failed with."""
-        notes = run.notes
-        return add_result(run.volume_node, run.result(), notes.existing, notes.parameters)
+        with typed_errors():
+            return add_result(run.volume_node, run.result(), run.notes)
 
     def segment(
         self,
@@ -322,10 +327,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         existing: str = KEEP,
     ) -> BatchOptions:
         """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
-        require_choice(existing)
-        parameters = {"task": task, "model": str(model or ""), "device": device}
-        add = functools.partial(add_result, existing=existing, parameters=parameters)
-        return BatchOptions(task, model, device, output, add)
+        return BatchOptions(task, model, device, output, existing)
 
     def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
         """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
@@ -333,14 +335,15 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
             options: ``task``, ``model``, ``device``, ``existing`` as in :meth:`segment`; ``output``, the folder for the
-                results of image files.
+                results of image files; ``with_uncertainty=False`` leaves the uncertainty out of the scene, which takes
+                four bytes per voxel of each volume.
 
         Raises:
             InputError: there is no image.
-            UsageError: image files are given without a folder for their results.
+            UsageError: another run is under way, or image files are given without a folder for their results.
             Cancelled: the scene was closed.
         """
-        return segment_batch(images, self.batchOptions(**options), idle=slicer.app.processEvents)
+        return segment_batch(images, BatchOptions(**options), idle=slicer.app.processEvents)
 
 
 class MultiTaskSegTest(ScriptedLoadableModuleTest):

@@ -141,14 +141,15 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def updateButtons(self) -> None:
         """Enable what is possible now."""
-        from OODCheckLib.spectrum_plot import spectrum_chart
+        from MultiTaskSegLib.scene.result_record import current_verdict
+        from OODCheckLib.spectrum_plot import has_spectrum
 
         node = self.parameters
         volume = None if node is None else node.inputVolume
         canStart = node is not None and {VOLUME: volume is not None, FOLDER: bool(node.folder)}.get(node.scope, True)
         self._run.show(canStart)
-        self.ui.spectrumButton.enabled = volume is not None and spectrum_chart(volume) is not None
-        self.ui.distancesButton.enabled = volume is not None and volume.GetAttribute("MultiTaskSeg.OOD") is not None
+        self.ui.spectrumButton.enabled = volume is not None and has_spectrum(volume)
+        self.ui.distancesButton.enabled = current_verdict(volume) is not None
 
     def onCheckButton(self, _checked: bool = False) -> None:
         """Start a check, or cancel the one under way."""
@@ -189,11 +190,11 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
             if not isinstance(run, CheckBatch):
                 self.logic.finish(run)
                 show_foreign_map(run.volume_node)
-            elif run.checked and self.parameters is not None:  # also what was done before it ended early
-                self.parameters.results = self.logic.writeResults(run.checked, self.parameters.results)
-                message = summary_banner([image.verdict for image in run.checked])
-            if isinstance(run, CheckBatch) and run.error is not None:
-                raise run.error
+            elif run.rows and self.parameters is not None:  # also what was done before it ended early
+                self.parameters.results = self.logic.writeResults(run.rows, self.parameters.results)
+                message = summary_banner([row.ood for row in run.rows])
+            if isinstance(run, CheckBatch) and run.job.error is not None:
+                raise run.job.error
         except MtsError as error:
             message = error_text(str(error)) + message
         self.onParametersChanged()
@@ -306,7 +307,7 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         device: str = AUTO,
         progress: Callable[[float, str], object] | None = None,
     ) -> list[Any]:
-        """Check several images on one loaded model; one ``CheckedImage`` (``item``, ``verdict``, ``message``) for each.
+        """Check several images on one loaded model; one ``BatchRow`` (``image``, ``ood``, ``error`` ...) for each.
 
         Volumes of the scene get their verdict as from :meth:`check`; files are read by the worker and not loaded.
 
@@ -317,19 +318,19 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             InputError: there is no image.
-            MtsError: the worker cannot be used at all; an image that cannot be checked has a message instead.
+            UsageError: another run is under way.
+            Cancelled: the scene was closed. An image that cannot be checked has an error instead.
         """
         batch = self.startBatch(images, model, device)
-        batch.wait(idle=slicer.app.processEvents, progress=progress)
-        return list(batch.checked)
+        return list(batch.wait(idle=slicer.app.processEvents, progress=progress))
 
-    def writeResults(self, checked: Sequence[Any], tableNode: vtkMRMLTableNode | None = None) -> vtkMRMLTableNode:
-        """Write the outcome of a batch into a table node, a new one by default, and return it."""
-        from OODCheckLib.result_table import write_results
+    def writeResults(self, rows: Sequence[Any], tableNode: vtkMRMLTableNode | None = None) -> vtkMRMLTableNode:
+        """Write the rows of a batch into a table node, a new one by default, and return it."""
+        from MultiTaskSegLib.scene.batch.batch_table import fill_batch_table
 
         if tableNode is None:
             tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("OOD Check results"))
-        write_results(tableNode, checked)
+        fill_batch_table(tableNode, rows)
         return tableNode
 
     def showRow(self, tableNode: vtkMRMLTableNode, row: int) -> vtkMRMLScalarVolumeNode:
@@ -383,10 +384,10 @@ class OODCheckTest(ScriptedLoadableModuleTest):
     def test_aBatchGivesOneRowForEachImageOfTheScene(self) -> None:
         """All volumes get the verdict that they get alone."""
         nodes = [self.noise("First", 1), self.noise("Second", 2)]
-        checked = OODCheckLogic().checkImages()
-        self.assertEqual([image.item.node for image in checked], nodes)
-        self.assertEqual(checked[0].verdict.score, OODCheckLogic().check(nodes[0]).score)
-        self.assertEqual(OODCheckLogic().writeResults(checked).GetNumberOfRows(), 2)
+        rows = OODCheckLogic().checkImages()
+        self.assertEqual([row.volume_id for row in rows], [node.GetID() for node in nodes])
+        self.assertEqual(rows[0].score, OODCheckLogic().check(nodes[0]).score)
+        self.assertEqual(OODCheckLogic().writeResults(rows).GetNumberOfRows(), 2)
 
     def noise(self, name: str, seed: int = 0) -> vtkMRMLScalarVolumeNode:
         """A small volume of noise, where there is something to check it with."""

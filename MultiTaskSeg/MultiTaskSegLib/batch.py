@@ -9,10 +9,16 @@ from typing import Any, Protocol
 
 from MultiTaskSegLib.job import POLL_INTERVAL_S, Job
 from MultiTaskSegLib.job_result import JobResult
-from MultiTaskSegLib.runtime.errors import Cancelled, MtsError
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, Cancelled, ModelError, MtsError, UsageError
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.typed_error import typed
+from MultiTaskSegLib.verdict_words import verdict_words
+from MultiTaskSegLib.worker_process import BrokenWorkerError, DeadWorkerError
 
 MM3_PER_ML = 1000.0
-VERDICT_WORDS = {True: "out of distribution", False: "in distribution"}
+# After so many failures in a row, of a kind that the next image would meet as well, the rest is not tried.
+FAILURES_IN_A_ROW = 2
+DEATHS_IN_A_ROW = 4  # of a worker that had started: some images are too large, others after them are not
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,16 @@ class BatchItem:
     Attributes:
         name: for people.
         start: starts its job.
-        keep: takes in what the job brought back.
+        keep: takes in what the job brought back; returns the report to be listed, or None for that of the job.
+        file: path of an image file; empty for a volume of the scene.
+        volume_id: of a volume of the scene; empty for a file.
     """
 
     name: str
     start: Callable[[], Job]
-    keep: Callable[[JobResult], object]
+    keep: Callable[[JobResult], Mapping[str, Any] | None]
+    file: str = ""
+    volume_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,13 +46,16 @@ class BatchRow:
 
     Attributes:
         image: its name.
-        task: what was segmented; empty when it failed.
-        verdict: "in distribution", "out of distribution", or empty when it failed.
+        task: what was segmented; empty for a check, and when it failed.
+        verdict: "in distribution", "in distribution (unusual)", "out of distribution", or empty when it failed.
         p_value: of the out-of-distribution check; None when it failed.
         volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
         seconds: from start to end, with reading and keeping.
         warnings: what there is to know about the result.
         error: why it failed; empty when it did not.
+        ood: the verdict with all its figures; None when it failed.
+        model, model_sha256: what judged it; empty when it failed.
+        file, volume_id: as of `BatchItem`.
     """
 
     image: str
@@ -53,27 +66,57 @@ class BatchRow:
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     error: str = ""
+    ood: Verdict | None = None
+    model: str = ""
+    model_sha256: str = ""
+    file: str = ""
+    volume_id: str = ""
+
+    @property
+    def score(self) -> float | None:
+        """Distance to the nearest task; None when it failed."""
+        return None if self.ood is None else self.ood.score
+
+    @property
+    def limit(self) -> float | None:
+        """Beyond which a score is out of distribution; None when it failed."""
+        return None if self.ood is None else self.ood.threshold
+
+    @property
+    def nearest_task(self) -> str:
+        """The task whose images are nearest; empty when it failed."""
+        return "" if self.ood is None else self.ood.nearest_task
 
 
 class Batch:
     """Runs items one after the other; polled, waited for and cancelled as a single `Job` is.
 
+    A failing item is a row with the reason. Where the next one would fare no better (a worker that cannot be started, a
+    model that cannot be used, each several times in a row) the rest is not tried, and its rows say so.
+
     Attributes:
         rows: one per item that is through.
-        error: `Cancelled` when the batch was ended early; a failing item is no error of the batch.
+        error: `Cancelled` when the batch was ended early, or why the rest was not tried.
     """
 
-    def __init__(self, items: Sequence[BatchItem], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        items: Sequence[BatchItem],
+        clock: Callable[[], float] = time.monotonic,
+        ended: Callable[[], object] = lambda: None,
+    ) -> None:
         """The first item starts at the first `poll`.
 
         Args:
             items: what to do.
             clock: seconds.
+            ended: is called once, when all items are through or the batch was cancelled.
         """
         self.rows: list[BatchRow] = []
         self.error: MtsError | None = None
-        self._items, self._clock = list(items), clock
+        self._items, self._clock, self._ended = list(items), clock, ended
         self._job: Job | None = None
+        self._failures: list[MtsError] = []  # the last ones in a row, of a kind that the next item would meet as well
         self._began_s = self._item_began_s = clock()
 
     @property
@@ -107,11 +150,12 @@ class Batch:
         if self.is_done:
             return True
         item = self._items[len(self.rows)]
-        if self._job is None:
-            self._item_began_s = self._clock()
-            self._attempt(item, self._begin)
-        elif self._job.poll():
-            self._attempt(item, self._take)
+        try:
+            self._go_on(item)
+        except Exception as error:  # whatever one image does to us, the others have a right to be tried
+            self._fail(item, typed(error))
+        if self.is_done:
+            self._ended()
         return self.is_done
 
     def wait(
@@ -126,7 +170,7 @@ class Batch:
             poll_to_the_end(self, idle, progress)
         finally:
             self.cancel()  # nothing to do unless the wait was cut short, also by Ctrl+C
-        if self.error is not None:
+        if isinstance(self.error, Cancelled):
             raise self.error
         return self.rows
 
@@ -138,32 +182,45 @@ class Batch:
         if self._job is not None:
             self._job.cancel(reason)
             self._job = None
+        self._ended()
 
-    def _attempt(self, item: BatchItem, action: Callable[[BatchItem], None]) -> None:
-        try:
-            action(item)
-        except MtsError as error:
-            self._fail(item, str(error))
-        except Exception as error:  # whatever one image does to us, the others have a right to be tried
-            self._fail(item, f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
+    def _go_on(self, item: BatchItem) -> None:
+        if self._job is None:
+            self._item_began_s = self._clock()
+            self._job = item.start()
+        elif self._job.poll():
+            job, self._job = self._job, None
+            found = job.result()
+            report = item.keep(found) or found.report
+            self._add(row_of(item, report, self._clock() - self._item_began_s))
+            self._failures = []
 
-    def _begin(self, item: BatchItem) -> None:
-        self._job = item.start()
+    def _fail(self, item: BatchItem, error: MtsError) -> None:
+        self._job = None
+        seconds = self._clock() - self._item_began_s
+        self._add(BatchRow(item.name, seconds=seconds, error=str(error), file=item.file, volume_id=item.volume_id))
+        if not isinstance(error, (DeadWorkerError, ModelError, UsageError)) or NOT_FINITE in str(error):
+            self._failures = []  # of this image alone
+            return
+        is_repeated = bool(self._failures) and _is_alike(self._failures[-1], error)
+        self._failures = [*(self._failures if is_repeated else []), error]
+        is_death = isinstance(error, DeadWorkerError) and not isinstance(error, BrokenWorkerError)
+        if len(self._failures) >= (DEATHS_IN_A_ROW if is_death else FAILURES_IN_A_ROW) and self.error is None:
+            self._give_up(error)
 
-    def _take(self, item: BatchItem) -> None:
-        assert self._job is not None
-        job, self._job = self._job, None
-        found = job.result()
-        item.keep(found)
-        if self.error is None:  # keeping may have closed the scene
-            self.rows.append(row_of(item.name, found.report, self._clock() - self._item_began_s))
+    def _give_up(self, error: MtsError) -> None:
+        self.error = error
+        for item in self._items[len(self.rows) :]:
+            reason = f"not tried, because of {len(self._failures)} failures in a row: {error}"
+            self.rows.append(BatchRow(item.name, error=reason, file=item.file, volume_id=item.volume_id))
 
-    def _fail(self, item: BatchItem, reason: str) -> None:
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
-        if self.error is None:
-            self.rows.append(BatchRow(item.name, seconds=self._clock() - self._item_began_s, error=reason))
+    def _add(self, row: BatchRow) -> None:
+        if self.error is None:  # taking in a result may have closed the scene
+            self.rows.append(row)
+
+
+def _is_alike(one: MtsError, other: MtsError) -> bool:
+    return isinstance(one, DeadWorkerError) if isinstance(other, DeadWorkerError) else str(one) == str(other)
 
 
 class Pollable(Protocol):
@@ -193,17 +250,22 @@ def poll_to_the_end(
         time.sleep(POLL_INTERVAL_S)
 
 
-def row_of(name: str, report: Mapping[str, Any], seconds: float) -> BatchRow:
-    """The row of an image that was segmented, from its report."""
-    verdict = report["ood"]
+def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchRow:
+    """The row of an image that was segmented or checked, from its report."""
+    verdict, task, model = Verdict.from_dict(report["ood"]), str(report.get("task", "")), report.get("model", {})
     return BatchRow(
-        name,
-        str(report.get("task", "")),
-        VERDICT_WORDS[bool(verdict["is_ood"])],
-        float(verdict["p_value"]),
+        item.name,
+        task,
+        verdict_words(verdict, task),
+        verdict.p_value,
         {name: volume_mm3 / MM3_PER_ML for name, volume_mm3 in _volumes_mm3(report).items()},
         seconds,
         tuple(str(warning) for warning in report.get("warnings", [])),
+        ood=verdict,
+        model=str(model.get("name", "")),
+        model_sha256=str(model.get("sha256", "")),
+        file=item.file,
+        volume_id=item.volume_id,
     )
 
 

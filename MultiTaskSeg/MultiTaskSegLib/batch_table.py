@@ -11,25 +11,28 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 
 Column = tuple[str, list[str] | list[float | None]]
 
-TEXTS = ("image", "task", "verdict")
-P_VALUE, SECONDS = "p_value", "seconds"
+TEXTS = ("image", "file", "task", "verdict", "nearest_task", "model")
+FIGURES = ("p_value", "score", "limit")
+SECONDS, WARNINGS, ERROR = "seconds", "warnings", "error"
 
 
 def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
-    """Titles with the values of all rows: what was found, then one column of millilitres per structure.
+    """Titles with the values of all rows, which were segmented or checked: what was found, then one column of
+    millilitres per structure.
 
     Titles are the same in every language, so that scripts can rely on them. Figures that are missing are None.
 
     >>> [title for title, _ in batch_columns([BatchRow("a", volumes_ml={"left ventricle": 2.0})])]
-    ['image', 'task', 'verdict', 'p_value', 'seconds', 'left ventricle [mL]', 'warnings', 'error']
+    ['image', 'file', 'task', 'verdict', 'nearest_task', 'model', 'p_value', 'score', 'limit', 'seconds', \
+'left ventricle [mL]', 'warnings', 'error']
     """
     structures = list(dict.fromkeys(name for row in rows for name in row.volumes_ml))
     columns: list[Column] = [(title, [str(getattr(row, title)) for row in rows]) for title in TEXTS]
-    columns.append((P_VALUE, [row.p_value for row in rows]))
+    columns += [(title, [getattr(row, title) for row in rows]) for title in FIGURES]
     columns.append((SECONDS, [round(row.seconds, 3) for row in rows]))
     columns += [(f"{name} [mL]", [row.volumes_ml.get(name) for row in rows]) for name in structures]
-    columns.append(("warnings", [" | ".join(row.warnings) for row in rows]))
-    columns.append(("error", [row.error for row in rows]))
+    columns.append((WARNINGS, [" | ".join(row.warnings) for row in rows]))
+    columns.append((ERROR, [row.error for row in rows]))
     return columns
 
 

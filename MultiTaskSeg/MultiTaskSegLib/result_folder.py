@@ -41,13 +41,20 @@ def is_taken(folder: str | Path) -> bool:
     return folder.exists() and (not folder.is_dir() or next(_files(folder), None) is not None)
 
 
-def free_folder(folder: str | Path, claimed: set[Path]) -> Path:
-    """The folder, or the first of ``FOLDER_2``, ``FOLDER_3`` ... in which there is nothing, and which is not claimed."""
+def free_folder(folder: str | Path, claimed: set[str]) -> Path:
+    """The folder, or the first of ``FOLDER_2``, ``FOLDER_3`` ... with nothing in it, that is not claimed.
+
+    ``claimed`` has the names of folders beside it as `claim` gives them.
+    """
     folder = Path(folder)
     numbered = (folder.with_name(f"{folder.name}_{number}") for number in itertools.count(2))
-    return next(
-        place for place in itertools.chain([folder], numbered) if place not in claimed and not is_taken(place)
-    )
+    places = itertools.chain([folder], numbered)
+    return next(place for place in places if claim(place) not in claimed and not is_taken(place))
+
+
+def claim(folder: Path) -> str:
+    """The same for folders that some file system takes for one."""
+    return folder.name.casefold()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,8 +1,11 @@
-"""Errors of others as errors of ours, so that whoever shows or lists errors has one kind to deal with. No torch here."""
+"""Errors of others as errors of ours, so that whoever shows or lists them has one kind to deal with. No torch here."""
 
 from __future__ import annotations
 
 import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
 
@@ -21,3 +24,19 @@ def typed(error: Exception) -> MtsError:
     if isinstance(error, MemoryError):
         return ResourceError(f"there is not enough memory ({text})", remedy="Close other data or programs")
     return ResourceError(f"unexpected {type(error).__name__}: {text}")
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """Let nothing but errors of ours out of a block, so that a panel can say whatever went wrong.
+
+    Raises:
+        MtsError: an error of the block; one of others is in the log with all its details.
+    """
+    try:
+        yield
+    except MtsError:
+        raise
+    except Exception as error:
+        logging.exception("MultiTaskSeg")
+        raise typed(error) from error

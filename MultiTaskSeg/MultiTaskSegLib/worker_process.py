@@ -33,11 +33,19 @@ LACK_OF_MEMORY_REMEDY = (
 )
 
 
+class DeadWorkerError(errors.ResourceError):
+    """The worker ended before it had answered."""
+
+
+class BrokenWorkerError(DeadWorkerError):
+    """The worker cannot be started, whatever it is to do: it would fare no better with the next image."""
+
+
 def python_executable() -> str:
     """The Python to run the worker with: PythonSlicer inside Slicer, else the running interpreter.
 
     Raises:
-        ResourceError: no interpreter can be found.
+        BrokenWorkerError: no interpreter can be found.
     """
     suffix = ".exe" if os.name == "nt" else ""
     beside = Path(sys.executable or "").parent / f"PythonSlicer{suffix}"
@@ -47,7 +55,7 @@ def python_executable() -> str:
         return sys.executable
     found = shutil.which("PythonSlicer")  # Slicer puts its bin folder on PATH
     if found is None:
-        raise errors.ResourceError("no Python interpreter was found for the worker", remedy="Reinstall 3D Slicer")
+        raise BrokenWorkerError("no Python interpreter was found for the worker", remedy="Reinstall 3D Slicer")
     return found
 
 
@@ -65,7 +73,7 @@ def _private_folder() -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="multitaskseg-"))
     except OSError as error:
-        raise errors.ResourceError(
+        raise BrokenWorkerError(
             f"the temporary folder cannot be used ({error.strerror or error})",
             file=error.filename,
             remedy="Free some space on its disk, or check the rights to write there",
@@ -79,7 +87,7 @@ class WorkerProcess:
         """Start the process; one that cannot be started leaves nothing behind.
 
         Raises:
-            ResourceError: there is no interpreter or no room for its files, or the process cannot be started.
+            BrokenWorkerError: there is no interpreter or no room for its files, or the process cannot be started.
         """
         arguments = list(command) if command is not None else [python_executable(), "-m", WORKER_MODULE]
         self.folder = _private_folder()
@@ -91,7 +99,7 @@ class WorkerProcess:
             self.process = start_tree([*arguments, str(self.folder)], worker_environment(self.folder), self.folder)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise errors.ResourceError(f"the worker cannot be started ({error})", file=arguments[0]) from error
+            raise BrokenWorkerError(f"the worker cannot be started ({error})", file=arguments[0]) from error
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_events, self._read_log)]
         for reader in self._readers:
             reader.start()
@@ -138,7 +146,7 @@ class WorkerProcess:
             self._dead_since_s = time.monotonic()
         return not self._readers[0].is_alive() or time.monotonic() - self._dead_since_s > LAST_WORDS_TIMEOUT_S
 
-    def death_notice(self, step: str = "") -> errors.ResourceError:
+    def death_notice(self, step: str = "") -> DeadWorkerError:
         """Why the worker is gone, from its exit code and the last lines of its log, with advice for that ``step``."""
         self._readers[1].join(timeout=LAST_WORDS_TIMEOUT_S)
         lines = [line for line in self._stderr if line.strip()][-STDERR_LINES_SHOWN:]
@@ -146,9 +154,11 @@ class WorkerProcess:
             code = self.process.wait(timeout=LAST_WORDS_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             code = None
-        return errors.ResourceError(
+        is_broken = step in STARTING_STEPS and code != KILLED
+        kind = BrokenWorkerError if is_broken else DeadWorkerError
+        return kind(
             f"the worker process ended unexpectedly (exit code {code}): {' | '.join(lines) or 'it left no message'}",
-            remedy=BROKEN_START_REMEDY if step in STARTING_STEPS and code != KILLED else LACK_OF_MEMORY_REMEDY,
+            remedy=BROKEN_START_REMEDY if is_broken else LACK_OF_MEMORY_REMEDY,
         )
 
     def end(self) -> None:

@@ -7,20 +7,26 @@ from pathlib import Path
 
 import slicer
 
-from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job import Job, shared_runner
 from MultiTaskSegLib.job_result import JobResult
-from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.attributes import write_provenance, write_verdict
+from MultiTaskSegLib.scene.batch.batch_run import require_present
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
+from MultiTaskSegLib.scene.result import RunNotes
+from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.scene.run import SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.typed_error import typed_errors
 from OODCheckLib.check_batch import CheckBatch
+from OODCheckLib.distance_plot import remove_distance_chart
 from OODCheckLib.foreign_map import add_foreign_map, remove_foreign_map
 from OODCheckLib.image_item import ImageItem
-from OODCheckLib.spectrum_plot import add_spectrum_chart, most_different_band
+from OODCheckLib.spectrum_plot import most_different_band, remove_spectrum_chart, write_spectrum
 
 
+@typed_errors()
 def start_check(
     volume_node: slicer.vtkMRMLScalarVolumeNode, model: str | Path | None, device: str, with_map: bool
 ) -> SceneRun:
@@ -31,31 +37,49 @@ def start_check(
         UsageError: another run is under way.
         ResourceError: the worker cannot be started.
     """
-    job = shared_runner().check(image_from_node(volume_node), model=model, device=device, with_map=with_map)
-    return SceneRun(volume_node, job)
+    image = image_from_node(volume_node)
+    require_present(volume_node)
+    notes = _notes(volume_node, model, device)
+    return SceneRun(volume_node, shared_runner().check(image, model=model, device=device, with_map=with_map), notes)
 
 
+@typed_errors()
 def finish_check(run: SceneRun) -> Verdict:
     """Take in what a finished run brought back, see `keep_check`. Raises what the run failed with."""
-    return keep_check(run.volume_node, run.result())
+    return keep_check(run.volume_node, run.result(), run.notes)
 
 
-def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult) -> Verdict:
-    """Write the verdict onto a volume and return it; add a plot of the layer whose spectrum differs most, and the map
-    of foreign places if there is one."""
+def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, notes: RunNotes | None = None) -> Verdict:
+    """Write the verdict onto a volume and return it, with the spectrum of the layer that differs most and the map of
+    foreign places if there is one.
+
+    Args:
+        volume_node: the volume that was checked.
+        found: what the worker sent.
+        notes: what was noted when the check started.
+
+    Raises:
+        InputError: the volume is not what it was when the check started.
+    """
+    notes = notes or RunNotes()
+    record = notes.record or ImageRecord.of(volume_node)
+    record.require_unchanged(volume_node)
     verdict = found.verdict
-    write_provenance(volume_node, found.report, __version__)
-    write_verdict(volume_node, verdict)
-    band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
-    if band is not None:
-        add_spectrum_chart(volume_node, band, verdict.nearest_task)
+    with all_or_nothing(volume_node.GetScene()):
+        if found.foreign is not None:
+            add_foreign_map(volume_node, found.foreign)
     if found.foreign is None:
         remove_foreign_map(volume_node)
-    else:
-        add_foreign_map(volume_node, found.foreign)
+    write_record(volume_node, record, found.report, notes.parameters)
+    band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
+    if band is not None:
+        write_spectrum(volume_node, band, verdict.nearest_task)
+    remove_spectrum_chart(volume_node)  # of an earlier check; made anew when it is asked for
+    remove_distance_chart(volume_node)
     return verdict
 
 
+@typed_errors()
 def start_batch(items: Sequence[ImageItem], model: str | Path | None, device: str, with_map: bool) -> CheckBatch:
     """Start to check several images; volumes of the scene get their verdict as from `keep_check`, files are read by the
     worker.
@@ -64,17 +88,22 @@ def start_batch(items: Sequence[ImageItem], model: str | Path | None, device: st
         UsageError: another run is under way.
     """
     runner = shared_runner()
-    if runner.is_busy:
-        raise UsageError("another run is under way", remedy="Wait for it or cancel it first")
 
-    def start(item: ImageItem) -> Job:
+    def start(item: ImageItem, lease: Lease) -> tuple[Job, RunNotes | None]:
         """Start one check."""
         if item.path is not None:
-            return runner.check_file(item.path, model=model, device=device)
-        return runner.check(image_from_node(item.node), model=model, device=device, with_map=with_map)
+            return runner.check_file(item.path, model=model, device=device, lease=lease), None
+        image = image_from_node(item.node)
+        notes = _notes(item.node, model, device)
+        return runner.check(image, model=model, device=device, with_map=with_map, lease=lease), notes
 
-    def keep(item: ImageItem, found: JobResult) -> Verdict:
-        """The verdict, written onto the volume if there is one."""
-        return found.verdict if item.node is None else keep_check(item.node, found)
+    def keep(item: ImageItem, notes: RunNotes | None, found: JobResult) -> None:
+        """Write the verdict onto the volume, if there is one."""
+        if item.node is not None:
+            keep_check(item.node, found, notes)
 
-    return CheckBatch(items, start, keep)
+    return CheckBatch(items, runner, start, keep)
+
+
+def _notes(volume_node: slicer.vtkMRMLScalarVolumeNode, model: str | Path | None, device: str) -> RunNotes:
+    return RunNotes({"model": str(model or ""), "device": device}, record=ImageRecord.of(volume_node))

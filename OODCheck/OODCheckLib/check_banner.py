@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.panel.summary import notes_text
 from MultiTaskSegLib.panel.verdict_banner import Level, banner, level_of, level_words, rivals_text
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.attributes import PREFIX, read_verdict
+from MultiTaskSegLib.scene.attributes import PREFIX
+from MultiTaskSegLib.scene.result_record import current_verdict, has_outdated_verdict
 from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.distance_bars import distance_bars
 
@@ -40,10 +41,14 @@ def check_banner(verdict: Verdict) -> str:
 
 
 def volume_text(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
-    """Banner, notes and distances of a volume that has been checked, as rich text; empty for others."""
-    verdict = None if volume_node is None else read_verdict(volume_node)
+    """Banner, notes and distances of a volume that has been checked, as rich text; empty for others.
+
+    A verdict belongs to the voxels that were judged: one on other voxels, as after a filter, is not shown.
+    """
+    verdict = current_verdict(volume_node)
     if verdict is None:
-        return ""
+        is_outdated = has_outdated_verdict(volume_node)
+        return notes_text([_("The image was changed after the check: check it again.")]) if is_outdated else ""
     warnings = json.loads(volume_node.GetAttribute(f"{PREFIX}Warnings") or "[]")
     return check_banner(verdict) + notes_text(warnings) + distance_bars(verdict)
 

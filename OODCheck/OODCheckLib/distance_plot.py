@@ -6,8 +6,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.attributes import read_verdict
-from OODCheckLib.chart import column_of, remove_chart
+from MultiTaskSegLib.scene.result_record import current_verdict
+from OODCheckLib.chart import column_of, own_chart, remove_chart
 from OODCheckLib.distance_bars import SHOWN_TASKS, nearest_first
 
 CHART_ROLE = "MultiTaskSeg.DistanceChart"
@@ -43,7 +43,7 @@ def add_distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode, verdict: Ver
         series.SetPlotType(kind)
         series.SetColor(*colour)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    volume_node.SetNodeReferenceID(CHART_ROLE, chart.GetID())
+    own_chart(volume_node, CHART_ROLE, chart)
     return chart
 
 
@@ -53,6 +53,6 @@ def remove_distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
-    """The chart for the verdict that a volume carries now; None for a volume that has not been checked."""
-    verdict = read_verdict(volume_node)
+    """The chart for the verdict on a volume as it is now; None for one that has not been checked since it changed."""
+    verdict = current_verdict(volume_node)
     return None if verdict is None else add_distance_chart(volume_node, verdict)

@@ -7,7 +7,7 @@ import slicer
 from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.scene.earlier_result import remove_with_attachments
+from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, remove_with_attachments
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, add_heatmap, show_heatmap
 
 MAP_ROLE = "MultiTaskSeg.ForeignMap"
@@ -24,8 +24,10 @@ def add_foreign_map(
         volume_node: the image; refers to the map in the role ``MultiTaskSeg.ForeignMap``.
         rarity: float32 ``(Z, Y, X)``, 0 to 4, see `Predictor.locate`.
     """
-    remove_foreign_map(volume_node)
-    node = add_heatmap(volume_node, rarity, _("{image} foreign places").format(image=volume_node.GetName()))
+    earlier = foreign_map(volume_node)
+    name = _("{image} foreign places").format(image=volume_node.GetName())
+    node = add_heatmap(volume_node, rarity, name)
+    node.SetNodeReferenceID(INPUT_ROLE, volume_node.GetID())
     display_node = node.GetDisplayNode()
     display_node.SetWindowLevelMinMax(0.0, LARGEST)
     display_node.SetThreshold(SHOWN_FROM, LARGEST)
@@ -33,20 +35,24 @@ def add_foreign_map(
     if legend is not None:
         legend.SetTitleText(_("Rarity (2: 1 in 100)"))
     volume_node.SetNodeReferenceID(MAP_ROLE, node.GetID())
+    if earlier is not None:  # only now that the new one is there
+        remove_with_attachments(earlier)
+        node.SetName(name)
     return node
 
 
 def remove_foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Remove the map of a volume with its display and legend, if it has one."""
     node = foreign_map(volume_node)
+    volume_node.RemoveNodeReferenceIDs(MAP_ROLE)
     if node is not None:
-        volume_node.RemoveNodeReferenceIDs(MAP_ROLE)
         remove_with_attachments(node)
 
 
 def foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:
-    """The map of a volume, or None."""
-    return volume_node.GetNodeReference(MAP_ROLE)
+    """The map of a volume, or None. A clone of a volume refers to the map of the original, which is not its own."""
+    node = volume_node.GetNodeReference(MAP_ROLE)
+    return node if node is not None and node.GetNodeReferenceID(INPUT_ROLE) == volume_node.GetID() else None
 
 
 def show_foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -8,10 +8,15 @@ import slicer
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.scene.attributes import write_verdict
-from OODCheckLib.result_table import file_of_row, row_role, row_texts, verdict_of_row, volume_of_row
+from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of, row_role
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
+from MultiTaskSegLib.scene.result_record import write_record
+from MultiTaskSegLib.typed_error import typed_errors
+from OODCheckLib.result_table import volume_of_row
 
 
+@typed_errors()
 def row_volume(table_node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLScalarVolumeNode:
     """The volume of a row; a file is loaded the first time.
 
@@ -21,15 +26,16 @@ def row_volume(table_node: slicer.vtkMRMLTableNode, row: int) -> slicer.vtkMRMLS
     node = volume_of_row(table_node, row)
     if node is not None:
         return node
-    path = file_of_row(table_node, row)
-    if path is None:
-        name = row_texts(table_node, row)["image"]
-        raise InputError("the volume is no longer in the scene", file=name, remedy="Load and check it again")
-    node = _load(path)
+    found = batch_rows_of(table_node)[row]
+    if not found.file:
+        raise InputError("the volume is no longer in the scene", file=found.image, remedy="Load and check it again")
+    with all_or_nothing(table_node.GetScene()):
+        node = _load(Path(found.file))
     table_node.SetNodeReferenceID(row_role(row), node.GetID())
-    verdict = verdict_of_row(table_node, row)
-    if verdict is not None:
-        write_verdict(node, verdict)
+    if found.ood is not None:
+        model = {"name": found.model, "sha256": found.model_sha256}
+        report = {"image": found.image, "model": model, "ood": found.ood.as_dict(), "warnings": list(found.warnings)}
+        write_record(node, ImageRecord.of(node), report)
     return node
 
 

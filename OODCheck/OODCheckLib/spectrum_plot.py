@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from OODCheckLib.chart import column_of, remove_chart
+from MultiTaskSegLib.scene.result_record import current_verdict
+from OODCheckLib.chart import chart_of, column_of, own_chart, remove_chart
 
 CHART_ROLE = "MultiTaskSeg.SpectrumChart"
+SPECTRUM = "MultiTaskSeg.OOD.Spectrum"
 # Blue for what is known and vermilion for the image: told apart also by colour-blind eyes.
 KNOWN_RGB, IMAGE_RGB = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)
 
@@ -42,7 +45,7 @@ def add_spectrum_chart(
     }
     for column, title in titles.items():
         chart.AddAndObservePlotSeriesNodeID(_series(table, column, title).GetID())
-    volume_node.SetNodeReferenceID(CHART_ROLE, chart.GetID())
+    own_chart(volume_node, CHART_ROLE, chart)
     return chart
 
 
@@ -52,8 +55,21 @@ def remove_spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
-    """The chart of a volume, or None."""
-    return volume_node.GetNodeReference(CHART_ROLE)
+    """The chart for the verdict on a volume, made when it is asked for; None without a spectrum of its voxels."""
+    if not has_spectrum(volume_node):
+        return None
+    noted = json.loads(volume_node.GetAttribute(SPECTRUM))
+    return chart_of(volume_node, CHART_ROLE) or add_spectrum_chart(volume_node, noted["band"], noted["task"])
+
+
+def has_spectrum(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether the voxels of a volume have been checked and their spectrum was noted."""
+    return volume_node.GetAttribute(SPECTRUM) is not None and current_verdict(volume_node) is not None
+
+
+def write_spectrum(volume_node: slicer.vtkMRMLScalarVolumeNode, band: Mapping[str, Any], task: str) -> None:
+    """Note the spectrum of one layer on a volume: ``band`` and ``task`` as of `add_spectrum_chart`."""
+    volume_node.SetAttribute(SPECTRUM, json.dumps({"band": dict(band), "task": task}))
 
 
 def most_different_band(spectra: Sequence[Mapping[str, Any]], blocks: Sequence[Any]) -> Mapping[str, Any] | None:

@@ -21,9 +21,10 @@ from MultiTaskSegLib.installation.installation import ensure_packages
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.summary import error_text, result_text
 from MultiTaskSegLib.runtime.errors import InputError, MtsError
-from MultiTaskSegLib.scene.attributes import write_verdict
 from MultiTaskSegLib.scene.edited_segmentation import add_segments, require_place
+from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.scene.run import SceneRun
+from MultiTaskSegLib.typed_error import typed_errors
 
 MODULE = "MultiTaskSeg"
 ICON = Path(__file__).resolve().parents[2] / "Resources" / "Icons" / "MultiTaskSeg.png"
@@ -98,23 +99,26 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             return
         self.resultLabel.text = ""
         try:
-            ensure_packages()
-            self.run.watch(self._started())
+            with typed_errors():
+                ensure_packages()
+                self.run.watch(self._started())
         except MtsError as error:
             self.resultLabel.text = error_text(str(error))
 
     def onFinished(self, run: SceneRun) -> None:
         """Add the segments, after a state to go back to; or say what went wrong."""
         try:
-            found = run.result()
-            require_place(run.volume_node, self._segmentation)
-            if self._edited() is self._segmentation:  # else the state would be that of another one
-                self.scriptedEffect.saveStateForUndo()
-            add_segments(run.volume_node, self._segmentation, found)
+            with typed_errors():
+                found = run.result()
+                run.notes.record.require_unchanged(run.volume_node)
+                require_place(run.volume_node, self._segmentation)
+                if self._edited() is self._segmentation:  # else the state would be that of another one
+                    self.scriptedEffect.saveStateForUndo()
+                add_segments(run.volume_node, self._segmentation, found)
+                write_record(run.volume_node, run.notes.record, found.report, run.notes.parameters)
         except MtsError as error:
             self.resultLabel.text = error_text(str(error))
         else:
-            write_verdict(run.volume_node, found.verdict)
             warnings = found.report.get("warnings", [])
             self.resultLabel.text = result_text(found.verdict, str(found.report.get("task")), warnings)
         self.sourceVolumeNodeChanged()

@@ -153,4 +153,9 @@ def _ensure_with_pip(requirements: Path) -> None:
         return
     if not slicer.util.confirmOkCancelDisplay("\n".join(missing), f"{REQUESTER} - Install Python Packages"):
         raise Cancelled("the packages were not installed")
-    slicer.util.pip_install(missing)
+    try:
+        slicer.util.pip_install(missing)
+    except Exception as error:  # pip's own errors, of many kinds
+        raise ResourceError(
+            f"the packages cannot be installed ({error})", remedy="Check the network connection"
+        ) from error

@@ -9,12 +9,12 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.task_list import short_name
+from MultiTaskSegLib.verdict_words import UNUSUAL_P_VALUE, is_unusual
 
 # White on a dark colour is legible in Slicer's light and dark style alike.
 GOOD_COLOUR = "#1b7f3b"
 UNUSUAL_COLOUR = "#9a5b00"
 BAD_COLOUR = "#b3261e"
-UNUSUAL_P_VALUE = 0.05  # at most one in twenty known images lies as far out
 
 
 class Level(Enum):
@@ -30,8 +30,7 @@ def level_of(verdict: Verdict, task: str = "") -> Level:
     those of another task than the one that was segmented; else known."""
     if verdict.is_ood:
         return Level.FOREIGN
-    is_other_task = bool(task) and not verdict.resembles(task)
-    return Level.UNUSUAL if is_other_task or verdict.p_value <= UNUSUAL_P_VALUE else Level.KNOWN
+    return Level.UNUSUAL if is_unusual(verdict, task) else Level.KNOWN
 
 
 def verdict_banner(verdict: Verdict, task: str = "") -> str:

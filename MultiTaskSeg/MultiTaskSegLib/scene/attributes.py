@@ -10,7 +10,7 @@ from typing import Any
 import slicer
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.software import software_versions
+from MultiTaskSegLib.scene.node.software import software_versions
 
 PREFIX = "MultiTaskSeg."
 OOD_WARNING = "OUT OF DISTRIBUTION"

@@ -9,6 +9,7 @@ import slicer
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.handwork import is_as_made
 
 INPUT_ROLE = "MultiTaskSeg.Input"
 UNCERTAINTY_ROLE = "MultiTaskSeg.Uncertainty"
@@ -30,12 +31,13 @@ def require_choice(existing: str) -> None:
 def link_result(
     volume_node: slicer.vtkMRMLVolumeNode,
     segmentation: slicer.vtkMRMLSegmentationNode,
-    uncertainty: slicer.vtkMRMLScalarVolumeNode,
+    uncertainty: slicer.vtkMRMLScalarVolumeNode | None,
     table: slicer.vtkMRMLTableNode,
 ) -> None:
     """Note on the segmentation what it was made from and what belongs to it, as references that are saved with it."""
     segmentation.SetNodeReferenceID(INPUT_ROLE, volume_node.GetID())
-    segmentation.SetNodeReferenceID(UNCERTAINTY_ROLE, uncertainty.GetID())
+    if uncertainty is not None:
+        segmentation.SetNodeReferenceID(UNCERTAINTY_ROLE, uncertainty.GetID())
     segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
 
 
@@ -63,6 +65,13 @@ def is_good(segmentation: slicer.vtkMRMLSegmentationNode) -> bool:
     verdict = attributes.read_verdict(segmentation)
     found = segmentation.GetAttribute(f"{attributes.PREFIX}Found")
     return verdict is not None and not verdict.is_ood and found != attributes.NOTHING
+
+
+def is_handwork(segmentation: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Whether somebody has edited or renamed a result, so that it must not be removed."""
+    belonging = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY_ROLE, TABLE_ROLE)]
+    volume_node = segmentation.GetNodeReference(INPUT_ROLE)
+    return not is_as_made(segmentation, volume_node, [node for node in belonging if node is not None])
 
 
 def remove_result(segmentation: slicer.vtkMRMLSegmentationNode) -> None:

@@ -48,6 +48,22 @@ def add_segments(
     labelmap = oriented_labels(volume_node, found.labels)
     present = {label["value"] for label in found.report.get("labels", []) if label["voxels"]}
     segmentation, ids = segmentation_node.GetSegmentation(), []
+    try:
+        _add_present(segmentation, ids, found, present, labelmap)
+    except BaseException:
+        for segment_id in ids:
+            segmentation.RemoveSegment(segment_id)
+        raise
+    return ids
+
+
+def _add_present(
+    segmentation: slicer.vtkSegmentation,
+    ids: list[str],
+    found: JobResult,
+    present: set[int],
+    labelmap: slicer.vtkOrientedImageData,
+) -> None:
     for entry in found.legend:
         if entry["value"] not in present:
             continue
@@ -57,7 +73,6 @@ def add_segments(
             segment.SetTag(f"{PREFIX}{key}", value)
         ids.append(segmentation.GenerateUniqueSegmentID(str(entry["name"])))
         segmentation.AddSegment(segment, ids[-1])
-    return ids
 
 
 def _tags(found: JobResult) -> dict[str, str]:

@@ -6,10 +6,11 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.scene.placement import place_beside
+from MultiTaskSegLib.scene.node.placement import place_beside
 
 COLOUR_TABLE_NAME = "Uncertainty (MultiTaskSeg)"
 COLOUR_TABLE_TAG = "MultiTaskSegUncertainty"
+MAP_ATTRIBUTE = "MultiTaskSeg.Map"  # tells a map of ours from an image, whatever colours it is given
 COLOURS = 256
 # Dark to bright with rising red, so that it reads over a grey image and for colour-blind eyes (lightness is monotone).
 ANCHORS_RGB = ((0.10, 0.02, 0.30), (0.55, 0.06, 0.45), (0.90, 0.25, 0.20), (0.99, 0.65, 0.10), (1.00, 1.00, 0.70))
@@ -28,6 +29,7 @@ def add_heatmap(
     threshold below which it is transparent, and a colour legend.
     """
     node = volume_node.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetAttribute(MAP_ATTRIBUTE, "1")
     node.CopyOrientation(volume_node)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()  # before there are voxels: else it would look at all of them for a window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import slicer
 
-from MultiTaskSegLib.scene.heatmap import COLOUR_TABLE_TAG
+from MultiTaskSegLib.scene.heatmap import COLOUR_TABLE_TAG, MAP_ATTRIBUTE
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -12,6 +12,8 @@ VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 def is_image(node: slicer.vtkMRMLNode | None) -> bool:
     """Whether a node is a scalar volume that is no label map, no vector volume, and no map of our own making."""
     if node is None or node.GetClassName() != VOLUME_CLASS or node.GetHideFromEditors():
+        return False
+    if node.GetAttribute(MAP_ATTRIBUTE) is not None:
         return False
     display_node = node.GetDisplayNode()
     colours = display_node.GetColorNode() if display_node is not None else None

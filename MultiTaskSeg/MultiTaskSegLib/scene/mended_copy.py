@@ -6,7 +6,8 @@ import numpy as np
 import slicer
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.scene.placement import place_beside
+from MultiTaskSegLib.scene.node.placement import place_beside
+from MultiTaskSegLib.scene.result_record import clear_record
 
 # Luminance of ITU-R BT.601, as image programs convert colour to grey.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -16,6 +17,7 @@ def hardened_copy(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRML
     """A copy resampled in the world, without its parent transform, which may be of any kind."""
     name = f"{volume_node.GetName()} hardened"
     copy = slicer.modules.volumes.logic().CloneVolume(volume_node.GetScene(), volume_node, name)
+    clear_record(copy)  # cloned with the node, but it is about other voxels
     copy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     copy.HardenTransform()
     place_beside(volume_node, copy)

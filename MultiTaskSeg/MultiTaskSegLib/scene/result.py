@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import slicer
 
-from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job import JobResult
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
@@ -20,16 +18,43 @@ from MultiTaskSegLib.scene.earlier_result import (
     earlier_results,
     is_good,
     is_good_report,
+    is_handwork,
     link_result,
     remove_result,
     require_choice,
 )
+from MultiTaskSegLib.scene.handwork import seal_name, seal_segments
 from MultiTaskSegLib.scene.heatmap import add_heatmap
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
+from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.scene.result_table import add_table, segment_rows
 from MultiTaskSegLib.scene.segmentation import add_segmentation, mark_as_doubtful
+from MultiTaskSegLib.scene.volume import voxel_volume_mm3
+from MultiTaskSegLib.task_list import short_name
 
-SUFFIXES = ("segmentation", "uncertainty", "segments")
+SEGMENTATION, UNCERTAINTY, SEGMENTS = "segmentation", "uncertainty", "segments"
 KEPT = "the earlier result was kept, because this one is out of distribution or empty: remove which you do not want"
+KEPT_HANDWORK = "the earlier result was kept, because it was edited or renamed: remove which you do not want"
+
+
+@dataclass(frozen=True)
+class RunNotes:
+    """What is noted when a run starts, and cannot be changed until its result is there.
+
+    Attributes:
+        parameters: what was asked for (task, model, device), as a note on the results.
+        existing: what becomes of earlier results of the same volume and task: ``keep`` leaves them beside the new one,
+            ``replace`` removes them, but never one that was edited or renamed, and never a good one for a result that
+            is out of distribution or empty.
+        record: the image; None for the volume as it is when the result comes.
+        with_uncertainty: whether the uncertainty comes into the scene as a volume, too, of four bytes per voxel.
+    """
+
+    parameters: Mapping[str, Any] | None = None
+    existing: str = KEEP
+    record: ImageRecord | None = None
+    with_uncertainty: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,87 +63,110 @@ class SegmentationResult:
 
     Attributes:
         segmentation: one segment per label of the task.
-        uncertainty: scalar volume in [0, 1] on the grid of the input.
+        uncertainty: scalar volume in [0, 1] on the grid of the input; None where it was not wanted.
         table: volume, mean confidence, predicted Dice and uncertain volume of each segment.
         ood: the verdict on the image.
         report: all of ``report.json``.
     """
 
     segmentation: slicer.vtkMRMLSegmentationNode
-    uncertainty: slicer.vtkMRMLScalarVolumeNode
+    uncertainty: slicer.vtkMRMLScalarVolumeNode | None
     table: slicer.vtkMRMLTableNode
     ood: Verdict
     report: dict[str, Any]
 
+    @property
+    def nodes(self) -> list[slicer.vtkMRMLNode]:
+        """All nodes of the result."""
+        return [node for node in (self.segmentation, self.uncertainty, self.table) if node is not None]
+
 
 def add_result(
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-    found: JobResult,
-    existing: str = KEEP,
-    parameters: Mapping[str, Any] | None = None,
+    volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, notes: RunNotes | None = None
 ) -> SegmentationResult:
     """Add segmentation, heatmap and table to the scene of the volume; verdict and origin go onto all of them.
+
+    All is added, or nothing; earlier results go last.
 
     Args:
         volume_node: the volume that was segmented.
         found: what the worker sent.
-        existing: ``keep`` leaves earlier results of the same volume and task beside the new one; ``replace`` removes
-            them, but never a good one for a result that is out of distribution or empty.
-        parameters: what was asked for, as a note on the nodes.
+        notes: what was noted when the run started.
 
     Raises:
-        InputError: the volume has changed its size meanwhile.
+        InputError: the volume is not what it was when the run started, or is under a non-linear transform.
         ResourceError: the job brought no labels.
-        UsageError: ``existing`` is neither ``keep`` nor ``replace``.
+        UsageError: there is no such choice for earlier results.
     """
-    require_choice(existing)
+    notes = notes or RunNotes()
+    require_choice(notes.existing)
     if found.labels is None or found.uncertainty is None:
         raise ResourceError("the worker sent no labels", remedy="Start the run again")
+    record = notes.record or ImageRecord.of(volume_node)
+    record.require_unchanged(volume_node)
     earlier = earlier_results(volume_node, str(found.report.get("task")))
-    report = {**found.report, "warnings": list(found.report.get("warnings", []))}  # it may get one more below
-    result = _add_nodes(volume_node, replace(found, report=report))
-    if existing == REPLACE:
-        _replace(earlier, result)
-    _describe(volume_node, result, parameters)
+    report = {**found.report, "warnings": list(found.report.get("warnings", []))}  # it may get more below
+    kept = [] if notes.existing != REPLACE else _kept(earlier, report)
+    with all_or_nothing(volume_node.GetScene()):
+        result = _add_nodes(volume_node, replace(found, report=report), notes.with_uncertainty)
+        _describe(volume_node, result, record, notes.parameters)
+    if notes.existing == REPLACE:
+        for node in earlier:
+            if node not in kept:
+                remove_result(node)
+        _take_free_names(volume_node, result, record)
     return result
 
 
-def _add_nodes(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult) -> SegmentationResult:
-    names = _names(volume_node, found.verdict)
-    segmentation = add_segmentation(volume_node, found.labels, found.legend, names[0])
-    uncertainty = add_heatmap(volume_node, found.uncertainty, names[1])
-    voxel_volume_mm3 = float(np.prod(volume_node.GetSpacing()))
-    rows = segment_rows(found.report, found.legend, found.labels, found.uncertainty, voxel_volume_mm3)
-    table = add_table(volume_node, rows, names[2])
+def _kept(
+    earlier: Sequence[slicer.vtkMRMLSegmentationNode], report: dict[str, Any]
+) -> list[slicer.vtkMRMLSegmentationNode]:
+    """Those earlier results that must not be removed; the report gets a warning for each reason."""
+    deserves = is_good_report(report)
+    handwork = [node for node in earlier if is_handwork(node)]
+    better = [node for node in earlier if is_good(node) and not deserves]
+    report["warnings"] += [*([KEPT_HANDWORK] if handwork else []), *([KEPT] if better else [])]
+    return [*handwork, *better]
+
+
+def _add_nodes(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, with_uncertainty: bool
+) -> SegmentationResult:
+    segmentation = add_segmentation(volume_node, found.labels, found.legend, SEGMENTATION)
+    uncertainty = add_heatmap(volume_node, found.uncertainty, UNCERTAINTY) if with_uncertainty else None
+    one_voxel_mm3 = voxel_volume_mm3(volume_node)
+    rows = segment_rows(found.report, found.legend, found.labels, found.uncertainty, one_voxel_mm3)
+    table = add_table(volume_node, rows, SEGMENTS)
     if found.verdict.is_ood:
         mark_as_doubtful(segmentation)
+    seal_segments(segmentation, found.labels)
     return SegmentationResult(segmentation, uncertainty, table, found.verdict, found.report)
 
 
-def _replace(earlier: Sequence[slicer.vtkMRMLSegmentationNode], result: SegmentationResult) -> None:
-    """Remove earlier results only now that the new one is there, and good ones only for a good one."""
-    deserves = is_good_report(result.report)
-    kept = [node for node in earlier if is_good(node) and not deserves]
-    for node in earlier:
-        if node not in kept:
-            remove_result(node)
-    if kept:
-        result.report["warnings"].append(KEPT)
-
-
 def _describe(
-    volume_node: slicer.vtkMRMLScalarVolumeNode, result: SegmentationResult, parameters: Mapping[str, Any] | None
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    result: SegmentationResult,
+    record: ImageRecord,
+    parameters: Mapping[str, Any] | None,
 ) -> None:
-    nodes = (result.segmentation, result.uncertainty, result.table)
-    link_result(volume_node, *nodes)
-    for node, name in zip(nodes, _names(volume_node, result.ood), strict=True):
-        scene = node.GetScene()
-        if scene.GetFirstNodeByName(name) is not node:
-            node.SetName(scene.GenerateUniqueName(name))
-        attributes.write_provenance(node, result.report, __version__, parameters)
-    for node in (*nodes, volume_node):
-        attributes.write_verdict(node, result.ood)
+    link_result(volume_node, result.segmentation, result.uncertainty, result.table)
+    _take_free_names(volume_node, result, record)
+    for node in (*result.nodes, volume_node):
+        write_record(node, record, result.report, parameters)
 
 
-def _names(volume_node: slicer.vtkMRMLVolumeNode, verdict: Verdict) -> list[str]:
-    return [attributes.flagged_name(f"{volume_node.GetName()} {suffix}", verdict) for suffix in SUFFIXES]
+def _take_free_names(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, result: SegmentationResult, record: ImageRecord
+) -> None:
+    """Name each node after volume, frame and task, with a number where the name is taken."""
+    scene = volume_node.GetScene()
+    kinds = ((result.segmentation, SEGMENTATION), (result.uncertainty, UNCERTAINTY), (result.table, SEGMENTS))
+    for node, kind in kinds:
+        if node is None:
+            continue
+        frame = f" [{record.frame}]" if record.frame else ""
+        task = short_name(str(result.report.get("task")))
+        name = attributes.flagged_name(f"{volume_node.GetName()}{frame} {kind} ({task})", result.ood)
+        if node.GetName() != name or scene.GetFirstNodeByName(name) is not node:
+            node.SetName(name if scene.GetFirstNodeByName(name) is None else scene.GenerateUniqueName(name))
+        seal_name(node)

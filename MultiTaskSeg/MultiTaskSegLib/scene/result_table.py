@@ -11,7 +11,8 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.scene.placement import place_beside
+from MultiTaskSegLib.scene.node.placement import place_beside
+from MultiTaskSegLib.scene.node.table_column import add_numbers, add_texts
 from MultiTaskSegLib.scene.uncertain_region import HIGH_UNCERTAINTY, MM3_PER_ML
 
 NAME, VOLUME, CONFIDENCE, DICE, UNCERTAIN, SEGMENT_ID = (
@@ -94,13 +95,13 @@ def segment_rows(
 def add_table(volume_node: slicer.vtkMRMLVolumeNode, rows: Sequence[SegmentRow], name: str) -> slicer.vtkMRMLTableNode:
     """Add the rows to the scene of ``volume_node`` as a table node."""
     node = volume_node.GetScene().AddNewNodeByClass("vtkMRMLTableNode", name)
-    _add_texts(node, NAME, [row.name for row in rows])
-    _add_numbers(node, VOLUME, [row.volume_ml for row in rows])
-    _add_numbers(node, CONFIDENCE, [row.mean_confidence for row in rows])
-    _add_numbers(node, DICE, [row.predicted_dice for row in rows])
-    _add_numbers(node, UNCERTAIN, [row.uncertain_ml for row in rows])
-    _add_numbers(node, VOXELS, [row.voxels for row in rows])
-    _add_texts(node, SEGMENT_ID, [row.segment_id for row in rows])
+    add_texts(node, NAME, [row.name for row in rows])
+    add_numbers(node, VOLUME, [row.volume_ml for row in rows])
+    add_numbers(node, CONFIDENCE, [row.mean_confidence for row in rows])
+    add_numbers(node, DICE, [row.predicted_dice for row in rows])
+    add_numbers(node, UNCERTAIN, [row.uncertain_ml for row in rows])
+    add_numbers(node, VOXELS, [row.voxels for row in rows])
+    add_texts(node, SEGMENT_ID, [row.segment_id for row in rows])
     for column, description in DESCRIPTIONS.items():
         node.SetColumnDescription(column, description)
     node.SetLocked(True)  # figures of a run, not to be edited by a stray key
@@ -122,23 +123,6 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
         voxels = 0 if counts is None else int(_number(counts, index) or 0)
         rows.append(SegmentRow(segment_id, name, volume_ml, confidence, dice, uncertain_ml, voxels))
     return rows
-
-
-def _add_texts(node: slicer.vtkMRMLTableNode, name: str, values: Sequence[str]) -> None:
-    column = vtk.vtkStringArray()
-    column.SetName(name)
-    for value in values:
-        column.InsertNextValue(value)
-    node.AddColumn(column)
-
-
-def _add_numbers(node: slicer.vtkMRMLTableNode, name: str, values: Sequence[float | None]) -> None:
-    column = vtk.vtkDoubleArray()
-    column.SetName(name)
-    for value in values:
-        column.InsertNextValue(float("nan") if value is None else value)
-    node.AddColumn(column)
-    node.SetColumnNullValue(name, "nan")  # else an empty cell of a file would be read as 0
 
 
 def _number(column: vtk.vtkAbstractArray, index: int) -> float | None:

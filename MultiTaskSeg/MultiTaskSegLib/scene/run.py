@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
 import slicer
 import vtk
 
 from MultiTaskSegLib.job import Job, JobResult
-from MultiTaskSegLib.scene.earlier_result import KEEP
-
-
-@dataclass(frozen=True)
-class RunNotes:
-    """What has to be remembered until a run is over.
-
-    Attributes:
-        parameters: what was asked for, as a note on the results.
-        existing: ``keep`` or ``replace``, see `add_result`.
-    """
-
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    existing: str = KEEP
+from MultiTaskSegLib.scene.result import RunNotes
 
 
 class SceneRun:

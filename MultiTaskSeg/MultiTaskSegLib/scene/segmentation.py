@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.scene.placement import place_beside
+from MultiTaskSegLib.scene.node.placement import place_beside
 
 LABELMAP = "Binary labelmap"
 OUTLINE_OPACITY = 1.0

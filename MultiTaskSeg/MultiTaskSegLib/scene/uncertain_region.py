@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.scene.volume import world_ijk_to_ras
+from MultiTaskSegLib.scene.volume import voxel_volume_mm3, world_ijk_to_ras
 
 # Of the normalised entropy; with two classes the likelier one has 89 % there. Fixed, so that volumes and regions can be
 # compared between images whatever the display shows.
@@ -31,7 +31,7 @@ class UncertainRegion:
     voxels: int
 
 
-def uncertain_regions(uncertainty: NDArray[np.float32], voxel_volume_mm3: float) -> list[UncertainRegion]:
+def uncertain_regions(uncertainty: NDArray[np.float32], one_voxel_mm3: float) -> list[UncertainRegion]:
     """The regions of an uncertainty map ``(Z, Y, X)``, largest first; voxels touching at a corner are connected."""
     from scipy import ndimage  # not when Slicer starts
 
@@ -46,7 +46,7 @@ def uncertain_regions(uncertainty: NDArray[np.float32], voxel_volume_mm3: float)
     order = sorted(range(count), key=lambda number: -voxels[number])
     return [
         UncertainRegion(
-            float(voxels[number] * voxel_volume_mm3 / MM3_PER_ML),
+            float(voxels[number] * one_voxel_mm3 / MM3_PER_ML),
             _ijk(np.add(places[number], corner)),
             int(voxels[number]),
         )
@@ -55,9 +55,12 @@ def uncertain_regions(uncertainty: NDArray[np.float32], voxel_volume_mm3: float)
 
 
 def regions_of(uncertainty_node: slicer.vtkMRMLScalarVolumeNode) -> list[UncertainRegion]:
-    """The uncertain regions of a heatmap, largest first."""
-    voxel_volume_mm3 = float(np.prod(uncertainty_node.GetSpacing()))
-    return uncertain_regions(slicer.util.arrayFromVolume(uncertainty_node), voxel_volume_mm3)
+    """The uncertain regions of a heatmap, largest first.
+
+    Raises:
+        InputError: a parent transform is not linear.
+    """
+    return uncertain_regions(slicer.util.arrayFromVolume(uncertainty_node), voxel_volume_mm3(uncertainty_node))
 
 
 def most_uncertain_voxel(uncertainty: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[int, int, int] | None:

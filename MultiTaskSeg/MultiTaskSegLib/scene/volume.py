@@ -98,19 +98,38 @@ def world_ijk_to_ras(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Matrix:
     """
     local = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(local)
-    ijk_to_ras = slicer.util.arrayFromVTKMatrix(local)
-    transform_node = volume_node.GetParentTransformNode()
+    return to_world_of(volume_node) @ slicer.util.arrayFromVTKMatrix(local)
+
+
+def to_world_of(node: slicer.vtkMRMLTransformableNode) -> Matrix:
+    """float64 ``(4, 4)``: a node's own RAS millimetres to those of the world, through all parent transforms.
+
+    Raises:
+        InputError: a parent transform is not linear.
+    """
+    transform_node = node.GetParentTransformNode()
     if transform_node is None:
-        return ijk_to_ras
+        return np.eye(4)
     if not transform_node.IsTransformToWorldLinear():
         raise InputError(
             f"the volume is under the non-linear transform '{transform_node.GetName()}'",
-            file=volume_node.GetName(),
+            file=node.GetName(),
             remedy="Harden the transform on the volume, or remove it",
         )
     to_world = vtk.vtkMatrix4x4()
     transform_node.GetMatrixTransformToWorld(to_world)
-    return slicer.util.arrayFromVTKMatrix(to_world) @ ijk_to_ras
+    return slicer.util.arrayFromVTKMatrix(to_world)
+
+
+def voxel_volume_mm3(volume_node: slicer.vtkMRMLScalarVolumeNode) -> float:
+    """Volume of a voxel in the world, that is after all parent transforms. Raises as `world_ijk_to_ras`."""
+    return float(abs(np.linalg.det(world_ijk_to_ras(volume_node)[:3, :3])))
+
+
+def world_spacing_mm(volume_node: slicer.vtkMRMLScalarVolumeNode) -> tuple[float, float, float]:
+    """Size of a voxel ``(i, j, k)`` in the world. Raises as `world_ijk_to_ras`."""
+    i_mm, j_mm, k_mm = (float(size) for size in np.linalg.norm(world_ijk_to_ras(volume_node)[:3, :3], axis=0))
+    return i_mm, j_mm, k_mm
 
 
 def _require_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, name: str) -> None:

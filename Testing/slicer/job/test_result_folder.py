@@ -91,4 +91,4 @@ def test_a_taken_folder_gets_a_neighbour_with_the_next_free_number(tmp_path):
     result(tmp_path / "ct")
     result(tmp_path / "ct_2")
     assert free_folder(tmp_path / "ct", set()) == tmp_path / "ct_3"
-    assert free_folder(tmp_path / "ct", {tmp_path / "ct_3"}) == tmp_path / "ct_4"
+    assert free_folder(tmp_path / "ct", {"ct_3"}) == tmp_path / "ct_4"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import types
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 pytestmark = pytest.mark.usefixtures("stand_ins", "session")
 
 from MultiTaskSegLib import job
-from MultiTaskSegLib.job_result import JobResult
-from MultiTaskSegLib.runtime.errors import Cancelled, InputError, ModelError, ResourceError
+from MultiTaskSegLib.runtime.errors import Cancelled, InputError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
@@ -25,111 +23,18 @@ from Testing.slicer import scene_samples as samples
 VERDICT = Verdict(False, 1.0, 2.0, 0.5, "hearts", {"hearts": 1.0})
 
 
-class CheckStandIn:
-    """One check: over after one poll, with a verdict or an error."""
-
-    def __init__(self, outcome) -> None:
-        is_error = isinstance(outcome, Exception)
-        self.error = outcome if is_error else None
-        self.found = None if is_error else JobResult({"ood": outcome.as_dict()}, None, None, [], [])
-        self.fraction, self.step, self.polls, self.is_ended = 0.5, "network", 0, False
-
-    def poll(self) -> bool:
-        self.polls += 1
-        return self.polls > 1
-
-    def result(self) -> JobResult:
-        if self.error is not None:
-            raise self.error
-        return self.found
-
-    def cancel(self, _reason: str = "") -> None:
-        self.is_ended = True
-
-
-@pytest.fixture
-def batch():
-    """Makes a batch with the given outcomes and a clock that is moved by hand."""
-    module = importlib.import_module("OODCheckLib.check_batch")
-    item = importlib.import_module("OODCheckLib.image_item").ImageItem
-    made = types.SimpleNamespace(now_s=0.0, runs=[])
-
-    def make(*outcomes):
-        left = list(outcomes)
-
-        def start(_item):
-            made.runs.append(CheckStandIn(left.pop(0)))
-            return made.runs[-1]
-
-        items = [item(f"image {number}") for number in range(len(outcomes))]
-        return module.CheckBatch(items, start, lambda _item, found: found.verdict, clock=lambda: made.now_s), made
-
-    return make
-
-
-def run_to_the_end(batch) -> None:
-    for _poll in range(100):
-        if batch.poll():
-            return
-    raise AssertionError("the batch does not end")
-
-
-def test_progress_and_time_left_follow_the_images(batch):
-    made, state = batch(VERDICT, VERDICT)
-    assert made.eta_s is None
-    made.poll()
-    state.now_s = 2.0
-    assert (made.fraction, made.eta_s, made.step) == (0.25, 6.0, "1/2 image 0: network")
-    made.poll()
-    made.poll()
-    state.now_s = 4.0
-    assert (made.fraction, made.eta_s) == (0.5, 4.0)
-    run_to_the_end(made)
-    assert (made.fraction, made.eta_s) == (1.0, 0.0)
-
-
-def test_a_refused_image_is_noted_and_the_next_one_follows(batch):
-    made, _state = batch(InputError("upside down", file="x", remedy="Turn it"), VERDICT, Cancelled("volume removed"))
-    run_to_the_end(made)
-    assert made.error is None
-    assert [image.verdict for image in made.checked] == [None, VERDICT, None]
-    assert made.checked[0].message == "upside down: x. Turn it."
-
-
-def test_one_death_of_the_worker_is_forgiven_but_not_two_in_a_row(batch):
-    died = ResourceError("out of memory")
-    made, _state = batch(died, VERDICT, died, died, VERDICT)
-    run_to_the_end(made)
-    assert made.error is died
-    assert [image.verdict for image in made.checked] == [None, VERDICT, None, None]
-
-
-def test_a_model_that_cannot_be_used_ends_the_batch_at_once(batch):
-    damaged = ModelError("damaged")
-    made, _state = batch(damaged, VERDICT)
-    run_to_the_end(made)
-    assert made.error is damaged
-
-
-def test_closing_the_scene_ends_the_batch_and_forgets_what_was_found(batch, session):
-    made, state = batch(VERDICT, VERDICT, VERDICT)
-    for _poll in range(4):
-        made.poll()
-    assert len(made.checked) == 1
+def test_a_closed_scene_ends_the_batch_and_takes_what_was_found_with_it(session, worker):
+    check = importlib.import_module("OODCheckLib.check")
+    images = importlib.import_module("OODCheckLib.image_item")
+    for name in ("first", "second"):
+        samples.volume(name=name)
+    made = check.start_batch(images.image_items(None), None, "cpu", False)
+    while not made.rows:
+        made.job.poll()
     session.scene.Clear(0)
-    assert isinstance(made.error, Cancelled)
-    assert made.checked == []
-    assert state.runs[-1].is_ended
-    assert made.poll()
-
-
-def test_what_was_found_before_a_cancel_stays(batch):
-    made, _state = batch(VERDICT, VERDICT)
-    for _poll in range(3):
-        made.poll()
-    made.end()
-    assert [image.verdict for image in made.checked] == [VERDICT]
-    with pytest.raises(Cancelled):
+    assert made.rows == []
+    assert not job.shared_runner().is_busy
+    with pytest.raises(Cancelled, match="the scene was closed"):
         made.wait()
 
 
@@ -138,11 +43,11 @@ def test_a_volume_that_is_removed_before_its_turn_gets_a_line(session, worker):
     images = importlib.import_module("OODCheckLib.image_item")
     first, second = samples.volume(name="first"), samples.volume(name="second")
     made = check.start_batch(images.image_items(None), None, "cpu", False)
-    made.poll()
+    made.job.poll()
     session.scene.RemoveNode(second)
     made.wait()
-    assert [image.verdict is None for image in made.checked] == [False, True]
-    assert "was removed" in made.checked[1].message
+    assert [row.ood is None for row in made.rows] == [False, True]
+    assert "was removed" in made.rows[1].error
     assert first.GetAttribute("MultiTaskSeg.OOD") is not None
 
 
@@ -164,7 +69,7 @@ def test_the_real_worker_gives_every_image_the_verdict_that_it_gets_alone(tmp_pa
     finally:
         job.shared_runner().close()
     predictor = Predictor.load(model, "cpu")
-    verdicts = {found.item.name: found.verdict for found in made.checked}
+    verdicts = {row.image: row.ood for row in made.rows}
     assert verdicts["Speckle"] == predictor.check(image)
     assert verdicts["flipped.nrrd"] == predictor.check(read_image(folder / "flipped.nrrd"))
     assert verdicts["flat.nrrd"] is None

@@ -11,8 +11,11 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib import job
+from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of, fill_batch_table
+from MultiTaskSegLib.verdict_words import verdict_words
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.panel.test_lifecycle import observer_count
 
@@ -76,21 +79,19 @@ def test_a_second_map_takes_the_place_of_the_first_and_nothing_of_it_stays(libra
 
 
 def test_a_row_of_a_second_batch_does_not_lead_to_an_image_of_the_first(library):
-    results, item = library("result_table"), library("image_item").ImageItem
-    checked, table = library("check_batch").CheckedImage, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    results, table = library("result_table"), slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
     volume = samples.volume()
-    results.write_results(table, [checked(item("Scan", node=volume), KNOWN)])
+    fill_batch_table(table, [BatchRow("Scan", ood=KNOWN, volume_id=volume.GetID())])
     assert results.volume_of_row(table, 0) is volume
-    results.write_results(table, [checked(item("a.nrrd", path=Path("a.nrrd")), KNOWN)])
+    fill_batch_table(table, [BatchRow("a.nrrd", ood=KNOWN, file="a.nrrd")])
     assert results.volume_of_row(table, 0) is None
-    assert results.file_of_row(table, 0) == Path("a.nrrd")
+    assert batch_rows_of(table)[0].file == "a.nrrd"
 
 
 def test_the_cell_of_a_verdict_has_its_colour_and_others_have_none(library, stand_ins):
-    results, item = library("result_table"), library("image_item").ImageItem
-    checked, table = library("check_batch").CheckedImage, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
-    verdicts = (KNOWN, UNUSUAL, FOREIGN, None)
-    results.write_results(table, [checked(item("x"), verdict) for verdict in verdicts])
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    fill_batch_table(table, [BatchRow("x", verdict=verdict_words(ood), ood=ood) for ood in (KNOWN, UNUSUAL, FOREIGN)])
+    fill_batch_table(table, [*batch_rows_of(table), BatchRow("x", error="damaged")])
     widget = stand_ins.QTableWidget()
     library("result_view").ResultView(widget, stand_ins.QPushButton(), print).show(table)
     cells = [widget.item(row, 1) for row in range(4)]
@@ -101,26 +102,24 @@ def test_the_cell_of_a_verdict_has_its_colour_and_others_have_none(library, stan
 
 
 def test_spreadsheets_are_told_that_the_saved_table_is_utf_8(library, tmp_path):
-    results, item = library("result_table"), library("image_item").ImageItem
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
-    results.write_results(table, [library("check_batch").CheckedImage(item("ü"), KNOWN)])
-    results.write_csv(table, tmp_path / "results.csv")
+    fill_batch_table(table, [BatchRow("ü", ood=KNOWN)])
+    library("result_table").write_csv(table, tmp_path / "results.csv")
     assert (tmp_path / "results.csv").read_bytes().startswith(b"\xef\xbb\xbfimage,")
 
 
 def test_a_batch_that_is_over_watches_the_scene_no_more(library, session):
     before = observer_count(session.scene)
-    batch = library("check_batch").CheckBatch([library("image_item").ImageItem("x")], print, print)
+    batch = library("check_batch").CheckBatch([library("image_item").ImageItem("x")], job.JobRunner([]), print, print)
     assert observer_count(session.scene) == before + 1
     batch.end()
     assert observer_count(session.scene) == before
 
 
 def test_a_batch_is_refused_at_once_while_another_run_is_under_way(library, monkeypatch):
-    class Busy:
-        is_busy = True
-
-    monkeypatch.setattr(job, "_shared", Busy())
+    runner = job.JobRunner([])
+    monkeypatch.setattr(job, "_shared", runner)
+    _held = runner.hold()
     with pytest.raises(UsageError, match="another run is under way"):
         library("check").start_batch([library("image_item").ImageItem("x", path=Path("x"))], None, "cpu", False)
 

@@ -13,6 +13,8 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.heatmap import add_heatmap
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.result_record import write_record
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.image_folder_sample import cells, choose_scope, write_folder
 
@@ -47,9 +49,10 @@ def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, 
     finished(widget)
     assert "most different: the mean features of encoder1 (large structures)" in widget.ui.resultLabel.text
     assert widget.ui.spectrumButton.enabled
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 0  # made when it is asked for
+    widget.ui.spectrumButton.click()
     chart = checked.GetNodeReference("MultiTaskSeg.SpectrumChart")
     assert "encoder0" in chart.GetTitle()
-    widget.ui.spectrumButton.click()
     selection = slicer.app.applicationLogic().GetSelectionNode()
     assert selection.GetActivePlotChartID() == chart.GetID()
     widget.ui.inputSelector.setCurrentNode(other)
@@ -71,8 +74,7 @@ def test_the_distances_are_drawn_as_bars_with_the_limit_as_a_line(open_panel, wo
     assert [table.GetColumnByName("task").GetValue(row) for row in range(2)] == ["phantom", "other"]
     assert [table.GetColumnByName("distance").GetValue(row) for row in range(2)] == [0.1, 0.9]
     assert [table.GetColumnByName("limit").GetValue(row) for row in range(2)] == [0.4, 0.4]
-    # One chart for the spectrum and one for the distances, however often it is shown.
-    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 1  # however often it is shown
 
 
 def test_the_map_of_foreign_places_is_shown_when_it_is_asked_for_and_removed_by_a_check_without(
@@ -104,7 +106,7 @@ def test_the_map_of_foreign_places_is_shown_when_it_is_asked_for_and_removed_by_
 )
 def test_selecting_a_volume_shows_the_verdict_that_it_carries(open_panel, worker, verdict, words, colour):
     plain, flagged = samples.volume(name="plain"), samples.volume(name="flagged")
-    attributes.write_verdict(flagged, verdict)
+    write_record(flagged, ImageRecord.of(flagged), {"ood": verdict.as_dict()})
     widget = open_panel("OODCheck")
     widget.ui.inputSelector.setCurrentNode(flagged)
     assert f'bgcolor="{colour}"><tr><td><font color="#ffffff"><b>{words}</b>' in widget.ui.resultLabel.text
@@ -206,8 +208,8 @@ def test_the_table_is_saved_with_all_figures(open_panel, worker, finished, tmp_p
     assert (float(rows[0]["p_value"]), float(rows[0]["score"]), float(rows[0]["limit"])) == (0.7, 0.1, 0.4)
     assert rows[0]["nearest_task"] == "phantom"
     assert rows[1]["file"] == str(tmp_path / "b.nii.gz")
-    assert rows[2]["verdict"] == "not checked"
-    assert rows[2]["message"]
+    assert rows[2]["verdict"] == ""
+    assert "damaged" in rows[2]["error"]
     target.unlink()
     monkeypatch.setattr(dialog, "getSaveFileName", lambda *_arguments: "")
     widget.ui.exportButton.click()
@@ -238,15 +240,16 @@ def test_a_batch_can_be_cancelled_and_leaves_nothing_behind(open_panel, worker, 
     assert list(scratch.glob("multitaskseg-*")) == []
 
 
-def test_a_worker_that_always_dies_ends_the_batch_after_two_images(open_panel, worker, finished):
-    worker("crash")
+def test_a_worker_that_cannot_be_started_ends_the_batch_after_two_images(open_panel, worker, finished):
+    worker("no-start")
     for name in ("one", "two", "three"):
         samples.volume(name=name)
     widget = open_panel("OODCheck")
     choose_scope(widget, "scene")
     finished(widget)
-    assert [row[1] for row in cells(widget)] == ["not checked", "not checked"]
-    assert "last words" in widget.ui.resultLabel.text
+    assert [row[1] for row in cells(widget)] == ["not checked"] * 3
+    assert "not tried" in widget.ui.resultTable.item(2, 0).toolTip()
+    assert "DLL load failed" in widget.ui.resultLabel.text
 
 
 def test_an_image_that_the_worker_refuses_does_not_end_the_batch(open_panel, worker, finished):

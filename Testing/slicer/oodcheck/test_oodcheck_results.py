@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.image_folder_sample import cells, choose_scope, write_folder
 
@@ -27,12 +27,12 @@ def test_checking_many_from_python_returns_one_outcome_per_image(open_panel, wor
     node = samples.volume(name="node")
     logic = open_panel("OODCheck").logic
     seen: list[float] = []
-    checked = logic.checkImages([node, tmp_path / "b.nii.gz"], progress=lambda fraction, _step: seen.append(fraction))
-    assert [image.item.name for image in checked] == ["node", "b.nii.gz"]
-    assert checked[0].verdict == checked[1].verdict == attributes.read_verdict(node)
+    rows = logic.checkImages([node, tmp_path / "b.nii.gz"], progress=lambda fraction, _step: seen.append(fraction))
+    assert [row.image for row in rows] == ["node", "b.nii.gz"]
+    assert rows[0].ood == rows[1].ood == attributes.read_verdict(node)
     assert seen == sorted(seen)
-    assert [image.item.name for image in logic.checkImages(tmp_path)] == ["a.nrrd", "b.nii.gz", "bad.nrrd"]
-    assert [image.item.node for image in logic.checkImages()] == [node]
+    assert [row.image for row in logic.checkImages(tmp_path)] == ["a.nrrd", "b.nii.gz", "bad.nrrd"]
+    assert [row.volume_id for row in logic.checkImages()] == [node.GetID()]
     with pytest.raises(Exception, match="no image was given"):
         logic.checkImages([])
 
@@ -63,32 +63,12 @@ def test_a_table_that_was_saved_with_the_scene_shows_the_same_rows(open_panel, w
     assert session.scene.ReadFromMRB(str(bundle))
     assert cells(widget) == before
     table = widget.logic.getParameterNode().results
-    result_table = importlib.import_module("OODCheckLib.result_table")
-    assert result_table.verdict_of_row(table, 0).distances == {"phantom": 0.1, "other": 0.9}
-    assert result_table.verdict_of_row(table, 2) is None
-    assert "damaged" in result_table.row_texts(table, 2)["message"]
+    rows = batch_rows_of(table)
+    assert rows[0].ood.distances == {"phantom": 0.1, "other": 0.9}
+    assert rows[2].ood is None
+    assert "damaged" in rows[2].error
     widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
     assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
-
-
-def test_quotes_and_tabs_in_a_message_do_not_break_the_saved_table(session, stand_ins, tmp_path):
-    from Testing.slicer.stand_ins.panel import load_module
-
-    load_module("OODCheck")
-    result_table = importlib.import_module("OODCheckLib.result_table")
-    checked = importlib.import_module("OODCheckLib.check_batch").CheckedImage
-    item = importlib.import_module("OODCheckLib.image_item").ImageItem
-    node, path = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "results"), Path('odd  "name"\t.nrrd')
-    result_table.write_results(node, [checked(item('a "b"', path=path), None, 'the\tfile "x"\nis damaged')])
-    storage = node.CreateDefaultStorageNode()
-    slicer.mrmlScene.AddNode(storage)
-    storage.SetFileName(str(tmp_path / "results.tsv"))
-    before = result_table.row_texts(node, 0)
-    assert storage.WriteData(node)
-    assert storage.ReadData(node)
-    assert result_table.row_texts(node, 0) == before
-    assert before["message"] == "the file 'x' is damaged"
-    assert result_table.file_of_row(node, 0) == path
 
 
 @pytest.mark.parametrize("farther, said", [(6.0, False), (4.0, True)])

@@ -13,6 +13,9 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 pytestmark = pytest.mark.usefixtures("stand_ins", "session")
 
 from MultiTaskSegLib.runtime.ood.explanation import BlockDifference
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.result_record import write_record
 from Testing.slicer import scene_samples as samples
 
 BAND = {
@@ -58,18 +61,53 @@ def test_each_series_draws_its_column_of_the_band(spectrum_plot):
     assert "encoder1" in chart.GetTitle()
 
 
-def test_the_volume_refers_to_its_chart_and_a_new_check_replaces_it(spectrum_plot):
-    volume, other = samples.volume(), samples.volume(name="Other")
-    spectrum_plot.add_spectrum_chart(other, BAND, "hearts")
-    spectrum_plot.add_spectrum_chart(volume, BAND, "hearts")
-    once = counts()
-    chart = spectrum_plot.add_spectrum_chart(volume, {**BAND, "layer": "encoder0"}, "hearts")
-    assert spectrum_plot.spectrum_chart(volume) is chart
-    assert counts() == once == [2, 8, 2]
+def check_of(spectrum_plot, volume, layer: str = "encoder1") -> None:
+    """What a check writes onto a volume."""
+    report = {"ood": Verdict(False, 1.0, 1.5, 0.5, "hearts", {"hearts": 1.0}).as_dict()}
+    write_record(volume, ImageRecord.of(volume), report)
+    spectrum_plot.write_spectrum(volume, {**BAND, "layer": layer}, "hearts")
     spectrum_plot.remove_spectrum_chart(volume)
-    assert spectrum_plot.spectrum_chart(volume) is None
+
+
+def test_a_chart_is_made_when_it_is_asked_for_and_a_new_check_replaces_it(spectrum_plot):
+    volume, other = samples.volume(), samples.volume(name="Other")
+    for node in (volume, other):
+        check_of(spectrum_plot, node)
+    assert counts() == [0, 0, 0]
+    chart = spectrum_plot.spectrum_chart(volume)
+    assert spectrum_plot.spectrum_chart(volume) is chart
+    spectrum_plot.spectrum_chart(other)
+    assert counts() == [2, 8, 2]
+    check_of(spectrum_plot, volume, "encoder0")
     assert counts() == [1, 4, 1]
-    assert spectrum_plot.spectrum_chart(other) is not None
+    assert "encoder0" in spectrum_plot.spectrum_chart(volume).GetTitle()
+
+
+def test_a_clone_has_a_chart_of_its_own_and_checking_it_leaves_that_of_the_original(spectrum_plot):
+    volume = samples.volume()
+    check_of(spectrum_plot, volume)
+    chart = spectrum_plot.spectrum_chart(volume)
+    clone = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, volume, "Clone")
+    assert spectrum_plot.spectrum_chart(clone) is not chart
+    check_of(spectrum_plot, clone)
+    assert spectrum_plot.spectrum_chart(volume) is chart
+
+
+def test_a_chart_goes_with_its_volume_at_the_next_check(spectrum_plot):
+    volume, other = samples.volume(), samples.volume(name="Other")
+    check_of(spectrum_plot, volume)
+    spectrum_plot.spectrum_chart(volume)
+    slicer.mrmlScene.RemoveNode(volume)
+    check_of(spectrum_plot, other)
+    assert counts() == [0, 0, 0]
+
+
+def test_a_spectrum_of_other_voxels_is_not_shown(spectrum_plot):
+    volume = samples.volume()
+    check_of(spectrum_plot, volume)
+    slicer.util.updateVolumeFromArray(volume, np.zeros_like(slicer.util.arrayFromVolume(volume)))
+    assert not spectrum_plot.has_spectrum(volume)
+    assert spectrum_plot.spectrum_chart(volume) is None
 
 
 def test_a_volume_without_a_chart_has_none_to_remove(spectrum_plot):

@@ -18,8 +18,9 @@ from MultiTaskSegLib.batch_table import batch_columns, write_batch_csv
 from MultiTaskSegLib.image_folder import image_paths, output_folders
 from MultiTaskSegLib.job import JobRunner
 from MultiTaskSegLib.runtime.errors import Cancelled, InputError, UsageError
-from MultiTaskSegLib.scene.batch import BatchOptions, SceneBatch, segment_batch
-from MultiTaskSegLib.scene.batch_table import add_batch_table
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.scene.batch.batch_table import add_batch_table
+from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch, segment_batch
 from Testing.slicer import scene_samples as samples
 
 FAKE_WORKER = str(Path(__file__).resolve().parents[1].joinpath("fake_worker.py"))
@@ -92,7 +93,8 @@ class JobStandIn:
     def result(self):
         from types import SimpleNamespace
 
-        return SimpleNamespace(report={"ood": {"is_ood": True, "p_value": 0.25}, "task": "t", "warnings": ["w"]})
+        ood = Verdict(True, 3.0, 1.5, 0.25, "near", {"near": 3.0}).as_dict()
+        return SimpleNamespace(report={"ood": ood, "task": "t", "warnings": ["w"], "model": {"name": "m"}})
 
     def cancel(self, reason: str = "") -> None:
         self.reason = reason
@@ -128,7 +130,8 @@ def test_the_time_left_follows_from_the_pace_so_far():
 def test_a_row_holds_what_the_report_says():
     rows = Batch(items("a")).wait()
     assert (rows[0].image, rows[0].task, rows[0].verdict, rows[0].p_value) == ("a", "t", "out of distribution", 0.25)
-    assert (rows[0].warnings, rows[0].error) == (("w",), "")
+    assert (rows[0].warnings, rows[0].error, rows[0].model) == (("w",), "", "m")
+    assert (rows[0].score, rows[0].limit, rows[0].nearest_task) == (3.0, 1.5, "near")
 
 
 def test_whatever_fails_with_one_image_the_others_are_done():
@@ -141,7 +144,7 @@ def test_whatever_fails_with_one_image_the_others_are_done():
     three = [BatchItem("a", explode, print), *items("b", keep=refuse), *items("c")]
     rows = Batch(three).wait()
     assert [row.error for row in rows] == [
-        "unexpected ZeroDivisionError: two lines",
+        "unexpected ZeroDivisionError: two lines.",
         "the volume was removed.",
         "",
     ]
@@ -235,7 +238,7 @@ def test_closing_the_scene_cancels_and_leaves_nothing(session, runner_of, scratc
     batch = SceneBatch([volume("one"), volume("two")], runner=runner)
     batch.job.poll()
     slicer.mrmlScene.Clear(0)
-    assert batch._tag is None
+    assert not runner.is_busy
     assert batch.job.is_done
     assert not runner._worker.is_alive
     assert list(scratch.rglob("*.npy")) == []
@@ -261,7 +264,11 @@ def test_a_folder_is_segmented_into_a_folder_per_image(session, runner_of, tmp_p
         ("series", False),
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["A", "b", "series"]
-    assert sorted(path.name for path in (tmp_path / "out" / "b").iterdir()) == ["report.json", "segmentation.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "out" / "b").iterdir()) == [
+        "checksums.sha256",
+        "report.json",
+        "segmentation.nii.gz",
+    ]
     assert found.rows[0].volumes_ml == {"bright part": 1.5}
     assert list(scratch.rglob("*.json")) == []
     assert count("vtkMRMLScalarVolumeNode") == 0

@@ -10,10 +10,11 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 from MultiTaskSegLib.batch import Batch, BatchRow
 from MultiTaskSegLib.batch_table import write_batch_csv
 from MultiTaskSegLib.job_result import JobResult
+from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.batch import BatchOptions, SceneBatch
-from MultiTaskSegLib.scene.batch_table import add_batch_table
-from MultiTaskSegLib.scene.sequence import SequenceResult
+from MultiTaskSegLib.scene.batch.batch_table import add_batch_table
+from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch
+from MultiTaskSegLib.scene.batch.sequence import SequenceResult
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.panel.test_lifecycle import observer_count
 from Testing.slicer.scene.test_batch import JobStandIn, cine, items
@@ -27,11 +28,14 @@ class AskedRunner:
     def __init__(self) -> None:
         self.asked: list[dict] = []
 
-    def segment(self, image, **options):
+    def hold(self) -> Lease:
+        return Lease(print)
+
+    def segment(self, image, lease, **options):
         self.asked.append({"image": image.name, **options})
         return JobStandIn()
 
-    def segment_file(self, image, output, **options):
+    def segment_file(self, image, output, lease, **options):
         self.asked.append({"image": image.name, "output": output.name, **options})
         return JobStandIn()
 
@@ -45,21 +49,20 @@ def frame_result(task: str, verdict: Verdict) -> JobResult:
 
 def test_volumes_and_files_are_segmented_with_the_same_task_model_and_device(session, tmp_path):
     runner = AskedRunner()
-    options = BatchOptions("heart", "own.model", "cuda:1", tmp_path / "out", add=lambda node, found: None)
+    options = BatchOptions("heart", "own.model", "cuda:1", tmp_path / "out")
     SceneBatch([samples.volume(), tmp_path / "x.nrrd"], options, runner).job.wait()
     choices = {"task": "heart", "model": "own.model", "device": "cuda:1"}
-    assert runner.asked == [{"image": "Scan", **choices}, {"image": "x.nrrd", "output": "x.nrrd", **choices}]
+    assert runner.asked == [{"image": "Scan", **choices}, {"image": "x.nrrd", "output": "x", **choices}]
 
 
 def test_a_volume_that_is_removed_while_it_is_segmented_gets_no_result(session):
-    kept = []
     volume = samples.volume()
-    batch = SceneBatch([volume], BatchOptions(add=lambda node, found: kept.append(node)), AskedRunner())
+    batch = SceneBatch([volume], runner=AskedRunner())
     batch.job.poll()
     session.scene.RemoveNode(volume)
     (row,) = batch.job.wait()
     assert "removed" in row.error
-    assert kept == []
+    assert session.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
 def test_a_batch_that_is_over_watches_the_scene_no_more(session):
@@ -74,6 +77,7 @@ def test_the_segmentations_of_a_sequence_are_indexed_as_its_frames_are(session):
     frames = cine()
     frames.SetIndexTypeFromString("text")
     result = SequenceResult(frames)
+    result.image(0)
     result.keep(0, frame_result("heart", FOREIGN))
     made = result.finish()
     assert (made.GetIndexName(), made.GetIndexUnit(), made.GetIndexTypeAsString()) == ("time", "ms", "text")
@@ -82,6 +86,8 @@ def test_the_segmentations_of_a_sequence_are_indexed_as_its_frames_are(session):
 def test_names_tell_which_frame_is_shown_and_that_it_is_out_of_distribution(session):
     frames = cine()
     result = SequenceResult(frames)
+    for number in (0, 1):
+        result.image(number)
     result.keep(0, frame_result("heart", Verdict(False, 1.0, 1.5, 0.5, "phantom", {})))
     result.keep(1, frame_result("heart", FOREIGN))
     made, logic = result.finish(), slicer.modules.sequences.logic()
@@ -93,8 +99,8 @@ def test_names_tell_which_frame_is_shown_and_that_it_is_out_of_distribution(sess
         shown = browser.GetProxyNode(made)
         names.append((shown.GetName(), shown.GetSegmentation().GetSegment("anterior").GetName()))
     assert names == [
-        ("cine segmentation [time=0ms]", "anterior hippocampus"),
-        ("cine segmentation [time=10ms]", "anterior hippocampus [OUT OF DISTRIBUTION]"),
+        ("cine segmentation (heart) [time=0ms]", "anterior hippocampus"),
+        ("cine segmentation (heart) [time=10ms]", "anterior hippocampus [OUT OF DISTRIBUTION]"),
     ]
 
 

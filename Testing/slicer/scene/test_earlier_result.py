@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("session")
 def test_an_empty_result_gives_way_even_to_a_flagged_one():
     volume = samples.volume()
     result.add_result(volume, found(is_empty=True))
-    flagged = result.add_result(volume, found(FOREIGN), existing="replace")
+    flagged = result.add_result(volume, found(FOREIGN), result.RunNotes(existing="replace"))
     assert earlier_result.results_of(volume) == [flagged.segmentation]
 
 
@@ -39,7 +39,7 @@ def test_a_good_result_from_a_saved_scene_is_not_replaced_by_a_flagged_one(sessi
     volume = session.scene.GetFirstNode("Scan", "vtkMRMLScalarVolumeNode")
     (good,) = earlier_result.results_of(volume)
     assert earlier_result.is_good(good)
-    flagged = result.add_result(volume, found(FOREIGN), existing="replace")
+    flagged = result.add_result(volume, found(FOREIGN), result.RunNotes(existing="replace"))
     assert earlier_result.results_of(volume) == [good, flagged.segmentation]
 
 

@@ -109,7 +109,7 @@ def test_a_table_of_somebody_else_has_no_rows():
 
 
 def test_all_nodes_of_a_result_carry_where_it_comes_from():
-    made = result.add_result(samples.volume(), found(), parameters={"device": "cpu"})
+    made = result.add_result(samples.volume(), found(), result.RunNotes({"device": "cpu"}))
     for node in (made.segmentation, made.uncertainty, made.table):
         assert node.GetAttribute("MultiTaskSeg.Model.SHA256") == "ab" * 32
         assert node.GetAttribute("MultiTaskSeg.Parameters") == '{"device": "cpu"}'
@@ -139,7 +139,7 @@ def test_replacing_leaves_exactly_as_many_nodes_as_one_result_has(session):
     name = first.segmentation.GetName()
     before = session.scene.GetNumberOfNodes()
     for _ in range(3):
-        made = result.add_result(volume, found(), existing="replace")
+        made = result.add_result(volume, found(), result.RunNotes(existing="replace"))
     assert session.scene.GetNumberOfNodes() == before
     assert earlier_result.results_of(volume) == [made.segmentation]
     assert made.segmentation.GetName() == name
@@ -149,7 +149,7 @@ def test_replacing_touches_neither_other_tasks_nor_other_volumes():
     volume, other = samples.volume(name="one"), samples.volume(name="two")
     kept = [result.add_result(volume, found(task="heart")), result.add_result(other, found())]
     result.add_result(volume, found())
-    made = result.add_result(volume, found(), existing="replace")
+    made = result.add_result(volume, found(), result.RunNotes(existing="replace"))
     assert earlier_result.results_of(volume) == [kept[0].segmentation, made.segmentation]
     assert earlier_result.results_of(other) == [kept[1].segmentation]
 
@@ -158,7 +158,7 @@ def test_replacing_touches_neither_other_tasks_nor_other_volumes():
 def test_a_good_result_is_not_replaced_by_a_flagged_or_empty_one_and_the_user_is_told(worse):
     volume = samples.volume()
     good = result.add_result(volume, found())
-    bad = result.add_result(volume, found(**worse), existing="replace")
+    bad = result.add_result(volume, found(**worse), result.RunNotes(existing="replace"))
     assert earlier_result.results_of(volume) == [good.segmentation, bad.segmentation]
     assert result.KEPT in bad.report["warnings"]
     assert "earlier result was kept" in bad.segmentation.GetAttribute("MultiTaskSeg.Warnings")
@@ -167,7 +167,7 @@ def test_a_good_result_is_not_replaced_by_a_flagged_or_empty_one_and_the_user_is
 def test_a_flagged_result_is_replaced_by_a_good_one():
     volume = samples.volume()
     result.add_result(volume, found(FOREIGN))
-    good = result.add_result(volume, found(), existing="replace")
+    good = result.add_result(volume, found(), result.RunNotes(existing="replace"))
     assert earlier_result.results_of(volume) == [good.segmentation]
 
 
@@ -177,10 +177,10 @@ def test_a_result_that_cannot_be_added_removes_nothing():
     wrong = found()
     wrong = JobResult(wrong.report, wrong.labels[:5], wrong.uncertainty, wrong.legend, [])
     with pytest.raises(Exception, match="shape"):
-        result.add_result(volume, wrong, existing="replace")
+        result.add_result(volume, wrong, result.RunNotes(existing="replace"))
     assert earlier_result.results_of(volume) == [good.segmentation]
 
 
 def test_an_unknown_choice_is_refused():
     with pytest.raises(UsageError, match="keep or replace"):
-        result.add_result(samples.volume(), found(), existing="overwrite")
+        result.add_result(samples.volume(), found(), result.RunNotes(existing="overwrite"))

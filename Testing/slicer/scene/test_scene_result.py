@@ -17,7 +17,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes, heatmap
-from MultiTaskSegLib.scene.placement import place_beside
+from MultiTaskSegLib.scene.node.placement import place_beside
 from MultiTaskSegLib.scene.segmentation import add_segmentation, show_3d
 from Testing.slicer import scene_samples as samples
 

@@ -27,7 +27,7 @@ def spotted() -> np.ndarray:
 
 
 def test_regions_come_from_the_largest_to_the_smallest_with_their_volume():
-    regions = uncertain_region.uncertain_regions(spotted(), voxel_volume_mm3=500.0)
+    regions = uncertain_region.uncertain_regions(spotted(), one_voxel_mm3=500.0)
     assert [region.volume_ml for region in regions] == [6.0, 3.0, 1.0]
 
 
