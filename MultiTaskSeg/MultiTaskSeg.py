@@ -16,6 +16,7 @@ from slicer.ScriptedLoadableModule import (
 )
 
 from MultiTaskSegLib.installation.installation import ensure_packages, ensure_torch
+from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
 from MultiTaskSegLib.panel.display_control import DisplayControl
@@ -31,18 +32,15 @@ from MultiTaskSegLib.panel.self_test import require_packages, run_tests
 from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.summary import error_text, notice_text
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
+from MultiTaskSegLib.registration.startup import register_segmentation
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.scene.batch.batch_run import require_present
 from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
-from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice, results_of
+from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, results_of
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
-from MultiTaskSegLib.scene.image_record import ImageRecord
-from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
+from MultiTaskSegLib.scene.result import SegmentationResult
 from MultiTaskSegLib.scene.result_table import rows_of
-from MultiTaskSegLib.scene.run import SceneRun
-from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.scene.run import SceneRun, finish_segmentation, start_segmentation
 from MultiTaskSegLib.task_list import known_tasks
-from MultiTaskSegLib.typed_error import typed_errors
 
 AUTO = "auto"
 
@@ -61,6 +59,7 @@ class MultiTaskSeg(ScriptedLoadableModule):
             " uncertain, and says whether the image is unlike the training images. Not for clinical use."
         )
         self.parent.acknowledgementText = _("The training data and their authors are listed in the model card.")
+        slicer.app.connect("startupCompleted()", register_segmentation)
 
 
 @parameterNodeWrapper
@@ -152,9 +151,9 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """Another volume is selected: turn to its newest result, if it has one."""
         node = self.parameters
         volume = node.inputVolume
-        results = [] if volume is None else results_of(volume)
         isOther, self._shownVolume = volume is not self._shownVolume, volume
-        if node.segmentation is None or (isOther and node.segmentation not in results):
+        results = [] if volume is None or not isOther else results_of(volume)
+        if isOther and node.segmentation not in results:  # not at any time: "None" would spring back
             node.segmentation = results[-1] if results else None
 
     def turnTo(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
@@ -277,18 +276,12 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             UsageError: another run is under way, or ``existing`` is neither ``keep`` nor ``replace``.
             ResourceError: the worker cannot be started.
         """
-        require_choice(existing)
-        parameters = {"task": task, "model": str(model or ""), "device": device}
-        with typed_errors():
-            image = image_from_node(volumeNode)
-            require_present(volumeNode)
-            notes = RunNotes(parameters, existing, ImageRecord.of(volumeNode))
-            return SceneRun(volumeNode, shared_runner().segment(image, task=task, model=model, device=device), notes)
+        require_installed()
+        return start_segmentation(volumeNode, task, model, device, existing)
 
     def finish(self, run: SceneRun) -> SegmentationResult:
         """Add the result of a finished run to the scene. Raises what the run failed with."""
-        with typed_errors():
-            return add_result(run.volume_node, run.result(), run.notes)
+        return finish_segmentation(run)
 
     def segment(
         self,
@@ -325,9 +318,11 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         device: str = AUTO,
         output: str | Path | None = None,
         existing: str = KEEP,
+        withUncertainty: bool = True,
     ) -> BatchOptions:
         """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
-        return BatchOptions(task, model, device, output, existing)
+        require_installed()
+        return BatchOptions(task, model, device, output, existing, withUncertainty)
 
     def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
         """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
@@ -335,7 +330,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
             options: ``task``, ``model``, ``device``, ``existing`` as in :meth:`segment`; ``output``, the folder for the
-                results of image files; ``with_uncertainty=False`` leaves the uncertainty out of the scene, which takes
+                results of image files; ``withUncertainty=False`` leaves the uncertainty out of the scene, which takes
                 four bytes per voxel of each volume.
 
         Raises:
@@ -343,7 +338,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             UsageError: another run is under way, or image files are given without a folder for their results.
             Cancelled: the scene was closed.
         """
-        return segment_batch(images, BatchOptions(**options), idle=slicer.app.processEvents)
+        return segment_batch(images, self.batchOptions(**options), idle=slicer.app.processEvents)
 
 
 class MultiTaskSegTest(ScriptedLoadableModuleTest):

@@ -29,7 +29,7 @@ class OODCheck(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("OOD Check")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = ["MultiTaskSeg"]
+        self.parent.dependencies = []  # not MultiTaskSeg, without which Slicer would not load this one either
         self.parent.contributors = ["MultiTaskSeg contributors"]
         self.parent.helpText = _(
             "Compares the spectral signature of an image with those of the training images and says whether the image"
@@ -39,14 +39,10 @@ class OODCheck(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def onStartupCompleted(self) -> None:
-        """Offer both modules in the menu of a volume, the effect and the sample data; opens and installs nothing."""
-        from MultiTaskSegLib.registration.editor_effect import register_effect
-        from MultiTaskSegLib.registration.hierarchy_menu import register_menu
-        from MultiTaskSegLib.registration.sample_data import register_sample_data
+        """Offer the modules in the menu of a volume, and the sample data."""
+        from MultiTaskSegLib.registration.startup import register_check
 
-        register_menu()
-        register_effect()
-        register_sample_data()
+        register_check()
 
 
 @parameterNodeWrapper
@@ -256,8 +252,10 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
             UsageError: another run is under way.
             ResourceError: the worker cannot be started.
         """
+        from MultiTaskSegLib.installation.missing_package import require_installed
         from OODCheckLib.check import start_check
 
+        require_installed()
         return start_check(volumeNode, model, device, withMap)
 
     def finish(self, run: Any) -> Any:
@@ -295,9 +293,11 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
 
         Raises as :meth:`checkImages`, and a UsageError when another run is under way.
         """
+        from MultiTaskSegLib.installation.missing_package import require_installed
         from OODCheckLib.check import start_batch
         from OODCheckLib.image_item import image_items
 
+        require_installed()
         return start_batch(image_items(images), model, device, withMap)
 
     def checkImages(

@@ -11,9 +11,9 @@ from MultiTaskSegLib.job import Job, shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.batch.batch_run import require_present
 from MultiTaskSegLib.scene.image_record import ImageRecord
 from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
+from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes
 from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.scene.run import SceneRun

@@ -8,7 +8,8 @@ from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow
 from MultiTaskSegLib.job import Job, JobRunner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
-from MultiTaskSegLib.scene.batch.batch_run import BatchRun, require_present
+from MultiTaskSegLib.scene.batch.batch_run import BatchRun
+from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes
 from OODCheckLib.image_item import ImageItem
 

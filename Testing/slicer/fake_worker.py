@@ -78,7 +78,7 @@ def answer(request: dict, behaviour: str) -> None:
     np.save(output / "labels.npy", labels.astype(np.uint8))
     np.save(output / "uncertainty.npy", np.full(voxels.shape, 0.5, np.float32))
     task = "phantom" if request["task"] == "auto" else request["task"]
-    report.update(task=task, device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=[])
+    report.update(task=task, device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=request["warnings"])
     report.update(model={"name": str(request["model"]), "sha256": "00"}, uncertainty={}, timings={"total_s": 0.5})
     report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]))])
     files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}

@@ -36,7 +36,7 @@ class BatchView:
         self.ui = ui
         self._activated = activated
         self._parameters: Any = None
-        self._nodes: list[Any] = []
+        self._rows: list[BatchRow] = []
         self.run = RunControl(ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel, _("Segment all"), finished)
         self._scopes = ChoiceList(ui.batchScopeComboBox, self._on_scope)
         self._paths = [
@@ -48,8 +48,8 @@ class BatchView:
     def show(self, parameters: Any, can_start: bool) -> None:
         """Show the choices of a parameter node, or go on without one; ``can_start`` is whether nothing else runs."""
         self._parameters = parameters
-        if parameters is None:
-            self._nodes = []  # they belong to a scene that is being closed
+        if parameters is None and self._rows:
+            self.show_rows([])  # they belong to a scene that is being closed
         for path in self._paths:
             path.show(parameters)
         scope = SCENE if parameters is None else parameters.batchScope
@@ -73,7 +73,6 @@ class BatchView:
         for path in self._paths:
             path.store()
         parameters = self._parameters
-        self._nodes = []
         if parameters.batchScope == FOLDER:
             if not parameters.batchFolder or not parameters.batchOutput:
                 raise UsageError("a folder is missing", remedy="Choose a folder of images and one for the results")
@@ -83,11 +82,11 @@ class BatchView:
             if sequence is None:
                 raise InputError("the selected volume shows no sequence", remedy="Select one that does")
             return sequence, None
-        self._nodes = image_nodes(slicer.mrmlScene)
-        return self._nodes, None
+        return image_nodes(slicer.mrmlScene), None
 
     def show_rows(self, rows: list[BatchRow]) -> None:
         """Show what became of each image."""
+        self._rows = rows
         table = self.ui.batchTableWidget
         table.setRowCount(len(rows))
         for number, row in enumerate(rows):
@@ -111,8 +110,9 @@ class BatchView:
         table.connect("cellDoubleClicked(int,int)", self._on_double_click)
 
     def _on_double_click(self, row: int, _column: int) -> None:
-        node = self._nodes[row] if row < len(self._nodes) else None
-        if node is not None and node.GetScene() is not None:
+        # Not a node: the rows of a batch would keep volumes in memory that have been removed.
+        node = slicer.mrmlScene.GetNodeByID(self._rows[row].volume_id or "")
+        if node is not None:
             self._activated(node)
 
     def _on_scope(self, scope: str) -> None:

@@ -102,7 +102,9 @@ def _voxel_findings(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Iterator[Fin
 
 def _geometry_findings(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Iterator[Finding]:
     voxels = volume_node.GetImageData().GetDimensions()
-    extents = [count * size for count, size in zip(voxels, volume_node.GetSpacing(), strict=True) if count > 1]
+    extents = [
+        count * size for count, size in zip(voxels, volume.world_spacing_mm(volume_node), strict=True) if count > 1
+    ]
     if extents and (max(extents) > LARGEST_EXTENT_MM or max(extents) < SMALLEST_EXTENT_MM):
         shown = " x ".join(f"{extent:.3g}" for extent in extents)
         yield Finding(
@@ -142,7 +144,8 @@ def _dimension_findings(
 def _spacing_findings(
     volume_node: slicer.vtkMRMLScalarVolumeNode, considered: Sequence[KnownTask]
 ) -> Iterator[Finding]:
-    sizes_mm = sorted(volume_node.GetSpacing())
+    spacing_mm = volume.world_spacing_mm(volume_node)  # which the network gets, parent transforms included
+    sizes_mm = sorted(spacing_mm)
     known = [task for task in considered if task.spacing_zyx_mm is not None]
     if not known or 1 in volume_node.GetImageData().GetDimensions():
         return
@@ -152,7 +155,7 @@ def _spacing_findings(
     }
     nearest = min(known, key=lambda task: max(abs(np.log(ratio)) for ratio in ratios[task]))
     coarsest, finest = max(ratios[nearest]), min(ratios[nearest])
-    shown = " x ".join(f"{size:.2g}" for size in volume_node.GetSpacing())
+    shown = " x ".join(f"{size:.2g}" for size in spacing_mm)
     if coarsest > MAX_COARSER:
         yield Finding(
             _("The voxels ({size} mm) are {factor:.1f} times coarser than those of {task}.").format(

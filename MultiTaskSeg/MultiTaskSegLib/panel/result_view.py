@@ -11,8 +11,11 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.segment_table import SegmentTable
 from MultiTaskSegLib.panel.summary import result_text
+from MultiTaskSegLib.registration.module_presence import has_module
+from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.attributes import PREFIX, read_verdict
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE
+from MultiTaskSegLib.scene.image_record import changed_since
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
 from MultiTaskSegLib.scene.segmentation import show_3d
 from MultiTaskSegLib.scene.uncertain_region import (
@@ -71,13 +74,23 @@ class ResultView:
         uncertainty = self._uncertainty()
         if uncertainty is None:
             return
-        ras = most_uncertain_place(self._segmentation, segment_id, uncertainty)
+        try:
+            ras = most_uncertain_place(self._segmentation, segment_id, uncertainty)
+        except InputError as error:  # a transform that has become non-linear
+            self.ui.regionLabel.text = str(error)
+            return
         if ras is not None:
             jump_slices(slicer.mrmlScene, ras)
 
     def show_next_region(self, _checked: bool = False) -> None:
         """Show the next connected region of high uncertainty, from the largest to the smallest and round again."""
         uncertainty = self._uncertainty()
+        try:
+            self._show_region(uncertainty)
+        except InputError as error:  # a transform that has become non-linear
+            self.ui.regionLabel.text = str(error)
+
+    def _show_region(self, uncertainty: slicer.vtkMRMLScalarVolumeNode) -> None:
         if self._regions is None:
             self._regions = regions_of(uncertainty)
         if not self._regions:
@@ -100,9 +113,12 @@ class ResultView:
             show_3d(self._segmentation, checked)
 
     def open_ood_check(self, _checked: bool = False) -> None:
-        """Open OOD Check with the volume of this result."""
-        volume_node = self._segmentation.GetNodeReference(INPUT_ROLE)
-        slicer.util.getModuleLogic(OOD_MODULE).getParameterNode().inputVolume = volume_node
+        """Open OOD Check with the volume of this result and the model that segmented it, not another one."""
+        parameters = slicer.util.getModuleLogic(OOD_MODULE).getParameterNode()
+        asked = json.loads(self._segmentation.GetAttribute(f"{PREFIX}Parameters") or "{}")
+        parameters.modelPath = asked.get("model", "")
+        parameters.scope = "volume"
+        parameters.inputVolume = self._segmentation.GetNodeReference(INPUT_ROLE)
         slicer.util.selectModule(OOD_MODULE)
 
     def _uncertainty(self) -> slicer.vtkMRMLScalarVolumeNode | None:
@@ -116,7 +132,7 @@ class ResultView:
         has_surface = display is not None and segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
         self.ui.show3DButton.checked = has_surface and bool(display.GetVisibility3D())
         has_input = segmentation is not None and segmentation.GetNodeReference(INPUT_ROLE) is not None
-        self.ui.oodCheckButton.visible = has_input
+        self.ui.oodCheckButton.visible = has_input and has_module(OOD_MODULE)
 
 
 def _parts(segmentation: slicer.vtkMRMLSegmentationNode | None) -> tuple[Any, ...]:
@@ -131,6 +147,9 @@ def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:
     if verdict is None:
         return f"<p>{html.escape(_('This segmentation was not made by MultiTaskSeg.'))}</p>"
     warnings = json.loads(segmentation.GetAttribute(f"{PREFIX}Warnings") or "[]")
+    volume_node = segmentation.GetNodeReference(INPUT_ROLE)
+    if volume_node is not None and changed_since(volume_node, segmentation):
+        warnings.insert(0, _("The image was changed after this result was made: segment it again."))
     return result_text(verdict, segmentation.GetAttribute(f"{PREFIX}Task") or "", warnings)
 
 

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.registration.hierarchy_menu import PLUGIN_NAME
+from MultiTaskSegLib.registration.module_presence import has_module
 from MultiTaskSegLib.scene.image_node import is_image
 
 MENU_SECTION_OFFSET = 5  # behind Slicer's own entries for nodes
@@ -41,10 +42,10 @@ class MultiTaskSegSubjectHierarchyPlugin:
         return [self.segmentAction, self.checkAction]
 
     def showContextMenuActionsForItem(self, itemID: int) -> None:
-        """Show the entries for an image; Slicer hides them before each call."""
+        """Show the entries for an image, of those modules that are there; Slicer hides them before each call."""
         if is_image(data_node(itemID)):
-            self.segmentAction.visible = True
-            self.checkAction.visible = True
+            self.segmentAction.visible = has_module("MultiTaskSeg")
+            self.checkAction.visible = has_module("OODCheck")
 
     def onSegment(self) -> None:
         """Open MultiTaskSeg with the volume and start; only select it while another run is under way."""

@@ -10,6 +10,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.registration.module_presence import has_module
+
 CATEGORY = "MultiTaskSeg"
 MODEL_FILE = "phantom.mts.safetensors"
 MODULES = ("MultiTaskSeg", "OODCheck")
@@ -68,9 +70,9 @@ def register_sample_data() -> None:
 
 
 def load_tutorial(source: Any) -> list[Any]:
-    """Load all phantoms and choose the model of the phantoms in both modules; returns the volume nodes."""
+    """Load all phantoms and choose their model in both modules, if they are there; returns the volume nodes."""
     nodes = importlib.import_module("SampleData").SampleDataLogic().downloadFromSource(source)
-    for name in MODULES:
+    for name in filter(has_module, MODULES):
         slicer.util.getModuleLogic(name).getParameterNode().modelPath = str(sample_model())
     return list(nodes)
 

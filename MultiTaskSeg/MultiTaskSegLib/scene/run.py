@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
 import vtk
 
-from MultiTaskSegLib.job import Job, JobResult
-from MultiTaskSegLib.scene.result import RunNotes
+from MultiTaskSegLib.job import Job, JobResult, shared_runner
+from MultiTaskSegLib.scene.earlier_result import require_choice
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.node.presence import require_present
+from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
+from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.typed_error import typed_errors
 
 
 class SceneRun:
@@ -47,3 +54,28 @@ class SceneRun:
     def _on_node_removal(self, _caller: vtk.vtkObject, _event: str, node: vtk.vtkObject) -> None:
         if node is self.volume_node:
             self.end(f"the run was cancelled because the volume '{self.volume_node.GetName()}' was removed")
+
+
+@typed_errors()
+def start_segmentation(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, task: str, model: str | Path | None, device: str, existing: str
+) -> SceneRun:
+    """Start to segment a volume, with a note of what it is now.
+
+    Raises:
+        InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
+        UsageError: another run is under way, or ``existing`` is neither ``keep`` nor ``replace``.
+        ResourceError: the worker cannot be started.
+    """
+    require_choice(existing)
+    image = image_from_node(volume_node)
+    require_present(volume_node)
+    asked = {"task": task, "model": str(model or ""), "device": device}
+    notes = RunNotes(asked, existing, ImageRecord.of(volume_node))
+    return SceneRun(volume_node, shared_runner().segment(image, task=task, model=model, device=device), notes)
+
+
+@typed_errors()
+def finish_segmentation(run: SceneRun) -> SegmentationResult:
+    """Add the result of a finished run to the scene. Raises what the run failed with, and as `add_result`."""
+    return add_result(run.volume_node, run.result(), run.notes)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
@@ -74,3 +77,47 @@ def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, w
     assert panel.ui.batchButton.text == "Segment all"
     assert panel.ui.segmentButton.enabled
     assert "cancelled" in panel.ui.resultLabel.text
+
+
+def test_the_table_goes_with_the_scene(panel, run_batch):
+    run_batch("scene")
+    assert cells(panel)
+    slicer.mrmlScene.Clear(0)
+    assert cells(panel) == []
+    assert panel.ui.batchTableWidget.isHidden()
+
+
+def test_a_scene_that_is_closed_during_a_batch_leaves_no_table_in_the_next_one(panel, until, worker):
+    for name in ("one", "two", "three"):
+        samples.volume(name=name)
+    panel.ui.batchButton.click()
+    assert until(lambda: len(panel._batch.run._run.job.rows) >= 1)
+    slicer.mrmlScene.Clear(0)
+    assert until(lambda: panel.ui.batchButton.text == "Segment all")
+    assert slicer.util.getNodesByClass("vtkMRMLTableNode") == []
+    assert cells(panel) == []
+
+
+def test_a_removed_volume_is_not_kept_in_memory_by_the_table(panel, run_batch, segment):
+    run_batch("scene")
+    volume = weakref.ref(panel.parameters.inputVolume)
+    image = panel.parameters.inputVolume.GetImageData()
+    held = image.GetReferenceCount()
+    for node in [*results_of(volume()), volume()]:
+        slicer.mrmlScene.RemoveNode(node)
+    del node
+    gc.collect()
+    assert image.GetReferenceCount() < held
+
+
+def test_a_click_in_the_other_module_does_not_get_between_the_images_of_a_batch(panel, open_panel, until, worker):
+    other = open_panel("OODCheck")
+    for number in range(4):
+        samples.volume(name=f"v{number}")
+    other.parameters.inputVolume = slicer.util.getNode("v3")
+    panel.ui.batchButton.click()
+    assert until(lambda: len(panel._batch.run._run.job.rows) >= 1)
+    other.onCheckButton()  # a click that had been waiting while a result was put into the scene
+    assert "another run is under way" in other.ui.resultLabel.text
+    assert until(lambda: panel.ui.batchButton.text == "Segment all")
+    assert [row[1] for row in cells(panel)] == ["in distribution"] * 5

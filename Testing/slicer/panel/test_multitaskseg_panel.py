@@ -111,9 +111,13 @@ def test_surfaces_are_made_on_demand_and_can_be_hidden(panel, segment):
     assert not segmentation.GetDisplayNode().GetVisibility3D()
 
 
-def test_the_link_opens_ood_check_with_the_volume(panel, segment, open_panel, monkeypatch):
-    segmentation = segment()
+def test_the_link_opens_ood_check_with_the_volume_and_the_model_that_segmented_it(
+    panel, open_panel, segment, monkeypatch, tmp_path
+):
     other = open_panel("OODCheck")
+    other.parameters.scope, other.parameters.modelPath = "folder", "another.mts.safetensors"
+    panel.parameters.modelPath = own = str(tmp_path / "own.mts.safetensors")
+    segmentation = segment()
     samples.volume(name="another")
     other.logic.getParameterNode().inputVolume = slicer.mrmlScene.GetFirstNodeByName("another")
     selected: list[str] = []
@@ -123,6 +127,45 @@ def test_the_link_opens_ood_check_with_the_volume(panel, segment, open_panel, mo
     panel.ui.oodCheckButton.click()
     assert selected == ["OODCheck"]
     assert other.ui.inputSelector.currentNode() is segmentation.GetNodeReference("MultiTaskSeg.Input")
+    assert (other.parameters.scope, other.parameters.modelPath) == ("volume", own)
+    assert "IN DISTRIBUTION" in other.ui.resultLabel.text  # the verdict of the segmentation, as it was
+
+
+def test_without_ood_check_there_is_no_link_to_it(panel, segment):
+    segment()
+    assert panel.ui.oodCheckButton.isHidden()
+
+
+def test_choosing_no_result_stays_so_until_another_volume_is_selected(panel, segment):
+    segment()
+    panel.ui.resultSelector.setCurrentNode(None)
+    panel.parameters.opacity = 0.4
+    assert panel.parameters.segmentation is None
+    first = panel.parameters.inputVolume
+    panel.parameters.inputVolume = samples.volume(name="other")
+    panel.parameters.inputVolume = first
+    assert panel.parameters.segmentation is not None
+
+
+def test_a_result_says_that_its_image_was_changed_since(panel, segment):
+    segment()
+    assert "was changed after" not in panel.ui.resultLabel.text
+    volume = panel.parameters.inputVolume
+    slicer.util.updateVolumeFromArray(volume, slicer.util.arrayFromVolume(volume)[::-1].copy())
+    segmentation, panel.parameters.segmentation = panel.parameters.segmentation, None
+    panel.parameters.segmentation = segmentation
+    assert "was changed after this result was made" in panel.ui.resultLabel.text
+
+
+def test_places_under_a_transform_that_became_non_linear_are_refused_in_words(panel, segment):
+    transform = samples.linear_transform(panel.parameters.inputVolume, np.eye(4))
+    segment()
+    samples.warp_transform(transform)
+    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 0)
+    assert "non-linear" in panel.ui.regionLabel.text
+    panel.ui.regionLabel.text = ""
+    panel.ui.nextRegionButton.click()
+    assert "non-linear" in panel.ui.regionLabel.text
 
 
 def test_an_image_out_of_distribution_is_shown_in_red_and_named_so(panel, segment, worker):
@@ -130,7 +173,7 @@ def test_an_image_out_of_distribution_is_shown_in_red_and_named_so(panel, segmen
     segmentation = segment()
     assert "OUT OF DISTRIBUTION" in panel.ui.resultLabel.text
     assert "#b3261e" in panel.ui.resultLabel.text
-    assert segmentation.GetName() == "Scan segmentation [OUT OF DISTRIBUTION]"
+    assert segmentation.GetName() == "Scan segmentation (phantom) [OUT OF DISTRIBUTION]"
 
 
 @pytest.mark.parametrize(("button", "left"), [("Yes", 1), ("No", 2)])

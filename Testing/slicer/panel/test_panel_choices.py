@@ -233,12 +233,12 @@ def test_a_row_of_the_batch_has_the_whole_volume_and_all_warnings(panel):
         "labels": [{"name": "a", "volume_mm3": 1500.0}, {"name": "b", "volume_mm3": 750.0}],
         "warnings": ["coarse", "odd"],
     }
-    panel._batch.show_rows([batch.row_of("scan", report, 1.0)])
+    panel._batch.show_rows([batch.row_of(batch.BatchItem("scan", print, print), report, 1.0)])
     item = panel.ui.batchTableWidget.item
     assert [item(0, column).text() for column in range(4)] == ["scan", "in distribution", "2.25", "coarse | odd"]
     for label in report["labels"]:
         label["volume_mm3"] = None  # of a picture
-    panel._batch.show_rows([batch.row_of("picture", report, 1.0)])
+    panel._batch.show_rows([batch.row_of(batch.BatchItem("picture", print, print), report, 1.0)])
     assert [item(0, column).text() for column in range(3)] == ["picture", "in distribution", ""]
 
 

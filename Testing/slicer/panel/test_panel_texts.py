@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.result_record import write_record
 from Testing.slicer import scene_samples as samples
 
 VERDICT = Verdict(False, 1.1, 2.5, 0.4, "Dataset001_Hearts & <Brains>", {})
@@ -96,7 +97,7 @@ def test_ood_check_names_the_tasks_that_are_about_as_near(summary):
 def test_a_checked_volume_tells_what_was_mended():
     check_banner = importlib.import_module("OODCheckLib.check_banner")
     volume = samples.volume()
-    attributes.write_verdict(volume, VERDICT)
+    write_record(volume, ImageRecord.of(volume), {"ood": VERDICT.as_dict()})
     assert "NOTE" not in check_banner.volume_text(volume)
     volume.SetAttribute("MultiTaskSeg.Warnings", '["3 voxels < 0 were mended"]')
     assert "3 voxels &lt; 0 were mended" in check_banner.volume_text(volume)

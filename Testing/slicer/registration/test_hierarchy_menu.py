@@ -93,7 +93,9 @@ def item_of(node) -> int:
     return hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
 
-def test_the_menu_of_a_volume_offers_both_modules_and_other_menus_do_not(shown):
+def test_the_menu_of_a_volume_offers_both_modules_and_other_menus_do_not(shown, monkeypatch):
+    for name in ("multitaskseg", "oodcheck"):
+        monkeypatch.setattr(slicer.modules, name, object(), raising=False)
     add = slicer.mrmlScene.AddNewNodeByClass
     assert shown(samples.volume()) == ["Segment with MultiTaskSeg", "Check distribution"]
     for kind in ("vtkMRMLLabelMapVolumeNode", "vtkMRMLVectorVolumeNode", "vtkMRMLSegmentationNode"):
@@ -167,21 +169,38 @@ def test_during_a_run_an_entry_neither_cancels_nor_starts_anything(handler, open
     assert widgets["MultiTaskSeg"].ui.segmentButton.text == "Segment"
 
 
-def test_the_module_registers_menu_effect_and_sample_data_when_slicer_has_started(stand_ins, session, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("MultiTaskSeg", ["register_menu", "register_effect", "register_sample_data"]),
+        ("OODCheck", ["register_menu", "register_sample_data"]),
+    ],
+)
+def test_each_module_registers_what_is_its_own_when_slicer_has_started(
+    stand_ins, session, monkeypatch, module, expected
+):
     from Testing.slicer.stand_ins.panel import load_module
 
+    startup = importlib.import_module("MultiTaskSegLib.registration.startup")
     connected: dict[str, object] = {}
-    monkeypatch.setattr(slicer.app, "connect", connected.__setitem__)
-    load_module("OODCheck").OODCheck(types.SimpleNamespace())
     done: list[str] = []
-    parts = {
-        "hierarchy_menu": "register_menu",
-        "editor_effect": "register_effect",
-        "sample_data": "register_sample_data",
-    }
-    for name, function in parts.items():
-        module = importlib.import_module(f"MultiTaskSegLib.registration.{name}")
-        monkeypatch.setattr(module, function, lambda function=function: done.append(function))
+    monkeypatch.setattr(slicer.app, "connect", connected.__setitem__)
+    parent = types.SimpleNamespace()
+    getattr(load_module(module), module)(parent)
+    for function in ("register_menu", "register_effect", "register_sample_data"):
+        monkeypatch.setattr(startup, function, lambda function=function: done.append(function))
     assert done == []
     connected["startupCompleted()"]()
-    assert done == list(parts.values())
+    assert done == expected
+    assert parent.dependencies == []  # or Slicer would not load one while the other is disabled
+
+
+@pytest.mark.parametrize(
+    ("module", "entry"), [("multitaskseg", "Segment with MultiTaskSeg"), ("oodcheck", "Check distribution")]
+)
+def test_the_menu_offers_only_the_module_that_is_there(shown, monkeypatch, module, entry):
+    for name in ("multitaskseg", "oodcheck"):
+        if name != module:
+            monkeypatch.delattr(slicer.modules, name, raising=False)
+    monkeypatch.setattr(slicer.modules, module, object(), raising=False)
+    assert shown(samples.volume()) == [entry]

@@ -113,6 +113,17 @@ def test_the_tutorial_loads_all_phantoms_and_chooses_their_model_in_both_modules
     assert Path(widgets["OODCheck"].ui.modelPathLineEdit.currentPath) == sample_data.sample_model()
 
 
+def test_the_tutorial_chooses_its_model_also_where_one_module_is_disabled(
+    sample_data, registered, open_panel, monkeypatch
+):
+    widget = open_panel("OODCheck")
+    monkeypatch.setattr(slicer.util, "getModuleLogic", lambda name: {"OODCheck": widget.logic}[name])
+    sample_data.register_sample_data()
+    source = types.SimpleNamespace(**registered[-1])
+    source.customDownloader(source)
+    assert Path(widget.logic.getParameterNode().modelPath) == sample_data.sample_model()
+
+
 def test_the_model_of_the_phantoms_knows_head_and_heart_but_no_knee(sample_data):
     from MultiTaskSegLib.runtime.predictor import Predictor
 

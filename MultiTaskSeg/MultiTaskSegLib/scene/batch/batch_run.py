@@ -10,7 +10,6 @@ import vtk
 from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow
 from MultiTaskSegLib.job import JobRunner
 from MultiTaskSegLib.lease import Lease
-from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.batch.batch_table import add_batch_table
 from MultiTaskSegLib.typed_error import typed_errors
 
@@ -68,14 +67,3 @@ class BatchRun:
         self._is_scene_closed = True
         self.end("the batch was cancelled because the scene was closed")
         self.rows.clear()
-
-
-def require_present(node: slicer.vtkMRMLNode | None) -> None:
-    """Refuse a volume that is not in the scene any more.
-
-    Raises:
-        InputError: it was removed.
-    """
-    if node is None or node.GetScene() is None:
-        name = None if node is None else node.GetName()
-        raise InputError("the volume was removed", file=name, remedy="Load it again")

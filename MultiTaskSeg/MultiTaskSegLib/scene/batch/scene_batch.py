@@ -16,12 +16,14 @@ from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.result_folder import claim, free_folder, is_taken, is_untouched
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
-from MultiTaskSegLib.scene.batch.batch_run import BatchRun, require_present
+from MultiTaskSegLib.scene.batch.batch_run import BatchRun
 from MultiTaskSegLib.scene.batch.sequence import SequenceResult
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice
 from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
 from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.typed_error import typed
 
 AUTO = "auto"
 TABLE_NAME = "MultiTaskSeg batch"
@@ -108,8 +110,12 @@ class SceneBatch:
     def finish(self) -> BatchResult:
         """End the batch and put the table of what is done into the scene, also when it was cancelled."""
         self.end()
-        table = self._run.add_table(TABLE_NAME)
-        segmentations = None if self._sequence is None or table is None else self._sequence.finish()
+        table = segmentations = None
+        try:
+            table = self._run.add_table(TABLE_NAME)
+            segmentations = None if self._sequence is None or table is None else self._sequence.finish()
+        except Exception as error:  # whatever it is: the results that are there must not be lost with it
+            self.job.error = self.job.error or typed(error)
         return BatchResult(self._run.rows, table, self._results, segmentations)
 
     def _items(self, images: Images, lease: Lease) -> list[BatchItem]:
