@@ -14,7 +14,9 @@ import SimpleITK
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib import job
+from MultiTaskSegLib import headless, job
+from MultiTaskSegLib.installation import missing_package
+from MultiTaskSegLib.runtime.errors import ResourceError
 
 TITLE = "# segment_folder.py"
 
@@ -30,7 +32,7 @@ def script(tmp_path, repository) -> Path:
 
 
 @pytest.fixture
-def codes(monkeypatch) -> list[int]:
+def codes(stand_ins, monkeypatch) -> list[int]:
     """What the script would end Slicer with; its worker is ended after the test."""
     ended: list[int] = []
     monkeypatch.setattr(slicer.util, "exit", ended.append)
@@ -43,17 +45,77 @@ def image(path: Path) -> None:
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise), str(path))
 
 
-def test_the_documented_script_segments_a_folder_and_tells_failures_by_its_exit_code(
-    session, script, codes, tmp_path, monkeypatch
-):
+@pytest.fixture
+def run(session, script, codes, monkeypatch):
+    """Runs the script with arguments; the code that Slicer would end with."""
+
+    def with_arguments(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        runpy.run_path(str(script), run_name="__main__")
+        return codes[-1]
+
+    return with_arguments
+
+
+def test_the_documented_script_segments_a_folder_and_tells_failures_by_its_exit_code(run, tmp_path, capsys):
     (tmp_path / "scans").mkdir()
     image(tmp_path / "scans" / "good.nii.gz")
     (tmp_path / "scans" / "torn.nii.gz").write_bytes(b"no image")
-    monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "scans"), str(tmp_path / "results")])
-    runpy.run_path(str(script), run_name="__main__")
+    assert run(tmp_path / "scans", tmp_path / "results") == 1
     with (tmp_path / "results" / "batch.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = {row["image"]: row for row in csv.DictReader(stream)}
     assert rows["good.nii.gz"]["error"] == ""
     assert "torn.nii.gz" in rows["torn.nii.gz"]["error"]
     assert (tmp_path / "results" / "good" / "segmentation.seg.nrrd").is_file()
-    assert codes == [1]
+    assert capsys.readouterr().err.startswith("torn.nii.gz: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["no such folder", "out"], 4, "there is no such folder"),
+        (["folder alone"], 2, "Give FOLDER RESULTS"),
+        ([], 2, "0 arguments were given"),
+    ],
+)
+def test_a_script_with_wrong_arguments_ends_with_a_word(run, capsys, arguments, code, words):
+    assert run(*arguments) == code
+    assert words in capsys.readouterr().err
+
+
+def test_a_script_without_the_packages_ends_and_says_how_to_get_them(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(missing_package, "is_installed", lambda name: name != "torch")
+    assert run(tmp_path, tmp_path / "out") == 4
+    told = capsys.readouterr().err
+    assert "Python packages are missing: torch." in told
+    assert "PythonSlicer -m pip install torch" in told
+
+
+def test_a_script_that_meets_something_unforeseen_ends_all_the_same(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(headless, "segment_batch", lambda *_arguments, **_options: 1 / 0)
+    assert run(tmp_path, tmp_path / "out") == 4
+    assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_script_in_a_slicer_without_the_extension_ends_all_the_same(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "MultiTaskSegLib.headless", None)
+    with pytest.raises(ImportError):
+        run(tmp_path, tmp_path / "out")
+
+
+def test_the_console_says_what_is_missing_before_anything_is_started(stand_ins, session, monkeypatch):
+    from Testing.slicer import scene_samples
+    from Testing.slicer.stand_ins.panel import load_module
+
+    monkeypatch.setattr(missing_package, "is_installed", lambda _name: False)
+    volume = scene_samples.volume()
+    segmentation, check = load_module("MultiTaskSeg").MultiTaskSegLogic(), load_module("OODCheck").OODCheckLogic()
+    calls = (
+        lambda: segmentation.segment(volume),
+        lambda: segmentation.segmentBatch([volume]),
+        lambda: check.check(volume),
+        lambda: check.checkImages([volume]),
+    )
+    for call in calls:
+        with pytest.raises(ResourceError, match="Python packages are missing: torch, safetensors"):
+            call()

@@ -59,12 +59,19 @@ def test_the_examples_of_oodcheck_run(run_example, worker, capsys):
     assert slicer.util.getNode("OOD Check results").GetNumberOfRows() == 1
 
 
-def test_the_headless_example_goes_through_a_folder(run_example, worker, phantoms, tmp_path, capsys):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    shutil.copy(phantoms.SAMPLES[0].path, folder)
-    run_example("oodcheck.md", 1, folder=str(folder))
-    assert capsys.readouterr().out.splitlines()[-1] == f"{folder / 'PhantomHead.nrrd'} 0.7"
+@pytest.mark.parametrize(("folder", "code"), [("images", 0), ("no such folder", 4)])
+def test_the_headless_example_goes_through_a_folder_and_ends(
+    run_example, worker, phantoms, tmp_path, monkeypatch, folder, code
+):
+    (tmp_path / "images").mkdir()
+    shutil.copy(phantoms.SAMPLES[0].path, tmp_path / "images")
+    codes: list[int] = []
+    monkeypatch.setattr(slicer.util, "exit", codes.append)
+    monkeypatch.setattr(sys, "argv", ["check_folder.py", str(tmp_path / folder), str(tmp_path / "table.csv")])
+    run_example("oodcheck.md", 1)
+    assert codes == [code]
+    if code == 0:
+        assert "PhantomHead.nrrd" in (tmp_path / "table.csv").read_text("utf-8-sig")
 
 
 def test_the_tutorial_in_python_finds_the_foreign_image(run_example, phantoms, monkeypatch, capsys):

@@ -98,16 +98,14 @@ def test_a_scene_that_is_closed_during_a_batch_leaves_no_table_in_the_next_one(p
     assert cells(panel) == []
 
 
-def test_a_removed_volume_is_not_kept_in_memory_by_the_table(panel, run_batch, segment):
+def test_a_removed_volume_is_not_kept_in_memory_by_the_table(panel, run_batch):
     run_batch("scene")
     volume = weakref.ref(panel.parameters.inputVolume)
-    image = panel.parameters.inputVolume.GetImageData()
-    held = image.GetReferenceCount()
     for node in [*results_of(volume()), volume()]:
         slicer.mrmlScene.RemoveNode(node)
     del node
     gc.collect()
-    assert image.GetReferenceCount() < held
+    assert volume() is None
 
 
 def test_a_click_in_the_other_module_does_not_get_between_the_images_of_a_batch(panel, open_panel, until, worker):
