@@ -250,12 +250,10 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: the volume cannot be used (label map, several values per voxel, non-linear transform ...).
             UsageError: another run is under way.
-            ResourceError: the worker cannot be started.
+            ResourceError: packages are missing, or the worker cannot be started.
         """
-        from MultiTaskSegLib.installation.missing_package import require_installed
         from OODCheckLib.check import start_check
 
-        require_installed()
         return start_check(volumeNode, model, device, withMap)
 
     def finish(self, run: Any) -> Any:
@@ -293,11 +291,9 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
 
         Raises as :meth:`checkImages`, and a UsageError when another run is under way.
         """
-        from MultiTaskSegLib.installation.missing_package import require_installed
         from OODCheckLib.check import start_batch
         from OODCheckLib.image_item import image_items
 
-        require_installed()
         return start_batch(image_items(images), model, device, withMap)
 
     def checkImages(

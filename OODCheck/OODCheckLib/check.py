@@ -7,6 +7,7 @@ from pathlib import Path
 
 import slicer
 
+from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.job import Job, shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
@@ -35,8 +36,9 @@ def start_check(
     Raises:
         InputError: the volume cannot be used (label map, several values per voxel, non-linear transform ...).
         UsageError: another run is under way.
-        ResourceError: the worker cannot be started.
+        ResourceError: packages are missing, or the worker cannot be started.
     """
+    require_installed()
     image = image_from_node(volume_node)
     require_present(volume_node)
     notes = _notes(volume_node, model, device)
@@ -86,7 +88,9 @@ def start_batch(items: Sequence[ImageItem], model: str | Path | None, device: st
 
     Raises:
         UsageError: another run is under way.
+        ResourceError: packages are missing.
     """
+    require_installed()
     runner = shared_runner()
 
     def start(item: ImageItem, lease: Lease) -> tuple[Job, RunNotes | None]:

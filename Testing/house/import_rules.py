@@ -19,12 +19,13 @@ TORCH_FREE = (
     "result_folder",
     "task_list",
     "typed_error",
+    "verdict_words",
     "worker_process",
 )
 # All of the library but the runtime.
 ABOVE_RUNTIME = tuple(
     f"MultiTaskSegLib.{name}"
-    for name in (*TORCH_FREE, "background_call", "scene", "panel", "registration", "installation")
+    for name in (*TORCH_FREE, "background_call", "headless", "scene", "panel", "registration", "installation")
 )
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
 FORBIDDEN_IMPORTS = {
