@@ -18,7 +18,7 @@ from MultiTaskSegLib.scene.volume import image_from_node
 from OODCheckLib.check_batch import CheckBatch
 from OODCheckLib.foreign_map import add_foreign_map, remove_foreign_map
 from OODCheckLib.image_item import ImageItem
-from OODCheckLib.spectrum_plot import add_spectrum_chart, most_different_band
+from OODCheckLib.spectrum_plot import keep_spectrum, most_different_band
 
 
 def start_check(
@@ -41,14 +41,13 @@ def finish_check(run: SceneRun) -> Verdict:
 
 
 def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult) -> Verdict:
-    """Write the verdict onto a volume and return it; add a plot of the layer whose spectrum differs most, and the map
+    """Write the verdict onto a volume and return it; keep the spectrum that differs most, and the map
     of foreign places if there is one."""
     verdict = found.verdict
     write_provenance(volume_node, found.report, __version__)
     write_verdict(volume_node, verdict)
     band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
-    if band is not None:
-        add_spectrum_chart(volume_node, band, verdict.nearest_task)
+    keep_spectrum(volume_node, band, verdict)
     if found.foreign is None:
         remove_foreign_map(volume_node)
     else:

@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import PREFIX, read_verdict
 from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.distance_bars import distance_bars
+from OODCheckLib.foreign_map import foreign_words
 
 
 def next_step(verdict: Verdict) -> str:
@@ -45,7 +46,9 @@ def volume_text(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
     if verdict is None:
         return ""
     warnings = json.loads(volume_node.GetAttribute(f"{PREFIX}Warnings") or "[]")
-    return check_banner(verdict) + notes_text(warnings) + distance_bars(verdict)
+    words = foreign_words(volume_node)
+    where = f"<p>{html.escape(words)}</p>" if words else ""
+    return check_banner(verdict) + notes_text(warnings) + where + distance_bars(verdict)
 
 
 def summary_banner(verdicts: Sequence[Verdict | None]) -> str:

@@ -1,8 +1,8 @@
 """A real MRML scene with Slicer's own C++ logics on slicer-core, without the Slicer application and without Qt.
 
 Real: the scene, all nodes, storage, the module logics named below, displayable managers (see ``views.py``).
-Stand-in: ``slicer.app``, ``slicer.modules`` (only ``.logic()``). There is no subject hierarchy plugin logic, so nodes
-get no hierarchy item on their own.
+Stand-in: ``slicer.app``, ``slicer.modules`` (only ``.logic()``), and what Slicer's plugins for the subject hierarchy do
+on their own: nodes that users see get an item as soon as they are in the scene.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 import types
 
 import slicer
+import vtk
 from vtkmodules.vtkCommonCore import vtkCollection, vtkOutputWindow
 
 MODULE_LOGICS = {
@@ -22,6 +23,18 @@ MODULE_LOGICS = {
     "Transforms": "vtkSlicerTransformLogic",
     "Units": "vtkSlicerUnitsLogic",
 }
+
+
+# Nodes that plugins of Slicer show in the hierarchy, among those that the modules make or work on.
+SEEN_CLASSES = (
+    "vtkMRMLVolumeNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLTableNode",
+    "vtkMRMLPlotChartNode",
+    "vtkMRMLTransformNode",
+    "vtkMRMLSequenceNode",
+    "vtkMRMLSequenceBrowserNode",
+)
 
 
 class ModuleStandIn:
@@ -52,6 +65,20 @@ class MrmlSession:
         self._add_logics()
         self._add_remote_io()
         self._publish()
+        self.scene.AddObserver(self.scene.NodeAddedEvent, self._add_item)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _add_item(self, scene: object, _event: str, node: object) -> None:
+        """As ``qSlicerSubjectHierarchyPluginLogic`` does, except while a scene is being read or closed."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        is_seen = any(node.IsA(kind) for kind in SEEN_CLASSES) and not node.GetHideFromEditors()
+        if (
+            hierarchy is not None
+            and is_seen
+            and not scene.IsBatchProcessing()
+            and not hierarchy.GetItemByDataNode(node)
+        ):
+            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
     def _add_crosshair(self) -> None:
         crosshair = slicer.vtkMRMLCrosshairNode()
@@ -99,7 +126,7 @@ class MrmlSession:
             setOverrideCursor=lambda *_: None,
             restoreOverrideCursor=lambda: None,
             applicationVersion="slicer-core without Slicer",
-            testingEnabled=lambda: True,
+            testingEnabled=lambda: False,  # as for a user; True hides questions and installation
             translate=lambda _context, text: text,
             layoutManager=lambda: None,
             temporaryPath=self._cache.name,

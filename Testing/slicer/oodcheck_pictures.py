@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save("oodcheck.png", 500)
     widget.ui.scopeComboBox.setCurrentIndex(widget.ui.scopeComboBox.findData("scene"))
     check(widget)
-    widget.ui.resultTable.cellDoubleClicked.emit(len(SAMPLES) - 1, 0)
+    widget.ui.resultTable.cellActivated.emit(len(SAMPLES) - 1, 0)
     save("oodcheck_batch.png", 730)
     panels.close()
     shared_runner().close()

@@ -11,15 +11,22 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.table_fit import TableFit
+from MultiTaskSegLib.panel.element.volume_text import volume_texts
+from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
 from MultiTaskSegLib.scene.volume_sequence import sequence_of
 from MultiTaskSegLib.task_list import short_name
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
-IMAGE_COLUMN, NOTE_COLUMN = 0, 3
+CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
+# How the verdict is told in a row, and at the beginning of the warning that repeats it.
+OUT, IN = (attributes.VERDICT_WORDS[is_ood] for is_ood in (True, False))
+IMAGE_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 2, 3
 
 
 class BatchView:
@@ -31,13 +38,15 @@ class BatchView:
         Args:
             ui: the widgets of the panel.
             finished: is called with the `SceneBatch` that is over, also when it was cancelled.
-            activated: is called with the volume whose row is double-clicked.
+            activated: is called with the volume whose row is double-clicked, or on which Return is pressed.
         """
         self.ui = ui
         self._activated = activated
         self._parameters: Any = None
         self._nodes: list[Any] = []
-        self.run = RunControl(ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel, _("Segment all"), finished)
+        display = (ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel)
+        self.run = RunControl(*display, _("Segment all"), finished)
+        self.message = MessageView(ui.batchMessageLabel, lambda: values_of(self._parameters, CAUSES))
         self._scopes = ChoiceList(ui.batchScopeComboBox, self._on_scope)
         self._paths = [
             PathBinding(ui.batchFolderPathLineEdit, "batchFolder"),
@@ -53,6 +62,7 @@ class BatchView:
         for path in self._paths:
             path.show(parameters)
         scope = SCENE if parameters is None else parameters.batchScope
+        self.message.update()
         self._scopes.offer(_scopes(), scope)
         for widget in (
             self.ui.batchFolderLabel,
@@ -90,13 +100,17 @@ class BatchView:
         """Show what became of each image."""
         table = self.ui.batchTableWidget
         table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
+        totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
+        for number, (row, total) in enumerate(zip(rows, totals, strict=True)):
             tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
-            for column, text in enumerate(_texts(row)):
+            for column, text in enumerate(_texts(row, total)):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip)
+                if column == TOTAL_COLUMN:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(number, column, item)
         table.visible = bool(rows)
+        self._fit.fit()
 
     def _set_up_table(self) -> None:
         table = self.ui.batchTableWidget
@@ -108,9 +122,10 @@ class BatchView:
         header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(NOTE_COLUMN, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
-        table.connect("cellDoubleClicked(int,int)", self._on_double_click)
+        table.connect("cellActivated(int,int)", self._on_activated)
+        self._fit = TableFit(table)
 
-    def _on_double_click(self, row: int, _column: int) -> None:
+    def _on_activated(self, row: int, _column: int) -> None:
         node = self._nodes[row] if row < len(self._nodes) else None
         if node is not None and node.GetScene() is not None:
             self._activated(node)
@@ -128,8 +143,10 @@ def _scopes() -> list[tuple[str, str]]:
     ]
 
 
-def _texts(row: BatchRow) -> list[str]:
+def _texts(row: BatchRow, total: str) -> list[str]:
+    """The cells. A note says what the verdict does not."""
     if row.error:
         return [row.image, _("not done"), "", row.error]
-    total = f"{sum(row.volumes_ml.values()):.3g}" if row.volumes_ml else ""
-    return [row.image, row.verdict, total, " | ".join(row.warnings)]
+    verdict = {OUT: _("OUT"), IN: _("in")}.get(row.verdict, row.verdict)
+    notes = [warning for warning in row.warnings if not warning.startswith(attributes.OOD_WARNING)]
+    return [row.image, verdict, total, " | ".join(notes)]

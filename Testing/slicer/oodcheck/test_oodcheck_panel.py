@@ -155,7 +155,7 @@ def test_a_double_click_loads_the_image_of_a_row_once_and_shows_it(open_panel, w
     widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
     finished(widget)
     for _twice in range(2):
-        widget.ui.resultTable.cellDoubleClicked.emit(1, 0)
+        widget.ui.resultTable.cellActivated.emit(1, 0)
     node = widget.logic.getParameterNode().inputVolume
     assert node.GetName() == "b"
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node).ravel(), np.arange(9 * 12 * 15))
@@ -166,7 +166,7 @@ def test_a_double_click_loads_the_image_of_a_row_once_and_shows_it(open_panel, w
     assert red_view.GetSliceCompositeNode().GetBackgroundVolumeID() == node.GetID()
     assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
     (tmp_path / "a.nrrd").unlink()
-    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    widget.ui.resultTable.cellActivated.emit(0, 0)
     assert "there is no such file" in widget.ui.resultLabel.text
 
 
@@ -183,11 +183,11 @@ def test_a_double_click_shows_a_volume_of_the_scene_and_says_when_it_is_gone(ope
     widget = open_panel("OODCheck")
     choose_scope(widget, "scene")
     finished(widget)
-    widget.ui.resultTable.cellDoubleClicked.emit(1, 3)
+    widget.ui.resultTable.cellActivated.emit(1, 3)
     assert widget.logic.getParameterNode().inputVolume is second
     assert red_view.GetSliceCompositeNode().GetBackgroundVolumeID() == second.GetID()
     slicer.mrmlScene.RemoveNode(first)
-    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    widget.ui.resultTable.cellActivated.emit(0, 0)
     assert "no longer in the scene" in widget.ui.resultLabel.text
 
 

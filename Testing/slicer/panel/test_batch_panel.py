@@ -35,7 +35,7 @@ def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(pan
     other = slicer.mrmlScene.GetFirstNodeByName("other")
     assert len(results_of(other)) == 1
     assert slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg batch") is not None
-    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
+    panel.ui.batchTableWidget.cellActivated.emit(1, 0)
     assert panel.parameters.inputVolume is other
     assert panel.parameters.segmentation is results_of(other)[0]
 

@@ -71,7 +71,7 @@ def test_a_double_click_on_a_segment_leads_the_views_to_its_most_uncertain_place
     voxels = np.zeros((9, 12, 15), np.float32)
     voxels[6:9, 5:8, 9:12] = 0.9  # in the bright half
     slicer.util.updateVolumeFromArray(uncertainty, voxels)
-    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 2)
+    panel.ui.segmentTableWidget.cellActivated.emit(0, 2)
     expected = samples.ijk_to_ras("axial") @ [10, 6, 7, 1]
     np.testing.assert_allclose(centre(slice_node), expected[:3], atol=1e-6)
 
@@ -205,7 +205,7 @@ def test_deleting_any_part_of_a_result_leaves_a_panel_that_works(panel, segment,
     panel.enter()
     panel.ui.nextRegionButton.click()
     panel.ui.opacitySlider.value = 0.35
-    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 0) if panel.ui.segmentTableWidget.rowCount else None
+    panel.ui.segmentTableWidget.cellActivated.emit(0, 0) if panel.ui.segmentTableWidget.rowCount else None
     if part == "Segmentation":
         assert panel.ui.resultLabel.text == ""
         assert shown_table(panel) == []

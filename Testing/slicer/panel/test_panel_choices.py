@@ -221,7 +221,7 @@ def test_a_double_click_on_the_row_of_a_removed_volume_does_nothing(panel, run_b
     run_batch()
     selected = panel.parameters.inputVolume
     slicer.mrmlScene.RemoveNode(other)
-    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
+    panel.ui.batchTableWidget.cellActivated.emit(1, 0)
     assert panel.parameters.inputVolume is selected
 
 
