@@ -16,6 +16,7 @@ from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
@@ -26,7 +27,8 @@ SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
 # How the verdict is told in a row, and at the beginning of the warning that repeats it.
 OUT, IN = (attributes.VERDICT_WORDS[is_ood] for is_ood in (True, False))
-IMAGE_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 2, 3
+COLOURS = {OUT: BAD_COLOUR, IN: GOOD_COLOUR}
+IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
 class BatchView:
@@ -108,6 +110,9 @@ class BatchView:
                 item.setToolTip(tip)
                 if column == TOTAL_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                if column == VERDICT_COLUMN and row.verdict in COLOURS:
+                    item.setBackground(qt.QBrush(qt.QColor(COLOURS[row.verdict])))
+                    item.setForeground(qt.QBrush(qt.QColor("#ffffff")))
                 table.setItem(number, column, item)
         table.visible = bool(rows)
         self._fit.fit()

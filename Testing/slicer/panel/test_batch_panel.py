@@ -30,7 +30,7 @@ def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(pan
     samples.volume(name="other")
     run_batch("scene")
     assert [row[0] for row in cells(panel)] == ["Scan", "other"]
-    assert [row[1] for row in cells(panel)] == ["in distribution"] * 2
+    assert [row[1] for row in cells(panel)] == ["in"] * 2
     assert "phantom" in panel.ui.batchTableWidget.item(0, 0).toolTip()
     other = slicer.mrmlScene.GetFirstNodeByName("other")
     assert len(results_of(other)) == 1
@@ -50,9 +50,9 @@ def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
 
 def test_a_batch_that_cannot_start_says_why(panel, run_batch):
     run_batch("frames")
-    assert "shows no sequence" in panel.ui.resultLabel.text
+    assert "shows no sequence" in panel.ui.batchMessageLabel.text
     run_batch("folder")
-    assert "a folder is missing" in panel.ui.resultLabel.text
+    assert "a folder is missing" in panel.ui.batchMessageLabel.text
     assert panel.ui.batchFolderPathLineEdit.isHidden() is False
 
 
@@ -73,4 +73,4 @@ def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, w
     panel.ui.batchButton.click()
     assert panel.ui.batchButton.text == "Segment all"
     assert panel.ui.segmentButton.enabled
-    assert "cancelled" in panel.ui.resultLabel.text
+    assert "cancelled" in panel.ui.batchMessageLabel.text

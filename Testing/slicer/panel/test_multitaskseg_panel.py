@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 import types
 
 import numpy as np
@@ -29,9 +29,6 @@ def slice_node(session):
 @pytest.fixture
 def answers(monkeypatch, stand_ins):
     """Answers the question about earlier results; returns how often it was asked."""
-    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
-    panel_module = sys.modules["MultiTaskSeg"]
-    monkeypatch.setattr(panel_module, "ensure_packages", lambda: None)
     asked: list[str] = []
 
     def answer(button: str) -> list[str]:
@@ -59,7 +56,7 @@ def test_the_table_shows_the_figures_of_each_segment(panel, segment):
     segmentation = segment()
     (row,) = rows_of(segmentation.GetNodeReference("MultiTaskSeg.Table"))
     assert shown_table(panel) == [
-        ["bright part", f"{row.volume_ml:.3g}", "91 %", "0.83", f"{row.uncertain_ml:.2g}"],
+        ["bright part", f"{row.volume_ml:.2f}", "91 %", "0.83", f"{row.uncertain_ml:.2f}"],
     ]
     colour = panel.ui.segmentTableWidget.item(0, 0).data(1)  # Qt::DecorationRole
     assert (colour.red(), colour.green(), colour.blue()) == (9, 99, 199)
@@ -179,8 +176,14 @@ def test_a_run_that_fails_leaves_the_earlier_result_and_says_what_went_wrong(pan
     panel.parameters.existing = "replace"
     worker("error")
     assert segment() is good
-    assert "upside down" in panel.ui.resultLabel.text
+    assert "upside down" in panel.ui.messageLabel.text
     assert len(shown_table(panel)) == 1
+    assert "Earlier result" in panel.ui.resultCollapsibleButton.text
+    assert "IN DISTRIBUTION" in panel.ui.resultLabel.text
+    worker("good")
+    segment()
+    assert panel.ui.messageLabel.isHidden()
+    assert panel.ui.resultCollapsibleButton.text == "Result"
 
 
 def test_selecting_another_volume_turns_to_its_result(panel, segment):
@@ -274,10 +277,10 @@ def test_the_voxels_are_looked_at_again_only_when_something_has_changed(panel, m
 def test_the_repair_button_tells_the_version_or_what_is_wrong(panel, monkeypatch):
     from MultiTaskSegLib.runtime.errors import Cancelled
 
-    module = sys.modules["MultiTaskSeg"]
+    module = importlib.import_module("MultiTaskSegLib.panel.repair_button")
     monkeypatch.setattr(module, "ensure_torch", lambda: types.SimpleNamespace(detail="2.9.1"))
     panel.ui.repairButton.click()
-    assert "PyTorch 2.9.1 can be used. CPU." in panel.ui.resultLabel.text
+    assert "PyTorch 2.9.1 can be used. CPU." in panel.ui.messageLabel.text
     assert [panel.ui.deviceComboBox.itemData(index) for index in range(2)] == ["auto", "cpu"]
 
     def refuse():
@@ -285,7 +288,7 @@ def test_the_repair_button_tells_the_version_or_what_is_wrong(panel, monkeypatch
 
     monkeypatch.setattr(module, "ensure_torch", refuse)
     panel.ui.repairButton.click()
-    assert "not repaired" in panel.ui.resultLabel.text
+    assert "not repaired" in panel.ui.messageLabel.text
 
 
 def test_opening_the_panel_reads_and_changes_nothing_else(session, open_panel, worker):
