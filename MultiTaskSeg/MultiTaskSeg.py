@@ -122,10 +122,10 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
             ui,
             self.logic.getParameterNode,
             changed=self.onParametersChanged,
-            attached=lambda: self._display.adopt(self.parameters),  # its views are as they were saved
+            attached=self._display.leave_alone,
         )
+        self._display.leave_alone()  # until the user chooses something, also when the panel is opened
         self.onParametersChanged()
-        self._display.adopt(self.parameters)
 
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
@@ -164,8 +164,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         isFit = self._preflight.update(volume, task, model, self.logic.preflight)
         if not self._run.is_running:
             self._resultView.show(None if node is None else node.segmentation)
-        if self._isOpen:
-            self._display.apply(node)
+        self._display.follow(node, self._isOpen)
         self._run.show(isFit and not self._batch.run.is_running)
         self._batch.show(node, not self._run.is_running)
 

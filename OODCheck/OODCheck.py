@@ -90,10 +90,10 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         self.ui.checkButton.connect("clicked(bool)", self.onCheckButton)
         self.ui.spectrumButton.connect("clicked(bool)", self.onSpectrumButton)
         self.ui.distancesButton.connect("clicked(bool)", self.onDistancesButton)
-        changes = {"changed": self.onParametersChanged, "attached": self.onOtherScene}
+        changes = {"changed": self.onParametersChanged, "attached": self._display.leave_alone}
         self._parameters = SceneParameters(self.ui, self.logic.getParameterNode, **changes)
+        self._display.leave_alone()  # until the user chooses something, also when the panel is opened
         self.onParametersChanged()
-        self.onOtherScene()
 
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
@@ -124,13 +124,8 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         self._view.show(node)
         if not self._run.is_running:
             self._view.show_result()
-        if self._isOpen:
-            self._display.apply(None if node is None else node.inputVolume)
+        self._display.follow(None if node is None else node.inputVolume, self._isOpen)
         self._run.show(self._view.can_start)
-
-    def onOtherScene(self) -> None:
-        """Another scene: its views are as they were saved, and stay so until something is chosen here."""
-        self._display.adopt(None if self.parameters is None else self.parameters.inputVolume)
 
     def onCheckButton(self, _checked: bool = False) -> None:
         """Start a check, or cancel the one under way."""

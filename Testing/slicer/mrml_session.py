@@ -66,6 +66,7 @@ class MrmlSession:
         self._add_remote_io()
         self._publish()
         self.scene.AddObserver(self.scene.NodeAddedEvent, self._add_item)
+        self.scene.AddObserver(self.scene.NodeAboutToBeRemovedEvent, self._remove_item)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _add_item(self, scene: object, _event: str, node: object) -> None:
@@ -79,6 +80,13 @@ class MrmlSession:
             and not hierarchy.GetItemByDataNode(node)
         ):
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _remove_item(self, scene: object, _event: str, node: object) -> None:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        item = 0 if hierarchy is None or node is hierarchy else hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.RemoveItem(item, False, False)  # the item alone, neither the node nor what lies below
 
     def _add_crosshair(self) -> None:
         crosshair = slicer.vtkMRMLCrosshairNode()

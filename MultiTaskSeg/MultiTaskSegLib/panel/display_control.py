@@ -17,10 +17,19 @@ class DisplayControl:
     def __init__(self) -> None:
         self._applied: tuple[Any, ...] = ()
         self._subject: tuple[Any, ...] = ()
+        self._is_new_scene = True
 
-    def adopt(self, parameters: Any) -> None:
-        """Take what the parameters say for shown, as after a scene was loaded: its views are as they were saved."""
-        self._subject, self._applied = _subject(parameters), _controls(parameters)
+    def leave_alone(self) -> None:
+        """Another scene is there: its views are as they were saved, until something is chosen."""
+        self._is_new_scene = True
+
+    def follow(self, parameters: Any, is_open: bool) -> None:
+        """Act on what the parameters say now, if the panel is open; what a scene brings with it is taken for shown."""
+        if self._is_new_scene or slicer.mrmlScene.IsBatchProcessing():
+            self._is_new_scene = False
+            self._subject, self._applied = _subject(parameters), _controls(parameters)
+        elif is_open:
+            self.apply(parameters)
 
     def apply(self, parameters: Any) -> None:
         """Show the result of ``parameters``, else their volume; only the heatmap where that alone has changed.
