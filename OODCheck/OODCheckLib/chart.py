@@ -33,7 +33,7 @@ def new_chart(scene: slicer.vtkMRMLScene, kind: str, titles: Titles) -> slicer.v
     for earlier in slicer.util.getNodesByClass("vtkMRMLPlotChartNode", scene):
         if earlier.GetAttribute(KIND_ATTRIBUTE) == kind:
             _remove(earlier)
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", f"OOD Check {kind}")
+    chart = _add(scene, "vtkMRMLPlotChartNode", f"OOD Check {kind}")
     chart.SetAttribute(KIND_ATTRIBUTE, kind)
     chart.SetTitle(titles.chart)
     chart.SetXAxisTitle(titles.x_axis)
@@ -57,7 +57,7 @@ def add_table(
     chart: slicer.vtkMRMLPlotChartNode, columns: Mapping[str, Sequence[float] | Sequence[str]]
 ) -> slicer.vtkMRMLTableNode:
     """A table for series of a chart."""
-    node = chart.GetScene().AddNewNodeByClass("vtkMRMLTableNode", f"{chart.GetName()} table")
+    node = _add(chart.GetScene(), "vtkMRMLTableNode", f"{chart.GetName()} table")
     for title, values in columns.items():
         node.AddColumn(column_of(title, values))
     return node
@@ -71,7 +71,7 @@ def add_series(
     colour: tuple[float, float, float],
 ) -> slicer.vtkMRMLPlotSeriesNode:
     """A line of ``columns`` (x, y) in a chart; the title is what the legend says."""
-    node = chart.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
+    node = _add(chart.GetScene(), "vtkMRMLPlotSeriesNode", title)
     node.SetAndObserveTableNodeID(table.GetID())
     node.SetXColumnName(columns[0])
     node.SetYColumnName(columns[1])
@@ -109,6 +109,11 @@ def show_chart(chart: slicer.vtkMRMLPlotChartNode | None) -> None:
     """Show a chart in a plot view; does nothing without one."""
     if chart is not None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+
+def _add(scene: slicer.vtkMRMLScene, class_name: str, name: str) -> slicer.vtkMRMLNode:
+    """A new node whose name no other node has."""
+    return scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
 
 
 def _remove(chart: slicer.vtkMRMLPlotChartNode) -> None:
