@@ -30,7 +30,7 @@ def distance_bars(verdict: Verdict) -> str:
     longest = max(limit, *(distance for _name, distance in shown))
     head = html.escape(_("Distance to each training task (limit {limit:.2f})").format(limit=limit))
     rows = "".join(
-        _row(f"{number} {_name(name, verdict)}", distance, limit, longest)
+        _row(f"{number} {short_name(name)}", _figure(name, distance, verdict), distance / longest, distance <= limit)
         for number, (name, distance) in enumerate(shown, start=1)
     )
     hidden = len(verdict.distances) - len(shown)
@@ -40,9 +40,9 @@ def distance_bars(verdict: Verdict) -> str:
     return f'<p><b>{head}</b></p><table width="100%" cellspacing="2">{rows}</table>{more}{units}'
 
 
-def _name(task: str, verdict: Verdict) -> str:
-    name = short_name(task)
-    return _("{task} (nearest)").format(task=name) if task == verdict.nearest_task else name
+def _figure(task: str, distance: float, verdict: Verdict) -> str:
+    is_nearest = task == verdict.nearest_task
+    return _("{distance:.2f} (nearest)").format(distance=distance) if is_nearest else f"{distance:.2f}"
 
 
 def _units_words() -> str:
@@ -52,10 +52,10 @@ def _units_words() -> str:
     )
 
 
-def _row(name: str, distance: float, limit: float, longest: float) -> str:
-    colour = GOOD_COLOUR if distance <= limit else BAD_COLOUR
-    percent = max(1, round(LONGEST_BAR_PERCENT * distance / longest))
-    bar = f'<td width="{percent}%" bgcolor="{colour}">&nbsp;</td><td>&nbsp;{distance:.2f}</td>'
+def _row(name: str, figure: str, share: float, is_within: bool) -> str:
+    colour = GOOD_COLOUR if is_within else BAD_COLOUR
+    percent = max(1, round(LONGEST_BAR_PERCENT * share))
+    bar = f'<td width="{percent}%" bgcolor="{colour}">&nbsp;</td><td>&nbsp;{html.escape(figure)}</td>'
     return (
         f'<tr><td width="40%">{html.escape(name)}</td><td width="60%">'
         f'<table width="100%" cellspacing="0" cellpadding="0"><tr>{bar}</tr></table></td></tr>'

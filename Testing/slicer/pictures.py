@@ -33,7 +33,7 @@ from Testing.slicer.views import LOWER_LEFT, SliceView, ThreeDView, can_render
 ORIENTATIONS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 GREEN, RED, WHITE = (0.45, 1.0, 0.55), (1.0, 0.35, 0.3), (0.9, 0.9, 0.9)
 GAP_PIXELS = 4
-PANEL_WIDTH = 480
+PANEL_WIDTH = 400  # about that of Slicer's own panel
 MARGIN = 1.6  # how much of the surroundings of the structures is shown
 
 

@@ -114,6 +114,7 @@ class BatchView:
                     item.setBackground(qt.QBrush(qt.QColor(COLOURS[row.verdict])))
                     item.setForeground(qt.QBrush(qt.QColor("#ffffff")))
                 table.setItem(number, column, item)
+        table.setColumnHidden(NOTE_COLUMN, not any(table.item(row, NOTE_COLUMN).text() for row in range(len(rows))))
         table.visible = bool(rows)
         self._fit.fit()
 

@@ -129,7 +129,7 @@ def test_a_batch_is_refused_at_once_while_another_run_is_under_way(library, monk
 def test_the_bars_are_in_the_order_of_their_lengths_and_the_nearest_task_is_marked(library):
     distances = {"far": 9.0, "Dataset003_near": 3.0, "short": 2.0}
     text = library("distance_bars").distance_bars(Verdict(True, 3.0, 1.5, 0.1, "Dataset003_near", distances))
-    places = [text.index(words) for words in (">1 short<", ">2 near (nearest)<", ">3 far<")]
+    places = [text.index(words) for words in (">1 short<", ">2 near<", ";3.00 (nearest)<", ">3 far<")]
     assert places == sorted(places)
     assert "Dataset" not in text
 

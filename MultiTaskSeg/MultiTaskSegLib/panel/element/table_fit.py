@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
+
 MAX_HEIGHT_PIXELS = 260
 
 
@@ -17,18 +19,18 @@ class TableFit:
     def __init__(self, widget: Any) -> None:
         """Take over the widget, whose ``sizeAdjustPolicy`` is ``AdjustIgnored``."""
         self._widget = widget
-        self._is_fitting = False
-        # Wrapped text takes more lines where a column gets narrower.
-        widget.horizontalHeader().connect("sectionResized(int,int,int)", lambda *_: self.fit())
+        self._later = qt.QTimer(widget)  # goes with the widget
+        self._later.setSingleShot(True)
+        self._later.setInterval(0)
+        self._later.connect("timeout()", self.fit)
+        # Wrapped text takes more lines where a column gets narrower. Columns change one after the other, and a height
+        # may bring a scroll bar that changes them once more: when all that is over.
+        widget.horizontalHeader().connect("sectionResized(int,int,int)", lambda *_: self._later.start())
 
     def fit(self) -> None:
         """Bring the height up to date, after other rows have been filled in."""
-        if self._is_fitting:
-            return
-        self._is_fitting = True
         widget = self._widget
         widget.resizeRowsToContents()
         titles = widget.horizontalHeader().sizeHint.height()
         wanted = widget.verticalHeader().length() + titles + 2 * widget.frameWidth
         widget.setFixedHeight(min(wanted, MAX_HEIGHT_PIXELS))
-        self._is_fitting = False
