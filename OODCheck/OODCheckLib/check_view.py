@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.model_note import ModelNote
 from MultiTaskSegLib.panel.path_binding import PathBinding

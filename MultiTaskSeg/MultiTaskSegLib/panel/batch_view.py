@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
-from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of

@@ -68,6 +68,13 @@ def test_views_that_turn_to_a_volume_are_fitted_to_it(views):
     assert all(is_in_view(view, second) for view in views)
 
 
+def test_a_picture_of_one_slice_is_fitted_too(views):
+    picture = samples.volume(name="picture", shape=(1, 60, 80))
+    slice_layers.show_volume(far_away("other"))
+    slice_layers.show_volume(picture)
+    assert all(is_in_view(view, picture) for view in views)
+
+
 def test_a_view_that_shows_the_volume_already_keeps_its_place(views):
     volume = samples.volume()
     slice_layers.show_volume(volume)
