@@ -71,20 +71,19 @@ class MrmlSession:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _add_item(self, scene: object, _event: str, node: object) -> None:
         """As ``qSlicerSubjectHierarchyPluginLogic`` does, except while a scene is being read or closed."""
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
         is_seen = any(node.IsA(kind) for kind in SEEN_CLASSES) and not node.GetHideFromEditors()
-        if (
-            hierarchy is not None
-            and is_seen
-            and not scene.IsBatchProcessing()
-            and not hierarchy.GetItemByDataNode(node)
-        ):
-            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+        if is_seen and not scene.IsBatchProcessing():
+            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+            if not hierarchy.GetItemByDataNode(node):
+                hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _remove_item(self, scene: object, _event: str, node: object) -> None:
+        """The item goes before its node, which has to be known to the hierarchy until then."""
+        if scene is None or node.IsA("vtkMRMLSubjectHierarchyNode"):  # the scene itself goes
+            return
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-        item = 0 if hierarchy is None or node is hierarchy else hierarchy.GetItemByDataNode(node)
+        item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(node)
         if item:
             hierarchy.RemoveItem(item, False, False)  # the item alone, neither the node nor what lies below
 
