@@ -15,27 +15,30 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-from MultiTaskSegLib.installation.installation import ensure_packages, ensure_torch
+from MultiTaskSegLib.installation.installation import warm_up
 from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
 from MultiTaskSegLib.panel.display_control import DisplayControl
-from MultiTaskSegLib.panel.existing_question import ASK, decide_existing
+from MultiTaskSegLib.panel.existing_question import ASK
+from MultiTaskSegLib.panel.message_view import MessageView, values_of
+from MultiTaskSegLib.panel.model_note import ModelNote
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.preflight import Finding, inspect
 from MultiTaskSegLib.panel.preflight_view import PreflightView
+from MultiTaskSegLib.panel.repair_button import RepairButton
 from MultiTaskSegLib.panel.result_view import ResultView
-from MultiTaskSegLib.panel.run_choices import RunChoices, device_title
+from MultiTaskSegLib.panel.run_choices import RunChoices
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
 from MultiTaskSegLib.panel.self_test import require_packages, run_tests
-from MultiTaskSegLib.panel.settings import apply_settings, store_settings
-from MultiTaskSegLib.panel.summary import error_text, notice_text
+from MultiTaskSegLib.panel.settings import apply_settings, store_settings, use_released_model
+from MultiTaskSegLib.panel.start_run import start_batch, start_run
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.registration.startup import register_segmentation
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
-from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, results_of
+from MultiTaskSegLib.scene.earlier_result import KEEP, results_of
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
 from MultiTaskSegLib.scene.result import SegmentationResult
 from MultiTaskSegLib.scene.result_table import rows_of
@@ -43,6 +46,7 @@ from MultiTaskSegLib.scene.run import SceneRun, finish_segmentation, start_segme
 from MultiTaskSegLib.task_list import known_tasks
 
 AUTO = "auto"
+CAUSES = ("inputVolume", "task", "modelPath", "device")  # what a message about a run is about
 
 
 class MultiTaskSeg(ScriptedLoadableModule):
@@ -88,6 +92,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self.logic = None
         self._parameters = None
         self._shownVolume = None
+        self._isOpen = False
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup()
 
     def setup(self) -> None:
@@ -98,17 +103,29 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self.ui = ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MultiTaskSegLogic()
-        self._run = RunControl(ui.segmentButton, ui.progressBar, ui.progressLabel, _("Segment"), self.onFinished)
+        display = (ui.segmentButton, ui.progressBar, ui.progressLabel)
+        self._run = RunControl(*display, _("Segment"), self.onFinished)
+        self._modelNote = ModelNote(
+            ui.modelNoteLabel, ui.releasedModelButton, lambda: use_released_model(self.parameters)
+        )
         self._modelPath = PathBinding(ui.modelPathLineEdit, "modelPath")
         self._choices = RunChoices(ui)
         self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.turnTo)
         self._resultView = ResultView(ui)
+        causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
+        self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
         self._display = DisplayControl()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
-        ui.repairButton.connect("clicked(bool)", self.onRepairButton)
-        self._parameters = SceneParameters(ui, self.logic.getParameterNode, changed=self.onParametersChanged)
+        self._repair = RepairButton(ui.repairButton, self.logic.devices, self._choices, self._message)
+        self._parameters = SceneParameters(
+            ui,
+            self.logic.getParameterNode,
+            changed=self.onParametersChanged,
+            attached=self._display.leave_alone,
+        )
+        self._display.leave_alone()  # until the user chooses something, also when the panel is opened
         self.onParametersChanged()
 
     def cleanup(self) -> None:
@@ -119,11 +136,14 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
 
     def enter(self) -> None:
         """The user opens the module."""
+        warm_up()
+        self._isOpen = True
         self._parameters.enter()
         self.onParametersChanged()  # what the scene has may have changed without a word to the parameters
 
     def exit(self) -> None:
-        """The user leaves the module; a run goes on."""
+        """The user leaves the module; a run goes on, and its result is brought into the views on return."""
+        self._isOpen = False
 
     @property
     def parameters(self) -> Any:
@@ -140,10 +160,12 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
             self._choices.show(node, known_tasks(node.modelPath or None))
             self.followVolume()
         volume, task, model = (None, "", "") if node is None else (node.inputVolume, node.task, node.modelPath)
+        self._modelNote.show(model)
+        self._message.update()
         isFit = self._preflight.update(volume, task, model, self.logic.preflight)
         if not self._run.is_running:
             self._resultView.show(None if node is None else node.segmentation)
-        self._display.apply(node)
+        self._display.follow(node, self._isOpen)
         self._run.show(isFit and not self._batch.run.is_running)
         self._batch.show(node, not self._run.is_running)
 
@@ -160,18 +182,6 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """Select a volume: a copy that was put right, or one of a batch."""
         self.parameters.inputVolume = volumeNode
 
-    def onRepairButton(self, _checked: bool = False) -> None:
-        """Try torch in a child process, install it again if need be, and look which devices there are."""
-        try:
-            found = ensure_torch()
-            devices = self.logic.devices()
-            self._choices.show_devices(devices)
-            text = _("PyTorch {version} can be used. {devices}.")
-            titles = "; ".join(device_title(device) for device in devices)
-            self._resultView.say(notice_text(text.format(version=found.detail, devices=titles)))
-        except MtsError as error:
-            self._resultView.say(error_text(str(error)))
-
     def onSegmentButton(self, _checked: bool = False) -> None:
         """Start a run, or cancel the one under way."""
         if self._run.is_running:
@@ -179,32 +189,28 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
             return
         self._modelPath.store()
         store_settings(self.parameters)
-        node = self.parameters
-        existing = decide_existing(node.existing, node.inputVolume, node.task, self.parent)
-        if existing is None:
-            return
+        self._message.say("")
         try:
-            ensure_packages()
-            run = self.logic.start(node.inputVolume, node.task, node.modelPath or None, node.device, existing)
+            run = start_run(self.logic, self.parameters, self._run, self.parent)
         except MtsError as error:
-            self._resultView.say(error_text(str(error)))
+            self._message.fail(str(error))
             return
-        self._resultView.say("")
-        self._run.watch(run)
+        if run is not None:
+            self._run.watch(run)
 
     def onFinished(self, run: SceneRun) -> None:
         """Show the result of the run that is over, or what went wrong."""
-        message = ""
+        failure = ""
         try:
             with slicer.util.tryWithErrorDisplay(_("The result could not be shown."), show=run.job.error is None):
                 result = self.logic.finish(run)
             if self.parameters is not None:
                 self.parameters.segmentation = result.segmentation
         except MtsError as error:
-            message = error_text(str(error))
+            failure = str(error)
         self.onParametersChanged()
-        if message:
-            self._resultView.say(message)
+        if failure:
+            self._message.fail(failure)
 
     def onBatchButton(self, _checked: bool = False) -> None:
         """Start a batch, or cancel the one under way."""
@@ -212,15 +218,11 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
             self._batch.run.cancel()
             return
         self._modelPath.store()
-        node = self.parameters
-        existing = REPLACE if node.existing == REPLACE else KEEP
+        self._batch.message.say("")
         try:
-            images, output = self._batch.images()
-            ensure_packages()
-            options = self.logic.batchOptions(node.task, node.modelPath or None, node.device, output, existing)
-            batch = SceneBatch(images, options)
+            batch = start_batch(self.logic, self.parameters, self._batch)
         except MtsError as error:
-            self._resultView.say(error_text(str(error)))
+            self._batch.message.fail(str(error))
             return
         self._batch.run.watch(batch)
         self.onParametersChanged()
@@ -230,7 +232,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._batch.show_rows(batch.finish().rows)
         self.onParametersChanged()
         if batch.job.error is not None:
-            self._resultView.say(error_text(str(batch.job.error)))
+            self._batch.message.fail(str(batch.job.error))
 
 
 class MultiTaskSegLogic(ScriptedLoadableModuleLogic):

@@ -5,13 +5,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import slicer
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -54,7 +54,7 @@ class OODCheckParameterNode:
     folder: str = ""
     withMap: bool = False
     modelPath: str = ""
-    device: Annotated[str, Choice([AUTO, "cpu", "cuda"])] = AUTO
+    device: str = AUTO
     results: vtkMRMLTableNode
 
 
@@ -64,14 +64,15 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent: object = None) -> None:
         self.logic = None
         self._parameters = None
+        self._isOpen = False
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup()
 
     def setup(self) -> None:
         """Load the .ui file and connect everything."""
-        from MultiTaskSegLib.panel.path_binding import PathBinding
         from MultiTaskSegLib.panel.run_control import RunControl
         from MultiTaskSegLib.panel.scene_parameters import SceneParameters
-        from OODCheckLib.result_view import ResultView
+        from OODCheckLib.check_view import CheckView
+        from OODCheckLib.volume_display import VolumeDisplay
 
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/OODCheck.ui"))
@@ -79,19 +80,15 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = OODCheckLogic()
-        self.ui.scopeComboBox.addItem(_("Selected volume"), VOLUME)
-        self.ui.scopeComboBox.addItem(_("All images of the scene"), SCENE)
-        self.ui.scopeComboBox.addItem(_("Folder"), FOLDER)
         display = (self.ui.checkButton, self.ui.progressBar, self.ui.progressLabel)
         self._run = RunControl(*display, title=_("Check"), finished=self.onFinished)
-        self._model = PathBinding(self.ui.modelPathLineEdit, "modelPath")
-        self._folder = PathBinding(self.ui.folderPathLineEdit, "folder")
-        self._resultView = ResultView(self.ui.resultTable, self.ui.exportButton, self.onRowActivated)
+        self._view, self._display = CheckView(self.ui, self.onRowActivated), VolumeDisplay()
         self.ui.checkButton.connect("clicked(bool)", self.onCheckButton)
         self.ui.spectrumButton.connect("clicked(bool)", self.onSpectrumButton)
         self.ui.distancesButton.connect("clicked(bool)", self.onDistancesButton)
-        self.ui.scopeComboBox.connect("currentIndexChanged(int)", self.onScopeChanged)
-        self._parameters = SceneParameters(self.ui, self.logic.getParameterNode, changed=self.onParametersChanged)
+        changes = {"changed": self.onParametersChanged, "attached": self._display.leave_alone}
+        self._parameters = SceneParameters(self.ui, self.logic.getParameterNode, **changes)
+        self._display.leave_alone()  # until the user chooses something, also when the panel is opened
         self.onParametersChanged()
 
     def cleanup(self) -> None:
@@ -101,7 +98,16 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def enter(self) -> None:
         """The user opens the module."""
+        from MultiTaskSegLib.installation.installation import warm_up
+
+        warm_up()
+        self._isOpen = True
         self._parameters.enter()
+        self.onParametersChanged()  # what the scene has, and who uses the worker, may have changed
+
+    def exit(self) -> None:
+        """The user leaves the module; a check goes on."""
+        self._isOpen = False
 
     @property
     def parameters(self) -> Any:
@@ -111,63 +117,36 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
     def onParametersChanged(self) -> None:
         """Show the choices, what the selected volume is known to be, and what is possible now."""
         node = self.parameters
-        self._model.show(node)
-        self._folder.show(node)
-        scope = VOLUME if node is None else node.scope
-        self.ui.scopeComboBox.setCurrentIndex(max(self.ui.scopeComboBox.findData(scope), 0))
-        self.ui.inputLabel.visible = self.ui.inputSelector.visible = scope == VOLUME
-        self.ui.folderLabel.visible = self.ui.folderPathLineEdit.visible = scope == FOLDER
+        self._view.show(node)
         if not self._run.is_running:
-            self.showResult()
-        self.updateButtons()
-
-    def onScopeChanged(self, _index: int) -> None:
-        """The user wants to check something else."""
-        if self.parameters is not None:
-            self.parameters.scope = self.ui.scopeComboBox.currentData
-
-    def showResult(self) -> None:
-        """The verdict that the selected volume carries, and the table of the last batch."""
-        from OODCheckLib.check_banner import volume_text
-
-        results = None if self.parameters is None else self.parameters.results
-        self._resultView.show(results)
-        self.ui.resultsCollapsibleButton.visible = results is not None
-        self.ui.resultLabel.text = volume_text(None if self.parameters is None else self.parameters.inputVolume)
-
-    def updateButtons(self) -> None:
-        """Enable what is possible now."""
-        from MultiTaskSegLib.scene.result_record import current_verdict
-        from OODCheckLib.spectrum_plot import has_spectrum
-
-        node = self.parameters
-        volume = None if node is None else node.inputVolume
-        canStart = node is not None and {VOLUME: volume is not None, FOLDER: bool(node.folder)}.get(node.scope, True)
-        self._run.show(canStart)
-        self.ui.spectrumButton.enabled = volume is not None and has_spectrum(volume)
-        self.ui.distancesButton.enabled = current_verdict(volume) is not None
+            self._view.show_result()
+        self._display.follow(None if node is None else node.inputVolume, self._isOpen)
+        self._run.show(self._view.can_start)
 
     def onCheckButton(self, _checked: bool = False) -> None:
         """Start a check, or cancel the one under way."""
-        from MultiTaskSegLib.installation.installation import ensure_packages
-        from MultiTaskSegLib.panel.summary import error_text
         from MultiTaskSegLib.runtime.errors import MtsError
 
         if self._run.is_running:
             self._run.cancel()
             return
-        self._model.store()
-        self._folder.store()
-        self.ui.resultLabel.text = ""
+        self._view.store()
+        self._view.message.say("")
         try:
-            ensure_packages()
             self._run.watch(self.startRun())
         except MtsError as error:
-            self.ui.resultLabel.text = error_text(str(error))
+            self._view.message.fail(str(error))
+        self.ui.resultLabel.visible = False  # it is not that of this check
 
     def startRun(self) -> Any:
         """Start what the parameters say. Raises as the logic does."""
+        from MultiTaskSegLib.installation.installation import ensure_packages
+        from MultiTaskSegLib.panel.model_note import require_model
+
         node = self.parameters
+        require_model(node.modelPath)
+        with self._run.preparing():
+            ensure_packages()
         options = {"model": node.modelPath or None, "device": node.device, "withMap": node.withMap}
         if node.scope == VOLUME:
             return self.logic.start(node.inputVolume, **options)
@@ -175,37 +154,39 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def onFinished(self, run: Any) -> None:
         """Show the verdict, the table of a batch, or what went wrong."""
-        from MultiTaskSegLib.panel.summary import error_text
         from MultiTaskSegLib.runtime.errors import MtsError
         from OODCheckLib.check_banner import summary_banner
         from OODCheckLib.check_batch import CheckBatch
-        from OODCheckLib.foreign_map import show_foreign_map
 
-        message = ""
+        summary = failure = ""
         try:
             if not isinstance(run, CheckBatch):
                 self.logic.finish(run)
-                show_foreign_map(run.volume_node)
             elif run.rows and self.parameters is not None:  # also what was done before it ended early
                 self.parameters.results = self.logic.writeResults(run.rows, self.parameters.results)
-                message = summary_banner([row.ood for row in run.rows])
+                summary = summary_banner([row.ood for row in run.rows])
             if isinstance(run, CheckBatch) and run.job.error is not None:
                 raise run.job.error
         except MtsError as error:
-            message = error_text(str(error)) + message
+            failure = str(error)
         self.onParametersChanged()
-        self.ui.resultLabel.text = message or self.ui.resultLabel.text
+        if failure:
+            self._view.message.fail(failure, summary)
+        elif summary:
+            self._view.message.say(summary)
+        self._view.show_result()
 
     def onRowActivated(self, row: int) -> None:
         """Show the image of a row in the slice views, and its verdict here."""
-        from MultiTaskSegLib.panel.summary import error_text
         from MultiTaskSegLib.runtime.errors import MtsError
 
         try:
             volumeNode = self.logic.showRow(self.parameters.results, row)
         except MtsError as error:
-            self.ui.resultLabel.text = error_text(str(error))
+            self._view.message.fail(str(error))
+            self._view.show_result()
             return
+        self._view.message.say("")
         self.parameters.inputVolume = volumeNode
         self.onParametersChanged()
 
@@ -335,12 +316,11 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: the volume has been removed from the scene, or the file cannot be read any more.
         """
-        from OODCheckLib.foreign_map import show_foreign_map
         from OODCheckLib.row_volume import row_volume
+        from OODCheckLib.volume_display import VolumeDisplay
 
         volumeNode = row_volume(tableNode, row)
-        slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None, fit=True)
-        show_foreign_map(volumeNode)
+        VolumeDisplay().apply(volumeNode)
         return volumeNode
 
     def showSpectrum(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:

@@ -55,7 +55,7 @@ def known_tasks(model: str | Path | None = None) -> list[KnownTask]:
     A file that cannot be read gives none: whether it is sound is the worker's to say, when it is used.
     """
     tasks: list[KnownTask] = []
-    for path in _released_models() if model is None else [Path(model)]:
+    for path in released_models() if model is None else [Path(model)]:
         tasks += _tasks_in(path)
     return tasks
 
@@ -65,7 +65,8 @@ def task_names(model: str | Path | None = None) -> list[str]:
     return [task.name for task in known_tasks(model)]
 
 
-def _released_models() -> list[Path]:
+def released_models() -> list[Path]:
+    """The model files that come with the extension, those that are there."""
     paths = []
     for planar in (False, True):
         try:

@@ -21,10 +21,9 @@ from MultiTaskSegLib.scene.run import SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node
 from MultiTaskSegLib.typed_error import typed_errors
 from OODCheckLib.check_batch import CheckBatch
-from OODCheckLib.distance_plot import remove_distance_chart
 from OODCheckLib.foreign_map import add_foreign_map, remove_foreign_map
 from OODCheckLib.image_item import ImageItem
-from OODCheckLib.spectrum_plot import most_different_band, remove_spectrum_chart, write_spectrum
+from OODCheckLib.spectrum_plot import keep_spectrum, most_different_band
 
 
 @typed_errors()
@@ -74,10 +73,7 @@ def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, no
         remove_foreign_map(volume_node)
     write_record(volume_node, record, found.report, notes.parameters)
     band = most_different_band(found.spectra, verdict.explanation.blocks if verdict.explanation else ())
-    if band is not None:
-        write_spectrum(volume_node, band, verdict.nearest_task)
-    remove_spectrum_chart(volume_node)  # of an earlier check; made anew when it is asked for
-    remove_distance_chart(volume_node)
+    keep_spectrum(volume_node, band, verdict)
     return verdict
 
 

@@ -16,6 +16,7 @@ from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.result_record import current_verdict, has_outdated_verdict
 from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.distance_bars import distance_bars
+from OODCheckLib.foreign_map import foreign_words
 
 
 def next_step(verdict: Verdict) -> str:
@@ -50,7 +51,9 @@ def volume_text(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
         is_outdated = has_outdated_verdict(volume_node)
         return notes_text([_("The image was changed after the check: check it again.")]) if is_outdated else ""
     warnings = json.loads(volume_node.GetAttribute(f"{PREFIX}Warnings") or "[]")
-    return check_banner(verdict) + notes_text(warnings) + distance_bars(verdict)
+    words = foreign_words(volume_node)
+    where = f"<p>{html.escape(words)}</p>" if words else ""
+    return check_banner(verdict) + notes_text(warnings) + where + distance_bars(verdict)
 
 
 def summary_banner(verdicts: Sequence[Verdict | None]) -> str:

@@ -14,37 +14,49 @@ SHOWN_TASKS = 8
 LONGEST_BAR_PERCENT = 60  # the rest of the cell is for the figure
 
 
-def nearest_first(verdict: Verdict) -> list[tuple[str, float]]:
-    """Tasks with their distances: the nearest task of the verdict, which is found in common units, then by distance."""
-    return sorted(verdict.distances.items(), key=lambda item: (item[0] != verdict.nearest_task, item[1]))
+def shortest_first(verdict: Verdict) -> list[tuple[str, float]]:
+    """The tasks that are shown, with their distances, in the order of their bars; the nearest task is always there."""
+    ordered = sorted(verdict.distances.items(), key=lambda item: item[1])
+    shown = ordered[:SHOWN_TASKS]
+    nearest = [item for item in ordered[SHOWN_TASKS:] if item[0] == verdict.nearest_task]
+    return [*shown[: SHOWN_TASKS - 1], *nearest] if nearest else shown
 
 
 def distance_bars(verdict: Verdict) -> str:
     """A table of the nearest tasks, each with a bar; green up to the limit, red beyond. Empty when there are none."""
     if not verdict.distances:
         return ""
-    limit, shown = verdict.threshold, nearest_first(verdict)[:SHOWN_TASKS]
+    limit, shown = verdict.threshold, shortest_first(verdict)
     longest = max(limit, *(distance for _name, distance in shown))
     head = html.escape(_("Distance to each training task (limit {limit:.2f})").format(limit=limit))
-    rows = "".join(_row(name, distance, limit, longest) for name, distance in shown)
+    rows = "".join(
+        _row(f"{number} {short_name(name)}", _figure(name, distance, verdict), distance / longest, distance <= limit)
+        for number, (name, distance) in enumerate(shown, start=1)
+    )
     hidden = len(verdict.distances) - len(shown)
     more = html.escape(_("and {count} tasks farther away").format(count=hidden)) if hidden else ""
-    units = "" if verdict.distances[shown[0][0]] <= min(verdict.distances.values()) else f"<p>{_units_words()}</p>"
+    is_plain = shown[0][0] == verdict.nearest_task or verdict.nearest_task not in verdict.distances
+    units = "" if is_plain else f"<p>{_units_words()}</p>"
     return f'<p><b>{head}</b></p><table width="100%" cellspacing="2">{rows}</table>{more}{units}'
 
 
+def _figure(task: str, distance: float, verdict: Verdict) -> str:
+    is_nearest = task == verdict.nearest_task
+    return _("{distance:.2f} (nearest)").format(distance=distance) if is_nearest else f"{distance:.2f}"
+
+
 def _units_words() -> str:
-    """Why a shorter bar than the first one is not that of the nearest task."""
+    """Why the shortest bar is not that of the nearest task."""
     return html.escape(
-        _("Each bar is in units of its own task, which differ; the first task is the nearest in common units.")
+        _("Each bar is in units of its own task, which differ; the nearest task is found in common units.")
     )
 
 
-def _row(name: str, distance: float, limit: float, longest: float) -> str:
-    colour = GOOD_COLOUR if distance <= limit else BAD_COLOUR
-    percent = max(1, round(LONGEST_BAR_PERCENT * distance / longest))
-    bar = f'<td width="{percent}%" bgcolor="{colour}">&nbsp;</td><td>&nbsp;{distance:.2f}</td>'
+def _row(name: str, figure: str, share: float, is_within: bool) -> str:
+    colour = GOOD_COLOUR if is_within else BAD_COLOUR
+    percent = max(1, round(LONGEST_BAR_PERCENT * share))
+    bar = f'<td width="{percent}%" bgcolor="{colour}">&nbsp;</td><td>&nbsp;{html.escape(figure)}</td>'
     return (
-        f'<tr><td width="40%">{html.escape(short_name(name))}</td><td width="60%">'
+        f'<tr><td width="40%">{html.escape(name)}</td><td width="60%">'
         f'<table width="100%" cellspacing="0" cellpadding="0"><tr>{bar}</tr></table></td></tr>'
     )

@@ -7,52 +7,68 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.result_record import current_verdict
-from OODCheckLib.chart import column_of, own_chart, remove_chart
-from OODCheckLib.distance_bars import SHOWN_TASKS, nearest_first
+from MultiTaskSegLib.task_list import short_name
+from OODCheckLib.chart import (
+    BLUE_RGB,
+    VERMILION_RGB,
+    Titles,
+    add_series,
+    add_table,
+    new_chart,
+    set_ranges,
+    short_title,
+    spread,
+)
+from OODCheckLib.distance_bars import shortest_first
 
-CHART_ROLE = "MultiTaskSeg.DistanceChart"
-BAR_RGB, LIMIT_RGB = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)
-
-
-def add_distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode, verdict: Verdict) -> slicer.vtkMRMLPlotChartNode:
-    """Add a chart of the distances to the nearest tasks, with the limit as a line; it replaces an earlier one.
-
-    The volume refers to it in the role ``MultiTaskSeg.DistanceChart``.
-    """
-    remove_distance_chart(volume_node)
-    scene = volume_node.GetScene()
-    name = _("{image} distances").format(image=volume_node.GetName())
-    shown = nearest_first(verdict)[:SHOWN_TASKS]
-    table = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
-    table.AddColumn(column_of("task", [task for task, _distance in shown]))
-    table.AddColumn(column_of("distance", [distance for _task, distance in shown]))
-    table.AddColumn(column_of("limit", [verdict.threshold] * len(shown)))
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
-    chart.SetTitle(_("{image}: distance to each training task").format(image=volume_node.GetName()))
-    chart.SetXAxisTitle(_("training task, nearest first"))
-    chart.SetYAxisTitle(_("distance (1 is typical)"))
-    kinds = slicer.vtkMRMLPlotSeriesNode
-    for column, title, kind, colour in (
-        ("distance", _("distance"), kinds.PlotTypeBar, BAR_RGB),
-        ("limit", _("limit"), kinds.PlotTypeLine, LIMIT_RGB),
-    ):
-        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
-        series.SetAndObserveTableNodeID(table.GetID())
-        series.SetYColumnName(column)
-        series.SetLabelColumnName("task")
-        series.SetPlotType(kind)
-        series.SetColor(*colour)
-        chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    own_chart(volume_node, CHART_ROLE, chart)
-    return chart
-
-
-def remove_distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Remove the chart of a volume with its series and table, if it has one."""
-    remove_chart(volume_node, CHART_ROLE)
+KIND = "distances"
+NAMES_PER_LINE = 2  # of tasks below the axis
+HEADROOM = 1.35  # room for the legend above the highest bar
 
 
 def distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
-    """The chart for the verdict on a volume as it is now; None for one that has not been checked since it changed."""
+    """Draw the distances of the verdict that a volume carries, with the limit, in the scene's one chart for distances.
+
+    The tasks are numbered, and their names stand below the axis: Slicer shows labels of bars as tooltips only. None for
+    a volume that has not been checked.
+    """
     verdict = current_verdict(volume_node)
-    return None if verdict is None else add_distance_chart(volume_node, verdict)
+    if verdict is None or not verdict.distances:
+        return None
+    title = _("{image}: distances").format(image=short_title(volume_node.GetName()))
+    titles = Titles(title, _numbered_names(verdict), _("distance (1 is typical)"))
+    chart = new_chart(volume_node.GetScene(), KIND, titles)
+    _add_bars(chart, verdict)
+    _add_limit(chart, verdict)
+    highest = max(verdict.threshold, *(distance for _task, distance in shortest_first(verdict)))
+    set_ranges(chart, _edges(verdict), (0.0, HEADROOM * highest))
+    return chart
+
+
+def _add_bars(chart: slicer.vtkMRMLPlotChartNode, verdict: Verdict) -> None:
+    shown = shortest_first(verdict)
+    columns = {
+        "number": [float(number) for number in range(1, len(shown) + 1)],
+        "task": [short_name(task) for task, _distance in shown],
+        "distance": [distance for _task, distance in shown],
+    }
+    bars = add_series(chart, add_table(chart, columns), ("number", "distance"), _("distance"), BLUE_RGB)
+    bars.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatterBar)
+    bars.SetLabelColumnName("task")
+
+
+def _add_limit(chart: slicer.vtkMRMLPlotChartNode, verdict: Verdict) -> None:
+    columns = {"number": spread(*_edges(verdict), 2), "limit": [verdict.threshold] * 2}
+    line = add_series(chart, add_table(chart, columns), ("number", "limit"), _("limit"), VERMILION_RGB)
+    line.SetLineWidth(3)
+
+
+def _edges(verdict: Verdict) -> tuple[float, float]:
+    """Where the axis of the tasks begins and ends."""
+    return 0.4, len(shortest_first(verdict)) + 0.6
+
+
+def _numbered_names(verdict: Verdict) -> str:
+    names = [f"{number} {short_name(task)}" for number, (task, _) in enumerate(shortest_first(verdict), start=1)]
+    lines = [names[start : start + NAMES_PER_LINE] for start in range(0, len(names), NAMES_PER_LINE)]
+    return "\n".join(",  ".join(line) for line in lines)

@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, remove_with_attachments
-from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, add_heatmap, show_heatmap
+from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, add_heatmap
+from MultiTaskSegLib.scene.slice_layers import show_heatmap
 
 MAP_ROLE = "MultiTaskSeg.ForeignMap"
 LARGEST = 4.0  # one in ten thousand cells of known images
 SHOWN_FROM = 2.0  # one in a hundred
+KNOWN_SHARE = 0.01  # of the places of known images are shown
+FEW = 2.0  # times as many are nothing to speak of
+SHARE_ATTRIBUTE = "MultiTaskSeg.Foreign.Share"
 
 
 def add_foreign_map(
@@ -35,6 +39,7 @@ def add_foreign_map(
     if legend is not None:
         legend.SetTitleText(_("Rarity (2: 1 in 100)"))
     volume_node.SetNodeReferenceID(MAP_ROLE, node.GetID())
+    node.SetAttribute(SHARE_ATTRIBUTE, f"{float(np.mean(rarity >= SHOWN_FROM)):.6g}")
     if earlier is not None:  # only now that the new one is there
         remove_with_attachments(earlier)
         node.SetName(name)
@@ -56,7 +61,28 @@ def foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSc
 
 
 def show_foreign_map(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show the map over its volume in all slice views; does nothing where there is none."""
+    """Show the map over its volume in the slice views; does nothing where there is none, or nothing in it."""
     node = foreign_map(volume_node)
-    if node is not None:
+    if node is not None and foreign_share(volume_node) != 0.0:
         show_heatmap(volume_node, node, DEFAULT_OPACITY)
+
+
+def foreign_share(volume_node: slicer.vtkMRMLScalarVolumeNode) -> float | None:
+    """Share of a volume that its map shows, 0 to 1; None where there is no map."""
+    node = foreign_map(volume_node)
+    text = None if node is None else node.GetAttribute(SHARE_ATTRIBUTE)
+    return None if text is None else float(text)
+
+
+def foreign_words(volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """What the map shows, in one sentence; empty where there is no map."""
+    share = foreign_share(volume_node)
+    if share is None:
+        return ""
+    if share <= FEW * KNOWN_SHARE:
+        return _("Nowhere foreign: {percent:.2g} % of it is as rare as 1 in 100, as in known images (1 %).").format(
+            percent=100.0 * share
+        )
+    return _(
+        "Foreign in part: {percent:.2g} % of it is as rare as 1 in 100 or rarer; of known images it is 1 %."
+    ).format(percent=100.0 * share)

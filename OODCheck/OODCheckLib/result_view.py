@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.verdict_banner import Level
 from MultiTaskSegLib.task_list import short_name
 from OODCheckLib.result_table import NOT_CHECKED, WORDS, row_texts, write_csv
@@ -27,7 +28,7 @@ class ResultView:
         Args:
             widget: a ``QTableWidget``.
             export_button: saves the table as a CSV file that the user names.
-            activated: is called with the number of the row that is double-clicked.
+            activated: is called with the number of the row that is double-clicked, or on which Return is pressed.
         """
         self._widget = widget
         self._node: slicer.vtkMRMLTableNode | None = None
@@ -39,7 +40,8 @@ class ResultView:
             # Names of images can be of any length; they have what the others leave, and a tip.
             mode = qt.QHeaderView.Stretch if title == "image" else qt.QHeaderView.ResizeToContents
             widget.horizontalHeader().setSectionResizeMode(column, mode)
-        widget.connect("cellDoubleClicked(int,int)", lambda row, _column: activated(row))
+        self._fit = TableFit(widget)
+        widget.connect("cellActivated(int,int)", lambda row, _column: activated(row))
         export_button.connect("clicked(bool)", self._on_export)
 
     def show(self, node: slicer.vtkMRMLTableNode | None) -> None:
@@ -58,6 +60,7 @@ class ResultView:
                 if title == "verdict":
                     _colour(item, texts["verdict"])
                 self._widget.setItem(row, column, item)
+        self._fit.fit()
 
     def _on_export(self, _checked: bool = False) -> None:
         path = qt.QFileDialog.getSaveFileName(self._widget, _("Save the table"), FILE_NAME, "CSV (*.csv)")

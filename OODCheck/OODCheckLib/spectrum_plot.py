@@ -1,4 +1,4 @@
-"""The spectrum of an image against the band of the nearest task, as a plot chart of the scene."""
+"""The spectrum of an image against the band of the nearest task: kept on the volume, drawn in a chart on request."""
 
 from __future__ import annotations
 
@@ -6,70 +6,66 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.result_record import current_verdict
-from OODCheckLib.chart import chart_of, column_of, own_chart, remove_chart
+from MultiTaskSegLib.task_list import short_name
+from OODCheckLib.chart import BLUE_RGB, VERMILION_RGB, Titles, add_series, add_table, new_chart, set_ranges, short_title
 
-CHART_ROLE = "MultiTaskSeg.SpectrumChart"
-SPECTRUM = "MultiTaskSeg.OOD.Spectrum"
-# Blue for what is known and vermilion for the image: told apart also by colour-blind eyes.
-KNOWN_RGB, IMAGE_RGB = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)
+SPECTRUM_ATTRIBUTE = f"{PREFIX}OOD.Spectrum"
+KIND = "spectrum"
+CURVES = ("low", "middle", "high", "image")
+DIGITS = 6
+HEADROOM = 0.4  # of the height of the curves, for the legend above them
 
 
-def add_spectrum_chart(
-    volume_node: slicer.vtkMRMLScalarVolumeNode, band: Mapping[str, Any], task: str
-) -> slicer.vtkMRMLPlotChartNode:
-    """Add a chart of one layer's spectrum for a volume; it replaces the chart that the volume had.
+def keep_spectrum(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, band: Mapping[str, Any] | None, verdict: Verdict
+) -> None:
+    """Write the band of one layer onto the volume whose verdict it explains; without one, what was there goes.
 
     Args:
-        volume_node: the image; refers to the chart in the role ``MultiTaskSeg.SpectrumChart``.
+        volume_node: the image.
         band: ``layer``, ``image``, ``low``, ``middle`` and ``high``, see `SpectrumBand`.
-        task: name of the nearest task.
+        verdict: of the same check.
     """
-    remove_spectrum_chart(volume_node)
-    scene = volume_node.GetScene()
-    name = _("{image} spectrum").format(image=volume_node.GetName())
-    table = _table(scene, name, band)
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
-    chart.SetTitle(_("{image}: spectrum of {layer}").format(image=volume_node.GetName(), layer=band["layer"]))
-    chart.SetXAxisTitle(_("singular value, largest first"))
-    chart.SetYAxisTitle(_("logarithm of the singular value"))
-    titles = {
-        "low": _("{task}, 5th percentile").format(task=task),
-        "middle": _("{task}, median").format(task=task),
-        "high": _("{task}, 95th percentile").format(task=task),
-        "image": volume_node.GetName(),
-    }
-    for column, title in titles.items():
-        chart.AddAndObservePlotSeriesNodeID(_series(table, column, title).GetID())
-    own_chart(volume_node, CHART_ROLE, chart)
-    return chart
+    if band is None:
+        volume_node.RemoveAttribute(SPECTRUM_ATTRIBUTE)
+        return
+    curves = {name: [float(f"{value:.{DIGITS}g}") for value in band[name]] for name in CURVES}
+    kept = {"layer": band["layer"], "task": verdict.nearest_task, "score": verdict.score, **curves}
+    volume_node.SetAttribute(SPECTRUM_ATTRIBUTE, json.dumps(kept))
 
 
-def remove_spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Remove the chart of a volume with its series and table, if it has one."""
-    remove_chart(volume_node, CHART_ROLE)
+def kept_spectrum(volume_node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any] | None:
+    """What `keep_spectrum` wrote, unless the verdict that the volume carries now is of another check."""
+    text, verdict = volume_node.GetAttribute(SPECTRUM_ATTRIBUTE), current_verdict(volume_node)
+    if text is None or verdict is None:
+        return None
+    kept: dict[str, Any] = json.loads(text)
+    return kept if (kept["task"], kept["score"]) == (verdict.nearest_task, verdict.score) else None
 
 
 def spectrum_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode | None:
-    """The chart for the verdict on a volume, made when it is asked for; None without a spectrum of its voxels."""
-    if not has_spectrum(volume_node):
+    """Draw the spectrum of a volume in the scene's one chart for spectra; None where there is none to draw."""
+    kept = kept_spectrum(volume_node)
+    if kept is None:
         return None
-    noted = json.loads(volume_node.GetAttribute(SPECTRUM))
-    return chart_of(volume_node, CHART_ROLE) or add_spectrum_chart(volume_node, noted["band"], noted["task"])
-
-
-def has_spectrum(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether the voxels of a volume have been checked and their spectrum was noted."""
-    return volume_node.GetAttribute(SPECTRUM) is not None and current_verdict(volume_node) is not None
-
-
-def write_spectrum(volume_node: slicer.vtkMRMLScalarVolumeNode, band: Mapping[str, Any], task: str) -> None:
-    """Note the spectrum of one layer on a volume: ``band`` and ``task`` as of `add_spectrum_chart`."""
-    volume_node.SetAttribute(SPECTRUM, json.dumps({"band": dict(band), "task": task}))
+    x_title = _("singular value, largest first (band of {task})").format(task=short_name(kept["task"]))
+    title = _("{image}: {layer}").format(image=short_title(volume_node.GetName()), layer=kept["layer"])
+    chart = new_chart(volume_node.GetScene(), KIND, Titles(title, x_title, _("logarithm of the value")))
+    numbers = [float(number) for number in range(1, len(kept["image"]) + 1)]
+    table = add_table(chart, {"number": numbers, **{name: kept[name] for name in CURVES}})
+    names = (_("5th percentile"), _("median"), _("95th percentile"), _("this image"))
+    for column, name in zip(CURVES, names, strict=True):
+        _draw(add_series(chart, table, ("number", column), name, _colour(column)), column)
+    values = [value for name in CURVES for value in kept[name]]
+    low, high = min(values), max(values)
+    set_ranges(chart, (0.0, numbers[-1] + 1.0), (low, high + HEADROOM * ((high - low) or 1.0)))
+    return chart
 
 
 def most_different_band(spectra: Sequence[Mapping[str, Any]], blocks: Sequence[Any]) -> Mapping[str, Any] | None:
@@ -84,25 +80,11 @@ def most_different_band(spectra: Sequence[Mapping[str, Any]], blocks: Sequence[A
     return by_layer[ordered[0]] if ordered else None
 
 
-def _table(scene: slicer.vtkMRMLScene, name: str, band: Mapping[str, Any]) -> slicer.vtkMRMLTableNode:
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
-    columns = {"number": np.arange(1, len(band["image"]) + 1)}
-    columns |= {part: band[part] for part in ("low", "middle", "high", "image")}
-    for title, values in columns.items():
-        node.AddColumn(column_of(title, [float(value) for value in values]))
-    return node
+def _colour(column: str) -> tuple[float, float, float]:
+    return VERMILION_RGB if column == "image" else BLUE_RGB
 
 
-def _series(table: slicer.vtkMRMLTableNode, column: str, title: str) -> slicer.vtkMRMLPlotSeriesNode:
-    node = table.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
-    node.SetAndObserveTableNodeID(table.GetID())
-    node.SetXColumnName("number")
-    node.SetYColumnName(column)
-    node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-    node.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+def _draw(series: slicer.vtkMRMLPlotSeriesNode, column: str) -> None:
     is_limit = column in ("low", "high")
-    dashed, solid = slicer.vtkMRMLPlotSeriesNode.LineStyleDash, slicer.vtkMRMLPlotSeriesNode.LineStyleSolid
-    node.SetLineStyle(dashed if is_limit else solid)
-    node.SetLineWidth(3 if column == "image" else 2)
-    node.SetColor(*(IMAGE_RGB if column == "image" else KNOWN_RGB))
-    return node
+    series.SetLineStyle(series.LineStyleDash if is_limit else series.LineStyleSolid)
+    series.SetLineWidth(3 if column == "image" else 2)

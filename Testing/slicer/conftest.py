@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -46,12 +47,27 @@ def stand_ins() -> object:
     return install()
 
 
+class PackagesStandIn:
+    """``slicer.packaging`` where all packages are installed."""
+
+    def load_requirements(self, path: Path) -> list[str]:
+        """The lines of the file."""
+        return path.read_text(encoding="utf-8").splitlines()
+
+    def pip_ensure(self, requirements: list[str], requester: str) -> None:
+        """Nothing to do."""
+
+
 @pytest.fixture
-def open_panel(stand_ins, session) -> Iterator[object]:
+def open_panel(stand_ins, session, monkeypatch) -> Iterator[object]:
     """Opens the panel of a module in the scene of the test: ``widget = open_panel("MultiTaskSeg")``."""
     from Testing.slicer.stand_ins.panel import Panels
 
     stand_ins.QSettings().clear()
+    installation = importlib.import_module("MultiTaskSegLib.installation.installation")
+    ready = installation.TorchProbe(installation.TorchState.READY, "of a test")
+    monkeypatch.setattr(installation, "_ready", ready)  # trying torch takes seconds
+    monkeypatch.setitem(sys.modules, "slicer.packaging", PackagesStandIn())
     panels = Panels(stand_ins, session)
     yield panels.open
     panels.close()

@@ -1,8 +1,8 @@
 """A real MRML scene with Slicer's own C++ logics on slicer-core, without the Slicer application and without Qt.
 
 Real: the scene, all nodes, storage, the module logics named below, displayable managers (see ``views.py``).
-Stand-in: ``slicer.app``, ``slicer.modules`` (only ``.logic()``). There is no subject hierarchy plugin logic, so nodes
-get no hierarchy item on their own.
+Stand-in: ``slicer.app``, ``slicer.modules`` (only ``.logic()``), and what Slicer's plugins for the subject hierarchy do
+on their own: nodes that users see get an item as soon as they are in the scene.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 import types
 
 import slicer
+import vtk
 from vtkmodules.vtkCommonCore import vtkCollection, vtkOutputWindow
 
 MODULE_LOGICS = {
@@ -22,6 +23,18 @@ MODULE_LOGICS = {
     "Transforms": "vtkSlicerTransformLogic",
     "Units": "vtkSlicerUnitsLogic",
 }
+
+
+# Nodes that plugins of Slicer show in the hierarchy, among those that the modules make or work on.
+SEEN_CLASSES = (
+    "vtkMRMLVolumeNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLTableNode",
+    "vtkMRMLPlotChartNode",
+    "vtkMRMLTransformNode",
+    "vtkMRMLSequenceNode",
+    "vtkMRMLSequenceBrowserNode",
+)
 
 
 class ModuleStandIn:
@@ -52,6 +65,27 @@ class MrmlSession:
         self._add_logics()
         self._add_remote_io()
         self._publish()
+        self.scene.AddObserver(self.scene.NodeAddedEvent, self._add_item)
+        self.scene.AddObserver(self.scene.NodeAboutToBeRemovedEvent, self._remove_item)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _add_item(self, scene: object, _event: str, node: object) -> None:
+        """As ``qSlicerSubjectHierarchyPluginLogic`` does, except while a scene is being read or closed."""
+        is_seen = any(node.IsA(kind) for kind in SEEN_CLASSES) and not node.GetHideFromEditors()
+        if is_seen and not scene.IsBatchProcessing():
+            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+            if not hierarchy.GetItemByDataNode(node):
+                hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _remove_item(self, scene: object, _event: str, node: object) -> None:
+        """The item goes before its node, which has to be known to the hierarchy until then."""
+        if scene is None or node.IsA("vtkMRMLSubjectHierarchyNode"):  # the scene itself goes
+            return
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.RemoveItem(item, False, False)  # the item alone, neither the node nor what lies below
 
     def _add_crosshair(self) -> None:
         crosshair = slicer.vtkMRMLCrosshairNode()
@@ -99,7 +133,7 @@ class MrmlSession:
             setOverrideCursor=lambda *_: None,
             restoreOverrideCursor=lambda: None,
             applicationVersion="slicer-core without Slicer",
-            testingEnabled=lambda: True,
+            testingEnabled=lambda: False,  # as for a user; True hides questions and installation
             translate=lambda _context, text: text,
             layoutManager=lambda: None,
             temporaryPath=self._cache.name,

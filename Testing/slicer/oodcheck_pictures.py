@@ -20,7 +20,7 @@ from Testing.slicer.pictures import add_volume
 from Testing.slicer.stand_ins.installation import application, install
 from Testing.slicer.stand_ins.panel import Panels, run_event_loop_until
 
-WIDTH = 460
+WIDTH = 400  # about that of Slicer's own panel
 TIMEOUT_S = 300.0
 SETTLE_S = 0.5  # until the layout has taken in new text
 # The colours of Slicer's dark style.
@@ -81,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save = picture_taker(widget, options.output)
     widget.ui.modelPathLineEdit.currentPath = str(sample_model())
     check(widget)
-    save("oodcheck.png", 500)
+    save("oodcheck.png", 560)
     widget.ui.scopeComboBox.setCurrentIndex(widget.ui.scopeComboBox.findData("scene"))
     check(widget)
-    widget.ui.resultTable.cellDoubleClicked.emit(len(SAMPLES) - 1, 0)
-    save("oodcheck_batch.png", 730)
+    widget.ui.resultTable.cellActivated.emit(len(SAMPLES) - 1, 0)
+    save("oodcheck_batch.png", 760)
     panels.close()
     shared_runner().close()
     return 0

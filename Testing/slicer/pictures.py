@@ -22,9 +22,10 @@ from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, show_heatmap
+from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY
 from MultiTaskSegLib.scene.result import SegmentationResult, add_result
 from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.slice_layers import show_heatmap
 from MultiTaskSegLib.scene.volume import image_from_node, world_ijk_to_ras
 from Testing.slicer.mrml_session import MrmlSession
 from Testing.slicer.views import LOWER_LEFT, SliceView, ThreeDView, can_render
@@ -32,7 +33,7 @@ from Testing.slicer.views import LOWER_LEFT, SliceView, ThreeDView, can_render
 ORIENTATIONS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 GREEN, RED, WHITE = (0.45, 1.0, 0.55), (1.0, 0.35, 0.3), (0.9, 0.9, 0.9)
 GAP_PIXELS = 4
-PANEL_WIDTH = 480
+PANEL_WIDTH = 400  # about that of Slicer's own panel
 MARGIN = 1.6  # how much of the surroundings of the structures is shown
 
 

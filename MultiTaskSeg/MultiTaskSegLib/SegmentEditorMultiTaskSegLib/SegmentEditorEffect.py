@@ -18,6 +18,7 @@ from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.installation.installation import ensure_packages
+from MultiTaskSegLib.panel.model_note import model_text, require_model
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.summary import error_text, result_text
 from MultiTaskSegLib.runtime.errors import InputError, MtsError
@@ -74,7 +75,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.resultLabel = qt.QLabel()
         self.resultLabel.wordWrap = True
         self.resultLabel.setTextFormat(qt.Qt.RichText)
-        for widget in (self.applyButton, self.progressBar, self.progressLabel, self.resultLabel):
+        self.modelLabel = qt.QLabel()
+        self.modelLabel.wordWrap = True
+        self.modelLabel.setTextFormat(qt.Qt.RichText)
+        for widget in (self.modelLabel, self.applyButton, self.progressBar, self.progressLabel, self.resultLabel):
             self.scriptedEffect.addOptionsWidget(widget)
         self.run = RunControl(self.applyButton, self.progressBar, self.progressLabel, _("Segment"), self.onFinished)
         self.applyButton.connect("clicked(bool)", self.onApply)
@@ -91,6 +95,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """Another volume, or none: enable what is possible now."""
         if self.run is not None:
             self.run.show(self._source_volume() is not None)
+            self._show_model()
+
+    def activate(self) -> None:
+        """The user turns to the effect: the model may have been chosen anew in the module."""
+        self.sourceVolumeNodeChanged()
 
     def onApply(self, _checked: bool = False) -> None:
         """Start a run, or cancel the one under way."""
@@ -98,9 +107,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.run.cancel()
             return
         self.resultLabel.text = ""
+        self._show_model()
         try:
             with typed_errors():
-                ensure_packages()
+                require_model(self._chosen().modelPath)
+                with self.run.preparing():
+                    ensure_packages()
                 self.run.watch(self._started())
         except MtsError as error:
             self.resultLabel.text = error_text(str(error))
@@ -129,10 +141,18 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             raise InputError("no source volume is selected", remedy="Select one above")
         self._segmentation = self._edited()
         require_place(volume, self._segmentation)
-        logic = slicer.util.getModuleLogic(MODULE)
-        chosen = logic.getParameterNode()
+        logic, chosen = slicer.util.getModuleLogic(MODULE), self._chosen()
         started: SceneRun = logic.start(volume, chosen.task, chosen.modelPath or None, chosen.device)
         return started
+
+    def _chosen(self) -> Any:
+        """The choices of the module."""
+        return slicer.util.getModuleLogic(MODULE).getParameterNode()
+
+    def _show_model(self) -> None:
+        """Name a model that is not the released one."""
+        self.modelLabel.text = model_text(self._chosen().modelPath)
+        self.modelLabel.visible = bool(self.modelLabel.text)
 
     def _source_volume(self) -> Any:
         node = self.scriptedEffect.parameterSetNode()

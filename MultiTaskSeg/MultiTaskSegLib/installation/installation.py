@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib
 import shutil
 import sysconfig
@@ -12,7 +14,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.installation.torch_probe import TorchProbe, TorchState, is_installed, probe_torch
+from MultiTaskSegLib.installation.torch_probe import TorchProbe, TorchState, TorchTrial, is_installed, probe_torch
 from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError
 
 TORCH_REQUIREMENT = ">=2.2"
@@ -24,11 +26,24 @@ MIN_FREE_GB = 2.0
 COMFORTABLE_FREE_GB = 10.0
 
 _ready: TorchProbe | None = None
+_trial: TorchTrial | None = None  # the first one, started before its outcome is wanted
 
 
 def requirements_path() -> Path:
     """The file that lists what Slicer lacks, in the Resources folder of the MultiTaskSeg module."""
     return Path(__file__).resolve().parent.parent.parent / "Resources" / "requirements.txt"
+
+
+def warm_up() -> None:
+    """Start to try torch without waiting, so that the first run need not wait for it; for when a panel is opened.
+
+    Nothing is started while Slicer runs its tests, nor where it is known already.
+    """
+    global _trial
+    if _ready is None and _trial is None and not slicer.app.testingEnabled():
+        with contextlib.suppress(ResourceError):  # is told when torch is wanted
+            _trial = TorchTrial()
+            atexit.register(_trial.end)
 
 
 def ensure_packages() -> None:
@@ -67,8 +82,11 @@ def ensure_torch() -> TorchProbe:
         Cancelled: the user declined.
         ResourceError: the PyTorch extension or disk space is missing, or torch cannot be installed or loaded.
     """
-    global _ready
-    found = probe_torch(_keep_painting)
+    global _ready, _trial
+    trial, _trial = _trial, None
+    found = TorchProbe(TorchState.MISSING) if trial is None else trial.outcome(_keep_painting)
+    if found.state is not TorchState.READY:  # may have been mended since it was tried
+        found = probe_torch(_keep_painting)
     if found.state is not TorchState.READY:
         if found.state is TorchState.BROKEN:
             _remove_broken_torch(found.detail)

@@ -49,37 +49,66 @@ def is_installed(package: str) -> bool:
     return True
 
 
+class TorchTrial:
+    """Loads torch in a child process. Started early, it is mostly over when the answer is wanted."""
+
+    def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
+        """Start at once and wait for nothing.
+
+        Raises:
+            ResourceError: no Python interpreter can be found.
+        """
+        self._time_limit_s = time_limit_s
+        self._deadline = time.monotonic() + time_limit_s
+        self._process: subprocess.Popen[str] | None = None
+        self._outcome: TorchProbe | None = None
+        if not is_installed("torch"):
+            self._outcome = TorchProbe(TorchState.MISSING)
+            return
+        try:
+            # Not in a folder that others can write to: Python looks for modules in its working folder first.
+            self._process = start_tree(
+                [python_executable(), "-c", PROGRAM], worker_environment(), Path(__file__).parent
+            )
+        except OSError as error:
+            self._outcome = TorchProbe(TorchState.BROKEN, str(error))
+
+    def outcome(self, idle: Callable[[], object]) -> TorchProbe:
+        """What was found; ``idle`` is called until it is known, about 20 times a second."""
+        if self._outcome is None and self._process is not None:
+            try:
+                self._outcome = self._wait(self._process, idle)
+            finally:
+                self.end()
+        assert self._outcome is not None
+        return self._outcome
+
+    def end(self) -> None:
+        """End the child process; harmless when it has ended."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            end_tree(process)
+            process.communicate()
+
+    def _wait(self, process: subprocess.Popen[str], idle: Callable[[], object]) -> TorchProbe:
+        while True:
+            try:
+                output, log = process.communicate(timeout=POLL_INTERVAL_S)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() >= self._deadline:
+                    return TorchProbe(TorchState.BROKEN, f"no answer within {self._time_limit_s:g} s")
+                idle()
+            else:
+                return _judged(process.returncode, output, log)
+
+
 def probe_torch(idle: Callable[[], object], time_limit_s: float = TIME_LIMIT_S) -> TorchProbe:
-    """Load torch in a child process; ``idle`` is called meanwhile, about 20 times a second.
+    """Load torch in a child process and wait for it; ``idle`` is called meanwhile, about 20 times a second.
 
     Raises:
         ResourceError: no Python interpreter can be found.
     """
-    if not is_installed("torch"):
-        return TorchProbe(TorchState.MISSING)
-    try:
-        # Not in a folder that others can write to: Python looks for modules in its working folder first.
-        process = start_tree([python_executable(), "-c", PROGRAM], worker_environment(), Path(__file__).parent)
-    except OSError as error:
-        return TorchProbe(TorchState.BROKEN, str(error))
-    try:
-        return _outcome(process, idle, time_limit_s)
-    finally:
-        if process.poll() is None:
-            end_tree(process)
-            process.communicate()
-
-
-def _outcome(process: subprocess.Popen[str], idle: Callable[[], object], time_limit_s: float) -> TorchProbe:
-    deadline = time.monotonic() + time_limit_s
-    while time.monotonic() < deadline:
-        try:
-            output, log = process.communicate(timeout=POLL_INTERVAL_S)
-        except subprocess.TimeoutExpired:
-            idle()
-            continue
-        return _judged(process.returncode, output, log)
-    return TorchProbe(TorchState.BROKEN, f"no answer within {time_limit_s:g} s")
+    return TorchTrial(time_limit_s).outcome(idle)
 
 
 def _judged(code: int, output: str, log: str) -> TorchProbe:

@@ -10,16 +10,25 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
-from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.table_fit import TableFit
+from MultiTaskSegLib.panel.element.volume_text import volume_texts
+from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
 from MultiTaskSegLib.scene.volume_sequence import sequence_of
 from MultiTaskSegLib.task_list import short_name
+from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
-IMAGE_COLUMN, NOTE_COLUMN = 0, 3
+CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
+# How the verdict is told in a row, and at the beginning of the warning that repeats it.
+COLOURS = {FOREIGN: BAD_COLOUR, UNUSUAL: UNUSUAL_COLOUR, KNOWN: GOOD_COLOUR}
+IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
 class BatchView:
@@ -31,13 +40,15 @@ class BatchView:
         Args:
             ui: the widgets of the panel.
             finished: is called with the `SceneBatch` that is over, also when it was cancelled.
-            activated: is called with the volume whose row is double-clicked.
+            activated: is called with the volume whose row is double-clicked, or on which Return is pressed.
         """
         self.ui = ui
         self._activated = activated
         self._parameters: Any = None
         self._rows: list[BatchRow] = []
-        self.run = RunControl(ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel, _("Segment all"), finished)
+        display = (ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel)
+        self.run = RunControl(*display, _("Segment all"), finished)
+        self.message = MessageView(ui.batchMessageLabel, lambda: values_of(self._parameters, CAUSES))
         self._scopes = ChoiceList(ui.batchScopeComboBox, self._on_scope)
         self._paths = [
             PathBinding(ui.batchFolderPathLineEdit, "batchFolder"),
@@ -53,6 +64,7 @@ class BatchView:
         for path in self._paths:
             path.show(parameters)
         scope = SCENE if parameters is None else parameters.batchScope
+        self.message.update()
         self._scopes.offer(_scopes(), scope)
         for widget in (
             self.ui.batchFolderLabel,
@@ -89,13 +101,21 @@ class BatchView:
         self._rows = rows
         table = self.ui.batchTableWidget
         table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
+        totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
+        for number, (row, total) in enumerate(zip(rows, totals, strict=True)):
             tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
-            for column, text in enumerate(_texts(row)):
+            for column, text in enumerate(_texts(row, total)):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip)
+                if column == TOTAL_COLUMN:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                if column == VERDICT_COLUMN and row.verdict in COLOURS:
+                    item.setBackground(qt.QBrush(qt.QColor(COLOURS[row.verdict])))
+                    item.setForeground(qt.QBrush(qt.QColor("#ffffff")))
                 table.setItem(number, column, item)
+        table.setColumnHidden(NOTE_COLUMN, not any(table.item(row, NOTE_COLUMN).text() for row in range(len(rows))))
         table.visible = bool(rows)
+        self._fit.fit()
 
     def _set_up_table(self) -> None:
         table = self.ui.batchTableWidget
@@ -107,9 +127,10 @@ class BatchView:
         header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(NOTE_COLUMN, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
-        table.connect("cellDoubleClicked(int,int)", self._on_double_click)
+        table.connect("cellActivated(int,int)", self._on_activated)
+        self._fit = TableFit(table)
 
-    def _on_double_click(self, row: int, _column: int) -> None:
+    def _on_activated(self, row: int, _column: int) -> None:
         # Not a node: the rows of a batch would keep volumes in memory that have been removed.
         node = slicer.mrmlScene.GetNodeByID(self._rows[row].volume_id or "")
         if node is not None:
@@ -128,8 +149,10 @@ def _scopes() -> list[tuple[str, str]]:
     ]
 
 
-def _texts(row: BatchRow) -> list[str]:
+def _texts(row: BatchRow, total: str) -> list[str]:
+    """The cells. A note says what the verdict does not."""
     if row.error:
         return [row.image, _("not done"), "", row.error]
-    total = f"{sum(row.volumes_ml.values()):.3g}" if row.volumes_ml else ""
-    return [row.image, row.verdict, total, " | ".join(row.warnings)]
+    verdict = {FOREIGN: _("OUT"), UNUSUAL: _("unusual"), KNOWN: _("in")}.get(row.verdict, row.verdict)
+    notes = [warning for warning in row.warnings if not warning.startswith(attributes.OOD_WARNING)]
+    return [row.image, verdict, total, " | ".join(notes)]

@@ -37,6 +37,9 @@ def decide_existing(choice: str, volume_node: slicer.vtkMRMLScalarVolumeNode, ta
     box.setStandardButtons(qt.QMessageBox.Yes | qt.QMessageBox.No | qt.QMessageBox.Cancel)
     box.button(qt.QMessageBox.Yes).setText(_("Replace"))
     box.button(qt.QMessageBox.No).setText(_("Keep both"))
+    # What a stray Return or Escape does must not cost a result.
+    box.setDefaultButton(qt.QMessageBox.No)
+    box.setEscapeButton(qt.QMessageBox.Cancel)
     answer = box.exec_()
     if answer == qt.QMessageBox.Cancel:
         return None

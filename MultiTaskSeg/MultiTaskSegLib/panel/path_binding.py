@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import qt
 
 
 class PathBinding:
@@ -19,6 +22,10 @@ class PathBinding:
         self._node: Any = None
         self._shown = ""
         line_edit.connect("currentPathChanged(QString)", lambda _path: self.store())
+        # The widget is silent about what is no path, so that a field that was cleared would still count.
+        for field in _text_fields(line_edit):
+            field.connect("editingFinished()", self.store)
+            field.connect("textChanged(QString)", self._on_text)
 
     def show(self, node: Any) -> None:
         """Show the path of a parameter node, or go on without one; for whenever parameters have changed."""
@@ -33,7 +40,21 @@ class PathBinding:
         self._node = node
 
     def store(self) -> None:
-        """Write the path into the parameter node; also for right before use, as the widget is silent when cleared."""
-        if self._node is not None:
-            self._shown = self._line_edit.currentPath
-            setattr(self._node, self._name, self._shown)
+        """Write the path into the parameter node, if it is another one."""
+        path = self._line_edit.currentPath
+        if self._node is not None and path != self._shown:
+            self._shown = path
+            setattr(self._node, self._name, path)
+
+    def _on_text(self, text: str) -> None:
+        if not text:
+            self.store()
+
+
+def _text_fields(widget: Any) -> Iterator[Any]:
+    """The line edits inside a widget, at whatever depth."""
+    for child in widget.children():
+        if isinstance(child, qt.QLineEdit):
+            yield child
+        else:
+            yield from _text_fields(child)

@@ -64,7 +64,8 @@ def dicom_codes(modality: str) -> set[str]:
 
 def dicom_modality(volume_node: slicer.vtkMRMLVolumeNode) -> str:
     """DICOM modality of the series that a volume was loaded from, such as ``CT``; empty where it is not known."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume_node.GetScene())
+    scene = volume_node.GetScene()
+    hierarchy = None if scene is None else slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(volume_node)
     if not item:
         return ""

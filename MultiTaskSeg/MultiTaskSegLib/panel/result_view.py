@@ -9,6 +9,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.three_d_views import reset_cameras
+from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.segment_table import SegmentTable
 from MultiTaskSegLib.panel.summary import result_text
 from MultiTaskSegLib.registration.module_presence import has_module
@@ -41,6 +43,7 @@ class ResultView:
         self._regions: list[UncertainRegion] | None = None
         self._next = 0
         self._has_volumes = True
+        self._title, self._is_earlier = ui.resultCollapsibleButton.text, False
         self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
         ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
         ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
@@ -62,12 +65,15 @@ class ResultView:
         self._table.show(rows, _colours(segmentation, rows))
         self.ui.segmentTableWidget.visible = bool(rows)
         self.ui.resultLabel.text = "" if segmentation is None else _text(segmentation)
+        self.ui.resultLabel.visible = segmentation is not None
+        self.set_earlier(self._is_earlier)
         self._update_buttons()
 
-    def say(self, text: str) -> None:
-        """Show a message instead of the banner."""
-        self.ui.resultLabel.text = text
-        self._shown = ()
+    def set_earlier(self, is_earlier: bool) -> None:
+        """Say of the result that it is an earlier one, where the last run was not done."""
+        self._is_earlier = is_earlier
+        is_told = is_earlier and self._segmentation is not None
+        self.ui.resultCollapsibleButton.text = _("Earlier result, not of the last run") if is_told else self._title
 
     def show_segment(self, segment_id: str) -> None:
         """Show the most uncertain place of a segment in all slice views."""
@@ -100,7 +106,7 @@ class ResultView:
         self._next = number + 1
         region = self._regions[number]
         jump_slices(slicer.mrmlScene, place_ras(uncertainty, region.place_ijk))
-        size = _("{volume:.2g} mL").format(volume=region.volume_ml)
+        size = _("{volume} mL").format(volume=volume_texts([region.volume_ml])[0])
         if not self._has_volumes:
             size = _("{count} voxels").format(count=region.voxels)
         self.ui.regionLabel.text = _("{number} of {count}: {size}").format(
@@ -111,6 +117,8 @@ class ResultView:
         """Make and show the surfaces, or hide them."""
         with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
             show_3d(self._segmentation, checked)
+            if checked:
+                reset_cameras()  # else they may look past them
 
     def open_ood_check(self, _checked: bool = False) -> None:
         """Open OOD Check with the volume of this result and the model that segmented it, not another one."""
@@ -127,6 +135,8 @@ class ResultView:
     def _update_buttons(self) -> None:
         segmentation = self._segmentation
         display = None if segmentation is None else segmentation.GetDisplayNode()
+        for widget in (self.ui.nextRegionButton, self.ui.regionLabel, self.ui.show3DButton):
+            widget.visible = segmentation is not None
         self.ui.nextRegionButton.enabled = self._uncertainty() is not None
         self.ui.show3DButton.enabled = display is not None
         has_surface = display is not None and segmentation.GetSegmentation().ContainsRepresentation("Closed surface")

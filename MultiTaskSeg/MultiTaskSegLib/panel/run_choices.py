@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.panel.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.existing_question import existing_choices
 from MultiTaskSegLib.panel.settings import store_settings
 from MultiTaskSegLib.task_list import KnownTask

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import qt
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.summary import progress_text
 
 POLL_INTERVAL_MS = 100
@@ -37,7 +39,12 @@ class RunControl:
     """Owns the run of a panel, its timer, the button and the progress display."""
 
     def __init__(
-        self, button: Any, progress_bar: Any, progress_label: Any, title: str, finished: Callable[[Any], object]
+        self,
+        button: Any,
+        progress_bar: Any,
+        progress_label: Any,
+        title: str,
+        finished: Callable[[Any], object],
     ) -> None:
         """Take over the widgets.
 
@@ -51,6 +58,7 @@ class RunControl:
         self._button, self._bar, self._label, self._title = button, progress_bar, progress_label, title
         self._finished = finished
         self._run: Run | None = None
+        self._is_preparing = self._can_start = False
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_INTERVAL_MS)
         self.timer.connect("timeout()", self._on_timeout)
@@ -59,6 +67,20 @@ class RunControl:
     def is_running(self) -> bool:
         """Whether a run is under way."""
         return self._run is not None
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Show that something is going on while a run is being prepared, which may take seconds the first time."""
+        self._is_preparing = True
+        self._bar.setRange(0, 0)  # moves without saying how far it is
+        self._label.text = _("Trying PyTorch ...")
+        self.show(self._can_start)
+        try:
+            yield
+        finally:
+            self._is_preparing = False
+            self._bar.setRange(0, 100)
+            self.show(self._can_start)
 
     def watch(self, run: Run) -> None:
         """Show the progress of a run until it is over."""
@@ -83,13 +105,20 @@ class RunControl:
 
     def show(self, can_start: bool) -> None:
         """Bring the widgets up to date; ``can_start`` is whether a run could be started now."""
+        self._can_start = can_start
+        is_taken = not self.is_running and shared_runner().is_busy
+        if is_taken:  # by another panel
+            self.timer.start()  # to see when the worker is free again
         self._button.text = _("Cancel") if self.is_running else self._title
-        self._button.enabled = self.is_running or can_start
-        self._bar.visible = self.is_running
-        self._label.visible = self.is_running
+        self._button.enabled = self.is_running or (can_start and not is_taken and not self._is_preparing)
+        is_busy = self.is_running or self._is_preparing
+        self._bar.visible = is_busy
+        self._label.visible = is_busy
 
     def _on_timeout(self) -> None:
         if self._run is None:
+            self.timer.stop()
+            self.show(self._can_start)
             return
         job = self._run.job
         if not job.poll():

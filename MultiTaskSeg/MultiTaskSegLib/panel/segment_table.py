@@ -8,6 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.table_fit import TableFit
+from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.scene.result_table import SegmentRow
 from MultiTaskSegLib.scene.uncertain_region import HIGH_UNCERTAINTY
 
@@ -22,7 +24,7 @@ class SegmentTable:
 
         Args:
             widget: a ``QTableWidget``.
-            activated: is called with the ID of the segment whose row is double-clicked.
+            activated: is called with the ID of the segment whose row is double-clicked, or on which Return is pressed.
         """
         self._widget = widget
         self._activated = activated
@@ -37,23 +39,26 @@ class SegmentTable:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(NAME_COLUMN, qt.QHeaderView.Stretch)
         widget.verticalHeader().setVisible(False)
-        widget.connect("cellDoubleClicked(int,int)", self._on_double_click)
+        widget.connect("cellActivated(int,int)", self._on_activated)
+        self._fit = TableFit(widget)
 
     def show(self, rows: Sequence[SegmentRow], colours: Sequence[tuple[float, float, float]] = ()) -> None:
         """Show these rows, each with the colour of its segment (0 to 1), instead of what was there."""
         self._ids = [row.segment_id for row in rows]
         self._widget.setRowCount(len(rows))
+        texts, tip = _texts(rows), _("Double-click or Return: show where this segment is most uncertain")
         for number, row in enumerate(rows):
-            for column, text in enumerate(_texts(row)):
+            for column, text in enumerate(texts[number]):
                 item = qt.QTableWidgetItem(text)
                 if column != NAME_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                item.setToolTip(_("Double-click: show where this segment is most uncertain"))
+                item.setToolTip(f"{row.name}\n{tip}")
                 self._widget.setItem(number, column, item)
         for number, (red, green, blue) in enumerate(colours):
             self._widget.item(number, NAME_COLUMN).setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(red, green, blue))
+        self._fit.fit()
 
-    def _on_double_click(self, row: int, _column: int) -> None:
+    def _on_activated(self, row: int, _column: int) -> None:
         self._activated(self._ids[row])
 
     def _titles(self) -> list[tuple[str, str]]:
@@ -61,17 +66,23 @@ class SegmentTable:
         return [
             (_("Structure"), _("Name of the segment")),
             (_("Volume\n[mL]"), _("Volume of the segment in millilitres")),
-            (_("Mean\nconfidence"), _("Mean calibrated probability of the label over the segment")),
-            (_("Predicted\nDice"), _("Dice coefficient to be expected of the segment")),
-            (_("Uncertain\n[mL]"), uncertain.format(limit=HIGH_UNCERTAINTY)),
+            (_("Mean\nconf."), _("Mean calibrated probability of the label over the segment")),
+            (_("Pred.\nDice"), _("Dice coefficient to be expected of the segment")),
+            (_("Uncert.\n[mL]"), uncertain.format(limit=HIGH_UNCERTAINTY)),
         ]
 
 
-def _texts(row: SegmentRow) -> list[str]:
+def _texts(rows: Sequence[SegmentRow]) -> list[list[str]]:
+    """The cells; the volumes of a column have the same number of decimals."""
+    volumes = volume_texts([row.volume_ml for row in rows])
+    uncertain = volume_texts([row.uncertain_ml for row in rows])
+    return [_row_texts(row, *figures) for row, *figures in zip(rows, volumes, uncertain, strict=True)]
+
+
+def _row_texts(row: SegmentRow, volume: str, uncertain: str) -> list[str]:
     if not row.is_found:
         return [row.name, _("not found"), "", "", ""]
     confidence = "" if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
     dice = "" if row.predicted_dice is None else f"{row.predicted_dice:.2f}"
-    size = _("{count} voxels").format(count=row.voxels) if row.volume_ml is None else f"{row.volume_ml:.3g}"
-    uncertain = "" if row.uncertain_ml is None else f"{row.uncertain_ml:.2g}"
+    size = _("{count} voxels").format(count=row.voxels) if row.volume_ml is None else volume
     return [row.name, size, confidence, dice, uncertain]

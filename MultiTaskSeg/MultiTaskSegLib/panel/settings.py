@@ -7,6 +7,8 @@ from typing import Any
 import qt
 import slicer
 
+from MultiTaskSegLib.registration.sample_data import is_sample_model
+
 GROUP = "MultiTaskSeg"
 KEPT = ("modelPath", "device", "existing")
 # An attribute, because a parameter that a node loses when its scene is closed is at once written again by Slicer.
@@ -23,12 +25,24 @@ def apply_settings(parameters: Any) -> None:
     parameters.parameterNode.SetAttribute(APPLIED, "1")
     for name in KEPT:
         value = slicer.util.settingsValue(f"{GROUP}/{name}", None)
-        if isinstance(value, str):
+        if isinstance(value, str) and not _is_of_the_tutorial(name, value):
             setattr(parameters, name, value)
 
 
 def store_settings(parameters: Any) -> None:
-    """Remember the choices for scenes to come."""
+    """Remember the choices for scenes to come; the model of the tutorial, which knows no real image, is none."""
     settings = qt.QSettings()
     for name in KEPT:
-        settings.setValue(f"{GROUP}/{name}", getattr(parameters, name))
+        value = getattr(parameters, name)
+        if not _is_of_the_tutorial(name, value):
+            settings.setValue(f"{GROUP}/{name}", value)
+
+
+def use_released_model(parameters: Any) -> None:
+    """Use the released model again, also in scenes to come."""
+    parameters.modelPath = ""
+    store_settings(parameters)
+
+
+def _is_of_the_tutorial(name: str, value: str) -> bool:
+    return name == "modelPath" and is_sample_model(value)

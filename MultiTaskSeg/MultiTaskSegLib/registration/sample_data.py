@@ -57,6 +57,11 @@ def sample_model() -> Path:
     return sample_folder() / MODEL_FILE
 
 
+def is_sample_model(model: str) -> bool:
+    """Whether a path is that of the model of the phantoms."""
+    return bool(model) and Path(model).resolve() == sample_model()
+
+
 def register_sample_data() -> None:
     """Offer the phantoms in Slicer's Sample Data module, one by one and all at once with their model chosen.
 

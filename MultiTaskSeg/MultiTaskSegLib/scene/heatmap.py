@@ -53,17 +53,6 @@ def set_threshold(heatmap_node: slicer.vtkMRMLScalarVolumeNode, lowest: float) -
     display_node.SetThreshold(lowest, 1.0)
 
 
-def show_heatmap(
-    volume_node: slicer.vtkMRMLScalarVolumeNode, heatmap_node: slicer.vtkMRMLScalarVolumeNode, opacity: float
-) -> None:
-    """Show the heatmap over the volume in all slice views; ``opacity`` 0 hides it and its legend."""
-    slicer.util.setSliceViewerLayers(background=volume_node, foreground=heatmap_node, foregroundOpacity=opacity)
-    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(heatmap_node)
-    if legend is not None:
-        legend.SetVisibility(opacity > 0.0)
-        legend.Modified()  # the legend looks only then whether its volume is in the view by now
-
-
 def uncertainty_colours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
     """The colour table of all heatmaps of a scene; made when it is not there yet."""
     existing = scene.GetSingletonNode(COLOUR_TABLE_TAG, "vtkMRMLColorTableNode")

@@ -34,9 +34,9 @@ def module_source(module: str) -> str:
 def named_widgets(module: str) -> set[str]:
     """Names of widgets in the code of a module and of the parts that its panel consists of."""
     sources = [module_source(module)]
-    if module == "MultiTaskSeg":
-        parts = tracked_files("MultiTaskSeg/MultiTaskSegLib/panel/*.py", also_new=True)
-        sources += [path.read_text(encoding="utf-8") for path in parts if path.is_file()]
+    folders = {"MultiTaskSeg": "MultiTaskSeg/MultiTaskSegLib/panel", "OODCheck": "OODCheck/OODCheckLib"}
+    parts = tracked_files(f"{folders[module]}/*.py", also_new=True)
+    sources += [path.read_text(encoding="utf-8") for path in parts if path.is_file()]
     return {name for source in sources for name in re.findall(r"(?:self\.|(?<![.\w]))ui\.(\w+)", source)}
 
 

@@ -28,6 +28,7 @@ class Computer:
         self._monkeypatch = monkeypatch
         self.module = importlib.import_module("MultiTaskSegLib.installation.installation")
         monkeypatch.setattr(self.module, "_ready", None)
+        monkeypatch.setattr(self.module, "_trial", None)
         monkeypatch.setattr(self.module, "probe_torch", lambda _idle: self.probe())
         monkeypatch.setattr(self.module.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=self.free_gb * GB))
         monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
@@ -236,3 +237,59 @@ def test_a_torch_that_hangs_is_broken_and_its_process_is_ended_while_the_caller_
 def test_no_torch_at_all_is_missing(probe, monkeypatch):
     monkeypatch.setattr(probe, "is_installed", lambda _package: False)
     assert probe.probe_torch(lambda: None) == probe.TorchProbe(probe.TorchState.MISSING)
+
+
+class TrialStandIn:
+    """A trial of torch that was started; tells when somebody waits for it."""
+
+    def __init__(self, module, state: str, done: list) -> None:
+        self._found = module.TorchProbe(module.TorchState(state), "of the early trial")
+        self._done = done
+        done.append("started")
+
+    def outcome(self, _idle):
+        self._done.append("waited")
+        return self._found
+
+    def end(self) -> None:
+        """Nothing runs."""
+
+
+def early(computer, monkeypatch, state: str) -> list:
+    done: list = []
+    monkeypatch.setattr(computer.module, "TorchTrial", lambda: TrialStandIn(computer.module, state, done))
+    return done
+
+
+def test_torch_is_tried_early_once_and_the_first_run_takes_that_outcome(computer, monkeypatch):
+    done = early(computer, monkeypatch, "ready")
+    computer.module.warm_up()
+    computer.module.warm_up()
+    assert done == ["started"]
+    assert computer.module.ensure_torch().detail == "of the early trial"
+    computer.module.warm_up()
+    assert done == ["started", "waited"]
+    assert "probe" not in computer.done
+
+
+def test_an_early_trial_that_found_nothing_is_repeated_before_anything_is_installed(computer, monkeypatch):
+    early(computer, monkeypatch, "missing")
+    computer.module.warm_up()
+    assert computer.module.ensure_torch().detail == "2.9"  # installed meanwhile
+    assert computer.done == ["probe"]
+
+
+def test_nothing_is_tried_early_while_slicer_tests_itself(computer, monkeypatch):
+    done = early(computer, monkeypatch, "ready")
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: True)
+    computer.module.warm_up()
+    assert done == []
+
+
+def test_an_early_trial_that_ended_long_ago_still_counts(computer, monkeypatch):
+    probe = importlib.import_module("MultiTaskSegLib.installation.torch_probe")
+    monkeypatch.setattr(probe, "PROGRAM", "print('2.9')")
+    monkeypatch.setattr(probe, "is_installed", lambda _package: True)
+    trial = probe.TorchTrial(time_limit_s=0.0)
+    trial._process.wait()
+    assert trial.outcome(lambda: None) == probe.TorchProbe(probe.TorchState.READY, "2.9")

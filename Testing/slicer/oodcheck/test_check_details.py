@@ -15,6 +15,8 @@ from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of, fill_batch_table
+from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.verdict_words import verdict_words
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.panel.test_lifecycle import observer_count
@@ -124,9 +126,33 @@ def test_a_batch_is_refused_at_once_while_another_run_is_under_way(library, monk
         library("check").start_batch([library("image_item").ImageItem("x", path=Path("x"))], None, "cpu", False)
 
 
-def test_the_limits_of_the_band_are_dashed_and_its_middle_and_the_image_are_not(library):
-    band = {"layer": "encoder1", "image": [2.0], "low": [1.0], "middle": [1.5], "high": [3.0]}
-    chart = library("spectrum_plot").add_spectrum_chart(samples.volume(), band, "heart")
-    series = [chart.GetNthPlotSeriesNode(index) for index in range(4)]
-    is_dashed = {node.GetYColumnName(): node.GetLineStyle() == node.LineStyleDash for node in series}
-    assert is_dashed == {"low": True, "middle": False, "high": True, "image": False}
+def test_the_bars_are_in_the_order_of_their_lengths_and_the_nearest_task_is_marked(library):
+    distances = {"far": 9.0, "Dataset003_near": 3.0, "short": 2.0}
+    text = library("distance_bars").distance_bars(Verdict(True, 3.0, 1.5, 0.1, "Dataset003_near", distances))
+    places = [text.index(words) for words in (">1 short<", ">2 near<", ";3.00 (nearest)<", ">3 far<")]
+    assert places == sorted(places)
+    assert "Dataset" not in text
+
+
+def test_the_nearest_task_has_a_bar_however_many_are_shorter(library):
+    distances = {f"task{number}": 1.0 + number for number in range(10)}
+    verdict = Verdict(True, 10.0, 1.5, 0.1, "task9", distances)
+    names = [task for task, _distance in library("distance_bars").shortest_first(verdict)]
+    assert names == ["task0", "task1", "task2", "task3", "task4", "task5", "task6", "task9"]
+
+
+@pytest.mark.parametrize(
+    ("rare", "words"), [(0, "Nowhere foreign: 0 %"), (1, "Nowhere foreign: 1 %"), (3, "in part: 3 %")]
+)
+def test_a_map_is_told_in_words_and_an_empty_one_is_not_laid_over_the_image(library, monkeypatch, rare, words):
+    maps, volume = library("foreign_map"), samples.volume(shape=(1, 10, 10))
+    rarity = np.zeros((1, 10, 10), np.float32)
+    rarity.ravel()[:rare] = 3.0
+    write_record(volume, ImageRecord.of(volume), {"ood": KNOWN.as_dict()})
+    assert maps.foreign_words(volume) == ""
+    maps.add_foreign_map(volume, rarity)
+    assert words in library("check_banner").volume_text(volume)
+    shown: list[tuple] = []
+    monkeypatch.setattr(maps, "show_heatmap", lambda *arguments: shown.append(arguments))
+    maps.show_foreign_map(volume)
+    assert len(shown) == (rare > 0)

@@ -38,7 +38,7 @@ def test_a_check_writes_the_verdict_onto_the_volume_and_shows_the_distances(open
     assert "IN DISTRIBUTION" in text
     assert "p = 0.7; score 0.10, limit 0.40; nearest task: phantom" in text
     assert "Segment it with MultiTaskSeg" in text
-    assert text.index(">phantom<") < text.index(">other<")
+    assert text.index(">1 phantom<") < text.index(">2 other<")
 
 
 def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, worker, finished):
@@ -49,9 +49,10 @@ def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, 
     finished(widget)
     assert "most different: the mean features of encoder1 (large structures)" in widget.ui.resultLabel.text
     assert widget.ui.spectrumButton.enabled
-    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 0  # made when it is asked for
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 0  # not before it is wanted
+    assert slicer.util.getNode("Scan") is checked
     widget.ui.spectrumButton.click()
-    chart = checked.GetNodeReference("MultiTaskSeg.SpectrumChart")
+    chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     assert "encoder0" in chart.GetTitle()
     selection = slicer.app.applicationLogic().GetSelectionNode()
     assert selection.GetActivePlotChartID() == chart.GetID()
@@ -60,21 +61,27 @@ def test_a_check_says_why_and_offers_the_spectrum_that_differs_most(open_panel, 
 
 
 def test_the_distances_are_drawn_as_bars_with_the_limit_as_a_line(open_panel, worker, finished):
-    volume = samples.volume()
+    samples.volume()
     widget = open_panel("OODCheck")
     assert not widget.ui.distancesButton.enabled
     finished(widget)
     for _twice in range(2):
         widget.ui.distancesButton.click()
-    chart = volume.GetNodeReference("MultiTaskSeg.DistanceChart")
+    chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     bars, limit = chart.GetNthPlotSeriesNode(0), chart.GetNthPlotSeriesNode(1)
     table = bars.GetTableNode().GetTable()
-    assert bars.GetPlotType() == bars.PlotTypeBar
-    assert limit.GetPlotType() == limit.PlotTypeLine
+    assert bars.GetPlotType() == bars.PlotTypeScatterBar
+    assert limit.GetPlotType() == limit.PlotTypeScatter
     assert [table.GetColumnByName("task").GetValue(row) for row in range(2)] == ["phantom", "other"]
     assert [table.GetColumnByName("distance").GetValue(row) for row in range(2)] == [0.1, 0.9]
-    assert [table.GetColumnByName("limit").GetValue(row) for row in range(2)] == [0.4, 0.4]
-    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 1  # however often it is shown
+    limits = limit.GetTableNode().GetTable().GetColumnByName("limit")
+    assert [limits.GetValue(row) for row in range(2)] == [0.4, 0.4]
+    assert chart.GetXAxisTitle() == "1 phantom,  2 other"
+    assert chart.GetTitle() == "Scan: distances"
+    assert chart.GetXAxisRange() == (0.4, 2.6)
+    assert chart.GetYAxisRange() == (0.0, pytest.approx(1.35 * 0.9))
+    # One chart, however often it is shown.
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 1
 
 
 def test_the_map_of_foreign_places_is_shown_when_it_is_asked_for_and_removed_by_a_check_without(
@@ -124,7 +131,7 @@ def test_all_images_of_the_scene_are_checked_but_neither_labels_nor_maps(open_pa
     choose_scope(widget, "scene")
     finished(widget)
     assert [row[:2] for row in cells(widget)] == [["first", "in"], ["second", "in"]]
-    assert "0 of 2 images out of distribution" in widget.ui.resultLabel.text
+    assert "0 of 2 images out of distribution" in widget.ui.messageLabel.text
     for volume in (first, second):
         assert attributes.read_verdict(volume).nearest_task == "phantom"
 
@@ -145,8 +152,8 @@ def test_a_folder_is_checked_without_loading_it_and_an_unreadable_file_gets_a_li
         ["bad.nrrd", "not checked"],
     ]
     assert "bad.nrrd" in widget.ui.resultTable.item(2, 0).toolTip()
-    assert "0 of 3 images out of distribution" in widget.ui.resultLabel.text
-    assert "1 not checked" in widget.ui.resultLabel.text
+    assert "0 of 3 images out of distribution" in widget.ui.messageLabel.text
+    assert "1 not checked" in widget.ui.messageLabel.text
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
 
 
@@ -157,7 +164,7 @@ def test_a_double_click_loads_the_image_of_a_row_once_and_shows_it(open_panel, w
     widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
     finished(widget)
     for _twice in range(2):
-        widget.ui.resultTable.cellDoubleClicked.emit(1, 0)
+        widget.ui.resultTable.cellActivated.emit(1, 0)
     node = widget.logic.getParameterNode().inputVolume
     assert node.GetName() == "b"
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node).ravel(), np.arange(9 * 12 * 15))
@@ -168,8 +175,8 @@ def test_a_double_click_loads_the_image_of_a_row_once_and_shows_it(open_panel, w
     assert red_view.GetSliceCompositeNode().GetBackgroundVolumeID() == node.GetID()
     assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
     (tmp_path / "a.nrrd").unlink()
-    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
-    assert "there is no such file" in widget.ui.resultLabel.text
+    widget.ui.resultTable.cellActivated.emit(0, 0)
+    assert "there is no such file" in widget.ui.messageLabel.text
 
 
 def ijk_to_ras(node):
@@ -185,12 +192,12 @@ def test_a_double_click_shows_a_volume_of_the_scene_and_says_when_it_is_gone(ope
     widget = open_panel("OODCheck")
     choose_scope(widget, "scene")
     finished(widget)
-    widget.ui.resultTable.cellDoubleClicked.emit(1, 3)
+    widget.ui.resultTable.cellActivated.emit(1, 3)
     assert widget.logic.getParameterNode().inputVolume is second
     assert red_view.GetSliceCompositeNode().GetBackgroundVolumeID() == second.GetID()
     slicer.mrmlScene.RemoveNode(first)
-    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
-    assert "no longer in the scene" in widget.ui.resultLabel.text
+    widget.ui.resultTable.cellActivated.emit(0, 0)
+    assert "no longer in the scene" in widget.ui.messageLabel.text
 
 
 def test_the_table_is_saved_with_all_figures(open_panel, worker, finished, tmp_path, monkeypatch):
@@ -221,7 +228,7 @@ def test_a_folder_without_images_is_refused_in_words(open_panel, worker, tmp_pat
     choose_scope(widget, "folder")
     widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
     widget.ui.checkButton.click()
-    assert "there is no image in this folder" in widget.ui.resultLabel.text
+    assert "there is no image in this folder" in widget.ui.messageLabel.text
     assert widget.ui.checkButton.text == "Check"
 
 
@@ -236,7 +243,7 @@ def test_a_batch_can_be_cancelled_and_leaves_nothing_behind(open_panel, worker, 
     assert widget.ui.progressBar.value == 8  # a quarter of the first of three
     widget.ui.checkButton.click()
     assert widget.ui.checkButton.text == "Check"
-    assert "cancelled" in widget.ui.resultLabel.text
+    assert "cancelled" in widget.ui.messageLabel.text
     assert list(scratch.glob("multitaskseg-*")) == []
 
 
@@ -249,7 +256,7 @@ def test_a_worker_that_cannot_be_started_ends_the_batch_after_two_images(open_pa
     finished(widget)
     assert [row[1] for row in cells(widget)] == ["not checked"] * 3
     assert "not tried" in widget.ui.resultTable.item(2, 0).toolTip()
-    assert "DLL load failed" in widget.ui.resultLabel.text
+    assert "DLL load failed" in widget.ui.messageLabel.text
 
 
 def test_an_image_that_the_worker_refuses_does_not_end_the_batch(open_panel, worker, finished):

@@ -67,7 +67,7 @@ def test_a_table_that_was_saved_with_the_scene_shows_the_same_rows(open_panel, w
     assert rows[0].ood.distances == {"phantom": 0.1, "other": 0.9}
     assert rows[2].ood is None
     assert "damaged" in rows[2].error
-    widget.ui.resultTable.cellDoubleClicked.emit(0, 0)
+    widget.ui.resultTable.cellActivated.emit(0, 0)
     assert "IN DISTRIBUTION" in widget.ui.resultLabel.text
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -27,14 +26,23 @@ BAND = {
 }
 
 
+VERDICT = Verdict(False, 1.0, 1.5, 0.5, "Dataset001_hearts", {"Dataset001_hearts": 1.0})
+
+
 @pytest.fixture
-def spectrum_plot():
-    path = Path(__file__).resolve().parents[3] / "OODCheck" / "OODCheckLib" / "spectrum_plot.py"
-    spec = importlib.util.spec_from_file_location("spectrum_plot_under_test", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def spectrum_plot(stand_ins, session):
+    from Testing.slicer.stand_ins.panel import load_module
+
+    load_module("OODCheck")
+    return importlib.import_module("OODCheckLib.spectrum_plot")
+
+
+def checked(spectrum_plot, name: str = "Scan", band=BAND):
+    """A volume with a verdict and the spectrum that goes with it."""
+    volume = samples.volume(name=name)
+    write_record(volume, ImageRecord.of(volume), {"ood": VERDICT.as_dict()})
+    spectrum_plot.keep_spectrum(volume, band, VERDICT)
+    return volume
 
 
 def counts() -> list[int]:
@@ -42,93 +50,81 @@ def counts() -> list[int]:
     return [slicer.mrmlScene.GetNumberOfNodesByClass(name) for name in classes]
 
 
+def series_of(chart) -> list:
+    return [chart.GetNthPlotSeriesNode(index) for index in range(chart.GetNumberOfPlotSeriesNodes())]
+
+
 def test_each_series_draws_its_column_of_the_band(spectrum_plot):
-    volume = samples.volume()
-    chart = spectrum_plot.add_spectrum_chart(volume, BAND, "hearts")
+    chart = spectrum_plot.spectrum_chart(checked(spectrum_plot))
     drawn = {}
-    for index in range(chart.GetNumberOfPlotSeriesNodes()):
-        series = chart.GetNthPlotSeriesNode(index)
+    for series in series_of(chart):
         table = series.GetTableNode().GetTable()
         x, y = (table.GetColumnByName(name) for name in (series.GetXColumnName(), series.GetYColumnName()))
         assert [x.GetValue(row) for row in range(3)] == [1.0, 2.0, 3.0]
         drawn[series.GetName()] = [y.GetValue(row) for row in range(3)]
     assert drawn == {
-        "hearts, 5th percentile": BAND["low"],
-        "hearts, median": BAND["middle"],
-        "hearts, 95th percentile": BAND["high"],
-        "Scan": BAND["image"],
+        "5th percentile": BAND["low"],
+        "median": BAND["middle"],
+        "95th percentile": BAND["high"],
+        "this image": BAND["image"],
     }
-    assert "encoder1" in chart.GetTitle()
+    assert chart.GetTitle() == "Scan: encoder1"
+    assert "band of hearts" in chart.GetXAxisTitle()
 
 
-def check_of(spectrum_plot, volume, layer: str = "encoder1") -> None:
-    """What a check writes onto a volume."""
-    report = {"ood": Verdict(False, 1.0, 1.5, 0.5, "hearts", {"hearts": 1.0}).as_dict()}
-    write_record(volume, ImageRecord.of(volume), report)
-    spectrum_plot.write_spectrum(volume, {**BAND, "layer": layer}, "hearts")
-    spectrum_plot.remove_spectrum_chart(volume)
+def test_no_node_of_a_chart_has_the_name_of_an_image(spectrum_plot):
+    for name in ("median", "Scan"):
+        volume = checked(spectrum_plot, name)
+        spectrum_plot.spectrum_chart(volume)
+        assert slicer.util.getNode(name) is volume
+    names = [slicer.mrmlScene.GetNthNode(index).GetName() for index in range(slicer.mrmlScene.GetNumberOfNodes())]
+    drawn = [node.GetName() for node in series_of(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode"))]
+    assert [names.count(name) for name in drawn] == [1, 1, 1, 1]
 
 
-def test_a_chart_is_made_when_it_is_asked_for_and_a_new_check_replaces_it(spectrum_plot):
-    volume, other = samples.volume(), samples.volume(name="Other")
-    for node in (volume, other):
-        check_of(spectrum_plot, node)
-    assert counts() == [0, 0, 0]
-    chart = spectrum_plot.spectrum_chart(volume)
-    assert spectrum_plot.spectrum_chart(volume) is chart
-    spectrum_plot.spectrum_chart(other)
-    assert counts() == [2, 8, 2]
-    check_of(spectrum_plot, volume, "encoder0")
+def test_the_scene_has_one_chart_of_spectra_whatever_is_shown_in_it(spectrum_plot):
+    for name in ("Scan", "Other", "Third"):
+        spectrum_plot.spectrum_chart(checked(spectrum_plot, name))
     assert counts() == [1, 4, 1]
-    assert "encoder0" in spectrum_plot.spectrum_chart(volume).GetTitle()
+    chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+    assert chart.GetTitle().startswith("Third")
+    slicer.mrmlScene.RemoveNode(series_of(chart)[1])  # as a user may do
+    spectrum_plot.spectrum_chart(checked(spectrum_plot))
+    assert counts() == [1, 4, 1]
 
 
-def test_a_clone_has_a_chart_of_its_own_and_checking_it_leaves_that_of_the_original(spectrum_plot):
-    volume = samples.volume()
-    check_of(spectrum_plot, volume)
-    chart = spectrum_plot.spectrum_chart(volume)
-    clone = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, volume, "Clone")
-    assert spectrum_plot.spectrum_chart(clone) is not chart
-    check_of(spectrum_plot, clone)
-    assert spectrum_plot.spectrum_chart(volume) is chart
-
-
-def test_a_chart_goes_with_its_volume_at_the_next_check(spectrum_plot):
-    volume, other = samples.volume(), samples.volume(name="Other")
-    check_of(spectrum_plot, volume)
-    spectrum_plot.spectrum_chart(volume)
-    slicer.mrmlScene.RemoveNode(volume)
-    check_of(spectrum_plot, other)
+def test_a_spectrum_goes_with_the_verdict_that_it_explains(spectrum_plot):
+    volume = checked(spectrum_plot)
+    write_record(
+        volume, ImageRecord.of(volume), {"ood": dataclasses.replace(VERDICT, score=1.1).as_dict()}
+    )  # by another model
+    assert spectrum_plot.spectrum_chart(volume) is None
+    spectrum_plot.keep_spectrum(volume, None, VERDICT)
+    write_record(volume, ImageRecord.of(volume), {"ood": VERDICT.as_dict()})
+    assert spectrum_plot.spectrum_chart(volume) is None
+    assert spectrum_plot.spectrum_chart(samples.volume(name="unchecked")) is None
     assert counts() == [0, 0, 0]
 
 
-def test_a_spectrum_of_other_voxels_is_not_shown(spectrum_plot):
-    volume = samples.volume()
-    check_of(spectrum_plot, volume)
-    slicer.util.updateVolumeFromArray(volume, np.zeros_like(slicer.util.arrayFromVolume(volume)))
-    assert not spectrum_plot.has_spectrum(volume)
-    assert spectrum_plot.spectrum_chart(volume) is None
+def test_the_legend_has_room_above_the_curves(spectrum_plot):
+    chart = spectrum_plot.spectrum_chart(checked(spectrum_plot))
+    low, high = chart.GetYAxisRange()
+    assert not chart.GetYAxisRangeAuto()
+    assert (low, high) == (0.0, pytest.approx(3.0 + 0.4 * 3.0))
 
 
-def test_a_volume_without_a_chart_has_none_to_remove(spectrum_plot):
-    volume = samples.volume()
-    spectrum_plot.remove_spectrum_chart(volume)
-    assert spectrum_plot.spectrum_chart(volume) is None
-
-
-def test_a_chart_whose_series_were_deleted_by_the_user_is_replaced_all_the_same(spectrum_plot):
-    volume = samples.volume()
-    chart = spectrum_plot.add_spectrum_chart(volume, BAND, "hearts")
-    slicer.mrmlScene.RemoveNode(chart.GetNthPlotSeriesNode(1))
-    spectrum_plot.add_spectrum_chart(volume, BAND, "hearts")
-    assert counts() == [1, 4, 1]
+def test_a_long_name_is_cut_in_the_middle_for_the_title(spectrum_plot):
+    chart = spectrum_plot.spectrum_chart(checked(spectrum_plot, "a" * 50 + "b" * 50))
+    assert chart.GetTitle() == f"{'a' * 10}...{'b' * 10}: encoder1"
 
 
 def test_the_image_stands_out_from_the_band(spectrum_plot):
-    chart = spectrum_plot.add_spectrum_chart(samples.volume(), BAND, "hearts")
-    colours = [chart.GetNthPlotSeriesNode(index).GetColor() for index in range(4)]
-    np.testing.assert_allclose(colours[:3], [spectrum_plot.KNOWN_RGB] * 3)
-    np.testing.assert_allclose(colours[3], spectrum_plot.IMAGE_RGB)
+    series = series_of(spectrum_plot.spectrum_chart(checked(spectrum_plot)))
+    colours = [node.GetColor() for node in series]
+    np.testing.assert_allclose(colours[:3], [spectrum_plot.BLUE_RGB] * 3)
+    np.testing.assert_allclose(colours[3], spectrum_plot.VERMILION_RGB)
+    is_dashed = {node.GetYColumnName(): node.GetLineStyle() == node.LineStyleDash for node in series}
+    assert is_dashed == {"low": True, "middle": False, "high": True, "image": False}
 
 
 def test_the_layer_whose_spectrum_differs_most_is_plotted(spectrum_plot):

@@ -33,12 +33,12 @@ def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(pan
     samples.volume(name="other")
     run_batch("scene")
     assert [row[0] for row in cells(panel)] == ["Scan", "other"]
-    assert [row[1] for row in cells(panel)] == ["in distribution"] * 2
+    assert [row[1] for row in cells(panel)] == ["in"] * 2
     assert "phantom" in panel.ui.batchTableWidget.item(0, 0).toolTip()
     other = slicer.mrmlScene.GetFirstNodeByName("other")
     assert len(results_of(other)) == 1
     assert slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg batch") is not None
-    panel.ui.batchTableWidget.cellDoubleClicked.emit(1, 0)
+    panel.ui.batchTableWidget.cellActivated.emit(1, 0)
     assert panel.parameters.inputVolume is other
     assert panel.parameters.segmentation is results_of(other)[0]
 
@@ -53,9 +53,9 @@ def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
 
 def test_a_batch_that_cannot_start_says_why(panel, run_batch):
     run_batch("frames")
-    assert "shows no sequence" in panel.ui.resultLabel.text
+    assert "shows no sequence" in panel.ui.batchMessageLabel.text
     run_batch("folder")
-    assert "a folder is missing" in panel.ui.resultLabel.text
+    assert "a folder is missing" in panel.ui.batchMessageLabel.text
     assert panel.ui.batchFolderPathLineEdit.isHidden() is False
 
 
@@ -76,7 +76,7 @@ def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, w
     panel.ui.batchButton.click()
     assert panel.ui.batchButton.text == "Segment all"
     assert panel.ui.segmentButton.enabled
-    assert "cancelled" in panel.ui.resultLabel.text
+    assert "cancelled" in panel.ui.batchMessageLabel.text
 
 
 def test_the_table_goes_with_the_scene(panel, run_batch):
@@ -116,6 +116,6 @@ def test_a_click_in_the_other_module_does_not_get_between_the_images_of_a_batch(
     panel.ui.batchButton.click()
     assert until(lambda: len(panel._batch.run._run.job.rows) >= 1)
     other.onCheckButton()  # a click that had been waiting while a result was put into the scene
-    assert "another run is under way" in other.ui.resultLabel.text
+    assert "another run is under way" in other.ui.messageLabel.text
     assert until(lambda: panel.ui.batchButton.text == "Segment all")
-    assert [row[1] for row in cells(panel)] == ["in distribution"] * 5
+    assert [row[1] for row in cells(panel)] == ["in"] * 5

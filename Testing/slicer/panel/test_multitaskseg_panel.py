@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 import types
 
 import numpy as np
@@ -29,9 +29,6 @@ def slice_node(session):
 @pytest.fixture
 def answers(monkeypatch, stand_ins):
     """Answers the question about earlier results; returns how often it was asked."""
-    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
-    panel_module = sys.modules["MultiTaskSeg"]
-    monkeypatch.setattr(panel_module, "ensure_packages", lambda: None)
     asked: list[str] = []
 
     def answer(button: str) -> list[str]:
@@ -59,7 +56,7 @@ def test_the_table_shows_the_figures_of_each_segment(panel, segment):
     segmentation = segment()
     (row,) = rows_of(segmentation.GetNodeReference("MultiTaskSeg.Table"))
     assert shown_table(panel) == [
-        ["bright part", f"{row.volume_ml:.3g}", "91 %", "0.83", f"{row.uncertain_ml:.2g}"],
+        ["bright part", f"{row.volume_ml:.2f}", "91 %", "0.83", f"{row.uncertain_ml:.2f}"],
     ]
     colour = panel.ui.segmentTableWidget.item(0, 0).data(1)  # Qt::DecorationRole
     assert (colour.red(), colour.green(), colour.blue()) == (9, 99, 199)
@@ -71,7 +68,7 @@ def test_a_double_click_on_a_segment_leads_the_views_to_its_most_uncertain_place
     voxels = np.zeros((9, 12, 15), np.float32)
     voxels[6:9, 5:8, 9:12] = 0.9  # in the bright half
     slicer.util.updateVolumeFromArray(uncertainty, voxels)
-    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 2)
+    panel.ui.segmentTableWidget.cellActivated.emit(0, 2)
     expected = samples.ijk_to_ras("axial") @ [10, 6, 7, 1]
     np.testing.assert_allclose(centre(slice_node), expected[:3], atol=1e-6)
 
@@ -112,11 +109,13 @@ def test_surfaces_are_made_on_demand_and_can_be_hidden(panel, segment):
 
 
 def test_the_link_opens_ood_check_with_the_volume_and_the_model_that_segmented_it(
-    panel, open_panel, segment, monkeypatch, tmp_path
+    panel, open_panel, segment, monkeypatch
 ):
+    from MultiTaskSegLib.registration.sample_data import sample_model
+
     other = open_panel("OODCheck")
     other.parameters.scope, other.parameters.modelPath = "folder", "another.mts.safetensors"
-    panel.parameters.modelPath = own = str(tmp_path / "own.mts.safetensors")
+    panel.parameters.modelPath = own = str(sample_model())
     segmentation = segment()
     samples.volume(name="another")
     other.logic.getParameterNode().inputVolume = slicer.mrmlScene.GetFirstNodeByName("another")
@@ -161,7 +160,7 @@ def test_places_under_a_transform_that_became_non_linear_are_refused_in_words(pa
     transform = samples.linear_transform(panel.parameters.inputVolume, np.eye(4))
     segment()
     samples.warp_transform(transform)
-    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 0)
+    panel.ui.segmentTableWidget.cellActivated.emit(0, 0)
     assert "non-linear" in panel.ui.regionLabel.text
     panel.ui.regionLabel.text = ""
     panel.ui.nextRegionButton.click()
@@ -222,8 +221,14 @@ def test_a_run_that_fails_leaves_the_earlier_result_and_says_what_went_wrong(pan
     panel.parameters.existing = "replace"
     worker("error")
     assert segment() is good
-    assert "upside down" in panel.ui.resultLabel.text
+    assert "upside down" in panel.ui.messageLabel.text
     assert len(shown_table(panel)) == 1
+    assert "Earlier result" in panel.ui.resultCollapsibleButton.text
+    assert "IN DISTRIBUTION" in panel.ui.resultLabel.text
+    worker("good")
+    segment()
+    assert panel.ui.messageLabel.isHidden()
+    assert panel.ui.resultCollapsibleButton.text == "Result"
 
 
 def test_selecting_another_volume_turns_to_its_result(panel, segment):
@@ -248,7 +253,7 @@ def test_deleting_any_part_of_a_result_leaves_a_panel_that_works(panel, segment,
     panel.enter()
     panel.ui.nextRegionButton.click()
     panel.ui.opacitySlider.value = 0.35
-    panel.ui.segmentTableWidget.cellDoubleClicked.emit(0, 0) if panel.ui.segmentTableWidget.rowCount else None
+    panel.ui.segmentTableWidget.cellActivated.emit(0, 0) if panel.ui.segmentTableWidget.rowCount else None
     if part == "Segmentation":
         assert panel.ui.resultLabel.text == ""
         assert shown_table(panel) == []
@@ -317,10 +322,10 @@ def test_the_voxels_are_looked_at_again_only_when_something_has_changed(panel, m
 def test_the_repair_button_tells_the_version_or_what_is_wrong(panel, monkeypatch):
     from MultiTaskSegLib.runtime.errors import Cancelled
 
-    module = sys.modules["MultiTaskSeg"]
+    module = importlib.import_module("MultiTaskSegLib.panel.repair_button")
     monkeypatch.setattr(module, "ensure_torch", lambda: types.SimpleNamespace(detail="2.9.1"))
     panel.ui.repairButton.click()
-    assert "PyTorch 2.9.1 can be used. CPU." in panel.ui.resultLabel.text
+    assert "PyTorch 2.9.1 can be used. CPU." in panel.ui.messageLabel.text
     assert [panel.ui.deviceComboBox.itemData(index) for index in range(2)] == ["auto", "cpu"]
 
     def refuse():
@@ -328,7 +333,7 @@ def test_the_repair_button_tells_the_version_or_what_is_wrong(panel, monkeypatch
 
     monkeypatch.setattr(module, "ensure_torch", refuse)
     panel.ui.repairButton.click()
-    assert "not repaired" in panel.ui.resultLabel.text
+    assert "not repaired" in panel.ui.messageLabel.text
 
 
 def test_opening_the_panel_reads_and_changes_nothing_else(session, open_panel, worker):

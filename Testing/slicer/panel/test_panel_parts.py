@@ -109,6 +109,9 @@ class LineEditStandIn:
 
     currentPath = ""
 
+    def children(self):
+        return []
+
     def connect(self, signal, slot):
         assert signal == "currentPathChanged(QString)"
         self.tell = slot
@@ -166,7 +169,7 @@ def control(panel):
     import shiboken6
 
     ended: list[object] = []
-    widgets = [types.SimpleNamespace() for _ in range(3)]
+    widgets = [types.SimpleNamespace(setRange=lambda *_: None) for _ in range(3)]
     made = panel.RunControl(*widgets, title="Go", finished=ended.append)
     yield types.SimpleNamespace(control=made, button=widgets[0], bar=widgets[1], label=widgets[2], ended=ended)
     made.release()
@@ -207,7 +210,7 @@ def test_a_failure_at_the_end_leaves_a_button_that_works(panel):
     def fail(_run):
         raise ValueError("cannot show it")
 
-    widgets = [types.SimpleNamespace() for _ in range(3)]
+    widgets = [types.SimpleNamespace(setRange=lambda *_: None) for _ in range(3)]
     control = panel.RunControl(*widgets, title="Go", finished=fail)
     control.watch(RunStandIn())
     with pytest.raises(ValueError, match="cannot show it"):

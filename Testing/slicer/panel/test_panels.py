@@ -105,7 +105,7 @@ def test_cancel_ends_the_run_and_leaves_scene_and_disk_as_they_were(open_panel, 
     assert until(lambda: widget.ui.progressBar.value == 25)
     press(widget.ui.segmentButton)
     assert widget.ui.segmentButton.text == "Segment"
-    assert "cancelled" in widget.ui.resultLabel.text
+    assert "cancelled" in widget.ui.messageLabel.text
     assert slicer.mrmlScene.GetNumberOfNodes() == before
     assert list(tmp_path.glob("multitaskseg-*")) == []
 
@@ -117,7 +117,7 @@ def test_removing_the_volume_during_a_run_cancels_it_with_a_message(open_panel, 
     press(widget.ui.segmentButton)
     slicer.mrmlScene.RemoveNode(volume)
     assert until(lambda: widget.ui.segmentButton.text == "Segment")
-    assert "the volume &#x27;Scan&#x27; was removed" in widget.ui.resultLabel.text
+    assert "the volume &#x27;Scan&#x27; was removed" in widget.ui.messageLabel.text
 
 
 def test_closing_the_scene_during_a_run_cancels_it_with_a_message(open_panel, worker, until):
@@ -127,7 +127,7 @@ def test_closing_the_scene_during_a_run_cancels_it_with_a_message(open_panel, wo
     press(widget.ui.segmentButton)
     slicer.mrmlScene.Clear(0)
     assert until(lambda: widget.ui.segmentButton.text == "Segment")
-    assert "the scene was closed" in widget.ui.resultLabel.text
+    assert "the scene was closed" in widget.ui.messageLabel.text
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
@@ -137,7 +137,7 @@ def test_a_crash_is_told_in_the_panel_and_the_next_run_works(open_panel, worker,
     widget = open_panel("MultiTaskSeg")
     press(widget.ui.segmentButton)
     assert until(lambda: widget.ui.segmentButton.text == "Segment")
-    assert "last words" in widget.ui.resultLabel.text
+    assert "last words" in widget.ui.messageLabel.text
     job.shared_runner()._command = [sys.executable, FAKE_WORKER, "good"]
     press(widget.ui.segmentButton)
     assert until(lambda: widget.ui.segmentButton.text == "Segment")
@@ -157,7 +157,11 @@ def test_while_one_module_runs_the_other_refuses(open_panel, worker, until):
     first, second = open_panel("MultiTaskSeg"), open_panel("OODCheck")
     press(first.ui.segmentButton)
     press(second.ui.checkButton)
-    assert "another run is under way" in second.ui.resultLabel.text
+    assert "another run is under way" in second.ui.messageLabel.text
+    second.enter()
+    assert not second.ui.checkButton.enabled
+    press(first.ui.segmentButton)
+    assert until(lambda: second.ui.checkButton.enabled)
 
 
 def test_unloading_the_module_ends_its_run(open_panel, worker, tmp_path):

@@ -25,6 +25,7 @@ def editor(stand_ins, open_panel, worker, monkeypatch):
 
     panel = open_panel("MultiTaskSeg")
     made = segment_editor.SegmentEditor(stand_ins)
+    made.panel = panel
     base = types.ModuleType("SegmentEditorEffects")
     base.AbstractScriptedSegmentEditorEffect = segment_editor.AbstractScriptedSegmentEditorEffect
     monkeypatch.setitem(sys.modules, "SegmentEditorEffects", base)
@@ -183,3 +184,22 @@ def test_it_is_registered_once_under_a_name_that_is_not_translated(editor):
     assert not importlib.import_module("MultiTaskSegLib.registration.editor_effect").register_effect()
     assert not editor.registered[0].self().icon().isNull()
     assert editor.registered[0].self().helpText()
+
+
+def test_a_model_that_is_not_the_released_one_is_named_and_one_that_was_cleared_is_used_no_more(editor, edited):
+    field = editor.panel.ui.modelPathLineEdit
+    field.currentPath = str(importlib.import_module("MultiTaskSegLib.registration.sample_data").sample_model())
+    effect = editor.open("MultiTaskSeg")
+    assert "phantom.mts.safetensors" in effect.modelLabel.text
+    field._edit.setText("")  # by hand, and without pressing Segment in the module
+    effect.activate()
+    assert effect.modelLabel.text == ""
+    assert editor.panel.parameters.modelPath == ""
+
+
+def test_a_missing_model_is_told_before_anything_starts(editor, edited, tmp_path):
+    editor.panel.parameters.modelPath = str(tmp_path / "gone.mts.safetensors")
+    effect = editor.open("MultiTaskSeg")
+    effect.applyButton.click()
+    assert effect.applyButton.text == "Segment"
+    assert "no such model file" in effect.resultLabel.text

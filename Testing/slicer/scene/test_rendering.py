@@ -7,7 +7,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib.scene import heatmap
+from MultiTaskSegLib.scene import heatmap, slice_layers
 from MultiTaskSegLib.scene.segmentation import add_segmentation, mark_as_doubtful, show_3d
 from Testing.slicer import scene_samples as samples
 
@@ -86,7 +86,7 @@ def test_the_heatmap_covers_only_what_is_uncertain_and_brings_its_legend(view):
     volume = grey_volume()
     uncertainty = np.where(corner_labels() == 1, 1.0, 0.0).astype(np.float32)
     overlay = heatmap.add_heatmap(volume, uncertainty, "Uncertainty")
-    heatmap.show_heatmap(volume, overlay, 1.0)
+    slice_layers.show_heatmap(volume, overlay, 1.0)
     view.fit(np.zeros(3))
     image = view.image()
     np.testing.assert_allclose(mean_colour(image, 0.25, 0.25), heatmap.colour_values()[-1] * 255, atol=3)
@@ -99,8 +99,8 @@ def test_the_heatmap_covers_only_what_is_uncertain_and_brings_its_legend(view):
 def test_hiding_the_heatmap_hides_its_legend(view):
     volume = grey_volume()
     overlay = heatmap.add_heatmap(volume, np.ones(SHAPE, np.float32), "Uncertainty")
-    heatmap.show_heatmap(volume, overlay, 1.0)
-    heatmap.show_heatmap(volume, overlay, 0.0)
+    slice_layers.show_heatmap(volume, overlay, 1.0)
+    slice_layers.show_heatmap(volume, overlay, 0.0)
     view.fit(np.zeros(3))
     assert np.ptp(view.image().astype(int), axis=2).max() <= 3  # nothing coloured is left
 

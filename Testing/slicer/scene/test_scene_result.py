@@ -16,7 +16,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene import attributes, heatmap
+from MultiTaskSegLib.scene import attributes, heatmap, slice_layers
 from MultiTaskSegLib.scene.node.placement import place_beside
 from MultiTaskSegLib.scene.segmentation import add_segmentation, show_3d
 from Testing.slicer import scene_samples as samples
@@ -141,12 +141,12 @@ def test_the_heatmap_becomes_the_foreground_over_the_volume(session):
     logic.AddSliceNode("Red")
     volume = samples.volume()
     node = heatmap.add_heatmap(volume, np.zeros((9, 12, 15), np.float32), "Uncertainty")
-    heatmap.show_heatmap(volume, node, 0.4)
+    slice_layers.show_heatmap(volume, node, 0.4)
     composite = logic.GetSliceCompositeNode()
     assert composite.GetBackgroundVolumeID() == volume.GetID()
     assert composite.GetForegroundVolumeID() == node.GetID()
     assert composite.GetForegroundOpacity() == pytest.approx(0.4)
-    heatmap.show_heatmap(volume, node, 0.0)
+    slice_layers.show_heatmap(volume, node, 0.0)
     assert not slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node).GetVisibility()
 
 

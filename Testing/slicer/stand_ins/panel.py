@@ -36,8 +36,8 @@ class Panels:
     def __init__(self, qt: types.ModuleType, session: MrmlSession) -> None:
         self._qt, self._session, self._open = qt, session, []
 
-    def open(self, name: str) -> object:
-        """Import the module, make its widget and set it up."""
+    def open(self, name: str, entered: bool = True) -> object:
+        """Import the module, make its widget, set it up, and turn to it unless it is only made (``getModuleLogic``)."""
         module = load_module(name)
         setattr(self._session.modules, name.lower(), ModuleStandIn(path=module.__file__))
         parent = slicer.qMRMLWidget()
@@ -45,6 +45,8 @@ class Panels:
         widget = getattr(module, f"{name}Widget")(parent)
         widget.setup()
         self._open.append(widget)
+        if entered:
+            widget.enter()
         return widget
 
     def close(self) -> None:

@@ -30,9 +30,9 @@ class PythonQtObject:
         return QtCore.QObject.disconnect(self, QtCore.SIGNAL(self._pythonqt_signature(signal)), slot)
 
     def exec_(self):
-        answer = self.exec()
-        # PythonQt's enumerators are numbers, which PySide6's are not.
-        return QtWidgets.QMessageBox.StandardButton(answer) if isinstance(self, QtWidgets.QMessageBox) else answer
+        if isinstance(self, QtWidgets.QMessageBox):
+            raise AssertionError(f"a test was asked, and has not said what it answers: {self.text}")
+        return self.exec()
 
     @property
     def name(self):
@@ -68,9 +68,24 @@ def build_qt() -> types.ModuleType:
         native = getattr(QtWidgets, name)
         if isinstance(native, type) and issubclass(native, QtWidgets.QWidget):
             setattr(qt, name, pythonqt(native))
+    qt.QTableWidget = _with_headers(qt)
     qt.QTimer = pythonqt(QtCore.QTimer)
     qt.Qt = QtCore.Qt
     return qt
+
+
+def _with_headers(qt: types.ModuleType) -> type:
+    """A table whose headers have the manners of PythonQt, too."""
+
+    class QTableWidget(qt.QTableWidget):
+        def __init__(self, *parents):
+            super().__init__(*parents)
+            across = qt.QHeaderView(QtCore.Qt.Orientation.Horizontal, self)
+            across.setSectionsClickable(True)
+            across.setHighlightSections(True)
+            self.setHorizontalHeader(across)
+
+    return QTableWidget
 
 
 def loader_class(qt: types.ModuleType, custom: dict[str, type]) -> type:

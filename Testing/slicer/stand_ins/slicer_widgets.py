@@ -7,7 +7,7 @@ import types
 
 from PySide6.QtCore import Property, QRect, Qt, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLineEdit, QSlider, QStyle, QStyleOptionButton
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSizePolicy, QSlider, QStyle, QStyleOptionButton
 
 HEADER_HEIGHT = 26
 
@@ -25,6 +25,7 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
     class ctkCollapsibleButton(qt.QWidget):
         def __init__(self, *parents):
             super().__init__(*parents)
+            self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)  # as CTK's
             self._text, self._collapsed = "", False
             self._hidden_by_collapse: list = []
 
@@ -83,7 +84,7 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
 
         def __init__(self, *parents):
             super().__init__(*parents)
-            self._edit = QLineEdit()
+            self._edit = qt.QLineEdit()
             _row(self, self._edit)
             self._edit.textChanged.connect(self._tell)
 
@@ -92,7 +93,7 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
             if os.path.exists(path):
                 self.currentPathChanged.emit(path)
 
-        currentPath = Property(str, lambda self: self._edit.text(), lambda self, path: self._edit.setText(path))
+        currentPath = Property(str, lambda self: self._edit.text, lambda self, path: self._edit.setText(path))
         nameFilters = Property("QStringList", lambda self: (), lambda self, filters: None)
 
     return {kind.__name__: kind for kind in (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit)}

@@ -189,7 +189,7 @@ def _statistics_tensors(rows: Sequence[LayerSpectrum | ImageStatistics], names: 
 def _read(path: Path) -> tuple[dict[str, str], Manifest, dict[str, Tensor]]:
     """Metadata, manifest and tensors. No tensor is read of a file whose manifest asks for the impossible."""
     if not path.is_file():
-        raise ModelError("there is no such model file", file=path, remedy="Check the path or leave out -m")
+        raise ModelError("there is no such model file", file=path, remedy="Check the path, or use the released model")
     try:
         with path.open("rb") as stream:
             head = stream.read(8)

@@ -26,5 +26,6 @@ def released_model(planar: bool) -> Path:
         if path.is_file():
             return path
     raise ModelError(
-        f"the released model {name} is not installed", remedy="Install MultiTaskSeg again or give -m MODEL"
+        f"the released model {name} is not installed",
+        remedy="Install MultiTaskSeg again or choose a model file of your own",
     )

@@ -1,0 +1,46 @@
+"""What happens between the click and the run: what speaks against it is said first, then asked, then installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from MultiTaskSegLib.installation.installation import ensure_packages
+from MultiTaskSegLib.panel.batch_view import BatchView
+from MultiTaskSegLib.panel.existing_question import decide_existing
+from MultiTaskSegLib.panel.model_note import require_model
+from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.scene.batch.scene_batch import SceneBatch
+from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE
+from MultiTaskSegLib.scene.run import SceneRun
+
+
+def start_run(logic: Any, parameters: Any, control: RunControl, parent: Any) -> SceneRun | None:
+    """Start what the parameters say; None where the user does not want it after all.
+
+    Raises:
+        MtsError: the model cannot be used, packages are missing, or as the logic's ``start``.
+    """
+    volume, task, model = parameters.inputVolume, parameters.task, parameters.modelPath
+    require_model(model)
+    existing = decide_existing(parameters.existing, volume, task, parent)
+    if existing is None:
+        return None
+    with control.preparing():
+        ensure_packages()
+        run: SceneRun = logic.start(volume, task, model or None, parameters.device, existing)
+    return run
+
+
+def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
+    """Start the batch that the parameters describe. Earlier results are replaced only where that was chosen.
+
+    Raises:
+        MtsError: the model cannot be used, packages are missing, or there is no image.
+    """
+    require_model(parameters.modelPath)
+    images, output = view.images()
+    with view.run.preparing():
+        ensure_packages()
+    existing = REPLACE if parameters.existing == REPLACE else KEEP
+    model = parameters.modelPath or None
+    return SceneBatch(images, logic.batchOptions(parameters.task, model, parameters.device, output, existing))
