@@ -33,12 +33,12 @@ class ResultView:
         self._widget = widget
         self._node: slicer.vtkMRMLTableNode | None = None
         self._stamp: tuple[str, int] | None = None
-        titles = [_("Image"), _("Verdict"), _("p-value"), _("Score"), _("Nearest task")]
+        titles = [_("Image"), _("Verdict"), _("p"), _("Score"), _("Nearest task")]
         widget.setColumnCount(len(titles))
         widget.setHorizontalHeaderLabels(titles)
         for column, title in enumerate(SHOWN):
-            # Names of images can be of any length; they have what the others leave, and a tip.
-            mode = qt.QHeaderView.Stretch if title == "image" else qt.QHeaderView.ResizeToContents
+            # Names can be of any length; they share what the others leave, and have a tip.
+            mode = qt.QHeaderView.Stretch if title in ("image", "nearest_task") else qt.QHeaderView.ResizeToContents
             widget.horizontalHeader().setSectionResizeMode(column, mode)
         self._fit = TableFit(widget)
         widget.connect("cellActivated(int,int)", lambda row, _column: activated(row))

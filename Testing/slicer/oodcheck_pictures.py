@@ -1,7 +1,8 @@
 """Pictures of OODCheck on stand-in widgets: ``python -m Testing.slicer.oodcheck_pictures -o DIR [--dark]``.
 
 Checks the sample data with the model of the phantoms and the real worker: ``oodcheck.png`` (one image) and
-``oodcheck_batch.png`` (all images of the scene, a foreign one selected in the table).
+``oodcheck_batch.png`` (all images of the scene, a foreign one selected in the table); with off-screen OpenGL also
+``spectrum.png`` and ``distances.png``, its charts.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.slicer.mrml_session import MrmlSession
 from Testing.slicer.pictures import add_volume
+from Testing.slicer.plot_view import draw_chart
 from Testing.slicer.stand_ins.installation import application, install
 from Testing.slicer.stand_ins.panel import Panels, run_event_loop_until
+from Testing.slicer.views import can_render
 
 WIDTH = 400  # about that of Slicer's own panel
 TIMEOUT_S = 300.0
@@ -86,6 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check(widget)
     widget.ui.resultTable.cellActivated.emit(len(SAMPLES) - 1, 0)
     save("oodcheck_batch.png", 760)
+    if can_render():
+        for name in ("spectrum", "distances"):
+            getattr(widget.ui, f"{name}Button").click()
+            chart = session.scene.GetNodeByID(session.application_logic.GetSelectionNode().GetActivePlotChartID())
+            draw_chart(chart, options.output / f"{name}.png")
     panels.close()
     shared_runner().close()
     return 0

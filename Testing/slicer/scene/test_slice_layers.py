@@ -124,10 +124,11 @@ def test_the_map_and_the_legend_of_another_volume_go(views):
     slice_layers.show_heatmap(first, overlay, 0.5)
     assert legend.GetVisibility()
     before = legend.GetMTime()
+    slice_layers.show_heatmap(first, overlay, 0.4)
+    assert legend.GetMTime() > before  # views look only then whether the map is in them
     slice_layers.show_volume(second)
     assert [view.GetSliceCompositeNode().GetForegroundVolumeID() for view in views] == [None] * 3
     assert not legend.GetVisibility()
-    assert legend.GetMTime() > before
     slice_layers.show_heatmap(first, overlay, 0.5)
     assert legend.GetVisibility()
 
