@@ -54,7 +54,7 @@ def test_a_clone_with_other_voxels_shows_no_green_banner(check, library):
     check(volume)
     clone = clone_of(volume)
     text = library("check_banner").volume_text
-    assert text(clone) == text(volume)
+    assert "IN DISTRIBUTION" in text(clone)
     zero(clone)
     assert "IN DISTRIBUTION" not in text(clone)
     assert "was changed after the check" in text(clone)

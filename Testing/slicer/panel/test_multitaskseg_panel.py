@@ -112,11 +112,13 @@ def test_surfaces_are_made_on_demand_and_can_be_hidden(panel, segment):
 
 
 def test_the_link_opens_ood_check_with_the_volume_and_the_model_that_segmented_it(
-    panel, open_panel, segment, monkeypatch, tmp_path
+    panel, open_panel, segment, monkeypatch
 ):
+    from MultiTaskSegLib.registration.sample_data import sample_model
+
     other = open_panel("OODCheck")
     other.parameters.scope, other.parameters.modelPath = "folder", "another.mts.safetensors"
-    panel.parameters.modelPath = own = str(tmp_path / "own.mts.safetensors")
+    panel.parameters.modelPath = own = str(sample_model())
     segmentation = segment()
     samples.volume(name="another")
     other.logic.getParameterNode().inputVolume = slicer.mrmlScene.GetFirstNodeByName("another")
