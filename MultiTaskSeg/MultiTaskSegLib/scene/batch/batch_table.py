@@ -13,6 +13,7 @@ from MultiTaskSegLib.batch_table import batch_columns
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.node.table_column import add_numbers, add_texts
+from MultiTaskSegLib.typed_error import typed_errors
 
 ROWS_ATTRIBUTE = f"{PREFIX}Batch.Rows"  # every row to the sign, with the complete verdict
 
@@ -24,11 +25,15 @@ def add_batch_table(scene: slicer.vtkMRMLScene, rows: Sequence[BatchRow], name: 
     return node
 
 
+@typed_errors()
 def fill_batch_table(node: slicer.vtkMRMLTableNode, rows: Sequence[BatchRow]) -> None:
     """Put rows into a table node instead of what it had; missing figures are NaN.
 
     Each row refers to its volume, if that is in the scene. The rows can be read back exactly with `batch_rows_of`, also
     after the scene has been saved and loaded.
+
+    Raises:
+        ResourceError: whatever went wrong.
     """
     for row in range(node.GetNumberOfRows()):
         node.RemoveNodeReferenceIDs(row_role(row))
