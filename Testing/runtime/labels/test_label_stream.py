@@ -13,9 +13,9 @@ from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.labels import label_rows as label_rows_module
 from MultiTaskSegLib.runtime.labels.label_rows import context_rows, label_rows
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
-from MultiTaskSegLib.runtime.labels.surface_band import surface_band
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Triple
+from Testing.runtime.labels.surface_oracle import surface_band
 
 GRID: Triple = (13, 9, 11)
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))

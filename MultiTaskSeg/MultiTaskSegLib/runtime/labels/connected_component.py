@@ -9,23 +9,18 @@ from scipy.ndimage import label
 FULL_CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
 
 
-def most_probable_component(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
+def most_probable_piece(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
     """The connected piece of ``mask`` with the largest sum of foreground probability beyond one half.
 
     The sum, not the size: a large faint piece elsewhere must not beat a small certain one.
 
     Args:
         mask: bool ``(Z, Y, X)``.
-        foreground: probability of any label, ``(Z, Y, X)`` in [0, 1].
+        foreground: probability of any label at the voxels of ``mask``, ``(N,)`` in [0, 1].
 
     Returns:
         bool ``(Z, Y, X)``; empty when ``mask`` is.
     """
-    return most_probable_piece(mask, foreground[mask])
-
-
-def most_probable_piece(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """As `most_probable_component`, but ``foreground`` ``(N,)`` holds the voxels of ``mask`` only."""
     pieces, count = label(mask, FULL_CONNECTIVITY)
     if count <= 1:
         return mask
@@ -38,8 +33,3 @@ def most_probable_piece(mask: NDArray[np.bool_], foreground: NDArray[np.floating
         begun += len(numbers)
     chosen: NDArray[np.bool_] = pieces == 1 + int(np.argmax(mass[1:]))
     return chosen
-
-
-def is_single_component(mask: NDArray[np.bool_]) -> bool:
-    """Whether a mask is empty or one connected piece (voxels touching at a corner count as connected)."""
-    return bool(label(mask, FULL_CONNECTIVITY)[1] <= 1)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
@@ -14,10 +13,8 @@ from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
-from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
+from MultiTaskSegLib.runtime.labels.label_stream import RunningLabels
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-
-SLAB_SLICES = 8
 
 
 @dataclass(frozen=True)
@@ -35,24 +32,6 @@ class Labelling:
     uncertainty: NDArray[np.float32]
     confidence: NDArray[np.float32]
     predicted_dice: dict[int, float | None]
-
-
-@torch.inference_mode()
-def label_image(probabilities: NDArray[np.floating], task: TaskInfo, prepared: Prepared) -> Labelling:
-    """Label an image whose probabilities are in memory.
-
-    Args:
-        probabilities: ``(1 + labels, Z, Y, X)`` on the network grid, background first, calibrated by the task's
-            temperature.
-        task: gives the label values and the temperature near the surface.
-        prepared: the network input's way back.
-    """
-    _, z, y, x = probabilities.shape
-    stream = LabelStream(task, (z, y, x), prepared.canonical_shape)
-    for start in range(0, z, SLAB_SLICES):
-        slab = np.array(probabilities[:, start : start + SLAB_SLICES], dtype=np.float32, order="C")
-        stream.push(torch.from_numpy(slab))
-    return finished(stream.running, task, prepared)
 
 
 def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labelling:
