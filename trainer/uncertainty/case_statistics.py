@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
+from MultiTaskSegLib.runtime.labels.connected_component import connected_pieces, most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
 from MultiTaskSegLib.runtime.labels.surface_band import BAND_VOXELS, near_surface
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
@@ -132,8 +132,13 @@ def predicted_labels(probabilities: NDArray[np.float32], single_component: bool)
     """The most probable label ``(Z, Y, X)``, in one piece where the shipped pipeline keeps one."""
     predicted: NDArray[np.uint8] = probabilities.argmax(axis=0).astype(np.uint8)
     if single_component:
-        kept = most_probable_piece(predicted > 0, 1.0 - probabilities[0][predicted > 0])
-        predicted = np.where(kept, predicted, 0).astype(np.uint8)
+        pieces, count = connected_pieces(predicted > 0)
+        if count > 1:
+            planes = (
+                (plane[plane > 0], 1.0 - share[plane > 0])
+                for plane, share in zip(pieces, probabilities[0], strict=True)
+            )
+            predicted[pieces != most_probable_piece(planes, count)] = 0
     return predicted
 
 

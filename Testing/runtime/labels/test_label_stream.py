@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.labels.label_rows import context_rows, label_rows
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Triple
+from Testing.runtime.labels.background_shares import backgrounds
 from Testing.runtime.labels.surface_oracle import surface_band
 
 GRID: Triple = (13, 9, 11)
@@ -91,7 +92,7 @@ def test_strips_of_rows_give_the_maps_of_whole_planes(
     np.testing.assert_array_equal(found.index, expected.index)
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-6)
     np.testing.assert_allclose(found.uncertainty, expected.uncertainty, atol=1e-6)
-    np.testing.assert_allclose(found.background(), expected.background(), atol=1e-6)
+    np.testing.assert_allclose(backgrounds(found), backgrounds(expected), atol=1e-6)
     np.testing.assert_array_equal(found.voxels, expected.voxels)
     np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-5)
     np.testing.assert_allclose(found.overlaps, expected.overlaps, rtol=1e-5)
@@ -153,8 +154,8 @@ def test_the_background_s_share_is_remembered_where_it_may_be_needed() -> None:
     task = replace(TASK, single_component=True)
     shares = torch.softmax(torch.from_numpy(logits) / task.temperature, dim=0)[0].numpy()
     found = streamed(logits, task, GRID, 3)
-    np.testing.assert_allclose(found.background(), shares[found.index > 0], rtol=1e-5)
-    assert streamed(logits, TASK, GRID, 3).background().size == 0
+    np.testing.assert_allclose(backgrounds(found), shares[found.index > 0], rtol=1e-5)
+    assert backgrounds(streamed(logits, TASK, GRID, 3)).size == 0
 
 
 def test_no_array_of_all_classes_is_as_large_as_the_image(monkeypatch: pytest.MonkeyPatch) -> None:

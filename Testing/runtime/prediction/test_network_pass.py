@@ -23,6 +23,7 @@ from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.prediction import network_pass, pass_parts
 from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, NetworkPass, Wanted
 from MultiTaskSegLib.runtime.predictor import Predictor
+from Testing.runtime.labels.background_shares import backgrounds
 from Testing.runtime.prediction.placed_model import noise, placed_model, profile
 from Testing.runtime.tiny_model import ARCHITECTURE, tiny_manifest, tiny_network
 
@@ -133,7 +134,7 @@ def test_when_memory_runs_out_smaller_parts_give_the_same_result_and_the_user_is
     assert_same_spectra(found_spectra, spectra)
     np.testing.assert_array_equal(found.index, expected.index)
     np.testing.assert_allclose(found.uncertainty, expected.uncertainty, atol=1e-4)
-    np.testing.assert_allclose(found.background(), expected.background(), atol=1e-4)
+    np.testing.assert_allclose(backgrounds(found), backgrounds(expected), atol=1e-4)
     again = new_pass(SmallMemory(room, error), layers=LAYERS)
     assert_same_spectra(again.encode(TALL, lambda share: None, keep=True).spectra, spectra)
 

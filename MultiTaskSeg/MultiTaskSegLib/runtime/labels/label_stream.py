@@ -74,17 +74,24 @@ class RunningLabels:
             self._add(slab.reshape(slab.shape[0], -1), slice(self._done, self._done + slab.shape[1]))
             self._done += slab.shape[1]
 
-    def background(self) -> NDArray[np.float32]:
-        """Probability of the background at the labelled voxels, in their order in the image."""
-        pieces = self._background or []
-        if all(rows.stop - rows.start == self.index.shape[1] for _, rows in self._places):
-            return np.concatenate([*pieces, np.empty(0, dtype=np.float32)])
-        # Strips of rows came one after the other.
-        found = self.index > 0
-        shares = np.empty(found.shape, dtype=np.float32)
-        for piece, place in zip(pieces, self._places, strict=True):
-            shares[place][found[place]] = piece
-        return shares[found]
+    def backgrounds(self) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
+        """Slices and rows, and the probability of the background at what was labelled there, in the image's order."""
+        return zip(self._places, self._background or [], strict=True)
+
+    def remove(self, place: tuple[slice, slice], where: NDArray[np.bool_], background: NDArray[np.float32]) -> None:
+        """Make background of labelled voxels.
+
+        Args:
+            place: slices and rows, one of `backgrounds`.
+            where: bool ``(z, y, X)`` of it; voxels that are background already stay as they are.
+            background: ``(N,)``, the probability of the background of those that change.
+        """
+        index, confidence = self.index[place], self.confidence[place]
+        removed = where & (index > 0)
+        numbers, classes = index[removed], len(self.voxels)
+        self.voxels -= np.bincount(numbers, minlength=classes)
+        self.overlaps -= np.bincount(numbers, confidence[removed], minlength=classes)
+        index[removed], confidence[removed] = 0, background
 
     def _add(self, shares: Tensor, slices: slice) -> None:
         target = (slices, self._rows)
