@@ -11,6 +11,7 @@ import torch
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.labels import label_rows as label_rows_module
+from MultiTaskSegLib.runtime.labels import label_stream
 from MultiTaskSegLib.runtime.labels.label_rows import context_rows, label_rows
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
@@ -158,15 +159,25 @@ def test_the_background_s_share_is_remembered_where_it_may_be_needed() -> None:
     assert backgrounds(streamed(logits, TASK, GRID, 3)).size == 0
 
 
-def test_no_array_of_all_classes_is_as_large_as_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, largest = smooth_logits(), 0
-    plain = RunningLabels.push
+@pytest.mark.parametrize("shape", [GRID, (26, 20, 11), (6, 4, 30), (13, 9, 40)], ids=str)
+@pytest.mark.parametrize("values", [1, 100, 300])
+def test_parts_of_a_plane_give_the_maps_of_whole_planes(
+    shape: Triple, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits, task = smooth_logits(), replace(TASK, surface_temperature=0.9, single_component=True)
+    expected, largest, plain = streamed(logits, task, shape, 5), 0, RunningLabels.put
 
-    def push(self: RunningLabels, shares: torch.Tensor) -> None:
+    def put(self: RunningLabels, shares: torch.Tensor, slices: slice, rows: slice) -> None:
         nonlocal largest
-        largest = max(largest, shares.shape[1])
-        plain(self, shares)
+        largest = max(largest, shares.numel())
+        plain(self, shares, slices, rows)
 
-    monkeypatch.setattr(RunningLabels, "push", push)
-    streamed(logits, replace(TASK, surface_temperature=3.0), GRID, 2)
-    assert 0 < largest <= 4
+    monkeypatch.setattr(RunningLabels, "put", put)
+    monkeypatch.setattr(label_stream, "CHUNK_VALUES", values)
+    found = streamed(logits, task, shape, 5)
+    assert 0 < largest <= max(values, 4 * shape[2])
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_array_equal(found.confidence, expected.confidence)
+    np.testing.assert_array_equal(found.uncertainty, expected.uncertainty)
+    np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-5)
+    np.testing.assert_array_equal(backgrounds(found), backgrounds(expected))
