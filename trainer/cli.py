@@ -10,8 +10,8 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory
 from trainer import cli_experiments, cli_pretraining
+from trainer.machine.freed_memory import keep_freed_memory
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130

@@ -1,7 +1,8 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``, ``training*.json``, ``step_growth*.json``. What stands between the marks of the document is replaced.
+``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``. What stands between the marks of the
+document is replaced.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def figures(folder: Path) -> str:
         "ood": _ood,
         "startup": _startup,
         "growth": _growth,
+        "memory": _memory,
         "training": training_table,
         "step_growth": growth_table,
     }
@@ -123,6 +125,25 @@ def _growth(found: Figures) -> Iterator[str]:
     for run in [*found["by_size"], *found["by_classes"]]:
         size = " x ".join(str(n) for n in run["size_zyx"])
         yield f"| {size} | {run['classes']} | {run['cpu_s']:.2f} | {run['peak_mb']:.0f} |"
+
+
+def _memory(found: Figures) -> Iterator[str]:
+    yield "### Memory: what was told beforehand, and what was taken"
+    yield ""
+    yield "| voxels | mm | run | peak MB beyond the loaded model | estimate MB | estimate / peak |"
+    yield "|---|---|---|---|---|---|"
+    for run in found["runs"]:
+        size, ratio = " x ".join(str(n) for n in run["shape_zyx"]), run["estimate_mb"] / run["peak_mb"]
+        ends = f"{run['purpose']} | {run['peak_mb']} | {run['estimate_mb']} | {ratio:.2f}"
+        yield f"| {size} | {run['spacing_mm']:g} | {ends} |"
+    yield ""
+    yield "### The command line under a limit of memory"
+    yield ""
+    yield "| voxels | command | limit GB | exit code | peak MB of the whole process | what it said where it gave up |"
+    yield "|---|---|---|---|---|---|"
+    for run in found["limits"]:
+        size, said = " x ".join(str(n) for n in run["shape_zyx"]), run["last_line"] if run["exit_code"] else ""
+        yield f"| {size} | {run['command']} | {run['limit_gb']} | {run['exit_code']} | {run['peak_mb']} | {said} |"
 
 
 def _machine(facts: Figures) -> str:

@@ -33,9 +33,9 @@ from trainer.data.dataset import read_dataset
 from trainer.data.planning import TaskPlan
 from trainer.layout.case import Case
 from trainer.report.run_folder import RunFolder, write_json_file
+from trainer.tiled.task_logits import task_logits
 from trainer.training.optimization import Optimization
 from trainer.training.training import Budget, PreparedData, StepTime, prepare_data, train
-from trainer.training.validation import task_logits
 
 WARM_UP_STEPS, TIMED_STEPS = 3, 12
 CPU = torch.device("cpu")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from MultiTaskSegLib.runtime.labels.surface_band import surface_band
+from MultiTaskSegLib.runtime.labels.surface_band import near_surface
 from trainer.calibration.temperature import LabelledLogits, fit_temperature, informative_voxels
 
 VOXELS_PER_REGION = 5_000
@@ -18,6 +19,9 @@ VOXELS_PER_REGION = 5_000
 HIGHEST_SURFACE_TEMPERATURE = 20.0
 BIAS_LIMIT = 8.0
 FOLDS = 10
+
+Drawn = TypeVar("Drawn")
+"""Voxels drawn from a case."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Scaling:
     def probabilities(self, log_probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
         """Calibrated probabilities from logits or logarithms of probabilities, both ``(1 + labels, Z, Y, X)``."""
         shape = log_probabilities.shape[1:]
-        by_place = self.surface_temperature is not None
-        band = surface_band(log_probabilities.argmax(axis=0)) if by_place else np.zeros(shape, dtype=bool)
+        band = np.zeros(shape, dtype=bool)
+        if self.surface_temperature is not None:
+            band = near_surface(log_probabilities.argmax(axis=0).astype(np.uint8))
         return self.at(log_probabilities, band)
 
     def at(self, log_probabilities: NDArray[np.floating], band: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -95,7 +100,7 @@ def draw_fit_voxels(
     """
     columns = log_probabilities.reshape(len(log_probabilities), -1)
     flat = truth.ravel()
-    band = surface_band(log_probabilities.argmax(axis=0)).ravel()
+    band = near_surface(log_probabilities.argmax(axis=0).astype(np.uint8)).ravel()
 
     def take(index: NDArray[np.int64], population: int) -> LabelledLogits:
         """The voxels at flat indices, which stand for a number of voxels."""
@@ -177,7 +182,9 @@ FORMS = {
 """Form by name."""
 
 
-def cross_fitted(cases: Sequence[FitVoxels], groups: Sequence[str], form: str, folds: int = FOLDS) -> list[Scaling]:
+def cross_fitted(
+    cases: Sequence[Drawn], groups: Sequence[str], fit: Callable[[Sequence[Drawn]], Scaling], folds: int = FOLDS
+) -> list[Scaling]:
     """For each case the scaling that was fitted on other groups only.
 
     Groups are dealt into at most ``folds`` folds (leave one group out when there are fewer). With a single group there
@@ -186,7 +193,7 @@ def cross_fitted(cases: Sequence[FitVoxels], groups: Sequence[str], form: str, f
     Args:
         cases: voxels by case.
         groups: group by case.
-        form: a name of `FORMS`.
+        fit: how scalings are fitted, for example one of `FORMS`.
         folds: at least 2.
     """
     names = sorted(set(groups))
@@ -195,7 +202,7 @@ def cross_fitted(cases: Sequence[FitVoxels], groups: Sequence[str], form: str, f
     fold_of = {name: index % min(folds, len(names)) for index, name in enumerate(names)}
     fitted: dict[int, Scaling] = {}
     for fold in set(fold_of.values()):
-        fitted[fold] = FORMS[form]([c for c, group in zip(cases, groups, strict=True) if fold_of[group] != fold])
+        fitted[fold] = fit([c for c, group in zip(cases, groups, strict=True) if fold_of[group] != fold])
     return [fitted[fold_of[group]] for group in groups]
 
 

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.labels.surface_band import surface_band
-from trainer.calibration.scaling import (
-    FitVoxels,
-    Scaling,
-    cross_fitted,
-    draw_fit_voxels,
-    fit_surface,
-    log_probabilities_of,
-    pooled,
-)
+from MultiTaskSegLib.runtime.image.resampling import resample_linear
+from MultiTaskSegLib.runtime.labels.surface_band import near_surface
+from trainer.calibration.mixed_voxels import FitCase, GridMixture, MixedVoxels, fit_two_temperatures
+from trainer.calibration.scaling import VOXELS_PER_REGION, Scaling, cross_fitted, pooled
 from trainer.calibration.temperature import LabelledLogits, expected_calibration_error, informative_voxels
 
 VOXELS_PER_CASE = 20_000
+# Where many voxels of the network's grid make one of the image's own, fewer are drawn: all take as much memory.
+LEAST_VOXELS = 1_000
+SMALLEST_SHARE = np.float32(1e-30)
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,8 @@ class HeldOutCase:
 
     Attributes:
         group: patient.
-        logits: ``(1 + labels, Z, Y, X)``.
-        labels: truth ``(Z, Y, X)``, indices into the head's channels.
+        logits: ``(1 + labels, z, y, x)`` on the network's grid.
+        labels: truth ``(Z, Y, X)``, indices into the head's channels, on the image's own grid in canonical order.
     """
 
     group: str
@@ -37,18 +34,8 @@ class HeldOutCase:
     labels: NDArray[np.integer]
 
 
-@dataclass(frozen=True)
-class _JudgedVoxels:
-    """Voxels of a case on which its calibration is judged: logits ``(1 + labels, N)``, which of them are near the
-    predicted surface, and labels, both ``(N,)``."""
-
-    logits: NDArray[np.float32]
-    near: NDArray[np.bool_]
-    labels: NDArray[np.int64]
-
-
 class TaskCalibration:
-    """Sees every held-out case once and keeps a few of its voxels: some to fit, others to judge.
+    """Sees every held-out case once and keeps a few voxels of its own grid: some to fit, others to judge.
 
     Args:
         seed: of the draw of voxels.
@@ -56,38 +43,67 @@ class TaskCalibration:
 
     def __init__(self, seed: int) -> None:
         self._fitting, self._judging = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-        self._voxels: list[FitVoxels] = []
-        self._judged: list[_JudgedVoxels] = []
+        self._fit: list[FitCase] = []
+        self._judged: list[MixedVoxels] = []
         self._groups: list[str] = []
 
     def add(self, case: HeldOutCase) -> None:
         """Take voxels of a case."""
-        self._voxels.append(draw_fit_voxels(case.logits, case.labels, self._fitting))
-        chosen = informative_voxels(case.labels, VOXELS_PER_CASE, self._judging)
-        logits = case.logits.reshape(len(case.logits), -1)[:, chosen].astype(np.float32)
-        near = surface_band(case.logits.argmax(axis=0)).ravel()[chosen]
-        self._judged.append(_JudgedVoxels(logits, near, case.labels.ravel()[chosen].astype(np.int64)))
+        answer = _Answer(case)
+        band = answer.near_surface().ravel()
+        self._fit.append(FitCase(*(self._drawn(answer, np.flatnonzero(part)) for part in (band, ~band))))
+        informative = informative_voxels(case.labels, answer.at_most(VOXELS_PER_CASE), self._judging)
+        self._judged.append(answer.taken(informative, len(informative)))
         self._groups.append(case.group)
+
+    def _drawn(self, answer: _Answer, region: NDArray[np.int64]) -> MixedVoxels:
+        size = min(answer.at_most(VOXELS_PER_REGION), len(region))
+        return answer.taken(np.sort(self._fitting.choice(region, size, replace=False)), len(region))
 
     def scaling(self) -> Scaling:
         """What ships: fitted on all held-out cases."""
-        return fit_surface(self._voxels)
+        return fit_two_temperatures(self._fit)
 
     def unseen(self) -> list[Scaling]:
         """By case, what the other patients give."""
-        return cross_fitted(self._voxels, self._groups, "surface_temperature")
+        return cross_fitted(self._fit, self._groups, fit_two_temperatures)
 
     def figures(self) -> dict[str, float]:
-        """Calibration errors near the structures, before and after, each case under the temperatures that the other
-        patients gave."""
-        raw, calibrated = [], []
-        for scaling, voxels in zip(self.unseen(), self._judged, strict=True):
-            said = np.log(np.maximum(scaling.at(voxels.logits, voxels.near), np.float32(1e-30)))
-            raw.append(LabelledLogits(log_probabilities_of(voxels.logits).T, voxels.labels))
-            calibrated.append(LabelledLogits(said.T, voxels.labels))
-        before, after = pooled(raw), pooled(calibrated)
+        """Calibration errors near the structures on the images' own grids, before and after, each case under the
+        temperatures that the other patients gave."""
+        before = pooled([_said(voxels, Scaling()) for voxels in self._judged])
+        after = pooled([_said(voxels, own) for own, voxels in zip(self.unseen(), self._judged, strict=True)])
         return {
             "ece_uncalibrated": expected_calibration_error(before, 1.0),
             "ece": expected_calibration_error(after, 1.0),
             "voxels": float(len(before.labels)),
         }
+
+
+class _Answer:
+    """The network's answer to a case, looked at from the image's own grid."""
+
+    def __init__(self, case: HeldOutCase) -> None:
+        self._columns, self._truth = case.logits.reshape(len(case.logits), -1), case.labels
+        self._near = near_surface(case.logits.argmax(axis=0).astype(np.uint8))
+        self._mixture = GridMixture(case.logits.shape[1:], case.labels.shape)
+
+    def near_surface(self) -> NDArray[np.bool_]:
+        """Voxels ``(Z, Y, X)`` of the image into which one enters that is near the predicted surface."""
+        return np.asarray(resample_linear(self._near.astype(np.float32), self._truth.shape) > 0)
+
+    def at_most(self, voxels: int) -> int:
+        """How many are drawn where so many would be without interpolation."""
+        return min(voxels, max(LEAST_VOXELS, voxels // self._mixture.width))
+
+    def taken(self, places: NDArray[np.int64], population: int) -> MixedVoxels:
+        """The voxels at flat indices of the image, which stand for a number of voxels."""
+        found, shares = self._mixture.at(places)
+        logits = np.moveaxis(self._columns[:, found], 0, 2).astype(np.float32)
+        weight = np.full(len(places), population / max(1, len(places)))
+        labels = self._truth.ravel()[places].astype(np.int64)
+        return MixedVoxels(np.ascontiguousarray(logits), shares, self._near.ravel()[found], labels, weight)
+
+
+def _said(voxels: MixedVoxels, scaling: Scaling) -> LabelledLogits:
+    return LabelledLogits(np.log(np.maximum(voxels.probabilities(scaling), SMALLEST_SHARE)), voxels.labels)

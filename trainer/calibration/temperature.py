@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.optimize import minimize_scalar
 
 BINS = 10
 BOUNDARY_VOXELS = 2
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.2, 5.0
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,17 @@ def negative_log_likelihood(data: LabelledLogits, temperature: float) -> float:
     return float(np.average(losses, weights=data.weights))
 
 
-def fit_temperature(data: LabelledLogits, highest: float = 5.0) -> float:
+def fit_temperature(data: LabelledLogits, highest: float = HIGHEST_TEMPERATURE) -> float:
     """The temperature between 0.2 and ``highest`` with the least negative log-likelihood; 1 without voxels."""
     if not len(data.labels):
         return 1.0
-    result = minimize_scalar(
-        lambda log_t: negative_log_likelihood(data, float(np.exp(log_t))),
-        bounds=np.log([0.2, highest]),
-        method="bounded",
-    )
+    return temperature_of_least_loss(lambda temperature: negative_log_likelihood(data, temperature), highest)
+
+
+def temperature_of_least_loss(loss: Callable[[float], float], highest: float) -> float:
+    """The temperature between 0.2 and ``highest`` at which a loss is least."""
+    bounds = np.log([LOWEST_TEMPERATURE, highest])
+    result = minimize_scalar(lambda log_t: loss(float(np.exp(log_t))), bounds=bounds, method="bounded")
     return float(np.exp(result.x))
 
 

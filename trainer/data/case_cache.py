@@ -18,7 +18,6 @@ from safetensors.numpy import save_file
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.preparation import prepare
-from MultiTaskSegLib.runtime.machine.processor import usable_cores
 from trainer.data.data_fingerprint import case_content
 from trainer.data.label_resampling import LABELS_BY
 from trainer.data.memory_room import MemoryRoom
@@ -30,6 +29,7 @@ from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
 from trainer.layout.recently_read import forget_volumes
+from trainer.machine.processor import usable_cores
 
 POINTS_PER_LABEL = 400
 # Changes whenever cases that an earlier version prepared must not be used any more.

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.ood.signature import SPECTRUM
-from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.demo.story import Story
+from trainer.measuring.shipped_pass import ShippedPass
 from trainer.report.curves import SpectrumPanel, dice_figure, ood_figure, spectrum_figure, training_figure
 from trainer.report.report import Report, png_bytes, write_whole
 from trainer.report.run_folder import RunFolder
@@ -106,7 +106,8 @@ def spectrum(name: str, result: Segmentation, predictor: Predictor) -> Figure:
     reference, verdict = predictor.model.reference, result.verdict
     task = next(t for t in predictor.manifest.tasks if t.name == verdict.nearest_task)
     prepared = prepare(result.volume, task.profile)
-    vectors = reference.spec.vectors(spectra_of(predictor.network, prepared.voxels, reference.spec, predictor.device))
+    shipped = ShippedPass(predictor.network, predictor.device)
+    vectors = reference.spec.vectors(shipped.observed(prepared.voxels, reference.spec))
     own = reference.tasks == reference.task_names.index(task.name)
     # A whitened signature has two blocks per layer, of which one is the spectrum.
     names = {block.removesuffix(f".{SPECTRUM}"): block for block in vectors}

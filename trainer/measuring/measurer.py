@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
-from trainer.calibration.task_calibration import HeldOutCase
+from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 from trainer.data.case_cache import PreparedCase
-from trainer.measuring.held_out_figures import HeldOutMeasurement
+from trainer.measuring.own_grid_case import OwnGridCase
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples
 
@@ -28,21 +29,22 @@ class Measurer:
     """
 
     def __init__(self, network: SegmentationNetwork, spec: SignatureSpec, device: torch.device) -> None:
-        self._pass = ShippedPass(network, spec, device)
+        self._pass, self._spec = ShippedPass(network, device), spec
         self.cell = cell_size(network.architecture)
 
     def look(self, case: PreparedCase, cells: CellSamples, held_out: bool) -> Observed:
         """What the check remembers of a case: its cells go to those of its task, its signature's parts are returned."""
         voxels = np.asarray(case.voxels, dtype=np.float32)
         cells.add(image_cells(voxels, self.cell), case.case.group, held_out)
-        return self._pass.observed(voxels)
+        return self._pass.observed(voxels, self._spec)
 
-    def measure(
-        self, case: PreparedCase, cells: CellSamples, channels: slice, measurement: HeldOutMeasurement
-    ) -> Observed:
-        """The same of a held-out case whose task has labels; the answer goes to the task's measurement."""
-        voxels = np.asarray(case.voxels, dtype=np.float32)
-        cells.add(image_cells(voxels, self.cell), case.case.group, True)
-        logits, observed = self._pass.answered(voxels, channels)
-        measurement.add(HeldOutCase(case.case.group, logits, np.asarray(case.labels)))
+    def measure(self, case: OwnGridCase, cells: CellSamples, channels: slice, calibration: TaskCalibration) -> Observed:
+        """The same of a held-out case whose task has labels; the answer goes to the task's calibration."""
+        cells.add(image_cells(case.voxels, self.cell), case.group, True)
+        logits, observed = self._pass.answered(case.voxels, self._spec, channels)
+        calibration.add(HeldOutCase(case.group, logits, case.truth))
         return observed
+
+    def label(self, case: OwnGridCase, task: TaskInfo) -> None:
+        """Go all the way to the labels of a task, to see how long it takes."""
+        self._pass.labelled(case.voxels, self._spec, task, case.truth.shape)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
 from MultiTaskSegLib.runtime.ood.cell_reference import nearest_ratios
 from trainer.calibration.scaling import FOLDS
+from trainer.calibration.task_calibration import TaskCalibration
 from trainer.data.case_cache import PreparedCase
-from trainer.data.planning import TaskPlan
-from trainer.measuring.held_out_figures import HeldOutMeasurement
 from trainer.measuring.measurer import Measurer
+from trainer.measuring.own_grid_case import OwnGridCase, read_own_grid_case
 from trainer.reference.cell_fitting import cells_per_memory, new_samples
 
 # A second or two on a processor.
 TRIAL_VOXELS = 300_000
 WARM_UP_VOXELS = 10_000
+READINGS = 2
+"""Of every held-out case: once for its temperatures and once for its labels."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Pace:
     """Seconds per voxel of the network's grid where nothing else is said.
 
     Attributes:
-        held_out_s: of a held-out case: logits, temperatures, Dice, signature, cells.
+        held_out_s: of a held-out case, which is read and passed twice: for signature, cells and temperatures, and for
+            the labels that these give.
         known_s: of a case of which only signature and cells are taken.
         fit_case_s: per held-out case, not per voxel: fitting temperatures on all of them and on all but a fold.
         map_s: of a held-out image with which the map of foreign places is calibrated.
@@ -41,20 +45,32 @@ class Pace:
 
 
 def measured_pace(
-    measurer: Measurer, task: TaskPlan, case: PreparedCase, tasks: int, clock: Callable[[], float] = time.perf_counter
+    measurer: Measurer,
+    task: TaskInfo,
+    labels: Mapping[int, str],
+    case: PreparedCase,
+    tasks: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
     """Measure on the middle of a case.
 
     Args:
         measurer: whose pace.
         task: of the case.
+        labels: the dataset's label names by value.
         case: a held-out one.
         tasks: how many the network has.
         clock: seconds from any origin.
     """
     # The first pass of all takes longer.
     measurer.look(middle_of(case, WARM_UP_VOXELS), new_samples(1)[0], held_out=False)
-    return _trial(measurer, task, middle_of(case, TRIAL_VOXELS), tasks, clock)
+    reading_s = 0.0
+    if task.labels:
+        started_s = clock()
+        read_own_grid_case(case.case, task, labels)
+        reading_s = clock() - started_s
+    pace = _trial(measurer, task, middle_of(case, TRIAL_VOXELS), tasks, clock)
+    return replace(pace, held_out_s=pace.held_out_s + READINGS * reading_s / case.voxels.size)
 
 
 def middle_of(case: PreparedCase, voxels: int) -> PreparedCase:
@@ -67,15 +83,18 @@ def middle_of(case: PreparedCase, voxels: int) -> PreparedCase:
     return replace(case, voxels=case.voxels[z, y, x], labels=case.labels[z, y, x])
 
 
-def _trial(measurer: Measurer, task: TaskPlan, case: PreparedCase, tasks: int, clock: Callable[[], float]) -> Pace:
-    cells, measurement = new_samples(1)[0], HeldOutMeasurement(task.label_names, 0)
+def _trial(measurer: Measurer, task: TaskInfo, case: PreparedCase, tasks: int, clock: Callable[[], float]) -> Pace:
+    cells, calibration = new_samples(1)[0], TaskCalibration(0)
+    part = OwnGridCase(case.case.group, np.asarray(case.voxels, dtype=np.float32), np.asarray(case.labels))
     times = [clock()]
     measurer.look(case, cells, held_out=False)
     times.append(clock())
-    if task.label_names:
-        measurer.measure(case, cells, task.channels, measurement)
+    if task.labels:
+        measurer.measure(part, cells, task.channels, calibration)
+        measurer.label(part, task)
     times.append(clock())
-    measurement.figures()
+    if task.labels:
+        calibration.scaling()
     times.append(clock())
     memory = np.random.default_rng(0).random((cells_per_memory(tasks), FEATURES), dtype=np.float32)
     nearest_ratios(cells.rows[0], memory, np.ones(len(memory), dtype=np.float32))

@@ -1,6 +1,9 @@
-"""One network as it ships over prepared images: what the check looks at, and the logits of a task in the same pass."""
+"""One network as it ships over prepared images: what the check looks at, and the logits of a task."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -8,16 +11,19 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
-from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, slab_voxels_for
-from MultiTaskSegLib.runtime.network.tiling import whole_image
+from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, Observe, slab_voxels_for
+from MultiTaskSegLib.runtime.network.parts import strips
 from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
-from MultiTaskSegLib.runtime.ood.spectrum import SpectrumCollector
-from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
+from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum, SpectrumCollector
+from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass, Wanted
 
 SMALLER = 16
 """By so much slabs shrink where memory is short."""
+
+Found = TypeVar("Found")
 
 
 class ShippedPass:
@@ -25,44 +31,79 @@ class ShippedPass:
 
     Args:
         network: whose weights to use; they are copied.
-        spec: of the signature.
         device: where to compute.
     """
 
-    def __init__(self, network: SegmentationNetwork, spec: SignatureSpec, device: torch.device) -> None:
-        self.architecture, self.spec, self.device = network.architecture, spec, device
+    def __init__(self, network: SegmentationNetwork, device: torch.device) -> None:
+        self.architecture, self.device = network.architecture, device
         self._backend = TorchBackend(network, device)
 
-    def observed(self, voxels: NDArray[np.float32]) -> Observed:
+    def observed(self, voxels: NDArray[np.float32], spec: SignatureSpec) -> Observed:
         """What a signature needs of a prepared image ``(Z, Y, X)``; the decoder runs only where it looks at it."""
-        network_pass = NetworkPass(self._backend, self.architecture, self.spec)
-        spectra = network_pass.encode(voxels, lambda share: None).spectra
-        return self._with_image(voxels, {**spectra})
+        spectra = self._pass(spec).encode(voxels, _untold).spectra
+        return self._with_image(voxels, spec, {**spectra})
 
-    def answered(self, voxels: NDArray[np.float32], channels: slice) -> tuple[NDArray[np.float32], Observed]:
-        """The same, and the logits ``(channels, Z, Y, X)`` of some of the head's channels."""
+    def labelled(
+        self, voxels: NDArray[np.float32], spec: SignatureSpec, task: TaskInfo, shape: tuple[int, ...]
+    ) -> None:
+        """Go all the way to the labels of a task on a grid of ``shape`` ``(Z, Y, X)``, to see how long it takes."""
+        z, y, x = shape
+        self._pass(spec).encode(voxels, _untold, wanted=Wanted(task, (z, y, x)))
+
+    def logits(self, voxels: NDArray[np.float32], channels: slice) -> NDArray[np.float32]:
+        """Logits ``(channels, Z, Y, X)`` of some of the head's channels."""
+        return self._with_less_memory(lambda slab_voxels: self._decoded(voxels, channels, slab_voxels))
+
+    def answered(
+        self, voxels: NDArray[np.float32], spec: SignatureSpec, channels: slice
+    ) -> tuple[NDArray[np.float32], Observed]:
+        """`logits`, and from the same pass what `observed` gives."""
+
+        def run(slab_voxels: int) -> tuple[NDArray[np.float32], dict[str, LayerSpectrum]]:
+            """With slabs of this size."""
+            z, y, x = voxels.shape
+            collector = SpectrumCollector(self.architecture, spec.layers, (z, y, x), spec.floor)
+            logits = self._decoded(voxels, channels, slab_voxels, collector)
+            return logits, collector.spectra()
+
+        logits, spectra = self._with_less_memory(run)
+        return logits, self._with_image(voxels, spec, {**spectra})
+
+    def _pass(self, spec: SignatureSpec) -> NetworkPass:
+        return NetworkPass(self._backend, self.architecture, spec)
+
+    def _with_less_memory(self, run: Callable[[int], Found]) -> Found:
         slab_voxels = slab_voxels_for(self.device)
         while True:
             try:
-                return self._answered(voxels, channels, slab_voxels)
+                return run(slab_voxels)
             except (MemoryError, RuntimeError) as error:
                 if slab_voxels == 1 or not is_out_of_memory(error):
                     raise
                 slab_voxels = max(1, slab_voxels // SMALLER)
 
     @torch.inference_mode()
-    def _answered(
-        self, voxels: NDArray[np.float32], channels: slice, slab_voxels: int
-    ) -> tuple[NDArray[np.float32], Observed]:
+    def _decoded(
+        self,
+        voxels: NDArray[np.float32],
+        channels: slice,
+        slab_voxels: int,
+        collector: SpectrumCollector | None = None,
+    ) -> NDArray[np.float32]:
         z, y, x = voxels.shape
         stream = NetworkStream(self._backend, self.architecture, voxels, slab_voxels)
-        collector = SpectrumCollector(self.architecture, self.spec.layers, (z, y, x), self.spec.floor)
-        slabs = stream.decode(observe=collector.watch(whole_image(stream.padded)))
+        (whole,) = strips(stream.padded, None, 0)
+        observe: Observe | None = collector.watch(whole) if collector else None
+        slabs = stream.decode(observe=observe)
         logits = torch.cat([self._backend.head(slab, channels)[:, :, :y, :x].cpu() for slab in slabs], dim=1)[:, :z]
-        return np.ascontiguousarray(logits.numpy()), self._with_image(voxels, {**collector.spectra()})
+        return np.ascontiguousarray(logits.numpy())
 
-    def _with_image(self, voxels: NDArray[np.float32], spectra: Observed) -> Observed:
-        observed = {**spectra, **self.spec.image_part(voxels, self.architecture.is_planar)}
+    def _with_image(self, voxels: NDArray[np.float32], spec: SignatureSpec, spectra: Observed) -> Observed:
+        observed = {**spectra, **spec.image_part(voxels, self.architecture.is_planar)}
         # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
         release_freed_memory()
         return observed
+
+
+def _untold(share: float) -> None:
+    """Nobody wants to know."""

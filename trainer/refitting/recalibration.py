@@ -1,9 +1,9 @@
-"""The whole of ``calibrate``: fit a model's temperatures anew on its held-out cases."""
+"""The whole of ``calibrate``: fit a model's temperatures anew on its held-out cases, and measure its labels."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TextIO
@@ -14,18 +14,21 @@ from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.labelled_case import read_labelled_case
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
+from trainer.measuring.held_out_dice import held_out_dice
+from trainer.measuring.own_grid_case import read_own_grid_case
+from trainer.measuring.shipped_pass import ShippedPass
 from trainer.refitting.descent import refitted
 from trainer.report.progress import Progress
-from trainer.training.validation import task_logits
 
 
 def refit_calibration(
     model_path: Path, directories: Sequence[Path], output: Path, *, seed: int = 0, stream: TextIO | None = None
 ) -> Manifest:
-    """Fit the temperatures of every task on held-out cases and write the model with them. Nothing else changes.
+    """Fit the temperatures of every task on held-out cases and write the model with them.
+
+    Besides them only what depends on them changes: the calibration and the Dice of these cases, and how many they are.
 
     Args:
         model_path: model to start from.
@@ -47,13 +50,26 @@ def refit_calibration(
     cases = [unseen(datasets[task.name], predictor.manifest) for task in predictor.manifest.tasks]
     if not all(cases):
         raise DatasetError("a task has no held-out case", remedy="Give the datasets that the model was trained on")
-    progress = Progress(sum(map(len, cases)), "calibrating", stream)
+    pairs = list(zip(predictor.manifest.tasks, cases, strict=True))
+    progress = Progress(2 * sum(map(len, cases)), "calibrating", stream)
     done = count(1)
-    tasks = [
-        _calibrated(predictor, datasets[task.name], task, own, seed, lambda: progress.update(next(done)))
-        for task, own in zip(predictor.manifest.tasks, cases, strict=True)
-    ]
-    manifest = refitted(dataclasses.replace(predictor.manifest, tasks=tuple(tasks)), predictor.model.digest)
+
+    def advance() -> None:
+        """A case is done, for its temperatures or for its labels."""
+        progress.update(next(done))
+
+    tasks = [_calibrated(predictor, datasets[task.name], task, own, seed, advance) for task, own in pairs]
+    softened = replace(predictor.model, manifest=replace(predictor.manifest, tasks=tuple(tasks)))
+    shipped = Predictor(softened, predictor.device.type, "torch")
+    measured = tuple(
+        replace(
+            task,
+            held_out_cases=len(own),
+            held_out_dice=held_out_dice(shipped, task, datasets[task.name].labels, own, advance),
+        )
+        for task, own in zip(tasks, cases, strict=True)
+    )
+    manifest = refitted(replace(predictor.manifest, tasks=measured), predictor.model.digest)
     rewrite_manifest(model_path, manifest, output)
     return manifest
 
@@ -66,20 +82,15 @@ def _calibrated(
     seed: int,
     advance: Callable[[], None],
 ) -> TaskInfo:
-    calibration = TaskCalibration(seed)
+    calibration, shipped = TaskCalibration(seed), ShippedPass(predictor.network, predictor.device)
     for case in cases:
-        calibration.add(_answered(predictor, dataset, task, case))
+        read = read_own_grid_case(case, task, dataset.labels)
+        calibration.add(HeldOutCase(case.group, shipped.logits(read.voxels, task.channels), read.truth))
         advance()
     scaling = calibration.scaling()
-    return dataclasses.replace(
+    return replace(
         task,
         temperature=scaling.temperature,
         surface_temperature=scaling.surface_temperature,
         calibration=calibration.figures(),
     )
-
-
-def _answered(predictor: Predictor, dataset: Dataset, task: TaskInfo, case: Case) -> HeldOutCase:
-    labelled = read_labelled_case(case, task, dataset.labels)
-    logits = task_logits(predictor.network, labelled.prepared.voxels, task, device=predictor.device)
-    return HeldOutCase(case.group, logits, labelled.truth)

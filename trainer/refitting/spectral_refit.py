@@ -15,10 +15,10 @@ from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
-from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.provenance import unseen
+from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.spectral_reference import fit_reference
 from trainer.refitting.descent import refitted
@@ -79,9 +79,9 @@ def _images(
     spec: SignatureSpec,
     cells: CellSamples,
 ) -> Iterator[ReferenceImage]:
+    shipped = ShippedPass(predictor.network, predictor.device)
     for case in dataset.cases:
         voxels = prepare(case.read_image(), task.profile).voxels
         is_held_out = case.name in held_out
         cells.add(image_cells(voxels, cell_size(predictor.manifest.architecture)), case.group, is_held_out)
-        spectra = spectra_of(predictor.network, voxels, spec, predictor.device)
-        yield ReferenceImage(index, case.group, is_held_out, spectra)
+        yield ReferenceImage(index, case.group, is_held_out, shipped.observed(voxels, spec))

@@ -1,36 +1,32 @@
-"""From trained weights to a model file: calibration, held-out Dice, spectral reference, manifest."""
+"""From trained weights to a model file: calibration, spectral reference, held-out Dice, manifest."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import Model, reference_tensors, save_model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import TrainingConfig
-from trainer.data.planning import TaskPlan
-from trainer.measuring.held_out_figures import HeldOutFigures
+from trainer.measuring.held_out_dice import held_out_dice
 from trainer.measuring.plan import Chosen, MeasuringPlan
 from trainer.reference.cell_fitting import fit_memories
 from trainer.reference.spectral_reference import fit_reference
+from trainer.report.run_folder import MODEL_SUFFIX
 from trainer.report.run_progress import RunProgress
-from trainer.training.measuring import measure, plan_measuring, spec_of
-from trainer.training.terminology import label_terminology
+from trainer.training.measuring import Finding, measure, plan_measuring
+from trainer.training.planned_manifest import planned_manifest, planned_signature
 from trainer.training.training import PreparedData
-
-INTENDED_USE = (
-    "Research on images like those of the tasks listed. Not for clinical use. "
-    "Results on images flagged as out of distribution must not be trusted."
-)
 
 
 def write_model(
@@ -62,6 +58,7 @@ def write_model(
 
     Raises:
         ModelError: a weight does not fit into float16.
+        DatasetError, InputError: a held-out case cannot be read any more.
         ResourceError: the file cannot be written.
     """
     network = network.half().float()
@@ -70,38 +67,69 @@ def write_model(
     progress.follow("measuring", plan.seconds(training_s) - plan.validation_s)
     chosen = plan.chosen(training_s)
     found = measure(data, network, config, device, chosen, plan, progress)
-    reference = fit_reference(spec_of(data, config), [t.name for t in data.plan.tasks], found.images)
+    spec = planned_signature(data.plan, config)
+    reference = fit_reference(spec, [t.name for t in data.plan.tasks], found.images)
     memories = fit_memories(found.cells)
-    progress.did(plan.map_s, "writing the model")
+    progress.did(plan.map_s, "measuring labels")
     said = {"measured": {task.name: own.as_dict() for task, own in zip(data.plan.tasks, chosen, strict=True)}}
-    manifest = make_manifest(data, chosen, found.figures, reference, found.images, output, provenance | said)
+    draft = planned_manifest(data.plan, config, output.name.removesuffix(MODEL_SUFFIX))
+    draft = replace(draft, training=provenance | said | {"libraries": _libraries()})
+    manifest = _with_findings(draft, data, chosen, found, reference)
+    model = Model(manifest, network, reference, digest="", memories=memories)
+    manifest = _with_dice(model, data, chosen, device, plan, progress)
+    progress.did(0.0, "writing the model")
     save_model(output, manifest, network, reference_tensors(found.images, reference) | cell_tensors(memories))
     return manifest
 
 
-def make_manifest(
+def _with_findings(
+    draft: Manifest, data: PreparedData, chosen: Sequence[Chosen], found: Finding, reference: SpectralReference
+) -> Manifest:
+    """With temperatures, calibration and what is known of the check."""
+    tasks = tuple(
+        replace(
+            task,
+            training_cases=len(known),
+            held_out_cases=len(own.held_out),
+            temperature=figures.scaling.temperature,
+            surface_temperature=figures.scaling.surface_temperature,
+            calibration=figures.calibration,
+            single_component=figures.single_component,
+        )
+        for task, figures, known, own in zip(draft.tasks, found.figures, data.training, chosen, strict=True)
+    )
+    return replace(draft, tasks=tasks, ood=ood_info([task.name for task in tasks], reference, found.images))
+
+
+def _with_dice(
+    model: Model,
     data: PreparedData,
     chosen: Sequence[Chosen],
-    figures: Sequence[HeldOutFigures],
-    reference: SpectralReference,
-    images: Sequence[ReferenceImage],
-    output: Path,
-    provenance: dict[str, Any],
+    device: torch.device,
+    plan: MeasuringPlan,
+    progress: RunProgress,
 ) -> Manifest:
-    """Describe the model."""
-    counts = [(len(known), len(own.held_out)) for known, own in zip(data.training, chosen, strict=True)]
-    tasks = tuple(_task_info(*row[:2], *row[2]) for row in zip(data.plan.tasks, figures, counts, strict=True))
-    libraries = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__, "python": platform.python_version()}
-    return Manifest(
-        FORMAT_VERSION,
-        output.name.removesuffix(".mts.safetensors"),
-        f"multitaskseg {__version__}",
-        INTENDED_USE,
-        data.plan.architecture,
-        tasks,
-        ood_info([task.name for task in data.plan.tasks], reference, images),
-        provenance | {"libraries": libraries},
-    )
+    """The manifest with the Dice that the finished model, as it will be loaded, has on the chosen held-out cases."""
+    predictor = Predictor(model, device.type, "torch")
+    tasks: list[TaskInfo] = []
+    for index, (task, planned, own) in enumerate(zip(model.manifest.tasks, data.plan.tasks, chosen, strict=True)):
+        if not task.labels:
+            tasks.append(task)
+            continue
+        expected_s = plan.case_seconds[index][1] / 2
+
+        def advance(name: str = task.name, expected_s: float = expected_s) -> None:
+            """A case is done, for the second time."""
+            progress.did(expected_s, f"measuring labels of {name}")
+
+        cases = [case.case for case in own.held_out]
+        dice = held_out_dice(predictor, task, planned.dataset.labels, cases, advance)
+        tasks.append(replace(task, held_out_dice=dice))
+    return replace(model.manifest, tasks=tuple(tasks))
+
+
+def _libraries() -> dict[str, str]:
+    return {"torch": torch.__version__.split("+")[0], "numpy": np.__version__, "python": platform.python_version()}
 
 
 def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Sequence[ReferenceImage]) -> OodInfo:
@@ -121,31 +149,3 @@ def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Se
         {name: float(np.mean(values)) for name, values in alarms.items()},
         spec.statistics if spec.uses_image else (),
     )
-
-
-def _task_info(task: TaskPlan, figures: HeldOutFigures, training: int, held_out: int) -> TaskInfo:
-    dataset = task.dataset
-    return TaskInfo(
-        dataset.name,
-        dataset.modality,
-        dataset.region,
-        tuple(_label_info(task, number) for number in range(len(task.label_names))),
-        task.profile,
-        task.start,
-        figures.temperature,
-        str(dataset.info.get("licence", "unknown")),
-        training,
-        held_out,
-        figures.dice,
-        figures.calibration,
-        figures.single_component,
-        figures.surface_temperature,
-    )
-
-
-def _label_info(task: TaskPlan, number: int) -> LabelInfo:
-    name, values = task.label_names[number], task.label_values[number]
-    overrides = task.dataset.info.get("terminology", {})
-    shown = label_terminology(task.name, task.dataset.modality, task.dataset.region, name, overrides.get(name))
-    value = values[0] if len(values) == 1 else 1
-    return LabelInfo(value, name, shown.display_name, shown.colour, shown.terminology)

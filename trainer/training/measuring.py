@@ -7,31 +7,49 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import label
 
-from MultiTaskSegLib.runtime.labels.connected_component import is_single_component
+from MultiTaskSegLib.runtime.labels.connected_component import FULL_CONNECTIVITY
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
-from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
+from trainer.calibration.scaling import Scaling
+from trainer.calibration.task_calibration import TaskCalibration
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase
 from trainer.data.spread import spread_over_groups
-from trainer.measuring.held_out_figures import HeldOutFigures, HeldOutMeasurement
 from trainer.measuring.measurer import Measurer
+from trainer.measuring.own_grid_case import read_own_grid_case
 from trainer.measuring.pace import measured_pace
 from trainer.measuring.plan import Chosen, MeasuringPlan
 from trainer.measuring.sides import Sides
 from trainer.reference.cell_fitting import CellSamples, new_samples
 from trainer.report.run_progress import RunProgress
+from trainer.training.planned_manifest import planned_signature, planned_task
 from trainer.training.training import PreparedData
 
 SINGLE_COMPONENT_SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class TaskFigures:
+    """What held-out cases say about one task.
+
+    Attributes:
+        scaling: the temperatures that ship.
+        calibration: errors near the structures.
+        single_component: whether only the most probable piece of a result is kept.
+    """
+
+    scaling: Scaling
+    calibration: dict[str, float]
+    single_component: bool
 
 
 @dataclass
 class Finding:
     """What measuring leaves: figures by task, images and cells for the check."""
 
-    figures: list[HeldOutFigures]
+    figures: list[TaskFigures]
     images: list[ReferenceImage]
     cells: list[CellSamples]
 
@@ -56,11 +74,11 @@ def plan_measuring(
         config: settings.
         device: where to compute.
     """
-    measurer = Measurer(network, spec_of(data, config), device)
+    measurer = Measurer(network, planned_signature(data.plan, config), device)
     # Large images take most of the time.
     pairs = [(task, held_out[0]) for task, held_out in zip(data.plan.tasks, data.held_out, strict=True)]
     task, case = max(pairs, key=lambda pair: (bool(pair[0].label_names), pair[1].voxels.size))
-    pace = measured_pace(measurer, task, case, len(pairs))
+    pace = measured_pace(measurer, planned_task(task), task.dataset.labels, case, len(pairs))
     return MeasuringPlan(sides_of(data), pace, config.measuring_share, config.validation_cases)
 
 
@@ -84,7 +102,7 @@ def measure(
         plan: what was expected of them.
         progress: told after each case.
     """
-    measurer = Measurer(network, spec_of(data, config), device)
+    measurer = Measurer(network, planned_signature(data.plan, config), device)
     found = Finding([], [], new_samples(len(chosen), config.seed))
     for index, (task, own, trained) in enumerate(zip(data.plan.tasks, chosen, data.training, strict=True)):
         known_s, held_out_s = plan.case_seconds[index]
@@ -93,28 +111,26 @@ def measure(
             observed = measurer.look(case, cells, held_out=False)
             found.images.append(ReferenceImage(index, case.case.group, False, observed))
             progress.did(known_s, f"looking at {task.name}, {number} of {len(own.known)}")
-        single = bool(task.label_names) and has_single_component(
-            spread_over_groups(trained, [case.case.group for case in trained], len(own.known))
-        )
-        measurement = HeldOutMeasurement(task.label_names, config.seed, single)
+        info, calibration = planned_task(task), TaskCalibration(config.seed)
         for number, case in enumerate(own.held_out, start=1):
-            if task.label_names:
-                observed = measurer.measure(case, cells, task.channels, measurement)
+            if info.labels:
+                read = read_own_grid_case(case.case, info, task.dataset.labels)
+                observed = measurer.measure(read, cells, task.channels, calibration)
             else:
                 observed = measurer.look(case, cells, held_out=True)
             found.images.append(ReferenceImage(index, case.case.group, True, observed))
-            progress.did(held_out_s, f"measuring {task.name}, {number} of {len(own.held_out)}")
-        found.figures.append(measurement.figures())
+            # A labelled case comes once more when its temperatures are known.
+            share_s = held_out_s / 2 if info.labels else held_out_s
+            progress.did(share_s, f"measuring {task.name}, {number} of {len(own.held_out)}")
+        if not info.labels:
+            found.figures.append(TaskFigures(Scaling(), {}, False))
+            continue
+        few = spread_over_groups(trained, [case.case.group for case in trained], len(own.known))
+        found.figures.append(TaskFigures(calibration.scaling(), calibration.figures(), has_single_component(few)))
     return found
 
 
 def has_single_component(cases: Sequence[PreparedCase]) -> bool:
-    """Whether the labels together are one connected piece in at least 95 % of the cases."""
-    return (
-        float(np.mean([is_single_component(np.asarray(case.labels) > 0) for case in cases])) >= SINGLE_COMPONENT_SHARE
-    )
-
-
-def spec_of(data: PreparedData, config: TrainingConfig) -> SignatureSpec:
-    """The signature of a training."""
-    return signature_spec(data.plan.architecture, config.ood_variant, config.ood_layers)
+    """Whether the labels together are one connected piece, or nothing, in at least 95 % of the cases."""
+    pieces = [label(np.asarray(case.labels) > 0, FULL_CONNECTIVITY)[1] for case in cases]
+    return float(np.mean([count <= 1 for count in pieces])) >= SINGLE_COMPONENT_SHARE

@@ -22,6 +22,7 @@ from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.report.run_progress import RunProgress
 from trainer.training.finishing import write_model
 from trainer.training.measuring import plan_measuring
+from trainer.training.planned_manifest import require_storable
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.training import Budget, PreparedData, prepare_data, train
 from trainer.training.training_device import training_device
@@ -109,8 +110,10 @@ def train_prepared(
         device: where to compute; None: `training_device`.
 
     Raises:
-        ModelError, ResourceError: as said there.
+        UsageError: no model file could hold what would be trained.
+        DatasetError, InputError, ModelError, ResourceError: as said there.
     """
+    require_storable(data.plan, config, output.name.removesuffix(MODEL_SUFFIX))
     folder = RunFolder(output)
     device = device or training_device()
     plan = _expected(data, config, device)
@@ -199,7 +202,8 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
         "metrics.json", {"tasks": figures, "ood": manifest.ood.false_alarm_rate_by_task, "measured": measured}
     )
     report = Report(f"Training of {manifest.name}")
-    report.add_figure(training_figure(folder.records()), "Loss, learning rate and validation Dice")
+    words = "Loss, learning rate, and, to watch the training, Dice of a few held-out cases on the network's grid"
+    report.add_figure(training_figure(folder.records()), words)
     rows: list[list[str | float | int | None]] = [
         [t.name, label, value, t.temperature, t.calibration.get("ece"), manifest.ood.false_alarm_rate_by_task[t.name]]
         for t in manifest.tasks
@@ -208,7 +212,7 @@ def _write_report(folder: RunFolder, manifest: Manifest) -> None:
     report.add_table(
         ["Task", "Label", "Held-out Dice", "Temperature", "ECE", "False alarms"],
         rows,
-        "Groups that were not trained on",
+        "Groups that were not trained on, segmented as by the finished model and compared on each image's own grid",
     )
     report.add_text(measured_text(measured))
     report.add_text(model_card(manifest, "in the model file").replace("\n", "\n\n"))

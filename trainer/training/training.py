@@ -27,6 +27,7 @@ from trainer.report.run_folder import RunFolder
 from trainer.report.run_progress import RunProgress
 from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
+from trainer.training.planned_manifest import require_storable
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.run_identity import CasesByTask, Identity, run_identity
 from trainer.training.validation import validate
@@ -110,6 +111,7 @@ def prepare_data(
 
     Raises:
         DatasetError: two datasets have the same name, or one is too small to hold out a group.
+        UsageError: no model file could hold what would be trained.
     """
     names = [dataset.name for dataset in datasets]
     if len(set(names)) != len(names):
@@ -126,6 +128,7 @@ def prepare_data(
     if labelled is not None:
         splits = {d.name: choose_labelled(splits[d.name], labelled, config.seed, d.name) for d in datasets}
     plan = make_plan([dataclasses.replace(d, cases=splits[d.name].training) for d in datasets], config)
+    require_storable(plan, config)
     return prepare_splits(plan, splits, folder.cache, stream)
 
 
@@ -314,13 +317,11 @@ class _Loop:
         if not self.optimization.recipe.supervised:
             self.folder.append(self._stamp())
             return
-        precision = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
         scores = validate(
             self.optimization.averaged_network(),
             self.data.plan.tasks,
             self.data.held_out,
             device=self.optimization.device,
-            precision=precision,
             cases_per_task=self.config.validation_cases,
         )
         self.folder.append(self._stamp() | {"dice": scores})

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.labels.connected_component import most_probable_component
+from MultiTaskSegLib.runtime.labels.connected_component import connected_pieces, most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
-from MultiTaskSegLib.runtime.labels.surface_band import surface_band
+from MultiTaskSegLib.runtime.labels.surface_band import BAND_VOXELS, near_surface
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from trainer.calibration.scaling import Scaling
 from trainer.data.labelled_case import LabelledCase
@@ -19,7 +19,7 @@ from trainer.metrics.overlap import dice
 from trainer.uncertainty.error_detection import error_histogram
 from trainer.uncertainty.reliability import reliability_table, squared_error_total
 
-RING_VOXELS = 2
+RING_VOXELS = BAND_VOXELS
 CALIBRATION_REGIONS = ("whole", "ring", "predicted_ring", "ideal_ring")
 """The whole image; within 2 voxels of the true surface; within 2 voxels of the predicted surface; and the ring around
 the surface of truths drawn from the probabilities themselves: what a perfectly calibrated model would score."""
@@ -110,8 +110,8 @@ def _measure(
     truth = case.truth > 0
     regions = (
         np.ones(truth.shape, dtype=bool),
-        surface_band(truth.astype(np.uint8), RING_VOXELS),
-        surface_band((predicted > 0).astype(np.uint8), RING_VOXELS),
+        near_surface(truth.astype(np.uint8)),
+        near_surface((predicted > 0).astype(np.uint8)),
     )
     tables = [reliability_table(foreground[region], truth[region]) for region in regions]
     totals = [squared_error_total(foreground[region], truth[region]) for region in regions]
@@ -132,8 +132,13 @@ def predicted_labels(probabilities: NDArray[np.float32], single_component: bool)
     """The most probable label ``(Z, Y, X)``, in one piece where the shipped pipeline keeps one."""
     predicted: NDArray[np.uint8] = probabilities.argmax(axis=0).astype(np.uint8)
     if single_component:
-        kept = most_probable_component(predicted > 0, 1.0 - probabilities[0])
-        predicted = np.where(kept, predicted, 0).astype(np.uint8)
+        pieces, count = connected_pieces(predicted > 0)
+        if count > 1:
+            planes = (
+                (plane[plane > 0], 1.0 - share[plane > 0])
+                for plane, share in zip(pieces, probabilities[0], strict=True)
+            )
+            predicted[pieces != most_probable_piece(planes, count)] = 0
     return predicted
 
 
@@ -187,7 +192,7 @@ def ideal_ring(foreground: Floats) -> tuple[Floats, Floats]:
     tables, totals = [], []
     for level in IDEAL_LEVELS:
         truth = inside > level
-        ring = surface_band(truth.astype(np.uint8), RING_VOXELS)
+        ring = near_surface(truth.astype(np.uint8))
         tables.append(reliability_table(inside[ring], truth[ring]))
         totals.append(squared_error_total(inside[ring], truth[ring]))
     return np.sum(tables, axis=0), np.sum(totals, axis=0)

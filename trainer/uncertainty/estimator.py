@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.scaling import log_probabilities_of, softmax
 from trainer.data.labelled_case import LabelledCase
 from trainer.identity.weights_digest import weights_digest
-from trainer.training.validation import task_logits
+from trainer.tiled.task_logits import task_logits
 
 SMALLEST_PROBABILITY = 1e-12
 

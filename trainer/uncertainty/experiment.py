@@ -159,7 +159,7 @@ def _measure_task(
         scalings[estimator.name] = {
             "uncalibrated": [Scaling()] * len(cases),
             **({"shipped": [_shipped(task)] * len(cases)} if estimator.name == SHIPPED else {}),
-            **{form: cross_fitted(voxels, groups, form) for form in forms},
+            **{form: cross_fitted(voxels, groups, FORMS[form]) for form in forms},
         }
     results: dict[str, TaskCases] = {}
     for estimator in applicable:

@@ -150,9 +150,12 @@ class Predictor:
         sight = self._recognised(volume, _whole(progress))
         memory = self.model.memories[self.model.reference.task_names.index(sight.verdict.nearest_task)]
         cell = cell_size(self.manifest.architecture)
-        # What the network has left in the heap must not lie beside what follows.
+        # What each step has left in the heap must not lie beside what follows.
         release_freed_memory()
-        rarity = memory.rarity(image_cells(sight.prepared.voxels, cell))
+        features = image_cells(sight.prepared.voxels, cell)
+        release_freed_memory()
+        rarity = memory.rarity(features)
+        release_freed_memory()
         return _told(sight, volume), on_image_grid(rarity, cell, sight.prepared)
 
     @property

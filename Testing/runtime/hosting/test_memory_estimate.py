@@ -23,8 +23,8 @@ from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabe
 from MultiTaskSegLib.runtime.labels.labelling import finished, finishing_bytes
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, Manifest, TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture
+from MultiTaskSegLib.runtime.network.parts import strips
 from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
-from MultiTaskSegLib.runtime.network.tiling import whole_image
 from MultiTaskSegLib.runtime.ood.cell_features import describing_bytes, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory, locating_bytes, on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import SpectrumCollector
@@ -129,7 +129,7 @@ def test_finishing_the_labels_takes_no_more_than_estimated(
 
 def test_spectra_take_no_more_than_estimated() -> None:
     collector = SpectrumCollector(DEEP, ENCODERS, (40, 64, 64), 1e-4)
-    observe = collector.watch(whole_image((40, 64, 64)))
+    observe = collector.watch(strips((40, 64, 64), None, 0)[0])
     maps = [
         torch.rand((1, c, 8 // z, 64 // y, 64 // x))
         for c, (z, y, x) in zip(DEEP.channels, DEEP.level_strides, strict=True)

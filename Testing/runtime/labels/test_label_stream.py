@@ -11,11 +11,13 @@ import torch
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.labels import label_rows as label_rows_module
+from MultiTaskSegLib.runtime.labels import label_stream
 from MultiTaskSegLib.runtime.labels.label_rows import context_rows, label_rows
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
-from MultiTaskSegLib.runtime.labels.surface_band import surface_band
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Triple
+from Testing.runtime.labels.background_shares import backgrounds
+from Testing.runtime.labels.surface_oracle import surface_band
 
 GRID: Triple = (13, 9, 11)
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
@@ -91,7 +93,7 @@ def test_strips_of_rows_give_the_maps_of_whole_planes(
     np.testing.assert_array_equal(found.index, expected.index)
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-6)
     np.testing.assert_allclose(found.uncertainty, expected.uncertainty, atol=1e-6)
-    np.testing.assert_allclose(found.background(), expected.background(), atol=1e-6)
+    np.testing.assert_allclose(backgrounds(found), backgrounds(expected), atol=1e-6)
     np.testing.assert_array_equal(found.voxels, expected.voxels)
     np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-5)
     np.testing.assert_allclose(found.overlaps, expected.overlaps, rtol=1e-5)
@@ -153,19 +155,29 @@ def test_the_background_s_share_is_remembered_where_it_may_be_needed() -> None:
     task = replace(TASK, single_component=True)
     shares = torch.softmax(torch.from_numpy(logits) / task.temperature, dim=0)[0].numpy()
     found = streamed(logits, task, GRID, 3)
-    np.testing.assert_allclose(found.background(), shares[found.index > 0], rtol=1e-5)
-    assert streamed(logits, TASK, GRID, 3).background().size == 0
+    np.testing.assert_allclose(backgrounds(found), shares[found.index > 0], rtol=1e-5)
+    assert backgrounds(streamed(logits, TASK, GRID, 3)).size == 0
 
 
-def test_no_array_of_all_classes_is_as_large_as_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, largest = smooth_logits(), 0
-    plain = RunningLabels.push
+@pytest.mark.parametrize("shape", [GRID, (26, 20, 11), (6, 4, 30), (13, 9, 40)], ids=str)
+@pytest.mark.parametrize("values", [1, 100, 300])
+def test_parts_of_a_plane_give_the_maps_of_whole_planes(
+    shape: Triple, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits, task = smooth_logits(), replace(TASK, surface_temperature=0.9, single_component=True)
+    expected, largest, plain = streamed(logits, task, shape, 5), 0, RunningLabels.put
 
-    def push(self: RunningLabels, shares: torch.Tensor) -> None:
+    def put(self: RunningLabels, shares: torch.Tensor, slices: slice, rows: slice) -> None:
         nonlocal largest
-        largest = max(largest, shares.shape[1])
-        plain(self, shares)
+        largest = max(largest, shares.numel())
+        plain(self, shares, slices, rows)
 
-    monkeypatch.setattr(RunningLabels, "push", push)
-    streamed(logits, replace(TASK, surface_temperature=3.0), GRID, 2)
-    assert 0 < largest <= 4
+    monkeypatch.setattr(RunningLabels, "put", put)
+    monkeypatch.setattr(label_stream, "CHUNK_VALUES", values)
+    found = streamed(logits, task, shape, 5)
+    assert 0 < largest <= max(values, 4 * shape[2])
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_array_equal(found.confidence, expected.confidence)
+    np.testing.assert_array_equal(found.uncertainty, expected.uncertainty)
+    np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-5)
+    np.testing.assert_array_equal(backgrounds(found), backgrounds(expected))

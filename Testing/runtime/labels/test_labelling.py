@@ -11,8 +11,8 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.geometry import Reorientation
 from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.labels.labelling import label_image
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from Testing.runtime.labels.labelled_at_once import label_image
 from Testing.runtime.upright import UPRIGHT, upright
 
 SHAPE = (3, 4, 5)

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.labels.surface_band import (
-    SurfaceSoftening,
-    near_surface,
-    soften_near_surface,
-    surface_band,
-)
+from MultiTaskSegLib.runtime.labels.surface_band import SurfaceSoftening, near_surface
+from Testing.runtime.labels.surface_oracle import soften_near_surface, surface_band
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork, Tr
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
 from MultiTaskSegLib.runtime.network.stage_stream import SliceQueue, StageStream, compact_dtype
-from MultiTaskSegLib.runtime.network.tiling import pad_to_stride
 from Testing.runtime.random_network import ARCHITECTURES, THICK_SLICES, random_network
+from trainer.tiled.halo_tiles import pad_to_stride
 
 CPU = torch.device("cpu")
 SIZES: list[Triple] = [(7, 19, 23), (1, 30, 40), (33, 9, 14), (4, 16, 32), (12, 24, 8)]

@@ -12,8 +12,8 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, padded_shape
 from MultiTaskSegLib.runtime.network.parts import Parts, largest_strip, part_ladder, strips
-from MultiTaskSegLib.runtime.network.tiling import pad_to_stride
 from Testing.runtime.random_network import ARCHITECTURES, PLANAR, THICK_SLICES, random_network
+from trainer.tiled.halo_tiles import pad_to_stride
 
 # Four slices and 16 x 16 voxels to a step, as the released 3-D network.
 WIDE = Architecture((2,) * 5, ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)), ((3, 3, 3),) * 4 + ((1, 3, 3),), 3)

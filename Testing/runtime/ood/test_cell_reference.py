@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
+from MultiTaskSegLib.runtime.ood import cell_reference
 from MultiTaskSegLib.runtime.ood.cell_reference import (
     SMALLEST_RATIO,
     TAIL_SHARES,
@@ -52,6 +54,23 @@ def test_a_distance_worked_out_by_hand() -> None:
 def test_with_fewer_cells_than_neighbours_all_of_them_count() -> None:
     found = nearest_ratios(np.array([[3.0]]), np.array([[0.0], [1.0]]), np.ones(2))
     np.testing.assert_allclose(found, [2.5])
+
+
+def test_all_blocks_of_cells_use_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, places = np.random.default_rng(1), []
+    rows, known = rng.normal(size=(23, 4)), rng.normal(size=(50, 4))
+    whole, plain = nearest_ratios(rows, known, np.ones(50)), torch.addmm
+
+    def addmm(*arguments: Any, out: torch.Tensor, **options: Any) -> torch.Tensor:
+        """Take note of where the differences lie."""
+        places.append(out.data_ptr())
+        return plain(*arguments, out=out, **options)
+
+    monkeypatch.setattr(cell_reference, "BLOCK_ROWS", 5)
+    monkeypatch.setattr(torch, "addmm", addmm)
+    np.testing.assert_allclose(nearest_ratios(rows, known, np.ones(50)), whole, rtol=1e-6)
+    assert len(places) == 5
+    assert len(set(places)) == 1
 
 
 def test_blocks_of_rows_make_no_difference() -> None:

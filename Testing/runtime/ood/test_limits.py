@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
-from MultiTaskSegLib.runtime.network.tiling import make_tiles, whole_image
+from MultiTaskSegLib.runtime.network.parts import strips
 from MultiTaskSegLib.runtime.ood import image_statistics as statistics_module
 from MultiTaskSegLib.runtime.ood import row_lattice
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, describe_cells, image_cells
@@ -22,7 +22,9 @@ from MultiTaskSegLib.runtime.ood.row_lattice import RowLattice, lattice_for
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum, SpectrumCollector
 from MultiTaskSegLib.runtime.ood.task_metric import TaskMetric
+from Testing.runtime.ood.whole_tile import collect
 from Testing.runtime.random_network import THICK_SLICES
+from trainer.tiled.halo_tiles import make_tiles
 
 SPEC = SignatureSpec("multilayer", ("only",), 0.0)
 ONE_LEVEL: Triple = (4, 10, 10)
@@ -90,7 +92,7 @@ def test_below_a_floor_of_a_millionth_small_singular_values_keep_half_the_digits
     values = [1.0, 1e-3, 1e-9, 1e-11]
     architecture = Architecture((4, 4), ((1, 1, 1),), ((1, 1, 1),) * 2, 1)
     collector = SpectrumCollector(architecture, ("encoder0",), ONE_LEVEL, floor)
-    collector.add(whole_image(ONE_LEVEL), {"encoder0": known_rows(values)})
+    collect(collector, strips(ONE_LEVEL, None, 0)[0], {"encoder0": known_rows(values)})
     found = collector.spectra()["encoder0"].singular_values
     np.testing.assert_allclose(found[:2], values[:2], rtol=1e-6)
     assert bool(np.abs(found[2:] / values[2:] - 1).max() < 1e-3) == is_accurate
@@ -115,7 +117,7 @@ def test_slabs_of_a_tile_with_a_halo_give_the_rows_of_the_tile(monkeypatch: pyte
     slabwise, at_once = (SpectrumCollector(THICK_SLICES, ("decoder0",), sizes, 0.0) for _ in range(2))
     for tile in tiles:
         part = whole[(slice(None), slice(None), *tile.source_slices())]
-        at_once.add(tile, {"decoder0": part})
+        collect(at_once, tile, {"decoder0": part})
         observe = slabwise.watch(tile)
         for slab in part.split(3, dim=2):
             observe("decoder0", slab)

@@ -10,7 +10,6 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.network.architecture import Triple
-from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride
 from MultiTaskSegLib.runtime.ood import row_lattice, spectrum
 from MultiTaskSegLib.runtime.ood.spectrum import (
     GRAM_FLOOR,
@@ -19,8 +18,10 @@ from MultiTaskSegLib.runtime.ood.spectrum import (
     SpectrumCollector,
     TallSkinnyQrFactor,
 )
+from Testing.runtime.ood.whole_tile import collect
 from Testing.runtime.random_network import ARCHITECTURES, THICK_SLICES, random_network
-from trainer.training.tiled_network import run_tiles
+from trainer.tiled.halo_tiles import make_tiles, pad_to_stride
+from trainer.tiled.tiled_network import run_tiles
 
 FACTORS = {"gram": GramFactor, "qr": TallSkinnyQrFactor}
 
@@ -93,7 +94,7 @@ def spectra(voxels: np.ndarray, limit: int, floor: float) -> dict[str, tuple[np.
     run_tiles(
         random_network(THICK_SLICES),
         voxels,
-        lambda tile, maps, _: collector.add(tile, maps),
+        lambda tile, maps, _: collect(collector, tile, maps),
         device=torch.device("cpu"),
         max_tile_voxels=limit,
     )
@@ -177,7 +178,7 @@ def test_padding_that_is_counted_would_be_noticed() -> None:
         maps = random_network(THICK_SLICES).features(
             torch.from_numpy(pad_to_stride(voxels, THICK_SLICES.total_stride))[None, None]
         )
-    collector.add(tile, maps)
+    collect(collector, tile, maps)
     values, count, _ = spectra(voxels, 10**9, 0.0)["decoder0"]
     assert collector.spectra()["decoder0"].voxels > count
     assert not np.allclose(collector.spectra()["decoder0"].singular_values, values, rtol=1e-3)
@@ -189,7 +190,7 @@ def test_layers_of_every_architecture_can_be_collected() -> None:
         collector = SpectrumCollector(architecture, architecture.layer_names, (z, y, x), 0.0)
         tile = make_tiles((z, y, x), architecture.total_stride, architecture.halo, 10**9)[0]
         with torch.no_grad():
-            collector.add(tile, random_network(architecture).features(torch.rand((1, 1, z, y, x))))
+            collect(collector, tile, random_network(architecture).features(torch.rand((1, 1, z, y, x))))
         for name, found in collector.spectra().items():
             assert found.singular_values.shape == (architecture.channels[int(name[-1])],)
             assert (np.diff(found.singular_values) <= 0).all()

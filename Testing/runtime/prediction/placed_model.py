@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
@@ -16,9 +17,9 @@ from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.ood.reference import SpectralReference
-from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
+from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
 from MultiTaskSegLib.runtime.prediction.candidate import Candidate, candidates_of
-from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass, spectra_of
+from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network
 
 CPU = torch.device("cpu")
@@ -54,10 +55,7 @@ def placed_model(
         network: at least four outputs; the tiny one by default.
     """
     network = network or tiny_network()
-    own = {
-        task: SPEC.vectors(spectra_of(network, prepare(volume, where).voxels, SPEC, CPU))
-        for task, (where, _) in places.items()
-    }
+    own = {task: SPEC.vectors(_observed(network, prepare(volume, where).voxels)) for task, (where, _) in places.items()}
     vectors = {
         block: np.stack([own[task][block] + d / np.sqrt(len(own[task][block])) for task, (_, d) in places.items()])
         for block in SPEC.blocks
@@ -69,6 +67,11 @@ def placed_model(
     infos = tuple(_task(manifest.tasks[n % 2], task, where) for n, (task, (where, _)) in enumerate(places.items()))
     manifest = replace(manifest, name=name, architecture=network.architecture, tasks=infos)
     return Model(manifest, network, reference, name)
+
+
+def _observed(network: SegmentationNetwork, voxels: NDArray[np.float32]) -> Observed:
+    network_pass = NetworkPass(TorchBackend(network, CPU), network.architecture, SPEC)
+    return {**network_pass.encode(voxels, lambda share: None).spectra}
 
 
 def candidates(model: Model, backend: Backend | None = None) -> list[Candidate]:

@@ -18,11 +18,12 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.compiled_backend import CompiledBackend
 from MultiTaskSegLib.runtime.network.parts import Parts
-from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.prediction import network_pass, pass_parts
-from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, NetworkPass, Wanted, spectra_of
+from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, NetworkPass, Wanted
 from MultiTaskSegLib.runtime.predictor import Predictor
+from Testing.runtime.labels.background_shares import backgrounds
 from Testing.runtime.prediction.placed_model import noise, placed_model, profile
 from Testing.runtime.tiny_model import ARCHITECTURE, tiny_manifest, tiny_network
 
@@ -133,7 +134,7 @@ def test_when_memory_runs_out_smaller_parts_give_the_same_result_and_the_user_is
     assert_same_spectra(found_spectra, spectra)
     np.testing.assert_array_equal(found.index, expected.index)
     np.testing.assert_allclose(found.uncertainty, expected.uncertainty, atol=1e-4)
-    np.testing.assert_allclose(found.background(), expected.background(), atol=1e-4)
+    np.testing.assert_allclose(backgrounds(found), backgrounds(expected), atol=1e-4)
     again = new_pass(SmallMemory(room, error), layers=LAYERS)
     assert_same_spectra(again.encode(TALL, lambda share: None, keep=True).spectra, spectra)
 
@@ -218,8 +219,8 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
 
 
 def test_spectra_alone_are_those_of_the_whole_pass() -> None:
-    spec = signature_spec(ARCHITECTURE, "multilayer")
-    alone, (whole, _) = spectra_of(tiny_network(), VOXELS, spec, CPU), labelled(new_pass(layers=LAYERS))
+    alone = new_pass(layers=LAYERS).encode(VOXELS, lambda share: None).spectra
+    whole, _ = labelled(new_pass(layers=LAYERS))
     assert set(alone) == set(LAYERS)
     for layer in LAYERS:
         np.testing.assert_array_equal(alone[layer].singular_values, whole[layer].singular_values)

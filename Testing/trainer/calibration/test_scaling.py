@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.labels.surface_band import soften_near_surface, surface_band
+from Testing.runtime.labels.surface_oracle import soften_near_surface, surface_band
 from trainer.calibration.scaling import (
     FORMS,
     FitVoxels,
@@ -129,7 +129,7 @@ def test_weights_count_like_repeated_voxels_where_a_bias_is_fitted_too() -> None
 def test_no_case_is_judged_by_a_temperature_that_its_own_group_had_a_part_in() -> None:
     ordinary, odd = drawn(1.0, 1.0, cases=3), drawn(4.0, 4.0, cases=1, first=9)
     cases, groups = [*ordinary, *odd], ["a", "b", "c", "odd"]
-    found = cross_fitted(cases, groups, "whole_image_temperature")
+    found = cross_fitted(cases, groups, FORMS["whole_image_temperature"])
     assert found[3] == FORMS["whole_image_temperature"](ordinary)
     for number in range(3):
         others = [case for index, case in enumerate(cases) if index != number]
@@ -138,16 +138,16 @@ def test_no_case_is_judged_by_a_temperature_that_its_own_group_had_a_part_in() -
 
 def test_cases_of_one_group_are_left_out_together() -> None:
     cases = drawn(2.0, 1.0, cases=4)
-    found = cross_fitted(cases, ["a", "a", "b", "b"], "temperature")
+    found = cross_fitted(cases, ["a", "a", "b", "b"], FORMS["temperature"])
     assert found[0] == found[1] == FORMS["temperature"](cases[2:])
     assert found[2] == found[3] == FORMS["temperature"](cases[:2])
 
 
 def test_a_single_group_stays_as_it_is() -> None:
-    assert cross_fitted(drawn(2.0, 1.0, cases=2), ["a", "a"], "surface_temperature") == [Scaling(), Scaling()]
+    assert cross_fitted(drawn(2.0, 1.0, cases=2), ["a", "a"], FORMS["surface_temperature"]) == [Scaling(), Scaling()]
 
 
 def test_more_groups_than_folds_are_dealt_out() -> None:
     cases = drawn(2.0, 1.0, cases=5)
-    found = cross_fitted(cases, list("abcde"), "temperature", folds=2)
+    found = cross_fitted(cases, list("abcde"), FORMS["temperature"], folds=2)
     assert found[0] == found[2] == found[4] == FORMS["temperature"]([cases[1], cases[3]])

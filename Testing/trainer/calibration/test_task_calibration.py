@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.labels.surface_band import surface_band
+from Testing.runtime.labels.surface_oracle import surface_band
 from trainer.calibration.scaling import softmax
 from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 

@@ -8,7 +8,6 @@ import torch
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.signature import IMAGE, Observed, signature_spec
-from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from Testing.runtime.random_network import ARCHITECTURES, random_network
 from trainer.measuring import shipped_pass
 from trainer.measuring.shipped_pass import ShippedPass
@@ -38,18 +37,18 @@ def test_logits_are_those_of_the_modules_and_the_signature_that_of_a_pass_of_its
     z, y, x = voxels.shape
     with torch.no_grad():
         expected = network(torch.from_numpy(whole)[None, None])[0, 1:3, :z, :y, :x].numpy()
-    shipped = ShippedPass(network, spec, CPU)
-    logits, observed = shipped.answered(voxels, slice(1, 3))
+    shipped = ShippedPass(network, CPU)
+    logits, observed = shipped.answered(voxels, spec, slice(1, 3))
     np.testing.assert_allclose(logits, expected, atol=1e-4)
-    assert_same(observed, spectra_of(network, voxels, spec, CPU))
-    assert_same(shipped.observed(voxels), observed)
+    np.testing.assert_array_equal(shipped.logits(voxels, slice(1, 3)), logits)
+    assert_same(shipped.observed(voxels, spec), observed)
 
 
 def test_where_memory_is_short_the_image_goes_through_in_thinner_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = ARCHITECTURES["thick slices"]
-    shipped = ShippedPass(random_network(architecture), signature_spec(architecture, "composite", ()), CPU)
+    shipped, spec = ShippedPass(random_network(architecture), CPU), signature_spec(architecture, "composite", ())
     voxels = np.random.default_rng(1).random((8, 16, 16), dtype=np.float32)
-    expected, _ = shipped.answered(voxels, slice(0, 2))
+    expected, _ = shipped.answered(voxels, spec, slice(0, 2))
     plain, asked = shipped_pass.NetworkStream, []
 
     def short(backend: object, own: object, image: object, slab_voxels: int) -> object:
@@ -59,9 +58,9 @@ def test_where_memory_is_short_the_image_goes_through_in_thinner_slabs(monkeypat
         return plain(backend, own, image, slab_voxels)  # type: ignore[arg-type]
 
     monkeypatch.setattr(shipped_pass, "NetworkStream", short)
-    np.testing.assert_allclose(shipped.answered(voxels, slice(0, 2))[0], expected, atol=1e-2)
+    np.testing.assert_allclose(shipped.answered(voxels, spec, slice(0, 2))[0], expected, atol=1e-2)
     assert asked == sorted(asked, reverse=True)
     assert len(asked) > 1
     monkeypatch.setattr(shipped_pass, "NetworkStream", lambda *arguments: (_ for _ in ()).throw(RuntimeError("other")))
     with pytest.raises(RuntimeError, match="other"):
-        shipped.answered(voxels, slice(0, 2))
+        shipped.answered(voxels, spec, slice(0, 2))

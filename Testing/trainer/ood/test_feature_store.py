@@ -19,7 +19,7 @@ from Testing.runtime.tiny_model import tiny_network, write_tiny_model
 from trainer.layout.case import Case
 from trainer.ood.catalogue import REAL, Entry
 from trainer.ood.feature_store import ENSEMBLE, MC_DROPOUT, FeatureStore, Repeats, network_digest
-from trainer.training.tiled_network import run_tiles
+from trainer.tiled.tiled_network import run_tiles
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_only_a_crop_is_predicted_with_all_its_maps_in_memory(
         sizes.append(voxels.size)
         run_tiles(network, voxels, *args, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("trainer.training.validation.run_tiles", recorded)
+    monkeypatch.setattr("trainer.tiled.task_logits.run_tiles", recorded)
     monkeypatch.setattr("trainer.ood.feature_store.MAX_CROP_VOXELS", 500)
     repeats = Repeats(passes=2, ensemble=[predictor])
     FeatureStore(predictor, predictor.network, tmp_path / "store", repeats).get(entry)

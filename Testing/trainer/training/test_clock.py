@@ -106,22 +106,21 @@ def test_a_resumed_run_goes_on_with_the_validations_that_are_left(run: Any, tmp_
     assert [record["step"] for record in records(tmp_path)] == [3, 4, 6]
 
 
-@pytest.mark.parametrize("precision, expected", [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_validation_sees_the_averaged_network_held_out_cases_and_the_precision_asked_for(
-    run: Any, data: PreparedData, monkeypatch: pytest.MonkeyPatch, precision: str, expected: torch.dtype
+def test_validation_sees_the_averaged_network_and_held_out_cases(
+    run: Any, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Any, ...]] = []
 
     def validate(network: Any, tasks: Any, cases: Any, **options: Any) -> dict[str, float]:
-        seen.append((cases, options["precision"], options["cases_per_task"], network.training))
+        seen.append((cases, options["cases_per_task"], network.training))
         return {}
 
     averaged = Optimization.averaged_network
     asked: list[int] = []
     monkeypatch.setattr(Optimization, "averaged_network", lambda self: asked.append(self.step) or averaged(self))
     monkeypatch.setattr(training, "validate", validate)
-    run(Budget(steps=1), precision=precision, validation_cases=5)
-    assert [found[:3] for found in seen] == [(data.held_out, expected, 5)]
+    run(Budget(steps=1), validation_cases=5)
+    assert [found[:2] for found in seen] == [(data.held_out, 5)]
     assert asked == [1]
 
 

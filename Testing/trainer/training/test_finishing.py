@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from trainer.training.finishing import _label_info, ood_info
+from trainer.training.finishing import ood_info
+from trainer.training.planned_manifest import _label_info
 
 
 def test_false_alarms_are_counted_over_held_out_images_by_task_and_together() -> None:

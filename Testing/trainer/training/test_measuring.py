@@ -31,3 +31,11 @@ def test_two_labels_that_touch_are_one_piece() -> None:
     both = WHOLE.copy()
     both[0, 4, 2:5] = 2
     assert has_single_component([case(both)])
+
+
+def test_voxels_that_touch_at_a_corner_are_one_piece_and_an_empty_case_is_no_exception() -> None:
+    corners = np.zeros((3, 3, 3))
+    corners[0, 0, 0] = corners[1, 1, 1] = 1
+    assert has_single_component([case(corners), case(np.zeros((3, 3, 3)))])
+    corners[1, 1, 1], corners[2, 2, 2] = 0, 1
+    assert not has_single_component([case(corners)])

@@ -21,19 +21,20 @@ from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
-from trainer.calibration.task_calibration import HeldOutCase
+from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
+from trainer.data.planning import make_plan
 from trainer.data.provenance import Provenance, unseen
 from trainer.evaluation.evaluation import evaluate
-from trainer.measuring.held_out_figures import HeldOutMeasurement
+from trainer.measuring.own_grid_case import read_own_grid_case
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 from trainer.refitting.spectral_refit import refit_reference
 from trainer.report.run_folder import RunFolder
+from trainer.training.planned_manifest import planned_manifest
 from trainer.training.train_model import train_model
-from trainer.training.training import Budget, prepare_data
-from trainer.training.validation import task_logits
+from trainer.training.training import Budget
 
 SHAPE = (6, 12, 12)
 CONFIG = TrainingConfig(
@@ -47,7 +48,21 @@ HOLES = BallDataset("Dataset002_HoleCine", (1.0, 1.0, 2.5), SHAPE, region="chest
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     parent = tmp_path_factory.mktemp("data")
-    return [BALLS.write(parent), HOLES.write(parent)]
+    folders = [BALLS.write(parent), HOLES.write(parent)]
+    for folder in folders:
+        # Every other patient was scanned with pixels of half the size, so that results lie on another grid.
+        for path in sorted(folder.glob("*Tr/case_*[135]*.nii.gz")):
+            in_finer_pixels(path)
+    return folders
+
+
+def in_finer_pixels(path: Path) -> None:
+    """Store an image with each pixel of the plane as four."""
+    image = sitk.ReadImage(str(path))
+    finer = sitk.GetImageFromArray(np.repeat(np.repeat(sitk.GetArrayFromImage(image), 2, axis=1), 2, axis=2))
+    x, y, z = image.GetSpacing()
+    finer.SetSpacing((x / 2, y / 2, z))
+    sitk.WriteImage(finer, str(path))
 
 
 @pytest.fixture(scope="module")
@@ -104,40 +119,59 @@ def test_forty_steps_teach_something(trained: tuple[Path, Manifest], folders: li
     assert result.uncertainty.shape == truth.shape
 
 
-def test_the_figures_in_the_manifest_are_those_of_the_shipped_weights(
-    trained: tuple[Path, Manifest], folders: list[Path], tmp_path: Path
+def test_the_dice_in_the_model_file_is_that_of_the_results_users_get(
+    trained: tuple[Path, Manifest], folders: list[Path]
 ) -> None:
-    path, manifest = trained
-    model = load_model(path)
-    datasets = [read_dataset(folder) for folder in folders]
-    data = prepare_data(datasets, CONFIG, RunFolder(tmp_path / "again.mts.safetensors"), io.StringIO())
-    shipped = ShippedPass(model.network, manifest.ood.spec, torch.device("cpu"))
-    for task, plan, cases in zip(manifest.tasks, data.plan.tasks, data.held_out, strict=True):
-        measurement = HeldOutMeasurement(plan.label_names, CONFIG.seed)
-        for case in cases:
-            logits, _ = shipped.answered(np.asarray(case.voxels, dtype=np.float32), plan.channels)
-            measurement.add(HeldOutCase(case.case.group, logits, np.asarray(case.labels)))
-        found = measurement.figures()
-        assert found.dice == pytest.approx(task.held_out_dice)
-        assert found.temperature == pytest.approx(task.temperature)
-        assert found.calibration == pytest.approx(task.calibration)
+    """Of the file as it is loaded, against the label files as they are on disk."""
+    predictor = Predictor.load(trained[0], "cpu", "torch")
+    for folder, task in zip(folders, predictor.manifest.tasks, strict=True):
+        scores: dict[str, list[float]] = {label.name: [] for label in task.labels}
+        grids = set()
+        for case in unseen(read_dataset(folder), predictor.manifest):
+            volume = read_image(case.image)
+            result = predictor.segment(volume, task.name)
+            truth = sitk.GetArrayFromImage(sitk.ReadImage(str(case.label)))
+            for label in task.labels:
+                found, wanted = result.labels == label.value, truth == label.value
+                scores[label.name].append(2 * (found & wanted).sum() / (found.sum() + wanted.sum()))
+            grids.add(prepare(volume, task.profile).voxels.shape == volume.shape)
+        assert task.held_out_dice == pytest.approx({name: np.mean(own) for name, own in scores.items()}, abs=1e-12)
+        assert False in grids, "on the network's own grid nothing would be shown"
 
 
-def test_validation_and_the_shipped_pipeline_see_the_same_logits(
-    trained: tuple[Path, Manifest], folders: list[Path], tmp_path: Path
+def test_the_temperatures_in_the_model_file_are_those_of_its_weights_on_the_images_own_grids(
+    trained: tuple[Path, Manifest], folders: list[Path]
 ) -> None:
     model = load_model(trained[0])
-    dataset = read_dataset(folders[0])
-    data = prepare_data([read_dataset(f) for f in folders], CONFIG, RunFolder(tmp_path / "m"), io.StringIO())
-    case = data.held_out[0][0]
-    logits = task_logits(model.network, case.voxels, data.plan.tasks[0], device=torch.device("cpu"))
-    voxels = prepare(read_image(case.case.image), model.manifest.tasks[0].profile).voxels
-    padded = np.pad(voxels, [(0, -n % s) for n, s in zip(voxels.shape, (1, 2, 2), strict=True)])
-    with torch.no_grad():
-        expected = model.network(torch.from_numpy(padded)[None, None])[0, :3]
-    z, y, x = voxels.shape
-    np.testing.assert_allclose(logits, expected[:, :z, :y, :x].numpy(), atol=2e-2)  # the cache holds float16
-    assert dataset.name == data.plan.tasks[0].name
+    shipped = ShippedPass(model.network, torch.device("cpu"))
+    for folder, task in zip(folders, model.manifest.tasks, strict=True):
+        dataset, calibration = read_dataset(folder), TaskCalibration(CONFIG.seed)
+        for case in unseen(dataset, model.manifest):
+            read = read_own_grid_case(case, task, dataset.labels)
+            assert read.truth.shape == read_image(case.image).shape
+            calibration.add(HeldOutCase(case.group, shipped.logits(read.voxels, task.channels), read.truth))
+        # Which of two cases comes first decides which voxels are drawn.
+        assert calibration.scaling().temperature == pytest.approx(task.temperature, rel=0.1)
+        assert calibration.figures() == pytest.approx(task.calibration, abs=0.02)
+
+
+def test_what_was_planned_is_what_is_written(trained: tuple[Path, Manifest], folders: list[Path]) -> None:
+    """So that what would be refused at the end is refused before the first step."""
+    known = []
+    for dataset in map(read_dataset, folders):
+        held_out = unseen(dataset, trained[1])
+        known.append(replace(dataset, cases=tuple(c for c in dataset.cases if c not in held_out)))
+    planned = planned_manifest(make_plan(known, CONFIG), CONFIG, "balls")
+    measured = {"temperature", "surface_temperature", "held_out_dice", "calibration", "single_component"}
+    measured |= {"training_cases", "held_out_cases"}
+    before, after = to_plain(planned), to_plain(trained[1])
+    assert after["training"]["config"] == before["training"]["config"]
+    for own, later in zip(before["tasks"], after["tasks"], strict=True):
+        assert {k: v for k, v in own.items() if k not in measured} == {
+            k: v for k, v in later.items() if k not in measured
+        }
+    for name in ("format_version", "name", "created_by", "intended_use", "architecture"):
+        assert before[name] == after[name]
 
 
 def test_only_held_out_patients_are_evaluated_unless_asked_otherwise(

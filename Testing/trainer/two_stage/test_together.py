@@ -13,7 +13,7 @@ from scipy.special import softmax
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from Testing.runtime.tiny_model import tiny_network, write_tiny_model
-from trainer.two_stage import together
+from trainer.measuring.shipped_pass import ShippedPass
 from trainer.two_stage.together import segment_together
 
 TEMPERATURES = (0.3, 4.0)
@@ -39,13 +39,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Model]:
 def logits_of(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float32]]:
     """Of the first task, as they were asked for."""
     noted: list[NDArray[np.float32]] = []
-    plain = together.task_logits
+    plain = ShippedPass.logits
 
-    def task_logits(*arguments: object, **named: object) -> NDArray[np.float32]:
-        noted.append(plain(*arguments, **named))  # type: ignore[arg-type]
+    def logits(self: ShippedPass, voxels: NDArray[np.float32], channels: slice) -> NDArray[np.float32]:
+        noted.append(plain(self, voxels, channels))
         return noted[-1]
 
-    monkeypatch.setattr(together, "task_logits", task_logits)
+    monkeypatch.setattr(ShippedPass, "logits", logits)
     return noted
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.labels.labelling import label_image
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from Testing.runtime.labels.labelled_at_once import label_image
 from Testing.runtime.upright import upright
 from trainer.calibration.scaling import Scaling, log_probabilities_of, softmax
 from trainer.data.labelled_case import LabelledCase, label_indices

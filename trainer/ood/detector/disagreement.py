@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork, Triple
-from trainer.training.validation import HeadChannels, task_logits
+from trainer.tiled.task_logits import HeadChannels, task_logits
 from trainer.uncertainty.estimator import injected_dropout
 
 MAX_CROP_VOXELS = 150_000

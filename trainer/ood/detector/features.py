@@ -18,7 +18,8 @@ from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.network_stream import SLAB_VOXELS, NetworkStream
-from MultiTaskSegLib.runtime.network.tiling import Tile, whole_image
+from MultiTaskSegLib.runtime.network.parts import strips
+from MultiTaskSegLib.runtime.network.tiling import Tile
 from MultiTaskSegLib.runtime.ood.image_statistics import ImageStatistics, image_statistics
 from MultiTaskSegLib.runtime.ood.row_lattice import lattice_for
 from MultiTaskSegLib.runtime.ood.signature import IMAGE, Observed
@@ -105,7 +106,7 @@ def extract_features(
     sizes: Triple = (z, y, x)
     backend = TorchBackend(network, device)
     stream = NetworkStream(backend, architecture, voxels, slab_voxels)
-    whole = whole_image(stream.padded)
+    (whole,) = strips(stream.padded, None, 0)
     collector = _MapCollector(architecture, sizes, whole)
     outputs = {task.name: OutputStatistics() for task in tasks}
     labels = {task.name: np.zeros(sizes, dtype=np.uint8) for task in tasks}

@@ -69,6 +69,13 @@ def preparing_bytes(frame: InputFrame) -> int:
     return max(resampling_bytes(frame.window.shape, frame.grid_shape), resampled + SCALING_COPIES * grid)
 
 
+def restoring_bytes(frame: InputFrame, value_bytes: int) -> int:
+    """What `Prepared.restore` takes at most, with its result, for values of so many bytes that lie in order."""
+    is_cut = prod(frame.window.shape) < prod(frame.window.whole)
+    is_turned = not frame.reorientation.is_identity
+    return value_bytes * prod(frame.window.whole) * (is_cut + is_turned)
+
+
 def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str = "") -> NDArray[np.float32]:
     """Map values to [0, 1] and clip.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
@@ -9,37 +11,27 @@ from scipy.ndimage import label
 FULL_CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
 
 
-def most_probable_component(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """The connected piece of ``mask`` with the largest sum of foreground probability beyond one half.
+def connected_pieces(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """The connected pieces of a mask ``(Z, Y, X)``, numbered from 1, voxels touching at a corner being connected.
+
+    Returns:
+        int32 ``(Z, Y, X)``, 0 outside, and how many pieces there are.
+    """
+    pieces, count = label(mask, FULL_CONNECTIVITY)
+    return pieces, int(count)
+
+
+def most_probable_piece(parts: Iterable[tuple[NDArray[np.integer], NDArray[np.floating]]], count: int) -> int:
+    """The number, 1 to ``count``, of the piece with the largest sum of foreground probability beyond one half.
 
     The sum, not the size: a large faint piece elsewhere must not beat a small certain one.
 
     Args:
-        mask: bool ``(Z, Y, X)``.
-        foreground: probability of any label, ``(Z, Y, X)`` in [0, 1].
-
-    Returns:
-        bool ``(Z, Y, X)``; empty when ``mask`` is.
+        parts: of all labelled voxels, some after the other because counting takes copies of 8 bytes per voxel: the
+            numbers of their pieces, and their probability of any label.
+        count: of pieces.
     """
-    return most_probable_piece(mask, foreground[mask])
-
-
-def most_probable_piece(mask: NDArray[np.bool_], foreground: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """As `most_probable_component`, but ``foreground`` ``(N,)`` holds the voxels of ``mask`` only."""
-    pieces, count = label(mask, FULL_CONNECTIVITY)
-    if count <= 1:
-        return mask
-    mass, begun = np.zeros(count + 1), 0
-    # Counting takes copies of 8 bytes per voxel: slice by slice.
-    for plane, inside in zip(pieces, mask, strict=True):
-        numbers = plane[inside]
-        beyond_half = np.maximum(foreground[begun : begun + len(numbers)] - 0.5, 0.0)
-        mass += np.bincount(numbers, beyond_half, minlength=count + 1)
-        begun += len(numbers)
-    chosen: NDArray[np.bool_] = pieces == 1 + int(np.argmax(mass[1:]))
-    return chosen
-
-
-def is_single_component(mask: NDArray[np.bool_]) -> bool:
-    """Whether a mask is empty or one connected piece (voxels touching at a corner count as connected)."""
-    return bool(label(mask, FULL_CONNECTIVITY)[1] <= 1)
+    mass = np.zeros(count + 1)
+    for numbers, foreground in parts:
+        mass += np.bincount(numbers, np.maximum(foreground - 0.5, 0.0), minlength=count + 1)
+    return 1 + int(np.argmax(mass[1:]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, floor
 
 import numpy as np
 
@@ -25,14 +26,28 @@ class LabelRows:
     grid_rows: int
     image_rows: int
 
+    def parts(self, most: int) -> Iterator[LabelRows]:
+        """The strip in parts of at most so many wanted rows, each with the rows that interpolation needs for it."""
+        ratio = self.grid_rows / self.image_rows
+        for start in range(self.wanted.start, self.wanted.stop, most):
+            stop = min(start + most, self.wanted.stop)
+            around = interpolation_rows(self.grid_rows, self.image_rows)
+            first = max(self.given.start, floor(start * ratio) - around)
+            last = min(self.given.stop, ceil(stop * ratio) + around)
+            yield replace(self, given=slice(first, last), wanted=slice(start, stop))
+
+
+def interpolation_rows(grid_rows: int, image_rows: int) -> int:
+    """Rows of the grid around one on which linear interpolation depends: the next one, or those that become one."""
+    return ceil(max(grid_rows / image_rows, 1.0) + 0.5)
+
 
 def context_rows(grid_rows: int, image_rows: int) -> int:
     """Rows of the network's grid around a strip on which its labels depend.
 
-    The temperature near the surface looks as far as the band is wide, and linear interpolation to the next row, or over
-    the rows that become one.
+    The temperature near the surface looks as far as the band is wide, and interpolation a little further.
     """
-    return ceil(max(grid_rows / image_rows, 1.0) + 0.5) + BAND_VOXELS
+    return interpolation_rows(grid_rows, image_rows) + BAND_VOXELS
 
 
 def label_rows(core: tuple[int, int], grid_rows: int, image_rows: int) -> LabelRows:

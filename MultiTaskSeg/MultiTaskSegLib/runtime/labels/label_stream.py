@@ -55,7 +55,6 @@ class RunningLabels:
         self.voxels, self.overlaps, self.totals = (np.zeros(classes) for _ in range(3))
         self._background: list[NDArray[np.float32]] | None = [] if with_background else None
         self._places: list[tuple[slice, slice]] = []
-        self._rows, self._done = slice(0, shape[1]), 0
         self.seconds = 0.0
 
     @staticmethod
@@ -63,31 +62,34 @@ class RunningLabels:
         """Main memory that the maps of an image take at most, its every voxel being labelled."""
         return prod(shape) * (1 + 4 + 4 + (4 if with_background else 0))
 
-    def begin(self, rows: slice) -> None:
-        """What is pushed next begins at the first slice again, and has these rows of the image only."""
-        self._rows, self._done = rows, 0
+    def backgrounds(self) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
+        """Slices and rows, and the probability of the background at what was labelled there, in the image's order."""
+        return zip(self._places, self._background or [], strict=True)
 
-    def push(self, shares: Tensor) -> None:
-        """Take the next slices ``(classes, z, Y, X)``."""
-        step = max(1, CHUNK_VALUES // prod((shares.shape[0], *shares.shape[2:])))
-        for slab in shares.split(step, dim=1):
-            self._add(slab.reshape(slab.shape[0], -1), slice(self._done, self._done + slab.shape[1]))
-            self._done += slab.shape[1]
+    def remove(self, place: tuple[slice, slice], where: NDArray[np.bool_], background: NDArray[np.float32]) -> None:
+        """Make background of labelled voxels.
 
-    def background(self) -> NDArray[np.float32]:
-        """Probability of the background at the labelled voxels, in their order in the image."""
-        pieces = self._background or []
-        if all(rows.stop - rows.start == self.index.shape[1] for _, rows in self._places):
-            return np.concatenate([*pieces, np.empty(0, dtype=np.float32)])
-        # Strips of rows came one after the other.
-        found = self.index > 0
-        shares = np.empty(found.shape, dtype=np.float32)
-        for piece, place in zip(pieces, self._places, strict=True):
-            shares[place][found[place]] = piece
-        return shares[found]
+        Args:
+            place: slices and rows, one of `backgrounds`.
+            where: bool ``(z, y, X)`` of it; voxels that are background already stay as they are.
+            background: ``(N,)``, the probability of the background of those that change.
+        """
+        index, confidence = self.index[place], self.confidence[place]
+        removed = where & (index > 0)
+        numbers, classes = index[removed], len(self.voxels)
+        self.voxels -= np.bincount(numbers, minlength=classes)
+        self.overlaps -= np.bincount(numbers, confidence[removed], minlength=classes)
+        index[removed], confidence[removed] = 0, background
 
-    def _add(self, shares: Tensor, slices: slice) -> None:
-        target = (slices, self._rows)
+    def put(self, shares: Tensor, slices: slice, rows: slice) -> None:
+        """Take probabilities ``(classes, z, y, X)``, which may be changed in place.
+
+        Args:
+            shares: of some slices and rows.
+            slices, rows: where they lie in the image.
+        """
+        target = (slices, rows)
+        shares = shares.reshape(shares.shape[0], -1)
         best, index = (found.cpu().numpy() for found in largest_class(shares))
         entropy = shares.clamp_min(SMALLEST_SHARE).log_().mul_(shares).sum(dim=0).cpu().numpy()
         entropy *= np.float32(-1.0 / np.log(len(self.totals)))
@@ -143,8 +145,9 @@ class LabelStream:
         # Along z: slices of before, put together, and the result.
         finer = shape[0] / grid[0]
         along_z = 0 if shape[0] == grid[0] else int((2 + finer) * 4 * classes * slab)
-        plane: int = classes * (rows.wanted.stop - rows.wanted.start) * shape[2]
-        chunk = 4 * max(plane, min(CHUNK_VALUES, int(plane * (finer * slab_slices + 1))))
+        row: int = classes * shape[2]
+        plane = row * (rows.wanted.stop - rows.wanted.start)
+        chunk = 4 * max(row, min(CHUNK_VALUES, int(plane * (finer * slab_slices + 1))))
         # In the plane: the sum, the next neighbour; for the entropy a copy.
         return softening + along_z + CHUNK_COPIES * chunk
 
@@ -161,8 +164,7 @@ class LabelStream:
         surface = self._task.surface_temperature
         self._softening = None if surface is None else SurfaceSoftening(self._task.temperature / surface)
         self._interpolation = SliceInterpolation(self._grid[0], self._shape[0])
-        self._rows, self._first, self._seen = rows, first, 0
-        self.running.begin(rows.wanted)
+        self._rows, self._first, self._seen, self._labelled = rows, first, 0, 0
 
     def push_logits(self, logits: Tensor) -> None:
         """Take logits ``(classes, z, Y, X)`` of the next slices; what lies beyond the grid is cut off."""
@@ -179,14 +181,16 @@ class LabelStream:
         self._seen += shares.shape[1]
         last = self._seen == self._grid[0]
         for known in [shares] if self._softening is None else self._softening.push(shares, last):
-            for slab in self._interpolated(known):
-                self.running.push(slab)
+            self._label(self._interpolation.push(known))
 
-    def _interpolated(self, shares: Tensor) -> Iterator[Tensor]:
-        slices = self._interpolation.push(shares)
-        if slices.shape[1] == 0:
-            return
-        rows, columns = self._rows.wanted.stop - self._rows.wanted.start, self._shape[2]
-        step = max(1, CHUNK_VALUES // (shares.shape[0] * rows * columns))
-        for slab in slices.split(step, dim=1):
-            yield interpolate_plane(slab, columns, self._rows)
+    def _label(self, slices: Tensor) -> None:
+        """Interpolate whole slices of the image in the plane and take their labels, so much at a time as fits."""
+        values = slices.shape[0] * self._shape[2]
+        rows = self._rows.wanted
+        thickness = max(1, CHUNK_VALUES // (values * (rows.stop - rows.start)))
+        for slab in slices.split(thickness, dim=1) if slices.shape[1] else ():
+            place = slice(self._labelled, self._labelled + slab.shape[1])
+            for part in self._rows.parts(max(1, CHUNK_VALUES // (values * slab.shape[1]))):
+                given = slice(part.given.start - self._rows.given.start, part.given.stop - self._rows.given.start)
+                self.running.put(interpolate_plane(slab[:, :, given], self._shape[2], part), place, part.wanted)
+            self._labelled = place.stop

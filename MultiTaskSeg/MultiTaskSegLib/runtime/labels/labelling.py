@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame
-from MultiTaskSegLib.runtime.image.preparation import Prepared
-from MultiTaskSegLib.runtime.labels.connected_component import most_probable_piece
+from MultiTaskSegLib.runtime.image.preparation import Prepared, restoring_bytes
+from MultiTaskSegLib.runtime.labels.connected_component import connected_pieces, most_probable_piece
 from MultiTaskSegLib.runtime.labels.expected_dice import expected_dice
-from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
+from MultiTaskSegLib.runtime.labels.label_stream import RunningLabels
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-
-SLAB_SLICES = 8
 
 
 @dataclass(frozen=True)
@@ -35,24 +32,6 @@ class Labelling:
     uncertainty: NDArray[np.float32]
     confidence: NDArray[np.float32]
     predicted_dice: dict[int, float | None]
-
-
-@torch.inference_mode()
-def label_image(probabilities: NDArray[np.floating], task: TaskInfo, prepared: Prepared) -> Labelling:
-    """Label an image whose probabilities are in memory.
-
-    Args:
-        probabilities: ``(1 + labels, Z, Y, X)`` on the network grid, background first, calibrated by the task's
-            temperature.
-        task: gives the label values and the temperature near the surface.
-        prepared: the network input's way back.
-    """
-    _, z, y, x = probabilities.shape
-    stream = LabelStream(task, (z, y, x), prepared.canonical_shape)
-    for start in range(0, z, SLAB_SLICES):
-        slab = np.array(probabilities[:, start : start + SLAB_SLICES], dtype=np.float32, order="C")
-        stream.push(torch.from_numpy(slab))
-    return finished(stream.running, task, prepared)
 
 
 def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labelling:
@@ -87,15 +66,11 @@ def finishing_bytes(frame: InputFrame, single_component: bool) -> int:
         frame: of the image.
         single_component: whether one piece is looked for.
     """
-    inside, everywhere = prod(frame.window.shape), prod(frame.window.whole)
-    # What is labelled, its pieces, the one that is chosen; the foreground's probability, and the background's a second
-    # time, where every voxel is labelled.
-    choosing = inside * (1 + 4 + 1 + 4 + 4) if single_component else 0
-    is_cut, is_turned = inside < everywhere, not frame.reorientation.is_identity
-    # Label values; the three maps, where the image is stored in another order or has air around it, and of one map
-    # another copy where it has both.
-    restoring = inside + everywhere * ((1 + 4 + 4) * (is_cut or is_turned) + 4 * (is_cut and is_turned))
-    return max(choosing, restoring)
+    inside = prod(frame.window.shape)
+    # What is labelled, and the numbers of its pieces.
+    choosing = inside * (1 + 4) if single_component else 0
+    # Label values, and the three maps.
+    return max(choosing, inside + restoring_bytes(frame, 1 + 4 + 4))
 
 
 def _keep_one_component(running: RunningLabels) -> None:
@@ -104,15 +79,11 @@ def _keep_one_component(running: RunningLabels) -> None:
     The uncertainty stays: what was removed is shown as doubtful, not as if it had never been found.
     """
     found = running.index > 0
-    background = running.background()
-    removed = ~most_probable_piece(found, 1 - background)[found]
-    if not removed.any():
+    pieces, count = connected_pieces(found)
+    if count <= 1:
         return
-    index, confidence = running.index[found], running.confidence[found]
-    classes = len(running.voxels)
-    running.voxels -= np.bincount(index[removed], minlength=classes)
-    running.overlaps -= np.bincount(index[removed], confidence[removed], minlength=classes)
-    index[removed] = 0
-    confidence[removed] = background[removed]
-    running.index[found] = index
-    running.confidence[found] = confidence
+    parts = ((pieces[place][found[place]], 1 - background) for place, background in running.backgrounds())
+    chosen = most_probable_piece(parts, count)
+    for place, background in running.backgrounds():
+        others = pieces[place] != chosen
+        running.remove(place, others, background[others[found[place]]])

@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.labels.largest_class import largest_class
@@ -24,34 +23,12 @@ BAND_VOXELS = 2
 Value = TypeVar("Value", bound=np.generic)
 
 
-def surface_band(labels: NDArray[np.integer], width: float = BAND_VOXELS) -> NDArray[np.bool_]:
-    """Voxels at most ``width`` voxels away from a voxel with another label.
-
-    Args:
-        labels: ``(Z, Y, X)``; one slice makes an image in the plane.
-        width: in voxels of the grid, whatever their size in millimetres; 1 keeps the two layers that touch.
-
-    Returns:
-        bool ``(Z, Y, X)``; False everywhere when there is only one label.
-    """
-    edge = np.zeros(labels.shape, dtype=bool)
-    for axis in range(labels.ndim):
-        lower, upper = _neighbours(labels, axis)
-        changes = lower != upper
-        for side in _neighbours(edge, axis):
-            side |= changes
-    if not edge.any():
-        return edge
-    # The layers that touch the surface are its first voxel on either side.
-    band: NDArray[np.bool_] = distance_transform_edt(~edge) <= width - 1
-    return band
-
-
 def near_surface(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """`surface_band` of `BAND_VOXELS` for uint8 ``(Z, Y, X)``, without a distance transform.
+    """Voxels of uint8 ``(Z, Y, X)`` at most `BAND_VOXELS` away from a voxel with another label.
 
-    Lines of x follow one another in memory, so they are compared as one long line, which is several times as fast as
-    line by line; what reaches over from one line to the next is wiped out.
+    One slice makes an image in the plane; the band is False everywhere when there is only one label. Lines of x follow
+    one another in memory, so they are compared as one long line, which is several times as fast as line by line; what
+    reaches over from one line to the next is wiped out.
     """
     edge = np.zeros(labels.shape, dtype=bool)
     if labels.size == 0 or labels.min() == labels.max():
@@ -144,18 +121,3 @@ class SurfaceSoftening:
             flat = shares.view(len(shares), -1)
             chosen = flat.index_select(1, index).pow_(self._exponent)
             flat.index_copy_(1, index, chosen.div_(chosen.sum(dim=0)))
-
-
-def soften_near_surface(
-    probabilities: NDArray[np.floating], temperature: float, surface_temperature: float
-) -> NDArray[np.float16]:
-    """`SurfaceSoftening` of an image whose probabilities are in memory.
-
-    Args:
-        probabilities: ``(1 + labels, Z, Y, X)``, softmax of the logits over ``temperature``; not changed.
-        temperature: that of ``probabilities``.
-        surface_temperature: that of the voxels within `BAND_VOXELS` of the surface.
-    """
-    shares = torch.from_numpy(np.array(probabilities, dtype=np.float32))
-    (softened,) = SurfaceSoftening(temperature / surface_temperature).push(shares, last=True)
-    return softened.to(torch.float16).numpy()

@@ -1,29 +1,9 @@
-"""Keep freed memory in the process, so that feature maps are not paged in afresh for every operation."""
+"""The C library's allocator: freed memory goes back to the system when it is told to."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-
-# Parameters of mallopt(3) in glibc.
-M_TRIM_THRESHOLD = -1
-M_MMAP_MAX = -4
-LARGEST_INT = 2**31 - 1
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to serve large blocks from its heap and not to hand freed ones back to the system.
-
-    By default each large tensor is mapped anew and zeroed page by page by the kernel, which took a third of the CPU
-    time of a training step. It is a setting of the whole process, so only programs call it, never libraries.
-
-    Returns:
-        Whether the C library is glibc and took the settings.
-    """
-    libc = _glibc()
-    if libc is None:
-        return False
-    return bool(libc.mallopt(M_MMAP_MAX, 0)) and bool(libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT))
 
 
 def release_freed_memory() -> bool:
@@ -32,11 +12,12 @@ def release_freed_memory() -> bool:
     Returns:
         Whether there was any.
     """
-    libc = _glibc()
+    libc = glibc()
     return libc is not None and bool(libc.malloc_trim(0))
 
 
-def _glibc() -> ctypes.CDLL | None:
+def glibc() -> ctypes.CDLL | None:
+    """The C library, if it is glibc."""
     if not sys.platform.startswith("linux"):
         return None
     try:

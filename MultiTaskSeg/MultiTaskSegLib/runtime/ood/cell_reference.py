@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame
-from MultiTaskSegLib.runtime.image.preparation import Prepared
+from MultiTaskSegLib.runtime.image.preparation import Prepared, restoring_bytes
 from MultiTaskSegLib.runtime.image.resampling import resample_linear, resampling_bytes
 from MultiTaskSegLib.runtime.ood.cell_features import FEATURES, describing_bytes, rows_of
 
@@ -77,13 +77,18 @@ def nearest_ratios(
     """Mean distance of each row ``(N, D)`` to its three nearest remembered cells, in their mean unit, ``(N,)``."""
     known, scale = torch.from_numpy(memory.astype(np.float32)), torch.from_numpy(units.astype(np.float32))
     squares = (known**2).sum(dim=1)[None]
-    ratios = []
-    for block in torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).split(BLOCK_ROWS):
-        squared = torch.addmm(squares, block, known.T, alpha=-2).add_((block**2).sum(dim=1)[:, None])
-        nearest = squared.topk(min(NEIGHBOURS, len(known)), dim=1, largest=False)
+    blocks = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).split(BLOCK_ROWS)
+    # Taken once for all blocks: aligned blocks of tens of megabytes that come and go between small ones that stay are
+    # not always used again by glibc, and hundreds of them have taken gigabytes.
+    squared = torch.empty((max((len(block) for block in blocks), default=0), len(known)))
+    ratios = np.empty(len(rows), dtype=np.float32)
+    for number, block in enumerate(blocks):
+        here = torch.addmm(squares, block, known.T, alpha=-2, out=squared[: len(block)])
+        nearest = here.add_((block**2).sum(dim=1)[:, None]).topk(min(NEIGHBOURS, len(known)), dim=1, largest=False)
         distances = nearest.values.clamp_min(0).sqrt().mean(dim=1)
-        ratios.append(distances / scale[nearest.indices].mean(dim=1))
-    return np.asarray(torch.cat(ratios).numpy(), dtype=np.float32)
+        first = number * BLOCK_ROWS
+        ratios[first : first + len(block)] = distances / scale[nearest.indices].mean(dim=1)
+    return ratios
 
 
 def locating_bytes(frame: InputFrame, remembered: int, grid_cells: int) -> int:
@@ -94,12 +99,13 @@ def locating_bytes(frame: InputFrame, remembered: int, grid_cells: int) -> int:
         remembered: cells in the memory of a task.
         grid_cells: cells of the image.
     """
-    # Differences, before and after the squares are added, of a block of cells; the memory in single precision.
-    comparing = 4 * remembered * (3 * min(BLOCK_ROWS, grid_cells) + 2 * FEATURES)
-    grid, shape, whole = (prod(sizes) for sizes in (frame.grid_shape, frame.window.shape, frame.window.whole))
-    # Cells written out along the axes, once more and cut to size; on the image's grid, and in its stored order.
-    writing = 4 * 2 * grid + resampling_bytes(frame.grid_shape, frame.window.shape) + 4 * (shape + 2 * whole)
-    return max(describing_bytes(frame.grid_shape), comparing, writing)
+    # Differences of a block of cells, and what finding the smallest takes; the memory in single precision.
+    comparing = 4 * remembered * (2 * min(BLOCK_ROWS, grid_cells) + 2 * FEATURES)
+    # Cells written out along two axes and along all; on the image's grid; and laid in order, which is another copy.
+    written = 4 * prod(frame.grid_shape)
+    resampling = written + max(written, resampling_bytes(frame.grid_shape, frame.window.shape))
+    restoring = written + 4 * 2 * prod(frame.window.shape) + restoring_bytes(frame, 4)
+    return max(describing_bytes(frame.grid_shape), comparing, resampling, restoring)
 
 
 def cell_tensors(memories: Sequence[CellMemory]) -> dict[str, Tensor]:
@@ -128,5 +134,5 @@ def on_image_grid(cells: NDArray[np.float32], cell: tuple[int, int, int], prepar
     """
     voxels = cells
     for axis, (size, count) in enumerate(zip(prepared.voxels.shape, cell, strict=True)):
-        voxels = np.repeat(voxels, count, axis=axis).take(range(size), axis=axis)
+        voxels = np.repeat(voxels, count, axis=axis)[(slice(None),) * axis + (slice(size),)]
     return np.asarray(prepared.restore(resample_linear(voxels, prepared.canonical_shape)), dtype=np.float32)

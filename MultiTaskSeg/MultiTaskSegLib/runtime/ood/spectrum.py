@@ -7,7 +7,7 @@ channels, has singular values that serve as the image's signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Protocol
@@ -212,12 +212,6 @@ class SpectrumCollector:
     def _lattice(self, name: str, channels: int) -> RowLattice:
         z, y, x = (-(-n // s) for n, s in zip(self._sizes, self._strides[name], strict=True))
         return lattice_for((z, y, x), channels)
-
-    def add(self, tile: Tile, maps: Mapping[str, Tensor]) -> None:
-        """Take the core of a tile from each layer's map ``(1, C, Z, Y, X)``."""
-        for name in self._factors:
-            z, y, x = tile.core_in_tile(self._strides[name], self._sizes)
-            self._take(name, maps[name][0, :, z, y, x], self._corner(name, tile))
 
     def watch(self, tile: Tile) -> Callable[[str, Tensor], None]:
         """What to call with every slab ``(1, C, z, Y, X)`` of a tile's maps, in the order of z."""

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
-from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
-from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
+from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
+from MultiTaskSegLib.runtime.network.backend import Backend
 from MultiTaskSegLib.runtime.network.network_stream import Kept, NetworkStream, Observe, padded_shape
 from MultiTaskSegLib.runtime.network.parts import Parts, strips
 from MultiTaskSegLib.runtime.network.tiling import Tile
-from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum, SpectrumCollector
 from MultiTaskSegLib.runtime.prediction.pass_parts import (
     checking_context,
@@ -265,18 +264,6 @@ def _part(progress: Progress, number: int, count: int) -> Progress:
         progress((number + share) / count)
 
     return tell
-
-
-def spectra_of(
-    network: SegmentationNetwork, voxels: NDArray[np.float32], spec: SignatureSpec, device: torch.device
-) -> Observed:
-    """What a signature needs of a prepared image ``(Z, Y, X)``, and nothing else, for fitting a reference."""
-    network_pass = NetworkPass(TorchBackend(network, device), network.architecture, spec)
-    spectra = network_pass.encode(voxels, lambda share: None).spectra
-    observed: Observed = {**spectra, **spec.image_part(voxels, network.architecture.is_planar)}
-    # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
-    release_freed_memory()
-    return observed
 
 
 def _sizes(voxels: NDArray[np.float32]) -> Triple:

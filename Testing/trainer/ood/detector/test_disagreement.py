@@ -23,7 +23,7 @@ from trainer.ood.detector.disagreement import (
     dropout_predictions,
     ensemble_predictions,
 )
-from trainer.training.validation import task_logits
+from trainer.tiled.task_logits import task_logits
 
 CPU = torch.device("cpu")
 ARCHITECTURE = Architecture((4, 6), ((2, 2, 2),), ((3, 3, 3), (3, 3, 3)), outputs=5)

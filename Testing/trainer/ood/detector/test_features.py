@@ -11,8 +11,8 @@ import torch
 from MultiTaskSegLib.runtime.ood import row_lattice
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
-from MultiTaskSegLib.runtime.prediction.network_pass import spectra_of
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network
+from trainer.measuring.shipped_pass import ShippedPass
 from trainer.ood.detector import output_statistics
 from trainer.ood.detector.features import (
     ImageFeatures,
@@ -100,7 +100,7 @@ def test_singular_values_and_means_are_those_of_the_voxels_by_channels_matrix() 
 def test_of_a_large_image_the_spectra_are_those_of_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_lattice, "MAX_VALUES", 10_000)
     network, layers = tiny_network(), ("encoder0", "encoder1")
-    checked = spectra_of(network, VOXELS, SignatureSpec("whitened", layers, 0.0), CPU)
+    checked = ShippedPass(network, CPU).observed(VOXELS, SignatureSpec("whitened", layers, 0.0))
     found, _ = extract()
     for layer in layers:
         own, same = found.layers[layer].spectrum(), checked[layer]

@@ -8,11 +8,12 @@ import sys
 
 import pytest
 
-from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from trainer.machine.freed_memory import keep_freed_memory
 
 PROGRAM = """
 import sys, resource
-from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory
+from trainer.machine.freed_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for _ in range(12):
@@ -23,7 +24,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 BLOCK_BYTES = 80_000_000
 RELEASE = f"""
 import resource
-from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory, release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from trainer.machine.freed_memory import keep_freed_memory
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 assert keep_freed_memory()

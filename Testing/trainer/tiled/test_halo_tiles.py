@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.network.architecture import Triple
-from MultiTaskSegLib.runtime.network.tiling import make_tiles, pad_to_stride
+from trainer.tiled.halo_tiles import make_tiles, pad_to_stride
 
 GRIDS: list[tuple[Triple, Triple, Triple, int]] = [
     ((16, 24, 32), (2, 4, 4), (4, 8, 8), 6_000),

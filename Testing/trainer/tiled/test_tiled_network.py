@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
-from MultiTaskSegLib.runtime.network.tiling import Tile, pad_to_stride
+from MultiTaskSegLib.runtime.network.tiling import Tile
 from Testing.runtime.random_network import ARCHITECTURES, PLANAR, THICK_SLICES, random_network
-from trainer.training import tiled_network
-from trainer.training.tiled_network import run_tiles
-from trainer.training.validation import task_logits
+from trainer.tiled import tiled_network
+from trainer.tiled.halo_tiles import pad_to_stride
+from trainer.tiled.task_logits import task_logits
+from trainer.tiled.tiled_network import run_tiles
 
 CPU = torch.device("cpu")
 

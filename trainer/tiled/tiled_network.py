@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
-from MultiTaskSegLib.runtime.network.tiling import Tile, make_tiles, pad_to_stride
+from MultiTaskSegLib.runtime.network.tiling import Tile
+from trainer.tiled.halo_tiles import make_tiles, pad_to_stride
 from trainer.training.loss import some_channels
 
 # About 0.7 kB of feature maps are alive per voxel with 16 channels at the finest level: 4 million voxels take 3 GB.

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from MultiTaskSegLib.runtime.machine.processor import usable_cores
+from trainer.machine.processor import usable_cores
 
 
 def test_cores_that_may_be_used_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Networks as modules over images of any size, in tiles with halos: where hooks or other precisions are needed."""

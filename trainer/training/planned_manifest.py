@@ -1,0 +1,95 @@
+"""The manifest of a model that is still to be trained: what can be said, and refused, before the time is spent."""
+
+from __future__ import annotations
+
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
+from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
+from trainer.config import TrainingConfig
+from trainer.data.planning import Plan, TaskPlan
+from trainer.training.terminology import label_terminology
+
+INTENDED_USE = (
+    "Research on images like those of the tasks listed. Not for clinical use. "
+    "Results on images flagged as out of distribution must not be trusted."
+)
+
+
+def planned_manifest(plan: Plan, config: TrainingConfig, name: str) -> Manifest:
+    """Everything but what is measured, in whose place stand values that say nothing.
+
+    Args:
+        plan: tasks and network.
+        config: settings.
+        name: of the model.
+
+    Raises:
+        ModelError: the signature looks at layers that the network does not have.
+    """
+    return Manifest(
+        FORMAT_VERSION,
+        name,
+        f"multitaskseg {__version__}",
+        INTENDED_USE,
+        plan.architecture,
+        tuple(planned_task(task) for task in plan.tasks),
+        _unmeasured_check(planned_signature(plan, config)),
+        {"config": config.as_dict()},
+    )
+
+
+def planned_signature(plan: Plan, config: TrainingConfig) -> SignatureSpec:
+    """The signature of a training."""
+    return signature_spec(plan.architecture, config.ood_variant, config.ood_layers)
+
+
+def require_storable(plan: Plan, config: TrainingConfig, name: str = "model") -> None:
+    """Refuse a training whose model file would be refused when it is written.
+
+    Args:
+        plan, config, name: as for `planned_manifest`.
+
+    Raises:
+        UsageError: a number of the manifest-to-be is out of bounds, or its parts exclude each other.
+        ModelError: as `planned_manifest`.
+    """
+    manifest = planned_manifest(plan, config, name)
+    try:
+        check_manifest(manifest)
+    except ModelError as error:
+        raise UsageError(
+            f"no model file can hold what would be trained: {error.what}",
+            remedy="Change the configuration, or the datasets that it is applied to",
+        ) from error
+
+
+def planned_task(task: TaskPlan) -> TaskInfo:
+    """A task before anything is measured."""
+    dataset = task.dataset
+    return TaskInfo(
+        dataset.name,
+        dataset.modality,
+        dataset.region,
+        tuple(_label_info(task, number) for number in range(len(task.label_names))),
+        task.profile,
+        task.start,
+        1.0,
+        str(dataset.info.get("licence", "unknown")),
+        0,
+        0,
+    )
+
+
+def _label_info(task: TaskPlan, number: int) -> LabelInfo:
+    name, values = task.label_names[number], task.label_values[number]
+    overrides = task.dataset.info.get("terminology", {})
+    shown = label_terminology(task.name, task.dataset.modality, task.dataset.region, name, overrides.get(name))
+    value = values[0] if len(values) == 1 else 1
+    return LabelInfo(value, name, shown.display_name, shown.colour, shown.terminology)
+
+
+def _unmeasured_check(spec: SignatureSpec) -> OodInfo:
+    statistics = spec.statistics if spec.uses_image else ()
+    return OodInfo(spec.variant, spec.layers, spec.floor, 1.0, 0.0, {}, statistics)
