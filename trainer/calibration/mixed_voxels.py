@@ -61,7 +61,7 @@ class MixedVoxels:
 
     def _divisor(self, scaling: Scaling) -> NDArray[np.float32]:
         near = scaling.temperature if scaling.surface_temperature is None else scaling.surface_temperature
-        return np.where(self.near, np.float32(near), np.float32(scaling.temperature))
+        return np.where(self.near, near, scaling.temperature).astype(np.float32)
 
 
 class GridMixture:

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.model.manifest_bounds import MAX_TOTAL_STRIDE
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
+from trainer.data.provenance import Generation
 from trainer.report.run_folder import RunFolder
 from trainer.training import training
 from trainer.training.planned_manifest import planned_manifest, require_storable
@@ -64,6 +65,17 @@ def test_a_plan_made_elsewhere_is_looked_at_before_the_first_step(data: Prepared
     output = tmp_path / "m.mts.safetensors"
     with pytest.raises(UsageError, match="value is 256"):
         train_prepared(odd, output, CONFIG, Budget(steps=1), stream=io.StringIO())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_patients_than_a_model_file_can_name_are_refused_before_the_first_step(
+    data: PreparedData, tmp_path: Path
+) -> None:
+    many = Generation("m", "00" * 16, {"Dataset001_Discs": [f"{n:032x}" for n in range(30_000)]}, {}, {})
+    with pytest.raises(UsageError, match=r"more than 900000\. Train on fewer patients"):
+        train_prepared(
+            data, tmp_path / "m.mts.safetensors", CONFIG, Budget(steps=1), generation=many, stream=io.StringIO()
+        )
     assert list(tmp_path.iterdir()) == []
 
 
