@@ -92,6 +92,14 @@ class GridMixture:
             shares = (shares[:, :, None] * weight[place][:, None, :]).reshape(len(places), width)
         return found, shares
 
+    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Voxels ``(Z, Y, X)`` of the image into which one of the network's grid enters that has the flag."""
+        for axis, (index, weight) in enumerate(self._axes):
+            along = (-1, *[1] * (flags.ndim - 1 - axis))
+            parts = [flags.take(index[:, k], axis) & (weight[:, k] > 0).reshape(along) for k in range(index.shape[1])]
+            flags = np.logical_or.reduce(parts)
+        return flags
+
 
 def _stacked(n_in: int, n_out: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Indices and weights of the neighbours along an axis, each ``(n_out, k)``."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.labels.surface_band import near_surface
 from trainer.calibration.mixed_voxels import FitCase, GridMixture, MixedVoxels, fit_two_temperatures
 from trainer.calibration.scaling import VOXELS_PER_REGION, Scaling, cross_fitted, pooled
@@ -50,15 +49,15 @@ class TaskCalibration:
     def add(self, case: HeldOutCase) -> None:
         """Take voxels of a case."""
         answer = _Answer(case)
-        band = answer.near_surface().ravel()
-        self._fit.append(FitCase(*(self._drawn(answer, np.flatnonzero(part)) for part in (band, ~band))))
+        band = answer.near_surface()
+        self._fit.append(FitCase(self._drawn(answer, band), self._drawn(answer, ~band)))
         informative = informative_voxels(case.labels, answer.at_most(VOXELS_PER_CASE), self._judging)
         self._judged.append(answer.taken(informative, len(informative)))
         self._groups.append(case.group)
 
-    def _drawn(self, answer: _Answer, region: NDArray[np.int64]) -> MixedVoxels:
-        size = min(answer.at_most(VOXELS_PER_REGION), len(region))
-        return answer.taken(np.sort(self._fitting.choice(region, size, replace=False)), len(region))
+    def _drawn(self, answer: _Answer, region: NDArray[np.bool_]) -> MixedVoxels:
+        places = drawn_places(region, answer.at_most(VOXELS_PER_REGION), self._fitting)
+        return answer.taken(places, int(np.count_nonzero(region)))
 
     def scaling(self) -> Scaling:
         """What ships: fitted on all held-out cases."""
@@ -90,7 +89,7 @@ class _Answer:
 
     def near_surface(self) -> NDArray[np.bool_]:
         """Voxels ``(Z, Y, X)`` of the image into which one enters that is near the predicted surface."""
-        return np.asarray(resample_linear(self._near.astype(np.float32), self._truth.shape) > 0)
+        return self._mixture.any_of(self._near)
 
     def at_most(self, voxels: int) -> int:
         """How many are drawn where so many would be without interpolation."""
@@ -103,6 +102,23 @@ class _Answer:
         weight = np.full(len(places), population / max(1, len(places)))
         labels = self._truth.ravel()[places].astype(np.int64)
         return MixedVoxels(np.ascontiguousarray(logits), shares, self._near.ravel()[found], labels, weight)
+
+
+def drawn_places(region: NDArray[np.bool_], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Ascending flat indices of at most ``limit`` voxels of a region ``(Z, Y, X)``.
+
+    The indices of all its voxels, which of a large image take gigabytes, are never in memory together.
+    """
+    ends = np.cumsum([np.count_nonzero(plane) for plane in region])
+    count = int(ends[-1]) if len(ends) else 0
+    ranks = np.sort(rng.choice(count, min(limit, count), replace=False))
+    places = [np.empty(0, dtype=np.int64)]
+    for number in np.unique(np.searchsorted(ends, ranks, side="right")):
+        plane = np.flatnonzero(region[number])
+        begun = int(ends[number]) - len(plane)
+        own = ranks[(ranks >= begun) & (ranks < ends[number])]
+        places.append(plane[own - begun] + number * region[number].size)
+    return np.concatenate(places)
 
 
 def _said(voxels: MixedVoxels, scaling: Scaling) -> LabelledLogits:
