@@ -92,6 +92,12 @@ class GridMixture:
             shares = (shares[:, :, None] * weight[place][:, None, :]).reshape(len(places), width)
         return found, shares
 
+    def nearest_of(self, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """For each voxel ``(Z, Y, X)`` of the image the value of that of the network's grid which enters most."""
+        for axis, (index, weight) in enumerate(self._axes):
+            values = values.take(index[np.arange(len(index)), weight.argmax(axis=1)], axis)
+        return values
+
     def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Voxels ``(Z, Y, X)`` of the image into which one of the network's grid enters that has the flag."""
         for axis, (index, weight) in enumerate(self._axes):

@@ -69,6 +69,15 @@ def test_without_interpolation_every_voxel_is_one_of_the_network_s() -> None:
 
 
 @pytest.mark.parametrize("shape", [GRID, (12, 9, 10), (6, 5, 17), (3, 20, 7)], ids=str)
+def test_the_nearest_voxel_is_the_one_with_the_largest_share(shape: tuple[int, int, int]) -> None:
+    values = np.arange(np.prod(GRID)).reshape(GRID) % 251
+    found, shares = GridMixture(GRID, shape).at(np.arange(np.prod(shape)))
+    nearest = GridMixture(GRID, shape).nearest_of(values.astype(np.uint8)).ravel()
+    chosen = (values.ravel()[found] == nearest[:, None]) & (shares >= 0.999 * shares.max(axis=1, keepdims=True))
+    assert chosen.any(axis=1).all()
+
+
+@pytest.mark.parametrize("shape", [GRID, (12, 9, 10), (6, 5, 17), (3, 20, 7)], ids=str)
 def test_a_flag_reaches_the_voxels_into_which_a_flagged_one_enters(shape: tuple[int, int, int]) -> None:
     flags = np.random.default_rng(3).random(GRID) > 0.97
     found, shares = GridMixture(GRID, shape).at(np.arange(np.prod(shape)))
