@@ -61,7 +61,7 @@ class MixedVoxels:
 
     def _divisor(self, scaling: Scaling) -> NDArray[np.float32]:
         near = scaling.temperature if scaling.surface_temperature is None else scaling.surface_temperature
-        return np.where(self.near, np.float32(near), np.float32(scaling.temperature))
+        return np.where(self.near, near, scaling.temperature).astype(np.float32)
 
 
 class GridMixture:
@@ -91,6 +91,20 @@ class GridMixture:
             found = (found[:, :, None] * size + index[place][:, None, :]).reshape(len(places), width)
             shares = (shares[:, :, None] * weight[place][:, None, :]).reshape(len(places), width)
         return found, shares
+
+    def nearest_of(self, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """For each voxel ``(Z, Y, X)`` of the image the value of that of the network's grid which enters most."""
+        for axis, (index, weight) in enumerate(self._axes):
+            values = values.take(index[np.arange(len(index)), weight.argmax(axis=1)], axis)
+        return values
+
+    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Voxels ``(Z, Y, X)`` of the image into which one of the network's grid enters that has the flag."""
+        for axis, (index, weight) in enumerate(self._axes):
+            along = (-1, *[1] * (flags.ndim - 1 - axis))
+            parts = [flags.take(index[:, k], axis) & (weight[:, k] > 0).reshape(along) for k in range(index.shape[1])]
+            flags = np.logical_or.reduce(parts)
+        return flags
 
 
 def _stacked(n_in: int, n_out: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

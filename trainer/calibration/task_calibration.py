@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.labels.surface_band import near_surface
 from trainer.calibration.mixed_voxels import FitCase, GridMixture, MixedVoxels, fit_two_temperatures
 from trainer.calibration.scaling import VOXELS_PER_REGION, Scaling, cross_fitted, pooled
@@ -50,15 +49,24 @@ class TaskCalibration:
     def add(self, case: HeldOutCase) -> None:
         """Take voxels of a case."""
         answer = _Answer(case)
-        band = answer.near_surface().ravel()
-        self._fit.append(FitCase(*(self._drawn(answer, np.flatnonzero(part)) for part in (band, ~band))))
+        band = answer.near
+        self._fit.append(FitCase(self._drawn(answer, band), self._drawn(answer, ~band)))
         informative = informative_voxels(case.labels, answer.at_most(VOXELS_PER_CASE), self._judging)
-        self._judged.append(answer.taken(informative, len(informative)))
+        self._judged.append(answer.taken(informative, np.ones(len(informative))))
         self._groups.append(case.group)
 
-    def _drawn(self, answer: _Answer, region: NDArray[np.int64]) -> MixedVoxels:
-        size = min(answer.at_most(VOXELS_PER_REGION), len(region))
-        return answer.taken(np.sort(self._fitting.choice(region, size, replace=False)), len(region))
+    def _drawn(self, answer: _Answer, region: NDArray[np.bool_]) -> MixedVoxels:
+        """Voxels of a region, of those that are wrong as many as of those that are right, and weighed accordingly.
+
+        Far from a surface one voxel in ten thousand may be wrong, on which the temperature there depends all the same:
+        if it were left to chance whether one is drawn, the temperature would be, too.
+        """
+        limit, parts, weights = answer.at_most(VOXELS_PER_REGION), [], []
+        for part in (region & answer.wrong, region & ~answer.wrong):
+            places = drawn_places(part, limit, self._fitting)
+            parts.append(places)
+            weights.append(np.full(len(places), np.count_nonzero(part) / max(1, len(places))))
+        return answer.taken(np.concatenate(parts), np.concatenate(weights))
 
     def scaling(self) -> Scaling:
         """What ships: fitted on all held-out cases."""
@@ -81,28 +89,48 @@ class TaskCalibration:
 
 
 class _Answer:
-    """The network's answer to a case, looked at from the image's own grid."""
+    """The network's answer to a case, looked at from the image's own grid.
+
+    Attributes:
+        near: voxels ``(Z, Y, X)`` of the image into which one enters that is near the predicted surface.
+        wrong: voxels whose nearest one of the network's grid has another label than the truth.
+    """
 
     def __init__(self, case: HeldOutCase) -> None:
         self._columns, self._truth = case.logits.reshape(len(case.logits), -1), case.labels
-        self._near = near_surface(case.logits.argmax(axis=0).astype(np.uint8))
+        predicted = case.logits.argmax(axis=0).astype(np.uint8)
+        self._near = near_surface(predicted)
         self._mixture = GridMixture(case.logits.shape[1:], case.labels.shape)
-
-    def near_surface(self) -> NDArray[np.bool_]:
-        """Voxels ``(Z, Y, X)`` of the image into which one enters that is near the predicted surface."""
-        return np.asarray(resample_linear(self._near.astype(np.float32), self._truth.shape) > 0)
+        self.near = self._mixture.any_of(self._near)
+        self.wrong = self._mixture.nearest_of(predicted) != case.labels
 
     def at_most(self, voxels: int) -> int:
         """How many are drawn where so many would be without interpolation."""
         return min(voxels, max(LEAST_VOXELS, voxels // self._mixture.width))
 
-    def taken(self, places: NDArray[np.int64], population: int) -> MixedVoxels:
-        """The voxels at flat indices of the image, which stand for a number of voxels."""
+    def taken(self, places: NDArray[np.int64], weight: NDArray[np.float64]) -> MixedVoxels:
+        """The voxels at flat indices ``(N,)`` of the image, and how many each of them stands for."""
         found, shares = self._mixture.at(places)
         logits = np.moveaxis(self._columns[:, found], 0, 2).astype(np.float32)
-        weight = np.full(len(places), population / max(1, len(places)))
         labels = self._truth.ravel()[places].astype(np.int64)
         return MixedVoxels(np.ascontiguousarray(logits), shares, self._near.ravel()[found], labels, weight)
+
+
+def drawn_places(region: NDArray[np.bool_], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Ascending flat indices of at most ``limit`` voxels of a region ``(Z, Y, X)``.
+
+    The indices of all its voxels, which of a large image take gigabytes, are never in memory together.
+    """
+    ends = np.cumsum([np.count_nonzero(plane) for plane in region])
+    count = int(ends[-1]) if len(ends) else 0
+    ranks = np.sort(rng.choice(count, min(limit, count), replace=False))
+    places = [np.empty(0, dtype=np.int64)]
+    for number in np.unique(np.searchsorted(ends, ranks, side="right")):
+        plane = np.flatnonzero(region[number])
+        begun = int(ends[number]) - len(plane)
+        own = ranks[(ranks >= begun) & (ranks < ends[number])]
+        places.append(plane[own - begun] + number * region[number].size)
+    return np.concatenate(places)
 
 
 def _said(voxels: MixedVoxels, scaling: Scaling) -> LabelledLogits:

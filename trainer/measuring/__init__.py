@@ -1,1 +1,1 @@
-"""Measuring a trained network before it ships: which cases, at what pace, and what they say."""
+"""Measuring a trained network as it ships: which cases, at what pace, and what they say on their own grids."""

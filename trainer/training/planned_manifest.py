@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
+from MultiTaskSegLib.runtime.model.model_file import check_length
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan, TaskPlan
@@ -17,13 +21,14 @@ INTENDED_USE = (
 )
 
 
-def planned_manifest(plan: Plan, config: TrainingConfig, name: str) -> Manifest:
+def planned_manifest(plan: Plan, config: TrainingConfig, name: str, said: Mapping[str, Any] | None = None) -> Manifest:
     """Everything but what is measured, in whose place stand values that say nothing.
 
     Args:
         plan: tasks and network.
         config: settings.
         name: of the model.
+        said: in the manifest's ``training``, as far as it is known.
 
     Raises:
         ModelError: the signature looks at layers that the network does not have.
@@ -36,7 +41,7 @@ def planned_manifest(plan: Plan, config: TrainingConfig, name: str) -> Manifest:
         plan.architecture,
         tuple(planned_task(task) for task in plan.tasks),
         _unmeasured_check(planned_signature(plan, config)),
-        {"config": config.as_dict()},
+        {"config": config.as_dict(), **(said or {})},
     )
 
 
@@ -45,17 +50,19 @@ def planned_signature(plan: Plan, config: TrainingConfig) -> SignatureSpec:
     return signature_spec(plan.architecture, config.ood_variant, config.ood_layers)
 
 
-def require_storable(plan: Plan, config: TrainingConfig, name: str = "model") -> None:
+def require_storable(
+    plan: Plan, config: TrainingConfig, name: str = "model", said: Mapping[str, Any] | None = None
+) -> None:
     """Refuse a training whose model file would be refused when it is written.
 
     Args:
-        plan, config, name: as for `planned_manifest`.
+        plan, config, name, said: as for `planned_manifest`.
 
     Raises:
-        UsageError: a number of the manifest-to-be is out of bounds, or its parts exclude each other.
+        UsageError: a number of the manifest-to-be is out of bounds, its parts exclude each other, or it is too long.
         ModelError: as `planned_manifest`.
     """
-    manifest = planned_manifest(plan, config, name)
+    manifest = planned_manifest(plan, config, name, said)
     try:
         check_manifest(manifest)
     except ModelError as error:
@@ -63,6 +70,10 @@ def require_storable(plan: Plan, config: TrainingConfig, name: str = "model") ->
             f"no model file can hold what would be trained: {error.what}",
             remedy="Change the configuration, or the datasets that it is applied to",
         ) from error
+    try:
+        check_length(manifest)
+    except ModelError as error:
+        raise UsageError(error.what, remedy=error.remedy) from error
 
 
 def planned_task(task: TaskPlan) -> TaskInfo:

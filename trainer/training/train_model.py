@@ -113,7 +113,9 @@ def train_prepared(
         UsageError: no model file could hold what would be trained.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
-    require_storable(data.plan, config, output.name.removesuffix(MODEL_SUFFIX))
+    seen = Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list()
+    facts = {KEY: seen, **(said or {})}
+    require_storable(data.plan, config, output.name.removesuffix(MODEL_SUFFIX), facts)
     folder = RunFolder(output)
     device = device or training_device()
     plan = _expected(data, config, device)
@@ -122,16 +124,9 @@ def train_prepared(
         data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress
     )
     training_s = float(folder.records()[-1]["elapsed_s"])
-    facts = {
-        "config": config.as_dict(),
-        "steps": steps,
-        "minutes": round(training_s / 60, 1),
-        "device": device.type,
-        KEY: Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list(),
-    }
-    facts |= dict(said or {})
+    run = {"config": config.as_dict(), "steps": steps, "minutes": round(training_s / 60, 1), "device": device.type}
     manifest = write_model(
-        data, network, config, output, facts, device=device, plan=plan, training_s=training_s, progress=progress
+        data, network, config, output, run | facts, device=device, plan=plan, training_s=training_s, progress=progress
     )
     _write_report(folder, manifest)
     progress.finish()

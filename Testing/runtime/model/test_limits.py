@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_tensors
-from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors
+from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, rewrite_manifest
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
@@ -218,6 +218,23 @@ def test_a_header_of_a_million_bytes_is_read_and_one_byte_more_is_not(good: Path
     path.write_bytes(padded(data, 1_000_001))
     with pytest.raises(ModelError, match="not a MultiTaskSeg model file"):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    "letter, bytes_each", [("a", 1), ('"', 4), ("\u00e9", 2)], ids=["letters", "quotes", "accents"]
+)
+def test_no_description_is_written_that_would_not_be_read(
+    good: Path, tmp_path: Path, letter: str, bytes_each: int
+) -> None:
+    manifest, path = load_model(good).manifest, tmp_path / "long.mts.safetensors"
+    long = {"note": letter * ((900_000 - 20_000) // bytes_each)}
+    rewrite_manifest(good, replace(manifest, training=long), path)
+    assert load_model(path).manifest.training == long
+    too_long = {"note": letter * (900_000 // bytes_each)}
+    before = path.read_bytes()
+    with pytest.raises(ModelError, match="more than 900000"):
+        rewrite_manifest(good, replace(manifest, training=too_long), path)
+    assert path.read_bytes() == before
 
 
 def carded(task: TaskInfo) -> str:

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.labels.surface_band import near_surface
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from trainer.calibration.mixed_voxels import FitCase, GridMixture, MixedVoxels, fit_two_temperatures
 from trainer.calibration.scaling import Scaling
-from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
+from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration, drawn_places
 
 GRID = (6, 9, 10)
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
@@ -66,6 +66,40 @@ def test_without_interpolation_every_voxel_is_one_of_the_network_s() -> None:
     assert mixture.width == 1
     np.testing.assert_array_equal(found[:, 0], [5, 77, 400])
     np.testing.assert_array_equal(shares, 1.0)
+
+
+@pytest.mark.parametrize("shape", [GRID, (12, 9, 10), (6, 5, 17), (3, 20, 7)], ids=str)
+def test_the_nearest_voxel_is_the_one_with_the_largest_share(shape: tuple[int, int, int]) -> None:
+    values = np.arange(np.prod(GRID)).reshape(GRID) % 251
+    found, shares = GridMixture(GRID, shape).at(np.arange(np.prod(shape)))
+    nearest = GridMixture(GRID, shape).nearest_of(values.astype(np.uint8)).ravel()
+    chosen = (values.ravel()[found] == nearest[:, None]) & (shares >= 0.999 * shares.max(axis=1, keepdims=True))
+    assert chosen.any(axis=1).all()
+
+
+@pytest.mark.parametrize("shape", [GRID, (12, 9, 10), (6, 5, 17), (3, 20, 7)], ids=str)
+def test_a_flag_reaches_the_voxels_into_which_a_flagged_one_enters(shape: tuple[int, int, int]) -> None:
+    flags = np.random.default_rng(3).random(GRID) > 0.97
+    found, shares = GridMixture(GRID, shape).at(np.arange(np.prod(shape)))
+    expected = (flags.ravel()[found] & (shares > 0)).any(axis=1).reshape(shape)
+    np.testing.assert_array_equal(GridMixture(GRID, shape).any_of(flags), expected)
+    assert expected.any()
+    assert not expected.all()
+
+
+def test_places_are_drawn_from_the_region_alone_each_once_and_as_likely_as_any_other() -> None:
+    region = np.random.default_rng(0).random((5, 6, 7)) > 0.6
+    region[2] = False
+    everything = np.flatnonzero(region)
+    np.testing.assert_array_equal(drawn_places(region, 10**6, np.random.default_rng(1)), everything)
+    rng, times = np.random.default_rng(2), np.zeros(region.size)
+    for _ in range(1_000):
+        places = drawn_places(region, 20, rng)
+        assert len(np.unique(places)) == 20
+        times[places] += 1
+    np.testing.assert_allclose(times[everything] / 1_000, 20 / len(everything), atol=0.08)
+    assert times.sum() == times[everything].sum()
+    assert len(drawn_places(np.zeros((3, 4, 5), dtype=bool), 20, rng)) == 0
 
 
 def test_large_logits_do_not_overflow() -> None:

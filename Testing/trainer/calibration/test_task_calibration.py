@@ -61,3 +61,19 @@ def test_the_figures_do_not_flatter_temperatures_that_help_no_other_patient() ->
     # Where each has a companion of its own kind the others' temperatures lie halfway.
     both = [replace(one, group=group) for one in (sure, right) for group in ("a", "b")]
     assert calibrated(both)[1]["ece"] < calibrated([sure, right])[1]["ece"]
+
+
+def test_rare_errors_far_from_the_surface_are_not_left_to_the_luck_of_the_draw() -> None:
+    """One voxel in twenty thousand is wrong: a draw of five thousand would often miss it, and say that none ever is."""
+    labels = np.zeros((1, 200, 300), dtype=np.uint8)
+    labels[:, 60:140, 80:220] = 1
+    logits = 12.0 * np.stack([labels == 0, labels == 1]).astype(np.float32)
+    truth = labels.copy()
+    truth[0, [5, 100, 190], [5, 150, 290]] ^= 1
+    found = []
+    for seed in range(4):
+        calibration = TaskCalibration(seed)
+        calibration.add(HeldOutCase("p", logits, truth))
+        found.append(calibration.scaling().temperature)
+    # The share of wrong voxels is exp(-12 / T) over one more than that.
+    assert found == pytest.approx([12 / np.log(60_000 / 3 - 1)] * 4, rel=0.02)

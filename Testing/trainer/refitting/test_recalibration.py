@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
@@ -25,6 +26,7 @@ from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 from trainer.calibration.temperature import LabelledLogits, expected_calibration_error
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
+from trainer.data.provenance import unseen
 from trainer.refitting.recalibration import refit_calibration
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
@@ -68,11 +70,29 @@ def test_refitting_gives_what_the_training_gave_whatever_was_in_the_file(
     wrong = changed(trained, tmp_path / "wrong.mts.safetensors", 4.5)
     found = refit_calibration(wrong, [folder], tmp_path / "new.mts.safetensors", seed=1, stream=io.StringIO()).tasks[0]
     expected = trained[1].tasks[0]
-    # The training reads images that it keeps in half precision.
-    assert found.temperature == pytest.approx(expected.temperature, rel=0.02)
-    assert found.surface_temperature == pytest.approx(expected.surface_temperature, rel=0.02)
-    assert found.calibration == pytest.approx(expected.calibration, abs=5e-3)
+    assert found.temperature == pytest.approx(expected.temperature, rel=1e-4)
+    assert found.surface_temperature == pytest.approx(expected.surface_temperature, rel=1e-4)
+    assert found.calibration == pytest.approx(expected.calibration, abs=1e-4)
+    assert found.held_out_dice == pytest.approx(expected.held_out_dice, abs=1e-12)
     assert load_model(tmp_path / "new.mts.safetensors").manifest.tasks[0] == found
+
+
+def test_the_dice_in_the_file_is_that_of_the_results_under_the_new_temperatures(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    manifest = trained[1]
+    task = replace(manifest.tasks[0], held_out_dice={"part2": 0.123}, held_out_cases=77)
+    path = tmp_path / "x.mts.safetensors"
+    rewrite_manifest(trained[0], replace(manifest, tasks=(task,)), path)
+    refit_calibration(path, [folder], path, stream=io.StringIO())
+    predictor, scores = Predictor.load(path, "cpu", "torch"), []
+    for case in unseen(read_dataset(folder), manifest):
+        result = predictor.segment(read_image(case.image), task.name)
+        truth = sitk.GetArrayFromImage(sitk.ReadImage(str(case.label))) == 2
+        scores.append(2 * ((result.labels == 2) & truth).sum() / ((result.labels == 2).sum() + truth.sum()))
+    (found,) = predictor.manifest.tasks
+    assert found.held_out_dice == pytest.approx({"part2": float(np.mean(scores))}, abs=1e-12)
+    assert found.held_out_cases == len(scores)
 
 
 def test_nothing_but_the_calibration_changes(trained: tuple[Path, Manifest], folder: Path, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from MultiTaskSegLib.runtime.ood.signature import IMAGE, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 
 MAX_HEADER_BYTES = 1_000_000
+TENSOR_TABLE_BYTES = 100_000
+"""Of the header, for names, types and places of the tensors."""
 METADATA_KEYS = {"manifest", "digest"}
 REMEDY = "Get the model file again"
 
@@ -95,13 +97,34 @@ def rewrite_manifest(source: Path, manifest: Manifest, path: Path) -> str:
 def _write(path: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> str:
     # What could not be read again is not written.
     check_manifest(manifest)
+    check_length(manifest)
     _require_finite(tensors, path)
     check_tensors(manifest, tensors)
-    text = json.dumps(to_plain(manifest), sort_keys=True, ensure_ascii=False)
+    text = _text(manifest)
     digest = content_digest(text, tensors)
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"manifest": text, "digest": digest})
     return digest
+
+
+def check_length(manifest: Manifest) -> None:
+    """Refuse a description that no reader would take.
+
+    Raises:
+        ModelError: it does not fit into the header of a model file.
+    """
+    # As it stands in the header: a text within JSON.
+    length = len(json.dumps(_text(manifest), ensure_ascii=False).encode("utf-8"))
+    most = MAX_HEADER_BYTES - TENSOR_TABLE_BYTES
+    if length > most:
+        raise ModelError(
+            f"the description of the model takes {length} bytes, more than {most}",
+            remedy="Train on fewer patients or datasets: the file names every one, and nothing is measured on them",
+        )
+
+
+def _text(manifest: Manifest) -> str:
+    return json.dumps(to_plain(manifest), sort_keys=True, ensure_ascii=False)
 
 
 def load_model(path: str | Path) -> Model:

@@ -1,1 +1,1 @@
-"""The convolutional network, and ways to run it over an image of any size: slabs, tiles, back ends."""
+"""The convolutional network, and ways to run it over an image of any size: slabs, strips, back ends."""
