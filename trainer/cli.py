@@ -11,7 +11,9 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_pretraining
+from trainer.report.last_words import last_words
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -27,13 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        with last_words():
+            command: Callable[[argparse.Namespace], int] = options.command
+            return command(options)
     except MtsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command (of a training with --resume) goes on from there", EXIT_INTERRUPTED)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         return _fail("not enough memory. Lower patch_voxels or patches_per_group.", EXIT_REFUSED)
 
 

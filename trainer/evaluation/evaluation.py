@@ -14,7 +14,7 @@ import numpy as np
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import overlap_by_label
@@ -76,7 +76,7 @@ def evaluate(
     if task not in ("auto", "dataset"):
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
     predictor = Predictor.load(model)
-    datasets = [read_dataset(Path(directory), split) for directory in directories]
+    datasets = read_datasets(directories, split)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
     left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
     for note in _left_out_notes(left_out, datasets, predictor):

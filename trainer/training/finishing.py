@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import torch
 
 from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
+from MultiTaskSegLib.runtime.model.model_file import MAX_HEADER_BYTES, reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
@@ -31,6 +35,9 @@ INTENDED_USE = (
     "Research on images like those of the tasks listed. Not for clinical use. "
     "Results on images flagged as out of distribution must not be trusted."
 )
+
+# The rest of a file's header is for its tensors and for what is measured.
+LARGEST_SHARE = 0.8
 
 
 def write_model(
@@ -77,6 +84,46 @@ def write_model(
     manifest = make_manifest(data, chosen, found.figures, reference, found.images, output, provenance | said)
     save_model(output, manifest, network, reference_tensors(found.images, reference) | cell_tensors(memories))
     return manifest
+
+
+def require_describable(
+    data: PreparedData, config: TrainingConfig, output: Path, provenance: Mapping[str, Any]
+) -> None:
+    """Refuse before a training what no model file could say after it.
+
+    Args:
+        data, config, output: as for `write_model`.
+        provenance: what is known by now of the manifest's ``training``.
+
+    Raises:
+        DatasetError: a name, a range of intensities or another value of a task is impossible, or there is more to say
+            than fits.
+    """
+    spec = spec_of(data, config)
+    unknown = HeldOutFigures(1.0, {}, {})
+    manifest = Manifest(
+        FORMAT_VERSION,
+        output.name.removesuffix(".mts.safetensors"),
+        f"multitaskseg {__version__}",
+        INTENDED_USE,
+        data.plan.architecture,
+        tuple(_task_info(task, unknown, 0, 0) for task in data.plan.tasks),
+        OodInfo(spec.variant, spec.layers, spec.floor, 1.0, 0.0, {}, spec.statistics if spec.uses_image else ()),
+        dict(provenance),
+    )
+    try:
+        check_manifest(manifest)
+    except ModelError as error:
+        raise DatasetError(
+            f"no model file could describe the result ({error.what})",
+            remedy="Correct dataset.json or the configuration; nothing has been trained yet",
+        ) from error
+    length = len(json.dumps(to_plain(manifest)))
+    if length > LARGEST_SHARE * MAX_HEADER_BYTES:
+        raise DatasetError(
+            f"a model file could not hold whom it has seen ({length} characters)",
+            remedy="Train on fewer groups, or start from a model with fewer trainings before it",
+        )
 
 
 def make_manifest(

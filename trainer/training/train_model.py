@@ -13,14 +13,14 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig, require_known_mirrors
-from trainer.data.dataset import Dataset, read_dataset, require_masks
+from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
 from trainer.measuring.plan import MeasuringPlan
 from trainer.report.curves import training_figure
 from trainer.report.report import Report
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.report.run_progress import RunProgress
-from trainer.training.finishing import write_model
+from trainer.training.finishing import require_describable, write_model
 from trainer.training.measuring import plan_measuring
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.training import Budget, PreparedData, prepare_data, train
@@ -67,7 +67,7 @@ def datasets_with_masks(directories: Sequence[Path]) -> list[Dataset]:
     Raises:
         DatasetError: a folder is no dataset, or has no masks.
     """
-    datasets = [read_dataset(Path(directory)) for directory in directories]
+    datasets = read_datasets(directories)
     for dataset in datasets:
         require_masks(dataset)
     return datasets
@@ -109,10 +109,13 @@ def train_prepared(
         device: where to compute; None: `training_device`.
 
     Raises:
+        DatasetError: no model file could describe the result; nothing has been trained.
         ModelError, ResourceError: as said there.
     """
     folder = RunFolder(output)
     device = device or training_device()
+    seen = Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list()
+    require_describable(data, config, output, {"config": config.as_dict(), KEY: seen, **dict(said or {})})
     plan = _expected(data, config, device)
     progress = RunProgress(stream, after=plan.seconds)
     network, steps = _trained(
@@ -124,7 +127,7 @@ def train_prepared(
         "steps": steps,
         "minutes": round(training_s / 60, 1),
         "device": device.type,
-        KEY: Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list(),
+        KEY: seen,
     }
     facts |= dict(said or {})
     manifest = write_model(
