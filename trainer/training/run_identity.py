@@ -14,7 +14,7 @@ from trainer.identity.fingerprint import canonical_text
 from trainer.identity.weights_digest import weights_digest
 from trainer.training.recipe import Recipe
 
-# How fast a run is, how often it is looked at and how much is measured after it does not count: no weight depends on it.
+# How fast a run is, how often it is looked at and how much is measured after it: no weight depends on that.
 BY_THE_WAY = ("threads", "workers", "validations", "validation_cases", "measuring_share")
 TOLD_DIFFERENCES = 3
 

@@ -45,17 +45,18 @@ def test_a_typed_error_arrives_as_it_was_raised(workers: int) -> None:
         next(found)
 
 
-def test_a_process_that_was_killed_is_told_with_what_to_do() -> None:
-    found = batches(10**9, 1)
-    assert next(found) == 6
-    with (
-        pytest.raises(ResourceError, match=r"has ended \(DataLoader.*memory.*--resume.*workers = 0"),
-        ended_processes_told(),
-    ):
+def kill_and_go_on(found: Any) -> None:
+    with ended_processes_told():
+        assert next(found) == 6
         for process in multiprocessing.active_children():
             process.kill()
         for _ in range(100):
             next(found)
+
+
+def test_a_process_that_was_killed_is_told_with_what_to_do() -> None:
+    with pytest.raises(ResourceError, match=r"has ended \(DataLoader.*memory.*--resume.*workers = 0"):
+        kill_and_go_on(batches(10**9, 1))
 
 
 def test_other_errors_stay_what_they_are() -> None:
