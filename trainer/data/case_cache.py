@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,8 @@ def prepare_cases(
     target = folder / task.name
     target.mkdir(parents=True, exist_ok=True)
     contents = FileContents(folder / MEMORY_NAME)
-    room = MemoryRoom.of_machine()
 
-    def one(case: Case) -> PreparedCase:
+    def one(case: Case, room: MemoryRoom) -> PreparedCase:
         """The case, which is prepared if it is not there."""
         mark = _fingerprint(task, case, contents)
         path = target / f"{case.name}.{mark[:NAME_DIGITS]}{ENDING}"
@@ -90,8 +90,8 @@ def prepare_cases(
         return found
 
     try:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            return list(pool.map(one, cases))
+        with MemoryRoom.of_machine() as room, ThreadPoolExecutor(usable_cores()) as pool:
+            return list(pool.map(one, cases, repeat(room)))
     finally:
         forget_volumes()
         contents.keep()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,7 +16,10 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.processor import usable_cores
 from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_dataset
+from trainer.data.memory_room import MemoryRoom
+from trainer.data.preparation_memory import reading_bytes
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.layout.nnunet import list_pairs, read_group_rows, read_info, read_labels, read_modality
 from trainer.report.progress import Progress
@@ -211,13 +213,18 @@ def _read_all(pairs: list[_Pair]) -> list[_Finding]:
     if not pairs:
         return []
     progress = Progress(len(pairs), "Verifying")
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        futures = {pool.submit(_read_pair, pair): place for place, pair in enumerate(pairs)}
+    with MemoryRoom.of_machine() as room, ThreadPoolExecutor(min(_MAX_THREADS, usable_cores())) as pool:
+        futures = {pool.submit(_read_in, room, pair): place for place, pair in enumerate(pairs)}
         findings: dict[int, _Finding] = {}
         for done, future in enumerate(as_completed(futures), start=1):
             findings[futures[future]] = future.result()
             progress.update(done)
     return [findings[place] for place in range(len(pairs))]
+
+
+def _read_in(room: MemoryRoom, pair: _Pair) -> _Finding:
+    with room.taken(0 if pair.image is None else reading_bytes(pair.files)):
+        return _read_pair(pair)
 
 
 def _read_pair(pair: _Pair) -> _Finding:
@@ -269,7 +276,10 @@ def _times(numbers: Iterable[float]) -> str:
 
 
 def _voxel_hash(volume: Volume) -> str:
-    return hashlib.sha256(repr(volume.shape).encode() + volume.voxels.tobytes()).hexdigest()
+    # Voxel by voxel as they lie: a copy of a whole volume in between would be two.
+    digest = hashlib.sha256(repr(volume.shape).encode())
+    digest.update(np.ascontiguousarray(volume.voxels))
+    return digest.hexdigest()
 
 
 def _duplicates(findings: list[_Finding]) -> list[Defect]:

@@ -24,7 +24,7 @@ with last_words():
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_a_crash_of_compiled_code_is_told_also_while_an_image_is_read() -> None:
     ended = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True, check=False)
     assert ended.returncode < 0
@@ -32,7 +32,7 @@ def test_a_crash_of_compiled_code_is_told_also_while_an_image_is_read() -> None:
     assert "string_at" in ended.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_a_request_to_end_is_told_and_the_handler_before_comes_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
