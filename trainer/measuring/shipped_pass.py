@@ -57,9 +57,14 @@ class ShippedPass:
         z, y, x = voxels.shape
         stream = NetworkStream(self._backend, self.architecture, voxels, slab_voxels)
         collector = SpectrumCollector(self.architecture, self.spec.layers, (z, y, x), self.spec.floor)
-        slabs = stream.decode(observe=collector.watch(whole_image(stream.padded)))
-        logits = torch.cat([self._backend.head(slab, channels)[:, :, :y, :x].cpu() for slab in slabs], dim=1)[:, :z]
-        return np.ascontiguousarray(logits.numpy()), self._with_image(voxels, {**collector.spectra()})
+        # Filled slab by slab: of a large image with many labels there is no room for a second copy.
+        count = len(range(*channels.indices(self.architecture.outputs)))
+        logits, first = np.empty((count, z, y, x), dtype=np.float32), 0
+        for slab in stream.decode(observe=collector.watch(whole_image(stream.padded))):
+            part = self._backend.head(slab, channels)[:, : z - first, :y, :x]
+            logits[:, first : first + part.shape[1]] = part.cpu().numpy()
+            first += part.shape[1]
+        return logits, self._with_image(voxels, {**collector.spectra()})
 
     def _with_image(self, voxels: NDArray[np.float32], spectra: Observed) -> Observed:
         observed = {**spectra, **self.spec.image_part(voxels, self.architecture.is_planar)}
