@@ -189,7 +189,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluation.evaluation import evaluate
+    from trainer.evaluation.evaluation import evaluate, whose_text
 
     summary = evaluate(
         options.model,
@@ -204,6 +204,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"{name}: {figures['cases']} cases, mean foreground Dice {figures['mean_foreground_dice']:.3f}, "
             f"recognised {100 * figures['recognised']:.0f} %, flagged {100 * figures['flagged_ood']:.0f} %"
         )
+    if options.all_cases:
+        print(whose_text(False, {}))
     print(f"report: {options.output / 'report.html'}")
     return 0
 
