@@ -154,6 +154,12 @@ def _add_experiment(commands: Any) -> None:
     places.add_argument("--images", type=int, default=4, help="held-out images per task (default 4)")
     places.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON file")
     places.set_defaults(command=_localisation)
+    p_value = names.add_parser("p-value", help="is the p-value of the check uniform within every task?")
+    p_value.add_argument("-m", "--model", type=Path, required=True)
+    p_value.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="of the model's tasks")
+    p_value.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON file")
+    p_value.add_argument("--publish", type=Path, metavar="DIR", help="also the benchmark's page, as in docs/results")
+    p_value.set_defaults(command=_p_value)
     page = names.add_parser("calibration-page", help="publish results of 'calibration' as one JSON file and a page")
     page.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="metrics.json of each model")
     page.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -270,6 +276,21 @@ def _localisation(options: argparse.Namespace) -> int:
     for kind in KINDS_OF_INSERTION:
         print(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
     print(f"figures: {options.output}")
+    return 0
+
+
+def _p_value(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.predictor import Predictor
+    from trainer.ood.known_patients import measure_p_values
+    from trainer.ood.published import publish_p_values, uniformity_words
+    from trainer.report.source_commit import source_commit
+
+    found = measure_p_values(
+        Predictor.load(options.model), options.data, options.output, command=options.words, commit=source_commit()
+    )
+    print(uniformity_words(found["p_value_within_tasks"]))
+    if options.publish:
+        print("published:", *publish_p_values(found, options.publish))
     return 0
 
 
