@@ -51,10 +51,9 @@ def measure_p_values(
     known = {task.name for task in predictor.manifest.tasks}
     foreign = [dataset for dataset in datasets if dataset.name not in known]
     if foreign or len(datasets) < 2:
+        alone = "p-values of one task have no other to be counted in"
         raise DatasetError(
-            f"the model has no task {foreign[0].name}"
-            if foreign
-            else "p-values of one task have none to be counted in",
+            f"the model has no task {foreign[0].name}" if foreign else alone,
             file=foreign[0].directory if foreign else None,
             remedy="Give two or more of the datasets that the model was trained on",
         )

@@ -152,27 +152,28 @@ def _p_value_section(path: Path) -> str:
         if found["p"] is not None
     ]
     source = (
-        f"{content['known_images']} images of patients whom the model with SHA-256 `{content['model'][:12]}` has not seen, "
-        f"figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. {uniformity_words(by_task)}"
+        f"{content['known_images']} images of patients whom the model with SHA-256 `{content['model'][:12]}` has not "
+        f"seen, figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
     )
-    return "\n".join(
-        [f"## Whether the p-value is uniform, {content['name']}\n", source + "\n", table(headers, rows) + "\n"]
-    )
+    heading = f"## Whether the p-value is uniform, {content['name']}\n"
+    return "\n".join([heading, source + uniformity_words(by_task) + "\n", table(headers, rows) + "\n"])
 
 
 def uniformity_words(by_task: Mapping[str, Any]) -> str:
-    """What the test of the p-value says, in a sentence."""
+    """What the test of the p-value says, in a sentence or two."""
     tested = {name: found["p"] for name, found in by_task.items() if found["p"] is not None}
     far = [name.split("_", 1)[-1] for name, p in tested.items() if p <= SURE]
     how = (
-        "The p-values of a task's patients are counted among those of the other tasks; their distance from uniform is that "
-        "of Kolmogorov and Smirnov, against random choices of as many patients, corrected for the number of tasks (Holm)."
+        "The p-values of a task's patients are counted among those of the other tasks; their distance from uniform is "
+        "that of Kolmogorov and Smirnov, against random choices of as many patients, corrected for the number of tasks "
+        "(Holm)."
     )
     if not far:
         return f"{how} In none of {len(tested)} tasks a departure is found, which does not show that there is none."
     return (
         f"{how} In {len(far)} of {len(tested)} tasks they are not uniform: {', '.join(far)}. There the p-value, which is "
-        "counted among the patients of all tasks together, is no probability of a false alarm; the verdict does not use it."
+        "counted among the patients of all tasks together, is no probability of a false alarm; the limit does not come "
+        "from it."
     )
 
 
