@@ -171,9 +171,9 @@ def uniformity_words(by_task: Mapping[str, Any]) -> str:
     if not far:
         return f"{how} In none of {len(tested)} tasks a departure is found, which does not show that there is none."
     return (
-        f"{how} In {len(far)} of {len(tested)} tasks they are not uniform: {', '.join(far)}. There the p-value, which is "
-        "counted among the patients of all tasks together, is no probability of a false alarm; the limit does not come "
-        "from it."
+        f"{how} In {len(far)} of {len(tested)} tasks they are not uniform: {', '.join(far)}. There the p-value, which "
+        "is counted among the patients of all tasks together, is no probability of a false alarm; the limit does not "
+        "come from it."
     )
 
 
