@@ -43,6 +43,7 @@ class MemoryLedger:
         own = None if self._file is None else Path(self._file.name)
         found = 0
         with suppress(OSError):
+            _require_own(self._folder)
             for path in self._folder.glob(f"*{ENDING}"):
                 if path != own:
                     found += _claimed(path)
@@ -59,19 +60,25 @@ class MemoryLedger:
 
     def _opened(self) -> IO[str]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_own(self._folder)
         file = tempfile.NamedTemporaryFile("w", dir=self._folder, suffix=ENDING, delete=False, encoding="ascii")  # noqa: SIM115
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return file  # type: ignore[return-value]
+        return file
 
 
 def _folder_of_user() -> Path:
-    """A folder that no other user can prepare for this one: what stands in it is only ever added up."""
     try:
         user = str(os.getuid()) if sys.platform != "win32" else getpass.getuser()
     except (OSError, KeyError):
         user = "unknown"
     return Path(tempfile.gettempdir()) / f"{PREFIX}{user}"
+
+
+def _require_own(folder: Path) -> None:
+    """The folder of temporary files belongs to all users: somebody else may have made one of this name."""
+    if sys.platform != "win32" and folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
 
 
 def _claimed(path: Path) -> int:

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
-from trainer.data.evenly import evenly
+from trainer.data.spread import evenly
 from trainer.data.value_counts import ValueCounts
 from trainer.layout.case import VERIFY, Case, require_same_shape
 

@@ -182,3 +182,13 @@ def test_where_nothing_can_be_written_everybody_is_alone(tmp_path: Path) -> None
     ledger.claim(5)
     assert ledger.others_bytes() == 0
     ledger.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")
+def test_claims_in_a_folder_of_another_user_count_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = MemoryLedger(tmp_path), MemoryLedger(tmp_path)
+    other.claim(70)
+    assert mine.others_bytes() == 70
+    monkeypatch.setattr("trainer.data.memory_ledger.os.getuid", lambda: -1)
+    assert mine.others_bytes() == 0
+    other.close()
