@@ -278,7 +278,7 @@ def _times(numbers: Iterable[float]) -> str:
 def _voxel_hash(volume: Volume) -> str:
     # Voxel by voxel as they lie: a copy of a whole volume in between would be two.
     digest = hashlib.sha256(repr(volume.shape).encode())
-    digest.update(np.ascontiguousarray(volume.voxels))
+    digest.update(np.ascontiguousarray(volume.voxels).data)
     return digest.hexdigest()
 
 
