@@ -10,8 +10,10 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_pretraining
 from trainer.machine.freed_memory import keep_freed_memory
+from trainer.report.last_words import last_words
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -27,13 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        with last_words():
+            command: Callable[[argparse.Namespace], int] = options.command
+            return command(options)
     except MtsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command (of a training with --resume) goes on from there", EXIT_INTERRUPTED)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         return _fail("not enough memory. Lower patch_voxels or patches_per_group.", EXIT_REFUSED)
 
 
@@ -149,6 +154,12 @@ def _add_experiment(commands: Any) -> None:
     places.add_argument("--images", type=int, default=4, help="held-out images per task (default 4)")
     places.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON file")
     places.set_defaults(command=_localisation)
+    p_value = names.add_parser("p-value", help="is the p-value of the check uniform within every task?")
+    p_value.add_argument("-m", "--model", type=Path, required=True)
+    p_value.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="of the model's tasks")
+    p_value.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON file")
+    p_value.add_argument("--publish", type=Path, metavar="DIR", help="also the benchmark's page, as in docs/results")
+    p_value.set_defaults(command=_p_value)
     page = names.add_parser("calibration-page", help="publish results of 'calibration' as one JSON file and a page")
     page.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="metrics.json of each model")
     page.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -184,7 +195,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluation.evaluation import evaluate
+    from trainer.evaluation.evaluation import evaluate, whose_text
 
     summary = evaluate(
         options.model,
@@ -199,6 +210,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"{name}: {figures['cases']} cases, mean foreground Dice {figures['mean_foreground_dice']:.3f}, "
             f"recognised {100 * figures['recognised']:.0f} %, flagged {100 * figures['flagged_ood']:.0f} %"
         )
+    if options.all_cases:
+        print(whose_text(False, {}))
     print(f"report: {options.output / 'report.html'}")
     return 0
 
@@ -263,6 +276,21 @@ def _localisation(options: argparse.Namespace) -> int:
     for kind in KINDS_OF_INSERTION:
         print(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
     print(f"figures: {options.output}")
+    return 0
+
+
+def _p_value(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.predictor import Predictor
+    from trainer.ood.known_patients import measure_p_values
+    from trainer.ood.published import publish_p_values, uniformity_words
+    from trainer.report.source_commit import source_commit
+
+    found = measure_p_values(
+        Predictor.load(options.model), options.data, options.output, command=options.words, commit=source_commit()
+    )
+    print(uniformity_words(found["p_value_within_tasks"]))
+    if options.publish:
+        print("published:", *publish_p_values(found, options.publish))
     return 0
 
 

@@ -93,6 +93,8 @@ class TrainingConfig:
 def require_known_mirrors(config: TrainingConfig, datasets: Sequence[str]) -> None:
     """Refuse mirroring of a dataset that is not there: a misspelt name would change nothing, and nobody would know.
 
+    A name that is right, of a dataset that is left out this time, cannot be told from that: all are named at once.
+
     Args:
         config: with ``mirror_axes``.
         datasets: names of all that is trained on.
@@ -103,8 +105,9 @@ def require_known_mirrors(config: TrainingConfig, datasets: Sequence[str]) -> No
     unknown = sorted(set(config.mirror_axes) - set(datasets))
     if unknown:
         raise UsageError(
-            f"mirror_axes names {unknown[0]}, which is not trained on",
-            remedy=f"Correct or remove it; known are {', '.join(datasets)}",
+            f"mirror_axes names {' and '.join(unknown)}, which {'are' if len(unknown) > 1 else 'is'} not trained on",
+            remedy="Correct the name, or remove it from the configuration where the dataset is left out on purpose; "
+            f"known are {', '.join(datasets)}",
         )
     wrong = sorted(name for name, axes in config.mirror_axes.items() if set(axes) - set("zyx"))
     if wrong:

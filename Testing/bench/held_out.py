@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from trainer.config import TrainingConfig
-from trainer.data.dataset import Dataset
+from trainer.data.data_fingerprint import dataset_fingerprint
+from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.split import Split, split_datasets
+from trainer.identity.file_content import FileContents
 from trainer.layout.case import Case
 from trainer.metrics.overlap import dice_per_label, mean_defined
 
@@ -55,7 +57,21 @@ def nnunet_splits(split: Split) -> list[dict[str, list[str]]]:
 
 
 def link_dataset(dataset: Path, raw: Path) -> None:
-    """Show a dataset folder, which may be read-only, in nnU-Net's folder of raw data."""
+    """Show a dataset folder, which may be read-only, in nnU-Net's folder of raw data.
+
+    A link of this name that leads elsewhere, to the data of an earlier run, is replaced.
+
+    Raises:
+        FileExistsError: there is something else of this name.
+    """
     raw.mkdir(parents=True, exist_ok=True)
-    if not (raw / dataset.name).exists():
-        (raw / dataset.name).symlink_to(dataset.resolve(), target_is_directory=True)
+    link, target = raw / dataset.name, dataset.resolve()
+    if link.is_symlink() and link.resolve() != target:
+        link.unlink()
+    if not link.is_symlink():
+        link.symlink_to(target, target_is_directory=True)
+
+
+def content_of(directory: Path) -> str:
+    """Fingerprint of a dataset folder: what was measured on it before holds for no other content."""
+    return dataset_fingerprint(read_dataset(directory), FileContents())

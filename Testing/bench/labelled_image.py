@@ -14,9 +14,9 @@ from MultiTaskSegLib.runtime.image.resampling import resample_linear
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_dataset
-from trainer.data.evenly import evenly
 from trainer.data.label_resampling import resample_labels
 from trainer.data.provenance import unseen
+from trainer.data.spread import evenly
 from trainer.metrics.overlap import dice_per_label, mean_defined
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from Testing.bench.held_out import link_dataset
+from Testing.bench.held_out import content_of, link_dataset
 from Testing.bench.labelled_image import data_folder
 from Testing.bench.learning_curve import SHARE_OF_FINAL, compare, curve_of
 from Testing.bench.machine import machine_facts
@@ -99,6 +99,7 @@ class _Bench:
         }
         request = {
             "dataset": str(directory),
+            "content": content_of(directory),
             "configuration": CONFIGURATIONS.get(directory.name, options.configuration),
         }
         folder = self._work / directory.name
@@ -146,7 +147,7 @@ class _Bench:
 
     def _request(self, directory: Path, precision: str) -> dict[str, Any]:
         settings = {"seed": self._options.seed, "threads": self._options.threads, "precision": precision}
-        return {"datasets": [str(directory)], "settings": settings}
+        return {"datasets": [str(directory)], "content": content_of(directory), "settings": settings}
 
 
 def _repeatable(loaders: list[dict[str, Any]]) -> bool | None:

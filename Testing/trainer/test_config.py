@@ -139,3 +139,9 @@ def test_mirroring_of_a_dataset_or_an_axis_that_is_not_there_is_refused(axes: di
     require_known_mirrors(TrainingConfig(mirror_axes={"Dataset001_Knee": "yx", "Dataset003_Hip": ""}), names)
     with pytest.raises(UsageError, match=says):
         require_known_mirrors(TrainingConfig(mirror_axes=axes), names)
+
+
+def test_all_datasets_to_be_mirrored_that_are_left_out_are_named_at_once_with_what_to_do() -> None:
+    config = TrainingConfig(mirror_axes={"C": "x", "A": "x", "B": "y"})
+    with pytest.raises(UsageError, match=r"names B and C, which are not .*remove it .* where the dataset is left out"):
+        require_known_mirrors(config, ["A"])

@@ -109,11 +109,13 @@ def apply_augmentation(record: Augmentation, voxels: Voxels, labels: Voxels, pat
         patch_zyx: patch size.
     """
     grid = _sampling_grid(record, voxels.shape, patch_zyx)
-    box = sampled_box(grid, voxels.shape)
+    low, high = _reach(grid)
+    box = sampled_box(low, high, voxels.shape)
     image, target = (_in_place(array, box)[None, None] for array in (voxels, labels))
     # Up to the outer face of the last voxel is inside. Beyond, the border goes on while intensities are changed: a blur
     # or a coarser grid would else bring in the 0 from outside.
-    inside = (grid.abs() <= 1).all(dim=-1)
+    is_within = bool((low >= -1).all()) and bool((high <= 1).all())
+    inside = torch.ones(grid.shape[:4], dtype=torch.bool) if is_within else (grid.movedim(-1, 0).abs() <= 1).all(dim=0)
     patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
     mask = functional.grid_sample(target, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return Patch(change_intensity(record, patch)[0] * inside, mask[0, 0].round().long(), inside)
@@ -157,43 +159,68 @@ def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sampling_grid(record: Augmentation, shape: tuple[int, ...], patch_zyx: Triple) -> Tensor:
-    """Normalised ``(1, Z, Y, X, 3)`` coordinates, last axis ``(x, y, z)`` as `grid_sample` wants them."""
-    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in patch_zyx]
-    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    if any(record.elastic_voxels):
-        offsets = offsets + _displacement(record, patch_zyx)
-    # Rows, centre and size from last to first make it (x, y, z); in place, because fresh memory costs more than this.
-    matrix, centre, size = (
-        torch.tensor(v, dtype=torch.float32).flip(0) for v in (record.matrix, record.centre_zyx, shape)
+    """Normalised ``(1, Z, Y, X, 3)`` coordinates, last axis ``(x, y, z)`` as `grid_sample` wants them.
+
+    A position is a sum of what each axis of the patch adds, so nothing is multiplied voxel by voxel; each coordinate
+    lies in a plane of its own, which is added up fastest.
+    """
+    # From voxels of the case to [-1, 1], which are its outer faces; rows from last to first make them (x, y, z).
+    scale = 2 / np.asarray(shape, dtype=np.float64)
+    matrix = (scale[:, None] * np.asarray(record.matrix))[::-1]
+    start = (scale * (np.asarray(record.centre_zyx) + 0.5) - 1)[::-1]
+    z, y, x = (
+        torch.tensor(np.outer(column, np.arange(n) - (n - 1) / 2), dtype=torch.float32)
+        for column, n in zip(matrix.T, patch_zyx, strict=True)
     )
-    position = (offsets @ matrix.T).add_(centre)
-    return position.mul_(2).add_(1).div_(size).sub_(1)[None]
+    first = torch.tensor(start.copy(), dtype=torch.float32)[:, None, None, None]
+    planes = (z[:, :, None, None] + first) + (y[:, None, :, None] + x[:, None, None, :])
+    if any(record.elastic_voxels):
+        planes += _displacement(record, patch_zyx, torch.tensor(matrix.copy(), dtype=torch.float32))
+    return planes.movedim(0, -1)[None]
 
 
-def _displacement(record: Augmentation, patch_zyx: Triple) -> Tensor:
-    """Smooth random ``(Z, Y, X, 3)`` in voxels, order ``(z, y, x)``: normal control points, linear between them."""
+def _displacement(record: Augmentation, patch_zyx: Triple, matrix: Tensor) -> Tensor:
+    """Smooth random ``(3, Z, Y, X)`` in the coordinates that a matrix makes of voxels in order ``(z, y, x)``.
+
+    Normal control points, linear between them; so it is enough to turn the control points.
+    """
     generator = torch.Generator().manual_seed(record.elastic_seed)
-    coarse = torch.randn((1, 3, *CONTROL_POINTS), generator=generator)
-    coarse = coarse * torch.tensor(record.elastic_voxels).view(1, 3, 1, 1, 1)
-    dense = functional.interpolate(coarse, size=patch_zyx, mode="trilinear", align_corners=True)
-    return dense[0].permute(1, 2, 3, 0)
+    coarse = torch.randn((3, *CONTROL_POINTS), generator=generator)
+    coarse = coarse * torch.tensor(record.elastic_voxels).view(3, 1, 1, 1)
+    dense = (matrix @ coarse.flatten(1)).view_as(coarse)
+    z, y, x = (_between(points, n) for points, n in zip(CONTROL_POINTS, patch_zyx, strict=True))
+    # The finest grid is reached in the last of three products, where it costs least.
+    plane = y @ (dense @ x.T)
+    return (z @ plane.flatten(2)).view(3, *patch_zyx)
 
 
-def sampled_box(grid: Tensor, shape: tuple[int, ...]) -> Box:
+def _between(points: int, n: int) -> Tensor:
+    """Weights ``(n, points)`` of evenly spaced points at n places between the first and the last of them."""
+    place = torch.arange(n, dtype=torch.float32) * ((points - 1) / max(1, n - 1))
+    return (1 - (place[:, None] - torch.arange(points)).abs()).clamp(min=0)
+
+
+def _reach(grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest of each coordinate ``(x, y, z)`` of a grid."""
+    low, high = zip(*(torch.aminmax(grid[..., axis]) for axis in range(3)), strict=True)
+    return torch.stack(low), torch.stack(high)
+
+
+def sampled_box(low: Tensor, high: Tensor, shape: tuple[int, ...]) -> Box:
     """The part of a case that `grid_sample` looks at for a grid, with a margin of a voxel against rounding.
 
     Args:
-        grid: normalised ``(1, Z, Y, X, 3)`` coordinates, last axis ``(x, y, z)``.
+        low, high: smallest and largest normalised coordinates ``(x, y, z)`` of the grid.
         shape: of the case, ``(Z, Y, X)``.
 
     Returns:
         At least one voxel, also for a patch beside the case.
     """
     size = torch.tensor(shape, dtype=torch.float32)
-    low, high = (((reach.flip(-1) + 1) * size - 1) / 2 for reach in torch.aminmax(grid.reshape(-1, 3), dim=0))
-    first = [min(max(int(v) - 1, 0), n - 1) for v, n in zip(low.floor(), shape, strict=True)]
+    below, above = (((reach.flip(-1) + 1) * size - 1) / 2 for reach in (low, high))
+    first = [min(max(int(v) - 1, 0), n - 1) for v, n in zip(below.floor(), shape, strict=True)]
     # Beside the case the border goes on; the voxel next to it is read, too, though it counts nothing.
-    stop = [min(max(int(v) + 3, f + 2), n) for v, f, n in zip(high.floor(), first, shape, strict=True)]
+    stop = [min(max(int(v) + 3, f + 2), n) for v, f, n in zip(above.floor(), first, shape, strict=True)]
     z, y, x = (slice(f, s) for f, s in zip(first, stop, strict=True))
     return z, y, x
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from trainer.data.label_resampling import LABELS_BY
 from trainer.data.memory_room import MemoryRoom
 from trainer.data.planning import TaskPlan
 from trainer.data.preparation_memory import preparation_bytes
-from trainer.data.prepared_label import read_prepared
+from trainer.data.prepared_label import PREPARED_BY, read_prepared
 from trainer.data.stored_array import StoredArray, Voxels
 from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.identity.fingerprint import fingerprint
@@ -32,8 +33,8 @@ from trainer.layout.recently_read import forget_volumes
 from trainer.machine.processor import usable_cores
 
 POINTS_PER_LABEL = 400
-# Changes whenever cases that an earlier version prepared must not be used any more.
-PREPARATION_VERSION = 3
+# Changes whenever files that an earlier version wrote must not be used any more; see also `PREPARED_BY`.
+FILE_VERSION = 3
 ENDING = ".prepared.safetensors"
 VOXELS, LABELS, POINTS, FINGERPRINT = "voxels", "labels", "points.", "fingerprint"
 NAME_DIGITS = 16
@@ -74,9 +75,8 @@ def prepare_cases(
     target = folder / task.name
     target.mkdir(parents=True, exist_ok=True)
     contents = FileContents(folder / MEMORY_NAME)
-    room = MemoryRoom.of_machine()
 
-    def one(case: Case) -> PreparedCase:
+    def one(case: Case, room: MemoryRoom) -> PreparedCase:
         """The case, which is prepared if it is not there."""
         mark = _fingerprint(task, case, contents)
         path = target / f"{case.name}.{mark[:NAME_DIGITS]}{ENDING}"
@@ -90,8 +90,8 @@ def prepare_cases(
         return found
 
     try:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            return list(pool.map(one, cases))
+        with MemoryRoom.of_machine() as room, ThreadPoolExecutor(usable_cores()) as pool:
+            return list(pool.map(one, cases, repeat(room)))
     finally:
         forget_volumes()
         contents.keep()
@@ -99,7 +99,7 @@ def prepare_cases(
 
 def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
     """Changes whenever the content of the source files or the preparation changes."""
-    preparation = [PREPARATION_VERSION, LABELS_BY, asdict(task.profile), task.label_values]
+    preparation = [FILE_VERSION, PREPARED_BY, LABELS_BY, asdict(task.profile), task.label_values]
     # The name decides which positions of a label are kept.
     return fingerprint([*preparation, case.name, case_content(case, contents)])
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,6 +126,37 @@ def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
     return viewed(find_layout(folder).read(folder, split, sequence_word(words, folder)), directory)
 
 
+def read_datasets(directories: Sequence[Path], split: str = "imagesTr") -> list[Dataset]:
+    """Read several folders that are used together.
+
+    Args:
+        directories: as for `read_dataset`.
+        split: likewise.
+
+    Raises:
+        DatasetError, UsageError: a folder cannot be used, or two datasets have the same name.
+    """
+    datasets = [read_dataset(Path(directory), split) for directory in directories]
+    require_different_names(datasets)
+    return datasets
+
+
+def require_different_names(datasets: Sequence[Dataset]) -> None:
+    """Refuse datasets of one name, of which all but one would be passed over or mixed up.
+
+    Raises:
+        DatasetError: two have the same name.
+    """
+    counts = Counter(dataset.name for dataset in datasets)
+    twice = [dataset for dataset in datasets if counts[dataset.name] > 1]
+    if twice:
+        raise DatasetError(
+            f"two datasets have the same name, {twice[0].name}",
+            file=twice[1].directory,
+            remedy="Rename a folder, or give it once",
+        )
+
+
 def viewed(listing: Listing, directory: Path) -> Dataset:
     """What a folder holds, looked at as the words after ``::`` ask for.
 
@@ -182,7 +216,16 @@ def dataset_name(directory: Path) -> str:
     ('Brain_axial_T1', 'Brain')
     """
     folder, words = split_view(directory)
-    return "_".join([folder.name, *(word for word in words if not word.startswith(WITHOUT))])
+    return "_".join([folder_name(folder), *(word for word in words if not word.startswith(WITHOUT))])
+
+
+def folder_name(folder: Path) -> str:
+    """The name of a folder, also of one that is given as ``.`` or ``..``; a link keeps its own.
+
+    >>> folder_name(Path("data/Brain/imagesTr/..")), folder_name(Path(".")) == Path.cwd().name
+    ('Brain', True)
+    """
+    return Path(os.path.abspath(folder)).name
 
 
 def require_masks(dataset: Dataset) -> None:
@@ -217,7 +260,7 @@ def _excluded(words: tuple[str, ...]) -> set[str]:
     groups: set[str] = set()
     for path in (Path(word.removeprefix(WITHOUT)) for word in words if word.startswith(WITHOUT)):
         try:
-            groups |= set(path.read_text(encoding="utf-8").splitlines())
+            groups |= {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()}
         except (OSError, ValueError) as error:
             raise DatasetError(f"the list of groups cannot be read ({error})", file=path) from error
     return groups
@@ -225,4 +268,4 @@ def _excluded(words: tuple[str, ...]) -> set[str]:
 
 def _region(directory: Path, listing: Listing) -> str:
     description = str(listing.info.get("description", ""))
-    return str(listing.info.get("anatomy", "")) or infer_region(directory.name, description)
+    return str(listing.info.get("anatomy", "")) or infer_region(folder_name(directory), description)

@@ -16,7 +16,8 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
-from trainer.data.evenly import evenly
+from trainer.data.spread import evenly
+from trainer.data.value_counts import ValueCounts
 from trainer.layout.case import VERIFY, Case, require_same_shape
 
 PROBED_CASES = 12
@@ -116,42 +117,70 @@ def _all_planar(datasets: Sequence[Dataset], probes: Sequence[_Probe]) -> bool:
 
 
 def _probe(dataset: Dataset) -> _Probe:
-    cases = evenly(dataset.cases, PROBED_CASES)
-    volumes = [case.read_image() for case in cases]
-    orders = [canonical_reorientation(volume) for volume in volumes]
-    spacing = np.median([o.spacing_zyx_mm(v) for o, v in zip(orders, volumes, strict=True)], axis=0)
-    sizes = [[v.shape[a] for a in o.axes] for o, v in zip(orders, volumes, strict=True)]
-    return _Probe(
-        all(volume.is_planar for volume in volumes),
-        _triple(spacing),
-        _triple(np.median(sizes, axis=0)),
-        _foreground_range(dataset, cases, volumes),
-    )
+    looks = _Looks(dataset)
+    for case in evenly(dataset.cases, PROBED_CASES):
+        looks.at(case)
+    return looks.probe()
 
 
-def _foreground_range(dataset: Dataset, cases: Sequence[Case], volumes: Sequence[Volume]) -> tuple[float, float] | None:
-    """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
+class _Looks:
+    """What is seen of the cases of a dataset; of each image no more is kept than that."""
 
-    Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too. Without labels
-    everything that is not air takes their place.
-    """
-    if dataset.modality_family != "CT" or min(float(v.voxels.min()) for v in volumes) > AIR_HU:
-        return None
-    if dataset.labels:
-        values = np.concatenate([_labelled_values(c, v) for c, v in zip(cases, volumes, strict=True)])
-    else:
-        values = np.concatenate([v.voxels[v.voxels > AIR_HU] for v in volumes])
-    if not values.size:
-        raise DatasetError("no voxel is labelled in the cases looked at", file=dataset.directory, remedy=VERIFY)
-    low, high = np.percentile(values, (0.5, 99.5))
-    margin = 0.5 * (high - low)
-    return float(np.round(low - margin)), float(np.round(high + margin))
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._planar: list[bool] = []
+        self._spacings: list[tuple[float, ...]] = []
+        self._sizes: list[list[int]] = []
+        self._smallest: list[float] = []
+        self._values = ValueCounts()
 
+    def at(self, case: Case) -> None:
+        """Look at a case.
 
-def _labelled_values(case: Case, volume: Volume) -> NDArray[np.float32]:
-    labels, _ = case.read_labels()
-    require_same_shape(case, volume, labels)
-    return volume.voxels[labels > 0]
+        Raises:
+            DatasetError: image and label differ in shape.
+            InputError: a file cannot be read.
+        """
+        volume = case.read_image()
+        order = canonical_reorientation(volume)
+        self._planar.append(volume.is_planar)
+        self._spacings.append(order.spacing_zyx_mm(volume))
+        self._sizes.append([volume.shape[axis] for axis in order.axes])
+        if self._dataset.modality_family == "CT":
+            self._smallest.append(float(volume.voxels.min()))
+            self._values.add(self._telling(case, volume))
+
+    def probe(self) -> _Probe:
+        """After all cases."""
+        return _Probe(
+            all(self._planar),
+            _triple(np.median(self._spacings, axis=0)),
+            _triple(np.median(self._sizes, axis=0)),
+            self._foreground_range(),
+        )
+
+    def _telling(self, case: Case, volume: Volume) -> NDArray[np.float32]:
+        """Values of what is labelled; without labels everything that is not air takes their place."""
+        if not self._dataset.labels:
+            return volume.voxels[volume.voxels > AIR_HU]
+        labels, _ = case.read_labels()
+        require_same_shape(case, volume, labels)
+        return volume.voxels[labels > 0]
+
+    def _foreground_range(self) -> tuple[float, float] | None:
+        """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
+
+        Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too.
+        """
+        if min(self._smallest, default=0.0) > AIR_HU:
+            return None
+        if not self._values.total:
+            raise DatasetError(
+                "no voxel is labelled in the cases looked at", file=self._dataset.directory, remedy=VERIFY
+            )
+        low, high = (self._values.percentile(share) for share in (0.5, 99.5))
+        margin = 0.5 * (high - low)
+        return float(np.round(low - margin)), float(np.round(high + margin))
 
 
 def _profiles(datasets: Sequence[Dataset], probes: Sequence[_Probe], config: TrainingConfig) -> list[Profile]:

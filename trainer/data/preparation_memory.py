@@ -35,6 +35,14 @@ def preparation_bytes(case: Case, profile: Profile) -> int:
     return BYTES_PER_VOXEL * max(header.voxels, round(header.voxels * _growth(header, profile)))
 
 
+def reading_bytes(case: Case) -> int:
+    """An upper bound of what reading image and label of a case and comparing them takes.
+
+    0 where the header cannot be read, as for `preparation_bytes`.
+    """
+    return BYTES_PER_VOXEL * _header(case.image).voxels
+
+
 def _growth(header: _Header, profile: Profile) -> float:
     """How many voxels of the grid there are for one of the file, at most: which axis becomes which is not known."""
     if profile.spacing_zyx_mm is None:

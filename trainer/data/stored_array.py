@@ -68,7 +68,9 @@ class StoredArray:
                 return part
         except (OSError, SafetensorError) as error:
             raise ResourceError(
-                f"a prepared case is no longer there ({error})", file=self.path, remedy="Start again: it is made anew"
+                f"a prepared case is no longer there ({error})",
+                file=self.path,
+                remedy="Go on with --resume: it is made anew",
             ) from error
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +14,7 @@ import numpy as np
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import overlap_by_label
@@ -76,7 +76,7 @@ def evaluate(
     if task not in ("auto", "dataset"):
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
     predictor = Predictor.load(model)
-    datasets = [read_dataset(Path(directory), split) for directory in directories]
+    datasets = read_datasets(directories, split)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
     left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
     for note in _left_out_notes(left_out, datasets, predictor):
@@ -102,7 +102,9 @@ def evaluate(
     }
     write_json_file(output / "metrics.json", said | {"datasets": summary})
     write_text_file(output / "cases.csv", cases_csv(results))
-    _write_report(results, summary, predictor.manifest.name, output / "report.html")
+    _write_report(
+        results, summary, predictor.manifest.name, whose_text(held_out_only, left_out), output / "report.html"
+    )
     return summary
 
 
@@ -169,7 +171,20 @@ def _left_out_notes(left_out: dict[str, int], datasets: Sequence[Dataset], predi
     ]
 
 
-def _write_report(results: Sequence[CaseResult], summary: dict[str, Any], model: str, path: Path) -> None:
+def whose_text(held_out_only: bool, left_out: Mapping[str, int]) -> str:
+    """Whether figures are of patients whom the model has never seen, in words.
+
+    Args:
+        held_out_only: whether seen ones were left out.
+        left_out: how many cases of each dataset were.
+    """
+    if not held_out_only:
+        return "Cases that the model was trained on are among these: the figures say nothing about new patients."
+    words = ", ".join(f"{count} of {name}" for name, count in left_out.items() if count)
+    return "The model has seen none of these patients" + (f"; left out as seen: {words} cases." if words else ".")
+
+
+def _write_report(results: Sequence[CaseResult], summary: dict[str, Any], model: str, whose: str, path: Path) -> None:
     scores: dict[str, dict[str, list[float]]] = {}
     for r in results:
         for label, value in r.dice.items():
@@ -178,4 +193,4 @@ def _write_report(results: Sequence[CaseResult], summary: dict[str, Any], model:
     keys = ("cases", "mean_foreground_dice", "recognised", "flagged_ood", "seconds_per_case")
     rows = [[name, *(figures[key] for key in keys)] for name, figures in summary.items()]
     report = Report(f"Evaluation of {model}").add_figure(dice_figure(scores), "Dice of every case")
-    report.add_table(headers, rows, "Mean over cases").write(path)
+    report.add_table(headers, rows, "Mean over cases").add_text(whose).write(path)

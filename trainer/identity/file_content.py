@@ -27,7 +27,7 @@ class FileContents:
 
     Names and times say little about a file: a label map may be replaced by another of the same size whose time is
     copied along. So the content counts. A file is read again when its size, number or one of its times differs; the
-    time of change (of POSIX systems) is set by the system alone.
+    time of change (of POSIX systems) is set by the system alone. One that was written a moment ago is read every time.
 
     Args:
         memory: JSON file with the hashes of earlier calls, which several processes may share; None: nothing is kept.
@@ -66,10 +66,9 @@ class FileContents:
             ResourceError: the file cannot be written.
         """
         with self._lock:
-            settled = {name: entry for name, entry in self._new.items() if _is_settled(entry[0])}
-            self._new = {}
-        if self._memory is not None and settled:
-            content = {"schema": SCHEMA, "files": _read(self._memory) | settled}
+            found, self._new = self._new, {}
+        if self._memory is not None and found:
+            content = {"schema": SCHEMA, "files": _read(self._memory) | found}
             with atomic_path(self._memory) as temporary:
                 temporary.write_text(json.dumps(content), encoding="utf-8")
 
@@ -79,9 +78,12 @@ class FileContents:
             known = self._known.get(name)
         if known is not None and known[0] == stamp:
             return known[1]
+        # Judged before it is read: what was written while it was read or after may have the same times for ever.
+        is_settled = _is_settled(stamp)
         entry = (stamp, _digest(path))
-        with self._lock:
-            self._known[name] = self._new[name] = entry
+        if is_settled:
+            with self._lock:
+                self._known[name] = self._new[name] = entry
         return entry[1]
 
 

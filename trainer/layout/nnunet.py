@@ -64,17 +64,29 @@ def read_groups(directory: Path) -> dict[str, str]:
     """Group by case name from ``cases.csv``; empty when there is none.
 
     Raises:
+        DatasetError: as `read_group_rows`.
+    """
+    return dict(read_group_rows(directory))
+
+
+def read_group_rows(directory: Path) -> list[tuple[str, str]]:
+    """Case and group of every row of ``cases.csv``; none when there is no such file.
+
+    Blanks around a name are no part of it: "P1" and "P1 " are one patient, who else would be on both sides of a split.
+
+    Raises:
         DatasetError: the file cannot be read or lacks the columns ``case`` and ``group``.
     """
     path = directory / "cases.csv"
     if not path.is_file():
-        return {}
+        return []
     try:
+        # Spreadsheets begin UTF-8 files with a mark.
         with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = csv.DictReader(stream)
             if not {"case", "group"} <= set(rows.fieldnames or ()):
                 raise DatasetError("cases.csv needs the columns 'case' and 'group'", file=path, remedy="Add them")
-            return {row["case"]: row["group"] for row in rows}
+            return [((row["case"] or "").strip(), (row["group"] or "").strip()) for row in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise DatasetError(f"cases.csv cannot be read ({error})", file=path, remedy="Save it as UTF-8 text") from error
 
@@ -117,7 +129,7 @@ def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
     """Label names by value without the background. nnU-Net v2 maps names to values, MSD values to names.
 
     Raises:
-        DatasetError: there are no labels, or their values are not 1 to 255.
+        DatasetError: there are no labels, two have the same name or value, or their values are not 1 to 255.
     """
     table = info.get("labels")
     if not isinstance(table, dict):
@@ -134,6 +146,8 @@ def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
     named = dict(pairs)
     if len(named) < len(pairs):
         raise DatasetError("two labels in dataset.json have the same value", file=directory, remedy="Renumber them")
+    if len(set(named.values())) < len(named):
+        raise DatasetError("two labels in dataset.json have the same name", file=directory, remedy="Rename one")
     named = {value: name for value, name in named.items() if value != 0 and name not in BACKGROUND_NAMES}
     if not named or any(not 0 < value < 256 for value in named):
         raise DatasetError("label values must be 1 to 255", file=directory, remedy="Renumber the labels")

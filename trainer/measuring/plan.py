@@ -21,6 +21,7 @@ LEAST_HELD_OUT_TOGETHER = 20
 # A task's typical distance is measured in so many parts, each without some of the patients.
 LEAST_KNOWN = 20
 LEAST_KNOWN_TOGETHER = 40
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class MeasuringPlan:
     def seconds(self, training_s: float) -> float:
         """What everything after a training of this length takes."""
         return self.validation_s + self._least_s + self._extra(training_s) * self._rest_s + self.map_s
+
+    def exceeds_share(self, training_s: float) -> bool:
+        """Whether even the least numbers of cases take more than their share of a training of this length."""
+        return bool(self._share) and self.seconds(training_s) > (1 + ROUNDING) * self._share * training_s
 
     def chosen(self, training_s: float) -> list[Chosen]:
         """By task; evenly spread over the patients."""

@@ -94,9 +94,14 @@ class ShippedPass:
         stream = NetworkStream(self._backend, self.architecture, voxels, slab_voxels)
         (whole,) = strips(stream.padded, None, 0)
         observe: Observe | None = collector.watch(whole) if collector else None
-        slabs = stream.decode(observe=observe)
-        logits = torch.cat([self._backend.head(slab, channels)[:, :, :y, :x].cpu() for slab in slabs], dim=1)[:, :z]
-        return np.ascontiguousarray(logits.numpy())
+        # Filled slab by slab: of a large image with many labels there is no room for a second copy.
+        count = len(range(*channels.indices(self.architecture.outputs)))
+        logits, first = np.empty((count, z, y, x), dtype=np.float32), 0
+        for slab in stream.decode(observe=observe):
+            part = self._backend.head(slab, channels)[:, : z - first, :y, :x]
+            logits[:, first : first + part.shape[1]] = part.cpu().numpy()
+            first += part.shape[1]
+        return logits
 
     def _with_image(self, voxels: NDArray[np.float32], spec: SignatureSpec, spectra: Observed) -> Observed:
         observed = {**spectra, **spec.image_part(voxels, self.architecture.is_planar)}

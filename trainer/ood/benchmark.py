@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import Variant
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_datasets
 from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
 from trainer.ood.detector.detector import Detector, detectors, ways_of
@@ -89,7 +89,7 @@ def run_benchmark(
     """
     settings = settings or BenchmarkSettings()
     members = [Predictor.load(path) for path in ensemble]
-    datasets = [read_dataset(Path(directory)) for directory in known]
+    datasets = read_datasets(known)
     results = []
     for number, model in enumerate(models):
         predictor = Predictor.load(model)

@@ -12,8 +12,8 @@ from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, rea
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
-from trainer.data.evenly import evenly
 from trainer.data.provenance import unseen
+from trainer.data.spread import evenly
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
 from trainer.ood.fault.geometry_fault import Labels

@@ -22,6 +22,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.data_fingerprint import case_content
 from trainer.data.label_resampling import LABELS_BY, resample_labels
 from trainer.data.labelled_case import label_indices
+from trainer.data.prepared_label import PREPARED_BY
 from trainer.identity.file_content import FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.identity.weights_digest import weights_digest
@@ -144,7 +145,7 @@ class FeatureStore:
     def _name(self, entry: Entry) -> str:
         """File name of an image, which no other content of its files has."""
         content = [case_content(case, self._contents) for case in entry.cases]
-        return f"{entry.key}-{fingerprint([STORE_VERSION, LABELS_BY, self._tasks, content])[:12]}"
+        return f"{entry.key}-{fingerprint([STORE_VERSION, PREPARED_BY, LABELS_BY, self._tasks, content])[:12]}"
 
     def _repeated(self, entry: Entry, name: str, task: str) -> dict[str, NDArray[np.float64]]:
         wanted = [way for way, on in ((MC_DROPOUT, self.repeats.passes), (ENSEMBLE, self.repeats.ensemble)) if on]

@@ -23,6 +23,8 @@ from trainer.report.run_folder import write_json_file, write_text_file
 PAGE = "ood-benchmark.md"
 FILES = "ood-benchmark-*.json"
 PLACES = "localisation-*.json"
+P_VALUES = "p-value-*.json"
+SURE = 0.05
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}-")
 TEXT = """# Out-of-distribution benchmark
 
@@ -33,8 +35,9 @@ other modalities, anatomies and species; *left-out*: datasets that the network w
 cropped and resampled onto the grid of a known image, so that size and spacing tell nothing; *artefact*: known images,
 spoilt, all kinds and severities, then only the kinds that keep the grid, then only those that lower the Dice by 0.1 or
 more. Given are the mean AUROC over the sources (datasets, folders, kinds of artefact) and, in brackets, the FPR95.
-Detectors of this project begin with "whitened"; controls look at no trained network. At the end: whether the map of
-foreign places finds a foreign patch or a metal streak that was inserted into a known image.
+Detectors of this project begin with "whitened"; controls look at no trained network. Then: whether the p-value of the
+check is uniform on patients who were not trained on (`experiment p-value`). At the end: whether the map of foreign
+places finds a foreign patch or a metal streak that was inserted into a known image.
 """
 
 
@@ -63,11 +66,26 @@ def publish(
     return path, page
 
 
+def publish_p_values(found: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write ``p-value-DATE-MODEL.json`` and the page; paths of both.
+
+    Args:
+        found: from `trainer.ood.known_patients.measure_p_values`.
+        folder: where to.
+    """
+    path = folder / f"p-value-{datetime.date.today().isoformat()}-{found['name']}.json"
+    write_json_file(path, dict(found))
+    page = folder / PAGE
+    write_text_file(page, published_page(folder))
+    return path, page
+
+
 def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
     # By title: a run of another day stays beside those that it belongs to.
     sections = [_section(path) for path in sorted(folder.glob(FILES), key=lambda path: DATE.sub("", path.name))]
     changes = [text] if (text := change_list(folder, PAGE)) else []
+    sections += [_p_value_section(path) for path in sorted(folder.glob(P_VALUES))]
     return "\n".join([TEXT, *changes, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
 
 
@@ -121,6 +139,42 @@ def _lead_words(figures: Mapping[str, Any]) -> str:
         return words
     low, high = figures["lead_interval"]
     return f"{words} ({low:+.3f} to {high:+.3f})"
+
+
+def _p_value_section(path: Path) -> str:
+    """Whether the p-value is uniform within the tasks of a model: one file of `measure_p_values`."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    by_task = content["p_value_within_tasks"]
+    headers = ["Task", "patients", "mean p-value", "distance from uniform", "p"]
+    rows = [
+        [name, found["patients"], f"{found['mean_p_value']:.2f}", f"{found['distance']:.2f}", p_text(found["p"])]
+        for name, found in by_task.items()
+        if found["p"] is not None
+    ]
+    source = (
+        f"{content['known_images']} images of patients whom the model with SHA-256 `{content['model'][:12]}` has not "
+        f"seen, figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
+    )
+    heading = f"## Whether the p-value is uniform, {content['name']}\n"
+    return "\n".join([heading, source + uniformity_words(by_task) + "\n", table(headers, rows) + "\n"])
+
+
+def uniformity_words(by_task: Mapping[str, Any]) -> str:
+    """What the test of the p-value says, in a sentence or two."""
+    tested = {name: found["p"] for name, found in by_task.items() if found["p"] is not None}
+    far = [name.split("_", 1)[-1] for name, p in tested.items() if p <= SURE]
+    how = (
+        "The p-values of a task's patients are counted among those of the other tasks; their distance from uniform is "
+        "that of Kolmogorov and Smirnov, against random choices of as many patients, corrected for the number of tasks "
+        "(Holm)."
+    )
+    if not far:
+        return f"{how} In none of {len(tested)} tasks a departure is found, which does not show that there is none."
+    return (
+        f"{how} In {len(far)} of {len(tested)} tasks they are not uniform: {', '.join(far)}. There the p-value, which "
+        "is counted among the patients of all tasks together, is no probability of a false alarm; the limit does not "
+        "come from it."
+    )
 
 
 def _places_section(path: Path) -> str:

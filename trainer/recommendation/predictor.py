@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
-from trainer.data.evenly import evenly
+from trainer.data.spread import evenly
 from trainer.layout.case import Case
 
 RICHNESS, SPECTRAL = "richness", "spectral"

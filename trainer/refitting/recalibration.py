@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.measuring.held_out_dice import held_out_dice
@@ -43,7 +43,7 @@ def refit_calibration(
     """
     predictor = Predictor.load(model_path)
     predictor.require_labels()
-    datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
+    datasets = {dataset.name: dataset for dataset in read_datasets(directories)}
     missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
@@ -49,7 +49,7 @@ def refit_reference(
     """
     predictor = Predictor.load(model_path)
     model = predictor.model
-    datasets = {dataset.name: dataset for dataset in (read_dataset(Path(d)) for d in directories)}
+    datasets = {dataset.name: dataset for dataset in read_datasets(directories)}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from MultiTaskSegLib.runtime.machine.native_output import console_lock
+
 TERMINAL_INTERVAL_S = 0.2
 LOG_INTERVAL_S = 10.0
 
@@ -29,7 +31,8 @@ class Progress:
     """Reports how far a long job is and how long the rest will take.
 
     On a terminal one line is rewritten in place; elsewhere (log files, CI) a full line is written at most every
-    `LOG_INTERVAL_S` seconds, so that a log stays readable. The first and the last report are never held back.
+    `LOG_INTERVAL_S` seconds, so that a log stays readable. The first and the last report are never held back. Several
+    threads may report.
 
     Args:
         total: amount of work in any unit (steps, cases, seconds); must be positive. 1 means that `done` is a share
@@ -77,13 +80,15 @@ class Progress:
             note: short text shown behind the estimate, such as the loss.
             left_s: how long the rest takes, for who knows better than the mean speed so far.
         """
-        now_s = self._clock()
-        is_last = done >= self._total
-        if self._is_finished or not (is_last or self._is_due(now_s)):
-            return
-        self._last_report_s = now_s
-        self._is_finished = is_last
-        self._write(self._line(done, note, self.remaining_s(done) if left_s is None else left_s), is_last)
+        # While another thread reads an image, whatever is written would be taken for a message of the reader.
+        with console_lock:
+            now_s = self._clock()
+            is_last = done >= self._total
+            if self._is_finished or not (is_last or self._is_due(now_s)):
+                return
+            self._last_report_s = now_s
+            self._is_finished = is_last
+            self._write(self._line(done, note, self.remaining_s(done) if left_s is None else left_s), is_last)
 
     def close(self) -> None:
         """Ends the line of a terminal when the work stops before its total. Safe to call twice."""

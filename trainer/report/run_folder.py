@@ -38,9 +38,20 @@ class RunFolder:
         write_json_file(self.path / name, value)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a line to the log of steps."""
-        with self.steps.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        """Add a line to the log of steps.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
+        try:
+            with self.steps.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise ResourceError(
+                f"the log cannot be written ({error.strerror or error})",
+                file=self.steps,
+                remedy="Make room on the disk and go on with --resume",
+            ) from error
 
     def records(self) -> list[dict[str, Any]]:
         """The log of steps; without a last line that is not whole, empty where there is no log.

@@ -14,8 +14,8 @@ from trainer.identity.fingerprint import canonical_text
 from trainer.identity.weights_digest import weights_digest
 from trainer.training.recipe import Recipe
 
-# How fast a run is or how often it is looked at does not count.
-BY_THE_WAY = ("threads", "workers", "validations", "validation_cases")
+# How fast a run is, how often it is looked at and how much is measured after it: no weight depends on that.
+BY_THE_WAY = ("threads", "workers", "validations", "validation_cases", "measuring_share")
 TOLD_DIFFERENCES = 3
 
 Identity = Mapping[str, Any]

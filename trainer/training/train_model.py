@@ -13,10 +13,12 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig, require_known_mirrors
-from trainer.data.dataset import Dataset, read_dataset, require_masks
+from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
 from trainer.measuring.plan import MeasuringPlan
 from trainer.report.curves import training_figure
+from trainer.report.note import write_note
+from trainer.report.progress import duration_text
 from trainer.report.report import Report
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.report.run_progress import RunProgress
@@ -27,6 +29,9 @@ from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.training import Budget, PreparedData, prepare_data, train
 from trainer.training.training_device import training_device
 from trainer.training.weight_standardization import initialize
+
+# Less is not worth a word.
+TOLD_FROM_S = 60.0
 
 
 def train_model(
@@ -68,7 +73,7 @@ def datasets_with_masks(directories: Sequence[Path]) -> list[Dataset]:
     Raises:
         DatasetError: a folder is no dataset, or has no masks.
     """
-    datasets = [read_dataset(Path(directory)) for directory in directories]
+    datasets = read_datasets(directories)
     for dataset in datasets:
         require_masks(dataset)
     return datasets
@@ -119,11 +124,15 @@ def train_prepared(
     folder = RunFolder(output)
     device = device or training_device()
     plan = _expected(data, config, device)
+    if budget.minutes is not None:
+        _tell_excess(plan, 60 * budget.minutes, stream)
     progress = RunProgress(stream, after=plan.seconds)
     network, steps = _trained(
         data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress
     )
     training_s = float(folder.records()[-1]["elapsed_s"])
+    if budget.minutes is None:
+        _tell_excess(plan, training_s, stream)
     run = {"config": config.as_dict(), "steps": steps, "minutes": round(training_s / 60, 1), "device": device.type}
     manifest = write_model(
         data, network, config, output, run | facts, device=device, plan=plan, training_s=training_s, progress=progress
@@ -140,6 +149,17 @@ def _expected(data: PreparedData, config: TrainingConfig, device: torch.device) 
     network = SegmentationNetwork(data.plan.architecture)
     initialize(network, torch.Generator().manual_seed(config.seed))
     return plan_measuring(data, network.eval().requires_grad_(False).to(device), config, device)
+
+
+def _tell_excess(plan: MeasuringPlan, training_s: float, stream: TextIO | None) -> None:
+    """Say of a short training that measuring takes more of the time than was asked for, as soon as that is known."""
+    seconds = plan.seconds(training_s)
+    if plan.exceeds_share(training_s) and seconds >= TOLD_FROM_S:
+        write_note(
+            f"measuring takes about {duration_text(seconds)} beside {duration_text(training_s)} of training, more than "
+            "measuring_share: temperatures and check need the least number of cases, however short the training is",
+            stream,
+        )
 
 
 def _trained(

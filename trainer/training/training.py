@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as Items
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase, prepare_cases
-from trainer.data.dataset import Dataset
-from trainer.data.patches import PatchGroups, StepRange
+from trainer.data.dataset import Dataset, require_different_names
+from trainer.data.patches import PatchGroups
 from trainer.data.planning import Plan, make_plan
 from trainer.data.provenance import NOBODY, Provenance
 from trainer.data.split import Split, choose_labelled, shortfalls, split_datasets
@@ -25,6 +24,7 @@ from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
 from trainer.report.run_progress import RunProgress
+from trainer.training.batches import ended_processes_told, endless_batches
 from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
 from trainer.training.planned_manifest import require_storable
@@ -34,8 +34,6 @@ from trainer.training.validation import validate
 
 CHECKPOINT_INTERVAL_S = 60.0
 LOG_EVERY_STEPS = 20
-# Settings that change how fast or how closely a training is watched, but no weight.
-WITHOUT_EFFECT = ("threads", "workers", "validations", "validation_cases", "measuring_share")
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,7 @@ def prepare_data(
         DatasetError: two datasets have the same name, or one is too small to hold out a group.
         UsageError: no model file could hold what would be trained.
     """
-    names = [dataset.name for dataset in datasets]
-    if len(set(names)) != len(names):
-        raise DatasetError(f"two datasets have the same name ({', '.join(names)})", remedy="Rename a folder")
+    require_different_names(datasets)
     splits = split_datasets(
         datasets,
         fraction=config.validation_fraction,
@@ -151,10 +147,12 @@ def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream:
             )
     progress = Progress(sum(len(s.training) + len(s.held_out) for s in splits.values()), "preparing", stream)
     counter = iter(range(1, 10**9))
+    in_order = threading.Lock()
 
     def advance() -> None:
-        """One more case is ready."""
-        progress.update(next(counter))
+        """One more case is ready; told by whichever thread has prepared it."""
+        with in_order:
+            progress.update(next(counter))
 
     training, held_out = (
         tuple(prepare_cases(t, getattr(splits[t.name], side), cache, advance) for t in plan.tasks)
@@ -245,6 +243,13 @@ class _Loop:
         if share >= 1:
             return
         self.progress.start_from(share)
+        with ended_processes_told():
+            self._train_from(share)
+        self.progress.follow("validating")
+        self._validate()
+        self._save()
+
+    def _train_from(self, share: float) -> None:
         groups, companions = self._batches()
         next_validation = (int(share * self.config.validations) + 1) / max(1, self.config.validations)
         while share < 1:
@@ -257,9 +262,6 @@ class _Loop:
             if time.monotonic() - self.last_checkpoint_s > CHECKPOINT_INTERVAL_S:
                 self._save()
             self.progress.trained(min(share, 1.0), self._elapsed_s(), self.note)
-        self.progress.follow("validating")
-        self._validate()
-        self._save()
 
     def _step(
         self, groups: Iterator[Any] | None, companions: Sequence[Iterator[Any]], share: float
@@ -283,23 +285,11 @@ class _Loop:
 
     def _batches(self) -> tuple[Iterator[Any] | None, list[Iterator[Any]]]:
         """Patch groups, and batches of each companion, from the current step on."""
-        recipe, config = self.optimization.recipe, self.config
+        recipe, config, step = self.optimization.recipe, self.config, self.optimization.step
         groups = PatchGroups(self.data.plan.tasks, self.data.training, config) if recipe.supervised else None
         return (
-            iter(self._loader(groups, config.groups_per_step)) if groups is not None else None,
-            [iter(self._loader(companion.batches, 1)) for companion in recipe.companions],
-        )
-
-    def _loader(self, items: Items[Any], items_per_step: int) -> DataLoader[Any]:
-        config = self.config
-        return DataLoader(
-            items,
-            sampler=StepRange(self.optimization.step, items_per_step),
-            batch_size=None,
-            num_workers=config.workers,
-            prefetch_factor=4 if config.workers else None,
-            # The order of samples comes from their numbers alone; the loader itself draws nothing that matters.
-            generator=torch.Generator().manual_seed(config.seed),
+            endless_batches(groups, step, config.groups_per_step, config) if groups is not None else None,
+            [endless_batches(companion.batches, step, 1, config) for companion in recipe.companions],
         )
 
     def _log(self, record: dict[str, float]) -> None:

@@ -20,6 +20,7 @@ from trainer.calibration.temperature import LabelledLogits
 from trainer.data.data_fingerprint import case_content
 from trainer.data.label_resampling import LABELS_BY
 from trainer.data.labelled_case import LabelledCase, read_labelled_case
+from trainer.data.prepared_label import PREPARED_BY
 from trainer.identity.file_content import MEMORY_NAME, FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import Case
@@ -99,7 +100,9 @@ class CaseStore:
         meant = [task.name, asdict(task.profile), task.channel_start, labels, task.single_component]
         names = list(self._label_names[task.name].items())
         content = [case.name, names, case_content(case, self._contents)]
-        mark = fingerprint([STORE_VERSION, LABELS_BY, dict(estimator.settings), meant, content, depends_on])
+        mark = fingerprint(
+            [STORE_VERSION, PREPARED_BY, LABELS_BY, dict(estimator.settings), meant, content, depends_on]
+        )
         return root / estimator.name / task.name / f"{case.name}.{what}.{mark[:NAME_DIGITS]}.npz"
 
 

@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.scaling import FORMS, Scaling, cross_fitted
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.report.progress import Progress
@@ -88,7 +88,7 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
     """
     predictor = Predictor.load(options.model)
     members = [Predictor.load(path) for path in options.ensemble]
-    datasets = [read_dataset(Path(directory)) for directory in options.data]
+    datasets = read_datasets(options.data)
     chosen = [(_task(predictor, d), usable_cases(d, [predictor, *members])) for d in datasets]
     every = make_estimators(options, predictor, members)
     # What applies to no task would only repeat the single pass under another name.

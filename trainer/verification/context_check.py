@@ -18,7 +18,8 @@ def context_defects(folders: Sequence[Path]) -> list[Defect]:
     """
     datasets = [dataset for folder in folders if (dataset := _readable(folder)) is not None]
     defects = [defect for dataset in datasets for defect in _word_defects(dataset)]
-    return defects + [d for a, b in combinations(datasets, 2) for d in _shared_names(a, b)]
+    pairs = list(combinations(datasets, 2))
+    return defects + [d for a, b in pairs for d in (*_same_name(a, b), *_shared_names(a, b))]
 
 
 def _readable(folder: Path) -> Dataset | None:
@@ -36,6 +37,15 @@ def _word_defects(dataset: Dataset) -> list[Defect]:
         except DatasetError as error:
             defects.append(Defect(dataset.name, "", str(error.file), error.what, error.remedy))
     return defects
+
+
+def _same_name(first: Dataset, second: Dataset) -> list[Defect]:
+    """Folders that cannot be used together."""
+    if first.name != second.name:
+        return []
+    what = f"the dataset has the same name as {first.directory}"
+    remedy = "Rename a folder to train on both"
+    return [Defect(second.name, "", str(second.directory), what, remedy, is_warning=True)]
 
 
 def _shared_names(first: Dataset, second: Dataset) -> list[Defect]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,10 +16,12 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.native_output import console_lock
 from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_dataset
+from trainer.data.memory_room import MemoryRoom
+from trainer.data.preparation_memory import reading_bytes
 from trainer.layout.case import FILES, Case, CaseReader
-from trainer.layout.nnunet import list_pairs, read_groups, read_info, read_labels, read_modality
+from trainer.layout.nnunet import list_pairs, read_group_rows, read_info, read_labels, read_modality
+from trainer.machine.processor import usable_cores
 from trainer.report.progress import Progress
 from trainer.verification.context_check import context_defects
 from trainer.verification.defect import Defect
@@ -112,7 +112,7 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
 
     def note(file: Path, what: str, remedy: str, case: str = "", is_warning: bool = False) -> None:
         """Remember a defect."""
-        defects.append(Defect(folder.name, case, str(file), what, remedy, is_warning))
+        defects.append(Defect(dataset_name(folder), case, str(file), what, remedy, is_warning))
 
     def attempt(read: Callable[[], Any], otherwise: Any) -> Any:
         """What ``read`` returns; its typed error becomes a defect."""
@@ -132,7 +132,7 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
         note(folder / "dataset.json", f"'file_ending' {ending} is not supported", f"Use one of {', '.join(IMAGE_IO)}")
         return defects, []
     pairs = [
-        _Pair(folder.name, case, image, label, declared)
+        _Pair(dataset_name(folder), case, image, label, declared)
         for split in _splits(folder)
         for case, (image, label) in list_pairs(folder, info, split).items()
     ]
@@ -195,17 +195,17 @@ def _check_pairs(folder: Path, info: dict[str, Any], pairs: list[_Pair], note: N
 
 def _check_groups(folder: Path, cases: list[str], note: Note, attempt: Callable[..., Any]) -> None:
     path = folder / "cases.csv"
-    groups: dict[str, str] = attempt(lambda: read_groups(folder), {})
+    rows: list[tuple[str, str]] = attempt(lambda: read_group_rows(folder), [])
+    groups = dict(rows)
     if not groups:
         return
     for case in sorted(set(cases)):
-        if not (groups.get(case) or "").strip():
+        if not groups.get(case):
             note(path, "cases.csv gives the case no group", "Add a row with the patient as group", case)
-    for case in sorted(str(case) for case in groups.keys() - set(cases)):
+    for case in sorted(groups.keys() - set(cases)):
         note(path, "cases.csv names a case that does not exist", "Remove the row", case, is_warning=True)
-    with path.open(newline="", encoding="utf-8") as stream:
-        count = Counter(str(row["case"]) for row in csv.DictReader(stream))
-    for case in sorted(case for case, rows in count.items() if rows > 1):
+    count = Counter(case for case, _ in rows)
+    for case in sorted(case for case, times in count.items() if times > 1):
         note(path, f"cases.csv has {count[case]} rows for the case", "Keep one", case)
 
 
@@ -213,14 +213,18 @@ def _read_all(pairs: list[_Pair]) -> list[_Finding]:
     if not pairs:
         return []
     progress = Progress(len(pairs), "Verifying")
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        futures = {pool.submit(_read_pair, pair): place for place, pair in enumerate(pairs)}
+    with MemoryRoom.of_machine() as room, ThreadPoolExecutor(min(_MAX_THREADS, usable_cores())) as pool:
+        futures = {pool.submit(_read_in, room, pair): place for place, pair in enumerate(pairs)}
         findings: dict[int, _Finding] = {}
         for done, future in enumerate(as_completed(futures), start=1):
             findings[futures[future]] = future.result()
-            with console_lock:  # a reading thread may hold the terminal
-                progress.update(done)
+            progress.update(done)
     return [findings[place] for place in range(len(pairs))]
+
+
+def _read_in(room: MemoryRoom, pair: _Pair) -> _Finding:
+    with room.taken(0 if pair.image is None else reading_bytes(pair.files)):
+        return _read_pair(pair)
 
 
 def _read_pair(pair: _Pair) -> _Finding:
@@ -272,7 +276,10 @@ def _times(numbers: Iterable[float]) -> str:
 
 
 def _voxel_hash(volume: Volume) -> str:
-    return hashlib.sha256(repr(volume.shape).encode() + volume.voxels.tobytes()).hexdigest()
+    # Voxel by voxel as they lie: a copy of a whole volume in between would be two.
+    digest = hashlib.sha256(repr(volume.shape).encode())
+    digest.update(np.ascontiguousarray(volume.voxels).data)
+    return digest.hexdigest()
 
 
 def _duplicates(findings: list[_Finding]) -> list[Defect]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from Testing.bench.held_out import default_split, link_dataset, mean_dice, nnunet_splits
+from Testing.bench.held_out import content_of, default_split, link_dataset, mean_dice, nnunet_splits
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset, read_dataset
@@ -64,3 +64,18 @@ def test_a_dataset_is_linked_once_and_not_copied(dataset: Dataset, tmp_path: Pat
         link_dataset(dataset.directory, tmp_path / "raw")
     assert (tmp_path / "raw" / "A").is_symlink()
     assert (tmp_path / "raw" / "A" / "dataset.json").is_file()
+
+
+def test_a_link_to_other_data_of_its_name_is_replaced_and_a_folder_is_not(dataset: Dataset, tmp_path: Path) -> None:
+    other = BallDataset("A", patients=3, offset=-7.0).write(tmp_path / "elsewhere")
+    for folder in (other, dataset.directory):
+        link_dataset(folder, tmp_path / "raw")
+        assert (tmp_path / "raw" / "A").resolve() == folder.resolve()
+    (tmp_path / "full" / "A").mkdir(parents=True)
+    with pytest.raises(FileExistsError):
+        link_dataset(other, tmp_path / "full")
+
+
+def test_the_content_of_a_folder_tells_it_from_others_of_its_name(dataset: Dataset, tmp_path: Path) -> None:
+    other = BallDataset("A", patients=3, offset=-7.0).write(tmp_path / "elsewhere")
+    assert content_of(dataset.directory) == content_of(dataset.directory) != content_of(other)

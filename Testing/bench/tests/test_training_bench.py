@@ -35,6 +35,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]
         return {"points": points, **facts, **plan}
 
     monkeypatch.setattr(training, "measured", answer)
+    monkeypatch.setattr(training, "content_of", lambda directory: f"content of {directory.name}")
     return asked
 
 
@@ -54,6 +55,8 @@ def test_our_limit_is_a_share_of_what_the_other_trainer_really_used(
     own = [request for module, request in requests if module == OWN and request["shares"]]
     assert [request["budget_cpu_s"] for request in own] == [250.0, 1000.0]
     assert [request["budget_cpu_s"] for module, request in requests if request.get("stage") == "train"] == [900.0]
+    # What was measured on other data of the same folder is another request.
+    assert {request["content"] for _, request in requests} == {f"content of {NAME}"}
     of = found["datasets"][NAME]
     # 95 % of 0.8 is 0.76: ours is there at 0.81 after 90 s, theirs at 0.8 after 1000 s.
     assert of["ours"][0]["against_nnunet"]["ratio_of_total"] == pytest.approx(0.09)

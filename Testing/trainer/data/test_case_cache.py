@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ def test_cases_are_prepared_side_by_side_only_as_far_as_memory_reaches(
     monkeypatch.setattr(case_cache, "read_prepared", counted)
     monkeypatch.setattr(case_cache, "usable_cores", lambda: 5)
     for room, expected in ((one // 2, 1), (int(2.5 * one), 2), (None, 5)):
-        monkeypatch.setattr(case_cache.MemoryRoom, "of_machine", lambda room=room: MemoryRoom(room))
+        monkeypatch.setattr(case_cache.MemoryRoom, "of_machine", lambda room=room: nullcontext(MemoryRoom(room)))
         most[0], wanted[0] = 0, expected
         prepare_cases(task, cases, tmp_path / f"cache-{expected}")
         assert most[0] == expected

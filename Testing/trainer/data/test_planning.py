@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from math import prod
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.image.volume import Volume
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.data.planning import Plan, make_plan
+from trainer.layout.case import Case
 
 SMALL = TrainingConfig(channels=(4, 6, 8))
 
@@ -152,3 +155,23 @@ def test_a_ct_dataset_without_any_labelled_voxel_is_refused(tmp_path: Path) -> N
         sitk.WriteImage(sitk.ReadImage(str(path)) * 0, str(path))
     with pytest.raises(DatasetError, match="no voxel is labelled"):
         make_plan([read_dataset(folder)], SMALL)
+
+
+def test_of_the_images_that_are_looked_at_one_at_a_time_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[weakref.ref[Volume]] = []
+    alive: list[int] = []
+    plain = Case.read_image
+
+    def noted(case: Case) -> Volume:
+        volume = plain(case)
+        alive.append(sum(earlier() is not None for earlier in read))
+        read.append(weakref.ref(volume))
+        return volume
+
+    monkeypatch.setattr(Case, "read_image", noted)
+    plan(tmp_path, BallDataset("A", modality="CT", offset=-500.0, contrast=600.0))
+    assert len(alive) == 6
+    # The one before may go when the next has come.
+    assert max(alive) <= 1

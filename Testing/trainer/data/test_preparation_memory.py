@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from trainer.data import memory_room
+from trainer.data.memory_ledger import MemoryLedger
 from trainer.data.memory_room import MemoryRoom
 from trainer.data.preparation_memory import BYTES_PER_VOXEL, preparation_bytes
 from trainer.layout.case import Case
@@ -104,8 +108,87 @@ def test_a_piece_that_fails_gives_its_room_back() -> None:
         pass
 
 
-def test_half_of_the_memory_that_is_free_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine with 1000 bytes and no other process."""
     monkeypatch.setattr("trainer.data.memory_room.available_bytes", lambda: 1000)
-    assert MemoryRoom.of_machine()._room_bytes == 500
+    monkeypatch.setattr("trainer.data.memory_ledger._folder_of_user", lambda: tmp_path / "claims")
+
+
+@pytest.mark.usefixtures("free")
+def test_half_of_the_memory_that_is_free_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MemoryRoom.of_machine() as room:
+        assert room._room_bytes == 500
     monkeypatch.setattr("trainer.data.memory_room.available_bytes", lambda: None)
-    assert MemoryRoom.of_machine()._room_bytes is None
+    with MemoryRoom.of_machine() as room, room.taken(10**12):
+        assert room._room_bytes is None
+
+
+@pytest.mark.usefixtures("free")
+def test_several_processes_share_that_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_room, "ASK_EVERY_S", 0.01)
+    with MemoryRoom.of_machine() as mine, MemoryRoom.of_machine() as other:
+        done = threading.Event()
+
+        def work() -> None:
+            with other.taken(300):
+                done.set()
+
+        with mine.taken(300):
+            with other.taken(150):
+                pass
+            thread = threading.Thread(target=work)
+            thread.start()
+            assert not done.wait(0.1)
+            # What is taken is no longer free, but the half is still that of both.
+            monkeypatch.setattr("trainer.data.memory_room.available_bytes", lambda: 700)
+            with MemoryRoom.of_machine() as third:
+                assert third._room_bytes == 500
+        thread.join(5)
+        assert done.is_set()
+
+
+@pytest.mark.usefixtures("free")
+def test_a_process_that_has_nothing_else_to_do_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_room, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(memory_room, "PATIENCE_S", 0.05)
+    with MemoryRoom.of_machine() as mine, MemoryRoom.of_machine() as other, mine.taken(400), other.taken(400):
+        pass
+
+
+def test_who_has_ended_counts_no_more(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from trainer.data.memory_ledger import MemoryLedger; "
+        "own = MemoryLedger(Path(sys.argv[1])); own.claim(70); "
+        "sys.stdout.write('told'); sys.stdout.flush(); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(4) == b"told"
+        ledger = MemoryLedger(tmp_path)
+        ledger.claim(5)
+        assert ledger.others_bytes() == 70
+        process.kill()
+        process.wait(10)
+        assert ledger.others_bytes() == 0
+    ledger.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_everybody_is_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ledger = MemoryLedger(tmp_path / "file")
+    ledger.claim(5)
+    assert ledger.others_bytes() == 0
+    ledger.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")
+def test_claims_in_a_folder_of_another_user_count_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = MemoryLedger(tmp_path), MemoryLedger(tmp_path)
+    other.claim(70)
+    assert mine.others_bytes() == 70
+    monkeypatch.setattr("trainer.data.memory_ledger.os.getuid", lambda: -1)
+    assert mine.others_bytes() == 0
+    other.close()

@@ -43,8 +43,8 @@ def test_a_worker_gets_the_name_of_the_file_and_not_the_voxels(stored: StoredArr
 
 def test_a_file_that_is_gone_or_cut_off_is_said(stored: StoredArray) -> None:
     stored.path.write_bytes(stored.path.read_bytes()[:-3])
-    with pytest.raises(ResourceError, match="Start again"):
+    with pytest.raises(ResourceError, match="Go on with --resume"):
         np.asarray(stored)
     stored.path.unlink()
-    with pytest.raises(ResourceError, match="Start again"):
+    with pytest.raises(ResourceError, match="Go on with --resume"):
         stored[0:1, 0:1, 0:1]

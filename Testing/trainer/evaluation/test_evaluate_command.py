@@ -145,3 +145,18 @@ def test_a_label_map_of_another_shape_than_its_image_is_refused(
     words = ["evaluate", "-m", str(model), "--data", str(folder), "-o", str(tmp_path / "out"), "--task", "dataset"]
     assert cli.main(words) == 4
     assert f"shape ({slices}, 16, 16), the image (8, 16, 16)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ((), f"The model has seen none of these patients; left out as seen: 2 of {BALLS} cases."),
+        (("--all-cases",), "Cases that the model was trained on are among these"),
+    ],
+)
+def test_the_report_says_whose_figures_they_are(
+    model: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    evaluated(model, folder, tmp_path, *options)
+    assert words in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("trained on are among" in capsys.readouterr().out) == bool(options)

@@ -111,6 +111,23 @@ def test_a_file_that_was_written_a_moment_ago_is_not_remembered(
     assert read == ["a", "a"]
 
 
+def test_a_second_change_within_one_tick_of_a_coarse_clock_is_seen_now_and_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: Callable[[], None]
+) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    # A clock that has not ticked between the two: nothing but the content tells them apart.
+    stamp = file_content._stamp(path)
+    monkeypatch.setattr(file_content, "_stamp", lambda file: stamp)
+    contents = FileContents(tmp_path / "memory.json")
+    before = contents.of(path)
+    path.write_text("new")
+    assert contents.of(path) != before
+    later()
+    contents.keep()
+    assert FileContents(tmp_path / "memory.json").of(path) != before
+
+
 def test_two_processes_with_one_memory_do_not_take_each_others_hashes_away(
     tmp_path: Path, read: list[str], later: Callable[[], None]
 ) -> None:

@@ -99,3 +99,13 @@ def test_a_trial_is_made_on_the_middle_of_a_case(
     for axis, (n, m) in enumerate(zip(shape, expected, strict=True)):
         first = np.unravel_index(int(part.voxels.flat[0]), shape)[axis]
         assert abs(2 * first + m - n) <= 1
+
+
+def test_a_training_that_is_too_short_for_the_least_number_of_cases_is_known() -> None:
+    plan = MeasuringPlan([HEADS], PACE, 0.15)
+    # 40 known and 20 held-out cases.
+    least_s = 40 + 5 * 20
+    assert plan.exceeds_share(0.99 * least_s / 0.15)
+    assert not plan.exceeds_share(1.01 * least_s / 0.15)
+    assert not plan.exceeds_share(1e6)
+    assert not MeasuringPlan([HEADS], PACE, 0.0).exceeds_share(1.0)

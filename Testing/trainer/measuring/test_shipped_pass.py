@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,18 @@ def test_where_memory_is_short_the_image_goes_through_in_thinner_slabs(monkeypat
     monkeypatch.setattr(shipped_pass, "NetworkStream", lambda *arguments: (_ for _ in ()).throw(RuntimeError("other")))
     with pytest.raises(RuntimeError, match="other"):
         shipped.answered(voxels, spec, slice(0, 2))
+
+
+def test_the_logits_of_a_large_image_are_there_once() -> None:
+    architecture = ARCHITECTURES["planar"]
+    shipped, spec = ShippedPass(random_network(architecture), CPU), signature_spec(architecture, "composite", ())
+    voxels = np.random.default_rng(1).random((400, 37, 45), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        logits, _ = shipped.answered(voxels, spec, slice(0, 2))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # numpy's memory alone is counted: the logits, and a slab of the image at a time.
+    assert logits.base is None
+    assert logits.nbytes <= peak < 1.7 * logits.nbytes

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.trainer.seen_groups import trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import read_dataset
-from trainer.data.evenly import evenly
+from trainer.data.spread import evenly
 from trainer.ood.catalogue import (
     ARTEFACT,
     KNOWN,

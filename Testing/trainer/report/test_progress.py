@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 
 import pytest
 
+from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
+from trainer.report.note import write_note
 from trainer.report.progress import Progress, duration_text
 
 
@@ -115,3 +119,32 @@ def test_close_ends_an_unfinished_terminal_line_once() -> None:
 def test_a_total_that_is_not_positive_is_refused(total: float) -> None:
     with pytest.raises(ValueError, match="positive"):
         Progress(total, "x", io.StringIO())
+
+
+def test_nothing_is_written_while_another_thread_reads_an_image() -> None:
+    written: list[str] = []
+
+    class Console(io.StringIO):
+        """Remembers whether an image was being read."""
+
+        def write(self, text: str) -> int:
+            written.append("while reading" if reading.is_set() else "afterwards")
+            return super().write(text)
+
+    reading, begun = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with captured_native_output():
+            reading.set()
+            begun.set()
+            time.sleep(0.05)
+            reading.clear()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    begun.wait(5)
+    stream = Console()
+    Progress(2, "preparing", stream).update(1)
+    write_note("so", stream)
+    thread.join()
+    assert written == ["afterwards"] * 2

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from MultiTaskSegLib.runtime.errors import ResourceError
 from trainer.report.run_folder import RunFolder, write_json_file
 
 
@@ -28,3 +31,13 @@ def test_records_are_appended_line_by_line(tmp_path: Path) -> None:
     RunFolder(tmp_path / "m.mts.safetensors").append({"step": 2, "loss": 0.25})
     lines = folder.steps.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+
+
+def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = RunFolder(tmp_path / "m.mts.safetensors")
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(ResourceError, match=r"No space left on device\): .*metrics\.jsonl.*--resume"):
+        folder.append({"step": 1})

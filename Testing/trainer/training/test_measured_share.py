@@ -15,6 +15,7 @@ from trainer.config import TrainingConfig
 from trainer.measuring import plan
 from trainer.report import progress
 from trainer.report.run_folder import RunFolder
+from trainer.training import train_model as whole
 from trainer.training.train_model import measured_text, train_model
 from trainer.training.training import Budget
 
@@ -58,3 +59,16 @@ def test_cases_that_were_left_out_are_said_and_the_run_is_over_only_when_the_mod
 
 def test_a_run_in_which_nothing_was_left_out_says_so() -> None:
     assert measured_text({"A": {"known": [4, 4], "held_out": [2, 2]}}) == "All cases were measured."
+
+
+@pytest.mark.parametrize("budget", [Budget(steps=1), Budget(minutes=0.001)])
+def test_that_measuring_takes_more_than_its_share_is_said_where_it_is_worth_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: Budget
+) -> None:
+    folder = BallDataset(NAME, shape=(1, 16, 16), patients=12).write(tmp_path)
+    for told_from_s in (1e-6, 1e6):
+        monkeypatch.setattr(whole, "TOLD_FROM_S", told_from_s)
+        stream = io.StringIO()
+        train_model([folder], tmp_path / "m.mts.safetensors", CONFIG, budget, stream=stream)
+        words = [line for line in stream.getvalue().splitlines() if "more than measuring_share" in line]
+        assert len(words) == (told_from_s < 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,22 @@ def test_settings_that_no_file_can_hold_are_refused_before_a_case_is_prepared(
     with pytest.raises(UsageError, match=word) as caught:
         train_model([folder], output, replace(CONFIG, **changes), Budget(steps=1), stream=io.StringIO())
     assert "configuration" in str(caught.value)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [({"licence": "CC\x07BY"}, "licence"), ({"labels": {"background": 0, "left\x1bside": 1}}, "labels")],
+)
+def test_texts_that_no_file_can_hold_are_refused_before_the_training(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    folder = BallDataset("A", shape=(1, 16, 16)).write(tmp_path)
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    output = tmp_path / "m.mts.safetensors"
+    with pytest.raises(UsageError, match=f"no model file can hold what would be trained: .*{words}"):
+        train_model([folder], output, CONFIG, Budget(steps=1), stream=io.StringIO())
     assert not output.exists()
 
 

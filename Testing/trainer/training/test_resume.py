@@ -190,3 +190,10 @@ def test_a_log_that_is_damaged_elsewhere_is_refused(begun: RunFolder, folders: l
     begun.steps.write_text('{"step": 1, "elap\n{"step": 2}\n')
     with pytest.raises(MtsError, match=r"line 1 of 2 is damaged: .*metrics\.jsonl"):
         run(folders, tmp_path)
+
+
+@pytest.mark.parametrize("setting, value", [("measuring_share", 0.0), ("validation_cases", 1), ("threads", 2)])
+def test_a_run_goes_on_with_another_setting_that_no_weight_depends_on(
+    begun: RunFolder, folders: list[Path], tmp_path: Path, setting: str, value: float
+) -> None:
+    assert run(folders, tmp_path, steps=3, **{setting: value}).step == 3

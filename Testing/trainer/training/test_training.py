@@ -15,7 +15,7 @@ from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.report.run_folder import RunFolder
-from trainer.training import training
+from trainer.training import batches, training
 from trainer.training.optimization import Optimization
 from trainer.training.training import Budget, PreparedData, prepare_data, train
 
@@ -96,8 +96,8 @@ def test_a_run_that_begins_again_at_the_first_patches_would_be_noticed(
     whole = run(data, run_folder(tmp_path / "whole"))
     folder = run_folder(tmp_path / "cut")
     run_until(data, folder, 3, monkeypatch)
-    plain = training.StepRange
-    monkeypatch.setattr(training, "StepRange", lambda first_step, groups: plain(0, groups))
+    plain = batches.StepRange
+    monkeypatch.setattr(batches, "StepRange", lambda first_step, groups: plain(0, groups))
     assert not same(whole, run(data, folder, resume=True))
 
 

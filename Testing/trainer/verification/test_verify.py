@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ import SimpleITK as sitk
 from Testing.hostile.mutation import mutants
 from Testing.trainer.dataset_folder import CASES, SHAPE, image_path, label_path, write_dataset, write_grid
 from Testing.trainer.synthetic_dataset import BallDataset
+from trainer.data.memory_room import MemoryRoom
+from trainer.verification import verify
 from trainer.verification.defect import Defect
 from trainer.verification.verify import run_verify, verify_datasets
 
@@ -280,3 +286,28 @@ def test_words_that_are_not_known_are_defects_and_equal_file_names_a_warning(tmp
     (note,) = (d for d in verify_datasets([first, second]) if "count as the same patients" in d.what)
     assert note.is_warning
     assert "3 cases have names that Dataset001_A has, too" in note.what
+
+
+@pytest.mark.parametrize("cores, room, expected", [(1, None, 1), (8, None, 3), (8, 1, 1)])
+def test_cases_are_read_side_by_side_as_far_as_usable_cores_and_memory_reach(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, cores: int, room: int | None, expected: int
+) -> None:
+    plain, changed, running, most = verify._read_pair, threading.Condition(), [0], [0]
+
+    def counted(pair: Any) -> Any:
+        with changed:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            changed.notify_all()
+            assert changed.wait_for(lambda: most[0] >= expected, timeout=20)
+        # Time for one too many to come.
+        time.sleep(0.01)
+        with changed:
+            running[0] -= 1
+        return plain(pair)
+
+    monkeypatch.setattr(verify, "_read_pair", counted)
+    monkeypatch.setattr(verify, "usable_cores", lambda: cores)
+    monkeypatch.setattr(verify.MemoryRoom, "of_machine", lambda: nullcontext(MemoryRoom(room)))
+    assert verify_datasets([dataset]) == []
+    assert most[0] == expected
