@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from Testing.hostile.nifti_bytes import nifti_bytes
-from Testing.runtime.image.test_length_unit import SPACE, VOXELS, mha, nrrd
+from Testing.runtime.header.test_length_unit import SPACE, VOXELS, mha, nrrd
 
 UNKNOWN = "the file states no size of its voxels; 1 mm is assumed, and no result is given in millimetres"
 
