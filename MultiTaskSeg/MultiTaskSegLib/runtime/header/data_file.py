@@ -16,9 +16,7 @@ from MultiTaskSegLib.runtime.errors import InputError
 MAX_PARTS = 100_000
 """Most files that one image is put together from."""
 
-NO_ORIENTATION = (
-    "the file does not state how its axes lie in the body; they are taken to run to the left, to the back and to the head"
-)
+NO_ORIENTATION = "the file does not state how its axes lie in the body; they are taken to run to left, back and head"
 
 _PATTERN = re.compile(r"([^%]*%0?\d{0,2}d[^%]*?)((?:\s+-?\d+){3,4})")
 _REMEDY = "Put the header and its data into one folder, or save the image as one file"

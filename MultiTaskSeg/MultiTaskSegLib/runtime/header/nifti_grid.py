@@ -64,6 +64,6 @@ def contradiction(
         return ""
     first, second = ("qform", "sform") if to_qform_mm <= to_sform_mm else ("sform", "qform")
     return (
-        f"the two orientations in the header contradict each other (qform and sform are up to {apart_mm:.3g} mm apart); "
+        f"the two orientations in the header contradict each other, qform and sform are up to {apart_mm:.3g} mm apart; "
         f"the {first} is used, other programs may use the {second}"
     )

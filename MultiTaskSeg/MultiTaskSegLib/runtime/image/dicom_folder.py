@@ -56,8 +56,8 @@ def read_dicom_folder(folder: Path) -> tuple[ItkImage, Measured]:
 
     Raises:
         InputError: no DICOM image, several series, mixed sizes or orientations, slices missing, doubled, unevenly
-            spaced or shifted (gantry tilt), a damaged file, colours, measured values that are stored inverted, a mosaic,
-            frames that are no slices of one volume.
+            spaced or shifted (gantry tilt), a damaged file, colours, measured values that are stored inverted, a
+            mosaic, frames that are no slices of one volume.
     """
     files = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.name.upper() != "DICOMDIR")
     slices = [one for one in map(_inspect, files) if one is not None]

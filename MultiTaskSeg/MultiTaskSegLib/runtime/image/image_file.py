@@ -74,9 +74,7 @@ def read_image(path: str | Path) -> Volume:
     with memory_checked(path), np.errstate(over="ignore"):
         voxels = np.ascontiguousarray(grid.pixels, dtype=np.float32)
         voxels, mended = mend_nonfinite(voxels, str(path), grid.nonfinite_index)
-    # The name of "." or ".." is that of the folder it means.
-    name = path.name if path.name not in ("", "..") else path.resolve().name
-    return Volume(voxels, grid.ijk_to_lps, name, grid.warnings + mended, grid.measured)
+    return Volume(voxels, grid.ijk_to_lps, image_name(path), grid.warnings + mended, grid.measured)
 
 
 def read_label_map(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -116,6 +114,15 @@ def require_contrast(volume: Volume) -> None:
             file=volume.name or None,
             remedy="Check the export; there is nothing to segment",
         )
+
+
+def image_name(path: Path) -> str:
+    """What to call an image; ``.`` and ``..`` are called like the folders that they mean.
+
+    >>> image_name(Path("scans/head.nii.gz")), image_name(Path(".")) == Path.cwd().name
+    ('head.nii.gz', True)
+    """
+    return path.name if path.name not in ("", "..") else path.resolve().name
 
 
 def image_ending(path: Path) -> str:
@@ -252,4 +259,4 @@ def _read_raster(path: Path, ending: str) -> _Grid:
     if is_slice:
         matrix[2, 2] = 1.0
     measured: Measured = ("pixel" if is_slice else "voxel") if claim.has_size else "nothing"
-    return _grid(image.pixels, matrix, image.messages + claim.notes, measured)
+    return _grid(image.pixels, matrix, image.messages + (() if is_slice else claim.notes), measured)

@@ -13,6 +13,7 @@ from pathlib import Path
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION, DataClaim, data_files, total_bytes
 from MultiTaskSegLib.runtime.header.length_unit import millimetres_per
+from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_DEFLATE_RATIO
 
 _MAX_HEADER_BYTES = 1 << 20
 _LAST_KEY = b"ElementDataFile"
@@ -29,8 +30,8 @@ def check_meta(path: Path) -> DataClaim:
     """Check the header of a MetaImage before ITK opens whatever file it names.
 
     Raises:
-        InputError: the data is cut off; the header names none, or data outside its folder or in what is no ordinary file; an unknown
-            unit; intensities that are stored scaled, which ITK does not undo.
+        InputError: the data is cut off; the header names none, or data outside its folder or in what is no ordinary
+            file; an unknown unit; intensities that are stored scaled, which ITK does not undo.
     """
     with path.open("rb") as file:
         head = file.read(_MAX_HEADER_BYTES)
@@ -72,7 +73,8 @@ def _require_all_data(fields: dict[str, str], there: int, path: Path) -> None:
         channels = fields.get("ElementNumberOfChannels", "1")
         voxel_bytes = _ELEMENT_BYTES.get(fields.get("ElementType", "").upper(), 0)
         wanted = math.prod(sizes) * voxel_bytes * (int(channels) if channels.isdigit() else 1) if sizes else 0
-    if there < wanted:
+    # A claim beyond any compression is no cut file: the reader says so.
+    if there < wanted <= path.stat().st_size * MAX_DEFLATE_RATIO * 8:
         raise InputError(
             f"the file is truncated: it holds {max(there, 0)} of {wanted} bytes of voxels",
             file=path,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION
 from MultiTaskSegLib.runtime.header.length_unit import millimetres_per
 from MultiTaskSegLib.runtime.header.nifti_grid import contradiction, qform_to_lps, sform_to_lps
 from MultiTaskSegLib.runtime.image.volume import Measured
@@ -84,11 +85,13 @@ class NiftiHeader:
         return "voxel" if has_thickness else "pixel"
 
     def orientation_notes(self, used: NDArray[np.float64]) -> tuple[str, ...]:
-        """Words where the two orientations of the header contradict each other.
+        """Words where a volume has no orientation, or two that contradict each other.
 
         Args:
             used: float64 ``(4, 4)``, voxel index to LPS millimetres, the grid that is used.
         """
+        if self.qform_code <= 0 and self.sform_code <= 0:
+            return () if len(self.dims) < 3 or self.dims[2] == 1 else (NO_ORIENTATION,)
         if self.qform_code <= 0 or self.sform_code <= 0:
             return ()
         grids = self._in_mm(qform_to_lps(self.qform, self.pixdim)), self._in_mm(sform_to_lps(self.sform))

@@ -55,7 +55,9 @@ def check_nrrd(path: Path) -> DataClaim:
         for data in files:
             _check_gzip(data, end.end() if end and name is None else 0, _most_bytes(fields))
     has_size = "space directions" in fields or "spacings" in fields
-    return DataClaim(total_bytes(files), millimetres_per(_units(fields, axes), path), has_size, _orientation_notes(fields))
+    return DataClaim(
+        total_bytes(files), millimetres_per(_units(fields, axes), path), has_size, _orientation_notes(fields)
+    )
 
 
 def _orientation_notes(fields: Fields) -> tuple[str, ...]:

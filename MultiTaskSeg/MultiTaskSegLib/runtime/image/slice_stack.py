@@ -67,7 +67,9 @@ def stacked(
         matrix[:3, 2] = step_mm * normal
         # The mean of all positions is rounded least.
         matrix[:3, 3] = sorted_mm.mean(axis=0) - (len(sorted_mm) - 1) / 2 * matrix[:3, 2]
-        note = f"the positions of the slices are rounded to {ROUNDED_TO_MM:g} mm; they are taken as {step_mm:.4g} mm apart"
+        note = (
+            f"the positions of the slices are rounded to {ROUNDED_TO_MM:g} mm; they are taken as {step_mm:.4g} mm apart"
+        )
         return SliceStack(tuple(order.tolist()), matrix, (note,))
     _require_even_steps(np.diff(sorted_mm, axis=0), along_mm, normal, called, file)
     matrix[:3, 2] = (sorted_mm[-1] - sorted_mm[0]) / (len(sorted_mm) - 1)
