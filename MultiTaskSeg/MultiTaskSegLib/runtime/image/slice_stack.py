@@ -1,4 +1,4 @@
-"""Slices with a place each as one grid: order, even steps, right angles. The same for files of a series and for frames."""
+"""Slices with a place each as one grid, files of a series as well as frames: order, even steps, right angles."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def stacked(
 
 
 def _rounded_step(sorted_mm: NDArray[np.float64], normal: NDArray[np.float64]) -> float | None:
-    """The even step of which positions differ by rounding alone; None where they are not rounded, or even as they are."""
+    """The even step from which positions differ by rounding alone; None where they are not rounded, or are even."""
     tenths = sorted_mm / ROUNDED_TO_MM
     if np.abs(tenths - np.round(tenths)).max() > 1e-3:
         return None
