@@ -42,6 +42,26 @@ class _Encoding:
     is_explicit: bool
 
 
+def looks_like_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM does, with or without the preamble, from its first bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(DICOM_MARK_AT + len(DICOM_MARK))
+    if path.name.upper() == "DICOMDIR":
+        return False
+    if head[DICOM_MARK_AT:] == DICOM_MARK:
+        return True
+    if len(head) < 8:
+        return False
+    group, element, length = struct.unpack("<2HI", head[:8])
+    # Without a preamble the first element says something of the file, or is one of the first of the image.
+    is_first = group == 0x0002 or (group == 0x0008 and element <= 0x0018)
+    return is_first and (head[4:6].isalpha() or length <= _MAX_VALUE_BYTES)
+
+
 def read_elements(path: Path) -> Elements:
     """The elements of a file, those of its file meta information included.
 
