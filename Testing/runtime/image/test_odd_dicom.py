@@ -119,7 +119,7 @@ def test_even_positions_with_one_decimal_need_no_note(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("faults", [{"skip": (1,)}, {"skip": (4,)}, {"skip": (7,)}, {"shear": 0.2}, {"decimals": 0}])
 def test_rounding_hides_no_missing_slice_and_no_tilt(tmp_path: Path, faults: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="unevenly spaced|tilt"):
+    with pytest.raises(InputError, match=r"unevenly spaced|tilt"):
         read_image(rounded(tmp_path / "a", **{"step_mm": 1.25, "decimals": 1, **faults}))
 
 

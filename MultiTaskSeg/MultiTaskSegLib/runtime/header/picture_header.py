@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_COLOUR_TYPE_AT, _GREY, _GREY_WITH_ALPHA = 25, 0, 4
 _EXIF_MARK = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _MAX_SEGMENTS = 1000
@@ -32,10 +33,20 @@ def viewer_orientation(path: Path) -> int:
     return 1
 
 
-def has_transparent_value(path: Path) -> bool:
-    """Whether a PNG file declares values of its pixels transparent."""
+def grey_transparency(path: Path) -> str:
+    """How grey pixels of a PNG file are transparent, in words; empty where they are not, and for colours.
+
+    ITK turns both kinds into pixels of two values and then reads neither.
+    """
     with path.open("rb") as stream:
-        return any(name == b"tRNS" for name, _ in _segments(stream))
+        head = stream.read(_COLOUR_TYPE_AT + 1)
+        stream.seek(0)
+        kind = head[_COLOUR_TYPE_AT] if head.startswith(_PNG_MARK) and len(head) > _COLOUR_TYPE_AT else None
+        if kind == _GREY_WITH_ALPHA:
+            return "an alpha channel beside its grey values"
+        if kind == _GREY and any(name == b"tRNS" for name, _ in _segments(stream)):
+            return "a grey value that is declared transparent"
+    return ""
 
 
 def turning_matrix(orientation: int, columns: int, rows: int) -> NDArray[np.float64]:

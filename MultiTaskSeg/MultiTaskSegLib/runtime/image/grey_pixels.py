@@ -17,7 +17,7 @@ def grey(pixels: NDArray[Any], path: Path, is_luma: bool = False) -> tuple[NDArr
     """The grey values ``(Z, Y, X)`` of pixels ``(Z, Y, X)`` or ``(Z, Y, X, C)``, and what there is to know about it.
 
     Args:
-        pixels: one value; grey and alpha; three colours; three colours and alpha.
+        pixels: one value, three colours, or three colours and alpha.
         path: the file, for messages.
         is_luma: whether three values are brightness and two chroma (YBR) that nobody has turned into colours.
 
@@ -27,13 +27,11 @@ def grey(pixels: NDArray[Any], path: Path, is_luma: bool = False) -> tuple[NDArr
     if pixels.ndim == 3:
         return pixels, ()
     count = pixels.shape[-1]
-    if count not in (2, 3, 4):
+    if count not in (3, 4):
         raise InputError(f"the image holds {count} values per pixel", file=path, remedy=_REMEDY)
-    colours, alpha = (pixels[..., :-1], pixels[..., -1]) if count in (2, 4) else (pixels, None)
-    if alpha is not None and (alpha != alpha.flat[0]).any():
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    if (alpha != alpha.reshape(-1)[:1]).any():
         raise InputError("the image is partly transparent (it has an alpha channel)", file=path, remedy=_REMEDY)
-    if count == 2:
-        return colours[..., 0], ("the image has an alpha channel that is the same everywhere; it is left out",)
     others = colours[..., 1:]
     is_grey = (others == colours[..., :1]).all() or (is_luma and (others == _NEUTRAL_CHROMA).all())
     if not is_grey:

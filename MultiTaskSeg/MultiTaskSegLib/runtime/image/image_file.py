@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.header.picture_header import has_transparent_value, turning_matrix, viewer_orientation
+from MultiTaskSegLib.runtime.header.picture_header import grey_transparency, turning_matrix, viewer_orientation
 from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
 from MultiTaskSegLib.runtime.image.grey_pixels import grey
 from MultiTaskSegLib.runtime.image.itk_reader import ItkImage, read_itk
@@ -226,9 +226,9 @@ def _grid(
 
 def _read_picture(path: Path, image_io: str) -> _Grid:
     """PNG and JPEG. The pixels stay as they are stored; how a viewer turns them is the orientation of the grid."""
-    if has_transparent_value(path):
+    if transparency := grey_transparency(path):
         raise InputError(
-            "the picture is partly transparent (tRNS)", file=path, remedy="Save it as a grey-scale image without alpha"
+            f"the picture has {transparency}", file=path, remedy="Save it as a grey-scale image without transparency"
         )
     image = read_itk(path, image_io)
     pixels, notes = grey(image.pixels, path)
