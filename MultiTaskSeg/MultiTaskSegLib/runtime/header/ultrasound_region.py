@@ -40,5 +40,6 @@ def _millimetres(region: Elements, tag: int, order: str) -> float:
 def _number(elements: Elements, tag: int, form: str) -> float:
     """One binary number, 0 where it is absent."""
     value = elements.get(tag, b"")
-    is_whole = isinstance(value, bytes) and len(value) == struct.calcsize(form)
-    return float(struct.unpack(form, value)[0]) if is_whole else 0.0
+    if not isinstance(value, bytes) or len(value) != struct.calcsize(form):
+        return 0.0
+    return float(struct.unpack(form, value)[0])

@@ -99,7 +99,7 @@ class NiftiHeader:
         return (said,) if said else ()
 
     def _in_mm(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        scaled = matrix.copy()
+        scaled: NDArray[np.float64] = matrix.copy()
         scaled[:3] *= millimetres_per([self.length_unit], Path())
         return scaled
 
