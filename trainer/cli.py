@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_pretraining
 from trainer.machine.freed_memory import keep_freed_memory
@@ -26,12 +28,20 @@ FAMILIES = ("real", "left-out", "matched", "artefact")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 done, 2 wrong use, 4 refused."""
     options = make_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal cannot show must not be the end of everything.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
         with last_words():
             command: Callable[[argparse.Namespace], int] = options.command
-            return command(options)
+            code = command(options)
+            flush_output()
+        return code
+    except BrokenPipeError:
+        return leave_closed_pipe()
     except MtsError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

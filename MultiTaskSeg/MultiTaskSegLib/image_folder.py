@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom
 
 DICOM_ENDING = ".dcm"  # slices of a volume, not volumes: they count by folder
-DICOM_MARK_AT = 128
-DICOM_MARK = b"DICM"
 
 
 def image_paths(folder: str | Path) -> list[Path]:
-    """Image files of a folder by name, and the DICOM folders that it holds or is.
+    """Image files of a folder by name, and the DICOM folders that it holds, at any depth, or is.
 
     Raises:
         InputError: there is no such folder, it cannot be read, or it holds no image.
@@ -28,10 +28,8 @@ def image_paths(folder: str | Path) -> list[Path]:
         raise InputError("there is no such folder", file=folder, remedy="Choose a folder with images")
     try:
         entries = sorted(_seen(folder), key=lambda entry: entry.name.lower())
-        found = [entry for entry in entries if entry.is_dir() and _holds_dicom(entry)]
+        found = [place for place in _folders(folder) if _holds_dicom(place)]
         found += [entry for entry in entries if entry.is_file() and image_ending(entry) not in ("", DICOM_ENDING)]
-        if _holds_dicom(folder):
-            found.append(folder)
     except OSError as error:
         raise InputError(f"the folder cannot be read ({error.strerror})", file=folder, remedy="Check it") from error
     if not found:
@@ -85,10 +83,21 @@ def _seen(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
 
 
+def _folders(folder: Path) -> Iterator[Path]:
+    """A folder and those in it at any depth, without hidden ones; links to folders could lead round in a circle."""
+
+    def refuse(error: OSError) -> None:
+        """A folder that cannot be read may hold images: it is not passed over."""
+        raise error
+
+    for place, names, _ in os.walk(folder, onerror=refuse):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        yield Path(place)
+
+
 def _holds_dicom(folder: Path) -> bool:
-    """Whether the first file of a folder is a DICOM file: looking into all would be slow on a network drive."""
-    first = min((entry for entry in _seen(folder) if entry.is_file()), default=None)
-    if first is None:
-        return False
-    with first.open("rb") as stream:
-        return stream.read(DICOM_MARK_AT + len(DICOM_MARK))[DICOM_MARK_AT:] == DICOM_MARK
+    """Whether a file directly in a folder is DICOM; other files may lie beside. The first one found is enough."""
+    from MultiTaskSegLib.runtime.image.image_file import image_ending
+
+    files = sorted(entry for entry in _seen(folder) if entry.is_file())
+    return any(looks_like_dicom(file) for file in files if image_ending(file) in ("", DICOM_ENDING))

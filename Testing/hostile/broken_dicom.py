@@ -76,6 +76,7 @@ def _only_text(folder: Path) -> Path:
 
 def _colour(folder: Path) -> Path:
     pixels = np.repeat(phantom((1, 8, 10, 1), "<u2"), 3, axis=-1).astype(np.uint8)
+    pixels[0, 2, 3, 1] ^= 1
     one = dicom_slice(pixels[0, ..., 0], GRID, 0, "1.2", SamplesPerPixel=3, PhotometricInterpretation="RGB")
     one.PlanarConfiguration, one.BitsAllocated, one.BitsStored, one.HighBit = 0, 8, 8, 7
     one.PixelData = pixels.tobytes()

@@ -72,8 +72,8 @@ def _metaimages() -> list[BrokenImage]:
     nan_half[:3] = np.nan
     return [
         with_bytes("mha text", "cannot be read", "image.mha", b"only text\n" * 30),
-        with_bytes("mha truncated", "cannot be read", "image.mha", MHA.encode() + phantom().tobytes()[:300]),
-        with_bytes("mha compressed, truncated", "damaged|cannot", "image.mha", head + packed[: len(packed) // 2]),
+        with_bytes("mha truncated", "truncated: it holds 300", "image.mha", MHA.encode() + phantom().tobytes()[:300]),
+        with_bytes("mha compressed, truncated", "truncated: it holds", "image.mha", head + packed[: len(packed) // 2]),
         with_bytes("mha compressed, flipped byte", "damaged|cannot", "image.mha", head + flipped(packed)),
         with_bytes("mhd whose data file is missing", "cannot be read", "image.mhd",
                    MHA.replace("LOCAL", "absent.raw").encode()),

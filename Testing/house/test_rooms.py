@@ -11,7 +11,7 @@ from Testing.house.room_rules import MAX_FILES, arrows, circles, crowded, namele
 from Testing.house.source_tree import Source, module_name, product_sources, tracked_files
 
 RUNTIME, TRAINER = "MultiTaskSeg/MultiTaskSegLib/runtime/", "trainer/"
-DOORS = {"__init__.py", "cli.py", "errors.py", "predictor.py", "worker.py"}
+DOORS = {"__init__.py", "cli.py", "errors.py", "image_file.py", "predictor.py", "worker.py"}
 
 
 def folders(prefix: str) -> set[str]:

@@ -68,7 +68,8 @@ def prepare_cases(
     content of the case's files and to the preparation, whatever the files are called and whenever they were written.
 
     Raises:
-        DatasetError: image and label differ in shape, or were changed while they were read.
+        DatasetError: a label map does not lie on its image's grid or holds values that are not declared, or files were
+            changed while they were read.
         InputError: a file cannot be read.
         ResourceError: a file cannot be written.
     """
@@ -128,7 +129,9 @@ def _made(task: TaskPlan, case: Case, path: Path, mark: str) -> PreparedCase:
 
 def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:
     if task.label_names:
-        prepared, labels = read_prepared(case, task.profile, lambda stored: output_labels(task, stored))
+        prepared, labels = read_prepared(
+            case, task.profile, task.dataset.labels, lambda stored: output_labels(task, stored)
+        )
     else:
         prepared = prepare(case.read_image(), task.profile)
         labels = np.zeros(prepared.voxels.shape, dtype=np.uint8)
@@ -139,7 +142,7 @@ def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:
 
 
 def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """The dataset's label values to the task's output labels 1, 2, ...; undeclared values become background."""
+    """The dataset's label values to the task's output labels 1, 2, ...; what the task does not learn is background."""
     table = np.zeros(256, dtype=np.uint8)
     for index, values in enumerate(task.label_values, start=1):
         table[list(values)] = index

@@ -43,10 +43,10 @@ def read_labelled_case(case: Case, task: TaskInfo, labels: Mapping[int, str]) ->
         labels: the dataset's label names by value.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: the label map does not lie on the image's grid, or holds other values.
         InputError: a file cannot be read.
     """
-    prepared, truth = read_prepared(case, task.profile, lambda stored: label_indices(stored, task, labels))
+    prepared, truth = read_prepared(case, task.profile, labels, lambda stored: label_indices(stored, task, labels))
     return LabelledCase(case.name, case.group, task, prepared, truth)
 
 

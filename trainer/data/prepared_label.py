@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +18,27 @@ are read or brought onto the network's grid, so that nothing an earlier version 
 
 
 def read_prepared(
-    case: Case, profile: Profile, relabel: Callable[[NDArray[np.integer]], NDArray[np.uint8]]
+    case: Case,
+    profile: Profile,
+    declared: Collection[int],
+    relabel: Callable[[NDArray[np.integer]], NDArray[np.uint8]],
 ) -> tuple[Prepared, NDArray[np.uint8]]:
     """Read a case and bring image and label onto the profile's grid.
 
     Args:
         case: the files.
         profile: grid and intensity scale.
+        declared: label values that the dataset names.
         relabel: the file's label values to those wanted.
 
     Returns:
         The network input, and uint8 labels ``(Z, Y, X)`` on its grid.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: the label map does not lie on the image's grid, or holds other values.
         InputError: a file cannot be read.
     """
-    volume, stored = case.read_pair()
+    volume, stored = case.read_pair(declared)
     prepared = prepare(volume, profile)
     canonical = np.asarray(prepared.canonical(relabel(stored)))
     return prepared, resample_labels(canonical, prepared.voxels.shape).astype(np.uint8)

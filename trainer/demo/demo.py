@@ -125,7 +125,7 @@ def _segment_unseen(predictor: Predictor, folder: Path, results: Path) -> list[K
 
 def _segment_case(predictor: Predictor, dataset: Dataset, number: int, results: Path) -> KnownCase:
     case = dataset.cases[number]
-    volume, truth = case.read_pair()
+    volume, truth = case.read_pair(dataset.labels)
     result = predictor.segment(volume)
     result.write(results / case.name)
     overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels)

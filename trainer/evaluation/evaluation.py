@@ -14,7 +14,7 @@ import numpy as np
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_datasets
+from trainer.data.dataset import Dataset, read_datasets, split_view
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import overlap_by_label
@@ -75,6 +75,7 @@ def evaluate(
     """
     if task not in ("auto", "dataset"):
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
+    _require_other_folder(output, directories)
     predictor = Predictor.load(model)
     datasets = read_datasets(directories, split)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
@@ -108,14 +109,21 @@ def evaluate(
     return summary
 
 
+def _require_other_folder(output: Path, directories: Sequence[Path]) -> None:
+    """The figures of cases have the name of the file with a dataset's groups, which must not be lost."""
+    for directory in (split_view(Path(one))[0] for one in directories):
+        if output.exists() and directory.exists() and output.samefile(directory):
+            raise UsageError("the results would overwrite the dataset", file=output, remedy="Give another folder")
+
+
 def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str) -> CaseResult:
     """Segment one case. A label that the recognised task does not have counts as not found.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: the label map does not lie on the image's grid, or holds values that are not declared.
         InputError: a file cannot be read.
     """
-    volume, truth = case.read_pair()
+    volume, truth = case.read_pair(dataset.labels)
     result = predictor.segment(volume, task)
     overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels)
     scores = {name: overlap.dice for name, overlap in overlaps.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.image.volume import Volume
 from trainer.layout.detached_header import detached_data
+from trainer.layout.label_grid import grid_differences, undeclared_values
 
 VERIFY = "Run 'python -m trainer verify' on the dataset"
 LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
@@ -101,16 +103,24 @@ class Case:
         """
         return self.reader.labels(self)
 
-    def read_pair(self) -> tuple[Volume, NDArray[np.int32]]:
+    def read_pair(self, declared: Collection[int]) -> tuple[Volume, NDArray[np.int32]]:
         """The image, and int32 ``(Z, Y, X)`` label values on its grid.
 
+        Args:
+            declared: label values that the dataset names; 0 needs no name.
+
         Raises:
-            DatasetError: image and label differ in shape.
+            DatasetError: the label map does not lie on the image's grid, or holds other values.
             InputError: a file cannot be read.
         """
         volume = self.read_image()
-        labels, _ = self.read_labels()
+        labels, ijk_to_lps = self.read_labels()
         require_same_shape(self, volume, labels)
+        defects = grid_differences(volume, labels, ijk_to_lps)
+        if undeclared := undeclared_values(np.unique(labels).tolist(), declared):
+            defects.append(undeclared)
+        if defects:
+            raise DatasetError("; ".join(defects), file=self.label or self.image, remedy=VERIFY)
         return volume, labels
 
     @property

@@ -12,6 +12,8 @@ from trainer.layout.listing import Listing, optional_info, refuse_sequence
 
 # A dataset.json may also describe these; it is then optional.
 OTHER_LAYOUTS = ("images", "train", "train.csv", "train-rle.csv", "masks.csv", "rawdata", "derivatives")
+CHANNEL = "_0000"
+IGNORE = "ignore"
 BACKGROUND_NAMES = ("background", "Background", "0")
 
 
@@ -54,9 +56,13 @@ class NnunetLayout:
 def list_pairs(directory: Path, info: dict[str, Any], split: str) -> dict[str, tuple[Path | None, Path | None]]:
     """Image and label file by case name; None where one of them is missing."""
     ending = str(info.get("file_ending", ".nii.gz"))
-    suffix = f"_0000{ending}" if "file_ending" in info else ending
-    images = _files_by_case(directory / split, suffix)
     labels = _files_by_case(directory / split.replace("images", "labels"), ending)
+    if ending == ".nrrd":  # Slicer calls its segmentations so
+        labels = {name.removesuffix(".seg"): path for name, path in labels.items()}
+    images = _files_by_case(directory / split, ending)
+    # nnU-Net puts the number of the channel behind the name; version 1 names no ending. MSD has no such number.
+    if "file_ending" in info or (labels and not images.keys() & labels.keys()):
+        images = _files_by_case(directory / split, f"{CHANNEL}{ending}")
     return {name: (images.get(name), labels.get(name)) for name in sorted(images.keys() | labels.keys())}
 
 
@@ -149,6 +155,12 @@ def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
     if len(set(named.values())) < len(named):
         raise DatasetError("two labels in dataset.json have the same name", file=directory, remedy="Rename one")
     named = {value: name for value, name in named.items() if value != 0 and name not in BACKGROUND_NAMES}
+    if any(name.lower() == IGNORE for name in named.values()):
+        raise DatasetError(
+            f"the label '{IGNORE}' of nnU-Net, for voxels that do not count, is not supported",
+            file=directory / "dataset.json",
+            remedy=f"Remove '{IGNORE}' from 'labels' and give its voxels a label, or leave those cases out",
+        )
     if not named or any(not 0 < value < 256 for value in named):
         raise DatasetError("label values must be 1 to 255", file=directory, remedy="Renumber the labels")
     return dict(sorted(named.items()))

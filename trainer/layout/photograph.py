@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.picture_header import turning_matrix, viewer_orientation
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, read_image
 from MultiTaskSegLib.runtime.image.itk_reader import read_itk
 from MultiTaskSegLib.runtime.image.volume import Volume
@@ -44,7 +45,9 @@ class PhotographReader:
             )
         colours = pixels[..., :3].astype(np.float32)
         grey = colours @ LUMA if pixels.shape[-1] > 2 else colours[..., 0]
-        return Volume(np.ascontiguousarray(grey), np.eye(4), name=case.image.name)
+        rows, columns = grey.shape[1:]
+        turned = turning_matrix(viewer_orientation(case.image), columns, rows)
+        return Volume(np.ascontiguousarray(grey), turned, name=case.image.name)
 
     def labels(self, case: Case) -> LabelMap:
         """As `FileReader`; without a label file nothing is labelled."""

@@ -31,12 +31,12 @@ def held_out_dice(
         advance: called after each.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: the label map does not lie on the image's grid, or holds values that the dataset does not name.
         InputError: a file cannot be read.
     """
     scores: list[dict[str, float]] = []
     for case in cases:
-        volume, truth = case.read_pair()
+        volume, truth = case.read_pair(labels)
         result = predictor.segment(volume, task.name)
         overlaps = overlap_by_label(result.labels, task, truth, labels)
         scores.append({name: overlap.dice for name, overlap in overlaps.items()})

@@ -39,10 +39,10 @@ def read_own_grid_case(case: Case, task: TaskInfo, labels: Mapping[int, str]) ->
         labels: the dataset's label names by value.
 
     Raises:
-        DatasetError: image and label differ in shape.
+        DatasetError: the label map does not lie on the image's grid, or holds values that the dataset does not name.
         InputError: a file cannot be read.
     """
-    volume, stored = case.read_pair()
+    volume, stored = case.read_pair(labels)
     prepared = prepare(volume, task.profile)
     truth = np.ascontiguousarray(prepared.canonical(label_indices(stored, task, labels)))
     return OwnGridCase(case.group, prepared.voxels, truth.astype(np.uint8, copy=False))

@@ -45,7 +45,7 @@ def measure(predictor: Predictor, dataset: Dataset, cases: Sequence[Case], lesio
     counts: list[LesionCounts] = []
     at_thresholds: list[list[LesionCounts]] = []
     for case in cases:
-        volume, truth = case.read_pair()
+        volume, truth = case.read_pair(dataset.labels)
         result = predictor.segment(volume, dataset.name)
         for name, overlap in overlap_by_label(result.labels, result.task, truth, dataset.labels).items():
             overlaps.setdefault(name, []).append(overlap)

@@ -29,7 +29,7 @@ def examine(models: Sequence[Model], dataset: Dataset, cases: Sequence[Case], de
     task = models[0].manifest.tasks[0]
     found: Examination = {pair.name: [] for pair in label_pairs(task, dataset.labels)}
     for case in cases:
-        volume, truth = case.read_pair()
+        volume, truth = case.read_pair(dataset.labels)
         labels = segment_together(models, volume, device)
         for name, overlap in overlap_by_label(labels, task, truth, dataset.labels).items():
             found[name].append([overlap.marked, overlap.truth, overlap.common])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
@@ -20,20 +19,12 @@ from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_
 from trainer.data.memory_room import MemoryRoom
 from trainer.data.preparation_memory import reading_bytes
 from trainer.layout.case import FILES, Case, CaseReader
+from trainer.layout.label_grid import grid_differences, undeclared_values
 from trainer.layout.nnunet import list_pairs, read_group_rows, read_info, read_labels, read_modality
 from trainer.machine.processor import usable_cores
 from trainer.report.progress import Progress
 from trainer.verification.context_check import context_defects
 from trainer.verification.defect import Defect
-
-SPACING_TOLERANCE = 1e-3
-"""Largest difference of spacings, as a share of the image's, that is still the same grid."""
-
-DIRECTION_TOLERANCE = 1e-3
-"""Largest difference of direction cosines that is still the same grid."""
-
-ORIGIN_TOLERANCE = 0.05
-"""Largest distance of origins, in voxels, that is still the same grid."""
 
 _SAME_GRID = "Resample the label map to the image's grid"
 _MAX_THREADS = 4
@@ -244,35 +235,11 @@ def _read_pair(pair: _Pair) -> _Finding:
         except (InputError, DatasetError) as error:
             defects.append(pair.defect(label, error.what, error.remedy))
     values = frozenset() if labels is None else frozenset(np.unique(labels).tolist())
-    if undeclared := sorted(values - pair.declared - {0}):
-        listed = ", ".join(map(str, undeclared[:8]))
-        defects.append(
-            pair.defect(label, f"label values that dataset.json does not declare: {listed}", "Declare or remove them")
-        )
+    if undeclared := undeclared_values(values, pair.declared):
+        defects.append(pair.defect(label, undeclared, "Declare or remove them"))
     if volume is not None and labels is not None and affine is not None:
-        defects += [pair.defect(label, what, _SAME_GRID) for what in _grid_differences(volume, labels, affine)]
+        defects += [pair.defect(label, what, _SAME_GRID) for what in grid_differences(volume, labels, affine)]
     return _Finding(pair, defects, "" if volume is None else _voxel_hash(volume), values)
-
-
-def _grid_differences(volume: Volume, labels: NDArray[Any], ijk_to_lps: NDArray[np.float64]) -> list[str]:
-    """In what respects a label map does not lie on the image's grid, in words."""
-    differences = []
-    if labels.shape != volume.shape:
-        differences.append(f"the label map has {_times(labels.shape)} voxels, the image {_times(volume.shape)}")
-    image_mm, label_mm = (np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (volume.ijk_to_lps, ijk_to_lps))
-    if np.abs(label_mm / image_mm - 1).max() > SPACING_TOLERANCE:
-        differences.append(f"the label map's spacing is {_times(label_mm)} mm, the image's {_times(image_mm)} mm")
-    cosines = ijk_to_lps[:3, :3] / label_mm - volume.ijk_to_lps[:3, :3] / image_mm
-    if np.abs(cosines).max() > DIRECTION_TOLERANCE:
-        differences.append(f"the label map's axes differ from the image's by up to {np.abs(cosines).max():.3g}")
-    offset_mm = float(np.linalg.norm(ijk_to_lps[:3, 3] - volume.ijk_to_lps[:3, 3]))
-    if offset_mm > ORIGIN_TOLERANCE * image_mm.min():
-        differences.append(f"the label map's origin is {offset_mm:.3g} mm away from the image's")
-    return differences
-
-
-def _times(numbers: Iterable[float]) -> str:
-    return " x ".join(f"{number:g}" for number in numbers)
 
 
 def _voxel_hash(volume: Volume) -> str:

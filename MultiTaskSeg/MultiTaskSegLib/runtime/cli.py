@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import MtsError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
+from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
+from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES, require_result_place
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
@@ -38,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        code = command(options)
+        flush_output()
+        return code
+    except BrokenPipeError:
+        return leave_closed_pipe()
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_INTERRUPTED)
     except Exception as error:  # the last line of defence: whatever it is, users get a sentence
@@ -52,7 +58,8 @@ def _sentence(error: Exception) -> str:
     if is_out_of_memory(error):
         return str(memory_error())
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror.lower()}: {error.filename}. Check the path, access rights and free disk space."
+        where = error.filename or "standard output"
+        return f"{error.strerror.lower()}: {where}. Check the path, access rights and free disk space."
     return f"unexpected error, please report it ({type(error).__name__}: {' '.join(str(error).split())})"
 
 
@@ -97,6 +104,7 @@ def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
     from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
+    require_result_place(options.output, RESULT_FILES, [options.image])
     volume = read_image(options.image)
     require_contrast(volume)
     result, notes = ImageRuns(options.model, options.device, _progress_line()).run(
@@ -159,6 +167,8 @@ def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) ->
         volume = read_image(path)
         require_contrast(volume)
         verdict, notes = _verdict(runs, volume, map_path)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         _fail(_sentence(error), EXIT_REFUSED)
         return {"image": str(path), "error": _sentence(error)}
@@ -173,15 +183,25 @@ def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) ->
 
 
 def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Path]:
-    """Where the map of each image goes; nowhere without a directory."""
-    from MultiTaskSegLib.runtime.image.image_file import image_ending
+    """Where the map of each image goes; nowhere without a directory. Only an earlier map may be there already."""
+    from MultiTaskSegLib.runtime.image.image_file import image_ending, image_name
+    from MultiTaskSegLib.runtime.image.sitk_image import made_here
 
     if directory is None:
         return {}
-    stems = {image: image.name[: len(image.name) - len(image_ending(image))] for image in images}
+    names = {image: image_name(image) for image in images}
+    stems = {image: name[: len(name) - len(image_ending(Path(name)))] for image, name in names.items()}
     paths = {image: directory / f"{stem}_foreign.nii.gz" for image, stem in stems.items()}
     if len(set(paths.values())) < len(paths):
         raise UsageError("two images have the same name", remedy="Write their maps to different folders")
+    require_result_place(directory, [path.name for path in paths.values()], images)
+    for path in paths.values():
+        if path.exists() and not made_here(path):
+            raise InputError(
+                "a file that is no map of an earlier check would be overwritten",
+                file=path,
+                remedy="Write the maps to another folder",
+            )
     return paths
 
 

@@ -9,10 +9,11 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from Testing.hostile.nifti_bytes import nifti_bytes
-from Testing.runtime.image.test_length_unit import SPACE, VOXELS, mha, nrrd
+from Testing.runtime.header.test_length_unit import SPACE, VOXELS, mha, nrrd
 
 UNKNOWN = "the file states no size of its voxels; 1 mm is assumed, and no result is given in millimetres"
 
@@ -37,8 +38,8 @@ def test_a_picture_has_no_size_and_needs_no_warning(tmp_path: Path, name: str) -
 def test_a_file_that_states_its_voxels_has_their_volume(tmp_path: Path) -> None:
     volumes = [read_image(nrrd(tmp_path, SPACE)), read_image(nrrd(tmp_path, "spacings: 1 2 3\n"))]
     volumes += [read_image(mha(tmp_path, "")), read_image(nifti(tmp_path, ijk_to_ras=np.diag([1.0, 2, 3, 1])))]
-    for volume in volumes:
-        assert (volume.measured, volume.warnings) == ("voxel", ())
+    for volume, unplaced in zip(volumes, ((), (NO_ORIENTATION,), (NO_ORIENTATION,), ()), strict=True):
+        assert (volume.measured, volume.warnings) == ("voxel", unplaced)
         assert volume.voxel_volume_mm3 == pytest.approx(6.0)
         assert volume.pixel_area_mm2 is None  # it is not 2-D
 
@@ -49,7 +50,7 @@ def test_a_file_without_any_geometry_says_so(tmp_path: Path) -> None:
     blank = {"sform_code": 0, "qform_code": 0, "xyzt_units": 0}
     for path in (nrrd(tmp_path, ""), bare, nifti(tmp_path, **blank)):
         volume = read_image(path)
-        assert (volume.measured, volume.warnings) == ("nothing", (UNKNOWN,))
+        assert (volume.measured, volume.warnings) == ("nothing", (NO_ORIENTATION, UNKNOWN))
         assert volume.voxel_volume_mm3 is None
 
 
@@ -67,7 +68,8 @@ def test_a_2d_file_has_pixels_with_an_area_and_no_volume(tmp_path: Path) -> None
     paths = [tmp_path / "a.nrrd", tmp_path / "a.mha"]
     for path in paths:
         sitk.WriteImage(image, str(path))
-    paths.append(nifti(tmp_path, VOXELS[0], ijk_to_ras=np.diag([0.5, 3.0, 1, 1])))
+    unplaced = {"sform_code": 0, "qform_code": 0}
+    paths.append(nifti(tmp_path, VOXELS[0], ijk_to_ras=np.diag([0.5, 3.0, 1, 1]), **unplaced))
     for path in paths:
         volume = read_image(path)
         assert (volume.measured, volume.warnings) == ("pixel", ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import struct
 import sys
 from pathlib import Path
 
@@ -380,3 +381,23 @@ def test_the_csv_file_is_read_back_by_any_csv_reader(tmp_path):
     assert float(rows[0]["left ventricle [mL]"]) == 1.25
     assert rows[0]["warnings"] == "odd | ends"
     assert (rows[1]["p_value"], rows[1]["left ventricle [mL]"]) == ("", "")
+
+
+def test_a_dicom_folder_is_found_by_any_of_its_files_and_at_any_depth(tmp_path):
+    marked, bare = bytes(128) + b"DICM", struct.pack("<2HI", 0x0008, 0x0005, 10) + b"ISO_IR 100"
+    contents = {
+        "clean": {"IM0": marked},
+        "companions": {".DS_Store": b"\0\0\0\1Bud1", "._IM0": b"\0\5\x16\7" + bytes(200), "IM0": marked},
+        "notes first": {"!readme.txt": b"scan of today", "IM0": marked},
+        "no preamble": {"IM0": bare},
+        "patient/study/series": {"IM0": marked},
+        "text": {"readme": b"08 is no element", "empty": b""},
+        "index": {"DICOMDIR": marked},
+        ".hidden": {"IM0": marked},
+    }
+    for name, files in contents.items():
+        (tmp_path / name).mkdir(parents=True)
+        for file, data in files.items():
+            (tmp_path / name / file).write_bytes(data)
+    found = [path.relative_to(tmp_path).as_posix() for path in image_paths(tmp_path)]
+    assert found == ["clean", "companions", "no preamble", "notes first", "patient/study/series"]

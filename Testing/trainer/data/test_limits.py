@@ -17,7 +17,7 @@ from trainer.data.case_cache import ENDING, prepare_cases
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.planning import make_plan
 from trainer.layout.case import Case, LabelMap
-from trainer.verification.verify import _grid_differences
+from trainer.layout.label_grid import grid_differences
 
 CONFIG = TrainingConfig(channels=(4, 6))
 
@@ -122,7 +122,7 @@ def volume(spacing_xyz_mm: tuple[float, float, float] = (2.0, 1.0, 4.0)) -> Volu
 
 def said(changed: np.ndarray) -> list[str]:
     """Which words name what differs between the image's grid and another one."""
-    differences = _grid_differences(volume(), np.zeros(SIZE, dtype=np.int32), changed)
+    differences = grid_differences(volume(), np.zeros(SIZE, dtype=np.int32), changed)
     return [word for word in ("spacing", "axes", "origin") if any(word in text for text in differences)]
 
 

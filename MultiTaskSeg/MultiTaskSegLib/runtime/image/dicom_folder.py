@@ -11,22 +11,29 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.dicom_pixel import TAGS, shading_notes, sized_pixels, thickness_mm
+from MultiTaskSegLib.runtime.image.dicom_frames import placed, read_frames
+from MultiTaskSegLib.runtime.image.dicom_pixel import (
+    PHOTOMETRIC_INTERPRETATION,
+    TAGS,
+    shading_notes,
+    sized_pixels,
+    thickness_mm,
+)
+from MultiTaskSegLib.runtime.image.grey_pixels import grey
 from MultiTaskSegLib.runtime.image.itk_reader import (
-    MAX_SKEW,
     ItkImage,
     metadata_text,
     metadata_texts,
     read_itk,
     text_name,
 )
+from MultiTaskSegLib.runtime.image.slice_stack import stacked
 from MultiTaskSegLib.runtime.image.volume import Measured
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
 
 SERIES_UID = "0020|000e"
 SERIES_DESCRIPTION = "0008|103e"
-GAP_TOLERANCE = 0.02
-"""How far the distance between two neighbouring slices may be from the median, as a share of it."""
+IMAGE_TYPE = "0008|0008"
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ def read_dicom_folder(folder: Path) -> tuple[ItkImage, Measured]:
 
     Raises:
         InputError: no DICOM image, several series, mixed sizes or orientations, slices missing, doubled, unevenly
-            spaced or shifted (gantry tilt), a damaged file, colours, measured values that are stored inverted.
+            spaced or shifted (gantry tilt), a damaged file, colours, measured values that are stored inverted, a
+            mosaic, frames that are no slices of one volume.
     """
     files = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.name.upper() != "DICOMDIR")
     slices = [one for one in map(_inspect, files) if one is not None]
@@ -73,9 +81,13 @@ def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
         The image, and which of its sizes the file states.
 
     Raises:
-        InputError: as `read_itk`; also colours, and measured values that are stored inverted.
+        InputError: as `read_itk`; also colours, measured values that are stored inverted, a mosaic, and frames that are
+            no slices of one volume.
     """
-    image = _scalar(path)
+    frames = read_frames(path)
+    image = _scalar(path, has_own_steps=frames is not None)
+    if frames is not None or image.pixels.shape[0] > 1:
+        return placed(image, frames, path)
     matrix, has_size = sized_pixels(image.tags, image.ijk_to_lps, path)
     is_flat, depth_mm = image.pixels.shape[0] == 1, thickness_mm(image.tags)
     # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
@@ -147,58 +159,23 @@ def _require_same_grid(slices: list[_Slice], folder: Path) -> None:
 
 
 def _stack(slices: list[_Slice], folder: Path) -> ItkImage:
-    in_plane = slices[0].ijk_to_lps[:3, :2]
-    normal = np.cross(in_plane[:, 0], in_plane[:, 1])
-    normal /= np.linalg.norm(normal)
-    ordered = sorted(slices, key=lambda one: float(normal @ one.ijk_to_lps[:3, 3]))
-    origins_mm = np.array([one.ijk_to_lps[:3, 3] for one in ordered])
-    _require_even_steps(ordered, origins_mm, normal, folder)
-    images = [_scalar(one.path) for one in ordered]
-    matrix = np.eye(4)
-    matrix[:3, :2] = in_plane
-    matrix[:3, 2] = (origins_mm[-1] - origins_mm[0]) / (len(ordered) - 1)
-    matrix[:3, 3] = origins_mm[0]
+    origins_mm = np.array([one.ijk_to_lps[:3, 3] for one in slices])
+    stack = stacked(origins_mm, slices[0].ijk_to_lps[:3, :2], [one.path.name for one in slices], folder)
+    images = [_scalar(slices[place].path) for place in stack.order]
     messages = tuple(dict.fromkeys(line for image in images for line in image.messages))
     # Rescaled slices may differ in type; float32 holds every 16-bit value times its slope.
     pixels = np.concatenate([image.pixels.astype(np.float32) for image in images])
-    return ItkImage(pixels, matrix, messages)
+    return ItkImage(pixels, stack.ijk_to_lps, messages + stack.notes)
 
 
-def _require_even_steps(
-    ordered: list[_Slice], origins_mm: NDArray[np.float64], normal: NDArray[np.float64], folder: Path
-) -> None:
-    steps = np.diff(origins_mm, axis=0)
-    along_mm = steps @ normal
-    typical_mm = float(np.median(along_mm))
-    if (along_mm < 1e-3).any():
-        doubled = int(np.argmax(along_mm < 1e-3))
-        pair = f"{ordered[doubled].path.name} and {ordered[doubled + 1].path.name}"
+def _scalar(path: Path, has_own_steps: bool = False) -> ItkImage:
+    image = read_itk(path, "GDCMImageIO", tags=(*TAGS, IMAGE_TYPE), has_own_steps=has_own_steps)
+    if "MOSAIC" in image.tags.get(IMAGE_TYPE, "").upper().split("\\"):
         raise InputError(
-            f"two slices lie at the same position ({pair})",
-            file=folder,
-            remedy="Keep one time point or echo in the folder",
+            "the DICOM image is a mosaic: the slices of a volume side by side in one picture",
+            file=path,
+            remedy="Convert it to a volume, for example with dcm2niix",
         )
-    off = np.abs(along_mm - typical_mm) > GAP_TOLERANCE * typical_mm
-    if off.any():
-        gap = int(np.argmax(np.abs(along_mm - typical_mm)))
-        pair = f"{ordered[gap].path.name} and {ordered[gap + 1].path.name}"
-        raise InputError(
-            f"slices are missing or unevenly spaced: {along_mm[gap]:.3g} mm between {pair}, "
-            f"{typical_mm:.3g} mm elsewhere",
-            file=folder,
-            remedy="Add the missing slices or resample the series",
-        )
-    shift_mm = np.linalg.norm(steps - along_mm[:, None] * normal, axis=1)
-    if (shift_mm > max(MAX_SKEW * typical_mm, 1e-2)).any():
-        raise InputError(
-            "the slices are shifted against each other (gantry tilt)",
-            file=folder,
-            remedy="Resample the series to a grid with right angles",
-        )
-
-
-def _scalar(path: Path) -> ItkImage:
-    image = read_itk(path, "GDCMImageIO", tags=TAGS)
-    if image.pixels.ndim != 3:
-        raise InputError("the DICOM image is in colour", file=path, remedy="Give a grey-scale series")
-    return replace(image, messages=image.messages + shading_notes(image.tags, path))
+    is_luma = image.tags.get(PHOTOMETRIC_INTERPRETATION, "").startswith("YBR")
+    pixels, notes = grey(image.pixels, path, is_luma)
+    return replace(image, pixels=pixels, messages=image.messages + notes + shading_notes(image.tags, path))

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.dicom_element import read_elements
+from MultiTaskSegLib.runtime.header.ultrasound_region import region_pixel_mm
 
 SLICE_THICKNESS = "0018|0050"
 PIXEL_SPACING, IMAGER_PIXEL_SPACING, NOMINAL_SCANNED_PIXEL_SPACING = "0028|0030", "0018|1164", "0018|2010"
@@ -41,7 +43,7 @@ def sized_pixels(
     Args:
         tags: by name in `TAGS`.
         ijk_to_lps: ``(4, 4)`` from GDCM.
-        path: the file, whose functional groups are looked at.
+        path: the file, whose functional groups and ultrasound regions are looked at.
     """
     given_mm = np.linalg.norm(ijk_to_lps[:3, 1::-1], axis=0)
     if not (given_mm > 0).all():
@@ -53,6 +55,8 @@ def sized_pixels(
         return _with_pixels(ijk_to_lps, stated[0]), True
     if not np.allclose(given_mm, 1.0) or _has_nested_spacing(path):
         return ijk_to_lps, True
+    if (region_mm := _region_size(tags, path)) is not None:
+        return _with_pixels(ijk_to_lps, region_mm), True
     aspect = _pair(tags.get(PIXEL_ASPECT_RATIO, ""))
     return (ijk_to_lps, False) if aspect is None else (_with_pixels(ijk_to_lps, (aspect[0] / aspect[1], 1.0)), False)
 
@@ -109,6 +113,16 @@ def _with_pixels(ijk_to_lps: NDArray[np.float64], size_mm: tuple[float, float]) 
     matrix: NDArray[np.float64] = ijk_to_lps.copy()
     matrix[:3, :2] *= np.array(size_mm[::-1]) / np.linalg.norm(matrix[:3, :2], axis=0)
     return matrix
+
+
+def _region_size(tags: Mapping[str, str], path: Path) -> tuple[float, float] | None:
+    """Of an ultrasound picture; None where it has none, or cannot be read on."""
+    if tags.get(MODALITY) not in ("US", "IVUS"):
+        return None
+    try:
+        return region_pixel_mm(read_elements(path))
+    except ValueError:
+        return None
 
 
 def _has_nested_spacing(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.picture_header import grey_transparency, turning_matrix, viewer_orientation
 from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
-from MultiTaskSegLib.runtime.image.itk_reader import read_itk
+from MultiTaskSegLib.runtime.image.grey_pixels import grey
+from MultiTaskSegLib.runtime.image.itk_reader import ItkImage, read_itk
 from MultiTaskSegLib.runtime.image.meta_integrity import check_meta
-from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti
+from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti, write_as_volume
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
 from MultiTaskSegLib.runtime.image.volume import Measured, Volume
@@ -32,6 +35,9 @@ IMAGE_IO = {
     ".jpeg": "JPEGImageIO",
 }
 """File name endings that are read, and the ITK reader for each."""
+
+MAX_NIFTI_SIDE = 32767
+"""Most voxels along an axis that a NIfTI-1 file can have: its header counts them in 16 bits."""
 
 _PLANAR_IO = ("PNGImageIO", "JPEGImageIO")
 _KNOWN = "Give NIfTI (.nii, .nii.gz), NRRD, MHA, PNG, JPEG or a DICOM folder"
@@ -64,10 +70,11 @@ def read_image(path: str | Path) -> Volume:
     """
     path = Path(path)
     grid = _read_grid(path)
+    _require_writable(grid.pixels.shape, path)
     with memory_checked(path), np.errstate(over="ignore"):
         voxels = np.ascontiguousarray(grid.pixels, dtype=np.float32)
         voxels, mended = mend_nonfinite(voxels, str(path), grid.nonfinite_index)
-    return Volume(voxels, grid.ijk_to_lps, path.name, grid.warnings + mended, grid.measured)
+    return Volume(voxels, grid.ijk_to_lps, image_name(path), grid.warnings + mended, grid.measured)
 
 
 def read_label_map(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -109,6 +116,15 @@ def require_contrast(volume: Volume) -> None:
         )
 
 
+def image_name(path: Path) -> str:
+    """What to call an image; ``.`` and ``..`` are called like the folders that they mean.
+
+    >>> image_name(Path("scans/head.nii.gz")), image_name(Path(".")) == Path.cwd().name
+    ('head.nii.gz', True)
+    """
+    return path.name if path.name not in ("", "..") else path.resolve().name
+
+
 def image_ending(path: Path) -> str:
     """The ending that decides the format, in lower case; empty where it is unknown.
 
@@ -118,6 +134,17 @@ def image_ending(path: Path) -> str:
     return next(
         (ending for ending in sorted(IMAGE_IO, key=len, reverse=True) if path.name.lower().endswith(ending)), ""
     )
+
+
+def _require_writable(shape: tuple[int, ...], path: Path) -> None:
+    """Refuse before the network runs what could not be written afterwards."""
+    if max(shape) > MAX_NIFTI_SIDE:
+        raise InputError(
+            f"the image is too long for a result in NIfTI: {' x '.join(map(str, shape[::-1]))} voxels, "
+            f"at most {MAX_NIFTI_SIDE} along an axis",
+            file=path,
+            remedy="Cut or resample the image",
+        )
 
 
 def _read_grid(path: Path) -> _Grid:
@@ -160,16 +187,27 @@ def _require_readable(path: Path) -> str:
 
 def _read_nifti(path: Path) -> _Grid:
     content = check_nifti(path)
-    image = read_itk(path, "NiftiImageIO")
+    image = read_itk(path, "NiftiImageIO") if len(content.header.dims) > 2 else _read_flat_nifti(path)
     if image.pixels.size != content.header.voxel_count:
         raise InputError(
             "ITK read another number of voxels than the header gives", file=path, remedy="Export the file again"
         )
     # The check has said it better.
     messages = tuple(line for line in image.messages if "unexpected scales in sform" not in line)
-    return _grid(
-        image.pixels, image.ijk_to_lps, content.warnings + messages, content.header.measured, content.nonfinite_index
-    )
+    header = content.header
+    notes = content.warnings + messages + header.orientation_notes(image.ijk_to_lps)
+    return _grid(image.pixels, image.ijk_to_lps, notes, header.measured, content.nonfinite_index)
+
+
+def _read_flat_nifti(path: Path) -> ItkImage:
+    """A 2-D image with the place and the thickness that its header states."""
+    with tempfile.TemporaryDirectory() as folder:
+        volume = Path(folder) / "volume.nii"
+        write_as_volume(path, volume)
+        try:
+            return read_itk(volume, "NiftiImageIO")
+        except InputError as error:
+            raise InputError(error.what, file=path, remedy=error.remedy) from error
 
 
 def _grid(
@@ -187,38 +225,38 @@ def _grid(
 
 
 def _read_picture(path: Path, image_io: str) -> _Grid:
+    """PNG and JPEG. The pixels stay as they are stored; how a viewer turns them is the orientation of the grid."""
+    if transparency := grey_transparency(path):
+        raise InputError(
+            f"the picture has {transparency}", file=path, remedy="Save it as a grey-scale image without transparency"
+        )
     image = read_itk(path, image_io)
-    pixels, notes = _grey(image.pixels, path, is_picture=True)
-    return _Grid(pixels, np.eye(4), image.messages + notes, "nothing", np.empty(0, np.int64))
+    pixels, notes = grey(image.pixels, path)
+    orientation = viewer_orientation(path)
+    if orientation != 1:
+        notes += (
+            f"the picture is shown turned by viewers (EXIF orientation {orientation}) and was looked at like that; "
+            "results lie on its pixels as they are stored",
+        )
+    rows, columns = pixels.shape[1:]
+    matrix = turning_matrix(orientation, columns, rows)
+    return _Grid(pixels, matrix, image.messages + notes, "nothing", np.empty(0, np.int64))
 
 
 def _read_raster(path: Path, ending: str) -> _Grid:
     """NRRD and MetaImage, whose pixels may lie in other files."""
     claim = check_nrrd(path) if IMAGE_IO[ending] == "NrrdImageIO" else check_meta(path)
     image = read_itk(path, IMAGE_IO[ending], claim.data_bytes)
-    pixels, notes = _grey(image.pixels, path, is_picture=False)
+    if image.pixels.ndim != 3:
+        raise InputError(
+            f"the image holds {image.pixels.shape[-1]} values per voxel",
+            file=path,
+            remedy="Save one channel as a scalar image",
+        )
     matrix = image.ijk_to_lps
     matrix[:3] *= claim.mm_per_unit
     is_slice = image.rank == 2
     if is_slice:
         matrix[2, 2] = 1.0
     measured: Measured = ("pixel" if is_slice else "voxel") if claim.has_size else "nothing"
-    return _grid(pixels, matrix, image.messages + notes, measured)
-
-
-def _grey(pixels: NDArray[Any], path: Path, is_picture: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
-    if pixels.ndim == 3:
-        return pixels, ()
-    colours = pixels[..., :3]
-    has_alpha = pixels.shape[-1] == 4
-    if not is_picture or pixels.shape[-1] not in (3, 4):
-        raise InputError(
-            f"the image holds {pixels.shape[-1]} values per voxel",
-            file=path,
-            remedy="Save one channel as a scalar image",
-        )
-    if (colours != colours[..., :1]).any() or (has_alpha and (pixels[..., 3] != pixels[..., 3].flat[0]).any()):
-        raise InputError(
-            "the image is in colour or partly transparent", file=path, remedy="Save it as a grey-scale image"
-        )
-    return colours[..., 0], ("the image is stored in colour but grey; one channel is used",)
+    return _grid(image.pixels, matrix, image.messages + (() if is_slice else claim.notes), measured)

@@ -11,6 +11,9 @@ from MultiTaskSegLib.runtime.image.geometry import Reorientation, canonical_reor
 from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING, Profile, Spacing, Triple
 from MultiTaskSegLib.runtime.image.volume import Volume
 
+MAX_REDUCTION = 8.0
+"""By how much voxels may be smaller than wanted along every axis without a word: scans differ by less."""
+
 
 @dataclass(frozen=True)
 class InputFrame:
@@ -44,6 +47,14 @@ class InputFrame:
             return False
         ratios = np.asarray(self.spacing_zyx_mm) / np.asarray(self.wanted_spacing_zyx_mm)
         return bool(ratios.max() > MAX_UPSAMPLING)
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether along every axis the voxels are so much smaller than wanted that the voxel size may be wrong."""
+        if self.wanted_spacing_zyx_mm is None:
+            return False
+        ratios = np.asarray(self.wanted_spacing_zyx_mm) / np.asarray(self.spacing_zyx_mm)
+        return bool(ratios.min() > MAX_REDUCTION)
 
 
 def input_frame(volume: Volume, profile: Profile) -> InputFrame:

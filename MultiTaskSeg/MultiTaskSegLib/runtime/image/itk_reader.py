@@ -45,7 +45,9 @@ class ItkImage:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Sequence[str] = ()) -> ItkImage:
+def read_itk(
+    path: Path, image_io: str, data_bytes: int | None = None, tags: Sequence[str] = (), *, has_own_steps: bool = False
+) -> ItkImage:
     """Read one file with the named ITK ImageIO.
 
     Args:
@@ -53,6 +55,8 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Seq
         image_io: such as ``"NrrdImageIO"``; a fixed one, so that a wrong name cannot select another parser.
         data_bytes: size of the pixel data on disk, to judge what the header claims. Default: the size of `path`.
         tags: DICOM tags to read, such as ``"0018|0050"``.
+        has_own_steps: whether the caller knows the steps from slice to slice: ITK takes those of the first two, which
+            are negative in a legal file.
 
     Raises:
         InputError: the file is damaged, has several frames or complex numbers, or a geometry that no voxel grid can
@@ -66,6 +70,7 @@ def read_itk(path: Path, image_io: str, data_bytes: int | None = None, tags: Seq
             reader.SetImageIO(image_io)
             reader.ReadImageInformation()
             _check_information(reader, path, path.stat().st_size if data_bytes is None else data_bytes)
+            _check_spacing(reader.GetSpacing()[: 2 if has_own_steps else None], path)
             image = reader.Execute()
     except (RuntimeError, TypeError, UnicodeError, OverflowError, MemoryError) as error:
         if is_out_of_memory(error):
@@ -146,7 +151,10 @@ def _check_information(reader: sitk.ImageFileReader, path: Path, data_bytes: int
         raise InputError(
             f"{' x '.join(map(str, size))} voxels do not fit into {data_bytes} bytes", file=path, remedy=_EXPORT_AGAIN
         )
-    for axis, spacing_mm in zip("xyz", reader.GetSpacing(), strict=False):
+
+
+def _check_spacing(spacings_mm: Sequence[float], path: Path) -> None:
+    for axis, spacing_mm in zip("xyz", spacings_mm, strict=False):
         if not (math.isfinite(spacing_mm) and spacing_mm > 0):
             raise InputError(
                 f"the spacing along {axis} is {spacing_mm:g} mm",

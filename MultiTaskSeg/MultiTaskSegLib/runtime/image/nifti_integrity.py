@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.length_unit import millimetres_per
+from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION
+from MultiTaskSegLib.runtime.header.length_unit import millimetres_per
+from MultiTaskSegLib.runtime.header.nifti_grid import contradiction, qform_to_lps, sform_to_lps
 from MultiTaskSegLib.runtime.image.volume import Measured
 
 MAX_VOXELS = 2**30
@@ -77,8 +79,29 @@ class NiftiHeader:
         is_blank = self.length_unit == "" and self.qform_code <= 0 and self.sform_code <= 0
         if is_blank and all(size in (0.0, 1.0) for size in self.pixdim[1:4]):
             return "nothing"
-        has_thickness = len(self.dims) > 2 and self.pixdim[3] > 0
+        # A slice that is stored as a 2-D image lies somewhere with its thickness where it has an orientation.
+        is_placed = len(self.dims) > 2 or self.qform_code > 0 or self.sform_code > 0
+        has_thickness = is_placed and self.pixdim[3] > 0
         return "voxel" if has_thickness else "pixel"
+
+    def orientation_notes(self, used: NDArray[np.float64]) -> tuple[str, ...]:
+        """Words where a volume has no orientation, or two that contradict each other.
+
+        Args:
+            used: float64 ``(4, 4)``, voxel index to LPS millimetres, the grid that is used.
+        """
+        if self.qform_code <= 0 and self.sform_code <= 0:
+            return () if len(self.dims) < 3 or self.dims[2] == 1 else (NO_ORIENTATION,)
+        if self.qform_code <= 0 or self.sform_code <= 0:
+            return ()
+        grids = self._in_mm(qform_to_lps(self.qform, self.pixdim)), self._in_mm(sform_to_lps(self.sform))
+        said = contradiction(*grids, used, [*self.dims[:3], 1, 1][:3])
+        return (said,) if said else ()
+
+    def _in_mm(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled: NDArray[np.float64] = matrix.copy()
+        scaled[:3] *= millimetres_per([self.length_unit], Path())
+        return scaled
 
     @property
     def payload_bytes(self) -> int:
@@ -126,6 +149,22 @@ def check_nifti(path: Path) -> NiftiContent:
             f"the compressed data is truncated or damaged ({error})", file=path, remedy=_EXPORT_AGAIN
         ) from error
     return NiftiContent(header, index, tuple(warnings))
+
+
+def write_as_volume(path: Path, target: Path) -> None:
+    """Write a 2-D image that was checked as the same image of one slice: ITK lays 2-D images into the plane z = 0."""
+    with path.open("rb") as raw:
+        is_compressed = raw.read(2) == _GZIP_MAGIC
+        raw.seek(0)
+        content = bytearray((gzip.GzipFile(fileobj=raw) if is_compressed else raw).read())
+    order = next(order for order in "<>" if struct.unpack_from(order + "i", content) == (348,))
+    columns, rows = struct.unpack_from(order + "2h", content, 42)
+    struct.pack_into(order + "4h", content, 40, 3, columns, rows, 1)
+    thickness = struct.unpack_from(order + "f", content, 88)[0]
+    # NaN fails the comparison.
+    if not 0 < thickness < math.inf:
+        struct.pack_into(order + "f", content, 88, 1.0)
+    target.write_bytes(content)
 
 
 def _parse_header(data: bytes, path: Path) -> NiftiHeader:

@@ -14,8 +14,8 @@ import zlib
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.data_file import DataClaim, data_files, total_bytes
-from MultiTaskSegLib.runtime.image.length_unit import millimetres_per
+from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION, DataClaim, data_files, total_bytes
+from MultiTaskSegLib.runtime.header.length_unit import millimetres_per
 from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_VOXELS
 
 _MAX_HEADER_BYTES = 1 << 20
@@ -55,7 +55,16 @@ def check_nrrd(path: Path) -> DataClaim:
         for data in files:
             _check_gzip(data, end.end() if end and name is None else 0, _most_bytes(fields))
     has_size = "space directions" in fields or "spacings" in fields
-    return DataClaim(total_bytes(files), millimetres_per(_units(fields, axes), path), has_size)
+    return DataClaim(
+        total_bytes(files), millimetres_per(_units(fields, axes), path), has_size, _orientation_notes(fields)
+    )
+
+
+def _orientation_notes(fields: Fields) -> tuple[str, ...]:
+    """Words where the axes have no directions, or directions in a space that is not that of a body."""
+    space = fields.get("space", "").lower()
+    is_body = space.startswith(("right-anterior", "left-anterior", "left-posterior", "ras", "las", "lps"))
+    return () if is_body and "space directions" in fields else (NO_ORIENTATION,)
 
 
 def _fields(lines: list[str]) -> Fields:

@@ -53,12 +53,25 @@ def prepare(volume: Volume, profile: Profile) -> Prepared:
     """Reorient a volume, cut off the air around it, resample and scale it for the network.
 
     Raises:
-        InputError: the image is constant, so there is nothing to see.
+        InputError: the image is constant, so there is nothing to see, or so small that nothing is left of it.
     """
     frame = input_frame(volume, profile)
     canonical = np.asarray(frame.window.cut(frame.reorientation.apply(volume.voxels)), dtype=np.float32)
     grid = resample_linear(canonical, frame.grid_shape)
+    if grid.min() == grid.max() and volume.voxels.min() < volume.voxels.max():
+        raise _too_small(volume)
     return Prepared(scale_intensity(grid, profile.intensity, volume.name), frame)
+
+
+def _too_small(volume: Volume) -> InputError:
+    sizes = [f"{mm:.3g}" for mm in volume.spacing_mm]
+    extents = [f"{mm * count:.3g}" for mm, count in zip(volume.spacing_mm, reversed(volume.shape), strict=True)]
+    return InputError(
+        f"nothing is left of the image on the model's grid: with a voxel size of {' x '.join(sizes)} mm "
+        f"the field of view is {' x '.join(extents)} mm",
+        file=volume.name or None,
+        remedy="Correct the voxel size in the header; it may be in another unit than millimetres",
+    )
 
 
 def preparing_bytes(frame: InputFrame) -> int:

@@ -17,6 +17,8 @@ def write_seg_nrrd(labels: sitk.Image, task: TaskInfo, path: Path) -> None:
         ResourceError: the file cannot be written.
     """
     image = sitk.Image(labels)
+    # Notes are for NIfTI; of NRRD every entry of the metadata becomes a line of the header.
+    image.EraseMetaData("ITK_FileNotes")
     image.SetMetaData("Segmentation_MasterRepresentation", "Binary labelmap")
     image.SetMetaData("Segmentation_ContainedRepresentationNames", "Binary labelmap|")
     image.SetMetaData("Segmentation_ReferenceImageExtentOffset", "0 0 0")

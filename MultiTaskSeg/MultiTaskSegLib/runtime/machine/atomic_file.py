@@ -83,7 +83,29 @@ def _flush_folder(path: Path) -> None:
             os.close(handle)
 
 
+def require_folder(path: str | Path) -> None:
+    """Refuse a folder for results that can never be made, before anything is computed for it.
+
+    Raises:
+        ResourceError: it or a folder above it is a file.
+    """
+    path = Path(path)
+    there = next((place for place in (path, *path.absolute().parents) if place.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise _in_the_way(there)
+
+
+def _in_the_way(path: Path) -> ResourceError:
+    return ResourceError(
+        "a file is in the place of the folder for results", file=path, remedy="Give the name of a folder"
+    )
+
+
 def _unwritable(path: Path, error: OSError) -> ResourceError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return _in_the_way(Path(error.filename or path))
+    if isinstance(error, IsADirectoryError):
+        return ResourceError("a folder is in the place of the file", file=path, remedy="Give another name")
     return ResourceError(
         f"cannot write ({error.strerror or error})", file=path, remedy="Check permissions and free disk space"
     )

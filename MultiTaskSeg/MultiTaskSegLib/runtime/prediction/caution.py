@@ -41,9 +41,10 @@ def cautions(
     if not is_something_found:
         sentences.append(f"no structure of {task.name} was found")
     sentences += weakness(task)
-    if frame.is_coarse and has_physical_size:
+    if (frame.is_coarse or frame.is_fine) and has_physical_size:
         sentences.append(
-            f"the voxels ({_millimetres(frame.spacing_zyx_mm)}) are much coarser than in the training images "
+            f"the voxels ({_millimetres(frame.spacing_zyx_mm)}) are much {'coarser' if frame.is_coarse else 'finer'} "
+            "than in the training images "
             f"({_millimetres(frame.wanted_spacing_zyx_mm)})"
         )
     return tuple(sentences)

@@ -16,6 +16,8 @@ from MultiTaskSegLib.runtime.errors import InputError
 MAX_PARTS = 100_000
 """Most files that one image is put together from."""
 
+NO_ORIENTATION = "the file does not state how its axes lie in the body; they are taken to run to left, back and head"
+
 _PATTERN = re.compile(r"([^%]*%0?\d{0,2}d[^%]*?)((?:\s+-?\d+){3,4})")
 _REMEDY = "Put the header and its data into one folder, or save the image as one file"
 
@@ -28,11 +30,13 @@ class DataClaim:
         data_bytes: size of the pixel data on disk, or of the whole file where they lie in it.
         mm_per_unit: how many millimetres its unit of length has; ITK reads the bare numbers.
         has_size: whether it states the size of a voxel.
+        notes: what there is to know about how the image lies in the body.
     """
 
     data_bytes: int
     mm_per_unit: float
     has_size: bool
+    notes: tuple[str, ...] = ()
 
 
 def data_files(header: Path, declared: str, following: Iterable[str]) -> list[Path]:
@@ -59,6 +63,12 @@ def total_bytes(files: Sequence[Path]) -> int:
 def _names(header: Path, declared: str, following: Iterable[str]) -> list[str]:
     if declared.startswith("LIST"):
         names = [line.strip() for line in following if line.strip()]
+    elif "%" in declared and (header.parent / declared).is_file():
+        raise InputError(
+            f"the name of the data file '{declared}' has a '%' in it, which stands for a number in a pattern",
+            file=header,
+            remedy="Rename the data file in the folder and in the header",
+        )
     elif "%" in declared:
         names = _expanded(header, declared)
     else:

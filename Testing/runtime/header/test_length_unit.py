@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.length_unit import MILLIMETRES, millimetres_per
 from MultiTaskSegLib.runtime.image.image_file import read_image
-from MultiTaskSegLib.runtime.image.length_unit import MILLIMETRES, millimetres_per
 from Testing.hostile.nifti_bytes import nifti_bytes
 
 VOXELS = np.random.default_rng(4).integers(0, 900, (4, 5, 6)).astype("<i2")

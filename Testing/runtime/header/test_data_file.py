@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.data_file import MAX_PARTS, data_files
+from MultiTaskSegLib.runtime.header.data_file import MAX_PARTS, data_files
 from MultiTaskSegLib.runtime.image.image_file import read_image
 
 VOXELS = np.random.default_rng(4).integers(0, 900, (4, 5, 6)).astype("<i2")

@@ -1,0 +1,39 @@
+"""Pixels of several values that are grey all the same: stored as colours that are alike, or with an opaque alpha."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import InputError
+
+_NEUTRAL_CHROMA = 128
+_REMEDY = "Save it as a grey-scale image"
+
+
+def grey(pixels: NDArray[Any], path: Path, is_luma: bool = False) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The grey values ``(Z, Y, X)`` of pixels ``(Z, Y, X)`` or ``(Z, Y, X, C)``, and what there is to know about it.
+
+    Args:
+        pixels: one value, three colours, or three colours and alpha.
+        path: the file, for messages.
+        is_luma: whether three values are brightness and two chroma (YBR) that nobody has turned into colours.
+
+    Raises:
+        InputError: the pixels are in colour or partly transparent.
+    """
+    if pixels.ndim == 3:
+        return pixels, ()
+    count = pixels.shape[-1]
+    if count not in (3, 4):
+        raise InputError(f"the image holds {count} values per pixel", file=path, remedy=_REMEDY)
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    if (alpha != alpha.reshape(-1)[:1]).any():
+        raise InputError("the image is partly transparent (it has an alpha channel)", file=path, remedy=_REMEDY)
+    others = colours[..., 1:]
+    is_grey = (others == colours[..., :1]).all() or (is_luma and (others == _NEUTRAL_CHROMA).all())
+    if not is_grey:
+        raise InputError("the image is in colour", file=path, remedy=_REMEDY)
+    return colours[..., 0], ("the image is stored in colour but grey; one channel is used",)

@@ -1,0 +1,36 @@
+"""Where results go, looked at before anything is computed: a result must not replace what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.machine.atomic_file import require_folder
+
+RESULT_FILES = ("segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", "report.json")
+
+
+def require_result_place(directory: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Refuse a folder in which a result would overwrite an input of the run.
+
+    Args:
+        directory: where results go; it need not exist.
+        names: of the files that will be written there.
+        inputs: files and folders that are read; of a folder, the files directly in it.
+
+    Raises:
+        InputError: a result would replace one of them.
+        ResourceError: the folder is a file.
+    """
+    require_folder(directory)
+    targets = [directory / name for name in names]
+    for path in inputs:
+        read = [path] if path.is_file() else list(path.iterdir()) if path.is_dir() else []
+        for target in targets:
+            if target.exists() and any(target.samefile(one) for one in read if one.name == target.name or one == path):
+                raise InputError(
+                    "the result would overwrite the image that it is made from",
+                    file=target,
+                    remedy="Give another folder for the results",
+                )

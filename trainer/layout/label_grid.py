@@ -1,0 +1,55 @@
+"""Does a label map lie on its image's grid, and hold only values that the dataset declares?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.image.volume import Volume
+
+SPACING_TOLERANCE = 1e-3
+"""Largest difference of spacings, as a share of the image's, that is still the same grid."""
+
+DIRECTION_TOLERANCE = 1e-3
+"""Largest difference of direction cosines that is still the same grid."""
+
+ORIGIN_TOLERANCE = 0.05
+"""Largest distance of origins, in voxels, that is still the same grid."""
+
+_MOST_NAMED = 8
+
+
+def grid_differences(volume: Volume, labels: NDArray[np.integer], ijk_to_lps: NDArray[np.float64]) -> list[str]:
+    """In what respects a label map does not lie on the image's grid, in words.
+
+    Args:
+        volume: the image.
+        labels: ``(Z, Y, X)``.
+        ijk_to_lps: ``(4, 4)`` of the label map, voxel index to LPS millimetres.
+    """
+    differences = []
+    if labels.shape != volume.shape:
+        differences.append(f"the label map has {_times(labels.shape)} voxels, the image {_times(volume.shape)}")
+    image_mm, label_mm = (np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (volume.ijk_to_lps, ijk_to_lps))
+    if np.abs(label_mm / image_mm - 1).max() > SPACING_TOLERANCE:
+        differences.append(f"the label map's spacing is {_times(label_mm)} mm, the image's {_times(image_mm)} mm")
+    cosines = ijk_to_lps[:3, :3] / label_mm - volume.ijk_to_lps[:3, :3] / image_mm
+    if np.abs(cosines).max() > DIRECTION_TOLERANCE:
+        differences.append(f"the label map's axes differ from the image's by up to {np.abs(cosines).max():.3g}")
+    offset_mm = float(np.linalg.norm(ijk_to_lps[:3, 3] - volume.ijk_to_lps[:3, 3]))
+    if offset_mm > ORIGIN_TOLERANCE * image_mm.min():
+        differences.append(f"the label map's origin is {offset_mm:.3g} mm away from the image's")
+    return differences
+
+
+def undeclared_values(values: Iterable[int], declared: Collection[int]) -> str:
+    """The first values of a label map that a dataset does not declare, in words; empty where there is none."""
+    unknown = sorted(set(values) - set(declared) - {0})
+    listed = ", ".join(map(str, unknown[:_MOST_NAMED]))
+    return f"label values that dataset.json does not declare: {listed}" if unknown else ""
+
+
+def _times(numbers: Iterable[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
