@@ -15,7 +15,7 @@ PAUSE_S = 0.05
 
 
 def exchange(source: Path, target: Path) -> None:
-    """Rename ``source`` to ``target``, in the place of what is there; wait for a while where another program has it open.
+    """Rename ``source`` to ``target``, in the place of what is there; wait where another program has it open.
 
     Windows does not replace a file that is open, and virus scanners open new files for a moment.
 
@@ -59,7 +59,7 @@ def exchange_all(sources: Sequence[Path], directory: Path, aside: Path) -> None:
 
 
 def _kept(target: Path, aside: Path) -> Path | None:
-    """A second name of the file that is there, so that at no time there is none; a copy where disks know no such names."""
+    """A second name of the file there, so that at no time there is none; a copy where disks know no such names."""
     if not target.is_file():
         return None
     kept = aside / target.name
