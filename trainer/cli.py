@@ -12,6 +12,7 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.machine.memory_allocator import keep_freed_memory
 from trainer import cli_experiments, cli_pretraining
+from trainer.cli_environment import expand_patterns, missing_package
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -27,10 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
+        expand_patterns(options)
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
     except MtsError as error:
         return _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        wrong = missing_package(error)
+        return _fail(str(wrong), wrong.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command (of a training with --resume) goes on from there", EXIT_INTERRUPTED)
     except MemoryError:
