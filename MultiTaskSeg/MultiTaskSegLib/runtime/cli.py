@@ -244,8 +244,9 @@ def _progress_line() -> Callable[[float, str], None]:
         if not is_shown:
             return
         # Blanks wipe a line on every terminal; escape sequences are shown as they are by those that do not know them.
-        text = f"{100 * share:3.0f} % {step}"[:LINE_CHARACTERS] if share < 1 else ""
-        print(f"\r{text:{LINE_CHARACTERS}}\r", end="", file=sys.stderr, flush=True)
+        text = f"{100 * share:3.0f} % {step}"[:LINE_CHARACTERS]
+        wiped = " " * LINE_CHARACTERS + "\r" if share >= 1 else ""
+        print(f"\r{text:{LINE_CHARACTERS}}\r{wiped}", end="", file=sys.stderr, flush=True)
 
     return show
 
