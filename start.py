@@ -5,9 +5,13 @@
     python3 start.py test               all tests on all cores, the style check and the type check
     python3 start.py test -k geometry   only these tests, one after the other; what follows goes to pytest
 
-The first run makes a virtual environment in the folder .venv beside this file and installs the package there, which
-downloads about 0.7 GB and takes 3 GB of disk (more where torch comes with GPU libraries). Later runs use it as it is,
-until pyproject.toml or constraints.txt change.
+The first run makes a virtual environment in the folder .venv beside this file and installs the package there. That
+downloads 0.4 GB for the demo and 0.8 GB for the tests; on Linux 2.5 GB more where a graphics card of NVIDIA is found,
+or where the build of torch for processors cannot be had. Later runs use it as it is, until pyproject.toml or
+constraints.txt change, or it no longer works: then it is made anew.
+
+On Windows torch uses the processor; for a graphics card there, install torch into .venv yourself as
+https://pytorch.org/get-started tells for CUDA, after the first run.
 """
 
 # Standard library only, and no syntax newer than Python 3.6: an old interpreter must reach the sentence that says so.
@@ -16,6 +20,9 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +33,14 @@ ENVIRONMENT = ROOT / ".venv"
 STAMP = ENVIRONMENT / "multitaskseg-stamp.json"
 LOG = ENVIRONMENT / "install.log"
 OLDEST_PYTHON = (3, 10)
+OLDEST_GLIBC = {"trainer": (2, 28), "dev": (2, 34)}  # of the wheels of torch and of PySide6
+OLDEST_GLIBC_ON_ARM = {"trainer": (2, 28), "dev": (2, 39)}
+OLDEST_MACOS = (14, 0)  # of torch and PySide6 on Apple's own processors
+INTEL_MAC_PYTHON = (3, 12)  # the last for which there is a torch
+LATER = {(3, 14): ("slicer-core",)}  # wanted packages that have no wheel yet, from which Python on
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+DOWNLOAD_GB = {"trainer": 0.4, "dev": 0.8}
+GPU_LIBRARIES_GB = 2.5
 NEEDED_EXTRA = {"demo": "trainer", "test": "dev"}
 STEPS = ("Downloading", "Building", "Installing collected", "Successfully installed")
 
@@ -54,6 +69,40 @@ def check_python() -> None:
         )
 
 
+def version_of(text: str) -> "tuple[int, ...]":
+    """The first two numbers of a version."""
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
+
+
+def check_system(extra: str) -> None:
+    """Raise CannotStart, before anything is downloaded, where no wheels are made for this computer."""
+    system, machine, name = platform.system(), platform.machine().lower(), platform.libc_ver()
+    if sys.maxsize < 2**32:
+        raise CannotStart("this is a Python for 32 bit, and PyTorch needs 64: install that from python.org.")
+    if system == "Windows" and machine == "arm64":
+        raise CannotStart(
+            "PyTorch is used here with the Python for x64, which runs on Windows on ARM, too: install that."
+        )
+    if system == "Darwin" and machine == "x86_64" and sys.version_info[:2] > INTEL_MAC_PYTHON:
+        raise CannotStart("on Macs with an Intel processor the last PyTorch is for Python 3.12: start with python3.12.")
+    if system == "Darwin" and machine == "arm64" and version_of(platform.mac_ver()[0]) < OLDEST_MACOS:
+        raise CannotStart(f"macOS {platform.mac_ver()[0]} is too old: PyTorch and PySide6 need macOS 14 or newer.")
+    if name[0] == "musl" or Path("/etc/alpine-release").exists():
+        raise CannotStart("PyTorch is made for Linux with glibc, which Alpine lacks: use Debian, Ubuntu, Fedora, ...")
+    oldest = (OLDEST_GLIBC_ON_ARM if machine == "aarch64" else OLDEST_GLIBC)[extra]
+    if name[0] == "glibc" and version_of(name[1]) < oldest:
+        needed = ".".join(str(number) for number in oldest)
+        raise CannotStart(
+            f"this Linux is too old: it has glibc {name[1]}, and the packages for '{extra}' need {needed}: take a "
+            "newer one (2.34 is in Debian 12, Ubuntu 22.04 and RHEL 9; 2.39 in Ubuntu 24.04)."
+        )
+
+
+def packages_to_come(python: "tuple[int, ...]") -> "tuple[str, ...]":
+    """Wanted packages without a wheel for this Python: what they are needed for is skipped."""
+    return tuple(name for since, names in LATER.items() if python >= since for name in names)
+
+
 def environment_python(environment: Path) -> Path:
     """The interpreter inside a virtual environment."""
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -75,39 +124,61 @@ def fingerprint(root: Path) -> str:
 
 
 def installed_extras(stamp: Path, expected: str) -> "set[str]":
-    """Extras that a finished installation of the same fingerprint holds; none after a change or an interruption."""
+    """Extras that a finished installation of the same fingerprint and place holds; none after a change or a break."""
     try:
         content = json.loads(stamp.read_text(encoding="utf-8"))
-        return set(content["extras"]) if content["fingerprint"] == expected else set()
+        is_same = content["fingerprint"] == expected and content["folder"] == str(stamp.resolve().parent)
+        return set(content["extras"]) if is_same and content["python"] == python_in(stamp.parent) else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 
 def write_stamp(stamp: Path, expected: str, extras: "set[str]") -> None:
-    """Record a finished installation; the file appears whole or not at all."""
+    """Record a finished installation: of what, where, for which Python; the file appears whole or not at all."""
+    content = {
+        "fingerprint": expected,
+        "extras": sorted(extras),
+        "folder": str(stamp.resolve().parent),
+        "python": python_in(stamp.parent),
+    }
     part = stamp.with_suffix(".part")
-    part.write_text(json.dumps({"fingerprint": expected, "extras": sorted(extras)}), encoding="utf-8")
+    part.write_text(json.dumps(content), encoding="utf-8")
     part.replace(stamp)
 
 
-def has_pip(environment: Path) -> bool:
-    """Whether the environment is whole. Raise CannotStart where its Python is too old."""
-    python = environment_python(environment)
-    if not python.exists():
-        return False
-    probe = f"import sys, pip; sys.exit(0 if sys.version_info >= {OLDEST_PYTHON} else 10)"
-    status = subprocess.run([str(python), "-c", probe], stderr=subprocess.DEVNULL, env=clean_variables()).returncode
-    if status == 10:
-        raise CannotStart(f"{environment} belongs to a Python older than 3.10: delete that folder and start again.")
-    return status == 0
+def python_in(environment: Path) -> "str | None":
+    """Version of the Python of a virtual environment that has pip; None where it does not start."""
+    probe = "import sys, pip; print('.'.join(map(str, sys.version_info[:3])))"
+    return probed(environment, probe)
+
+
+def probed(environment: Path, code: str) -> "str | None":
+    """What a line of code prints inside an environment; None where it fails."""
+    command = [str(environment_python(environment)), "-c", code]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_variables())
+    except OSError:
+        return None
+    return done.stdout.decode().strip() if done.returncode == 0 else None
+
+
+def is_whole(environment: Path) -> bool:
+    """Whether what was installed is still there: of this checkout, with the largest package."""
+    probe = (
+        "import importlib.util as u, importlib.metadata as m; m.version('multitaskseg'); m.version('torch');"
+        "print(u.find_spec('torch').origin and u.find_spec('MultiTaskSegLib').origin)"
+    )
+    found = probed(environment, probe)
+    return found is not None and ROOT in Path(found).resolve().parents
 
 
 def make_environment(environment: Path) -> None:
-    """Make the virtual environment where there is none that works."""
-    if has_pip(environment):
+    """Make the virtual environment; one that no longer works, or that another place or Python had made, goes first."""
+    if is_usable(environment):
         return
-    say(f"[1/2] making the virtual environment in {environment}")
-    command = [sys.executable, "-m", "venv", str(environment)]
+    clear = ["--clear"] if environment.exists() else []
+    say(f"[1/2] making the virtual environment in {environment}" + (" anew: it no longer works" if clear else ""))
+    command = [sys.executable, "-m", "venv", *clear, str(environment)]
     made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_variables())
     if made.returncode != 0:
         raise CannotStart(
@@ -116,12 +187,76 @@ def make_environment(environment: Path) -> None:
         )
 
 
+def is_usable(environment: Path) -> bool:
+    """Whether packages can be installed into it: it starts, is no older than needed, and has not been moved here."""
+    version = python_in(environment)
+    if version is None or version_of(version) < OLDEST_PYTHON:
+        return False
+    try:
+        stamp = json.loads((environment / STAMP.name).read_text(encoding="utf-8"))
+        return bool(stamp["folder"] == str(environment.resolve()) and stamp["python"] == version)
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # made by hand, or the installation has not come to its end yet
+
+
+def has_nvidia_card() -> bool:
+    """Whether a driver for NVIDIA's graphics cards is there."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+
+
+def pinned_torch() -> str:
+    """The version of torch with which the tests are run."""
+    found = re.search(r"^torch==([\d.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if found is None:
+        raise CannotStart("constraints.txt names no torch: take the file from the repository again.")
+    return found.group(1)
+
+
+def wants_processor_torch() -> bool:
+    """Whether torch is to come from the index of builds for processors.
+
+    Only Linux needs that: there the build of the package index brings libraries for NVIDIA's cards.
+    """
+    if platform.system() != "Linux" or has_nvidia_card():
+        return False
+    present = probed(ENVIRONMENT, "import importlib.metadata as m; print(m.version('torch'))")
+    return present is None or present.split("+")[0] != pinned_torch()
+
+
 def install(extras: "set[str]") -> None:
     """Install the package in place with its extras, showing one line of progress per package."""
     names = ",".join(sorted(extras))
-    say(f"[2/2] installing multitaskseg[{names}]: 0.7 GB or more to download the first time")
-    command = [str(environment_python(ENVIRONMENT)), "-m", "pip", "install", "--progress-bar=off"]
-    command += ["--constraint", "constraints.txt", "--editable", f".[{names}]"]
+    size_gb = max(DOWNLOAD_GB[extra] for extra in extras)
+    is_for_card = platform.system() == "Linux" and has_nvidia_card()
+    size_gb += GPU_LIBRARIES_GB if is_for_card else 0.0
+    for_card = ", of them 2.5 GB for the graphics card that was found" if is_for_card else ""
+    say(f"[2/2] installing multitaskseg[{names}]: {size_gb:.1f} GB to download the first time{for_card}")
+    for name in packages_to_come(tuple(sys.version_info[:2])) if "dev" in extras else ():
+        say(f"      {name} has no build for Python {platform.python_version()} yet: tests that need it are skipped")
+    if wants_processor_torch():
+        source = ["--retries=1", "--timeout=15", "--index-url", CPU_INDEX]
+        if pip(["--no-deps", *source, f"torch=={pinned_torch()}"]) != 0:
+            say(f"      {CPU_INDEX} cannot be reached: torch comes with its libraries for graphics cards, 2.5 GB more")
+    if pip(["--only-binary=:all:", "--constraint", "constraints.txt", "--editable", f".[{names}]"]) != 0:
+        log = LOG.read_text(encoding="utf-8")
+        tail = "".join(log.splitlines(keepends=True)[-15:])
+        raise CannotStart(f"{why_not_installed(log)} (the whole log is {LOG}):\n{tail}")
+
+
+def why_not_installed(log: str) -> str:
+    """What pip's words mean: a package that is not made for this Python, or something else."""
+    found = re.search(r"No matching distribution found for ([\w.-]+)", log)
+    if found is None or "connection" in log.lower():
+        return "the installation failed"
+    return (
+        f"{found.group(1)} has no build for Python {platform.python_version()} on this system yet: start with another "
+        "Python, 3.12 for example, or wait for it"
+    )
+
+
+def pip(arguments: "list[str]") -> int:
+    """Run pip's install in the environment: its words go to the log, the important ones are shown."""
+    command = [str(environment_python(ENVIRONMENT)), "-m", "pip", "install", "--progress-bar=off", *arguments]
     started = time.monotonic()
     with LOG.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -136,10 +271,7 @@ def install(extras: "set[str]") -> None:
         for line in process.stdout or ():
             log.write(line)
             show_step(line, time.monotonic() - started)
-        status = process.wait()
-    if status != 0:
-        tail = "".join(LOG.read_text(encoding="utf-8").splitlines(keepends=True)[-15:])
-        raise CannotStart(f"the installation failed (the whole log is {LOG}):\n{tail}")
+        return process.wait()
 
 
 def show_step(line: str, elapsed_s: float) -> None:
@@ -154,9 +286,10 @@ def prepare(command: str) -> None:
     expected = fingerprint(ROOT)
     present = installed_extras(STAMP, expected)
     needed = {NEEDED_EXTRA[command]}
-    if environment_python(ENVIRONMENT).exists() and ("dev" in present or needed <= present):
+    if ("dev" in present or needed <= present) and is_whole(ENVIRONMENT):
         return
     check_python()
+    check_system(NEEDED_EXTRA[command])
     make_environment(ENVIRONMENT)
     install(present | needed)
     write_stamp(STAMP, expected, present | needed)

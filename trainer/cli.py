@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_pretraining
+from trainer.cli_environment import expand_patterns, missing_package
 from trainer.machine.freed_memory import keep_freed_memory
 from trainer.report.last_words import last_words
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
+        expand_patterns(options)
         with last_words():
             command: Callable[[argparse.Namespace], int] = options.command
             code = command(options)
@@ -44,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return leave_closed_pipe()
     except MtsError as error:
         return _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        wrong = missing_package(error)
+        return _fail(str(wrong), wrong.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command (of a training with --resume) goes on from there", EXIT_INTERRUPTED)
     except (MemoryError, RuntimeError) as error:

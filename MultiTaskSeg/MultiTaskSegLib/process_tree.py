@@ -39,12 +39,15 @@ def end_tree(process: subprocess.Popen[str]) -> None:
     """End the process and all its descendants at once, and wait until they are gone. Harmless when already ended."""
     if os.name == "nt":
         if process.poll() is None:
-            subprocess.run(
-                ["taskkill", "/PID", str(process.pid), "/T", "/F"],
-                capture_output=True,
-                check=False,
-                creationflags=subprocess.CREATE_NO_WINDOW,
-            )
+            # Where it hangs or is missing, the root at least is ended below.
+            with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+                subprocess.run(
+                    ["taskkill", "/PID", str(process.pid), "/T", "/F"],
+                    capture_output=True,
+                    check=False,
+                    creationflags=subprocess.CREATE_NO_WINDOW,
+                    timeout=END_TIMEOUT_S,
+                )
     else:
         # Also after the root has died: a helper that it started keeps the group alive.
         with contextlib.suppress(ProcessLookupError, PermissionError):

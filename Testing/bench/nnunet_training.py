@@ -21,18 +21,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.experiment_planning import plan_and_preprocess_api
-from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from Testing.bench.cpu_clock import CpuClock, used_cpu_s
 from Testing.bench.held_out import default_split, mean_dice, nnunet_splits
 from Testing.bench.process_memory import largest_mb
+from Testing.bench.request import request_path, usage
 from trainer.data.dataset import read_dataset
 from trainer.layout.case import Case
 from trainer.report.run_folder import write_json_file
+
+try:
+    from nnunetv2.experiment_planning import plan_and_preprocess_api
+    from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.paths import nnUNet_preprocessed
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{usage(__doc__)}\n{error}: it is measured only where it is installed") from error
 
 PLANS = "nnUNetPlans"
 EPOCHS = 40
@@ -194,4 +199,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(request_path(__doc__)))

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from Testing.bench.request import request_path
+
 # Waiting threads must not be counted as work.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -79,4 +81,4 @@ def in_process_of_its_own(request: dict[str, Any], folder: Path) -> dict[str, fl
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(json.loads(Path(sys.argv[1]).read_text()))) + "\n")
+    sys.stdout.write(json.dumps(run(json.loads(request_path(__doc__).read_text()))) + "\n")

@@ -28,6 +28,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from Testing.bench.cpu_clock import CpuClock, used_cpu_s
 from Testing.bench.held_out import mean_dice
 from Testing.bench.process_memory import largest_mb
+from Testing.bench.request import request_path
 from trainer.config import TrainingConfig, config_from_dict
 from trainer.data.dataset import read_dataset
 from trainer.data.planning import TaskPlan
@@ -172,4 +173,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(request_path(__doc__)))

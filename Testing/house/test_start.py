@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +28,75 @@ def test_a_change_of_either_file_asks_for_a_new_installation(checkout: Path, nam
     assert start.fingerprint(checkout) != before
 
 
-def test_a_finished_installation_is_remembered(checkout: Path):
-    stamp, expected = checkout / "stamp.json", start.fingerprint(checkout)
-    start.write_stamp(stamp, expected, {"trainer", "dev"})
-    assert start.installed_extras(stamp, expected) == {"trainer", "dev"}
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A virtual environment as far as the script looks: an interpreter that starts."""
+    folder = tmp_path / "environment"
+    make_interpreter(folder, sys.executable)
+    return folder
+
+
+def make_interpreter(folder: Path, target: str) -> None:
+    """A script in the place of the environment's Python that starts ``target``."""
+    python = start.environment_python(folder)
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text(f'#!/bin/sh\nexec "{target}" "$@"\n')
+    python.chmod(0o755)
+
+
+needs_shell = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+
+
+@needs_shell
+def test_a_finished_installation_is_remembered(environment: Path):
+    stamp = environment / start.STAMP.name
+    start.write_stamp(stamp, "expected", {"trainer", "dev"})
+    assert start.installed_extras(stamp, "expected") == {"trainer", "dev"}
     assert start.installed_extras(stamp, "another") == set()
-    assert not list(checkout.glob("*.part"))
+    assert start.is_usable(environment)
+    assert not list(environment.glob("*.part"))
+
+
+@needs_shell
+@pytest.mark.parametrize("fault", ["moved", "another Python", "emptied", "interpreter gone"])
+def test_an_environment_that_broke_is_noticed_and_made_anew(
+    environment: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+):
+    start.write_stamp(environment / start.STAMP.name, "expected", {"dev"})
+    if fault == "moved":
+        environment = environment.rename(tmp_path / "moved")
+    elif fault == "another Python":
+        stamp = environment / start.STAMP.name
+        stamp.write_text(stamp.read_text().replace(start.platform.python_version(), "3.11.99"))
+    elif fault == "emptied":
+        for path in sorted(environment.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+    else:
+        make_interpreter(environment, str(tmp_path / "python that was upgraded"))
+    assert start.installed_extras(environment / start.STAMP.name, "expected") == set()
+    assert not start.is_usable(environment)
+    commands: list[list[str]] = []
+
+    def made(command: list[str], **_options: object) -> subprocess.CompletedProcess[bytes]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(start, "is_usable", lambda _: False)
+    monkeypatch.setattr(start.subprocess, "run", made)
+    start.make_environment(environment)
+    assert commands == [[sys.executable, "-m", "venv", "--clear", str(environment)]]
+
+
+@needs_shell
+def test_packages_that_were_deleted_or_belong_to_another_checkout_are_noticed(
+    environment: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(start, "probed", lambda *_: str(repository / "MultiTaskSeg" / "MultiTaskSegLib" / "x.py"))
+    assert start.is_whole(environment)
+    monkeypatch.setattr(start, "probed", lambda *_: "/elsewhere/MultiTaskSegLib/x.py")
+    assert not start.is_whole(environment)
+    monkeypatch.setattr(start, "probed", lambda *_: None)
+    assert not start.is_whole(environment)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"extras": ["dev"]}', '{"fingerprint": 1}'])
@@ -65,7 +129,7 @@ def test_variables_that_lead_out_of_the_environment_are_dropped(monkeypatch: pyt
 
 
 def test_an_interpreter_that_does_not_start_is_not_an_environment(tmp_path: Path):
-    assert not start.has_pip(tmp_path)
+    assert start.python_in(tmp_path) is None
 
 
 @pytest.mark.parametrize(("arguments", "status"), [([], 2), (["unknown"], 2), (["--help"], 0)])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime import cli
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.released import named_model, released_model
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 REPORT_KEYS = {
@@ -210,3 +214,43 @@ def test_a_model_without_memories_refuses_a_map(
 ) -> None:
     assert cli.main(["check", str(image), "-m", str(model), "--map", str(tmp_path)]) == 4
     assert "cannot tell where an image is foreign" in capsys.readouterr().err
+
+
+def test_a_released_model_is_found_by_its_name_and_its_place_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, planar in (("mr3d", False), ("planar2d", True), ("mr3d.mts.safetensors", False)):
+        assert cli.main(["info", name]) == 0
+        assert capsys.readouterr().out.endswith(f"file: {released_model(planar)}\n")
+    assert cli.main(["info", "mr3d", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == str(released_model(planar=False))
+    assert named_model("mine.mts.safetensors") == Path("mine.mts.safetensors")
+    (tmp_path / "mr3d").write_text("a file of that name comes first")
+    assert named_model("mr3d") == Path("mr3d")
+
+
+def test_check_expands_a_pattern_itself(model: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pattern = str(image.with_name("*" + image.name[1:]))
+    assert cli.main(["check", pattern, "-m", str(model), "--json"]) == 0
+    assert str(image) in [entry["image"] for entry in json.loads(capsys.readouterr().out)]
+
+
+def test_names_that_differ_in_case_alone_do_not_share_a_map(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending = "".join(image.suffixes)
+    names = [str(tmp_path / folder / f"{stem}{ending}") for folder, stem in (("1", "Scan"), ("2", "scan"))]
+    assert cli.main(["check", *names, "-m", str(model), "--map", str(tmp_path / "maps")]) == 2
+    assert "same name" in capsys.readouterr().err
+
+
+def test_output_in_code_page_1252_ends_no_run(model: Path, image: Path, tmp_path: Path) -> None:
+    odd = tmp_path / f"Łódź 脑{''.join(image.suffixes)}"
+    odd.write_bytes(image.read_bytes())
+    command = [sys.executable, "-m", "MultiTaskSegLib.runtime.cli", "check", str(odd), "-m", str(model)]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert b"\\u8111" in done.stdout

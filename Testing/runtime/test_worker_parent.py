@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MultiTaskSegLib import process_tree
 from MultiTaskSegLib.process_tree import end_tree, start_tree
+from MultiTaskSegLib.runtime import worker
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
 from MultiTaskSegLib.runtime.worker import Worker, read_volume
 from MultiTaskSegLib.worker_process import worker_environment
@@ -148,3 +151,52 @@ def test_every_odd_request_is_answered() -> None:
         (2, "UsageError"),
         (3, "UsageError"),
     ]
+
+
+def test_the_private_folder_goes_although_the_worker_works_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch, rmtree = tmp_path / "scratch", shutil.rmtree
+    scratch.mkdir()
+
+    def as_on_windows(folder: Path, *, ignore_errors: bool) -> None:
+        """There a folder in which a process works cannot be removed."""
+        if Path.cwd() != scratch:
+            rmtree(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(worker.shutil, "rmtree", as_on_windows)
+    monkeypatch.chdir(scratch)
+    worker.remove_scratch(scratch)
+    assert not scratch.exists()
+
+
+def test_a_taskkill_that_hangs_or_is_missing_does_not_keep_slicer_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        """A child that ends when it is killed."""
+
+        pid, is_killed = 4711, False
+
+        def poll(self) -> int | None:
+            return 0 if self.is_killed else None
+
+        def wait(self, timeout: float) -> int:
+            if not self.is_killed:
+                raise subprocess.TimeoutExpired("child", timeout)
+            return 0
+
+        def kill(self) -> None:
+            self.is_killed = True
+
+    def hanging(command: list[str], *, timeout: float, **_options: object) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    def missing(_command: list[str], **_options: object) -> None:
+        raise FileNotFoundError("taskkill")
+
+    monkeypatch.setattr(process_tree.os, "name", "nt")
+    monkeypatch.setattr(process_tree.subprocess, "CREATE_NO_WINDOW", 0, raising=False)
+    for run in (hanging, missing):
+        child = Process()
+        monkeypatch.setattr(process_tree.subprocess, "run", run)
+        end_tree(child)
+        assert child.is_killed

@@ -114,7 +114,8 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise UsageError(
-                "Ray is not installed", remedy="Install multitaskseg[cluster], or leave --executor ray out"
+                "Ray is not installed",
+                remedy="Run 'pip install \".[cluster]\"' in the checkout, or leave out --executor",
             ) from error
         self._ray: Any = ray
         try:

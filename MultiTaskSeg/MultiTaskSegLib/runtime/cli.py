@@ -15,6 +15,7 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
+from MultiTaskSegLib.runtime.machine.file_pattern import expanded
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES, require_result_place
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
     from MultiTaskSegLib.runtime.image.volume import Volume
 
+MODEL_HELP = "model file, or mr3d or planar2d; default: the released one for such images"
+TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
+LINE_CHARACTERS = 60
 EXIT_OOD = 3
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -73,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     segment = commands.add_parser("segment", help="segment one image")
     segment.add_argument("image", type=Path, metavar="IMAGE", help="NIfTI, NRRD, MHA, DICOM folder, PNG or JPEG")
-    segment.add_argument("-m", "--model", type=Path, help="model file; default: the released one")
+    segment.add_argument("-m", "--model", help=MODEL_HELP)
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from the image")
     segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -82,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="is an image like the training images?")
     check.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    check.add_argument("-m", "--model", type=Path, help="model file; default: the released one")
+    check.add_argument("-m", "--model", help=MODEL_HELP)
     check.add_argument("--map", type=Path, metavar="DIR", help="also write maps that show where images are foreign")
     check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     check.add_argument("--json", action="store_true", help="print a list of verdicts as JSON")
@@ -90,7 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     info = commands.add_parser("info", help="show the model card")
-    info.add_argument("model", type=Path, metavar="MODEL")
+    info.add_argument("model", metavar="MODEL", help="model file, or a released one: mr3d or planar2d")
     info.add_argument("--json", action="store_true", help="print the manifest as JSON")
     info.set_defaults(command=_info)
 
@@ -107,7 +111,7 @@ def _segment(options: argparse.Namespace) -> int:
     require_result_place(options.output, RESULT_FILES, [options.image])
     volume = read_image(options.image)
     require_contrast(volume)
-    result, notes = ImageRuns(options.model, options.device, _progress_line()).run(
+    result, notes = ImageRuns(_model_file(options), options.device, _progress_line()).run(
         volume, Purpose(options.task), lambda model, tell: model.segment(volume, options.task, tell)
     )
     result = result.with_warnings(notes)
@@ -130,6 +134,13 @@ def _segment(options: argparse.Namespace) -> int:
     return 0
 
 
+def _model_file(options: argparse.Namespace) -> Path | None:
+    """The model that the user names; None: the released one."""
+    from MultiTaskSegLib.runtime.model.released import named_model
+
+    return None if options.model is None else named_model(options.model)
+
+
 def _size(label: dict[str, Any], is_planar: bool) -> str:
     """Volume or area of a structure, or how many voxels it has where an image has no physical size."""
     if label["volume_mm3"] is not None:
@@ -142,11 +153,12 @@ def _size(label: dict[str, Any], is_planar: bool) -> str:
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
 
-    maps = _map_paths(options.images, options.map)
-    runs = ImageRuns(options.model, options.device, _progress_line())
+    images = expanded(options.images)
+    maps = _map_paths(images, options.map)
+    runs = ImageRuns(_model_file(options), options.device, _progress_line())
     entries: list[dict[str, Any]] = []
     try:
-        for path in options.images:
+        for path in images:
             entries.append(_entry(runs, path, maps.get(path), options.json))
             # A folder of images of different sizes would leave gigabytes of holes in the heap.
             release_freed_memory()
@@ -192,7 +204,8 @@ def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Pat
     names = {image: image_name(image) for image in images}
     stems = {image: name[: len(name) - len(image_ending(Path(name)))] for image, name in names.items()}
     paths = {image: directory / f"{stem}_foreign.nii.gz" for image, stem in stems.items()}
-    if len(set(paths.values())) < len(paths):
+    # Windows and macOS do not tell names apart that differ in case alone.
+    if len({str(path).casefold() for path in paths.values()}) < len(paths):
         raise UsageError("two images have the same name", remedy="Write their maps to different folders")
     require_result_place(directory, [path.name for path in paths.values()], images)
     for path in paths.values():
@@ -219,13 +232,16 @@ def _verdict(runs: ImageRuns, volume: Volume, map_path: Path | None) -> tuple[An
 def _info(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.model.model_card import model_card
     from MultiTaskSegLib.runtime.model.model_file import read_manifest
+    from MultiTaskSegLib.runtime.model.released import named_model
     from MultiTaskSegLib.runtime.model.structure import to_plain
 
-    manifest, digest = read_manifest(options.model)
+    path = named_model(options.model)
+    manifest, digest = read_manifest(path)
     if options.json:
-        _print_json({"sha256": digest, "manifest": to_plain(manifest)})
+        _print_json({"file": str(path), "sha256": digest, "manifest": to_plain(manifest)})
     else:
         print(model_card(manifest, digest))
+        print(f"file: {path}")
     return 0
 
 
@@ -234,7 +250,7 @@ def _demo(options: argparse.Namespace) -> int:
     import subprocess
 
     if find_spec("trainer") is None or find_spec("matplotlib") is None:
-        raise UsageError("the demo trains a model", remedy="Install the trainer: pip install multitaskseg[trainer]")
+        raise UsageError("the demo trains a model", remedy=TRAINER_REMEDY)
     command = [sys.executable, "-m", "trainer", "experiment", "demo", "-o", str(options.output)]
     return subprocess.run(command, check=False).returncode
 
@@ -247,8 +263,10 @@ def _progress_line() -> Callable[[float, str], None]:
         """Rewrite the line; clear it at the end."""
         if not is_shown:
             return
-        end = "\r" if share < 1 else "\r\033[K"
-        print(f"\033[K{100 * share:3.0f} % {step}", end=end, file=sys.stderr, flush=True)
+        # Blanks wipe a line on every terminal; escape sequences are shown as they are by those that do not know them.
+        text = f"{100 * share:3.0f} % {step}"[:LINE_CHARACTERS]
+        wiped = " " * LINE_CHARACTERS + "\r" if share >= 1 else ""
+        print(f"\r{text:{LINE_CHARACTERS}}\r{wiped}", end="", file=sys.stderr, flush=True)
 
     return show
 

@@ -7,6 +7,7 @@ the log: everything that any library prints on stdout is sent there, so that the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -265,6 +266,13 @@ def _lines_of(descriptor: int) -> Iterator[bytes]:
     yield rest
 
 
+def remove_scratch(folder: Path) -> None:
+    """Remove the private folder, which is left first: Windows removes none that a process works in."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder.parent)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Iterable[str]:
     """Request lines, read by a thread so that the end of ``parent`` is seen while a request is being answered.
 
@@ -276,7 +284,7 @@ def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Itera
     def end() -> None:
         """Nobody is left to read an answer, so a request under way is not worth finishing."""
         if scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_scratch(Path(scratch))
         os._exit(0)
 
     def read() -> None:

@@ -162,4 +162,4 @@ def test_without_the_trainer_or_its_pictures_the_demo_says_what_to_install(
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == missing else object())
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("nothing may start"))
     assert cli.main(["demo"]) == 2
-    assert "pip install multitaskseg[trainer]" in capsys.readouterr().err
+    assert "start.py demo" in capsys.readouterr().err

@@ -121,5 +121,5 @@ def needed_packages() -> Iterator[None]:
         text = " ".join(str(error).split())
         raise ResourceError(
             f"the Python package '{getattr(error, 'name', None) or 'torch'}' cannot be loaded ({text})",
-            remedy="Install PyTorch with the PyTorch extension of Slicer, or 'pip install multitaskseg', and try again",
+            remedy="Install PyTorch with the PyTorch extension of Slicer, or 'pip install .' in a checkout",
         ) from error

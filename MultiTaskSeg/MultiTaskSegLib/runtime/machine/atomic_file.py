@@ -9,6 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.machine.file_exchange import exchange, exchange_all
+
+WINDOWS_CHARACTERS = 260  # of a path, with the zero at its end
+TEMPORARY_CHARACTERS = 48  # that the longest name of a result and of its temporary folder add
 
 
 @contextmanager
@@ -32,34 +36,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        os.replace(temporary, path)
+        exchange(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where a scanner holds it, the temporary file stays; that must not hide what went wrong.
+        with suppress(PermissionError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def staged_files(directory: str | Path) -> Iterator[Path]:
     """Yield an empty folder; when the block succeeds, its files move into ``directory`` together.
 
+    A file that another program has open is waited for; where it stays open, none of the files is replaced.
+
     Raises:
-        ResourceError: the directory cannot be written.
+        ResourceError: the directory cannot be written, or one of the files cannot be replaced.
     """
     directory = Path(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-") as name:
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-", ignore_cleanup_errors=True) as name:
             yield Path(name)
             files = sorted(Path(name).iterdir())
             for file in files:
                 _flush(file)
-            for file in files:
-                os.replace(file, directory / file.name)
+            exchange_all(files, directory, Path(tempfile.mkdtemp(dir=name)))
             _flush_folder(directory)
     except OSError as error:
-        raise _unwritable(directory, error) from error
+        raise _unwritable(Path(error.filename2 or directory), error) from error
 
 
 def _flush(path: Path) -> None:
@@ -106,6 +113,18 @@ def _unwritable(path: Path, error: OSError) -> ResourceError:
         return _in_the_way(Path(error.filename or path))
     if isinstance(error, IsADirectoryError):
         return ResourceError("a folder is in the place of the file", file=path, remedy="Give another name")
+    if isinstance(error, PermissionError) and error.filename2 is not None:
+        return ResourceError(
+            "the file cannot be replaced, for it is open in another program or protected; everything is as it was",
+            file=path,
+            remedy="Close it there and start again",
+        )
+    if os.name == "nt" and len(str(path)) + TEMPORARY_CHARACTERS >= WINDOWS_CHARACTERS:
+        return ResourceError(
+            "cannot write: the path is longer than Windows allows",
+            file=path,
+            remedy="Choose a folder with a shorter path, or enable long paths in Windows",
+        )
     return ResourceError(
         f"cannot write ({error.strerror or error})", file=path, remedy="Check permissions and free disk space"
     )

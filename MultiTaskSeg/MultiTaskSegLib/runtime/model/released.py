@@ -6,8 +6,22 @@ from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import ModelError
 
-MODEL_3D = "mr3d.mts.safetensors"
-MODEL_2D = "planar2d.mts.safetensors"
+ENDING = ".mts.safetensors"
+MODEL_3D = f"mr3d{ENDING}"
+MODEL_2D = f"planar2d{ENDING}"
+
+
+def named_model(text: str) -> Path:
+    """The path of a model file; of a released one where its name is given (``mr3d``) and no such file lies here.
+
+    Raises:
+        ModelError: the released model is not installed.
+    """
+    path = Path(text)
+    for name in (MODEL_3D, MODEL_2D):
+        if text in (name, name.removesuffix(ENDING)) and not path.exists():
+            return released_model(planar=name == MODEL_2D)
+    return path
 
 
 def released_model(planar: bool) -> Path:
