@@ -159,7 +159,7 @@ def test_an_image_in_metres_is_refused_by_its_field_of_view_and_not_as_constant(
 
 
 def test_a_folder_that_is_given_as_a_dot_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pydicom", reason="pydicom makes the DICOM files of this test")
+    pytest.importorskip("pydicom", reason="pydicom makes the DICOM files of these tests")
     from Testing.hostile.dicom_series import write_series
 
     write_series(tmp_path / "patient", VOXELS.T.astype(np.uint16), np.diag([1, 1, 2.0, 1]))

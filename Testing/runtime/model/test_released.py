@@ -35,5 +35,5 @@ def test_the_model_is_found_beside_the_package_and_inside_it(package: Path, plan
 
 def test_a_missing_model_is_refused_with_what_to_do(package: Path) -> None:
     put(package, "mr3d.mts.safetensors")
-    with pytest.raises(ModelError, match=r"planar2d\.mts\.safetensors is not installed.*-m MODEL"):
+    with pytest.raises(ModelError, match=r"planar2d\.mts\.safetensors is not installed.*a model file of your own"):
         released.released_model(planar=True)

@@ -84,4 +84,4 @@ def test_voxels_more_than_twice_as_long_as_the_profile_s_along_any_axis_are_coar
     found = cautions(frame, task, verdict, is_recognised=False, is_something_found=True)
     size = f"{in_plane_mm:.3g} × {in_plane_mm:.3g} × {z_mm:.3g} mm"
     sentence = f"the voxels ({size}) are much coarser than in the training images (1 × 1 × 5 mm)"
-    assert found == ((sentence,) if is_coarse else ())
+    assert [text for text in found if "coarser" in text] == ([sentence] if is_coarse else [])

@@ -52,7 +52,7 @@ def made(folder: Path, name: str) -> Made:
             image.SetDirection((-1, 0, 0, 0, np.cos(0.2), -np.sin(0.2), 0, np.sin(0.2), np.cos(0.2)))
         sitk.WriteImage(image, str(folder / f"{part}.nii.gz"))
     case = Case("c", folder / "image.nii.gz", folder / "label.nii.gz", "g")
-    prepared, labels = read_prepared(case, PROFILES[name], lambda stored: stored.astype(np.uint8))
+    prepared, labels = read_prepared(case, PROFILES[name], (1,), lambda stored: stored.astype(np.uint8))
     voxels = prepared.voxels.astype(np.float64)
     centre = [float((axis * voxels).sum() / voxels.sum()) for axis in np.indices(voxels.shape)]
     return voxels.shape, float(voxels.mean()), centre, int(labels.sum())

@@ -11,7 +11,7 @@ from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
 from trainer.layout.case import Case
 from trainer.layout.photograph import PhotographReader
 
-image_module = pytest.importorskip("PIL.Image", reason="Pillow writes the pictures of this test")
+image_module = pytest.importorskip("PIL.Image", reason="Pillow writes the pictures of these tests")
 
 
 def test_a_turned_colour_picture_is_looked_at_upright(tmp_path: Path) -> None:
