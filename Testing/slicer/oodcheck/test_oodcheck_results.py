@@ -108,3 +108,18 @@ def test_a_table_from_which_somebody_took_a_row_is_not_shown_and_breaks_nothing(
     panel.parameters.results.RemoveRow(0)
     panel.enter()
     assert panel.ui.resultTable.rowCount == 0
+
+
+def test_a_table_that_was_given_a_name_is_not_filled_with_the_next_images(open_panel, worker, finished):
+    samples.volume()
+    panel = open_panel("OODCheck")
+    panel.parameters.scope = "scene"
+    finished(panel)
+    first = panel.parameters.results
+    finished(panel)
+    assert panel.parameters.results is first
+    first.SetName("first cohort")
+    samples.volume(name="second")
+    finished(panel)
+    assert panel.parameters.results is not first
+    assert [len(batch_rows_of(table)) for table in (first, panel.parameters.results)] == [1, 2]
