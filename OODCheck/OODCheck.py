@@ -201,14 +201,6 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         """Show the distances of the selected volume in a plot view."""
         self.logic.showDistances(self.parameters.inputVolume)
 
-    def checkVolume(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
-        """Select a volume and start to check it; only select it while another run is under way."""
-        self._parameters.enter()
-        self.parameters.scope = VOLUME
-        self.parameters.inputVolume = volumeNode
-        if not self._run.is_running:
-            self.onCheckButton()
-
 
 class OODCheckLogic(ScriptedLoadableModuleLogic):
     """What the module does, for the panel and for scripts."""
