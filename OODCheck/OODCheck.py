@@ -155,6 +155,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
     def onFinished(self, run: Any) -> None:
         """Show the verdict, the table of a batch, or what went wrong."""
         from MultiTaskSegLib.runtime.errors import MtsError
+        from MultiTaskSegLib.scene.handwork import has_name_as_made
         from OODCheckLib.check_banner import summary_banner
         from OODCheckLib.check_batch import CheckBatch
 
@@ -163,7 +164,9 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
             if not isinstance(run, CheckBatch):
                 self.logic.finish(run)
             elif run.rows and self.parameters is not None:  # also what was done before it ended early
-                self.parameters.results = self.logic.writeResults(run.rows, self.parameters.results)
+                earlier = self.parameters.results
+                isKept = earlier is not None and not has_name_as_made(earlier)  # whoever names a table wants it
+                self.parameters.results = self.logic.writeResults(run.rows, None if isKept else earlier)
                 summary = summary_banner([row.ood for row in run.rows])
             if isinstance(run, CheckBatch) and run.job.error is not None:
                 raise run.job.error
@@ -197,14 +200,6 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
     def onDistancesButton(self, _checked: bool = False) -> None:
         """Show the distances of the selected volume in a plot view."""
         self.logic.showDistances(self.parameters.inputVolume)
-
-    def checkVolume(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
-        """Select a volume and start to check it; only select it while another run is under way."""
-        self._parameters.enter()
-        self.parameters.scope = VOLUME
-        self.parameters.inputVolume = volumeNode
-        if not self._run.is_running:
-            self.onCheckButton()
 
 
 class OODCheckLogic(ScriptedLoadableModuleLogic):
@@ -304,9 +299,12 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
     def writeResults(self, rows: Sequence[Any], tableNode: vtkMRMLTableNode | None = None) -> vtkMRMLTableNode:
         """Write the rows of a batch into a table node, a new one by default, and return it."""
         from MultiTaskSegLib.scene.batch.batch_table import fill_batch_table
+        from MultiTaskSegLib.scene.handwork import seal_name
 
         if tableNode is None:
-            tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("OOD Check results"))
+            name = slicer.mrmlScene.GenerateUniqueName(_("OOD Check results"))
+            tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+            seal_name(tableNode)
         fill_batch_table(tableNode, rows)
         return tableNode
 

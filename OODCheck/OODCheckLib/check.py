@@ -46,8 +46,15 @@ def start_check(
 
 @typed_errors()
 def finish_check(run: SceneRun) -> Verdict:
-    """Take in what a finished run brought back, see `keep_check`. Raises what the run failed with."""
-    return keep_check(run.volume_node, run.result(), run.notes)
+    """Take in what a finished run brought back, see `keep_check`.
+
+    Raises:
+        InputError: the volume was removed after the run had ended, or as `keep_check`.
+        MtsError: what the run failed with.
+    """
+    found = run.result()
+    require_present(run.volume_node)
+    return keep_check(run.volume_node, found, run.notes)
 
 
 def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, notes: RunNotes | None = None) -> Verdict:

@@ -15,13 +15,8 @@ NOT_CHECKED = "not checked"
 WORDS = {"FOREIGN": FOREIGN, "UNUSUAL": UNUSUAL, "KNOWN": KNOWN}  # by the name of the level in the panel
 
 
-def row_texts(node: slicer.vtkMRMLTableNode, row: int) -> dict[str, str]:
-    """What a row says, as texts; ``message`` is why an image was not checked."""
-    return texts_of(batch_rows_of(node)[row])
-
-
 def texts_of(row: BatchRow) -> dict[str, str]:
-    """What a row says, as texts; figures that are missing are empty."""
+    """What a row says, as texts; ``message`` is why an image was not checked, figures that are missing are empty."""
     figures = {"p_value": row.p_value, "score": row.score, "limit": row.limit}
     texts = {"image": row.image, "verdict": row.verdict or NOT_CHECKED, "nearest_task": row.nearest_task}
     told = {"file": row.file, "message": row.error}

@@ -11,8 +11,9 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.verdict_banner import Level
+from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of
 from MultiTaskSegLib.task_list import short_name
-from OODCheckLib.result_table import NOT_CHECKED, WORDS, row_texts, write_csv
+from OODCheckLib.result_table import NOT_CHECKED, WORDS, texts_of, write_csv
 
 SHOWN = ("image", "verdict", "p_value", "score", "nearest_task")
 DIGITS = 3
@@ -50,10 +51,9 @@ class ResultView:
         if node is self._node and stamp == self._stamp:
             return
         self._node, self._stamp = node, stamp
-        count = 0 if node is None else node.GetNumberOfRows()
-        self._widget.setRowCount(count)
-        for row in range(count):
-            texts = row_texts(node, row)
+        rows = [] if node is None else batch_rows_of(node)  # once: they are read anew for each call
+        self._widget.setRowCount(len(rows))
+        for row, texts in enumerate(map(texts_of, rows)):
             for column, title in enumerate(SHOWN):
                 item = qt.QTableWidgetItem(_shown_text(title, texts[title]))
                 item.setToolTip(texts["message"] or (texts["file"] if title == "image" else "") or texts[title])

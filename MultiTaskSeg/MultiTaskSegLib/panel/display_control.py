@@ -8,7 +8,7 @@ import slicer
 
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, UNCERTAINTY_ROLE
 from MultiTaskSegLib.scene.heatmap import set_threshold
-from MultiTaskSegLib.scene.slice_layers import show_only, show_overlay, show_volume
+from MultiTaskSegLib.scene.slice_layers import hide_uncertainty_but, show_only, show_overlay, show_volume
 
 
 class DisplayControl:
@@ -45,6 +45,7 @@ class DisplayControl:
         show_volume(volume_node)
         if is_other:
             show_only(segmentation, slicer.mrmlScene)
+            hide_uncertainty_but(volume_node, heatmap_node)
         if heatmap_node is not None:
             opacity, threshold = controls
             set_threshold(heatmap_node, threshold)

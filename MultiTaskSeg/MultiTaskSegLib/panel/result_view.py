@@ -51,7 +51,11 @@ class ResultView:
         self.show(None)
 
     def show(self, segmentation: slicer.vtkMRMLSegmentationNode | None) -> None:
-        """Show a result, or nothing; does nothing when it is shown already and has all that belongs to it."""
+        """Show a result, or nothing; figures are left as they are when it is shown already with all that belongs to it.
+
+        The banner is always made anew: whether the image is still the one that was segmented may have changed.
+        """
+        self.ui.resultLabel.text = "" if segmentation is None else _text(segmentation)
         shown = _parts(segmentation)
         if shown == self._shown and self._shown:
             self._update_buttons()
@@ -64,7 +68,6 @@ class ResultView:
         self._has_volumes = all(row.volume_ml is not None for row in rows)
         self._table.show(rows, _colours(segmentation, rows))
         self.ui.segmentTableWidget.visible = bool(rows)
-        self.ui.resultLabel.text = "" if segmentation is None else _text(segmentation)
         self.ui.resultLabel.visible = segmentation is not None
         self.set_earlier(self._is_earlier)
         self._update_buttons()

@@ -75,11 +75,17 @@ def is_handwork(segmentation: slicer.vtkMRMLSegmentationNode) -> bool:
 
 
 def remove_result(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
-    """Remove a segmentation with its heatmap, its table and their display and storage nodes."""
-    belonging = [segmentation.GetNodeReference(role) for role in (UNCERTAINTY_ROLE, TABLE_ROLE)]
-    for node in [*belonging, segmentation]:
-        if node is not None:
+    """Remove a segmentation with its heatmap, its table and their display and storage nodes.
+
+    What another segmentation refers to as well, such as a clone that somebody edits, stays.
+    """
+    others = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", segmentation.GetScene())
+    for role in (UNCERTAINTY_ROLE, TABLE_ROLE):
+        node = segmentation.GetNodeReference(role)
+        is_shared = any(other is not segmentation and other.GetNodeReference(role) is node for other in others)
+        if node is not None and not is_shared:
             remove_with_attachments(node)
+    remove_with_attachments(segmentation)
 
 
 def remove_with_attachments(node: slicer.vtkMRMLStorableNode) -> None:

@@ -23,6 +23,11 @@ def seal_name(node: slicer.vtkMRMLNode) -> None:
     node.SetAttribute(NAME_AS_MADE, node.GetName())
 
 
+def has_name_as_made(node: slicer.vtkMRMLNode) -> bool:
+    """Whether a node still has the name that it was given; no where that was not noted."""
+    return bool(node.GetAttribute(NAME_AS_MADE) == node.GetName())
+
+
 def seal_segments(segmentation_node: slicer.vtkMRMLSegmentationNode, labels: NDArray[np.uint8]) -> None:
     """Note the segments that were made from ``labels`` ``(Z, Y, X)``."""
     noted = {"labels": array_fingerprint(labels), "segments": _segments(segmentation_node)}
@@ -38,7 +43,7 @@ def is_as_made(
 
     Where it cannot be told, as without the volume that it was made from, the answer is no.
     """
-    if any(node.GetAttribute(NAME_AS_MADE) != node.GetName() for node in (segmentation_node, *others)):
+    if not all(map(has_name_as_made, (segmentation_node, *others))):
         return False
     return has_segments_as_made(segmentation_node, volume_node)
 

@@ -77,5 +77,12 @@ def start_segmentation(
 
 @typed_errors()
 def finish_segmentation(run: SceneRun) -> SegmentationResult:
-    """Add the result of a finished run to the scene. Raises what the run failed with, and as `add_result`."""
-    return add_result(run.volume_node, run.result(), run.notes)
+    """Add the result of a finished run to the scene.
+
+    Raises:
+        InputError: the volume was removed after the run had ended, or as `add_result`.
+        MtsError: what the run failed with.
+    """
+    found = run.result()
+    require_present(run.volume_node)
+    return add_result(run.volume_node, found, run.notes)

@@ -57,6 +57,19 @@ def show_overlay(
     refresh_legends(scene)
 
 
+def hide_uncertainty_but(
+    volume_node: slicer.vtkMRMLScalarVolumeNode, map_node: slicer.vtkMRMLScalarVolumeNode | None
+) -> None:
+    """Take the uncertainty of any other result off a volume; a map of foreign places belongs to no result and stays."""
+    scene = volume_node.GetScene()
+    for view in slicer.util.getNodesByClass(COMPOSITE_CLASS, scene):
+        over = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
+        is_uncertainty = is_own_map(over) and over.GetNodeReferenceID(INPUT_ROLE) is None
+        if is_uncertainty and over is not map_node and view.GetBackgroundVolumeID() == volume_node.GetID():
+            view.SetForegroundVolumeID(None)
+    refresh_legends(scene)
+
+
 def show_heatmap(
     volume_node: slicer.vtkMRMLScalarVolumeNode, heatmap_node: slicer.vtkMRMLScalarVolumeNode, opacity: float
 ) -> None:

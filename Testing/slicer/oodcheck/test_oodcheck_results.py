@@ -8,10 +8,12 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of
+from MultiTaskSegLib.verdict_words import KNOWN
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.image_folder_sample import cells, choose_scope, write_folder
 
@@ -77,3 +79,47 @@ def test_the_bars_say_when_the_nearest_task_has_not_the_shortest_one(open_panel,
     bars = importlib.import_module("OODCheckLib.distance_bars").distance_bars
     verdict = Verdict(True, 5.0, 1.5, 0.1, "near", {"near": 5.0, "other": farther})
     assert ("in common units" in bars(verdict)) is said
+
+
+def test_a_table_that_is_shown_is_read_once_however_many_rows_it_has(open_panel, worker, monkeypatch):
+    panel = open_panel("OODCheck")
+    verdict = panel.logic.check(samples.volume())
+    rows = [BatchRow(f"image {number}", verdict=KNOWN, ood=verdict) for number in range(20)]
+    table = panel.logic.writeResults(rows)
+    read = []
+    original = Verdict.from_dict
+    monkeypatch.setattr(Verdict, "from_dict", lambda plain: read.append(plain) or original(plain))
+    view = importlib.import_module("OODCheckLib.result_view").ResultView(
+        panel.ui.resultTable, panel.ui.exportButton, print
+    )
+    view.show(table)
+    assert len(read) == panel.ui.resultTable.rowCount == len(rows)
+
+
+def test_a_table_from_which_somebody_took_a_row_is_not_shown_and_breaks_nothing(
+    open_panel, worker, finished, no_exception_in_a_slot
+):
+    samples.volume(name="first")
+    samples.volume(name="second")
+    panel = open_panel("OODCheck")
+    panel.parameters.scope = "scene"
+    finished(panel)
+    assert panel.ui.resultTable.rowCount == 2
+    panel.parameters.results.RemoveRow(0)
+    panel.enter()
+    assert panel.ui.resultTable.rowCount == 0
+
+
+def test_a_table_that_was_given_a_name_is_not_filled_with_the_next_images(open_panel, worker, finished):
+    samples.volume()
+    panel = open_panel("OODCheck")
+    panel.parameters.scope = "scene"
+    finished(panel)
+    first = panel.parameters.results
+    finished(panel)
+    assert panel.parameters.results is first
+    first.SetName("first cohort")
+    samples.volume(name="second")
+    finished(panel)
+    assert panel.parameters.results is not first
+    assert [len(batch_rows_of(table)) for table in (first, panel.parameters.results)] == [1, 2]

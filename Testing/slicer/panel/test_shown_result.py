@@ -9,6 +9,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.earlier_result import results_of
 from MultiTaskSegLib.scene.slice_layers import show_volume
 from Testing.slicer import scene_samples as samples
@@ -124,3 +125,53 @@ def test_a_check_with_a_map_lays_it_over_the_image_when_the_panel_is_open(views,
     assert foregrounds(views) == [node.GetID()] * 3
     assert "foreign" in panel.ui.resultLabel.text.lower()
     assert np.ptp(slicer.util.arrayFromVolume(node)) > 0
+
+
+def test_the_uncertainty_of_a_result_goes_when_another_one_without_any_is_chosen(views, panel, segment):
+    first = segment()
+    uncertainty = first.GetNodeReferenceID("MultiTaskSeg.Uncertainty")
+    assert foregrounds(views) == [uncertainty] * 3
+    volume = panel.parameters.inputVolume
+    (made,) = panel.logic.segmentBatch([volume], withUncertainty=False).results.values()
+    panel.parameters.segmentation = made.segmentation
+    assert foregrounds(views) == [None] * 3
+    panel.parameters.segmentation = first
+    assert foregrounds(views) == [uncertainty] * 3
+    panel.parameters.segmentation = None
+    assert foregrounds(views) == [None] * 3
+
+
+def test_a_map_of_foreign_places_stays_when_another_result_is_chosen(views, panel, segment, open_panel):
+    segment()
+    volume = panel.parameters.inputVolume
+    (made,) = panel.logic.segmentBatch([volume], withUncertainty=False).results.values()
+    open_panel("OODCheck").logic.check(volume, withMap=True)
+    foreign = volume.GetNodeReferenceID("MultiTaskSeg.ForeignMap")
+    for view in views:
+        view.GetSliceCompositeNode().SetForegroundVolumeID(foreign)
+    panel.parameters.segmentation = made.segmentation
+    assert foregrounds(views) == [foreign] * 3
+
+
+def test_a_banner_that_is_shown_follows_the_voxels_of_its_image(panel, segment):
+    segment()
+    volume = panel.parameters.inputVolume
+    assert "changed after" not in panel.ui.resultLabel.text
+    slicer.util.arrayFromVolume(volume)[:] = 0
+    slicer.util.arrayFromVolumeModified(volume)
+    panel.exit()
+    panel.enter()
+    assert "changed after" in panel.ui.resultLabel.text
+
+
+@pytest.mark.parametrize("name", ["MultiTaskSeg", "OODCheck"])
+def test_a_volume_that_was_removed_after_its_run_had_ended_is_told(open_panel, worker, session, name):
+    volume = samples.volume()
+    logic = open_panel(name).logic
+    run = logic.start(volume)
+    run.job.wait()
+    session.scene.RemoveNode(volume)
+    count = session.scene.GetNumberOfNodes()
+    with pytest.raises(InputError, match="was removed"):
+        logic.finish(run)
+    assert session.scene.GetNumberOfNodes() == count

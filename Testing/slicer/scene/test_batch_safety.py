@@ -290,3 +290,20 @@ def test_a_worker_that_was_killed_while_it_worked_is_no_broken_one(scratch):
     with pytest.raises(DeadWorkerError) as caught:
         job.wait(30)
     assert not isinstance(caught.value, BrokenWorkerError)
+
+
+@pytest.mark.parametrize("existing", ["keep", "replace"])
+def test_what_somebody_writes_into_a_folder_while_a_batch_is_under_way_is_kept(runner, tmp_path, existing):
+    images = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
+    output = tmp_path / "out"
+    if existing == "replace":
+        segment_batch(images, BatchOptions(output=output), runner=runner)
+    batch = SceneBatch(images, BatchOptions(output=output, existing=existing), runner)
+    handwork = output / "b" / "segmentation.nii.gz"
+    handwork.parent.mkdir(parents=True, exist_ok=True)
+    handwork.write_bytes(b"corrected by hand")
+    batch.job.wait()
+    rows = batch.finish().rows
+    assert handwork.read_bytes() == b"corrected by hand"
+    assert (output / "b_2" / "segmentation.nii.gz").is_file()
+    assert [len(row.warnings) for row in rows] == [0, 1]

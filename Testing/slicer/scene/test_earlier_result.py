@@ -73,3 +73,15 @@ def test_each_figure_of_the_verdict_is_under_its_own_name():
 
 def test_the_figures_of_a_run_cannot_be_typed_over():
     assert result.add_result(samples.volume(), found()).table.GetLocked()
+
+
+def test_what_a_clone_refers_to_stays_when_the_original_is_replaced(session):
+    volume = samples.volume()
+    made = result.add_result(volume, found())
+    clone = session.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "clone")
+    clone.Copy(made.segmentation)  # as Clone in the Data module, with its references
+    clone.SetName("edited by hand")
+    again = result.add_result(volume, found(), result.RunNotes(existing="replace"))
+    assert earlier_result.results_of(volume) == [clone, again.segmentation]
+    assert clone.GetNodeReference(earlier_result.TABLE_ROLE) is made.table
+    assert clone.GetNodeReference(earlier_result.UNCERTAINTY_ROLE) is made.uncertainty

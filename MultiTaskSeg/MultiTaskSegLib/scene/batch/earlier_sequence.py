@@ -6,7 +6,7 @@ import slicer
 
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, is_good, remove_with_attachments
-from MultiTaskSegLib.scene.handwork import NAME_AS_MADE, has_segments_as_made
+from MultiTaskSegLib.scene.handwork import has_name_as_made, has_segments_as_made
 from MultiTaskSegLib.scene.volume_sequence import BROWSER_CLASS
 
 
@@ -28,7 +28,7 @@ def replaceable(
     earlier: slicer.vtkMRMLSequenceNode, new: slicer.vtkMRMLSequenceNode, frames: slicer.vtkMRMLSequenceNode
 ) -> bool:
     """Whether nobody has edited or renamed an earlier sequence, and the new one has a good frame for each good one."""
-    if earlier.GetAttribute(NAME_AS_MADE) != earlier.GetName():
+    if not has_name_as_made(earlier):
         return False
     for number in range(earlier.GetNumberOfDataNodes()):
         value, node = earlier.GetNthIndexValue(number), earlier.GetNthDataNode(number)

@@ -167,44 +167,49 @@ class SceneBatch:
             return []
         if self._options.output is None:
             raise UsageError("image files need a folder for their results", remedy="Give output=FOLDER")
-        folders = _settled(output_folders(paths, self._options.output), self._options.existing)
+        folders = output_folders(paths, self._options.output)
+        claimed = {claim(folder) for folder in folders}
+        return [self._file_item(path, folder, claimed, lease) for path, folder in zip(paths, folders, strict=True)]
 
-        def item(path: Path, folder: Path, note: str) -> BatchItem:
-            """One file, whose results the worker's parent has put in place by the time its job is done."""
+    def _file_item(self, path: Path, folder: Path, claimed: set[str], lease: Lease) -> BatchItem:
+        """One file, whose results the worker's parent has put in place by the time its job is done."""
+        notes: list[str] = []
+
+        def start() -> Job:
+            """Look where the result may go only now: somebody may work in the folders while a batch is under way."""
             options = {"task": self._options.task, "model": self._options.model, "device": self._options.device}
+            place, notes[:] = _settled(folder, self._options.existing, claimed)
+            return self._runner.segment_file(path, place, lease=lease, **options)
 
-            def keep(found: JobResult) -> Mapping[str, Any]:
-                """Say where the results are, where that is not where one would look."""
-                warnings = [*found.report.get("warnings", []), *([note] if note else [])]
-                return {**found.report, "warnings": warnings}
+        def keep(found: JobResult) -> Mapping[str, Any]:
+            """Say where the results are, where that is not where one would look."""
+            return {**found.report, "warnings": [*found.report.get("warnings", []), *notes]}
 
-            return BatchItem(
-                path.name, lambda: self._runner.segment_file(path, folder, lease=lease, **options), keep, str(path)
-            )
-
-        return [item(path, *settled) for path, settled in zip(paths, folders, strict=True)]
+        return BatchItem(path.name, start, keep, str(path))
 
     def _segment(self, image: object, lease: Lease) -> Job:
         options = self._options
         return self._runner.segment(image, task=options.task, model=options.model, device=options.device, lease=lease)
 
 
-def _settled(folders: Sequence[Path], existing: str) -> list[tuple[Path, str]]:
-    """Where each result goes, and what to say about it: nothing that was there is lost."""
-    claimed = {claim(folder) for folder in folders}
-    settled = []
-    for folder in folders:
-        try:
-            is_free = not is_taken(folder) or (existing == REPLACE and is_untouched(folder))
-        except OSError as error:
-            raise ResourceError(
-                f"the earlier result cannot be read ({error.strerror})", file=folder, remedy="Give another folder"
-            ) from error
-        place = folder if is_free else free_folder(folder, claimed)
-        claimed.add(claim(place))
-        why = "there was a result already" if existing == KEEP else "the earlier result was edited"
-        settled.append((place, "" if is_free else f"{why}, and was kept: this one is in {place.name}"))
-    return settled
+def _settled(folder: Path, existing: str, claimed: set[str]) -> tuple[Path, list[str]]:
+    """Where a result goes, and what to say about it: nothing that was there is lost.
+
+    Raises:
+        ResourceError: the earlier result cannot be read.
+    """
+    try:
+        is_free = not is_taken(folder) or (existing == REPLACE and is_untouched(folder))
+    except OSError as error:
+        raise ResourceError(
+            f"the earlier result cannot be read ({error.strerror})", file=folder, remedy="Give another folder"
+        ) from error
+    if is_free:
+        return folder, []
+    place = free_folder(folder, claimed)
+    claimed.add(claim(place))
+    why = "there was a result already" if existing == KEEP else "the earlier result was edited"
+    return place, [f"{why}, and was kept: this one is in {place.name}"]
 
 
 def segment_batch(
