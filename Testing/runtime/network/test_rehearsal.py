@@ -94,6 +94,13 @@ def test_the_weights_do_not_stay_in_memory_after_it() -> None:
     assert ledger.live_bytes == 0
 
 
+def test_finding_out_how_much_a_network_takes_takes_next_to_nothing() -> None:
+    # Its weights alone would take 226 GB; a file of a few kilobytes may ask for maps as large.
+    vast = Architecture((4096, 4096), ((2, 2, 2),), ((15, 15, 15),) * 2, 2)
+    memory = pass_memory(vast, (2, 64, 64), 2, Route.DIRECT)
+    assert memory.peak_bytes > 4 * 4096 * 2 * 64 * 64
+
+
 @pytest.mark.parametrize(
     ("route", "expected"),
     [

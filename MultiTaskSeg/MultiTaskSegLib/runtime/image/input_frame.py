@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from MultiTaskSegLib.runtime.image.content_window import Window, content_window
-from MultiTaskSegLib.runtime.image.geometry import Reorientation, canonical_reorientation
+from MultiTaskSegLib.runtime.image.geometry import SPACING_TOLERANCE, Reorientation, canonical_reorientation
 from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING, Profile, Spacing, Triple
 from MultiTaskSegLib.runtime.image.volume import Volume
 
@@ -43,7 +43,7 @@ class InputFrame:
         if self.wanted_spacing_zyx_mm is None:
             return False
         ratios = np.asarray(self.spacing_zyx_mm) / np.asarray(self.wanted_spacing_zyx_mm)
-        return bool(ratios.max() > MAX_UPSAMPLING)
+        return bool(ratios.max() > MAX_UPSAMPLING * (1 + SPACING_TOLERANCE))
 
 
 def input_frame(volume: Volume, profile: Profile) -> InputFrame:
