@@ -218,3 +218,18 @@ def test_images_of_both_kinds_load_each_released_model_once_and_a_named_model_on
         for volume in (VOLUME, planar, VOLUME, planar):
             assert runs.run(volume, Purpose("auto"), lambda model, tell: model.memory_step) == (0, ())
         assert [is_planar for _, _, is_planar in machine.loads] == loads
+
+
+def test_a_card_without_room_for_the_model_itself_leaves_the_run_to_the_cpu() -> None:
+    class FullCard(MachineStandIn):
+        def load(self, *key):
+            if key[1] != "cpu":
+                raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
+            return super().load(*key)
+
+    machine = FullCard()
+    told: list[str] = []
+    found, notes = ModelHost(machine).run(
+        None, "auto", VOLUME, Purpose("auto"), lambda model, tell: model.device, lambda share, step: None, told.append
+    )
+    assert (found, notes, told) == ("cpu", (CARD_RAN_OUT,), ["on the CPU"])

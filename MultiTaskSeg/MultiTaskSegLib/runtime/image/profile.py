@@ -94,6 +94,9 @@ class Profile:
 
 
 def _whole(voxels: float) -> int:
-    """Voxels along an axis: at least one. Halves are common, such as 15 voxels of 1.5 mm on a grid of 1 mm, and the last
-    digits of a header must not decide to which side they go."""
+    """Voxels along an axis, at least one.
+
+    Halves are common, such as 15 voxels of 1.5 mm on a grid of 1 mm; the last digits of a header must not decide to
+    which side they go.
+    """
     return max(1, round(round(voxels, VOXEL_DIGITS)))

@@ -72,7 +72,7 @@ class SliceQueue:
 
 
 def compact_dtype(slab: Tensor) -> torch.dtype:
-    """Half precision for float32 values that are within its range, else float32. Without values, in a rehearsal: half."""
+    """Half precision for float32 values within its range, else float32; half in a rehearsal, which has no values."""
     if slab.is_meta:
         return torch.float16
     least, most = torch.aminmax(slab)
