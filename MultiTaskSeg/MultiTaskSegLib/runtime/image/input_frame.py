@@ -1,4 +1,4 @@
-"""How an image lies on the network's grid: orientation, the part that is not air, voxel size wanted and reached."""
+"""How an image lies on the network's grid: orientation, the part that is not air, voxel size, and the grid."""
 
 from __future__ import annotations
 
@@ -29,13 +29,6 @@ class InputFrame:
     spacing_zyx_mm: Spacing
     grid_shape: Triple
     wanted_spacing_zyx_mm: Spacing | None
-
-    @property
-    def reached_spacing_zyx_mm(self) -> Spacing:
-        """Voxel size of the network's grid."""
-        extent_mm = np.asarray(self.spacing_zyx_mm) * np.asarray(self.window.shape)
-        z, y, x = (float(mm) for mm in extent_mm / np.asarray(self.grid_shape))
-        return z, y, x
 
     @property
     def is_coarse(self) -> bool:
