@@ -84,8 +84,7 @@ def recognise(
         try:
             sight = _look(candidate, volume, part, keep, known)
         except InputError as error:
-            # What one profile clips to a single value may show something on the scale of another.
-            refusal = error.with_traceback(None)
+            refusal = error.with_traceback(None)  # what one profile clips to a constant may show something to another
             continue
         distances.update({task.name: sight.verdict.distances[task.name] for task in candidate.tasks})
         for name, value in sight.verdict.log_nearness.items():
@@ -95,8 +94,7 @@ def recognise(
             best = sight
         del sight
     if best is None:
-        assert refusal is not None
-        raise refusal
+        raise refusal or InputError("the model has no such task")
     by_nearness = sorted(nearness, key=lambda name: nearness[name])
     close = best.verdict.lowest + CLOSE_CALL
     rivals = tuple(n for n in by_nearness if n != best.verdict.nearest_task and nearness[n] <= close)
