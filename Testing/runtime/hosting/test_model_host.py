@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
-from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+from MultiTaskSegLib.runtime.hosting.image_runs import REPLACED, ImageRuns
 from MultiTaskSegLib.runtime.hosting.model_host import CARD_RAN_OUT, ModelHost
 from MultiTaskSegLib.runtime.hosting.purpose import LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
@@ -31,6 +32,7 @@ class Model:
     def __init__(self, model, device, planar):
         self.device = device
         self.memory_step = -1
+        self.model = SimpleNamespace(digest="one")
 
 
 class MachineStandIn:
@@ -218,3 +220,36 @@ def test_images_of_both_kinds_load_each_released_model_once_and_a_named_model_on
         for volume in (VOLUME, planar, VOLUME, planar):
             assert runs.run(volume, Purpose("auto"), lambda model, tell: model.memory_step) == (0, ())
         assert [is_planar for _, _, is_planar in machine.loads] == loads
+
+
+def test_a_card_without_room_for_the_model_itself_leaves_the_run_to_the_cpu() -> None:
+    class FullCard(MachineStandIn):
+        def load(self, *key):
+            if key[1] != "cpu":
+                raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
+            return super().load(*key)
+
+    machine = FullCard()
+    told: list[str] = []
+    found, notes = ModelHost(machine).run(
+        None, "auto", VOLUME, Purpose("auto"), lambda model, tell: model.device, lambda share, step: None, told.append
+    )
+    assert (found, notes, told) == ("cpu", (CARD_RAN_OUT,), ["on the CPU"])
+
+
+def test_images_that_were_judged_by_another_model_under_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "mine.mts.safetensors"
+    digests = iter(("one", "two", "one"))
+
+    class Trained(MachineStandIn):
+        def load(self, *key):
+            model = super().load(*key)
+            model.model.digest = next(digests)
+            return model
+
+    runs = ImageRuns(path, "cpu", lambda share, step: None, Trained())
+    told = []
+    for content in ("first", "a second one", "third"):
+        path.write_text(content)
+        told.append(runs.run(VOLUME, Purpose("auto"), lambda model, tell: model.model.digest))
+    assert told == [("one", ()), ("two", (REPLACED,)), ("one", ())]

@@ -100,3 +100,9 @@ def test_a_slab_is_handed_on_once_the_surroundings_of_all_its_slices_are_known()
     softening, slab = SurfaceSoftening(0.4), torch.full((2, 4, 3, 3), 0.5)
     handed_on = [len(softening.push(slab.clone(), last)) for last in (False, False, False, True)]
     assert handed_on == [0, 1, 1, 2]
+
+
+def test_temperatures_that_lie_far_apart_leave_probabilities() -> None:
+    shares = torch.tensor([[0.6, 0.3], [0.4, 0.7]]).reshape(2, 1, 1, 2)
+    (found,) = SurfaceSoftening(10_000.0).push(shares, last=True)
+    assert found.flatten().tolist() == [1.0, 0.0, 0.0, 1.0]

@@ -106,3 +106,15 @@ def test_the_memory_limit_of_a_process_counts():
 
 def test_words_that_are_not_of_vm_stat_tell_nothing():
     assert parse_vm_stat("command not found") is None
+
+
+def test_a_card_that_cannot_be_asked_spoils_no_run_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(index: int) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", refuse)
+    assert find_device("cpu").name == find_device("auto").name == "cpu"
+    with pytest.raises(ResourceError, match="not available"):
+        find_device("cuda")

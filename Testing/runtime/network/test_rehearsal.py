@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -13,13 +14,21 @@ from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.convolution import Route, direct_convolution, route_of, scratch_bytes
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, padded_shape
 from MultiTaskSegLib.runtime.network.rehearsal import PassMemory, pass_memory
-from MultiTaskSegLib.runtime.network.tensor_ledger import ledger_of
+from MultiTaskSegLib.runtime.network.tensor_ledger import Scratch, TensorLedger
 from Testing.runtime.tensor_trace import traced
 
 DEEP = Architecture((16, 32, 64, 128), ((1, 2, 2), (2, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 4, 48)
 FLAT = Architecture((24, 48, 96), ((1, 2, 2), (1, 2, 2)), ((1, 3, 3),) * 3, 18)
 NARROW = Architecture((4, 6), ((2, 2, 2),), ((3, 3, 3),) * 2, 5)
 CASES = [(DEEP, (32, 48, 64)), (FLAT, (1, 96, 128)), (FLAT, (20, 32, 32)), (NARROW, (64, 32, 32))]
+
+
+def ledger_of(action: Callable[[], object], scratch: Scratch | None = None) -> TensorLedger:
+    """What ``action`` took, in inference mode."""
+    ledger = TensorLedger(scratch) if scratch else TensorLedger()
+    with torch.inference_mode(), ledger:
+        action()
+    return ledger
 
 
 def stream_of(architecture: Architecture, grid: Triple, slices: int) -> NetworkStream:
@@ -92,6 +101,13 @@ def test_it_does_not_grow_with_the_depth_and_grows_as_the_plane_does() -> None:
 def test_the_weights_do_not_stay_in_memory_after_it() -> None:
     ledger = ledger_of(lambda: pass_memory(DEEP, (40, 16, 16), 4, Route.DIRECT))
     assert ledger.live_bytes == 0
+
+
+def test_finding_out_how_much_a_network_takes_takes_next_to_nothing() -> None:
+    # Its weights alone would take 226 GB; a file of a few kilobytes may ask for maps as large.
+    vast = Architecture((4096, 4096), ((2, 2, 2),), ((15, 15, 15),) * 2, 2)
+    memory = pass_memory(vast, (2, 64, 64), 2, Route.DIRECT)
+    assert memory.peak_bytes > 4 * 4096 * 2 * 64 * 64
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.preparation import Prepared
+from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory
@@ -251,3 +255,20 @@ def test_labels_are_begun_when_a_twentieth_of_the_whole_is_left(model: Model, na
     Predictor(model, "cpu", "torch").segment(noise(), task, lambda share, step: told.append((share, step)))
     assert [share for share, step in told if step == "labels"] == [pytest.approx(0.95)]
     assert max(share for share, step in told if step == "network") == pytest.approx(0.95)
+
+
+def test_a_candidate_on_whose_scale_the_image_is_constant_leaves_the_answer_to_the_others(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind, plain = [MIDDLE], recognition.prepare
+
+    def prepare(volume: Volume, seen_as: Profile) -> Prepared:
+        if seen_as in blind:
+            raise InputError("the image is constant")
+        return plain(volume, seen_as)
+
+    monkeypatch.setattr(recognition, "prepare", prepare)
+    assert recognise(candidates(model), noise(), silent()).verdict.nearest_task != "near"
+    blind += [FINE, COARSE]
+    with pytest.raises(InputError, match="constant"):
+        recognise(candidates(model), noise(), silent())

@@ -12,6 +12,7 @@ from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, Torc
 from MultiTaskSegLib.runtime.image.volume import Volume
 
 T = TypeVar("T")
+REPLACED = "the model file was replaced since the first image: verdicts before and after it do not come from one model"
 
 
 class ImageRuns:
@@ -28,11 +29,24 @@ class ImageRuns:
         self._model, self._device, self._progress = None if model is None else str(model), device, progress
         machine = machine or TorchMachine()
         self._hosts = {is_planar: ModelHost(machine) for is_planar in (False, True)}
+        self._digests: dict[bool, str] = {}
 
     def run(self, volume: Volume, purpose: Purpose, act: Callable[[Answers, Progress], T]) -> tuple[T, tuple[str, ...]]:
         """What ``act`` returns, and what was done in another way; see `ModelHost.run`."""
-        host = self._hosts[volume.is_planar and self._model is None]
-        return host.run(self._model, self._device, volume, purpose, act, self._progress, _say_nothing)
+        which = volume.is_planar and self._model is None
+        digest = ""
+
+        def noted(model: Answers, progress: Progress) -> T:
+            """``act``, and which model it was."""
+            nonlocal digest
+            digest = model.model.digest
+            return act(model, progress)
+
+        found, notes = self._hosts[which].run(
+            self._model, self._device, volume, purpose, noted, self._progress, _say_nothing
+        )
+        is_same = self._digests.setdefault(which, digest) == digest
+        return found, notes if is_same else (*notes, REPLACED)
 
 
 def _say_nothing(note: str) -> None:

@@ -66,7 +66,16 @@ class ModelHost:
             MtsError: from loading and from ``act``.
         """
         name = self._machine.device(device)
-        predictor = self._load(model, name, volume.is_planar)
+        share = _Rising(progress)
+        try:
+            predictor = self._load(model, name, volume.is_planar)
+        except Exception as error:
+            if name == CPU or not is_out_of_memory(error):
+                raise
+            predictor = None
+        if predictor is None:
+            tell("on the CPU")
+            return self._on_cpu(model, volume, purpose, act, share)
         plan = self._machine.plan(predictor, volume, purpose, name)
         if plan.device != name:
             tell("on the CPU")
@@ -74,7 +83,6 @@ class ModelHost:
         elif plan.memory_step:
             tell("in smaller parts")
         predictor.memory_step = plan.memory_step
-        share = _Rising(progress)
         try:
             return act(predictor, share), plan.warnings
         except Exception as error:
@@ -84,6 +92,17 @@ class ModelHost:
         del predictor
         tell("on the CPU")
         share.begin_again()
+        return self._on_cpu(model, volume, purpose, act, share)
+
+    def _on_cpu(
+        self,
+        model: str | None,
+        volume: Volume,
+        purpose: Purpose,
+        act: Callable[[Answers, Progress], T],
+        share: Progress,
+    ) -> tuple[T, tuple[str, ...]]:
+        """`run`, after the card had too little memory."""
         predictor = self._load(model, CPU, volume.is_planar)
         plan = self._machine.plan(predictor, volume, purpose, CPU)
         predictor.memory_step = plan.memory_step

@@ -13,6 +13,9 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 # Slices at least this much thicker than the pixels mark an acquisition plane (nnU-Net's anisotropy threshold):
 # the through-plane axis then stays Z however oblique the scan is, because the network treats Z differently.
 ANISOTROPY_THRESHOLD = 3.0
+# Spacings that differ by less are the same: matrices of headers are rounded, and those of tilted or turned copies of an
+# image differ in their last digits. Slices of 3 mm over pixels of 1 mm would be thick in one copy and not in another.
+SPACING_TOLERANCE = 1e-4
 
 LEFT, POSTERIOR, SUPERIOR = 0, 1, 2
 # By the body axis across the slices: body axis and sign of canonical X, Y and Z. These are the frames of DICOM's axial,
@@ -95,4 +98,4 @@ def _through_plane_axis(volume: Volume) -> int | None:
     spacing = np.asarray(volume.spacing_mm)
     thick = int(np.argmax(spacing))
     others = np.delete(spacing, thick)
-    return thick if spacing[thick] >= ANISOTROPY_THRESHOLD * others.max() else None
+    return thick if spacing[thick] >= ANISOTROPY_THRESHOLD * (1 - SPACING_TOLERANCE) * others.max() else None

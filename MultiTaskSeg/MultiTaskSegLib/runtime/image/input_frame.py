@@ -1,4 +1,4 @@
-"""How an image lies on the network's grid: orientation, the part that is not air, voxel size wanted and reached."""
+"""How an image lies on the network's grid: orientation, the part that is not air, voxel size, and the grid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from MultiTaskSegLib.runtime.image.content_window import Window, content_window
-from MultiTaskSegLib.runtime.image.geometry import Reorientation, canonical_reorientation
+from MultiTaskSegLib.runtime.image.geometry import SPACING_TOLERANCE, Reorientation, canonical_reorientation
 from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING, Profile, Spacing, Triple
 from MultiTaskSegLib.runtime.image.volume import Volume
 
@@ -34,19 +34,12 @@ class InputFrame:
     wanted_spacing_zyx_mm: Spacing | None
 
     @property
-    def reached_spacing_zyx_mm(self) -> Spacing:
-        """Voxel size of the network's grid."""
-        extent_mm = np.asarray(self.spacing_zyx_mm) * np.asarray(self.window.shape)
-        z, y, x = (float(mm) for mm in extent_mm / np.asarray(self.grid_shape))
-        return z, y, x
-
-    @property
     def is_coarse(self) -> bool:
         """Whether along some axis the voxels are so much larger than wanted that resampling stopped short."""
         if self.wanted_spacing_zyx_mm is None:
             return False
         ratios = np.asarray(self.spacing_zyx_mm) / np.asarray(self.wanted_spacing_zyx_mm)
-        return bool(ratios.max() > MAX_UPSAMPLING)
+        return bool(ratios.max() > MAX_UPSAMPLING * (1 + SPACING_TOLERANCE))
 
     @property
     def is_fine(self) -> bool:

@@ -15,6 +15,9 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 # images and is meant to be noticed.
 MAX_UPSAMPLING = 2.0
 
+# Decimals of a number of voxels that are not rounding errors.
+VOXEL_DIGITS = 3
+
 Triple = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
@@ -63,11 +66,11 @@ class Profile:
         if self.matrix is not None:
             # Longer side in millimetres: on the network's grid pixels are square.
             extent_mm = sizes[1:] * spacing[1:]
-            rows, columns = (max(1, round(float(n))) for n in extent_mm * (self.matrix / extent_mm.max()))
+            rows, columns = (_whole(float(n)) for n in extent_mm * (self.matrix / extent_mm.max()))
             return shape[0], rows, columns
         assert self.spacing_zyx_mm is not None
         factors = np.minimum(spacing / np.asarray(self.spacing_zyx_mm), MAX_UPSAMPLING)
-        nz, ny, nx = (max(1, round(float(n))) for n in sizes * factors)
+        nz, ny, nx = (_whole(float(n)) for n in sizes * factors)
         return nz, ny, nx
 
     def air(self, volume: Volume) -> float:
@@ -88,3 +91,12 @@ class Profile:
         """Whether the volume's values can be on this profile's scale: a clipped absolute scale (Hounsfield units)
         expects values below the range, such as air; an 8-bit picture of a CT has none."""
         return self.intensity.method == "percentile" or float(volume.voxels.min()) < self.intensity.low
+
+
+def _whole(voxels: float) -> int:
+    """Voxels along an axis, at least one.
+
+    Halves are common, such as 15 voxels of 1.5 mm on a grid of 1 mm; the last digits of a header must not decide to
+    which side they go.
+    """
+    return max(1, round(round(voxels, VOXEL_DIGITS)))

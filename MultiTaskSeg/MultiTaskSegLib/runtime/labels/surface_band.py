@@ -119,5 +119,7 @@ class SurfaceSoftening:
         index = torch.from_numpy(np.flatnonzero(near)).to(shares.device)
         if len(index):
             flat = shares.view(len(shares), -1)
-            chosen = flat.index_select(1, index).pow_(self._exponent)
+            chosen = flat.index_select(1, index)
+            # The largest becomes 1: of a large exponent nothing else would be left, and no sum to divide by.
+            chosen.div_(chosen.amax(dim=0)).pow_(self._exponent)
             flat.index_copy_(1, index, chosen.div_(chosen.sum(dim=0)))

@@ -36,7 +36,8 @@ class ComputeDevice:
 
 def compute_devices() -> list[ComputeDevice]:
     """All devices of this machine: first the CUDA cards, that with most free memory first, then the CPU."""
-    cards = [_card(index) for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    numbers = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    cards = [card for card in map(_card, numbers) if card is not None]
     cards.sort(key=lambda card: -(card.free_bytes or 0))
     return [*cards, ComputeDevice(CPU, f"CPU, {torch.get_num_threads()} threads", available_bytes(), total_bytes())]
 
@@ -75,8 +76,12 @@ def release_card_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _card(index: int) -> ComputeDevice:
-    free, total = torch.cuda.mem_get_info(index)
+def _card(index: int) -> ComputeDevice | None:
+    """A card; None where it cannot be used: other programs have all its memory, or it is theirs alone."""
+    try:
+        free, total = torch.cuda.mem_get_info(index)
+    except RuntimeError:
+        return None
     # What torch holds in reserve is as good as free to it.
     free += torch.cuda.memory_reserved(index) - torch.cuda.memory_allocated(index)
     return ComputeDevice(f"{CUDA}:{index}", torch.cuda.get_device_name(index), int(free), int(total))

@@ -26,6 +26,8 @@ from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
 CONVOLUTIONS = ("conv3d", "mkldnn_convolution")
 # Slabs after the halo until nothing grows any more: one is under way, one fills up, one comes at the far end.
 SLABS_TO_FILL = 3
+# The device on which tensors have a size, and no memory.
+NOWHERE = "meta"
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,10 @@ def _rehearsed(
 
 
 def _silent(architecture: Architecture) -> TorchBackend:
-    """A back end whose maps are all zero. It takes as much memory as the model, so it is made anew each time."""
-    network = SegmentationNetwork(architecture)
-    for weights in network.parameters():
-        weights.data.zero_()
-    return TorchBackend(network, torch.device("cpu"))
+    """A back end whose maps have sizes, but no values: a rehearsal must not take what it is to find out."""
+    with torch.device(NOWHERE):
+        network = SegmentationNetwork(architecture)
+    return TorchBackend(network, torch.device(NOWHERE))
 
 
 def _scratch_by(route: Route) -> Callable[[Callable[..., Any], tuple[Any, ...], Tensor], int]:

@@ -72,7 +72,9 @@ class SliceQueue:
 
 
 def compact_dtype(slab: Tensor) -> torch.dtype:
-    """Half precision for float32 values that are within its range, else float32."""
+    """Half precision for float32 values within its range, else float32; half in a rehearsal, which has no values."""
+    if slab.is_meta:
+        return torch.float16
     least, most = torch.aminmax(slab)
     return torch.float16 if bool((least >= -LARGEST_HALF) & (most <= LARGEST_HALF)) else slab.dtype
 

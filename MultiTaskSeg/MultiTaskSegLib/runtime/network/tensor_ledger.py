@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -70,11 +69,3 @@ class TensorLedger(TorchFunctionMode):
             self.live_bytes -= size
 
         weakref.finalize(storage, release).atexit = False
-
-
-def ledger_of(action: Callable[[], object], scratch: Scratch = _nothing) -> TensorLedger:
-    """What ``action`` took, in inference mode."""
-    ledger = TensorLedger(scratch)
-    with torch.inference_mode(), ledger:
-        action()
-    return ledger

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
@@ -68,18 +69,23 @@ def recognise(
         same name, the distance is that of the nearest sight, and its own task is no rival of itself.
 
     Raises:
-        InputError: the image is constant.
+        InputError: the image is constant, as every candidate sees it.
         ResourceError: memory runs out.
     """
     if known is not None:
         # Another model has no head for it.
         candidates = [candidate for candidate in candidates if known in candidate.tasks]
     best: Sight | None = None
+    refusal: InputError | None = None
     nearness: dict[str, float] = {}
     distances: dict[str, float] = {}
     for number, candidate in enumerate(candidates):
         part = progress.part(number / len(candidates), (number + 1) / len(candidates))
-        sight = _look(candidate, volume, part, keep, known)
+        try:
+            sight = _look(candidate, volume, part, keep, known)
+        except InputError as error:
+            refusal = error.with_traceback(None)  # what one profile clips to a constant may show something to another
+            continue
         distances.update({task.name: sight.verdict.distances[task.name] for task in candidate.tasks})
         for name, value in sight.verdict.log_nearness.items():
             nearness[name] = min(value, nearness.get(name, np.inf))
@@ -87,7 +93,8 @@ def recognise(
         if best is None or sight.verdict.lowest < best.verdict.lowest:
             best = sight
         del sight
-    assert best is not None
+    if best is None:
+        raise refusal or InputError("the model has no such task")
     by_nearness = sorted(nearness, key=lambda name: nearness[name])
     close = best.verdict.lowest + CLOSE_CALL
     rivals = tuple(n for n in by_nearness if n != best.verdict.nearest_task and nearness[n] <= close)
