@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -356,3 +357,10 @@ def test_what_libraries_print_does_not_reach_the_protocol(tmp_path):
     assert [event["event"] for event in events] == ["ready", "error"]
     assert "python says hello" in log
     assert "C says hello" in log
+
+
+def test_a_full_disk_is_told_in_the_words_of_the_system_and_not_as_an_unexpected_error() -> None:
+    told = error_event(OSError(errno.ENOSPC, "No space left on device", "/shared/labels.npy"))
+    assert told["kind"] == "ResourceError"
+    assert told["message"].startswith("no space left on device: /shared/labels.npy. Check the path")
+    assert "shared with Slicer" in error_event(OSError(errno.ENOSPC, "No space left on device"))["message"]

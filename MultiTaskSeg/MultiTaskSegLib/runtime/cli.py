@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
@@ -62,8 +62,7 @@ def _sentence(error: Exception) -> str:
     if is_out_of_memory(error):
         return str(memory_error())
     if isinstance(error, OSError) and error.strerror:
-        where = error.filename or "standard output"
-        return f"{error.strerror.lower()}: {where}. Check the path, access rights and free disk space."
+        return system_error_sentence(error)
     return f"unexpected error, please report it ({type(error).__name__}: {' '.join(str(error).split())})"
 
 

@@ -53,3 +53,14 @@ class UsageError(MtsError):
     """The command line or configuration asks for something that does not exist."""
 
     exit_code = 2
+
+
+def system_error_sentence(error: OSError, where: str = "standard output") -> str:
+    """What to tell about a refusal of the system, such as a full disk.
+
+    Args:
+        error: with the words of the system.
+        where: it was, if the error names no file.
+    """
+    words = (error.strerror or type(error).__name__).lower()
+    return f"{words}: {error.filename or where}. Check the path, access rights and free disk space."

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
@@ -93,6 +93,9 @@ def error_event(error: BaseException) -> Event:
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
         return {"event": "error", "kind": "ResourceError", "message": str(memory_error())}
+    if isinstance(error, OSError) and error.strerror:
+        message = system_error_sentence(error, "the folder that is shared with Slicer")
+        return {"event": "error", "kind": "ResourceError", "message": message}
     if isinstance(error, KeyError):
         return {"event": "error", "kind": "UsageError", "message": f"the request lacks {text}."}
     return {"event": "error", "kind": "InternalError", "message": f"unexpected {type(error).__name__}: {text}"}

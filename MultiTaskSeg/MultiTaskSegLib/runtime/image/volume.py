@@ -12,6 +12,9 @@ from MultiTaskSegLib.runtime.errors import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+# Volume of the parallelepiped of the three axes, each of length 1, below which they lie in a plane.
+SMALLEST_CORNER = 1e-6
+
 Measured = Literal["voxel", "pixel", "nothing"]
 """What of a grid has a size in millimetres that its file states: the voxels; of a single slice without thickness only
 its pixels; or, as in a photograph of a scan, nothing, so that the spacing gives proportions alone."""
@@ -46,7 +49,7 @@ class Volume:
                 remedy="Give one scalar volume or one 2-D image",
             )
         affine = np.asarray(self.ijk_to_lps, dtype=np.float64)
-        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _spans_space(affine[:3, :3]):
             raise InputError(
                 "the voxel-to-world matrix is not an invertible 4x4 matrix",
                 file=self.name or None,
@@ -93,3 +96,9 @@ class Volume:
     def is_planar(self) -> bool:
         """Whether this is a 2-D image: exactly one slice along some axis."""
         return 1 in self.voxels.shape
+
+
+def _spans_space(columns: NDArray[np.float64]) -> bool:
+    """Whether three axes point in independent directions, however small the voxels are."""
+    lengths_mm = np.linalg.norm(columns, axis=0)
+    return bool(lengths_mm.min() > 0 and abs(np.linalg.det(columns / lengths_mm)) > SMALLEST_CORNER)
