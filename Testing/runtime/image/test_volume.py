@@ -57,4 +57,4 @@ def test_voxels_of_every_size_are_placed_and_axes_in_one_plane_at_no_size(size_m
     flat = np.eye(4)
     flat[:3, 1] = flat[:3, 0]
     with pytest.raises(InputError, match="invertible"):
-        Volume(VOXELS, flat @ np.diag([size_mm, size_mm, size_mm, 1.0]))
+        Volume(VOXELS, flat @ sizes)
