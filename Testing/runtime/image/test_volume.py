@@ -51,9 +51,8 @@ def test_a_matrix_that_places_no_voxels_is_refused(matrix: np.ndarray) -> None:
 def test_voxels_of_every_size_are_placed_and_axes_in_one_plane_at_no_size(size_mm: float) -> None:
     turned = np.eye(4)
     turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
-    assert Volume(VOXELS, turned @ np.diag([size_mm, size_mm, size_mm, 1.0])).spacing_mm == pytest.approx(
-        (size_mm,) * 3
-    )
+    sizes = np.diag([size_mm, size_mm, size_mm, 1.0])
+    assert Volume(VOXELS, turned @ sizes).spacing_mm == pytest.approx((size_mm,) * 3)
     flat = np.eye(4)
     flat[:3, 1] = flat[:3, 0]
     with pytest.raises(InputError, match="invertible"):
