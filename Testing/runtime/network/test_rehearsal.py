@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime.network import rehearsal
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
 from MultiTaskSegLib.runtime.network.convolution import Route, direct_convolution, route_of, scratch_bytes
@@ -148,3 +149,13 @@ def test_a_ledger_counts_each_storage_once_and_forgets_what_is_gone() -> None:
 
 def test_nothing_is_told_of_a_pass_that_does_not_run() -> None:
     assert PassMemory().peak_bytes == 0
+
+
+def test_only_networks_that_would_take_much_are_rehearsed_without_values() -> None:
+    # The first use of torch's device without memory costs more than the rehearsal of an ordinary network.
+    released = Architecture(
+        (16, 32, 64, 128, 128), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)), ((3, 3, 3),) * 4 + ((1, 3, 3),), 48
+    )
+    assert rehearsal._device(released, (64, 16, 16)).type == "cpu"
+    assert rehearsal._device(released, (64, 512, 512)).type == "meta"
+    assert rehearsal._device(Architecture((4096, 4096), ((2, 2, 2),), ((15, 15, 15),) * 2, 2), (4, 2, 2)).type == "meta"

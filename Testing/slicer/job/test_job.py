@@ -240,7 +240,7 @@ def test_the_results_of_a_file_are_put_in_place_together(runner_of, tmp_path, te
 
 def test_results_that_cannot_be_put_in_place_are_a_resource_error(runner_of, tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder")
-    with pytest.raises(ResourceError, match="cannot write"):
+    with pytest.raises(ResourceError, match="a file is in the place of the folder"):
         runner_of("good").segment_file(tmp_path / "scan.nii.gz", tmp_path / "taken").wait(30)
 
 

@@ -77,7 +77,7 @@ def test_another_estimator_task_or_image_is_asked_anew(case: Case, tmp_path: Pat
     store.fit_voxels(estimator, case, replace(TASK, labels=(other,)))
     assert estimator.asked == 3
     # The dataset's numbers decide which voxels are the truth.
-    CaseStore(tmp_path, {TASK.name: {2: "cube"}}).fit_voxels(estimator, case, TASK)
+    CaseStore(tmp_path, {TASK.name: {1: "other", 2: "cube"}}).fit_voxels(estimator, case, TASK)
     assert estimator.asked == 4
 
 

@@ -26,8 +26,12 @@ from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
 CONVOLUTIONS = ("conv3d", "mkldnn_convolution")
 # Slabs after the halo until nothing grows any more: one is under way, one fills up, one comes at the far end.
 SLABS_TO_FILL = 3
-# The device on which tensors have a size, and no memory.
-NOWHERE = "meta"
+# The device on which tensors have a size, and no memory. Its first use makes torch load 800 modules, 54 MB and two
+# seconds, so that it is kept for networks whose rehearsal would take more than this.
+NOWHERE, HERE = torch.device("meta"), torch.device("cpu")
+LARGEST_BYTES = 200_000_000
+# Maps of the finest level that are alive at a time: two convolutions, their inputs and what waits.
+LIVE_MAPS = 6
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _rehearsed(
     """`PassMemory` of planes of one cell."""
     sliver = (depth, *architecture.total_stride[1:])
     kept_bytes = sum(kept_levels(architecture, sliver, 2**62)[level] for level in levels)
-    backend, ledger = _silent(architecture), TensorLedger(_scratch_by(route))
+    backend, ledger = _silent(architecture, _device(architecture, sliver)), TensorLedger(_scratch_by(route))
     watching: list[int] = [0]
 
     def watch(name: str, slab: Tensor) -> None:
@@ -137,11 +141,23 @@ def _rehearsed(
     return PassMemory(encoding, decoding, max(watching), handing, kept_bytes, thickest)
 
 
-def _silent(architecture: Architecture) -> TorchBackend:
-    """A back end whose maps have sizes, but no values: a rehearsal must not take what it is to find out."""
-    with torch.device(NOWHERE):
+def _silent(architecture: Architecture, device: torch.device) -> TorchBackend:
+    """A back end whose maps are all zero, or have no values at all."""
+    with device:
         network = SegmentationNetwork(architecture)
-    return TorchBackend(network, torch.device(NOWHERE))
+    for weights in network.parameters():
+        weights.data.zero_()
+    return TorchBackend(network, device)
+
+
+def _device(architecture: Architecture, sliver: Triple) -> torch.device:
+    """Where to rehearse: a rehearsal must not take what it is to find out."""
+    channels = architecture.channels
+    wide = max(channels)
+    weights = sum(
+        2 * prod(kernel) * own * (own + wide) for kernel, own in zip(architecture.kernels, channels, strict=True)
+    )
+    return HERE if 4 * (weights + LIVE_MAPS * wide * prod(sliver)) <= LARGEST_BYTES else NOWHERE
 
 
 def _scratch_by(route: Route) -> Callable[[Callable[..., Any], tuple[Any, ...], Tensor], int]:
