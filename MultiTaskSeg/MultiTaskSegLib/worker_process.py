@@ -18,6 +18,7 @@ from typing import Any
 
 from MultiTaskSegLib.process_tree import end_tree, start_tree
 from MultiTaskSegLib.runtime import errors
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 
 WORKER_MODULE = "MultiTaskSegLib.runtime.worker"
 STDERR_LINES_KEPT = 40
@@ -154,7 +155,9 @@ class WorkerProcess:
             code = self.process.wait(timeout=LAST_WORDS_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             code = None
-        is_broken = step in STARTING_STEPS and code != KILLED
+        # Libraries that are loaded with too little memory end the process in words of their own.
+        is_short = is_out_of_memory(RuntimeError(" ".join(lines)))
+        is_broken = step in STARTING_STEPS and code != KILLED and not is_short
         kind = BrokenWorkerError if is_broken else DeadWorkerError
         return kind(
             f"the worker process ended unexpectedly (exit code {code}): {' | '.join(lines) or 'it left no message'}",

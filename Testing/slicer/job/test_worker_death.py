@@ -45,3 +45,10 @@ def test_a_worker_that_ends_by_itself_while_it_starts_is_badly_installed(step: s
     text = notice(BROKEN, step)
     assert "exit code 1" in text
     assert advice in text
+
+
+@pytest.mark.parametrize("step", ["starting", "model"])
+def test_a_library_that_ends_the_process_for_lack_of_memory_is_not_badly_installed(step: str) -> None:
+    text = notice(BROKEN.replace("last words", "OpenBLAS error: Memory allocation still failed after 10 retries"), step)
+    assert LACK_OF_MEMORY in text
+    assert BROKEN_START not in text
