@@ -20,6 +20,7 @@ WORDS = [
     "Exception thrown in SimpleITK ImageFileReader_Execute: /a.hxx:191:\nITK ERROR: Failed to allocate memory",
     "std::bad_alloc",
     "bad allocation",
+    "could not create a primitive",
     "OpenBLAS error: Memory allocation still failed after 10 retries, giving up.",
     "libtorch_cpu.so: failed to map segment from shared object",
     "Unable to allocate 2.98 GiB for an array with shape (20000, 20000) and data type float64",

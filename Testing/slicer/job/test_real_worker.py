@@ -34,7 +34,8 @@ SMALL_WORKER = """
 import sys
 from MultiTaskSegLib.runtime.machine import compute_device
 from MultiTaskSegLib.runtime import worker
-compute_device.available_bytes = lambda: 100_000
+free_bytes = int(sys.argv.pop(1))
+compute_device.available_bytes = lambda: free_bytes
 sys.exit(worker.main(sys.argv[1:]))
 """
 pytestmark = pytest.mark.usefixtures("session")
@@ -118,7 +119,7 @@ def test_the_worker_tells_its_devices_with_the_cpu_last(runner):
 
 
 def test_an_image_that_cannot_fit_is_refused_before_it_is_run_with_both_sizes(scratch, model):
-    runner = JobRunner([sys.executable, "-c", SMALL_WORKER])
+    runner = JobRunner([sys.executable, "-c", SMALL_WORKER, "100000"])
     try:
         with pytest.raises(ResourceError, match=r"needs about \d+ [MG]B of memory, and \d+ MB are free.*crop"):
             runner.segment(image_from_node(speckled()), model=model, device="cpu").wait(120)
@@ -208,11 +209,10 @@ def test_cancelling_the_real_worker_leaves_nothing_behind(runner, model, scratch
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the memory the Linux way")
 def test_with_little_memory_the_image_is_processed_in_smaller_parts_and_says_so(scratch, model):
     image = image_from_node(speckled(shape=(60, 80, 80)))
-    # How much is too little depends on the libraries and on where they lie: the limit is lowered until it is felt. A
-    # limit may also be refused outright, and a lower one not.
+    # How much is too little depends on the back end: what is said to be free is lowered until it is felt.
     found = None
-    for limit_bytes in range(200_000_000, 80_000_000, -8_000_000):
-        runner = JobRunner([sys.executable, "-c", LIMITED_WORKER, str(limit_bytes)])
+    for free_bytes in range(80_000_000, 10_000_000, -4_000_000):
+        runner = JobRunner([sys.executable, "-c", SMALL_WORKER, str(free_bytes)])
         try:
             found = runner.segment(image, task="Dataset001_Balls", model=model, device="cpu").wait(120)
         except ResourceError:

@@ -20,6 +20,8 @@ PHRASES = (
     "alloc_failed",  # cuBLAS, cuDNN, cuSPARSE: CUBLAS_STATUS_ALLOC_FAILED
     "allocation_failed",  # cuDNN 9: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
     "out_of_memory",  # CUDA's driver, oneDNN
+    # oneDNN, in words that could mean anything; but the convolutions are the same everywhere, only their memory is not.
+    "could not create a primitive",
     "memory allocation still failed",  # OpenBLAS, which then ends the process
     "failed to map segment",  # a library that is loaded under a limit of the address space
 )
