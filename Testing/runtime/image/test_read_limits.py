@@ -165,10 +165,14 @@ def test_axes_of_any_grid_are_at_right_angles_up_to_a_cosine_of_one_in_a_thousan
             grid_matrix(image, Path("a"))
 
 
-def test_a_voxel_of_a_tenth_of_a_micrometre_has_a_place(tmp_path: Path) -> None:
-    assert Volume(BYTES.astype(np.float32), np.diag([1.1e-4, 1e-4, 1e-4, 1])).spacing_mm[0] == pytest.approx(1.1e-4)
-    with pytest.raises(InputError, match="invertible"):
-        Volume(BYTES.astype(np.float32), np.diag([0.9e-4, 1e-4, 1e-4, 1]))
+def test_a_voxel_has_a_place_however_small_it_is_and_flat_axes_have_none() -> None:
+    voxels = BYTES.astype(np.float32)
+    assert Volume(voxels, np.diag([0.9e-4, 1e-4, 1e-4, 1])).spacing_mm[0] == pytest.approx(0.9e-4)
+    for scale_mm in (1e-4, 1.0, 1e4):
+        flat = np.diag([scale_mm, scale_mm, scale_mm, 1])
+        flat[:3, 2] = scale_mm * np.array([0.6, 0.8, 0.0])
+        with pytest.raises(InputError, match="invertible"):
+            Volume(voxels, flat)
 
 
 @pytest.mark.parametrize(("value", "is_label"), [(2**31 - 1, True), (2**31, False), (-(2**31), False)])
