@@ -5,22 +5,19 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trainer.metrics.multiple_comparison import p_text
-from trainer.ood.detector.spectral_detector import SHIPPED
-from trainer.ood.findings import FAMILY_ORDER
 from trainer.ood.localisation import KINDS
-from trainer.ood.page import detector_rows
+from trainer.ood.published_part import SUMMARY, part_page
+from trainer.ood.published_summary import summary
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.run_folder import write_json_file, write_text_file
 
-PAGE = "ood-benchmark.md"
+PAGE = SUMMARY
 FILES = "ood-benchmark-*.json"
 PLACES = "localisation-*.json"
 P_VALUES = "p-value-*.json"
@@ -35,9 +32,10 @@ other modalities, anatomies and species; *left-out*: datasets that the network w
 cropped and resampled onto the grid of a known image, so that size and spacing tell nothing; *artefact*: known images,
 spoilt, all kinds and severities, then only the kinds that keep the grid, then only those that lower the Dice by 0.1 or
 more. Given are the mean AUROC over the sources (datasets, folders, kinds of artefact) and, in brackets, the FPR95.
-Detectors of this project begin with "whitened"; controls look at no trained network. Then: whether the p-value of the
-check is uniform on patients who were not trained on (`experiment p-value`). At the end: whether the map of foreign
-places finds a foreign patch or a metal streak that was inserted into a known image.
+Detectors of this project begin with "whitened"; controls look at no trained network. Then: what the check misses,
+whether its p-value is uniform on patients who were not trained on (`experiment p-value`), and whether the map of
+foreign places finds a foreign patch or a metal streak that was inserted into a known image. At the end: every
+measurement as a page of its own.
 """
 
 
@@ -61,9 +59,7 @@ def publish(
     word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     path = folder / f"ood-benchmark-{datetime.date.today().isoformat()}-{word}.json"
     write_json_file(path, content)
-    page = folder / PAGE
-    write_text_file(page, published_page(folder))
-    return path, page
+    return path, write_pages(folder)
 
 
 def publish_p_values(found: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
@@ -75,70 +71,39 @@ def publish_p_values(found: Mapping[str, Any], folder: Path) -> tuple[Path, Path
     """
     path = folder / f"p-value-{datetime.date.today().isoformat()}-{found['name']}.json"
     write_json_file(path, dict(found))
-    page = folder / PAGE
-    write_text_file(page, published_page(folder))
-    return path, page
+    return path, write_pages(folder)
 
 
-def published_page(folder: Path) -> str:
-    """The page of all published JSON files of a folder."""
+def published_pages(folder: Path) -> dict[str, str]:
+    """The pages of all published JSON files of a folder: by file name, the summary first."""
     # By title: a run of another day stays beside those that it belongs to.
-    sections = [_section(path) for path in sorted(folder.glob(FILES), key=lambda path: DATE.sub("", path.name))]
+    paths = sorted(folder.glob(FILES), key=lambda path: (DATE.sub("", path.name), path.name))
+    parts = {DATE.sub("", path.stem): path for path in paths}
+    pages = {f"{name}.md": part_page(path) for name, path in parts.items()}
+    # A measurement that was made again replaces the page of the earlier one, whose figures stay.
     changes = [text] if (text := change_list(folder, PAGE)) else []
-    sections += [_p_value_section(path) for path in sorted(folder.glob(P_VALUES))]
-    return "\n".join([TEXT, *changes, *sections, *(_places_section(path) for path in sorted(folder.glob(PLACES)))])
+    more = ["## One by one\n", *(f"- [{_title(path)}]({name}.md)" for name, path in parts.items()), ""] if parts else []
+    sections = [*changes, *summary(paths), *_sections(folder, P_VALUES, _p_value_section)]
+    sections += _sections(folder, PLACES, _places_section)
+    return {PAGE: "\n".join([TEXT, *sections, *more]), **pages}
 
 
-def _section(path: Path) -> str:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    source = f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`.\n"
-    models = content["models"]
-    one_by_one = [_model_section(result) for result in models]
-    # Of several models their means tell the story; the leads of each are in the figures.
-    summary, detail = ([_overview(models)], []) if len(models) > 1 else ([], _leads(models[0]) if models else [])
-    return "\n".join([f"## {content['title']}\n", source, *summary, *one_by_one, *detail])
+def write_pages(folder: Path) -> Path:
+    """Write `published_pages`; path of the summary."""
+    for name, text in published_pages(folder).items():
+        write_text_file(folder / name, text)
+    return folder / PAGE
 
 
-def _overview(models: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and range over the models of every detector's AUROC."""
-    families = _families(models[0])
-    names = [name for name in models[0]["detectors"] if all(name in m["detectors"] for m in models)]
-    rows = []
-    for name in names:
-        values = [[m["detectors"][name][family]["auroc"] for m in models] for family in families]
-        cells = [f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" for v in values]
-        rows.append((float(np.mean(values)), [name, *cells]))
-    ordered = [cells for _, cells in sorted(rows, key=lambda row: -row[0])]
-    heading = f"### Mean (range) of the AUROC over {len(models)} models\n"
-    return heading + "\n" + table(["Detector", *families], ordered) + "\n"
+def _title(path: Path) -> str:
+    title: str = json.loads(path.read_text(encoding="utf-8"))["title"]
+    return title
 
 
-def _model_section(result: Mapping[str, Any]) -> str:
-    families = _families(result)
-    measured = table(["Detector", *families], detector_rows(result["detectors"], families)) + "\n"
-    return "\n".join([f"### {result['model']}\n", _shipped_line(result["shipped"]), measured])
-
-
-def _leads(result: Mapping[str, Any]) -> list[str]:
-    """By how much the shipped detector is ahead of each other; nothing for figures that do not say so."""
-    families = _families(result)
-    others = {n: figures for n, figures in result["detectors"].items() if n != SHIPPED}
-    if not all("lead_of_shipped" in figures[f] for figures in others.values() for f in families):
-        return []
-    ordered = sorted(others.items(), key=lambda item: float(np.mean([item[1][f]["lead_of_shipped"] for f in families])))
-    rows = [[name, *(_lead_words(figures[f]) for f in families)] for name, figures in ordered]
-    has_intervals = any(figures[f]["lead_interval"] is not None for figures in others.values() for f in families)
-    words = " (95 % interval, paired, over patients)" if has_intervals else ""
-    heading = f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC{words}.\n"
-    return [heading, table(["Detector", *families], rows) + "\n"]
-
-
-def _lead_words(figures: Mapping[str, Any]) -> str:
-    words = f"{figures['lead_of_shipped']:+.3f}"
-    if figures["lead_interval"] is None:
-        return words
-    low, high = figures["lead_interval"]
-    return f"{words} ({low:+.3f} to {high:+.3f})"
+def _sections(folder: Path, pattern: str, section: Callable[[Path], str]) -> list[str]:
+    """A section for the newest file of each model."""
+    newest = {path.stem.split("-")[-1]: path for path in sorted(folder.glob(pattern))}
+    return [section(path) for path in newest.values()]
 
 
 def _p_value_section(path: Path) -> str:
@@ -198,39 +163,3 @@ def _place_words(measured: Mapping[str, Any] | None) -> tuple[str, str]:
     between = measured["interval"]
     interval = "" if between is None else f" ({between[0]:.3f} to {between[1]:.3f})"
     return f"{measured['auroc']:.3f}{interval}", f"{measured['control']:.3f}"
-
-
-def _families(result: Mapping[str, Any]) -> list[str]:
-    measured = next(iter(result["detectors"].values()))
-    return [family for family in FAMILY_ORDER if family in measured]
-
-
-def _shipped_line(shipped: Mapping[str, Any]) -> str:
-    between = shipped.get("sensitivity_interval", {})
-    flagged = ", ".join(f"{f} {_percent(share, between.get(f))}" for f, share in shipped["sensitivity"].items())
-    accepted = _percent(shipped["specificity"], shipped.get("specificity_interval"))
-    return (
-        f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
-        f"patients: {accepted} of {shipped['known_images']} known images accepted; "
-        f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %."
-        f"{_p_value_words(shipped.get('p_value_within_tasks', {}))}\n"
-    )
-
-
-def _p_value_words(by_task: Mapping[str, Any]) -> str:
-    """Whether the p-value is uniform within tasks; nothing where that was not tested."""
-    tested = {name: found for name, found in by_task.items() if found["p"] is not None}
-    if not tested:
-        return ""
-    words = [
-        f"{name.split('_', 1)[-1]} {found['mean_p_value']:.2f} ({p_text(found['p'])})" for name, found in tested.items()
-    ]
-    return f" Mean p-value of a task's images among those of the other tasks: {', '.join(words)}."
-
-
-def _percent(share: float, interval: Sequence[float] | None) -> str:
-    """A share, with its interval where it was measured."""
-    if interval is None:
-        return f"{100 * share:.1f} %"
-    low, high = interval
-    return f"{100 * share:.1f} % ({100 * low:.0f} to {100 * high:.0f})"

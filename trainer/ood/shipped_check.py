@@ -71,15 +71,17 @@ def _sensitivity(foreign: Sequence[tuple[Entry, bool]], specificity: float) -> d
         f: [pair for pair in foreign if pair[0].family == f] for f in dict.fromkeys(e.family for e, _ in foreign)
     }
     shares = {family: _share(pairs) for family, pairs in families.items()}
+    sources = {
+        f"{family}: {source}": [pair for pair in pairs if pair[0].source == source]
+        for family, pairs in families.items()
+        for source in dict.fromkeys(entry.source for entry, _ in pairs)
+    }
     return {
         "sensitivity": shares,
         "sensitivity_interval": {family: _interval(pairs) for family, pairs in families.items()},
         "balanced_accuracy": {family: (specificity + share) / 2 for family, share in shares.items()},
-        "sensitivity_by_source": {
-            f"{family}: {source}": _share([pair for pair in pairs if pair[0].source == source])
-            for family, pairs in families.items()
-            for source in dict.fromkeys(entry.source for entry, _ in pairs)
-        },
+        "sensitivity_by_source": {name: _share(pairs) for name, pairs in sources.items()},
+        "sensitivity_interval_by_source": {name: _interval(pairs) for name, pairs in sources.items()},
     }
 
 

@@ -13,7 +13,7 @@ from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
 from trainer.ood.page import detector_rows, write_page
-from trainer.ood.published import PAGE, publish, published_page
+from trainer.ood.published import PAGE, publish, published_pages
 from trainer.ood.shipped_check import cross_fitted
 
 
@@ -83,6 +83,11 @@ THE_CHECK = {
 }  # fmt: skip
 
 
+def whole_text(folder: Path) -> str:
+    """All pages that a folder's files give."""
+    return "\n".join(published_pages(folder).values())
+
+
 def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follows_from_it(tmp_path: Path) -> None:
     result = {
         "model": "tiny",
@@ -97,9 +102,12 @@ def test_what_is_published_holds_no_path_and_no_single_image_and_the_page_follow
     assert "secret" not in text
     assert "folder" not in text
     assert "Dataset1" in text
-    assert page.read_text(encoding="utf-8") == published_page(tmp_path)
-    assert "| d | 0.500 (0.75) |" in published_page(tmp_path)
-    assert "97.0 % of 2 known images accepted; flagged: real 90.0 %." in published_page(tmp_path)
+    assert page == tmp_path / PAGE
+    assert all(
+        (tmp_path / name).read_text(encoding="utf-8") == text for name, text in published_pages(tmp_path).items()
+    )
+    assert "| d | 0.500 (0.75) |" in whole_text(tmp_path)
+    assert "97.0 % of 2 known images accepted; flagged: real 90.0 %." in whole_text(tmp_path)
 
 
 def test_the_page_says_of_each_task_whether_its_p_value_is_uniform_where_that_was_tested(tmp_path: Path) -> None:
@@ -108,7 +116,7 @@ def test_the_page_says_of_each_task_whether_its_p_value_is_uniform_where_that_wa
         {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": check} for check in (THE_CHECK, untested)
     ]
     publish(models, "t", [], None, tmp_path)
-    page = published_page(tmp_path)
+    page = published_pages(tmp_path)["ood-benchmark-t.md"]
     words = "Mean p-value of a task's images among those of the other tasks: Heart 0.25 (p = 0.013)."
     assert page.count(words) == page.count("p-value of a task's images") == 1
 
@@ -117,7 +125,7 @@ def test_intervals_of_the_shares_are_published_where_they_were_measured(tmp_path
     shipped = THE_CHECK | {"specificity_interval": [0.9, 1.0], "sensitivity_interval": {REAL: [0.75, 0.96]}}
     publish([{"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "t", [], None, tmp_path)
     words = "97.0 % (90 to 100) of 2 known images accepted; flagged: real 90.0 % (75 to 96)."
-    assert words in published_page(tmp_path)
+    assert words in whole_text(tmp_path)
 
 
 def test_several_models_are_summed_up_by_mean_and_range(tmp_path: Path) -> None:
@@ -126,12 +134,14 @@ def test_several_models_are_summed_up_by_mean_and_range(tmp_path: Path) -> None:
     second = {"model": "two", "detectors": summarise(better, seed=0), "shipped": THE_CHECK}
     first["detectors"] = {name: {REAL: figures[REAL]} for name, figures in first["detectors"].items()}
     publish([first, second], "seeds", [], None, tmp_path)
-    assert "| d | 0.750 (0.500 to 1.000) |" in published_page(tmp_path)
+    assert "| d | 0.750 (0.500 to 1.000) |" in whole_text(tmp_path)
 
 
 def test_the_published_page_of_this_repository_is_that_of_its_figures() -> None:
     folder = Path(__file__).parents[3] / "docs" / "results"
-    assert (folder / PAGE).read_text(encoding="utf-8") == published_page(folder)
+    pages = published_pages(folder)
+    assert {path.name for path in folder.glob("ood-benchmark*.md")} == set(pages)
+    assert all((folder / name).read_text(encoding="utf-8") == text for name, text in pages.items())
 
 
 def test_the_page_shows_every_detector_and_family_and_the_shipped_check(tmp_path: Path) -> None:
@@ -162,7 +172,7 @@ def test_the_published_page_tells_whether_inserted_patches_and_streaks_are_found
     streak = {"auroc": 0.9375, "control": 0.125, "interval": None, "by_task": {}}
     content = {"model": "0123456789abcdef", "patch": patch, "streak": streak}
     (tmp_path / "localisation-2026-01-01-mr3d.json").write_text(json.dumps(content), encoding="utf-8")
-    page = published_page(tmp_path)
+    page = whole_text(tmp_path)
     assert "## Where an image is foreign, mr3d" in page
     assert "| heart | 0.750 (0.625 to 0.875) | 0.500 |  |  |" in page
     assert "| mean | 0.812 (0.500 to 0.938) | 0.250 | 0.938 | 0.125 |" in page
@@ -172,8 +182,8 @@ def test_runs_of_a_later_day_stay_beside_those_that_they_belong_to(tmp_path: Pat
     for name in ("2026-01-01-b", "2026-01-02-a", "2026-01-03-c"):
         content = {"title": name[-1], "command": [], "commit": None, "models": []}
         (tmp_path / f"ood-benchmark-{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    page = published_page(tmp_path)
-    assert page.index("## a") < page.index("## b") < page.index("## c")
+    page = published_pages(tmp_path)[PAGE]
+    assert page.index("[a]") < page.index("[b]") < page.index("[c]")
 
 
 def contest(rng: np.random.Generator) -> list[ImageScores]:
@@ -240,7 +250,7 @@ def test_a_patient_of_two_tasks_is_one_patient() -> None:
 def test_the_page_tells_the_lead_where_it_was_measured(tmp_path: Path) -> None:
     result = {"model": "m", "detectors": summarise(contest(np.random.default_rng(0)), seed=1), "shipped": THE_CHECK}
     publish([result], "contest", ["ood-benchmark"], "abc", tmp_path)
-    text = (tmp_path / PAGE).read_text(encoding="utf-8")
+    text = whole_text(tmp_path)
     lead, (low, high) = (result["detectors"]["opposite"][REAL][key] for key in ("lead_of_shipped", "lead_interval"))
     assert f"| opposite | {lead:+.3f} ({low:+.3f} to {high:+.3f}) |" in text
     assert f"By how much `{SHIPPED}` is ahead" in text
@@ -252,6 +262,50 @@ def test_a_lead_without_an_interval_is_published_without_one(tmp_path: Path) -> 
         figures[REAL]["lead_interval"] = None
     result = {"model": "m", "detectors": detectors, "shipped": THE_CHECK}
     publish([result], "contest", ["ood-benchmark"], "abc", tmp_path)
-    text = (tmp_path / PAGE).read_text(encoding="utf-8")
+    text = whole_text(tmp_path)
     assert f"By how much `{SHIPPED}` is ahead: difference of the mean AUROC.\n" in text
     assert f"| opposite | {detectors['opposite'][REAL]['lead_of_shipped']:+.3f} |" in text
+
+
+def test_the_summary_says_what_the_check_misses_the_most_missed_first(tmp_path: Path) -> None:
+    shares = {"artefact: blur": 0.75, "real: X": 1.0, "artefact: motion": 0.25}
+    shipped = THE_CHECK | {
+        "sensitivity_by_source": shares,
+        "sensitivity_interval_by_source": {"artefact: motion": [0.125, 0.5]},
+    }
+    result = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": shipped}
+    publish([result], "All detectors, 2-D", [], None, tmp_path)
+    lines = published_pages(tmp_path)[PAGE].splitlines()
+    table = lines[lines.index("| Kind | tiny |") + 2 :][:3]
+    assert table == ["| artefact: motion | 25.0 % (12 to 50) |", "| artefact: blur | 75.0 % |", "| real: X | 100.0 % |"]
+
+
+def test_a_measurement_made_again_takes_the_page_of_the_earlier_one(tmp_path: Path) -> None:
+    for day, share in (("2026-01-01", 0.25), ("2026-01-02", 0.75)):
+        model = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": THE_CHECK | {"specificity": share}}
+        content = {"title": "All detectors", "command": [], "commit": day, "models": [model]}
+        (tmp_path / f"ood-benchmark-{day}-all-detectors.json").write_text(json.dumps(content), encoding="utf-8")
+    pages = published_pages(tmp_path)
+    assert list(pages) == [PAGE, "ood-benchmark-all-detectors.md"]
+    assert all("75.0 % of 2 known images" in text and "25.0 %" not in text for text in pages.values())
+
+
+def test_the_summary_is_of_the_measurement_of_all_detectors_and_links_the_others(tmp_path: Path) -> None:
+    for title in ("All detectors", "Seeds"):
+        publish(
+            [{"model": title, "detectors": summarise(ROWS, seed=0), "shipped": THE_CHECK}], title, [], None, tmp_path
+        )
+    page = published_pages(tmp_path)[PAGE]
+    assert "## All detectors, in short" in page
+    assert "## Seeds" not in page
+    assert "- [Seeds](ood-benchmark-seeds.md)" in page
+
+
+def test_what_the_network_adds_to_plain_statistics_is_said_with_its_interval(tmp_path: Path) -> None:
+    figures = {"auroc": 0.9, "fpr95": 0.5, "auroc_interval": [0.85, 0.95], "lead_of_shipped": 0.016, "images": 3}
+    control = {REAL: figures | {"lead_interval": [-0.002, 0.035]}}
+    detectors = {SHIPPED: {REAL: figures | {"lead_interval": None}}, "control: image statistics": control}
+    publish([{"model": "m", "detectors": detectors, "shipped": THE_CHECK}], "All detectors", [], None, tmp_path)
+    page = published_pages(tmp_path)[PAGE]
+    assert "by real +0.016 (-0.002 to +0.035) of the AUROC." in page
+    assert f"| {SHIPPED} | 0.900 (0.850 to 0.950) |" in page
