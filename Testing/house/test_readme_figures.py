@@ -1,0 +1,56 @@
+"""What the README's first screen says of the released models is what their files and the benchmark say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
+
+MODELS = ("mr3d", "planar2d")
+
+
+@pytest.fixture(scope="module")
+def first_screen(repository: Path) -> str:
+    return (repository / "README.md").read_text("utf-8").split("## Two commands")[0]
+
+
+@pytest.fixture(scope="module")
+def dice_of_tasks(repository: Path) -> dict[str, tuple[float, int]]:
+    """Mean Dice and number of held-out cases of every task of the released models."""
+    folder = repository / "MultiTaskSeg" / "Resources" / "Models"
+    return {
+        task.name: (fmean(task.held_out_dice.values()), task.held_out_cases)
+        for name in MODELS
+        for task in read_manifest(folder / f"{name}.mts.safetensors")[0].tasks
+    }
+
+
+def test_the_table_of_the_readme_has_the_dice_of_the_model_files(
+    first_screen: str, dice_of_tasks: dict[str, tuple[float, int]]
+) -> None:
+    told = {(found[1], int(found[2])) for found in re.finditer(r"\| (0\.\d{3}) \((\d+) cases\) \|", first_screen)}
+    good = {(f"{dice:.3f}", cases) for dice, cases in dice_of_tasks.values() if dice >= 0.6}
+    assert told == good
+
+
+def test_what_is_not_good_enough_is_told_from_the_worst_to_the_best(
+    first_screen: str, dice_of_tasks: dict[str, tuple[float, int]]
+) -> None:
+    weak = [dice for dice, _ in dice_of_tasks.values() if dice < 0.6]
+    assert len(weak) == 6
+    assert f"{min(weak):.3f} to {max(weak):.3f}" in " ".join(first_screen.split())
+
+
+def test_the_shares_of_spoilt_images_that_are_flagged_are_those_of_the_newest_benchmark(
+    first_screen: str, repository: Path
+) -> None:
+    newest = sorted((repository / "docs" / "results").glob("ood-benchmark-*-all-detectors-2-d.json"))[-1]
+    shipped = json.loads(newest.read_text("utf-8"))["models"][0]["shipped"]
+    spoilt, motion = shipped["sensitivity"]["artefact"], shipped["sensitivity_by_source"]["artefact: motion"]
+    words = f"of spoilt 2-D images it flags {100 * spoilt:.0f} %, of those with motion {100 * motion:.0f} %"
+    assert words in " ".join(first_screen.split())
