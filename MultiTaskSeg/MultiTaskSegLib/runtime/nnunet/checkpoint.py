@@ -1,0 +1,144 @@
+"""A checkpoint of nnU-Net v2: weights of the network, and how it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.nnunet.object_stream import PARAMETER, TENSOR, Named, StoredElements, read_objects
+from MultiTaskSegLib.runtime.nnunet.plain_data import plain_data
+from MultiTaskSegLib.runtime.nnunet.torch_archive import AGAIN, TorchArchive, opened_archive
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+    "int64": torch.int64,
+    "int32": torch.int32,
+    "bool": torch.bool,
+    "uint8": torch.uint8,
+}
+MAX_DIMENSIONS = 8
+# Wrappers of data-parallel and compiled networks.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What an nnU-Net checkpoint holds that is needed to run the network.
+
+    Attributes:
+        weights: tensors by the names of nnU-Net's network, without the wrappers' prefixes.
+        trainer: name of the trainer class.
+        configuration: name of the configuration that was trained.
+        fold: number of the fold, or ``all``; None if it is not told.
+        plans: the plans that it was trained with, as plain data; empty if they are not told.
+        dataset: its dataset.json; empty if it is not told.
+        mirror_axes: spatial axes along which results may be averaged over mirrored images; none where the trainer
+            did not mirror.
+        epochs: that were trained.
+    """
+
+    weights: Mapping[str, Tensor]
+    trainer: str
+    configuration: str
+    fold: int | str | None
+    plans: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    mirror_axes: tuple[int, ...]
+    epochs: int
+
+
+def read_checkpoint(file: IO[bytes], name: str | Path) -> Checkpoint:
+    """Read ``checkpoint_final.pth`` as data; no code that it names is looked up or run.
+
+    Args:
+        file: readable and seekable.
+        name: how errors call it.
+
+    Raises:
+        ModelError: it is no checkpoint of nnU-Net v2, is damaged, or asks for something else than data.
+    """
+    with opened_archive(file, name) as archive:
+        content = read_objects(archive.description(), archive.name)
+        if not isinstance(content, dict) or not isinstance(content.get("network_weights"), dict):
+            raise ModelError("the file is no checkpoint of nnU-Net v2 (no network_weights)", file=name)
+        weights = {_plain_name(key): _tensor(value, archive) for key, value in content["network_weights"].items()}
+    started = content.get("init_args")
+    started = started if isinstance(started, dict) else {}
+    fold = started.get("fold")
+    return Checkpoint(
+        weights=weights,
+        trainer=_text(content.get("trainer_name"), "trainer_name", name),
+        configuration=_text(started.get("configuration"), "init_args.configuration", name),
+        fold=fold if isinstance(fold, int | str) else None,
+        plans=_mapping(started.get("plans"), name),
+        dataset=_mapping(started.get("dataset_json"), name),
+        mirror_axes=_axes(content.get("inference_allowed_mirroring_axes"), name),
+        epochs=content["current_epoch"] if isinstance(content.get("current_epoch"), int) else 0,
+    )
+
+
+def _plain_name(key: Any) -> str:
+    name = str(key)
+    while name.startswith(PREFIXES):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def _tensor(value: Any, archive: TorchArchive) -> Tensor:
+    """The elements of one tensor, in memory of its own."""
+    while isinstance(value, Named) and value.name == PARAMETER and value.arguments:
+        value = value.arguments[0]
+    if not (isinstance(value, Named) and value.name == TENSOR and value.arguments and len(value.arguments) >= 4):
+        raise _damaged("holds something else than tensors as weights", archive)
+    elements, offset, size, stride = value.arguments[:4]
+    if not isinstance(elements, StoredElements) or not _fits(elements.count, offset, size, stride):
+        raise _damaged("has a tensor that reaches beyond its elements", archive)
+    dtype = DTYPES[elements.dtype]
+    stored = bytearray(archive.storage(elements.key, elements.count * dtype.itemsize))
+    if not stored:
+        return torch.zeros(size, dtype=dtype)
+    return torch.frombuffer(stored, dtype=dtype).as_strided(size, stride, offset).clone()
+
+
+def _fits(count: int, offset: Any, size: Any, stride: Any) -> bool:
+    """Whether a tensor lies within its elements, and is no larger than they are."""
+    if not (isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MAX_DIMENSIONS):
+        return False
+    numbers = (offset, *size, *stride)
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+        return False
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    return prod(size) == 0 or (prod(size) <= count and last < count)
+
+
+def _text(value: Any, what: str, name: str | Path) -> str:
+    if not isinstance(value, str):
+        raise ModelError(f"the file is no checkpoint of nnU-Net v2 ({what} is missing)", file=name)
+    return value
+
+
+def _mapping(value: Any, name: str | Path) -> Mapping[str, Any]:
+    data = plain_data(value, name) if isinstance(value, dict) else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _axes(value: Any, name: str | Path) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, tuple | list) or not all(axis in (0, 1, 2) for axis in value):
+        raise ModelError("the axes along which the checkpoint allows mirroring are not understood", file=name)
+    return tuple(int(axis) for axis in value)
+
+
+def _damaged(what: str, archive: TorchArchive) -> ModelError:
+    return ModelError(f"the checkpoint {what}", file=archive.name, remedy=AGAIN)
