@@ -13,7 +13,7 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
-from trainer import cli_experiments, cli_pretraining
+from trainer import cli_experiments, cli_nnunet, cli_pretraining
 from trainer.cli_environment import expand_patterns, missing_package
 from trainer.machine.freed_memory import keep_freed_memory
 from trainer.report.last_words import last_words
@@ -71,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_experiment(commands)
     cli_pretraining.add_commands(commands)
     cli_experiments.add_commands(commands)
+    cli_nnunet.add_commands(commands)
     info = commands.add_parser("info", help="show a model card")
     info.add_argument("model", type=Path, metavar="MODEL")
     info.set_defaults(command=_info)

@@ -117,6 +117,9 @@ def preparation_plan(plans: PlanValues, configuration: PlanValues, channels: int
     transpose = plans.integers("transpose_forward", low=0, high=2)
     if sorted(transpose) != [0, 1, 2]:
         raise plans.refusal("is no order of three axes", "transpose_forward")
+    scores = _resampling(configuration, "resampling_fn_probabilities")
+    if scores.order != 1 or scores.order_across > 1:
+        raise configuration.refusal("asks for other than linear interpolation", "resampling_fn_probabilities_kwargs")
     return PreparationPlan(
         reader=plans.choice("image_reader_writer", READERS),
         transpose=(transpose[0], transpose[1], transpose[2]),
@@ -124,7 +127,7 @@ def preparation_plan(plans: PlanValues, configuration: PlanValues, channels: int
         patch=patch,
         normalisations=_normalisations(plans, configuration, channels),
         images=_resampling(configuration, "resampling_fn_data"),
-        scores=_resampling(configuration, "resampling_fn_probabilities"),
+        scores=scores,
     )
 
 

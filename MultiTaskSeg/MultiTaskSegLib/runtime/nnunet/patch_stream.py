@@ -1,0 +1,165 @@
+"""Scores of an image patch by patch, given away slab by slab as soon as no later patch changes them.
+
+nnU-Net's sliding window: overlapping patches, weighted by a Gaussian, in half precision. Nothing is rounded otherwise
+than there, but only the slices that patches are still being added to are held, never the scores of the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+SIGMA = 1 / 8  # of the Gaussian, in patches
+LARGEST_WEIGHT = 10.0
+STEP = 0.5  # in patches
+
+
+def patch_starts(size: int, patch: int, step: float = STEP) -> list[int]:
+    """Where patches begin along an axis: evenly spread, at most ``step`` patches apart.
+
+    >>> patch_starts(110, 64)
+    [0, 23, 46]
+    """
+    count = ceil((size - patch) / (patch * step)) + 1
+    return [0] if count <= 1 else [int(np.round((size - patch) / (count - 1) * number)) for number in range(count)]
+
+
+def patch_weights(patch: Sequence[int]) -> Tensor:
+    """Weight of each voxel of a patch, float16: a Gaussian around its middle, nowhere 0."""
+    weights = np.zeros(patch)
+    weights[tuple(size // 2 for size in patch)] = 1
+    weights = ndimage.gaussian_filter(weights, [size * SIGMA for size in patch], mode="constant")
+    weights /= weights.max() / LARGEST_WEIGHT
+    halves = torch.from_numpy(weights).half()
+    halves[halves == 0] = halves[halves > 0].min()
+    return halves
+
+
+def padded(voxels: NDArray[np.float32], patch: Sequence[int]) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
+    """An image with zeros around it where it is smaller than a patch, and where in it the image lies.
+
+    Args:
+        voxels: ``(C, Z, Y, X)``.
+        patch: two or three numbers, of the last axes.
+    """
+    wanted = (*voxels.shape[: 4 - len(patch)], *patch)
+    missing = [max(0, want - have) for want, have in zip(wanted, voxels.shape, strict=True)]
+    before = [gap // 2 for gap in missing]
+    place = tuple(slice(first, first + size) for first, size in zip(before[1:], voxels.shape[1:], strict=True))
+    if not any(missing):
+        return voxels, place
+    return np.pad(voxels, [(first, gap - first) for first, gap in zip(before, missing, strict=True)]), place
+
+
+class PatchStream:
+    """Scores of one image by the networks of all folds.
+
+    Args:
+        networks: of the folds, on ``device``.
+        outputs: scores per voxel.
+        patch: voxels of a patch, two or three numbers.
+        mirror_axes: spatial axes of the patch along which results are averaged over mirrored patches.
+        device: where patches are computed.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        outputs: int,
+        patch: Sequence[int],
+        mirror_axes: Sequence[int] = (),
+        device: torch.device | None = None,
+    ) -> None:
+        self._networks, self._outputs, self._patch = tuple(networks), outputs, tuple(patch)
+        self._device = device or torch.device("cpu")
+        self._mirrors = [
+            tuple(axis + 2 for axis in axes)
+            for count in range(1, len(mirror_axes) + 1)
+            for axes in combinations(mirror_axes, count)
+        ]
+        self._weights = patch_weights(self._patch)
+
+    def slabs(
+        self, voxels: NDArray[np.float32], told: Callable[[float], None] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """First slice and scores of one slab after another, from the first slice to the last.
+
+        Args:
+            voxels: ``(C, Z, Y, X)`` on the network's grid.
+            told: called with the share of patches that is done.
+
+        Yields:
+            Number of the first slice, and float16 ``(outputs, slices, Y, X)``.
+        """
+        image, place = padded(voxels, self._patch)
+        for first, scores in self._padded_slabs(torch.from_numpy(np.ascontiguousarray(image)), told or _nobody):
+            low, high = max(first, place[0].start), min(first + scores.shape[1], place[0].stop)
+            if low < high:
+                yield low - place[0].start, scores[:, low - first : high - first, place[1], place[2]]
+
+    def _padded_slabs(self, image: Tensor, told: Callable[[float], None]) -> Iterator[tuple[int, Tensor]]:
+        depth, plane = image.shape[1], image.shape[2:]
+        is_planar = len(self._patch) == 2
+        thick = 1 if is_planar else self._patch[0]
+        starts = list(range(depth)) if is_planar else patch_starts(depth, thick)
+        rows, columns = (patch_starts(size, patch) for size, patch in zip(plane, self._patch[-2:], strict=True))
+        corners = list(product(rows, columns))
+        shape = (self._outputs, thick, *plane)
+        sums = [torch.zeros(shape, dtype=torch.half) for _ in self._networks]
+        weights = torch.zeros(shape[1:], dtype=torch.half)
+        for number, start in enumerate(starts):
+            for part, corner in enumerate(corners):
+                self._add(image, (start, *corner), sums, weights)
+                told((number * len(corners) + part + 1) / (len(starts) * len(corners)))
+            done = (starts[number + 1] if number + 1 < len(starts) else depth) - start
+            yield start, self._mean([total[:, :done] for total in sums], weights[:done])
+            for buffer in (*sums, weights):
+                _shift(buffer, done)
+
+    def _add(self, image: Tensor, corner: tuple[int, int, int], sums: Sequence[Tensor], weights: Tensor) -> None:
+        z, y, x = corner
+        rows, columns = (slice(first, first + size) for first, size in zip((y, x), self._patch[-2:], strict=True))
+        slices = slice(z, z + sums[0].shape[1])
+        patch = image[:, slices, rows, columns]
+        patch = (patch[:, 0] if len(self._patch) == 2 else patch)[None].contiguous().to(self._device)
+        for network, total in zip(self._networks, sums, strict=True):
+            scores = self._mirrored(network, patch).to(total.device)
+            scores *= self._weights
+            total[:, :, rows, columns] += scores if len(self._patch) == 3 else scores[:, None]
+        weights[:, rows, columns] += self._weights
+
+    def _mirrored(self, network: nn.Module, patch: Tensor) -> Tensor:
+        """Scores of a patch, the mean over its mirrored copies."""
+        with torch.inference_mode():
+            scores: Tensor = network(patch)
+            for axes in self._mirrors:
+                scores += torch.flip(network(torch.flip(patch, axes)), axes)
+            if self._mirrors:
+                scores /= len(self._mirrors) + 1
+        return scores[0].clone()
+
+    def _mean(self, sums: Sequence[Tensor], weights: Tensor) -> Tensor:
+        means = [torch.div(total, weights) for total in sums]
+        whole = means[0]
+        for other in means[1:]:
+            whole += other
+        return whole if len(means) == 1 else whole.div_(len(means))
+
+
+def _nobody(_: float) -> None:
+    """Nobody wants to know how far it is."""
+
+
+def _shift(buffer: Tensor, done: int) -> None:
+    """Make room for as many slices as were given away; those behind move to the front."""
+    kept = buffer.shape[-3] - done
+    if kept > 0:
+        buffer[..., :kept, :, :] = buffer[..., done:, :, :].clone()
+    buffer[..., max(kept, 0) :, :, :] = 0

@@ -1,0 +1,136 @@
+"""An image as an nnU-Net network sees it: turned, cropped to what is not 0, normalised, resampled, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.nn import functional
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.nnunet.preparation_plan import (
+    CT,
+    NONE,
+    RESCALE,
+    RGB,
+    TORCH,
+    Normalisation,
+    PreparationPlan,
+    Resampling,
+)
+from MultiTaskSegLib.runtime.nnunet.resampling_grid import resampled, resampled_shape, slice_axis
+
+SMALLEST_DEVIATION = 1e-8
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image on the network's grid, and the way back.
+
+    Attributes:
+        voxels: float32 ``(C, Z, Y, X)``, axes in the network's order.
+        box: of the cropped part in the turned image, along each axis.
+        turned_shape: of the whole image with the axes in the network's order.
+        spacing_mm: of the image, in that order.
+        network_spacing_mm: of ``voxels``; in 2-D slices keep their distance.
+    """
+
+    voxels: NDArray[np.float32]
+    box: tuple[slice, slice, slice]
+    turned_shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    network_spacing_mm: tuple[float, ...]
+
+    @property
+    def cropped_shape(self) -> tuple[int, ...]:
+        """Voxels of the image in the box, along each axis."""
+        return tuple(part.stop - part.start for part in self.box)
+
+
+def prepared_image(
+    channels: NDArray[np.float32], spacing_zyx_mm: Sequence[float], plan: PreparationPlan
+) -> PreparedImage:
+    """Prepare an image as nnU-Net's ``DefaultPreprocessor`` does (nnunetv2 2.0 to 2.8).
+
+    Args:
+        channels: ``(C, Z, Y, X)``, axes in the order in which the file stores them.
+        spacing_zyx_mm: of them.
+        plan: what to do.
+
+    Raises:
+        InputError: there is nothing but zeros.
+    """
+    order = plan.transpose
+    turned = channels.transpose(0, *(axis + 1 for axis in order))
+    spacing_mm = tuple(float(spacing_zyx_mm[axis]) for axis in order)
+    mask = ndimage.binary_fill_holes((turned != 0).any(axis=0))
+    if not mask.any():
+        raise InputError("the image has no voxel that is not 0", remedy="Check that it is the right image")
+    box = ndimage.find_objects(mask.astype(np.int8))[0]
+    inside = mask[box]
+    wanted_mm = plan.spacing_mm if len(plan.spacing_mm) == 3 else (spacing_mm[0], *plan.spacing_mm)
+    shape = resampled_shape(inside.shape, spacing_mm, wanted_mm)
+    axis = slice_axis(plan.images, spacing_mm, wanted_mm)
+    parts = []
+    for channel, rule in zip(turned, plan.normalisations, strict=True):
+        normal = normalised(np.array(channel[box], np.float32, order="C"), inside, rule)
+        parts.append(_on_grid(normal, shape, plan.images, axis))
+    return PreparedImage(np.stack(parts), box, tuple(turned.shape[1:]), spacing_mm, wanted_mm)
+
+
+def normalised(image: NDArray[np.float32], inside: NDArray[np.bool_], rule: Normalisation) -> NDArray[np.float32]:
+    """Intensities of one channel as the network expects them; ``image`` is overwritten.
+
+    Args:
+        image: ``(Z, Y, X)``, cropped.
+        inside: where any channel is not 0, holes filled.
+        rule: which of nnU-Net's schemes.
+
+    Raises:
+        InputError: values of a picture are outside 0 to 255.
+    """
+    if rule.scheme == NONE:
+        return image
+    low, divisor = np.float32(0), np.float32(1)
+    if rule.scheme == CT:
+        np.clip(image, rule.low, rule.high, out=image)
+        low, divisor = np.float32(rule.mean), np.float32(max(rule.deviation, SMALLEST_DEVIATION))
+    elif rule.scheme == RGB:
+        if image.min() < 0 or image.max() > 255:
+            raise InputError("the model expects a picture of 0 to 255", remedy="Check that it is the right image")
+        divisor = np.float32(255)
+    elif rule.scheme == RESCALE:
+        low = image.min()
+        divisor = max(image.max() - low, np.float32(SMALLEST_DEVIATION))
+    else:
+        measured = image[inside] if rule.within_mask else image
+        low, divisor = measured.mean(), max(measured.std(), np.float32(SMALLEST_DEVIATION))
+    where = inside if rule.within_mask else ...
+    image[where] = (image[where] - low) / divisor
+    return image
+
+
+def _on_grid(
+    image: NDArray[np.float32], shape: Sequence[int], rule: Resampling, axis: int | None
+) -> NDArray[np.float32]:
+    if rule.kind == NONE or image.shape == tuple(shape):
+        return image
+    if rule.kind != TORCH:
+        return resampled(image, shape, rule, axis)
+    values = torch.from_numpy(image)[None, None]
+    if axis is None:
+        return _linear(values, shape)[0, 0].numpy()
+    in_plane = [size for number, size in enumerate(shape) if number != axis]
+    slices = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, axis, 0)))[None]
+    planes = _linear(slices, in_plane)[0].movedim(0, axis)[None, None]
+    found: NDArray[np.float32] = functional.interpolate(planes, tuple(shape), mode="nearest-exact")[0, 0].numpy()
+    return found
+
+
+def _linear(values: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    mode = "trilinear" if len(shape) == 3 else "bilinear"
+    return functional.interpolate(values, tuple(shape), mode=mode)

@@ -1,0 +1,59 @@
+"""The command ``import-nnunet``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib.runtime.errors import MtsError
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser's sub-commands."""
+    parser = commands.add_parser("import-nnunet", help="look into a results folder of nnU-Net v2 or its zip file")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="results folder, one above it, or exported zip file"
+    )
+    parser.set_defaults(command=_import)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    """List the models, and what stands in the way of each; exit status 4 where no model could be read."""
+    from MultiTaskSegLib.runtime.nnunet.results_source import results_source
+    from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
+
+    source = results_source(arguments.folder)
+    readable = 0
+    for model in trained_models(source):
+        sys.stdout.write(f"{model.place}\n  folds {', '.join(model.folds)}\n")
+        try:
+            loaded = load_trained_model(source, model)
+        except MtsError as error:
+            sys.stdout.write(f"  cannot be used: {error}\n")
+            continue
+        readable += 1
+        sys.stdout.write("".join(f"  {line}\n" for line in model_lines(loaded)))
+    return 0 if readable else 4
+
+
+def model_lines(loaded: Any) -> list[str]:
+    """What a model is, in lines.
+
+    Args:
+        loaded: `MultiTaskSegLib.runtime.nnunet.trained_model.LoadedModel`.
+    """
+    plan = loaded.plan
+    network, preparation, structures = plan.network, plan.preparation, plan.structures
+    millions = sum(tensor.numel() for tensor in loaded.folds[0].network.parameters()) / 1e6
+    kind = "regions that may overlap" if structures.are_regions else "labels"
+    spacing = " x ".join(f"{edge:g}" for edge in preparation.spacing_mm)
+    epochs = ", ".join(str(fold.epochs) for fold in loaded.folds)
+    return [
+        f"{plan.dataset}, {plan.configuration}, trained by {loaded.trainer} for {epochs} epochs",
+        f"{network.kind} U-Net of {len(network.features)} stages, {millions:.1f} million weights a fold",
+        f"channels: {', '.join(structures.channels)}",
+        f"{kind}: {', '.join(entry.name for entry in structures.entries)}",
+        f"{network.dimension}-D patches of {' x '.join(map(str, preparation.patch))} voxels of {spacing} mm",
+    ]
