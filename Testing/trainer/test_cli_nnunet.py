@@ -17,7 +17,7 @@ def test_every_model_of_a_folder_is_told_with_what_it_segments_or_why_it_cannot(
     written_results(tmp_path / "Dataset900_Tiny", {"0": content, "1": content})
     written_results(tmp_path / "Dataset900_Tiny", {"0": b"x"}, name="nnUNetTrainer__nnUNetPlans__2d")
     assert cli.main(["import-nnunet", str(tmp_path)]) == 0
-    broken, sound = capsys.readouterr().out.split("Dataset900_Tiny/")[1:]
+    broken, sound = f"\n{capsys.readouterr().out}".split("\nDataset900_Tiny/")[1:]
     assert broken.startswith("nnUNetTrainer__nnUNetPlans__2d\n  folds 0\n  cannot be used: the checkpoint is damaged")
     for words in (
         "folds 0, 1",

@@ -138,37 +138,46 @@ class _Machine:
         return taken
 
     def mark(self, argument: Any) -> None:
+        """A sequence begins here."""
         self.marks.append(len(self.stack))
 
     def put(self, argument: Any) -> None:
+        """Remember what lies on top under a number."""
         self.memory[argument] = self.stack[-1]
 
     def memoize(self, argument: Any) -> None:
+        """Remember what lies on top under the next number."""
         self.memory[len(self.memory)] = self.stack[-1]
 
     def get(self, argument: Any) -> None:
+        """Put on top what was remembered."""
         self.stack.append(self.memory[argument])
 
     def name(self, argument: Any) -> None:
+        """Put a name of the list on top."""
         self.stack.append(_named(argument))
 
     def name_on_stack(self, argument: Any) -> None:
+        """Put on top the name whose parts lie there."""
         attribute, module = self.stack.pop(), self.stack.pop()
         self.stack.append(_named(f"{module} {attribute}"))
 
     def apply(self, argument: Any) -> None:
+        """What would be a call becomes a name with its arguments."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not (isinstance(function, Named) and function.arguments is None and isinstance(arguments, tuple)):
             raise _Refused("a call of something that has no name")
         self.stack.append({} if function.name == DICTIONARY else Named(function.name, arguments))
 
     def build(self, argument: Any) -> None:
+        """Attributes are dropped."""
         # Attributes of dictionaries (versions of layers) and of what is not needed.
         self.stack.pop()
         if not isinstance(self.stack[-1], Named | dict):
             raise _Refused("attributes of a plain value")
 
     def stored(self, argument: Any) -> None:
+        """Put on top where elements of a tensor lie."""
         kind, storage, key, _, count = self.stack.pop()
         if kind != "storage" or not isinstance(storage, Named) or storage.name not in STORAGES:
             raise _Refused(f"elements of the kind {getattr(storage, 'name', storage)!r}")
@@ -177,22 +186,27 @@ class _Machine:
         self.stack.append(StoredElements(STORAGES[storage.name], key, count))
 
     def tuple_of(self, count: int | None) -> None:
+        """Make a tuple of the last entries, of those since the mark if no number is given."""
         taken = self.until_mark() if count is None else [self.stack.pop() for _ in range(count)][::-1]
         self.stack.append(tuple(taken))
 
     def append(self, argument: Any) -> None:
+        """Add the last entry to the list below."""
         entry = self.stack.pop()
         _list(self.stack[-1]).append(entry)
 
     def extend(self, argument: Any) -> None:
+        """Add the entries since the mark to the list below."""
         entries = self.until_mark()
         _list(self.stack[-1]).extend(entries)
 
     def set_item(self, argument: Any) -> None:
+        """Put the last key and value into the dictionary below."""
         value, key = self.stack.pop(), self.stack.pop()
         _items(self.stack[-1])[_key(key)] = value
 
     def set_items(self, argument: Any) -> None:
+        """Put the keys and values since the mark into the dictionary below."""
         entries = self.until_mark()
         items = _items(self.stack[-1])
         for key, value in zip(entries[::2], entries[1::2], strict=True):

@@ -30,6 +30,7 @@ class _Copy:
         self._name, self._values = name, 0
 
     def of(self, value: Any, depth: int) -> Any:
+        """The copy of a part."""
         self._values += 1
         if self._values > MAX_VALUES or depth > MAX_DEPTH:
             raise ModelError("the plans in the checkpoint are too large to be those of a network", file=self._name)
