@@ -149,7 +149,8 @@ def test_every_event_of_a_request_carries_its_number(tmp_path):
 def test_a_check_is_answered_with_the_verdict_only(tmp_path):
     events, _ = served(PredictorStandIn(), request(tmp_path, "check"))
     model = {"name": "stand-in", "sha256": "ab12"}
-    assert events[-1]["report"] == {"image": "Scan", "model": model, "ood": VERDICT.as_dict(), "warnings": []}
+    said = {"image": "Scan", "model": model, "ood": VERDICT.as_dict(), "network_grid": None, "warnings": []}
+    assert events[-1]["report"] == said
     assert "labels" not in events[-1]
 
 
@@ -234,7 +235,7 @@ def test_a_planar_image_gets_the_planar_default_model(tmp_path):
     [
         (ModelError("the digest is wrong", file="m.safetensors"), "ModelError", "the digest is wrong: m.safetensors."),
         (MemoryError(), "ResourceError", "not enough memory"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ResourceError", "choose the CPU"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ResourceError", "Choose the CPU"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "ResourceError", "crop the image"),
         (RuntimeError("two\nlines"), "InternalError", "unexpected RuntimeError: two lines"),
     ],

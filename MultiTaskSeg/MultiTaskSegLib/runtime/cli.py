@@ -60,7 +60,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MtsError):
         return str(error)
     if is_out_of_memory(error):
-        return str(memory_error())
+        return str(memory_error(error))
     if isinstance(error, OSError) and error.strerror:
         return system_error_sentence(error)
     return f"unexpected error, please report it ({type(error).__name__}: {' '.join(str(error).split())})"
@@ -189,7 +189,12 @@ def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) ->
             print(f"warning: {path}: {warning}", file=sys.stderr)
         print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
         _print_explanation(verdict)
-    entry = {"image": str(path), "ood": verdict.as_dict(), "warnings": warnings}
+    entry = {
+        "image": str(path),
+        "ood": verdict.as_dict(),
+        "network_grid": verdict.network_grid,
+        "warnings": warnings,
+    }
     return entry if map_path is None else {**entry, "map": str(map_path)}
 
 

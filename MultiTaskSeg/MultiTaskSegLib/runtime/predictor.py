@@ -25,6 +25,7 @@ from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.answer import answer
 from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles
+from MultiTaskSegLib.runtime.prediction.caution import coarseness
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
@@ -169,7 +170,9 @@ class Predictor:
 
     def _network_pass(self) -> NetworkPass:
         spec = self.model.reference.spec
-        self._last_pass = NetworkPass(self.backend, self.manifest.architecture, spec, self.memory_step)
+        # Told with every image: whoever reads the report of one does not see those of the others.
+        replaced = self._last_pass.replaced if self._last_pass else ()
+        self._last_pass = NetworkPass(self.backend, self.manifest.architecture, spec, self.memory_step, replaced)
         return self._last_pass
 
     def _recognised(
@@ -204,7 +207,7 @@ class Predictor:
 
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
-    return replace(sight.verdict, warnings=(*volume.warnings, *sight.notes))
+    return replace(sight.verdict, warnings=(*volume.warnings, *coarseness(sight.prepared.frame), *sight.notes))
 
 
 def _whole(progress: Progress | None) -> StageProgress:

@@ -92,7 +92,7 @@ def error_event(error: BaseException) -> Event:
         return {"event": "error", "kind": type(error).__name__, "message": str(error)}
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
-        return {"event": "error", "kind": "ResourceError", "message": str(memory_error())}
+        return {"event": "error", "kind": "ResourceError", "message": str(memory_error(error))}
     if isinstance(error, OSError) and error.strerror:
         message = system_error_sentence(error, "the folder that is shared with Slicer")
         return {"event": "error", "kind": "ResourceError", "message": message}
@@ -218,6 +218,7 @@ class Worker:
             "image": volume.name,
             "model": origin,
             "ood": verdict.as_dict(),
+            "network_grid": verdict.network_grid,
             "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
         }
         explanation = verdict.explanation

@@ -93,6 +93,17 @@ def test_a_card_does_not_help_when_the_main_memory_cannot_hold_the_image() -> No
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
+def test_the_main_memory_beside_a_card_is_planned_and_its_shortage_is_not_called_the_card_s(purpose: Purpose) -> None:
+    run = memory(purpose, "cuda")
+    needs = [run.at(step).host_bytes(is_on_host=False) for step in range(run.steps)]
+    assert min(needs) >= run.however_small().host_bytes(is_on_host=False)
+    assert plan(card(ENDLESS), host(room_for(min(needs))), purpose).device == "cuda:0"
+    with pytest.raises(ResourceError, match=r"needs about .* of memory, and .* are free") as told:
+        plan(card(ENDLESS), host(room_for(min(needs)) - 100), purpose)
+    assert "Card" not in str(told.value)
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
 def test_what_cannot_fit_is_refused_with_both_sizes_and_advice(purpose: Purpose) -> None:
     small = host(50_000_000)
     with pytest.raises(ResourceError, match=r"needs about \d+ MB of memory, and 50 MB are free.*crop the image"):

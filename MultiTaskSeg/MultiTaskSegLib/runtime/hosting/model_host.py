@@ -9,7 +9,7 @@ from MultiTaskSegLib.runtime.hosting.model_stamp import model_stamp
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short
 
 T = TypeVar("T")
 Progress = Callable[[float, str], None]
@@ -70,7 +70,7 @@ class ModelHost:
         try:
             predictor = self._load(model, name, volume.is_planar)
         except Exception as error:
-            if name == CPU or not is_out_of_memory(error):
+            if name == CPU or not is_card_short(error):
                 raise
             predictor = None
         if predictor is None:
@@ -86,7 +86,7 @@ class ModelHost:
         try:
             return act(predictor, share), plan.warnings
         except Exception as error:
-            if plan.device == CPU or not is_out_of_memory(error):
+            if plan.device == CPU or not is_card_short(error):
                 raise
         # Outside the handler: the traceback would keep the feature maps on the card.
         del predictor

@@ -53,6 +53,8 @@ def plan_run(
 ) -> RunPlan:
     """The fastest way that fits: large parts, smaller parts, and the processor when a card has too little memory.
 
+    Beside a card the main memory must hold the image and the labels; where it cannot, that is what is told.
+
     Args:
         manifest: of the loaded model.
         candidates: the profiles that are tried where the task is not given.
@@ -71,9 +73,15 @@ def plan_run(
     if device.name != CPU:
         memory = RunMemory(manifest, candidates, volume, purpose, torch.device("cuda"), remembered)
         _require_room(memory.however_small().host_bytes(is_on_host=False), host)
+        beside: list[int] = []
         for step in range(memory.steps):
-            if _fits(memory.at(step).card_bytes(), device):
-                return _plan(device, step, warnings)
+            estimate = memory.at(step)
+            if _fits(estimate.card_bytes(), device):
+                beside.append(estimate.host_bytes(is_on_host=False))
+                if _fits(beside[-1], host):
+                    return _plan(device, step, warnings)
+        if beside:
+            raise _too_large(min(beside), host)  # the CPU would need even more
         warnings = (f"{device.description} has too little free memory, so the CPU was used",)
     memory = RunMemory(manifest, candidates, volume, purpose, torch.device(CPU), remembered)
     _require_room(memory.however_small().host_bytes(is_on_host=False), host)
