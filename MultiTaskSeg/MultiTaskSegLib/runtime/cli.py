@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, sys
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
+from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES, require_result_place
@@ -43,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
-        code = command(options)
-        flush_output()
+        with last_words():
+            command: Callable[[argparse.Namespace], int] = options.command
+            code = command(options)
+            flush_output()
         return code
     except BrokenPipeError:
         return leave_closed_pipe()

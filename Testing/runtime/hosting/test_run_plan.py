@@ -96,9 +96,10 @@ def test_a_card_does_not_help_when_the_main_memory_cannot_hold_the_image() -> No
 def test_the_main_memory_beside_a_card_is_planned_and_its_shortage_is_not_called_the_card_s(purpose: Purpose) -> None:
     run = memory(purpose, "cuda")
     needs = [run.at(step).host_bytes(is_on_host=False) for step in range(run.steps)]
-    assert min(needs) >= run.however_small().host_bytes(is_on_host=False)
+    # Where the network runs on the card its parts change nothing in main memory, so that one question is enough.
+    assert set(needs) == {run.however_small().host_bytes(is_on_host=False)}
     assert plan(card(ENDLESS), host(room_for(min(needs))), purpose).device == "cuda:0"
-    with pytest.raises(ResourceError, match=r"needs about .* of memory, and .* are free") as told:
+    with pytest.raises(ResourceError, match=r"needs at least .* of memory, and .* are free") as told:
         plan(card(ENDLESS), host(room_for(min(needs)) - 100), purpose)
     assert "Card" not in str(told.value)
 
@@ -106,13 +107,15 @@ def test_the_main_memory_beside_a_card_is_planned_and_its_shortage_is_not_called
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_what_cannot_fit_is_refused_with_both_sizes_and_advice(purpose: Purpose) -> None:
     small = host(50_000_000)
-    with pytest.raises(ResourceError, match=r"needs about \d+ MB of memory, and 50 MB are free.*crop the image"):
+    with pytest.raises(
+        ResourceError, match=r"needs (about|at least) \d+ MB of memory, and 50 MB are free.*crop the image"
+    ):
         plan(small, small, purpose)
 
 
 def test_sizes_beyond_a_gigabyte_are_told_in_gigabytes() -> None:
     huge = Volume(np.broadcast_to(np.float32(0), (300, 1000, 1000)), np.diag([2.0, 2.0, 2.0, 1.0]))
-    with pytest.raises(ResourceError, match=r"needs about \d+\.\d GB of memory, and 0 MB are free"):
+    with pytest.raises(ResourceError, match=r"needs at least \d+\.\d GB of memory, and 0 MB are free"):
         plan(host(1000), host(1000), TASK, huge)
 
 

@@ -73,15 +73,9 @@ def plan_run(
     if device.name != CPU:
         memory = RunMemory(manifest, candidates, volume, purpose, torch.device("cuda"), remembered)
         _require_room(memory.however_small().host_bytes(is_on_host=False), host)
-        beside: list[int] = []
         for step in range(memory.steps):
-            estimate = memory.at(step)
-            if _fits(estimate.card_bytes(), device):
-                beside.append(estimate.host_bytes(is_on_host=False))
-                if _fits(beside[-1], host):
-                    return _plan(device, step, warnings)
-        if beside:
-            raise _too_large(min(beside), host)  # the CPU would need even more
+            if _fits(memory.at(step).card_bytes(), device):
+                return _plan(device, step, warnings)
         warnings = (f"{device.description} has too little free memory, so the CPU was used",)
     memory = RunMemory(manifest, candidates, volume, purpose, torch.device(CPU), remembered)
     _require_room(memory.however_small().host_bytes(is_on_host=False), host)
@@ -112,12 +106,12 @@ def _fits(need_bytes: int, device: ComputeDevice) -> bool:
 
 def _require_room(need_bytes: int, host: ComputeDevice) -> None:
     if not _fits(need_bytes, host):
-        raise _too_large(need_bytes, host)
+        raise _too_large(need_bytes, host, "at least")
 
 
-def _too_large(need_bytes: int, host: ComputeDevice) -> ResourceError:
+def _too_large(need_bytes: int, host: ComputeDevice, how: str = "about") -> ResourceError:
     return ResourceError(
-        f"the run needs about {_size(need_bytes / USABLE_SHARE)} of memory, and {_size(host.free_bytes or 0)} are free",
+        f"the run needs {how} {_size(need_bytes / USABLE_SHARE)} of memory, and {_size(host.free_bytes or 0)} are free",
         remedy="Close other programs, crop the image to the region of interest, or resample it to larger voxels",
     )
 
