@@ -111,6 +111,15 @@ def test_when_the_main_memory_beside_a_card_runs_out_the_card_is_not_blamed_and_
     assert all(device == "cuda:0" for _, device, _ in machine.loads)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_whether_memory_is_to_be_spared_reaches_the_predictor_and_is_no_habit(device: str) -> None:
+    machine = MachineStandIn()
+    host = ModelHost(machine)
+    for spares in (True, False):
+        machine.plans = {device: RunPlan(device, 0, (), spares)}
+        assert run(host, lambda model: model.spares_memory, device)[0][0] is spares
+
+
 def test_a_plan_that_avoids_the_card_loads_on_the_cpu():
     machine = MachineStandIn({"cuda:0": RunPlan("cpu", 5, ("the card is full",))})
     (device, notes), told = run(ModelHost(machine), lambda model: model.device)

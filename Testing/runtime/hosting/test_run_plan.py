@@ -57,6 +57,16 @@ def test_with_enough_memory_the_usual_parts_are_used_without_a_word(purpose: Pur
     assert plan(card(ENDLESS), host(), purpose) == RunPlan("cuda:0")
 
 
+def test_only_where_there_is_plenty_of_memory_something_else_than_plain_torch_may_compute() -> None:
+    need = memory().at(0).host_bytes(is_on_host=True)
+    plenty = room_for(3 * need + 2_000_000_000)
+    for free_bytes, spares in ((plenty, False), (plenty - 100, True), (room_for(need), True), (None, False)):
+        assert plan(host(free_bytes), host(free_bytes)).spares_memory is spares
+    least = memory().at(memory().steps - 1).host_bytes(is_on_host=True)
+    assert plan(host(room_for(least)), host(room_for(least))).spares_memory
+    assert not plan(card(ENDLESS), host(ENDLESS)).spares_memory
+
+
 def test_a_system_that_does_not_tell_its_memory_is_trusted() -> None:
     assert plan(host(None), host(None)) == RunPlan("cpu")
 

@@ -214,6 +214,20 @@ def test_plain_torch_stays_for_the_images_that_follow() -> None:
     assert backend.left == -1
 
 
+def test_where_memory_is_to_be_spared_plain_torch_computes_and_other_images_still_get_the_fastest() -> None:
+    volume = noise((9, 11, 30))
+    predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", "torch")
+    fast = Failing(RuntimeError("never"), 10**9)
+    predictor._backend = fast
+    expected = predictor.check(volume)
+    used, predictor.spares_memory = fast.left, True
+    assert predictor.check(volume).score == pytest.approx(expected.score)
+    assert fast.left == used < 10**9
+    predictor.spares_memory = False
+    predictor.check(volume)
+    assert fast.left < used
+
+
 class NotFinite(CompiledBackend):
     """A back end beside plain torch whose results of one stage hold a number that is not finite."""
 

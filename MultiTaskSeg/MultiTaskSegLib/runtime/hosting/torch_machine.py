@@ -20,6 +20,7 @@ class Answers(Protocol):
     """What command line and worker need from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
 
     memory_step: int
+    spares_memory: bool
 
     @property
     def manifest(self) -> Any:
