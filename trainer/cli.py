@@ -12,11 +12,11 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
+from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_nnunet, cli_pretraining
 from trainer.cli_environment import expand_patterns, missing_package
 from trainer.machine.freed_memory import keep_freed_memory
-from trainer.report.last_words import last_words
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130

@@ -24,7 +24,7 @@ WORKER_MODULE = "MultiTaskSegLib.runtime.worker"
 STDERR_LINES_KEPT = 40
 STDERR_LINES_SHOWN = 3
 LAST_WORDS_TIMEOUT_S = 1.0
-KILLED = -9  # what systems do to a process when memory runs out
+KILLED = (-9, -15)  # what systems, or programs that watch over memory, do to a process when it runs out
 STARTING_STEPS = ("starting", "reading", "model")
 BROKEN_START_REMEDY = (
     "Its Python packages may be damaged: install PyTorch again with the PyTorch extension of Slicer, and try again"
@@ -157,7 +157,7 @@ class WorkerProcess:
             code = None
         # Libraries that are loaded with too little memory end the process in words of their own.
         is_short = is_out_of_memory(RuntimeError(" ".join(lines)))
-        is_broken = step in STARTING_STEPS and code != KILLED and not is_short
+        is_broken = step in STARTING_STEPS and code not in KILLED and not is_short
         kind = BrokenWorkerError if is_broken else DeadWorkerError
         return kind(
             f"the worker process ended unexpectedly (exit code {code}): {' | '.join(lines) or 'it left no message'}",

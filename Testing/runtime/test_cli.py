@@ -19,7 +19,8 @@ from MultiTaskSegLib.runtime.model.released import named_model, released_model
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 REPORT_KEYS = {
-    "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings"
+    "schema", "image", "model", "task", "device", "labels", "ood", "network_grid", "uncertainty", "timings",
+    "warnings"
 }  # fmt: skip
 LABEL_KEYS = {
     "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice"
@@ -51,6 +52,29 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored.SetSpacing((1.5, 2.0, 2.5))
     sitk.WriteImage(stored, str(path))
     return path
+
+
+def test_segment_and_check_print_the_grid_on_which_the_network_saw_the_image(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = sitk.GetImageFromArray(np.random.default_rng(8).normal(200, 40, (8, 9, 10)).astype(np.float32))
+    stored.SetSpacing((1.5, 2.0, 5.0))
+    sitk.WriteImage(stored, str(tmp_path / "thick.nrrd"))
+    cli.main(["segment", str(tmp_path / "thick.nrrd"), "-m", str(model), "-o", str(tmp_path), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    cli.main(["check", str(tmp_path / "thick.nrrd"), "-m", str(model), "--json"])
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert report["network_grid"] == entry["network_grid"]
+    assert report["network_grid"] == {
+        "orientation": "LPS",
+        "size": [8, 9, 16],
+        "spacing_mm": [2.0, 2.0, 2.5],
+        "image_spacing_mm": [1.5, 2.0, 5.0],
+        "trained_spacing_mm": [2.0, 2.0, 2.0],
+    }
+    words = "the voxels (1.5 × 2 × 5 mm) are much coarser than in the training images (2 × 2 × 2 mm); "
+    for said in (report["warnings"], entry["warnings"]):
+        assert words + "the model saw them at 2 × 2 × 2.5 mm" in said
 
 
 def test_the_report_has_exactly_the_keys_of_the_contract(
@@ -107,7 +131,7 @@ def test_check_prints_one_verdict_per_image_that_segment_would_give(
 ) -> None:
     assert cli.main(["check", str(image), str(image), "-m", str(model), "--json"]) == 0
     verdicts = json.loads(capsys.readouterr().out)
-    assert [set(v) for v in verdicts] == [{"image", "ood", "warnings"}] * 2
+    assert [set(v) for v in verdicts] == [{"image", "ood", "network_grid", "warnings"}] * 2
     cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--json"])
     assert json.loads(capsys.readouterr().out)["ood"] == verdicts[0]["ood"] == verdicts[1]["ood"]
     assert verdicts[0]["image"] == str(image)
@@ -196,7 +220,9 @@ def test_check_writes_a_map_on_the_images_own_grid(
     assert values.dtype == np.float32
     assert 0.0 <= values.min() <= values.max() <= 4.001
     assert cli.main(["check", str(image), "-m", str(located), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0] == {key: answer[key] for key in ("image", "ood", "warnings")}
+    assert json.loads(capsys.readouterr().out)[0] == {
+        key: answer[key] for key in ("image", "ood", "network_grid", "warnings")
+    }
 
 
 def test_maps_of_images_with_one_name_are_not_written_over_each_other(

@@ -141,8 +141,10 @@ def test_what_was_mended_while_reading_is_passed_on(predictor: Predictor) -> Non
 
 def test_much_coarser_voxels_are_warned_of(predictor: Predictor) -> None:
     words = "the voxels (4.1 × 4.1 × 4.1 mm) are much coarser than in the training images (2 × 2 × 2 mm)"
-    assert words in predictor.segment(noise(spacing_mm=4.1)).warnings
-    assert "coarser" not in " ".join(predictor.segment(noise(spacing_mm=3.9)).warnings)
+    words += "; the model saw them at 2.05 × 2.05 × 2.05 mm"
+    for look in (predictor.segment, predictor.check):
+        assert words in look(noise(spacing_mm=4.1)).warnings
+        assert "coarser" not in " ".join(look(noise(spacing_mm=3.9)).warnings)
 
 
 def test_lack_of_memory_changes_nothing_but_the_time(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,18 @@ def test_every_storage_and_small_tilt_of_an_image_has_the_same_labels_and_verdic
         np.testing.assert_array_equal(found.labels, stored_otherwise(as_labels, axes).voxels)
 
 
+def test_a_single_line_of_pixels_has_the_same_labels_and_verdict_in_every_order_of_storage(
+    predictors: dict[bool, Predictor],
+) -> None:
+    line = noise((1, 1, 18), np.diag([1.5, 1.0, 4.0, 1.0]))
+    expected = predictors[True].segment(line)
+    for axes in axis_matrices():
+        found = predictors[True].segment(stored_otherwise(line, axes))
+        assert answer(found) == answer(expected)
+        as_labels = Volume(expected.labels.astype(np.float32), line.ijk_to_lps)
+        np.testing.assert_array_equal(found.labels, stored_otherwise(as_labels, axes).voxels)
+
+
 @pytest.mark.parametrize("is_planar", [False, True])
 def test_air_around_an_image_changes_nothing_inside(predictors: dict[bool, Predictor], is_planar: bool) -> None:
     shape = (1, 14, 18) if is_planar else (5, 14, 18)

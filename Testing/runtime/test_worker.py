@@ -149,7 +149,8 @@ def test_every_event_of_a_request_carries_its_number(tmp_path):
 def test_a_check_is_answered_with_the_verdict_only(tmp_path):
     events, _ = served(PredictorStandIn(), request(tmp_path, "check"))
     model = {"name": "stand-in", "sha256": "ab12"}
-    assert events[-1]["report"] == {"image": "Scan", "model": model, "ood": VERDICT.as_dict(), "warnings": []}
+    said = {"image": "Scan", "model": model, "ood": VERDICT.as_dict(), "network_grid": None, "warnings": []}
+    assert events[-1]["report"] == said
     assert "labels" not in events[-1]
 
 
@@ -179,7 +180,7 @@ def test_what_had_to_be_done_differently_is_in_the_progress_and_in_the_report(tm
         def device(self, wanted):
             return "cuda:0"
 
-    failing, good = PredictorStandIn(MemoryError()), real_result()
+    failing, good = PredictorStandIn(RuntimeError("CUDA out of memory")), real_result()
     loaded = iter((failing, good))
     events: list[dict] = []
     Worker(events.append, Full(lambda *_: next(loaded))).handle(request(tmp_path))
@@ -234,7 +235,7 @@ def test_a_planar_image_gets_the_planar_default_model(tmp_path):
     [
         (ModelError("the digest is wrong", file="m.safetensors"), "ModelError", "the digest is wrong: m.safetensors."),
         (MemoryError(), "ResourceError", "not enough memory"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ResourceError", "choose the CPU"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ResourceError", "Choose the CPU"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "ResourceError", "crop the image"),
         (RuntimeError("two\nlines"), "InternalError", "unexpected RuntimeError: two lines"),
     ],
@@ -247,11 +248,30 @@ def test_every_failure_becomes_one_line_with_its_kind_and_the_service_goes_on(tm
     assert "\n" not in events[-1]["message"]
 
 
+WRONG_KINDS: list[dict[str, object]] = [
+    *({name: value} for name in ("image", "voxels", "output", "device", "task") for value in (None, 5, ["a"], {})),
+    *({name: value} for name in ("map", "write", "planar") for value in ("no", 0, None)),
+    *({"model": value} for value in (5, ["a"], True)),
+    *({"warnings": value} for value in ("all", 5, None)),
+    {"name": 5},
+    {"measured": ["voxel"]},
+]
+
+
 @pytest.mark.parametrize(
     ("line", "kind", "words"),
     [
         ("{not json", "UsageError", "not a JSON line"),
         ("[1, 2]", "UsageError", "a JSON object"),
+        ("[" * 100_000, "UsageError", "not a JSON line"),
+        *(
+            (
+                json.dumps({"id": 1, "command": "check", **wrong}),
+                "UsageError",
+                f"{next(iter(wrong))} of the request is ",
+            )
+            for wrong in WRONG_KINDS
+        ),
         ('{"id": 1, "command": "dance"}', "UsageError", "unknown command 'dance'"),
         ('{"id": 1}', "UsageError", "lacks 'command'"),
         ('{"id": 1, "command": "check"}', "UsageError", "lacks 'voxels'"),

@@ -200,3 +200,19 @@ def test_a_taskkill_that_hangs_or_is_missing_does_not_keep_slicer_waiting(monkey
         monkeypatch.setattr(process_tree.subprocess, "run", run)
         end_tree(child)
         assert child.is_killed
+
+
+def test_a_worker_that_nobody_listens_to_any_more_ends_and_removes_the_private_folder(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [*WORKER, str(scratch)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=worker_environment(), **pipes) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        # The requests' pipe stays open.
+        process.stdin.write(b'{"id": 1, "command": "dance"}\n')
+        process.stdin.flush()
+        assert process.wait(60) == 0
+        assert b"BrokenPipe" not in process.stderr.read()
+    assert not scratch.exists()

@@ -94,7 +94,7 @@ class MachineStandIn:
         self.loaded.append(key)
         return types.SimpleNamespace(
             check=lambda volume, progress: types.SimpleNamespace(
-                as_dict=dict, explanation=None, warnings=volume.warnings
+                as_dict=dict, explanation=None, network_grid=None, warnings=volume.warnings
             ),
             manifest=types.SimpleNamespace(name="stand-in", tasks=[]),
             model=types.SimpleNamespace(digest="ab12"),

@@ -27,5 +27,5 @@ def upright(
     """
     z, y, x = voxels.shape
     shape = canonical_shape or (z, y, x)
-    frame = InputFrame(reorientation, Window((0, 0, 0), shape, shape), (1.0, 1.0, 1.0), (z, y, x), (1.0, 1.0, 1.0))
+    frame = InputFrame(reorientation, Window((0, 0, 0), shape, shape), (1.0,) * 3, (z, y, x), (1.0,) * 3, (1.0,) * 3)
     return Prepared(voxels, frame)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from MultiTaskSegLib.runtime.machine.last_words import Terminated
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from Testing.trainer.dataset_folder import CASES, label_path, write_dataset
@@ -148,7 +149,12 @@ def test_a_training_takes_an_hour_unless_steps_or_minutes_are_given(
 
 @pytest.mark.parametrize(
     "error, status, says",
-    [(KeyboardInterrupt(), 130, "interrupted; the same command"), (MemoryError(), 4, "not enough memory. Lower")],
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the same command"),
+        (Terminated(), 130, "interrupted; the same command (of a training with --resume)"),
+        (MemoryError(), 4, "not enough memory. Lower"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), 4, "not enough memory. Lower"),
+    ],
 )
 def test_an_interrupted_command_and_one_without_memory_say_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, says: str

@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, sys
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
+from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES, require_result_place
@@ -43,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
-        code = command(options)
-        flush_output()
+        with last_words():
+            command: Callable[[argparse.Namespace], int] = options.command
+            code = command(options)
+            flush_output()
         return code
     except BrokenPipeError:
         return leave_closed_pipe()
@@ -60,7 +62,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MtsError):
         return str(error)
     if is_out_of_memory(error):
-        return str(memory_error())
+        return str(memory_error(error))
     if isinstance(error, OSError) and error.strerror:
         return system_error_sentence(error)
     return f"unexpected error, please report it ({type(error).__name__}: {' '.join(str(error).split())})"
@@ -189,7 +191,12 @@ def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) ->
             print(f"warning: {path}: {warning}", file=sys.stderr)
         print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
         _print_explanation(verdict)
-    entry = {"image": str(path), "ood": verdict.as_dict(), "warnings": warnings}
+    entry = {
+        "image": str(path),
+        "ood": verdict.as_dict(),
+        "network_grid": verdict.network_grid,
+        "warnings": warnings,
+    }
     return entry if map_path is None else {**entry, "map": str(map_path)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
-from MultiTaskSegLib.runtime.network.backend import Backend
+from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.backend_choice import choose_backend
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
@@ -25,6 +26,7 @@ from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.answer import answer
 from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles
+from MultiTaskSegLib.runtime.prediction.caution import coarseness
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
@@ -51,6 +53,7 @@ class Predictor:
     Attributes:
         memory_step: how many steps down the ladder from large to small parts of an image to begin; where memory runs
             out all the same, further ones are gone.
+        spares_memory: whether plain torch computes, whichever back end is the fastest: others take more than planned.
     """
 
     def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO) -> None:
@@ -61,6 +64,7 @@ class Predictor:
         self._backend: Backend | None = None
         self._last_pass: NetworkPass | None = None
         self.memory_step = 0
+        self.spares_memory = False
 
     @classmethod
     def load(cls, path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor:
@@ -161,15 +165,22 @@ class Predictor:
     @property
     def backend(self) -> Backend:
         """What computes: the one that was chosen at first use, or plain torch since that failed."""
-        if self._last_pass is not None:
+        if self._last_pass is not None and self._last_pass.replaced:
             self._backend = self._last_pass.backend
         if self._backend is None:
             self._backend = choose_backend(self.network, self.model.digest, self.device, self._backend_name)
         return self._backend
 
+    @cached_property
+    def _plain(self) -> Backend:
+        return TorchBackend(self.network, self.device)
+
     def _network_pass(self) -> NetworkPass:
         spec = self.model.reference.spec
-        self._last_pass = NetworkPass(self.backend, self.manifest.architecture, spec, self.memory_step)
+        # Told with every image: whoever reads the report of one does not see those of the others.
+        replaced = self._last_pass.replaced if self._last_pass else ()
+        backend = self._plain if self.spares_memory else self.backend
+        self._last_pass = NetworkPass(backend, self.manifest.architecture, spec, self.memory_step, replaced)
         return self._last_pass
 
     def _recognised(
@@ -204,7 +215,7 @@ class Predictor:
 
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
-    return replace(sight.verdict, warnings=(*volume.warnings, *sight.notes))
+    return replace(sight.verdict, warnings=(*volume.warnings, *coarseness(sight.prepared.frame), *sight.notes))
 
 
 def _whole(progress: Progress | None) -> StageProgress:

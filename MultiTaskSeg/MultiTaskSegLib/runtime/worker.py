@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,12 @@ from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, sys
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
+from MultiTaskSegLib.runtime.hosting.worker_request import Request, parsed_request, require_kinds
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
-Request = dict[str, Any]
 Event = dict[str, Any]
 Send = Callable[[Event], None]
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def read_volume(request: Request) -> Volume:
         with needed_packages():
             from MultiTaskSegLib.runtime.image.image_file import read_image
         return read_image(request["image"])
-    name = str(request.get("name", "")).encode("utf-8", "replace").decode("utf-8")
+    name = request.get("name", "").encode("utf-8", "replace").decode("utf-8")
     told = tuple(str(warning) for warning in request.get("warnings", ()))
     measured = request.get("measured", "voxel")
     if measured not in get_args(Measured):
@@ -92,7 +92,7 @@ def error_event(error: BaseException) -> Event:
         return {"event": "error", "kind": type(error).__name__, "message": str(error)}
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
-        return {"event": "error", "kind": "ResourceError", "message": str(memory_error())}
+        return {"event": "error", "kind": "ResourceError", "message": str(memory_error(error))}
     if isinstance(error, OSError) and error.strerror:
         message = system_error_sentence(error, "the folder that is shared with Slicer")
         return {"event": "error", "kind": "ResourceError", "message": message}
@@ -152,17 +152,15 @@ class Worker:
         """Answer one request line; whether to go on. Every failure becomes an error event."""
         number = None
         try:
-            request = json.loads(line)
-            if not isinstance(request, dict):
-                raise UsageError("a request is a JSON object")
-            number, command = request.get("id"), request["command"]
+            request = parsed_request(line)
+            number = request.get("id")
+            require_kinds(request)
+            command = request["command"]
             if command == "shutdown":
                 return False
-            if not isinstance(command, str) or command not in self._commands:
+            if command not in self._commands:
                 raise UsageError(f"unknown command '{command}'", remedy=f"Use one of {', '.join(self._commands)}")
             self._commands[command](request, lambda event: self._send({"id": number, **event}))
-        except json.JSONDecodeError as error:
-            self._send({"id": None, "event": "error", "kind": "UsageError", "message": f"not a JSON line: {error}"})
         except Exception as error:  # the boundary of the process: the parent decides what to do
             traceback.print_exc(file=sys.stderr)
             self._send({"id": number, **error_event(error)})
@@ -218,6 +216,7 @@ class Worker:
             "image": volume.name,
             "model": origin,
             "ood": verdict.as_dict(),
+            "network_grid": verdict.network_grid,
             "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
         }
         explanation = verdict.explanation
@@ -276,6 +275,13 @@ def remove_scratch(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _end(scratch: str | None) -> NoReturn:
+    """Nobody is left to read an answer, so a request under way is not worth finishing."""
+    if scratch:
+        remove_scratch(Path(scratch))
+    os._exit(0)
+
+
 def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Iterable[str]:
     """Request lines, read by a thread so that the end of ``parent`` is seen while a request is being answered.
 
@@ -284,25 +290,19 @@ def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Itera
     """
     lines: queue.Queue[str] = queue.Queue()
 
-    def end() -> None:
-        """Nobody is left to read an answer, so a request under way is not worth finishing."""
-        if scratch:
-            remove_scratch(Path(scratch))
-        os._exit(0)
-
     def read() -> None:
         """Fill the queue until the parent closes the pipe. What is no UTF-8 is answered like any other nonsense."""
         try:
             for line in stdin:
                 lines.put(line.decode("utf-8", "replace"))
         finally:
-            end()
+            _end(scratch)
 
     def watch() -> None:
         """Look from time to time whether the parent is still there."""
         while os.getppid() == parent:
             time.sleep(PARENT_INTERVAL_S)
-        end()
+        _end(scratch)
 
     threading.Thread(target=read, name="requests", daemon=True).start()
     threading.Thread(target=watch, name="parent", daemon=True).start()
@@ -318,17 +318,20 @@ def main(arguments: list[str] | None = None) -> int:
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # also what C libraries print goes to the log
     sys.stdout = sys.stderr
-    lock = threading.Lock()
+    lock, scratch = threading.Lock(), arguments[0] if arguments else None
 
     def send(event: Event) -> None:
         """Write one event as one line, whichever thread it comes from."""
-        with lock:
-            protocol.write(json.dumps(event) + "\n")
-            protocol.flush()
+        try:
+            with lock:
+                protocol.write(json.dumps(event) + "\n")
+                protocol.flush()
+        except OSError:
+            _end(scratch)
 
     send({"event": "ready", "version": __version__, "torch": _torch_version()})
     worker = Worker(send)
-    for line in _requests(_lines_of(0), arguments[0] if arguments else None, parent):
+    for line in _requests(_lines_of(0), scratch, parent):
         if not worker.handle(line):
             break
         release_freed_memory()  # the worker idles between volumes, and Slicer needs the memory

@@ -18,12 +18,17 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 
 VOLUME = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4))
-OUT_OF_MEMORY = [
-    MemoryError(),
+CARD_OUT_OF_MEMORY = [
     RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
-    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     ResourceError("not enough memory on cuda even for small tiles"),
 ]
+MAIN_OUT_OF_MEMORY = [
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    ResourceError("there is not enough memory in this computer for the image", file="/data/cuda/scan.nii"),
+]
+OUT_OF_MEMORY = CARD_OUT_OF_MEMORY + MAIN_OUT_OF_MEMORY
 
 
 class Model:
@@ -77,7 +82,7 @@ def test_the_parts_of_the_plan_reach_the_predictor_and_are_told():
     assert (slab, notes, told) == (3, ("short",), ["in smaller parts"])
 
 
-@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+@pytest.mark.parametrize("error", CARD_OUT_OF_MEMORY)
 def test_when_the_card_runs_out_of_memory_the_cpu_goes_on_and_says_so(error):
     def act(model: Model) -> str:
         if model.device != "cpu":
@@ -90,6 +95,31 @@ def test_when_the_card_runs_out_of_memory_the_cpu_goes_on_and_says_so(error):
     assert machine.releases == 1
 
 
+@pytest.mark.parametrize("error", MAIN_OUT_OF_MEMORY)
+@pytest.mark.parametrize("at_load", [True, False])
+def test_when_the_main_memory_beside_a_card_runs_out_the_card_is_not_blamed_and_the_cpu_not_tried(error, at_load):
+    def fail(*_key):
+        raise error
+
+    machine = MachineStandIn()
+    host = ModelHost(machine)
+    if at_load:
+        machine.load = fail
+    with pytest.raises(type(error)) as told:
+        run(host, fail)
+    assert told.value is error
+    assert all(device == "cuda:0" for _, device, _ in machine.loads)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_whether_memory_is_to_be_spared_reaches_the_predictor_and_is_no_habit(device: str) -> None:
+    machine = MachineStandIn()
+    host = ModelHost(machine)
+    for spares in (True, False):
+        machine.plans = {device: RunPlan(device, 0, (), spares)}
+        assert run(host, lambda model: model.spares_memory, device)[0][0] is spares
+
+
 def test_a_plan_that_avoids_the_card_loads_on_the_cpu():
     machine = MachineStandIn({"cuda:0": RunPlan("cpu", 5, ("the card is full",))})
     (device, notes), told = run(ModelHost(machine), lambda model: model.device)
@@ -99,7 +129,7 @@ def test_a_plan_that_avoids_the_card_loads_on_the_cpu():
 def test_after_the_card_the_plan_of_the_cpu_counts_with_its_parts_and_its_warnings():
     def act(model: Model) -> int | None:
         if model.device != "cpu":
-            raise MemoryError
+            raise CARD_OUT_OF_MEMORY[0]
         return model.memory_step
 
     machine = MachineStandIn({"cpu": RunPlan("cpu", 77, ("in parts",))})
@@ -150,7 +180,7 @@ def test_the_model_of_the_card_is_gone_before_the_cpu_takes_over():
     def act(model: Model) -> None:
         models.append(weakref.ref(model))
         if model.device != "cpu":
-            raise MemoryError
+            raise RuntimeError("CUDA out of memory")
 
     run(ModelHost(Watched()), act)
     assert gone_at_load == [[], [True]]
@@ -191,7 +221,7 @@ def test_progress_never_falls_when_the_cpu_begins_again_and_shares_out_what_is_l
         for share in shares:
             tell(share, "network")
         if model.device != "cpu":
-            raise MemoryError
+            raise CARD_OUT_OF_MEMORY[0]
 
     host = ModelHost(MachineStandIn())
     host.run(None, "auto", VOLUME, Purpose("auto"), act, lambda share, step: told.append(share), lambda note: None)

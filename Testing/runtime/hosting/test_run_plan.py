@@ -57,6 +57,16 @@ def test_with_enough_memory_the_usual_parts_are_used_without_a_word(purpose: Pur
     assert plan(card(ENDLESS), host(), purpose) == RunPlan("cuda:0")
 
 
+def test_only_where_there_is_plenty_of_memory_something_else_than_plain_torch_may_compute() -> None:
+    need = memory().at(0).host_bytes(is_on_host=True)
+    plenty = room_for(3 * need + 2_000_000_000)
+    for free_bytes, spares in ((plenty, False), (plenty - 100, True), (room_for(need), True), (None, False)):
+        assert plan(host(free_bytes), host(free_bytes)).spares_memory is spares
+    least = memory().at(memory().steps - 1).host_bytes(is_on_host=True)
+    assert plan(host(room_for(least)), host(room_for(least))).spares_memory
+    assert not plan(card(ENDLESS), host(ENDLESS)).spares_memory
+
+
 def test_a_system_that_does_not_tell_its_memory_is_trusted() -> None:
     assert plan(host(None), host(None)) == RunPlan("cpu")
 
@@ -93,15 +103,29 @@ def test_a_card_does_not_help_when_the_main_memory_cannot_hold_the_image() -> No
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
+def test_the_main_memory_beside_a_card_is_planned_and_its_shortage_is_not_called_the_card_s(purpose: Purpose) -> None:
+    run = memory(purpose, "cuda")
+    needs = [run.at(step).host_bytes(is_on_host=False) for step in range(run.steps)]
+    # Where the network runs on the card its parts change nothing in main memory, so that one question is enough.
+    assert set(needs) == {run.however_small().host_bytes(is_on_host=False)}
+    assert plan(card(ENDLESS), host(room_for(min(needs))), purpose).device == "cuda:0"
+    with pytest.raises(ResourceError, match=r"needs at least .* of memory, and .* are free") as told:
+        plan(card(ENDLESS), host(room_for(min(needs)) - 100), purpose)
+    assert "Card" not in str(told.value)
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
 def test_what_cannot_fit_is_refused_with_both_sizes_and_advice(purpose: Purpose) -> None:
     small = host(50_000_000)
-    with pytest.raises(ResourceError, match=r"needs about \d+ MB of memory, and 50 MB are free.*crop the image"):
+    with pytest.raises(
+        ResourceError, match=r"needs (about|at least) \d+ MB of memory, and 50 MB are free.*crop the image"
+    ):
         plan(small, small, purpose)
 
 
 def test_sizes_beyond_a_gigabyte_are_told_in_gigabytes() -> None:
     huge = Volume(np.broadcast_to(np.float32(0), (300, 1000, 1000)), np.diag([2.0, 2.0, 2.0, 1.0]))
-    with pytest.raises(ResourceError, match=r"needs about \d+\.\d GB of memory, and 0 MB are free"):
+    with pytest.raises(ResourceError, match=r"needs at least \d+\.\d GB of memory, and 0 MB are free"):
         plan(host(1000), host(1000), TASK, huge)
 
 

@@ -125,3 +125,27 @@ def test_a_2_d_image_keeps_its_plane() -> None:
 def test_a_singleton_along_another_stored_axis_becomes_z() -> None:
     volume = numbered(np.eye(4), (4, 1, 5))
     assert canonical_reorientation(volume).apply(volume.voxels).shape[0] == 1
+
+
+@pytest.mark.parametrize("oblique", OBLIQUE_DEG)
+@pytest.mark.parametrize("shape", [(1, 1, 5), (1, 5, 1), (5, 1, 1)])
+def test_a_single_line_of_pixels_lies_in_the_same_plane_however_it_is_stored(
+    shape: tuple[int, int, int], oblique: str
+) -> None:
+    for plane in PLANES:
+        volume = numbered(grid(PLANES[plane], OBLIQUE_DEG[oblique], (0.7, 1.1, 3.0)), shape)
+        expected = canonical_reorientation(volume)
+        for axes in axis_matrices():
+            copy = stored_otherwise(volume, axes)
+            found = canonical_reorientation(copy)
+            np.testing.assert_array_equal(found.apply(copy.voxels), expected.apply(volume.voxels))
+            assert found.orientation == expected.orientation
+            assert found.spacing_zyx_mm(copy) == pytest.approx(expected.spacing_zyx_mm(volume))
+            assert copy.pixel_area_mm2 == pytest.approx(volume.pixel_area_mm2)
+
+
+def test_a_line_along_x_or_y_is_part_of_an_axial_picture_and_one_along_z_of_a_coronal_one() -> None:
+    across = {(1, 1, 5): 2, (1, 5, 1): 2, (5, 1, 1): 1}
+    assert {shape: numbered(np.eye(4), shape).across_slice for shape in across} == across
+    with pytest.raises(ValueError, match="3-D"):
+        numbered(np.eye(4)).across_slice  # noqa: B018

@@ -1,4 +1,4 @@
-"""The last digits of a header decide nothing: halves of voxels, thick slices and the limit of coarseness."""
+"""What the network saw of an image, the same in every copy: the last digits of a header decide nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame, input_frame
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Measured, Volume
 from Testing.runtime.image.test_geometry import PLANES, stored_otherwise
 from Testing.runtime.orientation import axis_matrices, grid
 
@@ -64,3 +64,55 @@ def test_half_a_pixel_of_a_picture_goes_to_the_same_side_in_every_copy() -> None
 def test_voxels_at_the_limit_of_coarseness_are_told_alike_in_every_copy(plane: str) -> None:
     profile = Profile("p", "spacing", PERCENT, spacing_zyx_mm=(1.5, 1.5, 1.5))
     assert not any(frame.is_coarse for frame in frames((5, 14, 18), (1.5, 1.5, 3.0), plane, profile))
+
+
+@pytest.mark.parametrize(
+    ("plane", "spacing_mm", "orientation", "seen_mm"),
+    [
+        ("axial", (2.0, 1.0, 9.0), "LPS", [1.5, 1.5, 4.5]),
+        ("coronal", (2.0, 1.0, 9.0), "LIP", [1.5, 1.5, 4.5]),
+        ("sagittal", (2.0, 1.0, 9.0), "PIR", [1.5, 1.5, 4.5]),
+        # Without thick slices there is no plane of acquisition: X, Y and Z are those of the body.
+        ("coronal", (2.0, 1.0, 2.5), "LPS", [1.5, 1.5, 1.5]),
+    ],
+)
+def test_the_record_tells_the_orientation_and_spacing_that_were_reached(
+    plane: str, spacing_mm: tuple[float, ...], orientation: str, seen_mm: list[float]
+) -> None:
+    profile = Profile("p", "spacing", PERCENT, spacing_zyx_mm=(1.5, 1.5, 1.5))
+    records = [frame.as_dict() for frame in frames((5, 14, 18), spacing_mm, plane, profile)]
+    assert {record["orientation"] for record in records} == {orientation}
+    for record in records:
+        assert record["size"] == records[0]["size"]
+        np.testing.assert_allclose(record["spacing_mm"], seen_mm, rtol=1e-4)
+        assert record["trained_spacing_mm"] == [1.5, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("grid_mm", [(0.7, 0.9, 1.3), (3.0, 2.0, 7.0), (0.1, 40.0, 1.5)])
+def test_the_grid_is_as_large_as_the_image_at_the_spacing_that_was_reached(grid_mm: tuple[float, ...]) -> None:
+    profile = Profile("p", "spacing", PERCENT, spacing_zyx_mm=(1.5, 1.0, 2.0))
+    for frame in frames((5, 14, 18), grid_mm, "axial", profile):
+        extent_mm = np.multiply(frame.window.shape, frame.spacing_zyx_mm)
+        assert (abs(extent_mm / frame.reached_spacing_zyx_mm - frame.grid_shape) <= 0.5 + 1e-3)[extent_mm > 2].all()
+
+
+@pytest.mark.parametrize(
+    ("measured", "spacing_mm", "image_mm"),
+    [
+        ("voxel", [1.4, 1.4, 3.0], [0.7, 1.4, 3.0]),
+        ("pixel", [1.4, 1.4, None], [0.7, 1.4, None]),
+        ("nothing", None, None),
+    ],
+)
+def test_a_picture_is_told_in_millimetres_only_where_they_are_known(
+    measured: Measured, spacing_mm: list[float | None] | None, image_mm: list[float | None] | None
+) -> None:
+    voxels = np.random.default_rng(0).normal(size=(1, 50, 40)).astype(np.float32)
+    volume = Volume(voxels, np.diag([0.7, 1.4, 3.0, 1.0]), measured=measured)
+    assert input_frame(volume, Profile("p", "fit", PERCENT, matrix=50)).as_dict() == {
+        "orientation": "LPS",
+        "size": [20, 50, 1],
+        "spacing_mm": spacing_mm,
+        "image_spacing_mm": image_mm,
+        "trained_spacing_mm": None,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_checked
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short, is_out_of_memory, memory_checked
 
 WORDS = [
     "CUDA out of memory. Tried to allocate 2.00 GiB",
@@ -30,6 +30,17 @@ WORDS = [
 @pytest.mark.parametrize("words", WORDS)
 def test_a_lack_of_memory_is_known_by_the_words_of_its_library(words: str) -> None:
     assert is_out_of_memory(RuntimeError(words))
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_whose_memory_it_was_is_known_and_only_of_a_card_s_the_cpu_is_advised(words: str) -> None:
+    is_card = any(word in words for word in ("CUDA", "CUBLAS", "CUDNN"))
+    assert is_card_short(RuntimeError(words)) is is_card
+    with pytest.raises(ResourceError) as told, memory_checked("scan.nii"):
+        raise RuntimeError(words)
+    assert ("on the graphics card" in str(told.value)) is is_card
+    assert ("Choose the CPU" in str(told.value)) is is_card
+    assert is_card_short(told.value) is is_card
 
 
 @pytest.mark.parametrize("words", ["shape mismatch", "no memory of cells", "invalid memory format option", ""])

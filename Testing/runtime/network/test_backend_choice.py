@@ -14,7 +14,15 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.network import backend_choice
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.backend_choice import AUTO, TORCH, VARIABLE, agrees, cache_folder, choose_backend
+from MultiTaskSegLib.runtime.network.backend_choice import (
+    AUTO,
+    ROOM_BYTES,
+    TORCH,
+    VARIABLE,
+    agrees,
+    cache_folder,
+    choose_backend,
+)
 from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, CompiledBackend, openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
 from Testing.runtime.random_network import ARCHITECTURES, random_network
@@ -39,6 +47,7 @@ class Named(TorchBackend):
 @pytest.fixture(autouse=True)
 def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(backend_choice, "available_bytes", lambda: None)
 
 
 def offer(backend: Backend, seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +106,22 @@ def test_a_broken_package_is_left_out(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {"broken": broken})
     assert choose_backend(tiny_network(), "digest", CPU, AUTO, tmp_path / "b.json").name == TORCH
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "expected"), [(0, TORCH), (ROOM_BYTES - 1, TORCH), (ROOM_BYTES, "other"), (None, "other")]
+)
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_with_little_free_memory_nothing_is_compiled_and_nothing_remembered(
+    free_bytes: int | None, expected: str, is_remembered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(Named("other"), {"other": 0.1, TORCH: 1.0}, monkeypatch)
+    memory = tmp_path / "b.json"
+    if is_remembered:
+        choose_backend(tiny_network(), "digest", CPU, AUTO, memory)
+    monkeypatch.setattr(backend_choice, "available_bytes", lambda: free_bytes)
+    assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == expected
+    assert memory.exists() == (is_remembered or expected == "other")
 
 
 class Broken(Named):

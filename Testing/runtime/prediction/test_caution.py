@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.image.input_frame import input_frame
-from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.image.volume import Measured, Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, reference_tensors, save_model
 from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.runtime.prediction.caution import WEAK_DICE, cautions, weakness
+from MultiTaskSegLib.runtime.prediction.caution import WEAK_DICE, cautions, coarseness, weakness
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference
 
@@ -93,14 +93,15 @@ def test_a_told_task_is_doubted_only_when_it_is_no_rival() -> None:
 @pytest.mark.parametrize("has_physical_size", [True, False])
 def test_voxels_are_called_coarse_only_where_they_have_a_physical_size(has_physical_size: bool) -> None:
     task = tiny_manifest().tasks[0]
-    coarse = Volume(noise().voxels, np.diag([9.0, 9.0, 9.0, 1.0]), "coarse")
-    verdict = Verdict(False, 1.0, 1.5, 0.5, task.name, {})
-    sentences = cautions(
-        input_frame(coarse, task.profile),
-        task,
-        verdict,
-        is_recognised=False,
-        is_something_found=True,
-        has_physical_size=has_physical_size,
-    )
-    assert any("much coarser" in sentence for sentence in sentences) is has_physical_size
+    measured: Measured = "voxel" if has_physical_size else "nothing"
+    coarse = Volume(noise().voxels, np.diag([9.0, 9.0, 9.0, 1.0]), "coarse", measured=measured)
+    assert bool(coarseness(input_frame(coarse, task.profile))) is has_physical_size
+
+
+def test_of_coarse_voxels_it_is_told_how_the_network_saw_them_and_only_that_decides() -> None:
+    task = tiny_manifest().tasks[0]
+    frame = input_frame(Volume(noise().voxels, np.diag([2.0, 3.0, 9.0, 1.0])), task.profile)
+    assert frame.reached_spacing_zyx_mm == (4.5, 2.0, 2.0)
+    (sentence,) = coarseness(frame)
+    assert sentence.endswith("the model saw them at 2 × 2 × 4.5 mm")
+    assert coarseness(replace(frame, reached_spacing_zyx_mm=(2.0, 2.0, 2.0))) == []

@@ -83,5 +83,7 @@ def test_voxels_more_than_twice_as_long_as_the_profile_s_along_any_axis_are_coar
     frame = input_frame(volume(z_mm, in_plane_mm), task.profile)
     found = cautions(frame, task, verdict, is_recognised=False, is_something_found=True)
     size = f"{in_plane_mm:.3g} × {in_plane_mm:.3g} × {z_mm:.3g} mm"
+    seen = f"{max(1.0, in_plane_mm / 2):.3g} × {max(1.0, in_plane_mm / 2):.3g} × {max(5.0, z_mm / 2):.3g}"
     sentence = f"the voxels ({size}) are much coarser than in the training images (1 × 1 × 5 mm)"
+    sentence += f"; the model saw them at {seen} mm"
     assert [text for text in found if "coarser" in text] == ([sentence] if is_coarse else [])

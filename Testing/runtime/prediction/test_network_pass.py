@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError
+from MultiTaskSegLib.runtime.errors import Cancelled, ModelError, ResourceError
 from MultiTaskSegLib.runtime.labels.label_stream import RunningLabels
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
@@ -157,6 +158,18 @@ def test_when_not_even_the_smallest_parts_fit_the_user_is_told_what_to_do() -> N
     assert backend.failures > 3
 
 
+def test_a_shortage_of_main_memory_beside_a_card_is_not_called_the_card_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NetworkPass, "device", torch.device("cuda"))
+    for error, words in (
+        (MemoryError(), "^there is not enough memory in this computer for the image"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "^there is not enough memory in this computer"),
+        (RuntimeError("CUDA out of memory"), "^not enough memory on cuda even"),
+    ):
+        with pytest.raises(ResourceError, match=words) as told:
+            labelled(new_pass(SmallMemory(0, error)))
+        assert is_card_short(told.value) is ("cuda" in words)
+
+
 class Failing(CompiledBackend):
     """A back end beside plain torch that fails when a stage is computed for the n-th time, and from then on."""
 
@@ -195,9 +208,80 @@ def test_plain_torch_stays_for_the_images_that_follow() -> None:
     volume = noise((9, 11, 30))
     predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", "torch")
     predictor._backend = backend
-    assert any("plain torch was used" in warning for warning in predictor.check(volume).warnings)
-    assert predictor.check(volume).warnings == ()
+    note = ("the back end special failed, so plain torch was used, which may take longer",)
+    assert [predictor.check(volume).warnings for _ in range(3)] == [note] * 3
+    assert note[0] in predictor.segment(volume).warnings
     assert backend.left == -1
+
+
+def test_where_memory_is_to_be_spared_plain_torch_computes_and_other_images_still_get_the_fastest() -> None:
+    volume = noise((9, 11, 30))
+    predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", "torch")
+    fast = Failing(RuntimeError("never"), 10**9)
+    predictor._backend = fast
+    expected = predictor.check(volume)
+    used, predictor.spares_memory = fast.left, True
+    assert predictor.check(volume).score == pytest.approx(expected.score)
+    assert fast.left == used < 10**9
+    predictor.spares_memory = False
+    predictor.check(volume)
+    assert fast.left < used
+
+
+class NotFinite(CompiledBackend):
+    """A back end beside plain torch whose results of one stage hold a number that is not finite."""
+
+    def __init__(self, stage: str, value: float, plain: TorchBackend | None = None) -> None:
+        super().__init__("special", plain or TorchBackend(tiny_network(), CPU), lambda module, *_: module)
+        self.stage, self.value = stage, value
+
+    def second(self, stage: str, window: Tensor, added: Tensor, pad_z: bool) -> Tensor:
+        """Spoil one number."""
+        found = super().second(stage, window, added, pad_z)
+        if stage == self.stage:
+            found[0, 0, 0, 3, 4] = self.value
+        return found
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("stage", ["encoder0", "encoder1", "decoder0"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_where_a_back_end_makes_numbers_that_are_not_finite_plain_torch_takes_over(
+    stage: str, value: float, is_known: bool
+) -> None:
+    spectra, expected = labelled(new_pass())
+    run = new_pass(NotFinite(stage, value))
+    found_spectra, found = labelled(run, encoded=None if is_known else encoded(run))
+    np.testing.assert_array_equal(found.index, expected.index)
+    assert_same_spectra(found_spectra, spectra)
+    assert run.notes == ["the back end special failed, so plain torch was used, which may take longer"]
+    assert run.backend.name == "torch"
+
+
+def test_numbers_that_are_not_finite_in_plain_torch_either_are_no_fault_of_a_back_end() -> None:
+    class Overflowing(TorchBackend):
+        """As weights make it that are too large."""
+
+        def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
+            """Spoil all."""
+            return super().first(stage, window, pad_z) * np.nan
+
+    backend = NotFinite("encoder0", np.nan, Overflowing(tiny_network(), CPU))
+    run = new_pass(backend)
+    with pytest.raises(ModelError, match="not finite"):
+        labelled(run)
+    assert run.backend is backend
+    assert run.notes == []
+
+
+def test_a_back_end_that_failed_is_not_told_as_a_lack_of_memory_in_the_progress() -> None:
+    volume = noise((9, 11, 30))
+    predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", "torch")
+    predictor._backend = Failing(RuntimeError("no kernel"), 0)
+    steps: set[str] = set()
+    for _ in range(2):
+        predictor.check(volume, lambda share, step: steps.add(step))
+    assert steps == {"preparing", "network"}
 
 
 def test_an_error_of_whoever_watches_is_no_failure_of_the_back_end() -> None:

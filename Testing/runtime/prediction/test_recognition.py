@@ -230,7 +230,7 @@ def test_what_memory_cost_a_candidate_that_was_not_the_nearest_is_told_with_the_
     volume, (near, far) = noise(), two_models
     looked_at = [*candidates(near), *candidates(far)]
     for candidate in looked_at:
-        candidate.network_pass.notes.append(f"note of {candidate.model.manifest.name}")
+        candidate.network_pass.shortages.append(f"note of {candidate.model.manifest.name}")
     sight = recognise(looked_at, volume, silent(), keep=True)
     found = answer_stage.answer(
         sight, volume, sight.nearest_task, silent(), silent(), started_s=0.0, is_recognised=True

@@ -65,7 +65,7 @@ def test_a_note_on_memory_is_given_once_however_many_candidates_were_short_of_it
     model = placed_model(noise(), {"near": (profile(2.0), 2.0), "other": (profile(2.2), 2.8)})
     predictor = Predictor(model, "cpu", "torch")
     plain = predictor._network_pass()
-    plain.notes.extend(["short", "short"])
+    plain.shortages.extend(["short", "short"])
     predictor._network_pass = lambda: plain  # type: ignore[method-assign]
     found = predictor.segment(replace(noise(), warnings=("read",)))
     assert found.warnings.count("short") == 1

@@ -11,7 +11,7 @@ import pytest
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 DIE = "import os, signal, sys; print('last words', file=sys.stderr, flush=True); {}"
-KILLED = DIE.format("os.kill(os.getpid(), signal.SIGKILL)")
+KILLED = {-number: DIE.format(f"os.kill(os.getpid(), {number})") for number in (9, 15)}
 BROKEN = DIE.format("sys.exit(1)")
 LACK_OF_MEMORY, BROKEN_START = "mostly a lack of memory", "install PyTorch again"
 
@@ -29,9 +29,10 @@ def notice(code: str, step: str) -> str:
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 @pytest.mark.parametrize("step", ["starting", "reading", "model", "network"])
-def test_a_worker_that_the_system_kills_lacked_memory_whatever_it_was_doing(step: str) -> None:
-    text = notice(KILLED, step)
-    assert "exit code -9" in text
+@pytest.mark.parametrize("code", KILLED)
+def test_a_worker_that_the_system_kills_lacked_memory_whatever_it_was_doing(code: int, step: str) -> None:
+    text = notice(KILLED[code], step)
+    assert f"exit code {code}" in text
     assert "last words" in text
     assert LACK_OF_MEMORY in text
     assert BROKEN_START not in text

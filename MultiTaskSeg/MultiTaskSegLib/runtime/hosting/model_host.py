@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from MultiTaskSegLib.runtime.hosting.model_stamp import model_stamp
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short
+
+if TYPE_CHECKING:
+    from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
 
 T = TypeVar("T")
 Progress = Callable[[float, str], None]
@@ -70,7 +73,7 @@ class ModelHost:
         try:
             predictor = self._load(model, name, volume.is_planar)
         except Exception as error:
-            if name == CPU or not is_out_of_memory(error):
+            if name == CPU or not is_card_short(error):
                 raise
             predictor = None
         if predictor is None:
@@ -82,11 +85,11 @@ class ModelHost:
             predictor = self._load(model, plan.device, volume.is_planar)
         elif plan.memory_step:
             tell("in smaller parts")
-        predictor.memory_step = plan.memory_step
+        _follow(plan, predictor)
         try:
             return act(predictor, share), plan.warnings
         except Exception as error:
-            if plan.device == CPU or not is_out_of_memory(error):
+            if plan.device == CPU or not is_card_short(error):
                 raise
         # Outside the handler: the traceback would keep the feature maps on the card.
         del predictor
@@ -105,7 +108,7 @@ class ModelHost:
         """`run`, after the card had too little memory."""
         predictor = self._load(model, CPU, volume.is_planar)
         plan = self._machine.plan(predictor, volume, purpose, CPU)
-        predictor.memory_step = plan.memory_step
+        _follow(plan, predictor)
         return act(predictor, share), (CARD_RAN_OUT, *plan.warnings)
 
     def _load(self, model: str | None, device: str, planar: bool) -> Answers:
@@ -119,6 +122,10 @@ class ModelHost:
                 self._machine.release()
             self._loaded = (key, self._machine.load(*wanted))
         return self._loaded[1]
+
+
+def _follow(plan: RunPlan, predictor: Answers) -> None:
+    predictor.memory_step, predictor.spares_memory = plan.memory_step, plan.spares_memory
 
 
 class _Rising:

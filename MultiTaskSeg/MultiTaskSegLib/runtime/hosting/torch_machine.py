@@ -20,6 +20,7 @@ class Answers(Protocol):
     """What command line and worker need from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
 
     memory_step: int
+    spares_memory: bool
 
     @property
     def manifest(self) -> Any:
@@ -117,7 +118,7 @@ def needed_packages() -> Iterator[None]:
         yield
     except (ImportError, OSError, AttributeError) as error:
         if is_out_of_memory(error):
-            raise memory_error() from error
+            raise memory_error(error) from error
         text = " ".join(str(error).split())
         raise ResourceError(
             f"the Python package '{getattr(error, 'name', None) or 'torch'}' cannot be loaded ({text})",

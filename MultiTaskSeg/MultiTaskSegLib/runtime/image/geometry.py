@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,9 @@ FRAMES = {
     LEFT: ((POSTERIOR, 1), (SUPERIOR, -1), (LEFT, -1)),
 }
 
+# Letters of the sides that body axes run to, forwards (1) and backwards (-1).
+SIDES = {LEFT: {1: "L", -1: "R"}, POSTERIOR: {1: "P", -1: "A"}, SUPERIOR: {1: "S", -1: "I"}}
+
 
 @dataclass(frozen=True)
 class Reorientation:
@@ -35,10 +37,21 @@ class Reorientation:
     Attributes:
         axes: for canonical array axes (Z, Y, X), the stored array axis each one is taken from.
         flips: for canonical array axes (Z, Y, X), whether the axis runs backwards.
+        across: the body axis across the slices, or along which canonical Z runs: one of `FRAMES`.
     """
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
+    across: int = SUPERIOR
+
+    @property
+    def orientation(self) -> str:
+        """Where canonical X, Y and Z run to, or nearly so: ``LPS`` is to the left, to the back and up.
+
+        >>> Reorientation((1, 0, 2), (False, False, False), POSTERIOR).orientation
+        'LIP'
+        """
+        return "".join(SIDES[body][sign] for body, sign in FRAMES[self.across])
 
     @property
     def is_identity(self) -> bool:
@@ -75,26 +88,20 @@ def canonical_reorientation(volume: Volume) -> Reorientation:
     with permuted or flipped axes, or tilted by a little, ends up as the same canonical array.
     """
     direction = volume.ijk_to_lps[:3, :3] / np.asarray(volume.spacing_mm)
-
-    def agreement(order: tuple[int, ...]) -> float:
-        """``order[b]`` is the stored ijk axis that lies along body axis b (L, P, S)."""
-        return float(sum(abs(direction[b, stored]) for b, stored in enumerate(order)))
-
-    stored_along = max(permutations(range(3)), key=agreement)
+    stored_along = volume.stored_along
     through_plane = _through_plane_axis(volume)
-    frame = FRAMES[SUPERIOR if through_plane is None else stored_along.index(through_plane)]
+    across = SUPERIOR if through_plane is None else stored_along.index(through_plane)
+    frame = FRAMES[across]
     stored = [stored_along[body] for body, _ in frame]
     flips = [bool(direction[body, axis] * sign < 0) for axis, (body, sign) in zip(stored, frame, strict=True)]
     z, y, x = (2 - axis for axis in reversed(stored))
-    return Reorientation((z, y, x), (flips[2], flips[1], flips[0]))
+    return Reorientation((z, y, x), (flips[2], flips[1], flips[0]), across)
 
 
 def _through_plane_axis(volume: Volume) -> int | None:
     """The ijk axis across slices, or None for a volume without an acquisition plane."""
-    sizes_ijk = volume.shape[::-1]
     if volume.is_planar:
-        singletons = [axis for axis, size in enumerate(sizes_ijk) if size == 1]
-        return 2 if 2 in singletons else singletons[0]
+        return volume.across_slice
     spacing = np.asarray(volume.spacing_mm)
     thick = int(np.argmax(spacing))
     others = np.delete(spacing, thick)

@@ -74,7 +74,7 @@ def read_itk(
             image = reader.Execute()
     except (RuntimeError, TypeError, UnicodeError, OverflowError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise memory_error(path) from error
+            raise memory_error(error, path) from error
         if "orthonormal" in str(error):
             raise InputError(SHEARED, file=path, remedy=SHEAR_REMEDY) from error
         raise InputError(f"the file cannot be read ({reason(str(error))})", file=path, remedy=_EXPORT_AGAIN) from error

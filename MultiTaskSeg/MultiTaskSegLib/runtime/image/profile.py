@@ -55,22 +55,26 @@ class Profile:
         ):
             raise InputError(f"profile {self.name!r} needs spacing_zyx_mm for 'spacing' and matrix for 'fit'")
 
-    def grid_shape(self, shape: Triple, spacing_zyx_mm: Spacing) -> Triple:
-        """``(Z, Y, X)`` of the network grid.
+    def reached_spacing_zyx_mm(self, shape: Triple, spacing_zyx_mm: Spacing) -> Spacing:
+        """Voxel size on the network's grid along Z, Y, X, but for the rounding to whole voxels.
 
         Args:
             shape: ``(Z, Y, X)`` of the canonical image.
             spacing_zyx_mm: its voxel size. Of a picture without a size only the proportions count.
         """
-        sizes, spacing = np.asarray(shape, dtype=np.float64), np.asarray(spacing_zyx_mm)
         if self.matrix is not None:
             # Longer side in millimetres: on the network's grid pixels are square.
-            extent_mm = sizes[1:] * spacing[1:]
-            rows, columns = (_whole(float(n)) for n in extent_mm * (self.matrix / extent_mm.max()))
-            return shape[0], rows, columns
+            pixel_mm = max(count * mm for count, mm in zip(shape[1:], spacing_zyx_mm[1:], strict=True)) / self.matrix
+            return spacing_zyx_mm[0], pixel_mm, pixel_mm
         assert self.spacing_zyx_mm is not None
-        factors = np.minimum(spacing / np.asarray(self.spacing_zyx_mm), MAX_UPSAMPLING)
-        nz, ny, nx = (_whole(float(n)) for n in sizes * factors)
+        finest_mm = np.asarray(spacing_zyx_mm) / MAX_UPSAMPLING
+        z, y, x = (float(mm) for mm in np.maximum(self.spacing_zyx_mm, finest_mm))
+        return z, y, x
+
+    def grid_shape(self, shape: Triple, spacing_zyx_mm: Spacing) -> Triple:
+        """``(Z, Y, X)`` of the network's grid; arguments as of `reached_spacing_zyx_mm`."""
+        reached = self.reached_spacing_zyx_mm(shape, spacing_zyx_mm)
+        nz, ny, nx = (_whole(n * mm / new) for n, mm, new in zip(shape, spacing_zyx_mm, reached, strict=True))
         return nz, ny, nx
 
     def air(self, volume: Volume) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Literal
 
 import numpy as np
@@ -88,9 +89,34 @@ class Volume:
         """Area of one pixel of a 2-D image in square millimetres; None where its size is not known, and in 3-D."""
         if not self.is_planar or not self.has_physical_size:
             return None
-        z, y, x = self.shape
-        across = next(ijk for ijk, count in ((2, z), (1, y), (0, x)) if count == 1)
-        return float(np.prod(np.delete(self.spacing_mm, across)))
+        return float(np.prod(np.delete(self.spacing_mm, self.across_slice)))
+
+    @property
+    def stored_along(self) -> tuple[int, int, int]:
+        """For the body axes L, P and S, the ijk axis that lies along each, or nearly so."""
+        direction = self.ijk_to_lps[:3, :3] / np.asarray(self.spacing_mm)
+
+        def agreement(order: tuple[int, ...]) -> float:
+            """``order[b]`` is the ijk axis for body axis b."""
+            return float(sum(abs(direction[b, stored]) for b, stored in enumerate(order)))
+
+        left, back, up = max(permutations(range(3)), key=agreement)
+        return left, back, up
+
+    @property
+    def across_slice(self) -> int:
+        """The ijk axis across the slice of a 2-D image.
+
+        Of a single line of pixels every plane through it is one; which is taken depends on the body, not on the order
+        of storage: the axial one if the line lies in it, else the coronal one.
+
+        Raises:
+            ValueError: the image is 3-D.
+        """
+        sizes_ijk = self.shape[::-1]
+        if not self.is_planar:
+            raise ValueError("a 3-D image has no slice")
+        return next(axis for axis in reversed(self.stored_along) if sizes_ijk[axis] == 1)
 
     @property
     def is_planar(self) -> bool:

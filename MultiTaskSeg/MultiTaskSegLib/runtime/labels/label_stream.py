@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.labels.grid_interpolation import SliceInterpolation, interpolate_plane
 from MultiTaskSegLib.runtime.labels.label_rows import LabelRows, label_rows, whole_plane
 from MultiTaskSegLib.runtime.labels.largest_class import largest_class
@@ -65,6 +66,15 @@ class RunningLabels:
     def backgrounds(self) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Slices and rows, and the probability of the background at what was labelled there, in the image's order."""
         return zip(self._places, self._background or [], strict=True)
+
+    def require_finite(self) -> None:
+        """Refuse probabilities that are no numbers: they would be background that nobody doubts.
+
+        Raises:
+            ModelError: there are some.
+        """
+        if not np.isfinite(self.totals).all():
+            raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
 
     def remove(self, place: tuple[slice, slice], where: NDArray[np.bool_], background: NDArray[np.float32]) -> None:
         """Make background of labelled voxels.

@@ -8,7 +8,6 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.preparation import Prepared, restoring_bytes
 from MultiTaskSegLib.runtime.labels.connected_component import connected_pieces, most_probable_piece
@@ -40,9 +39,7 @@ def finished(running: RunningLabels, task: TaskInfo, prepared: Prepared) -> Labe
     Raises:
         ModelError: there are probabilities that are no numbers.
     """
-    # NaN is the largest of all; otherwise it would be background that nobody doubts.
-    if not np.isfinite(running.uncertainty.max()):
-        raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
+    running.require_finite()
     if task.single_component:
         _keep_one_component(running)
     values = np.array([0, *(label.value for label in task.labels)], dtype=np.uint8)

@@ -25,8 +25,12 @@ PHRASES = (
     "memory allocation still failed",  # OpenBLAS, which then ends the process
     "failed to map segment",  # a library that is loaded under a limit of the address space
 )
-TOO_LITTLE = "there is not enough memory for this image"
-REMEDY = "Close other programs, choose the CPU as device, or crop the image to the region of interest"
+# Words of CUDA and its libraries, of AMD's (HIP), and our own.
+CARD_WORDS = ("cuda", "cublas", "cudnn", "cusparse", "cufft", "hip out", "graphics card")
+TOO_LITTLE = "there is not enough memory in this computer for the image"
+REMEDY = "Close other programs, or crop the image to the region of interest"
+CARD_TOO_LITTLE = "there is not enough memory on the graphics card for the image"
+CARD_REMEDY = "Choose the CPU as device, close other programs, or crop the image to the region of interest"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -35,9 +39,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(phrase in text for phrase in PHRASES)
 
 
-def memory_error(file: str | Path | None = None) -> ResourceError:
-    """What the user is told when memory ran out."""
-    return ResourceError(TOO_LITTLE, file=file, remedy=REMEDY)
+def is_card_short(error: BaseException) -> bool:
+    """Whether it is the card's memory that ran out: where the main memory beside it did, the CPU would need even more.
+
+    >>> is_card_short(RuntimeError("CUDA out of memory")), is_card_short(MemoryError())
+    (True, False)
+    """
+    text = (error.what if isinstance(error, MtsError) else str(error)).lower()
+    return is_out_of_memory(error) and any(word in text for word in CARD_WORDS)
+
+
+def memory_error(error: BaseException, file: str | Path | None = None) -> ResourceError:
+    """What the user is told when memory ran out, of the card or of the computer, as ``error`` says."""
+    what, remedy = (CARD_TOO_LITTLE, CARD_REMEDY) if is_card_short(error) else (TOO_LITTLE, REMEDY)
+    return ResourceError(what, file=file, remedy=remedy)
 
 
 @contextmanager
@@ -54,4 +69,4 @@ def memory_checked(file: str | Path | None = None) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise memory_error(file) from error
+        raise memory_error(error, file) from error

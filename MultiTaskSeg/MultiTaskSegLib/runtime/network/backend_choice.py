@@ -20,6 +20,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.machine.host_memory import available_bytes
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
@@ -34,6 +35,9 @@ LEAST_AGREEMENT = 0.9999
 LARGEST_ERROR = 1e-3
 TRIAL_CELLS = (8, 12, 12)
 TRIALS = 2
+# Below this much free memory nothing is compiled: of the released 3-D model that and its trial took 1.9 GB, and systems
+# end processes that take too much without a word.
+ROOM_BYTES = 2_500_000_000
 
 Candidates = Mapping[str, Callable[[], Backend]]
 
@@ -68,6 +72,9 @@ def choose_backend(
     best = known.get(key, "")
     if best == TORCH:
         return plain
+    free_bytes = available_bytes()
+    if free_bytes is not None and free_bytes < ROOM_BYTES:
+        return plain  # nor is anything tried or remembered
     if best in candidates:
         return _built(candidates[best]) or plain
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.ood.explanation import Explanation
 
 
@@ -27,6 +28,8 @@ class Verdict:
             `SpectralReference.log_nearness`; empty in a verdict that was read from a report.
         warnings: what there is to know about how the image was read and looked at; a report has them beside the
             verdict.
+        frame: orientation and spacing at which the network saw the image; None in a verdict that was read from a
+            report, which has it beside the verdict.
     """
 
     is_ood: bool
@@ -39,6 +42,7 @@ class Verdict:
     rivals: tuple[str, ...] = ()
     log_nearness: Mapping[str, float] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    frame: InputFrame | None = field(default=None, compare=False)
 
     @property
     def lowest(self) -> float:
@@ -64,6 +68,11 @@ class Verdict:
         explanation = plain.get("explanation")
         read = None if explanation is None else Explanation.from_dict(explanation)
         return cls(**{**plain, "explanation": read, "rivals": tuple(plain.get("rivals", ()))})
+
+    @property
+    def network_grid(self) -> dict[str, Any] | None:
+        """Plain values of ``frame``, as a report has them beside the verdict."""
+        return None if self.frame is None else self.frame.as_dict()
 
     def resembles(self, task: str) -> bool:
         """Whether the image is as near to a task as to any other, or about so."""

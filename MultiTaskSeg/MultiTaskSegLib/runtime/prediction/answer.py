@@ -39,7 +39,7 @@ def answer(
     """
     network_pass, prepared = sight.candidate.network_pass, sight.prepared
     wanted = Wanted(task, prepared.canonical_shape)
-    running = network_pass.decode(prepared.voxels, wanted, sight.encoded, decoding.network(network_pass.notes))
+    running = network_pass.decode(prepared.voxels, wanted, sight.encoded, decoding.network(network_pass.shortages))
     labelling.tell(0.0, "labels")
     maps = finished(running, task, prepared)
     total_s = time.perf_counter() - started_s
@@ -58,14 +58,7 @@ def answer(
         str(network_pass.device),
         {"network_s": total_s - running.seconds, "labels_s": running.seconds, "total_s": total_s},
         volume.warnings
-        + cautions(
-            prepared.frame,
-            task,
-            sight.verdict,
-            is_recognised=is_recognised,
-            is_something_found=found,
-            has_physical_size=volume.has_physical_size,
-        )
+        + cautions(prepared.frame, task, sight.verdict, is_recognised=is_recognised, is_something_found=found)
         + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
         maps.predicted_dice,
     )

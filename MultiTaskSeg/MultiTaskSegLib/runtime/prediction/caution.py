@@ -18,7 +18,6 @@ def cautions(
     *,
     is_recognised: bool,
     is_something_found: bool,
-    has_physical_size: bool = True,
 ) -> tuple[str, ...]:
     """Sentences on a result, the gravest first.
 
@@ -28,7 +27,6 @@ def cautions(
         verdict: on the image.
         is_recognised: whether the task was found by the image's signature, not told.
         is_something_found: whether any voxel has a label.
-        has_physical_size: whether the image's spacing means anything in millimetres.
     """
     sentences = [verdict.sentence()] if verdict.is_ood else []
     if is_recognised and verdict.rivals and not verdict.is_ood:
@@ -40,14 +38,18 @@ def cautions(
         sentences.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {task.name}")
     if not is_something_found:
         sentences.append(f"no structure of {task.name} was found")
-    sentences += weakness(task)
-    if (frame.is_coarse or frame.is_fine) and has_physical_size:
-        sentences.append(
-            f"the voxels ({_millimetres(frame.spacing_zyx_mm)}) are much {'coarser' if frame.is_coarse else 'finer'} "
-            "than in the training images "
-            f"({_millimetres(frame.wanted_spacing_zyx_mm)})"
-        )
-    return tuple(sentences)
+    return (*sentences, *weakness(task), *coarseness(frame))
+
+
+def coarseness(frame: InputFrame) -> list[str]:
+    """A sentence on voxels of another size than the model knows: on them a check is worth less, too."""
+    if not (frame.is_coarse or frame.is_fine):
+        return []
+    return [
+        f"the voxels ({_millimetres(frame.spacing_zyx_mm)}) are much {'coarser' if frame.is_coarse else 'finer'} "
+        f"than in the training images ({_millimetres(frame.wanted_spacing_zyx_mm)})"
+        + (f"; the model saw them at {_millimetres(frame.reached_spacing_zyx_mm)}" if frame.is_coarse else "")
+    ]
 
 
 def _millimetres(spacing_zyx_mm: tuple[float, float, float] | None) -> str:

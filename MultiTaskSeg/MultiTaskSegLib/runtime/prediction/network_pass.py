@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, ModelError, MtsError, ResourceError
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.machine.memory_shortage import REMEDY, TOO_LITTLE, is_card_short, is_out_of_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.network.backend import Backend
@@ -87,16 +87,30 @@ class NetworkPass:
         architecture: of the network.
         spec: of the signature.
         memory_step: how many steps to go down the ladder of parts before the first try.
+        replaced: what is told of a back end that failed before, so that ``backend`` takes its place.
 
     Attributes:
         backend: the one that computes now.
-        notes: what the user should know about what was done in another way than planned.
+        replaced: the same, and of one that has failed since.
+        shortages: what is told of a lack of memory.
     """
 
-    def __init__(self, backend: Backend, architecture: Architecture, spec: SignatureSpec, memory_step: int = 0) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        architecture: Architecture,
+        spec: SignatureSpec,
+        memory_step: int = 0,
+        replaced: Sequence[str] = (),
+    ) -> None:
         self.backend, self._architecture, self._spec = backend, architecture, spec
         self._memory_step = memory_step
-        self.notes: list[str] = []
+        self.replaced, self.shortages = list(replaced), list[str]()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about what was done in another way than planned."""
+        return [*self.replaced, *self.shortages]
 
     @property
     def device(self) -> torch.device:
@@ -141,6 +155,8 @@ class NetworkPass:
                         pass
                 else:
                     kept = strip.stream.encode(stages, observe, parts.keep_bytes)
+            if labels:
+                labels.running.require_finite()
             return Encoded(collector.spectra(), kept, labels.running if labels else None)
 
         return self._with_less_memory(ladder, run)
@@ -172,6 +188,7 @@ class NetworkPass:
             labels = LabelStream(wanted.task, grid, wanted.shape)
             for strip in self._strips(backend, voxels, parts, context, progress, is_told=False):
                 _label(backend, strip, wanted.task, labels, kept=kept)
+            labels.running.require_finite()
             return labels.running
 
         return self._with_less_memory(ladder, run)
@@ -204,14 +221,18 @@ class NetworkPass:
 
     @torch.inference_mode()
     def _with_less_memory(self, ladder: Sequence[Parts], run: Callable[[Backend, Parts], Found]) -> Found:
+        is_beside_card = False
         for number, parts in enumerate(ladder[min(self._memory_step, len(ladder) - 1) :]):
-            if number > 0 and IN_PARTS not in self.notes:
-                self.notes.append(IN_PARTS)
+            if number > 0 and IN_PARTS not in self.shortages:
+                self.shortages.append(IN_PARTS)
             try:
                 return self._computed(parts, run)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                is_beside_card = self.device.type != "cpu" and not is_card_short(error)
+        if is_beside_card:
+            raise ResourceError(TOO_LITTLE, remedy=REMEDY)
         if self.backend.plain is None:
             raise ResourceError(
                 f"not enough memory on {self.device} even for the smallest parts of the image",
@@ -222,21 +243,31 @@ class NetworkPass:
 
     def _computed(self, parts: Parts, run: Callable[[Backend, Parts], Found]) -> Found:
         """The result of ``run``; by plain torch where the back end does not work."""
+        plain = self.backend.plain
         try:
             return run(self.backend, parts)
-        except MtsError:
-            raise
-        except Exception as error:  # whatever an optional package raises
-            if self.backend.plain is None or is_out_of_memory(error):
+        except MtsError as error:
+            if plain is None or not _is_not_finite(error):
                 raise
+        except Exception as error:  # whatever an optional package raises
+            if plain is None or is_out_of_memory(error):
+                raise
+            self._take_plain()
         # Outside the handler: the traceback would keep the feature maps.
-        self._take_plain()
-        return run(self.backend, parts)
+        found = run(plain, parts)
+        if self.backend is not plain:
+            # The numbers that were not finite are its own: those of the model itself are no fault of a back end.
+            self._take_plain()
+        return found
 
     def _take_plain(self) -> None:
         assert self.backend.plain is not None
-        self.notes.append(f"the back end {self.backend.name} failed, so plain torch was used, which may take longer")
+        self.replaced.append(f"the back end {self.backend.name} failed, so plain torch was used, which may take longer")
         self.backend = self.backend.plain
+
+
+def _is_not_finite(error: MtsError) -> bool:
+    return isinstance(error, ModelError) and error.what == NOT_FINITE
 
 
 def _label(

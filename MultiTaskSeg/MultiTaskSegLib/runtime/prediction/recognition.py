@@ -101,15 +101,14 @@ def recognise(
     own = {task.name: best.verdict.distances[task.name] for task in best.candidate.tasks}
     merged = {**best.verdict.distances, **distances, **own}
     notes = tuple(dict.fromkeys(note for candidate in candidates for note in candidate.network_pass.notes))
-    return replace(
-        best, verdict=replace(best.verdict, distances=merged, rivals=rivals, log_nearness=nearness), notes=notes
-    )
+    verdict = replace(best.verdict, distances=merged, rivals=rivals, log_nearness=nearness, frame=best.prepared.frame)
+    return replace(best, verdict=verdict, notes=notes)
 
 
 def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: bool, known: TaskInfo | None) -> Sight:
     progress.tell(0.0, "preparing")
     prepared = prepare(volume, candidate.profile)
     wanted = Wanted(known, prepared.canonical_shape) if known else None
-    tell = progress.part(PREPARING_SHARE, 1.0).network(candidate.network_pass.notes)
+    tell = progress.part(PREPARING_SHARE, 1.0).network(candidate.network_pass.shortages)
     encoded = candidate.network_pass.encode(prepared.voxels, tell, keep=keep, wanted=wanted)
     return Sight(candidate, prepared, encoded, candidate.judge(encoded.spectra, prepared))

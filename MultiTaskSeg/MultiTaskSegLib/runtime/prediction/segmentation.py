@@ -65,6 +65,7 @@ class Segmentation:
             "device": self.device,
             "labels": self._label_table(),
             "ood": self.verdict.as_dict(),
+            "network_grid": self.verdict.network_grid,
             "uncertainty": self._uncertainty_summary(),
             "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
             "warnings": list(self.warnings),

@@ -33,12 +33,12 @@ class StageProgress:
         """A share of the stage is done."""
         self.report(self._whole(share), step)
 
-    def network(self, notes: Sequence[str]) -> Callable[[float], None]:
-        """For the network to call; once there are ``notes``, the step's name says that memory was short."""
+    def network(self, shortages: Sequence[str]) -> Callable[[float], None]:
+        """For the network to call; once there are ``shortages``, the step's name says that memory was short."""
 
         def tell(share: float) -> None:
             """A share of the network's pass is done."""
-            self.tell(share, "network, with less memory" if notes else "network")
+            self.tell(share, "network, with less memory" if shortages else "network")
 
         return tell
 

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+# A batch system whose time is up; a terminal that is closed, which Windows does not tell.
+REQUESTS = ("SIGTERM", "SIGHUP")
+
 
 class Terminated(KeyboardInterrupt):
     """Somebody asked the process to end: a batch system whose time is up, a container that is stopped."""
@@ -24,12 +27,12 @@ def last_words() -> Iterator[None]:
     what compiled readers print is taken for messages about the image. So the words go to a copy of standard error.
     """
     copy = _crashes_told()
-    previous = _request_raised()
+    previous = _requests_raised()
     try:
         yield
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         if copy is not None:
             faulthandler.disable()
             os.close(copy)
@@ -46,11 +49,12 @@ def _crashes_told() -> int | None:
     return None
 
 
-def _request_raised() -> Any:
-    """The handler before; None where this thread may not set one."""
+def _requests_raised() -> dict[int, Any]:
+    """The handlers before; none where this thread may not set any, or where a request is to be passed over (nohup)."""
     if threading.current_thread() is not threading.main_thread():
-        return None
-    return signal.signal(signal.SIGTERM, _raise)
+        return {}
+    numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
+    return {n: signal.signal(n, _raise) for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)}
 
 
 def _raise(number: int, frame: object) -> None:
