@@ -19,7 +19,6 @@ from MultiTaskSegLib.runtime.image.dicom_pixel import (
     sized_pixels,
     thickness_mm,
 )
-from MultiTaskSegLib.runtime.image.grey_pixels import grey
 from MultiTaskSegLib.runtime.image.itk_reader import (
     ItkImage,
     metadata_text,
@@ -30,6 +29,7 @@ from MultiTaskSegLib.runtime.image.itk_reader import (
 from MultiTaskSegLib.runtime.image.slice_stack import stacked
 from MultiTaskSegLib.runtime.image.volume import Measured
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
+from MultiTaskSegLib.runtime.pixel.grey_pixels import grey
 
 SERIES_UID = "0020|000e"
 SERIES_DESCRIPTION = "0008|103e"

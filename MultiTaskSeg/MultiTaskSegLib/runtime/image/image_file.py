@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.header.picture_header import grey_transparency, turning_matrix, viewer_orientation
+from MultiTaskSegLib.runtime.header.grey_png import transparent_grey
+from MultiTaskSegLib.runtime.header.picture_header import turning_matrix, viewer_orientation
 from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
-from MultiTaskSegLib.runtime.image.grey_pixels import grey
 from MultiTaskSegLib.runtime.image.itk_reader import ItkImage, read_itk
 from MultiTaskSegLib.runtime.image.meta_integrity import check_meta
 from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti, write_as_volume
@@ -21,6 +21,8 @@ from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
 from MultiTaskSegLib.runtime.image.volume import Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import memory_checked
+from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
+from MultiTaskSegLib.runtime.pixel.grey_pixels import grey
 
 IMAGE_IO = {
     ".nii": "NiftiImageIO",
@@ -204,10 +206,15 @@ def _read_flat_nifti(path: Path) -> ItkImage:
     with tempfile.TemporaryDirectory() as folder:
         volume = Path(folder) / "volume.nii"
         write_as_volume(path, volume)
-        try:
-            return read_itk(volume, "NiftiImageIO")
-        except InputError as error:
-            raise InputError(error.what, file=path, remedy=error.remedy) from error
+        return _read_copy(volume, path, "NiftiImageIO")
+
+
+def _read_copy(copy: Path, path: Path, image_io: str) -> ItkImage:
+    """Read a file that was written for ITK; what is wrong with it is wrong with the user's file."""
+    try:
+        return read_itk(copy, image_io)
+    except InputError as error:
+        raise InputError(error.what.replace(str(copy), path.name), file=path, remedy=error.remedy) from error
 
 
 def _grid(
@@ -226,12 +233,10 @@ def _grid(
 
 def _read_picture(path: Path, image_io: str) -> _Grid:
     """PNG and JPEG. The pixels stay as they are stored; how a viewer turns them is the orientation of the grid."""
-    if transparency := grey_transparency(path):
-        raise InputError(
-            f"the picture has {transparency}", file=path, remedy="Save it as a grey-scale image without transparency"
-        )
-    image = read_itk(path, image_io)
+    image = _read_transparent_grey(path) or read_itk(path, image_io)
     pixels, notes = grey(image.pixels, path)
+    if image_io == "JPEGImageIO":
+        pixels = without_ringing(pixels)
     orientation = viewer_orientation(path)
     if orientation != 1:
         notes += (
@@ -241,6 +246,18 @@ def _read_picture(path: Path, image_io: str) -> _Grid:
     rows, columns = pixels.shape[1:]
     matrix = turning_matrix(orientation, columns, rows)
     return _Grid(pixels, matrix, image.messages + notes, "nothing", np.empty(0, np.int64))
+
+
+def _read_transparent_grey(path: Path) -> ItkImage | None:
+    """Grey and alpha of a PNG file that has both; None for any other picture."""
+    stored = transparent_grey(path)
+    if stored is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "picture.png"
+        copy.write_bytes(stored.content)
+        image = _read_copy(copy, path, "PNGImageIO")
+    return replace(image, pixels=stored.grey_and_alpha(image.pixels))
 
 
 def _read_raster(path: Path, ending: str) -> _Grid:
