@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.model.released import named_model, released_model
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 REPORT_KEYS = {
-    "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings"
+    "schema", "image", "model", "task", "device", "labels", "ood", "uncertainty", "timings", "warnings", "sha256"
 }  # fmt: skip
 LABEL_KEYS = {
     "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice"
