@@ -173,6 +173,25 @@ def test_opaque_colours_that_are_grey_are_read_and_others_refused(tmp_path: Path
         read_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    ("begin", "name", "says"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "a.jpg", "is a PNG picture.*Rename it to a.png"),
+        (b"\xff\xd8\xff\xe0", "a.png", "is a JPG picture.*Rename it to a.jpg"),
+        (b"II*\0", "a.png", "is a TIF picture.*Save it as PNG"),
+        (b"GIF89a", "a.jpeg", "is a GIF picture"),
+        (b"BM", "a.png", "is a BMP picture"),
+        (b"something", "a.png", "cannot be read|holds no pixels"),
+    ],
+)
+def test_a_picture_under_the_name_of_another_kind_is_called_what_it_is(
+    tmp_path: Path, begin: bytes, name: str, says: str
+) -> None:
+    (tmp_path / name).write_bytes(begin + bytes(300))
+    with pytest.raises(InputError, match=says):
+        read_image(tmp_path / name)
+
+
 @pytest.mark.parametrize(("columns", "is_read"), [(MAX_NIFTI_SIDE, True), (MAX_NIFTI_SIDE + 1, False)])
 def test_a_picture_too_wide_for_its_result_is_refused_when_it_is_read(
     tmp_path: Path, columns: int, is_read: bool

@@ -41,6 +41,12 @@ IMAGE_IO = {
 MAX_NIFTI_SIDE = 32767
 """Most voxels along an axis that a NIfTI-1 file can have: its header counts them in 16 bits."""
 
+_MARKS = {
+    b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"BM": ".bmp", b"II*\0": ".tif",
+    b"MM\0*": ".tif", b"RIFF": ".webp",
+}  # fmt: skip
+"""How pictures of other kinds begin, with the ending of their names."""
+
 _PLANAR_IO = ("PNGImageIO", "JPEGImageIO")
 _KNOWN = "Give NIfTI (.nii, .nii.gz), NRRD, MHA, PNG, JPEG or a DICOM folder"
 _NO_SIZE = "the file states no size of its voxels; 1 mm is assumed, and no result is given in millimetres"
@@ -198,7 +204,8 @@ def _read_nifti(path: Path) -> _Grid:
     messages = tuple(line for line in image.messages if "unexpected scales in sform" not in line)
     header = content.header
     notes = content.warnings + messages + header.orientation_notes(image.ijk_to_lps)
-    return _grid(image.pixels, image.ijk_to_lps, notes, header.measured, content.nonfinite_index)
+    pixels = image.pixels - header.added_by_itk if header.added_by_itk else image.pixels
+    return _grid(pixels, image.ijk_to_lps, notes, header.measured, content.nonfinite_index)
 
 
 def _read_flat_nifti(path: Path) -> ItkImage:
@@ -233,6 +240,7 @@ def _grid(
 
 def _read_picture(path: Path, image_io: str) -> _Grid:
     """PNG and JPEG. The pixels stay as they are stored; how a viewer turns them is the orientation of the grid."""
+    _require_named_as_it_is(path, image_io)
     image = _read_transparent_grey(path) or read_itk(path, image_io)
     pixels, notes = grey(image.pixels, path)
     if image_io == "JPEGImageIO":
@@ -246,6 +254,17 @@ def _read_picture(path: Path, image_io: str) -> _Grid:
     rows, columns = pixels.shape[1:]
     matrix = turning_matrix(orientation, columns, rows)
     return _Grid(pixels, matrix, image.messages + notes, "nothing", np.empty(0, np.int64))
+
+
+def _require_named_as_it_is(path: Path, image_io: str) -> None:
+    """Refuse a picture under the name of another kind, which browsers and mail programs make."""
+    with path.open("rb") as file:
+        head = file.read(max(map(len, _MARKS)))
+    ending = next((ending for mark, ending in _MARKS.items() if head.startswith(mark)), None)
+    if ending is not None and IMAGE_IO.get(ending) != image_io:
+        what = f"the file is a {ending[1:].upper()} picture, though its name says otherwise"
+        remedy = f"Rename it to {path.stem}{ending}" if ending in IMAGE_IO else "Save it as PNG"
+        raise InputError(what, file=path, remedy=remedy)
 
 
 def _read_transparent_grey(path: Path) -> ItkImage | None:

@@ -38,5 +38,5 @@ def grey(pixels: NDArray[Any], path: Path, is_luma: bool = False) -> tuple[NDArr
     others = colours[..., 1:]
     is_grey = (others == colours[..., :1]).all() or (is_luma and (others == _NEUTRAL_CHROMA).all())
     if not is_grey:
-        raise InputError("the image is in colour", file=path, remedy=_REMEDY)
+        raise InputError("the image is in colour", file=path, remedy="Save it as a grey-scale image")
     return colours[..., 0], ("the image is stored in colour but grey; one channel is used",)
