@@ -105,9 +105,9 @@ class NiftiHeader:
 
     @property
     def added_by_itk(self) -> float:
-        """What ITK adds to every value though it must not: with a slope of 0 nothing is scaled, nor shifted."""
+        """What ITK adds to every value though it must not: with a slope of 0 or NaN nothing is scaled, nor shifted."""
         slope, intercept = self.scl
-        return intercept if slope == 0 and math.isfinite(intercept) else 0.0
+        return intercept if (slope == 0 or math.isnan(slope)) and math.isfinite(intercept) else 0.0
 
     @property
     def payload_bytes(self) -> int:
