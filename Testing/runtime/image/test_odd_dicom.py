@@ -123,6 +123,40 @@ def test_rounding_hides_no_missing_slice_and_no_tilt(tmp_path: Path, faults: dic
         read_image(rounded(tmp_path / "a", **{"step_mm": 1.25, "decimals": 1, **faults}))
 
 
+def without(folder: Path, keyword: str, places: range) -> Path:
+    """A series of which some slices lack an element."""
+    for place, path in enumerate(sorted(folder.iterdir())):
+        data = dcmread(path)
+        if place in places:
+            delattr(data, keyword)
+        data.save_as(path)
+    return folder
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_slices_that_do_not_say_where_they_lie_are_called_that(tmp_path: Path, count: int) -> None:
+    folder = without(write_series(tmp_path / "a", VOXELS[:4], np.eye(4)), "ImagePositionPatient", range(count))
+    # One slice at the origin lies where GDCM puts those without a position.
+    with pytest.raises(InputError, match=f"{count} of 4 slices do not say where they lie"):
+        read_image(folder)
+
+
+def test_a_series_without_an_orientation_says_how_it_was_taken(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", VOXELS[:4], np.diag([1.0, 1.0, 3.0, 1.0]))
+    assert read_image(folder).warnings == ()
+    (warning,) = read_image(without(folder, "ImageOrientationPatient", range(2, 3))).warnings
+    assert "does not state how its axes lie" in warning
+
+
+@pytest.mark.parametrize("name", ["IM0001", "scan.ima", "a.dcm"])
+@pytest.mark.parametrize("has_preamble", [True, False])
+def test_a_dicom_file_is_known_by_what_it_holds(tmp_path: Path, name: str, has_preamble: bool) -> None:
+    path = saved(tmp_path / "image.dcm", dicom_slice(VOXELS[0], np.eye(4), 0, "1.2"))
+    content = path.read_bytes()
+    (tmp_path / name).write_bytes(content if has_preamble else content[132:])
+    np.testing.assert_array_equal(read_image(tmp_path / name).voxels[0], VOXELS[0])
+
+
 def test_an_x_ray_stored_inverted_is_said_to_be_bright_where_it_is(tmp_path: Path) -> None:
     plain = saved(tmp_path / "a.dcm", dicom_slice(VOXELS[0], np.eye(4), 0, "1.2"))
     turned = dicom_slice(65535 - VOXELS[0], np.eye(4), 0, "1.2", PhotometricInterpretation="MONOCHROME1")

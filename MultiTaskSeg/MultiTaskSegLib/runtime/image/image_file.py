@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom
 from MultiTaskSegLib.runtime.header.grey_png import transparent_grey
 from MultiTaskSegLib.runtime.header.picture_header import turning_matrix, viewer_orientation
 from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
@@ -184,9 +185,7 @@ def _require_readable(path: Path) -> str:
     if path.stat().st_size == 0:
         raise InputError("the file is empty", file=path, remedy="Export or download the file again")
     ending = image_ending(path)
-    with path.open("rb") as file:
-        is_dicom = file.read(132)[128:] == b"DICM"
-    if not ending and is_dicom:
+    if not ending and looks_like_dicom(path):
         return ".dcm"
     if not ending:
         raise InputError("the format is unknown", file=path, remedy=_KNOWN)
