@@ -239,8 +239,7 @@ def _grid(
 
 def _read_picture(path: Path, image_io: str) -> _Grid:
     """PNG and JPEG. The pixels stay as they are stored; how a viewer turns them is the orientation of the grid."""
-    _require_named_as_it_is(path, image_io)
-    image = _read_transparent_grey(path) or read_itk(path, image_io)
+    image = picture_pixels(path, image_io)
     pixels, notes = grey(image.pixels, path)
     if image_io == "JPEGImageIO":
         pixels = without_ringing(pixels)
@@ -264,6 +263,20 @@ def _require_named_as_it_is(path: Path, image_io: str) -> None:
         what = f"the file is a {ending[1:].upper()} picture, though its name says otherwise"
         remedy = f"Rename it to {path.stem}{ending}" if ending in IMAGE_IO else "Save it as PNG"
         raise InputError(what, file=path, remedy=remedy)
+
+
+def picture_pixels(path: Path, image_io: str) -> ItkImage:
+    """The pixels of a PNG or JPEG file as they are stored: ``(1, Y, X)``, or ``(1, Y, X, C)`` with colours or alpha.
+
+    Args:
+        path: the file.
+        image_io: ITK's reader of its kind.
+
+    Raises:
+        InputError: the file is damaged, or a picture of another kind.
+    """
+    _require_named_as_it_is(path, image_io)
+    return _read_transparent_grey(path) or read_itk(path, image_io)
 
 
 def _read_transparent_grey(path: Path) -> ItkImage | None:
