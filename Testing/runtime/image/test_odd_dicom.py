@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 pytest.importorskip("pydicom", reason="pydicom makes the DICOM files of these tests")
 
 from pydicom import dcmread
-from pydicom.uid import UltrasoundImageStorage
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, UltrasoundImageStorage
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.content_window import content_window
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.hostile.dicom_frames import item, saved
 from Testing.hostile.dicom_series import dicom_slice, write_series
@@ -82,6 +85,23 @@ def test_grey_that_is_stored_as_colour_is_read_as_grey(tmp_path: Path, photometr
     volume = read_image(saved(tmp_path / "a.dcm", coloured(np.stack([VOXELS[0], others, others], -1), photometric)))
     np.testing.assert_array_equal(volume.voxels[0], VOXELS[0])
     assert any("stored in colour but grey" in warning for warning in volume.warnings)
+
+
+@pytest.mark.parametrize("is_jpeg", [True, False])
+def test_a_picture_in_jpeg_is_as_large_as_without(tmp_path: Path, is_jpeg: bool) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow writes the JPEG of this test")
+    inner = np.random.default_rng(0).integers(80, 250, (37, 46))
+    picture = np.pad(inner, ((13, 5), (11, 9))).astype(np.uint8)
+    data = dicom_slice(picture, np.eye(4), 0, "1.2", BitsAllocated=8, BitsStored=8, HighBit=7)
+    data.PixelData = picture.tobytes()
+    if is_jpeg:
+        jpeg = BytesIO()
+        pillow.fromarray(picture).save(jpeg, "jpeg", quality=95)
+        data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        data.PixelData = encapsulate([jpeg.getvalue()])
+        data["PixelData"].VR = "OB"
+    voxels = read_image(saved(tmp_path / "a.dcm", data)).voxels
+    assert content_window(voxels, 0.0) == content_window(picture[None], 0)
 
 
 def test_one_coloured_pixel_is_enough_to_refuse(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION
+from MultiTaskSegLib.runtime.header.dicom_element import TRANSFER_SYNTAX, read_elements, text_of
 from MultiTaskSegLib.runtime.image.dicom_frames import placed, read_frames
 from MultiTaskSegLib.runtime.image.dicom_pixel import (
     PHOTOMETRIC_INTERPRETATION,
@@ -30,11 +31,13 @@ from MultiTaskSegLib.runtime.image.itk_reader import (
 from MultiTaskSegLib.runtime.image.slice_stack import stacked
 from MultiTaskSegLib.runtime.image.volume import Measured
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
+from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
 from MultiTaskSegLib.runtime.pixel.grey_pixels import grey
 
 SERIES_UID = "0020|000e"
 SERIES_DESCRIPTION = "0008|103e"
 IMAGE_TYPE = "0008|0008"
+_LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 POSITION, ORIENTATION = "0020|0032", "0020|0037"
 
 
@@ -94,6 +97,8 @@ def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
     if frames is not None or image.pixels.shape[0] > 1:
         return placed(image, frames, path)
     matrix, has_size = sized_pixels(image.tags, image.ijk_to_lps, path)
+    if _is_jpeg(path):
+        image = replace(image, pixels=without_ringing(image.pixels))
     is_flat, depth_mm = image.pixels.shape[0] == 1, thickness_mm(image.tags)
     # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
     if is_flat and depth_mm is not None:
@@ -101,6 +106,14 @@ def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
         matrix[:3, 2] *= depth_mm / np.linalg.norm(matrix[:3, 2])
     has_depth = depth_mm is not None or not is_flat
     return replace(image, ijk_to_lps=matrix), ("voxel" if has_depth else "pixel") if has_size else "nothing"
+
+
+def _is_jpeg(path: Path) -> bool:
+    """Whether pixels are stored in lossy JPEG, as ultrasound often is; what cannot be read on GDCM has read."""
+    try:
+        return text_of(read_elements(path), TRANSFER_SYNTAX) in _LOSSY_JPEG
+    except ValueError:
+        return False
 
 
 def _inspect(path: Path) -> _Slice | None:
