@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+
+from MultiTaskSegLib.runtime.machine.result_record import digest_of
 
 CHECKSUMS = "checksums.sha256"  # as the program sha256sum writes and checks it
 
@@ -16,7 +17,7 @@ def write_checksums(folder: str | Path) -> None:
     Raises:
         OSError: a file cannot be read or written.
     """
-    lines = [f"{_digest(file)}  {file.name}\n" for file in _files(Path(folder)) if file.name != CHECKSUMS]
+    lines = [f"{digest_of(file)}  {file.name}\n" for file in _files(Path(folder)) if file.name != CHECKSUMS]
     (Path(folder) / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -31,7 +32,7 @@ def is_untouched(folder: str | Path) -> bool:
         return False
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     noted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    found = {file.name: _digest(file) for file in _files(folder) if file.name != CHECKSUMS}
+    found = {file.name: digest_of(file) for file in _files(folder) if file.name != CHECKSUMS}
     return found == noted
 
 
@@ -60,11 +61,3 @@ def claim(folder: Path) -> str:
 def _files(folder: Path) -> Iterator[Path]:
     """What is in a folder, also in those below, without what systems hide in it (``.DS_Store``)."""
     return (entry for entry in sorted(folder.rglob("*")) if entry.is_file() and not entry.name.startswith("."))
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -35,6 +35,33 @@ def test_the_results_are_the_files_that_inputs_are_compared_with(model: Path, tm
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(RESULT_FILES)
 
 
+def test_an_edited_segmentation_stays_until_it_is_given_up(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, out = written(tmp_path / "scan.nii.gz"), tmp_path / "out"
+    words = ["segment", str(image), "-m", str(model), "-o", str(out)]
+    assert [cli.main(words), cli.main(words)] == [0, 0]
+    edited = sitk.ReadImage(str(out / "segmentation.seg.nrrd"))
+    edited[1, 1, 1] = 7
+    sitk.WriteImage(edited, str(out / "segmentation.seg.nrrd"))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert cli.main(words) == cli.EXIT_REFUSED
+    assert "segmentation.seg.nrrd" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert cli.main([*words, "--overwrite"]) == 0
+    assert cli.main(words) == 0
+
+
+def test_what_is_edited_while_the_image_is_segmented_stays_too(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, out = written(tmp_path / "scan.nii.gz"), tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(cli, "_progress_line", lambda: lambda share, step: (out / RESULT_FILES[0]).write_text("mine"))
+    assert cli.main(["segment", str(image), "-m", str(model), "-o", str(out)]) == cli.EXIT_REFUSED
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(RESULT_FILES[0], "mine")]
+
+
 @pytest.mark.parametrize("name", ["segmentation.nii.gz", "uncertainty.nii.gz", "segmentation.seg.nrrd"])
 def test_segment_does_not_overwrite_its_image(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -18,7 +18,7 @@ from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
 from trainer.data.spread import evenly
 from trainer.data.value_counts import ValueCounts
-from trainer.layout.case import VERIFY, Case, require_same_shape
+from trainer.layout.case import VERIFY, Case
 
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25
@@ -163,8 +163,7 @@ class _Looks:
         """Values of what is labelled; without labels everything that is not air takes their place."""
         if not self._dataset.labels:
             return volume.voxels[volume.voxels > AIR_HU]
-        labels, _ = case.read_labels()
-        require_same_shape(case, volume, labels)
+        labels, _ = case.read_labels_on(volume)
         return volume.voxels[labels > 0]
 
     def _foreground_range(self) -> tuple[float, float] | None:

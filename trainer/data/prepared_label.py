@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.image.profile import Profile
 from trainer.data.label_resampling import resample_labels
 from trainer.layout.case import Case
 
-PREPARED_BY = 4
+PREPARED_BY = 5
 """Part of the name of whatever is kept on disk and comes from prepared images; rises with every change of how images
 are read or brought onto the network's grid, so that nothing an earlier version made is used any more."""
 

@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.image.volume import Volume
 from trainer.layout.detached_header import detached_data
-from trainer.layout.label_grid import grid_differences, undeclared_values
+from trainer.layout.label_grid import grid_differences, on_image_grid, undeclared_values
 
 VERIFY = "Run 'python -m trainer verify' on the dataset"
 LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
@@ -103,6 +103,20 @@ class Case:
         """
         return self.reader.labels(self)
 
+    def read_labels_on(self, volume: Volume) -> LabelMap:
+        """The labels as `read_labels`, in the order of the image's voxels where both have the same grid.
+
+        Args:
+            volume: what `read_image` gave.
+
+        Raises:
+            DatasetError: the shapes differ.
+            InputError: a file cannot be read.
+        """
+        labels, ijk_to_lps = on_image_grid(volume, *self.read_labels())
+        require_same_shape(self, volume, labels)
+        return labels, ijk_to_lps
+
     def read_pair(self, declared: Collection[int]) -> tuple[Volume, NDArray[np.int32]]:
         """The image, and int32 ``(Z, Y, X)`` label values on its grid.
 
@@ -114,8 +128,7 @@ class Case:
             InputError: a file cannot be read.
         """
         volume = self.read_image()
-        labels, ijk_to_lps = self.read_labels()
-        require_same_shape(self, volume, labels)
+        labels, ijk_to_lps = self.read_labels_on(volume)
         defects = grid_differences(volume, labels, ijk_to_lps)
         if undeclared := undeclared_values(np.unique(labels).tolist(), declared):
             defects.append(undeclared)

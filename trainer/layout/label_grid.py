@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.volume import Volume
+from trainer.layout.label_turn import label_turn
 
 SPACING_TOLERANCE = 1e-3
 """Largest difference of spacings, as a share of the image's, that is still the same grid."""
@@ -42,6 +43,23 @@ def grid_differences(volume: Volume, labels: NDArray[np.integer], ijk_to_lps: ND
     if offset_mm > ORIGIN_TOLERANCE * image_mm.min():
         differences.append(f"the label map's origin is {offset_mm:.3g} mm away from the image's")
     return differences
+
+
+def on_image_grid(
+    volume: Volume, labels: NDArray[np.int32], ijk_to_lps: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """A label map with its voxels in the image's order, each where it lies in millimetres; no voxel is interpolated.
+
+    Pictures without a size lie nowhere in millimetres: their label maps stay as they are stored, and so do those that
+    are on another grid, of which `grid_differences` tells.
+
+    Args:
+        volume: the image.
+        labels: ``(Z, Y, X)``.
+        ijk_to_lps: ``(4, 4)`` of the label map, voxel index to LPS millimetres.
+    """
+    turn = label_turn(volume.ijk_to_lps, ijk_to_lps) if volume.has_physical_size else None
+    return turn.apply(labels, ijk_to_lps) if turn is not None and turn.is_needed else (labels, ijk_to_lps)
 
 
 def undeclared_values(values: Iterable[int], declared: Collection[int]) -> str:

@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_label_map
 from MultiTaskSegLib.runtime.image.volume import Volume
 from trainer.layout.case import FILES, Case, LabelMap
+from trainer.layout.label_grid import grid_differences, on_image_grid
 from trainer.layout.listing import Layout, Listing, optional_info
 
 LESION = "lesion"
@@ -57,13 +58,16 @@ class LesionMaskReader:
         """1 in the lesions.
 
         Raises:
-            DatasetError: two masks of one scan differ in shape.
+            DatasetError: two masks of one scan lie on different grids.
         """
         stored, ijk_to_lps = FILES.labels(case)
+        # Only the place of the first mask is asked for, never its values: they take no memory.
+        grid = Volume(np.broadcast_to(np.float32(0), stored.shape), ijk_to_lps)
         for name in self.further:
-            other, _ = read_label_map(Path(name))
-            if other.shape != stored.shape:
-                raise DatasetError("two masks of one scan differ in shape", file=name, remedy="Resample one of them")
+            other, other_to_lps = on_image_grid(grid, *read_label_map(Path(name)))
+            if differences := grid_differences(grid, other, other_to_lps):
+                what = f"two masks of one scan lie on different grids ({'; '.join(differences)})"
+                raise DatasetError(what, file=name, remedy="Resample one of them")
             stored = np.maximum(stored, other)
         lesion = stored != 0 if self.value is None else stored == self.value
         return lesion.astype(np.int32), ijk_to_lps

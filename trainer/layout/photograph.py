@@ -9,9 +9,9 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.header.picture_header import turning_matrix, viewer_orientation
-from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, read_image
-from MultiTaskSegLib.runtime.image.itk_reader import read_itk
+from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, picture_pixels, read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
 from trainer.layout.case import FILES, Case, LabelMap
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
@@ -36,7 +36,7 @@ class PhotographReader:
         ending = image_ending(case.image)
         if ending not in PICTURE_ENDINGS or not case.image.is_file() or case.image.stat().st_size == 0:
             return read_image(case.image)
-        pixels = read_itk(case.image, IMAGE_IO[ending]).pixels
+        pixels = picture_pixels(case.image, IMAGE_IO[ending]).pixels
         if pixels.ndim == 3:
             return read_image(case.image)
         if pixels.shape[-1] not in (2, 3, 4):
@@ -45,6 +45,8 @@ class PhotographReader:
             )
         colours = pixels[..., :3].astype(np.float32)
         grey = colours @ LUMA if pixels.shape[-1] > 2 else colours[..., 0]
+        if ending != ".png":
+            grey = without_ringing(grey)
         rows, columns = grey.shape[1:]
         turned = turning_matrix(viewer_orientation(case.image), columns, rows)
         return Volume(np.ascontiguousarray(grey), turned, name=case.image.name)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.geometry import Reorientation, canonical_reorientation
 from MultiTaskSegLib.runtime.image.volume import Volume
-from trainer.layout.case import FILES, Case, CaseReader, LabelMap
+from trainer.layout.case import FILES, VERIFY, Case, CaseReader, LabelMap
 from trainer.layout.class_folders import require_classes
 from trainer.layout.image_level import ImageLevelReader
+from trainer.layout.label_grid import grid_differences, on_image_grid
 from trainer.layout.listing import Listing
 from trainer.layout.recently_read import whole_image, whole_labels
 
@@ -52,11 +53,14 @@ class SliceReader:
     def labels(self, case: Case) -> LabelMap:
         """The slice of the label map; it lies on the volume's grid."""
         volume = whole_image(case, self.volumes)
-        stored, _ = whole_labels(case, self.volumes)
+        stored, ijk_to_lps = on_image_grid(volume, *whole_labels(case, self.volumes))
         if stored.shape != volume.shape:
             raise DatasetError(
                 f"the label has shape {stored.shape}, the image {volume.shape}", file=case.label, remedy="Resample it"
             )
+        # The slice has a frame of its own, in which nobody could see any more where the label map lay.
+        if differences := grid_differences(volume, stored, ijk_to_lps):
+            raise DatasetError("; ".join(differences), file=case.label, remedy=VERIFY)
         order = canonical_reorientation(volume)
         chosen = np.take(np.asarray(order.apply(stored)), self.index, axis=self.axis)
         return np.ascontiguousarray(chosen[None], dtype=np.int32), self._frame(volume, order)

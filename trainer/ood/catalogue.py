@@ -77,7 +77,7 @@ class Entry:
         """Read the image and its labels and do to them what the entry says."""
         case = self.case
         volume = case.read_image()
-        labels = case.read_labels()[0] if self.label is not None else None
+        labels = case.read_labels_on(volume)[0] if self.label is not None else None
         if self.like is not None:
             return match_geometry(volume, self.like.read_image()), None
         return (volume, labels) if self.artefact is None else apply_artefact(self.artefact, volume, labels)

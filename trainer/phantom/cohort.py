@@ -13,6 +13,7 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
+from MultiTaskSegLib.runtime.machine.atomic_file import named_after_target
 from trainer.phantom.task import TASKS, Exam, PhantomTask, draw_exams
 
 
@@ -51,16 +52,18 @@ def write_dataset(directory: Path, task: PhantomTask, training: list[Exam], test
 
     Raises:
         DatasetError: the folder is already there.
+        ResourceError: a file cannot be written.
     """
     if directory.exists():
         raise DatasetError("the folder exists already", file=directory, remedy="Remove it or choose another folder")
     partial = directory.with_name(f".{directory.name}.partial-{os.getpid()}")
     try:
-        rows = _write_split(partial, "Tr", training) + _write_split(partial, "Ts", testing)
-        (partial / "dataset.json").write_text(json.dumps(_info(task, training), indent=1) + "\n", encoding="utf-8")
-        with (partial / "cases.csv").open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([("case", "group", "shape", "foreground_voxels", "labels"), *rows])
-        partial.rename(directory)
+        with named_after_target(partial, directory):
+            rows = _write_split(partial, "Tr", training) + _write_split(partial, "Ts", testing)
+            (partial / "dataset.json").write_text(json.dumps(_info(task, training), indent=1) + "\n", encoding="utf-8")
+            with (partial / "cases.csv").open("w", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerows([("case", "group", "shape", "foreground_voxels", "labels"), *rows])
+            partial.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return directory

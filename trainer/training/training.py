@@ -20,6 +20,7 @@ from trainer.data.patches import PatchGroups
 from trainer.data.planning import Plan, make_plan
 from trainer.data.provenance import NOBODY, Provenance
 from trainer.data.split import Split, choose_labelled, shortfalls, split_datasets
+from trainer.layout.label_turn import turned_labels_note
 from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
@@ -145,6 +146,10 @@ def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream:
             raise DatasetError(
                 f"dataset {name} has too few groups to hold one out", remedy="Give at least 3 groups (patients)"
             )
+    for name, split in splits.items():
+        pairs = [(case.image, case.label) for case in (*split.training, *split.held_out)]
+        if note := turned_labels_note(name, pairs):
+            write_note(note, stream)
     progress = Progress(sum(len(s.training) + len(s.held_out) for s in splits.values()), "preparing", stream)
     counter = iter(range(1, 10**9))
     in_order = threading.Lock()

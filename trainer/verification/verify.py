@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError, MtsError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, require_contrast
@@ -19,7 +20,7 @@ from trainer.data.dataset import LAYOUTS, NNUNET, VIEW_MARK, dataset_name, read_
 from trainer.data.memory_room import MemoryRoom
 from trainer.data.preparation_memory import reading_bytes
 from trainer.layout.case import FILES, Case, CaseReader
-from trainer.layout.label_grid import grid_differences, undeclared_values
+from trainer.layout.label_grid import grid_differences, on_image_grid, undeclared_values
 from trainer.layout.nnunet import list_pairs, read_group_rows, read_info, read_labels, read_modality
 from trainer.machine.processor import usable_cores
 from trainer.report.progress import Progress
@@ -27,6 +28,7 @@ from trainer.verification.context_check import context_defects
 from trainer.verification.defect import Defect
 
 _SAME_GRID = "Resample the label map to the image's grid"
+_TURNED = "the label map is stored with other axes than the image; it is laid onto its grid by its place in millimetres"
 _MAX_THREADS = 4
 
 
@@ -238,8 +240,19 @@ def _read_pair(pair: _Pair) -> _Finding:
     if undeclared := undeclared_values(values, pair.declared):
         defects.append(pair.defect(label, undeclared, "Declare or remove them"))
     if volume is not None and labels is not None and affine is not None:
-        defects += [pair.defect(label, what, _SAME_GRID) for what in grid_differences(volume, labels, affine)]
+        defects += _grid_defects(pair, volume, labels, affine)
     return _Finding(pair, defects, "" if volume is None else _voxel_hash(volume), values)
+
+
+def _grid_defects(
+    pair: _Pair, volume: Volume, labels: NDArray[np.int32], ijk_to_lps: NDArray[np.float64]
+) -> list[Defect]:
+    label = pair.label or pair.image
+    laid, laid_to_lps = on_image_grid(volume, labels, ijk_to_lps)
+    differences = grid_differences(volume, laid, laid_to_lps)
+    if laid is not labels and not differences:
+        return [pair.defect(label, _TURNED, "Nothing has to be done", is_warning=True)]
+    return [pair.defect(label, what, _SAME_GRID) for what in differences]
 
 
 def _voxel_hash(volume: Volume) -> str:

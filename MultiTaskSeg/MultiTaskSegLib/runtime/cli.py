@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES, require_result_place
+from MultiTaskSegLib.runtime.machine.result_record import require_untouched
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
@@ -82,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from the image")
     segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    segment.add_argument("--overwrite", action="store_true", help="replace results in DIR though they were edited")
     segment.add_argument("--json", action="store_true", help="print the report as JSON")
     segment.set_defaults(command=_segment)
 
@@ -109,15 +111,21 @@ def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
     from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 
-    require_result_place(options.output, RESULT_FILES, [options.image])
+    def require_place() -> None:
+        """Refuse to replace the image, or what somebody has edited."""
+        require_result_place(options.output, RESULT_FILES, [options.image])
+        if not options.overwrite:
+            require_untouched(options.output)
+
+    require_place()
     volume = read_image(options.image)
     require_contrast(volume)
     result, notes = ImageRuns(_model_file(options), options.device, _progress_line()).run(
         volume, Purpose(options.task), lambda model, tell: model.segment(volume, options.task, tell)
     )
     result = result.with_warnings(notes)
-    result.write(options.output)
-    report = result.report()
+    require_place()
+    report = result.write(options.output)
     if options.json:
         _print_json(report)
         return 0

@@ -190,7 +190,7 @@ class Worker:
             found = found.with_warnings(notes)
         progress(1.0, "writing")
         files = _write_result(found, request)
-        send({"event": "result", **files, "report": found.report(), "legend": legend_of(found.task)})
+        send({"event": "result", "report": found.report(), **files, "legend": legend_of(found.task)})
 
     def _check(self, request: Request, send: Send) -> None:
         progress = ProgressEvents(send)
@@ -234,12 +234,16 @@ class Worker:
 
 
 def _write_result(found: Any, request: Request) -> dict[str, Any]:
-    """Put labels and uncertainty into the folder of the request: as image files with ``write``, else as arrays."""
+    """Put labels and uncertainty into the folder of the request: as image files with ``write``, else as arrays.
+
+    Returns:
+        Where they are, and the report with digests where there are files.
+    """
     output = Path(request["output"])
     output.mkdir(parents=True, exist_ok=True)
     if request.get("write", False):
-        found.write(output / "files")
-        return {"files": str(output / "files")}
+        report = found.write(output / "files")
+        return {"files": str(output / "files"), "report": report}
     np.save(output / "labels.npy", found.labels)
     np.save(output / "uncertainty.npy", found.uncertainty)
     return {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
+from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
 
 Matrix = np.ndarray
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+JPEG = (".jpg", ".jpeg")
+PICTURES = (*JPEG, ".png", ".bmp", ".tif", ".tiff")
 
 
 def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
@@ -28,8 +30,10 @@ def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     require_scalar_image(volume_node)
     ijk_to_lps = LPS_TO_RAS @ world_ijk_to_ras(volume_node)
     voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
-    measured: Measured = "nothing" if _is_picture(volume_node) else "voxel"
+    measured: Measured = "nothing" if _is_from(volume_node, PICTURES) else "voxel"
     if not has_float_voxels(volume_node) or is_all_finite(voxels):
+        # As for a JPEG file that is read without Slicer.
+        voxels = without_ringing(voxels) if _is_from(volume_node, JPEG) else voxels
         return Volume(voxels, ijk_to_lps, volume_node.GetName(), measured=measured)
     bad = ~np.isfinite(voxels)
     if bad.mean() > MAX_NONFINITE_FRACTION:
@@ -66,10 +70,10 @@ def require_scalar_image(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> 
     _require_voxels(volume_node, name)
 
 
-def _is_picture(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+def _is_from(volume_node: slicer.vtkMRMLScalarVolumeNode, endings: tuple[str, ...]) -> bool:
     storage_node = volume_node.GetStorageNode()
     name = "" if storage_node is None else storage_node.GetFileName() or ""
-    return name.lower().endswith(PICTURES)
+    return name.lower().endswith(endings)
 
 
 def has_float_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:

@@ -50,6 +50,13 @@ def test_two_time_points_in_one_file_are_refused(tmp_path: Path, places: list[in
         read_image(path)
 
 
+def test_frames_beyond_the_number_that_is_stated_are_not_dropped(tmp_path: Path) -> None:
+    data = enhanced(VOXELS, GRID, list(range(7)))
+    del data.NumberOfFrames
+    with pytest.raises(InputError, match="places to 7 frames but says that it holds one"):
+        read_image(saved(tmp_path / "a.dcm", data))
+
+
 def test_a_missing_frame_is_noticed(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.dcm", enhanced(VOXELS[:6], GRID, [0, 1, 2, 4, 5, 6]))
     with pytest.raises(InputError, match="unevenly spaced: 5 mm between frame 3 and frame 4"):

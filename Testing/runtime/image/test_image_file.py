@@ -54,6 +54,13 @@ def test_an_unset_intensity_scaling_means_none(tmp_path: Path, slope: float) -> 
     np.testing.assert_array_equal(read_image(path).voxels, VOXELS)
 
 
+def test_with_a_slope_of_zero_nothing_is_added_either(tmp_path: Path) -> None:
+    # nifti1.h: only if scl_slope is not 0 is scl_inter added; ITK adds it all the same.
+    for slope, intercept in ((0.0, -1024.0), (0.0, 0.0), (float("nan"), 7.0)):
+        path = saved(tmp_path / "a.nii", nifti_bytes(VOXELS, scl_slope=slope, scl_inter=intercept))
+        np.testing.assert_allclose(read_image(path).voxels, VOXELS, atol=1e-3)
+
+
 @pytest.mark.parametrize(("unit", "factor"), [(1, 1000.0), (2, 1.0), (3, 0.001)])
 def test_spacing_in_metres_or_micrometres_becomes_millimetres(tmp_path: Path, unit: int, factor: float) -> None:
     path = saved(tmp_path / "a.nii", nifti_bytes(VOXELS, np.diag([2.0, 3, 4, 1]), xyzt_units=unit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 pytest.importorskip("pydicom", reason="pydicom makes the DICOM files of these tests")
 
 from pydicom import dcmread
-from pydicom.uid import UltrasoundImageStorage
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, UltrasoundImageStorage
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.content_window import content_window
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from Testing.hostile.dicom_frames import item, saved
 from Testing.hostile.dicom_series import dicom_slice, write_series
@@ -84,6 +87,23 @@ def test_grey_that_is_stored_as_colour_is_read_as_grey(tmp_path: Path, photometr
     assert any("stored in colour but grey" in warning for warning in volume.warnings)
 
 
+@pytest.mark.parametrize("is_jpeg", [True, False])
+def test_a_picture_in_jpeg_is_as_large_as_without(tmp_path: Path, is_jpeg: bool) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow writes the JPEG of this test")
+    inner = np.random.default_rng(0).integers(80, 250, (37, 46))
+    picture = np.pad(inner, ((13, 5), (11, 9))).astype(np.uint8)
+    data = dicom_slice(picture, np.eye(4), 0, "1.2", BitsAllocated=8, BitsStored=8, HighBit=7)
+    data.PixelData = picture.tobytes()
+    if is_jpeg:
+        jpeg = BytesIO()
+        pillow.fromarray(picture).save(jpeg, "jpeg", quality=95)
+        data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        data.PixelData = encapsulate([jpeg.getvalue()])
+        data["PixelData"].VR = "OB"
+    voxels = read_image(saved(tmp_path / "a.dcm", data)).voxels
+    assert content_window(voxels, 0.0) == content_window(picture[None], 0)
+
+
 def test_one_coloured_pixel_is_enough_to_refuse(tmp_path: Path) -> None:
     planes = np.repeat(VOXELS[0][..., None], 3, axis=-1)
     planes[2, 3, 1] += 1
@@ -121,6 +141,40 @@ def test_even_positions_with_one_decimal_need_no_note(tmp_path: Path) -> None:
 def test_rounding_hides_no_missing_slice_and_no_tilt(tmp_path: Path, faults: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"unevenly spaced|tilt"):
         read_image(rounded(tmp_path / "a", **{"step_mm": 1.25, "decimals": 1, **faults}))
+
+
+def without(folder: Path, keyword: str, places: range) -> Path:
+    """A series of which some slices lack an element."""
+    for place, path in enumerate(sorted(folder.iterdir())):
+        data = dcmread(path)
+        if place in places:
+            delattr(data, keyword)
+        data.save_as(path)
+    return folder
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_slices_that_do_not_say_where_they_lie_are_called_that(tmp_path: Path, count: int) -> None:
+    folder = without(write_series(tmp_path / "a", VOXELS[:4], np.eye(4)), "ImagePositionPatient", range(count))
+    # One slice at the origin lies where GDCM puts those without a position.
+    with pytest.raises(InputError, match=f"{count} of 4 slices do not say where they lie"):
+        read_image(folder)
+
+
+def test_a_series_without_an_orientation_says_how_it_was_taken(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "a", VOXELS[:4], np.diag([1.0, 1.0, 3.0, 1.0]))
+    assert read_image(folder).warnings == ()
+    (warning,) = read_image(without(folder, "ImageOrientationPatient", range(2, 3))).warnings
+    assert "does not state how its axes lie" in warning
+
+
+@pytest.mark.parametrize("name", ["IM0001", "scan.ima", "a.dcm"])
+@pytest.mark.parametrize("has_preamble", [True, False])
+def test_a_dicom_file_is_known_by_what_it_holds(tmp_path: Path, name: str, has_preamble: bool) -> None:
+    path = saved(tmp_path / "image.dcm", dicom_slice(VOXELS[0], np.eye(4), 0, "1.2"))
+    content = path.read_bytes()
+    (tmp_path / name).write_bytes(content if has_preamble else content[132:])
+    np.testing.assert_array_equal(read_image(tmp_path / name).voxels[0], VOXELS[0])
 
 
 def test_an_x_ray_stored_inverted_is_said_to_be_bright_where_it_is(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from MultiTaskSegLib.runtime.header.picture_header import turning_matrix
 from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
 from MultiTaskSegLib.runtime.image.image_file import MAX_NIFTI_SIDE, read_image
 
+Damage = Callable[[bytes], bytes]
 SHOWN = np.arange(6 * 9, dtype=np.uint8).reshape(6, 9)  # the picture that a viewer shows
 # By Exif orientation, how it is stored (CIPA DC-008, figure of tag 0x0112: where row 0 and column 0 lie).
 STORED = {
@@ -41,10 +43,12 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(pixels: np.ndarray, kind: int, before: bytes = b"", after: bytes = b"") -> bytes:
+def png(
+    pixels: np.ndarray, kind: int, before: bytes = b"", after: bytes = b"", depth: int = 8, columns: int = 0
+) -> bytes:
     """A PNG file by its definition: rows of bytes, each with filter 0 before it."""
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    head = struct.pack(">2I5B", pixels.shape[1], pixels.shape[0], 8, kind, 0, 0, 0)
+    head = struct.pack(">2I5B", columns or pixels.shape[1], pixels.shape[0], depth, kind, 0, 0, 0)
     content = chunk(b"IHDR", head) + before + chunk(b"IDAT", zlib.compress(rows)) + after + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + content
 
@@ -101,13 +105,62 @@ def test_a_damaged_exif_orientation_is_none(tmp_path: Path, damage: bytes) -> No
     np.testing.assert_array_equal(volume.ijk_to_lps, np.eye(4))
 
 
-def test_grey_with_transparency_is_refused_in_words(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(png(np.stack([SHOWN, np.full_like(SHOWN, 255)], -1), 4))
-    with pytest.raises(InputError, match="alpha channel beside its grey"):
+def grey_png(shown: np.ndarray, alpha: np.ndarray, depth: int) -> bytes:
+    """Grey and alpha of 8 or 16 bits each, as PNG stores them."""
+    pixels = np.stack([shown, alpha], -1).astype(">u2" if depth == 16 else "u1")
+    return png(pixels, 4, depth=depth)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_grey_with_opaque_alpha_is_the_same_picture_without_and_is_refused_where_it_is_transparent(
+    tmp_path: Path, depth: int
+) -> None:
+    most = 2**depth - 1
+    shown = SHOWN.astype(np.int64) * (most // 255) + most // 300
+    (tmp_path / "grey.png").write_bytes(png(shown.astype(">u2" if depth == 16 else "u1"), 0, depth=depth))
+    (tmp_path / "alpha.png").write_bytes(grey_png(shown, np.full_like(shown, most), depth))
+    wanted, found = read_image(tmp_path / "grey.png"), read_image(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(found.voxels, wanted.voxels)
+    np.testing.assert_array_equal(found.voxels[0], shown)
+    assert found.warnings == wanted.warnings == ()
+    alpha = np.full_like(shown, most)
+    alpha[3, 4] -= 1
+    (tmp_path / "alpha.png").write_bytes(grey_png(shown, alpha, depth))
+    with pytest.raises(InputError, match="partly transparent") as refused:
+        read_image(tmp_path / "alpha.png")
+    assert refused.value.file == str(tmp_path / "alpha.png")
+
+
+@pytest.mark.parametrize(("value", "is_read"), [(53, False), (54, True), (256 + 53, True)])
+def test_a_transparent_grey_value_matters_only_where_a_pixel_has_it(tmp_path: Path, value: int, is_read: bool) -> None:
+    (tmp_path / "a.png").write_bytes(png(SHOWN, 0, before=chunk(b"tRNS", struct.pack(">H", value))))
+    if is_read:
+        np.testing.assert_array_equal(read_image(tmp_path / "a.png").voxels[0], SHOWN)
+    else:
+        with pytest.raises(InputError, match="partly transparent"):
+            read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("shade", [0, 1, 2, 3])
+def test_a_transparent_shade_of_two_bits_is_known_as_well(tmp_path: Path, shade: int) -> None:
+    packed = np.array([[0b00011000], [0b01000001], [0b00000110]], np.uint8)  # 4 shades to a byte; 3 occurs nowhere
+    content = png(packed, 0, before=chunk(b"tRNS", struct.pack(">H", shade)), depth=2, columns=4)
+    (tmp_path / "a.png").write_bytes(content)
+    if shade == 3:
+        assert set(np.unique(read_image(tmp_path / "a.png").voxels)) == {0, 85, 170}
+    else:
+        with pytest.raises(InputError, match="partly transparent"):
+            read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: data[:60], lambda data: data[:30]])
+def test_a_cut_grey_picture_with_alpha_is_refused_by_its_own_name(tmp_path: Path, damage: Damage) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50))
+    (tmp_path / "a.png").write_bytes(damage(grey_png(noise, np.full_like(noise, 255), 8)))
+    with pytest.raises(InputError) as refused:
         read_image(tmp_path / "a.png")
-    (tmp_path / "a.png").write_bytes(png(SHOWN, 0, before=chunk(b"tRNS", b"\0\0")))
-    with pytest.raises(InputError, match="declared transparent"):
-        read_image(tmp_path / "a.png")
+    assert refused.value.file == str(tmp_path / "a.png")
+    assert "picture.png" not in str(refused.value)
 
 
 def test_opaque_colours_that_are_grey_are_read_and_others_refused(tmp_path: Path) -> None:
@@ -118,6 +171,25 @@ def test_opaque_colours_that_are_grey_are_read_and_others_refused(tmp_path: Path
     (tmp_path / "a.png").write_bytes(png(opaque, 6))
     with pytest.raises(InputError, match="partly transparent"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("begin", "name", "says"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "a.jpg", "is a PNG picture.*Rename it to a.png"),
+        (b"\xff\xd8\xff\xe0", "a.png", "is a JPG picture.*Rename it to a.jpg"),
+        (b"II*\0", "a.png", "is a TIF picture.*Save it as PNG"),
+        (b"GIF89a", "a.jpeg", "is a GIF picture"),
+        (b"BM", "a.png", "is a BMP picture"),
+        (b"something", "a.png", "cannot be read|holds no pixels"),
+    ],
+)
+def test_a_picture_under_the_name_of_another_kind_is_called_what_it_is(
+    tmp_path: Path, begin: bytes, name: str, says: str
+) -> None:
+    (tmp_path / name).write_bytes(begin + bytes(300))
+    with pytest.raises(InputError, match=says):
+        read_image(tmp_path / name)
 
 
 @pytest.mark.parametrize(("columns", "is_read"), [(MAX_NIFTI_SIDE, True), (MAX_NIFTI_SIDE + 1, False)])

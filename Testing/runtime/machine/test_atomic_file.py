@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,36 @@ def test_a_full_disk_is_a_resource_error_that_names_the_file(tmp_path: Path) -> 
     with pytest.raises(ResourceError, match=r"No space left on device.*file\.txt"):
         fill()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda stage: ResourceError("cannot write", file=stage / "a.nii.gz", remedy="Free disk space"),
+        lambda stage: OSError(errno.ENOSPC, "No space left on device", str(stage / "a.nii.gz")),
+    ],
+)
+def test_a_full_disk_names_the_place_that_was_asked_for_and_not_the_one_aside(
+    tmp_path: Path, error: Callable[[Path], Exception]
+) -> None:
+    def fill() -> None:
+        with staged_files(tmp_path) as stage:
+            raise error(stage)
+
+    with pytest.raises(ResourceError) as refused:
+        fill()
+    assert refused.value.file == str(tmp_path / "a.nii.gz")
+    assert ".partial-" not in str(refused.value)
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path: Path) -> None:
+    def fail() -> None:
+        with staged_files(tmp_path):
+            raise ResourceError("damaged", file="elsewhere/model")
+
+    with pytest.raises(ResourceError) as refused:
+        fail()
+    assert refused.value.file == "elsewhere/model"
 
 
 def test_a_folder_that_is_a_file_is_a_resource_error(tmp_path: Path) -> None:

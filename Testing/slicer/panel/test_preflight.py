@@ -113,6 +113,19 @@ def test_a_volume_that_was_loaded_from_a_picture_has_no_physical_size(name, meas
     assert image_from_node(node).measured == measured
 
 
+@pytest.mark.parametrize(("name", "is_cleaned"), [("a.JPG", True), ("a.jpeg", True), ("a.png", False)])
+def test_ripples_around_a_jpeg_are_air_as_without_slicer(name, is_cleaned):
+    node = scan()
+    voxels = slicer.util.arrayFromVolume(node)
+    voxels[:] = 0
+    voxels[:, 6:, 3:] = 200
+    voxels[:, 6:, 1:3] = 2  # faint, in the block in which the content ends
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(f"/somewhere/{name}")
+    assert (image_from_node(node).voxels[:, :, 1:3].max() == 0) == is_cleaned
+    assert voxels[:, 6:, 1:3].min() == 2  # the node keeps what it has
+
+
 def test_nothing_but_nan_is_refused_without_a_fix(preflight):
     node = scan()
     slicer.util.arrayFromVolume(node)[:] = np.nan

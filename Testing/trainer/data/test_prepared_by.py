@@ -63,7 +63,7 @@ def test_whoever_changes_how_images_are_prepared_raises_the_number(tmp_path: Pat
     shape, mean, centre, labelled = made(tmp_path, name)
     expected = MADE[name]
     message = "images are prepared otherwise than before: raise PREPARED_BY and correct MADE"
-    assert (PREPARED_BY, shape, labelled) == (4, expected[0], expected[3]), message
+    assert (PREPARED_BY, shape, labelled) == (5, expected[0], expected[3]), message
     assert (mean, *centre) == pytest.approx((expected[1], *expected[2]), abs=2e-3), message
 
 

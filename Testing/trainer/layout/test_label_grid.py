@@ -19,9 +19,9 @@ from trainer.data.planning import make_plan
 from trainer.evaluation.evaluation import evaluate
 from trainer.verification.verify import verify_datasets
 
-FAULTS = ["mirrored", "shifted", "stretched", "undeclared"]
+FAULTS = ["mirrored and shifted", "shifted", "stretched", "undeclared"]
 SAYS = {
-    "mirrored": "axes differ",
+    "mirrored and shifted": "origin is",
     "shifted": "origin is",
     "stretched": "spacing is",
     "undeclared": "does not declare: 7",
@@ -29,12 +29,12 @@ SAYS = {
 
 
 def spoilt(folder: Path, fault: str) -> Path:
-    """One label map that is wrong in one respect; a mirrored one lies right in millimetres."""
+    """One label map that is wrong in one respect."""
     path = label_path(folder, CASES[1])
     image = sitk.ReadImage(str(path))
-    if fault == "mirrored":
+    if "mirrored" in fault:
         image = sitk.Flip(image, [True, False, False])
-    elif fault == "shifted":
+    if "shifted" in fault:
         image.SetOrigin([value + 3 for value in image.GetOrigin()])
     elif fault == "stretched":
         image.SetSpacing([1.01 * value for value in image.GetSpacing()])

@@ -1,6 +1,6 @@
-"""What PNG and JPEG files say beside their pixels: how a viewer turns them, and which grey value is transparent.
+"""What PNG and JPEG files say beside their pixels: how a viewer turns them.
 
-Exif: CIPA DC-008, tag 0x0112. PNG: https://www.w3.org/TR/png-3, chunks ``tRNS`` and ``eXIf``.
+Exif: CIPA DC-008, tag 0x0112. PNG: https://www.w3.org/TR/png-3, chunk ``eXIf``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
-_COLOUR_TYPE_AT, _GREY, _GREY_WITH_ALPHA = 25, 0, 4
 _EXIF_MARK = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _MAX_SEGMENTS = 1000
@@ -31,22 +30,6 @@ def viewer_orientation(path: Path) -> int:
             if 1 <= found <= 8:
                 return found
     return 1
-
-
-def grey_transparency(path: Path) -> str:
-    """How grey pixels of a PNG file are transparent, in words; empty where they are not, and for colours.
-
-    ITK turns both kinds into pixels of two values and then reads neither.
-    """
-    with path.open("rb") as stream:
-        head = stream.read(_COLOUR_TYPE_AT + 1)
-        stream.seek(0)
-        kind = head[_COLOUR_TYPE_AT] if head.startswith(_PNG_MARK) and len(head) > _COLOUR_TYPE_AT else None
-        if kind == _GREY_WITH_ALPHA:
-            return "an alpha channel beside its grey values"
-        if kind == _GREY and any(name == b"tRNS" for name, _ in _segments(stream)):
-            return "a grey value that is declared transparent"
-    return ""
 
 
 def turning_matrix(orientation: int, columns: int, rows: int) -> NDArray[np.float64]:
@@ -76,7 +59,7 @@ def _png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             return
         length = struct.unpack(">I", head[:4])[0]
         # eXIf may stand behind the pixels.
-        data = stream.read(length) if head[4:] in (b"eXIf", b"tRNS") else b""
+        data = stream.read(length) if head[4:] == b"eXIf" else b""
         stream.seek(length - len(data) + 4, 1)
         yield head[4:], data
 

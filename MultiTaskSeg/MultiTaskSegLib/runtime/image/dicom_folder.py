@@ -11,6 +11,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.header.data_file import NO_ORIENTATION
+from MultiTaskSegLib.runtime.header.dicom_element import TRANSFER_SYNTAX, read_elements, text_of
 from MultiTaskSegLib.runtime.image.dicom_frames import placed, read_frames
 from MultiTaskSegLib.runtime.image.dicom_pixel import (
     PHOTOMETRIC_INTERPRETATION,
@@ -19,7 +21,6 @@ from MultiTaskSegLib.runtime.image.dicom_pixel import (
     sized_pixels,
     thickness_mm,
 )
-from MultiTaskSegLib.runtime.image.grey_pixels import grey
 from MultiTaskSegLib.runtime.image.itk_reader import (
     ItkImage,
     metadata_text,
@@ -30,19 +31,25 @@ from MultiTaskSegLib.runtime.image.itk_reader import (
 from MultiTaskSegLib.runtime.image.slice_stack import stacked
 from MultiTaskSegLib.runtime.image.volume import Measured
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
+from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
+from MultiTaskSegLib.runtime.pixel.grey_pixels import grey
 
 SERIES_UID = "0020|000e"
 SERIES_DESCRIPTION = "0008|103e"
 IMAGE_TYPE = "0008|0008"
+_LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+POSITION, ORIENTATION = "0020|0032", "0020|0037"
 
 
 @dataclass(frozen=True)
 class _Slice:
-    """One file: geometry ``(4, 4)`` in LPS millimetres, whether it states the size of its pixels, and its series."""
+    """One file: geometry ``(4, 4)`` in LPS millimetres, which of size, place and orientation it states, its series."""
 
     path: Path
     ijk_to_lps: NDArray[np.float64]
     has_size: bool
+    has_place: bool
+    has_orientation: bool
     size: tuple[int, ...]
     series: str
     description: str
@@ -70,6 +77,7 @@ def read_dicom_folder(folder: Path) -> tuple[ItkImage, Measured]:
     _require_one_series(slices, folder)
     if len(slices) == 1:
         return read_dicom_file(slices[0].path)
+    _require_places(slices)
     _require_same_grid(slices, folder)
     return _stack(slices, folder), "voxel" if all(one.has_size for one in slices) else "nothing"
 
@@ -89,6 +97,8 @@ def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
     if frames is not None or image.pixels.shape[0] > 1:
         return placed(image, frames, path)
     matrix, has_size = sized_pixels(image.tags, image.ijk_to_lps, path)
+    if _is_jpeg(path):
+        image = replace(image, pixels=without_ringing(image.pixels))
     is_flat, depth_mm = image.pixels.shape[0] == 1, thickness_mm(image.tags)
     # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
     if is_flat and depth_mm is not None:
@@ -96,6 +106,14 @@ def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
         matrix[:3, 2] *= depth_mm / np.linalg.norm(matrix[:3, 2])
     has_depth = depth_mm is not None or not is_flat
     return replace(image, ijk_to_lps=matrix), ("voxel" if has_depth else "pixel") if has_size else "nothing"
+
+
+def _is_jpeg(path: Path) -> bool:
+    """Whether pixels are stored in lossy JPEG, as ultrasound often is; what cannot be read on GDCM has read."""
+    try:
+        return text_of(read_elements(path), TRANSFER_SYNTAX) in _LOSSY_JPEG
+    except ValueError:
+        return False
 
 
 def _inspect(path: Path) -> _Slice | None:
@@ -115,7 +133,11 @@ def _inspect(path: Path) -> _Slice | None:
     matrix[:rank, 3] = reader.GetOrigin()
     series, description = (metadata_text(reader, key) for key in (SERIES_UID, SERIES_DESCRIPTION))
     matrix, has_size = sized_pixels(metadata_texts(reader, TAGS), matrix, path)
-    return _Slice(path, matrix, has_size, reader.GetSize(), series, description)
+    # Without a position GDCM says 0; files of one frame may have it in functional groups.
+    has_place = bool(metadata_text(reader, POSITION) or matrix[:3, 3].any())
+    is_turned = np.count_nonzero(matrix[:3, :3]) > 3 or matrix.diagonal().min() < 0
+    has_orientation = bool(metadata_text(reader, ORIENTATION) or is_turned)
+    return _Slice(path, matrix, has_size, has_place, has_orientation, reader.GetSize(), series, description)
 
 
 def _require_not_an_image(path: Path) -> None:
@@ -138,6 +160,16 @@ def _require_one_series(slices: list[_Slice], folder: Path) -> None:
             f"the folder holds {len(counts)} series: {listed}",
             file=folder,
             remedy="Put the series to segment into a folder of its own",
+        )
+
+
+def _require_places(slices: list[_Slice]) -> None:
+    without = [one for one in slices if not one.has_place]
+    if without:
+        raise InputError(
+            f"{len(without)} of {len(slices)} slices do not say where they lie (ImagePositionPatient)",
+            file=without[0].path,
+            remedy="Export the series again with the positions of its slices, or give one slice",
         )
 
 
@@ -165,7 +197,8 @@ def _stack(slices: list[_Slice], folder: Path) -> ItkImage:
     messages = tuple(dict.fromkeys(line for image in images for line in image.messages))
     # Rescaled slices may differ in type; float32 holds every 16-bit value times its slope.
     pixels = np.concatenate([image.pixels.astype(np.float32) for image in images])
-    return ItkImage(pixels, stack.ijk_to_lps, messages + stack.notes)
+    notes = stack.notes if all(one.has_orientation for one in slices) else (*stack.notes, NO_ORIENTATION)
+    return ItkImage(pixels, stack.ijk_to_lps, messages + notes)
 
 
 def _scalar(path: Path, has_own_steps: bool = False) -> ItkImage:

@@ -61,8 +61,11 @@ def read_frames(path: Path) -> Frames | None:
     places = _places(elements, path)
     if places is not None and len(places.origins_mm) == count:
         return Frames(count, _stack(places, path), count > 1 or places.thickness_mm is not None)
-    if count == 1:
+    if count == 1 and (places is None or len(places.origins_mm) < 2):
         return None
+    if count == 1 and places is not None:
+        what = f"the DICOM file gives places to {len(places.origins_mm)} frames but says that it holds one"
+        raise InputError(what, file=path, remedy="Export the image again")
     if len(offsets_mm := plane_offsets_mm(elements)) == count:
         return Frames(count, offsets_mm=tuple(offsets_mm))
     if are_nuclear_slices(elements, count):

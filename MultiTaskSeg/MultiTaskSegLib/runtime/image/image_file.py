@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.header.picture_header import grey_transparency, turning_matrix, viewer_orientation
+from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom
+from MultiTaskSegLib.runtime.header.grey_png import transparent_grey
+from MultiTaskSegLib.runtime.header.picture_header import turning_matrix, viewer_orientation
 from MultiTaskSegLib.runtime.image.dicom_folder import read_dicom_file, read_dicom_folder
-from MultiTaskSegLib.runtime.image.grey_pixels import grey
 from MultiTaskSegLib.runtime.image.itk_reader import ItkImage, read_itk
 from MultiTaskSegLib.runtime.image.meta_integrity import check_meta
 from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti, write_as_volume
@@ -21,6 +22,8 @@ from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
 from MultiTaskSegLib.runtime.image.volume import Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import memory_checked
+from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
+from MultiTaskSegLib.runtime.pixel.grey_pixels import grey
 
 IMAGE_IO = {
     ".nii": "NiftiImageIO",
@@ -38,6 +41,12 @@ IMAGE_IO = {
 
 MAX_NIFTI_SIDE = 32767
 """Most voxels along an axis that a NIfTI-1 file can have: its header counts them in 16 bits."""
+
+_MARKS = {
+    b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"BM": ".bmp", b"II*\0": ".tif",
+    b"MM\0*": ".tif", b"RIFF": ".webp",
+}  # fmt: skip
+"""How pictures of other kinds begin, with the ending of their names."""
 
 _PLANAR_IO = ("PNGImageIO", "JPEGImageIO")
 _KNOWN = "Give NIfTI (.nii, .nii.gz), NRRD, MHA, PNG, JPEG or a DICOM folder"
@@ -176,9 +185,7 @@ def _require_readable(path: Path) -> str:
     if path.stat().st_size == 0:
         raise InputError("the file is empty", file=path, remedy="Export or download the file again")
     ending = image_ending(path)
-    with path.open("rb") as file:
-        is_dicom = file.read(132)[128:] == b"DICM"
-    if not ending and is_dicom:
+    if not ending and looks_like_dicom(path):
         return ".dcm"
     if not ending:
         raise InputError("the format is unknown", file=path, remedy=_KNOWN)
@@ -196,7 +203,8 @@ def _read_nifti(path: Path) -> _Grid:
     messages = tuple(line for line in image.messages if "unexpected scales in sform" not in line)
     header = content.header
     notes = content.warnings + messages + header.orientation_notes(image.ijk_to_lps)
-    return _grid(image.pixels, image.ijk_to_lps, notes, header.measured, content.nonfinite_index)
+    pixels = image.pixels - header.added_by_itk if header.added_by_itk else image.pixels
+    return _grid(pixels, image.ijk_to_lps, notes, header.measured, content.nonfinite_index)
 
 
 def _read_flat_nifti(path: Path) -> ItkImage:
@@ -204,10 +212,15 @@ def _read_flat_nifti(path: Path) -> ItkImage:
     with tempfile.TemporaryDirectory() as folder:
         volume = Path(folder) / "volume.nii"
         write_as_volume(path, volume)
-        try:
-            return read_itk(volume, "NiftiImageIO")
-        except InputError as error:
-            raise InputError(error.what, file=path, remedy=error.remedy) from error
+        return _read_copy(volume, path, "NiftiImageIO")
+
+
+def _read_copy(copy: Path, path: Path, image_io: str) -> ItkImage:
+    """Read a file that was written for ITK; what is wrong with it is wrong with the user's file."""
+    try:
+        return read_itk(copy, image_io)
+    except InputError as error:
+        raise InputError(error.what.replace(str(copy), path.name), file=path, remedy=error.remedy) from error
 
 
 def _grid(
@@ -226,12 +239,10 @@ def _grid(
 
 def _read_picture(path: Path, image_io: str) -> _Grid:
     """PNG and JPEG. The pixels stay as they are stored; how a viewer turns them is the orientation of the grid."""
-    if transparency := grey_transparency(path):
-        raise InputError(
-            f"the picture has {transparency}", file=path, remedy="Save it as a grey-scale image without transparency"
-        )
-    image = read_itk(path, image_io)
+    image = picture_pixels(path, image_io)
     pixels, notes = grey(image.pixels, path)
+    if image_io == "JPEGImageIO":
+        pixels = without_ringing(pixels)
     orientation = viewer_orientation(path)
     if orientation != 1:
         notes += (
@@ -241,6 +252,43 @@ def _read_picture(path: Path, image_io: str) -> _Grid:
     rows, columns = pixels.shape[1:]
     matrix = turning_matrix(orientation, columns, rows)
     return _Grid(pixels, matrix, image.messages + notes, "nothing", np.empty(0, np.int64))
+
+
+def _require_named_as_it_is(path: Path, image_io: str) -> None:
+    """Refuse a picture under the name of another kind, which browsers and mail programs make."""
+    with path.open("rb") as file:
+        head = file.read(max(map(len, _MARKS)))
+    ending = next((ending for mark, ending in _MARKS.items() if head.startswith(mark)), None)
+    if ending is not None and IMAGE_IO.get(ending) != image_io:
+        what = f"the file is a {ending[1:].upper()} picture, though its name says otherwise"
+        remedy = f"Rename it to {path.stem}{ending}" if ending in IMAGE_IO else "Save it as PNG"
+        raise InputError(what, file=path, remedy=remedy)
+
+
+def picture_pixels(path: Path, image_io: str) -> ItkImage:
+    """The pixels of a PNG or JPEG file as they are stored: ``(1, Y, X)``, or ``(1, Y, X, C)`` with colours or alpha.
+
+    Args:
+        path: the file.
+        image_io: ITK's reader of its kind.
+
+    Raises:
+        InputError: the file is damaged, or a picture of another kind.
+    """
+    _require_named_as_it_is(path, image_io)
+    return _read_transparent_grey(path) or read_itk(path, image_io)
+
+
+def _read_transparent_grey(path: Path) -> ItkImage | None:
+    """Grey and alpha of a PNG file that has both; None for any other picture."""
+    stored = transparent_grey(path)
+    if stored is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "picture.png"
+        copy.write_bytes(stored.content)
+        image = _read_copy(copy, path, "PNGImageIO")
+    return replace(image, pixels=stored.grey_and_alpha(image.pixels))
 
 
 def _read_raster(path: Path, ending: str) -> _Grid:

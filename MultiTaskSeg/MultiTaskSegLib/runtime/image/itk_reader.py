@@ -122,7 +122,8 @@ def reason(text: str) -> str:
     >>> reason("Exception thrown in SimpleITK X: /a/b.cxx:490:\\nITK ERROR: MetaImageIO(0x55): File cannot be read")
     'File cannot be read'
     """
-    tail = re.split(r"ERROR: ", text.strip())[-1]
+    # Of the chain of a NRRD file's reader the last link says what is wrong.
+    tail = re.split(r"ERROR: |\[nrrd\] \w+: (?!trouble)", text.strip())[-1]
     return " ".join(re.sub(r"\w+\(0x[0-9a-f]+\): ", "", tail).split())[:160]
 
 

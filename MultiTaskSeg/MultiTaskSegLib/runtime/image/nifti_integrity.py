@@ -104,6 +104,12 @@ class NiftiHeader:
         return scaled
 
     @property
+    def added_by_itk(self) -> float:
+        """What ITK adds to every value though it must not: with a slope of 0 or NaN nothing is scaled, nor shifted."""
+        slope, intercept = self.scl
+        return intercept if (slope == 0 or math.isnan(slope)) and math.isfinite(intercept) else 0.0
+
+    @property
     def payload_bytes(self) -> int:
         """Bytes that the voxels take in the uncompressed file."""
         return self.voxel_count * self.bitpix // 8

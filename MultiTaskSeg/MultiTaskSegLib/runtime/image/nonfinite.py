@@ -34,7 +34,7 @@ def mend_nonfinite(
     bad = np.union1d([] if known_index is None else known_index, np.flatnonzero(~np.isfinite(flat))).astype(np.int64)
     if bad.size > MAX_NONFINITE_FRACTION * flat.size:
         raise InputError(
-            f"{100 * bad.size / flat.size:.2g} % or more of the voxels are NaN or infinite",
+            f"{100 * bad.size / flat.size:.3g} % or more of the voxels are NaN or infinite",
             file=name or None,
             remedy="Replace them or export the image again",
         )

@@ -59,7 +59,8 @@ def staged_files(directory: str | Path) -> Iterator[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-", ignore_cleanup_errors=True) as name:
-            yield Path(name)
+            with named_after_target(Path(name), directory):
+                yield Path(name)
             files = sorted(Path(name).iterdir())
             for file in files:
                 _flush(file)
@@ -67,6 +68,27 @@ def staged_files(directory: str | Path) -> Iterator[Path]:
             _flush_folder(directory)
     except OSError as error:
         raise _unwritable(Path(error.filename2 or directory), error) from error
+
+
+@contextmanager
+def named_after_target(aside: Path, target: Path) -> Iterator[None]:
+    """Within, errors about files in a folder ``aside`` name the place in ``target`` where these files were to go.
+
+    Raises:
+        ResourceError: a file cannot be written.
+    """
+
+    def place(file: str | Path | None) -> Path:
+        """Where a file was to go."""
+        inside = file is not None and Path(file).is_relative_to(aside)
+        return target / Path(file).relative_to(aside) if file is not None and inside else Path(file or target)
+
+    try:
+        yield
+    except ResourceError as error:
+        raise ResourceError(error.what, file=place(error.file), remedy=error.remedy) from error
+    except OSError as error:
+        raise _unwritable(place(error.filename2 or error.filename), error) from error
 
 
 def _flush(path: Path) -> None:

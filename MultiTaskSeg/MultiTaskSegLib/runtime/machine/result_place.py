@@ -8,7 +8,8 @@ from pathlib import Path
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.machine.atomic_file import require_folder
 
-RESULT_FILES = ("segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", "report.json")
+REPORT = "report.json"
+RESULT_FILES = ("segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", REPORT)
 
 
 def require_result_place(directory: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
+from MultiTaskSegLib.runtime.machine.result_place import REPORT
+from MultiTaskSegLib.runtime.machine.result_record import with_digests
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 
@@ -56,7 +58,7 @@ class Segmentation:
         return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *more))))
 
     def report(self) -> dict[str, Any]:
-        """Everything but the voxels, as in ``report.json``."""
+        """Everything but the voxels, as in ``report.json``, which also has the digests of the files beside it."""
         return {
             "schema": REPORT_SCHEMA,
             "image": self.volume.name,
@@ -71,10 +73,13 @@ class Segmentation:
             "warnings": list(self.warnings),
         }
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path) -> dict[str, Any]:
         """Write ``segmentation.nii.gz``, ``segmentation.seg.nrrd``, ``uncertainty.nii.gz`` and ``report.json``.
 
         All files are written aside first and then put in place together, so that a failure leaves what was there.
+
+        Returns:
+            The report as it is written: with the digests of the files.
 
         Raises:
             ResourceError: a file cannot be written.
@@ -88,8 +93,10 @@ class Segmentation:
             write_image(labels, stage / "segmentation.nii.gz")
             write_seg_nrrd(labels, self.task, stage / "segmentation.seg.nrrd")
             write_image(to_sitk(self.uncertainty, self.volume), stage / "uncertainty.nii.gz")
-            report = json.dumps(self.report(), indent=1, ensure_ascii=False)
-            (stage / "report.json").write_text(report + "\n", encoding="utf-8")
+            report = with_digests(self.report(), sorted(stage.iterdir()))
+            text = json.dumps(report, indent=1, ensure_ascii=False)
+            (stage / REPORT).write_text(text + "\n", encoding="utf-8")
+        return report
 
     def _label_table(self) -> list[dict[str, Any]]:
         counts, sums = np.zeros(256, dtype=np.int64), np.zeros(256)

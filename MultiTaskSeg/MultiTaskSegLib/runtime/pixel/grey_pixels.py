@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 
 _NEUTRAL_CHROMA = 128
-_REMEDY = "Save it as a grey-scale image"
+_REMEDY = "Save it as a grey-scale image without transparency"
 
 
 def grey(pixels: NDArray[Any], path: Path, is_luma: bool = False) -> tuple[NDArray[Any], tuple[str, ...]]:
     """The grey values ``(Z, Y, X)`` of pixels ``(Z, Y, X)`` or ``(Z, Y, X, C)``, and what there is to know about it.
 
     Args:
-        pixels: one value, three colours, or three colours and alpha.
+        pixels: one value or three colours, alone or with alpha.
         path: the file, for messages.
         is_luma: whether three values are brightness and two chroma (YBR) that nobody has turned into colours.
 
@@ -27,13 +28,15 @@ def grey(pixels: NDArray[Any], path: Path, is_luma: bool = False) -> tuple[NDArr
     if pixels.ndim == 3:
         return pixels, ()
     count = pixels.shape[-1]
-    if count not in (3, 4):
+    if count not in (2, 3, 4):
         raise InputError(f"the image holds {count} values per pixel", file=path, remedy=_REMEDY)
-    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    colours, alpha = np.split(pixels, [count if count == 3 else count - 1], axis=-1)
     if (alpha != alpha.reshape(-1)[:1]).any():
-        raise InputError("the image is partly transparent (it has an alpha channel)", file=path, remedy=_REMEDY)
+        raise InputError("the image is partly transparent", file=path, remedy=_REMEDY)
+    if count == 2:
+        return colours[..., 0], ()
     others = colours[..., 1:]
     is_grey = (others == colours[..., :1]).all() or (is_luma and (others == _NEUTRAL_CHROMA).all())
     if not is_grey:
-        raise InputError("the image is in colour", file=path, remedy=_REMEDY)
+        raise InputError("the image is in colour", file=path, remedy="Save it as a grey-scale image")
     return colours[..., 0], ("the image is stored in colour but grey; one channel is used",)
