@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_reference(commands)
     _add_calibrate(commands)
+    _add_describe(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
     cli_pretraining.add_commands(commands)
@@ -121,6 +122,14 @@ def _add_calibrate(commands: Any) -> None:
     calibrate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     calibrate.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
     calibrate.set_defaults(command=_calibrate)
+
+
+def _add_describe(commands: Any) -> None:
+    describe = commands.add_parser("describe", help="write licences and origin of the data into a model anew")
+    describe.add_argument("-m", "--model", type=Path, required=True)
+    describe.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    describe.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    describe.set_defaults(command=_describe)
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -219,6 +228,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         split=options.split,
         task=options.task,
         held_out_only=not options.all_cases,
+        words=options.words,
     )
     for name, figures in summary.items():
         print(
@@ -250,6 +260,16 @@ def _calibrate(options: argparse.Namespace) -> int:
         before, after = task.calibration["ece_uncalibrated"], task.calibration["ece"]
         near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
         print(f"{task.name}: temperature {task.temperature:.2f}, {near}; ECE {before:.3f} before, {after:.3f} after")
+    print(f"model: {target}")
+    return 0
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+    from trainer.refitting.description import describe
+
+    target = options.output or options.model
+    print(f"licence of the weights: {weights_licence(describe(options.model, options.data, target)).text()}")
     print(f"model: {target}")
     return 0
 
