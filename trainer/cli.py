@@ -303,11 +303,15 @@ def _localisation(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.predictor import Predictor
     from trainer.ood.catalogue import foreign_images
     from trainer.ood.localisation import measure_localisation
+    from trainer.report.origin import origin
 
+    source = origin("python -m trainer", options.words)
     predictor = Predictor.load(options.model)
     paths = [path for root in options.ood for _, path in foreign_images(root)]
     foreign = [path for path in paths if read_image(path).is_planar == predictor.manifest.is_planar]
-    figures = measure_localisation(predictor, options.data, foreign, options.output, images_per_task=options.images)
+    figures = measure_localisation(
+        predictor, options.data, foreign, options.output, images_per_task=options.images, source=source
+    )
     for kind in KINDS_OF_INSERTION:
         print(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
     print(f"figures: {options.output}")

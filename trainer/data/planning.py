@@ -17,10 +17,10 @@ from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
-from trainer.data.seen_sizes import SeenSizes
 from trainer.data.spread import evenly
 from trainer.data.value_counts import ValueCounts
 from trainer.layout.case import VERIFY, Case, require_same_shape
+from trainer.origin.seen_sizes import SeenSizes
 
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25

@@ -96,12 +96,7 @@ def evaluate(
             "no case is left to evaluate: the model has seen all of these patients",
             remedy="Give other datasets, or --all-cases for figures that say so",
         )
-    progress = Progress(len(chosen), "evaluating", stream)
-    results = []
-    for dataset, case in chosen:
-        results.append(evaluate_case(predictor, dataset, case, dataset.name if task == "dataset" else "auto"))
-        release_freed_memory()
-        progress.update(len(results))
+    results = _evaluated(predictor, chosen, task, Progress(len(chosen), "evaluating", stream))
     summary = summarise(results)
     said = {
         "model": predictor.model.digest,
@@ -110,12 +105,16 @@ def evaluate(
         "with_training_cases": not held_out_only,
         "left_out_as_seen": left_out,
     }
-    write_json_file(output / "metrics.json", said | source | {"datasets": summary})
-    write_text_file(output / "cases.csv", cases_csv(results))
+    _write(output, said | source | {"datasets": summary}, results)
     _write_report(
         results, summary, predictor.manifest.name, whose_text(held_out_only, left_out), output / "report.html"
     )
     return summary
+
+
+def _write(output: Path, metrics: Mapping[str, Any], results: Sequence[CaseResult]) -> None:
+    write_json_file(output / "metrics.json", dict(metrics))
+    write_text_file(output / "cases.csv", cases_csv(results))
 
 
 def _require_other_folder(output: Path, directories: Sequence[Path]) -> None:
@@ -123,6 +122,17 @@ def _require_other_folder(output: Path, directories: Sequence[Path]) -> None:
     for directory in (split_view(Path(one))[0] for one in directories):
         if output.exists() and directory.exists() and output.samefile(directory):
             raise UsageError("the results would overwrite the dataset", file=output, remedy="Give another folder")
+
+
+def _evaluated(
+    predictor: Predictor, chosen: Sequence[tuple[Dataset, Case]], task: str, progress: Progress
+) -> list[CaseResult]:
+    results: list[CaseResult] = []
+    for dataset, case in chosen:
+        results.append(evaluate_case(predictor, dataset, case, dataset.name if task == "dataset" else "auto"))
+        release_freed_memory()
+        progress.update(len(results))
+    return results
 
 
 def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str) -> CaseResult:

@@ -18,6 +18,7 @@ from trainer.ood.localisation import KINDS
 from trainer.ood.page import detector_rows
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
+from trainer.report.origin import machine_facts
 from trainer.report.run_folder import write_json_file, write_text_file
 
 PAGE = "ood-benchmark.md"
@@ -57,7 +58,13 @@ def publish(
         Paths of both files.
     """
     kept = [{key: value for key, value in result.items() if key != "images"} for result in results]
-    content = {"title": title, "command": [Path(word).name for word in command], "commit": commit, "models": kept}
+    content = {
+        "title": title,
+        "command": [Path(word).name for word in command],
+        "commit": commit,
+        "machine": machine_facts(0),
+        "models": kept,
+    }
     word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     path = folder / f"ood-benchmark-{datetime.date.today().isoformat()}-{word}.json"
     write_json_file(path, content)
@@ -74,7 +81,7 @@ def publish_p_values(found: Mapping[str, Any], folder: Path) -> tuple[Path, Path
         folder: where to.
     """
     path = folder / f"p-value-{datetime.date.today().isoformat()}-{found['name']}.json"
-    write_json_file(path, dict(found))
+    write_json_file(path, dict(found) | {"machine": machine_facts(0)})
     page = folder / PAGE
     write_text_file(page, published_page(folder))
     return path, page

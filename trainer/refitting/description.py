@@ -11,8 +11,8 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import KEY, Provenance
-from trainer.data.seen_sizes import SeenSizes
-from trainer.data.terms import licence_of, terms_of, training_data
+from trainer.origin.seen_sizes import SeenSizes
+from trainer.origin.terms import licence_of, terms_of, training_data
 from trainer.refitting.descent import described
 
 

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.model.model_file import check_length
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan, TaskPlan
-from trainer.data.terms import licence_of, training_data
+from trainer.origin.terms import licence_of, training_data
 from trainer.training.terminology import label_terminology
 
 INTENDED_USE = (

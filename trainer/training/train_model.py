@@ -15,8 +15,8 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig, require_known_mirrors
 from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
-from trainer.data.terms import terms_of
 from trainer.measuring.plan import MeasuringPlan
+from trainer.origin.terms import terms_of
 from trainer.report.curves import training_figure
 from trainer.report.note import write_note
 from trainer.report.progress import duration_text

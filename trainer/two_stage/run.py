@@ -12,8 +12,8 @@ import torch
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
 from trainer.data.provenance import Generation, record_generation, require_unseen
-from trainer.data.terms import terms_of
 from trainer.experiment.run import shared_cache
+from trainer.origin.terms import terms_of
 from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder, discard_checkpoints

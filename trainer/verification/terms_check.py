@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.weights_licence import NON_COMMERCIAL, licences_in
 from trainer.data.dataset import Dataset
-from trainer.data.terms import MAY_USE, UNKNOWN_LICENCE, licence_of, training_data
+from trainer.origin.terms import MAY_USE, UNKNOWN_LICENCE, licence_of, training_data
 from trainer.verification.defect import Defect
 
 _KEYS = ("licence", "reference", MAY_USE)

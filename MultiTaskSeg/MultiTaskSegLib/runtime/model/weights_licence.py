@@ -57,9 +57,10 @@ class Licence:
         one, two = _family(self.name), _family(other.name)
         if one == two or (self.name, other.name) in _PASSES_ON_AS or (other.name, self.name) in _PASSES_ON_AS:
             return True
-        strict, mild = (self, other) if self.strictness >= other.strictness else (other, self)
-        # What must be passed on as it came takes no further restriction, and no second licence of its kind.
-        return not mild.is_share_alike and not (strict.is_share_alike and mild.strictness >= SHARE_ALIKE)
+        if self.is_share_alike and other.is_share_alike:
+            return False
+        # What must be passed on under its own licence takes no further restriction.
+        return not any(a.is_share_alike and b.strictness > a.strictness for a, b in ((self, other), (other, self)))
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,7 @@ class WeightsLicence:
         ):
             words += "; the other data ask to be cited"
         for one, two in self.conflicts:
-            words += (
-                f"; {one.name} and {two.name} cannot be kept at once where both sets of weights are passed on as one"
-            )
+            words += f"; {one.name} and {two.name} contradict each other in one file of weights"
         return words
 
     def refusals(self) -> tuple[str, ...]:
@@ -186,6 +185,7 @@ def _terms_of_trainings(provenance: Any) -> Iterator[tuple[str, Mapping[str, Any
             continue
         terms = training.get("terms")
         for part in ("labelled", "unlabelled"):
-            for name in training.get(part) or {}:
+            names = training.get(part)
+            for name in names if isinstance(names, dict) else ():
                 own = terms.get(name) if isinstance(terms, dict) else None
                 yield str(name), own if isinstance(own, dict) else {}

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes, TrainingData
-from trainer.data.dataset import Dataset
 
 TEXTS = ("reference", "description", "field_of_view", "scanners", "ages")
 MAY_USE = "released_weights_may_use"
 UNKNOWN_LICENCE = "unknown"
 
 
-def licence_of(dataset: Dataset) -> str:
+class Described(Protocol):
+    """A dataset, as far as it says something about itself."""
+
+    @property
+    def directory(self) -> Path:
+        """Its folder."""
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """The whole ``dataset.json``."""
+
+
+def licence_of(dataset: Described) -> str:
     """The words of ``licence``; `UNKNOWN_LICENCE` where there are none.
 
     Raises:
@@ -22,7 +35,7 @@ def licence_of(dataset: Dataset) -> str:
     return _text(dataset, "licence") or UNKNOWN_LICENCE
 
 
-def training_data(dataset: Dataset, sizes: ImageSizes | None = None) -> TrainingData:
+def training_data(dataset: Described, sizes: ImageSizes | None = None) -> TrainingData:
     """What a model file says of a task's images.
 
     Args:
@@ -37,7 +50,7 @@ def training_data(dataset: Dataset, sizes: ImageSizes | None = None) -> Training
     )
 
 
-def terms_of(dataset: Dataset) -> dict[str, Any]:
+def terms_of(dataset: Described) -> dict[str, Any]:
     """For the record of a training: what later ones that start from its weights must keep to.
 
     Raises:
@@ -46,14 +59,14 @@ def terms_of(dataset: Dataset) -> dict[str, Any]:
     return {"licence": licence_of(dataset), "reference": _text(dataset, "reference"), MAY_USE: _may_use(dataset)}
 
 
-def _text(dataset: Dataset, key: str) -> str:
+def _text(dataset: Described, key: str) -> str:
     value = dataset.info.get(key, "")
     if not isinstance(value, str):
         raise DatasetError(f"'{key}' is no text", file=dataset.directory / "dataset.json", remedy="Write it in quotes")
     return value.strip()
 
 
-def _may_use(dataset: Dataset) -> bool | None:
+def _may_use(dataset: Described) -> bool | None:
     value = dataset.info.get(MAY_USE)
     if value is None or isinstance(value, bool):
         return value
