@@ -67,5 +67,6 @@ def answer(
             has_physical_size=volume.has_physical_size,
         )
         + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
-        maps.predicted_dice,
+        # What is to be expected was measured on images like those of the training: of others nobody knows it.
+        {} if sight.verdict.is_ood else maps.predicted_dice,
     )
