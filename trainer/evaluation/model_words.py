@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
@@ -55,16 +55,24 @@ def _missed(by_source: Mapping[str, float]) -> str:
 
 def _compared(detectors: Mapping[str, Any]) -> str:
     """Spoilt images told from known ones by our detector, by no network at all, and as the paper says."""
-    scores = {name: of[SPOILT]["auroc"] for name, of in detectors.items() if SPOILT in of}
+    of_spoilt = {name: of[SPOILT] for name, of in detectors.items() if SPOILT in of}
+    scores = {name: of["auroc"] for name, of in of_spoilt.items()}
     paper = [score for name, score in scores.items() if name.startswith(PAPER)]
     if OURS not in scores or STATISTICS not in scores or not paper:
         return ""
     return (
         f"Spoilt images are told from known ones with an AUROC of {scores[OURS]:.2f}, by the statistics of the image "
-        f"alone, without any network, with {scores[STATISTICS]:.2f}: that the network helps is not shown by a "
-        f"difference of {scores[OURS] - scores[STATISTICS]:+.3f} without an interval. The paper's own spectrum has "
-        f"{min(paper):.2f} to {max(paper):.2f}, by layer and measure."
+        f"alone, without any network, with {scores[STATISTICS]:.2f}: "
+        f"{_lead(scores[OURS] - scores[STATISTICS], of_spoilt[STATISTICS].get('lead_interval'))} "
+        f"The paper's own spectrum has {min(paper):.2f} to {max(paper):.2f}, by layer and measure."
     )
+
+
+def _lead(difference: float, limits: Sequence[float] | None) -> str:
+    if limits is None:
+        return f"that the network helps is not shown by a difference of {difference:+.3f} without an interval."
+    words = f"{difference:+.3f} ({limits[0]:+.3f} to {limits[1]:+.3f})"
+    return f"the difference is {words}." if limits[0] > 0 else f"that the network helps is not shown, {words}."
 
 
 def data_words(manifest: Manifest) -> str:

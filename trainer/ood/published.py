@@ -158,7 +158,9 @@ def _p_value_section(path: Path) -> str:
         for name, found in by_task.items()
         if found["p"] is not None
     ]
+    least = 1 / (1 + content["known_images"])
     source = (
+        f"With k of n known images at least as far out the p-value is (1 + k) / (1 + n), here never below {least:.3f}. "
         f"{content['known_images']} images of patients whom the model with SHA-256 `{content['model'][:12]}` has not "
         f"seen, figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
     )

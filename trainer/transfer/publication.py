@@ -44,7 +44,7 @@ def published_page(folder: Path) -> str:
     """The page of all published files of a folder."""
     parts = [
         "# Transfer: which source task and domain to pre-train on",
-        "Made by `python -m trainer transfer --publish`; nothing on this page is typed by hand.",
+        "Made by `python -m trainer transfer` with `--publish`; nothing on this page is typed by hand.",
         *wording.DEFINITIONS,
         *filter(None, [change_list(folder, PAGE).rstrip()]),
     ]

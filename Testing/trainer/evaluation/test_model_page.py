@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
 from trainer.evaluation.model_page import MARK, keep_evaluation, page_text, write_model_page
+from trainer.evaluation.model_words import check_words
 
 REPOSITORY = Path(__file__).parents[3]
 REST = "(0.25 to 0.90) | 50 % | 25 % | 0.062 |"
@@ -213,3 +214,21 @@ def test_the_page_of_this_repository_is_that_of_its_models_and_figures() -> None
     page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
     models = [released_model(planar=False), released_model(planar=True)]
     assert page == page_text(page, models, REPOSITORY / "docs" / "results")
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (None, "that the network helps is not shown by a difference of +0.016 without an interval."),
+        ([-0.002, 0.035], "that the network helps is not shown, +0.016 (-0.002 to +0.035)."),
+        ([0.004, 0.03], "the difference is +0.016 (+0.004 to +0.030)."),
+    ],
+)  # fmt: skip
+def test_that_the_network_helps_is_said_only_where_an_interval_shows_it(limits: list[float] | None, words: str) -> None:
+    spoilt = {"auroc": 0.9, "lead_interval": limits}
+    scores = {"whitened, encoder and image": {"auroc": 0.916}, "control: image statistics": spoilt}
+    detectors = {name: {"artefact": of} for name, of in (scores | {"paper, deepest": {"auroc": 0.7}}).items()}
+    shipped = {
+        "variant": "composite", "layers": [], "specificity": 1.0, "known_images": 9, "sensitivity": {"artefact": 0.6},
+    }  # fmt: skip
+    assert words in check_words({"shipped": shipped, "detectors": detectors})
