@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_reference(commands)
     _add_calibrate(commands)
+    _add_describe(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
     cli_pretraining.add_commands(commands)
@@ -122,6 +123,14 @@ def _add_calibrate(commands: Any) -> None:
     calibrate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     calibrate.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
     calibrate.set_defaults(command=_calibrate)
+
+
+def _add_describe(commands: Any) -> None:
+    describe = commands.add_parser("describe", help="write licences and origin of the data into a model anew")
+    describe.add_argument("-m", "--model", type=Path, required=True)
+    describe.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    describe.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    describe.set_defaults(command=_describe)
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -220,6 +229,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         split=options.split,
         task=options.task,
         held_out_only=not options.all_cases,
+        words=options.words,
     )
     for name, figures in summary.items():
         print(
@@ -255,6 +265,16 @@ def _calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _describe(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+    from trainer.refitting.description import describe
+
+    target = options.output or options.model
+    print(f"licence of the weights: {weights_licence(describe(options.model, options.data, target)).text()}")
+    print(f"model: {target}")
+    return 0
+
+
 def _benchmark(options: argparse.Namespace) -> int:
     from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 
@@ -284,11 +304,15 @@ def _localisation(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.predictor import Predictor
     from trainer.ood.catalogue import foreign_images
     from trainer.ood.localisation import measure_localisation
+    from trainer.report.origin import origin
 
+    source = origin("python -m trainer", options.words)
     predictor = Predictor.load(options.model)
     paths = [path for root in options.ood for _, path in foreign_images(root)]
     foreign = [path for path in paths if read_image(path).is_planar == predictor.manifest.is_planar]
-    figures = measure_localisation(predictor, options.data, foreign, options.output, images_per_task=options.images)
+    figures = measure_localisation(
+        predictor, options.data, foreign, options.output, images_per_task=options.images, source=source
+    )
     for kind in KINDS_OF_INSERTION:
         print(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
     print(f"figures: {options.output}")

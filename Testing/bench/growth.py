@@ -17,9 +17,9 @@ import numpy as np
 from Testing.bench.contender import OURS, WHOLE
 from Testing.bench.growth_law import exponent, tell
 from Testing.bench.labelled_image import synthetic_voxels
-from Testing.bench.machine import machine_facts
 from Testing.bench.one_run import in_process_of_its_own
 from Testing.bench.untrained_model import write_untrained_model
+from trainer.report.origin import origin
 
 SIZES = ((40, 64, 64), (80, 96, 96), (120, 128, 128), (160, 192, 192), (240, 256, 256))
 CLASSES = (2, 5, 20, 60)
@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         by_size = [_measured(size, options.classes, options, Path(folder)) for size in sizes]
         counts = () if options.volume else CLASSES
         by_classes = [_measured(SIZE_OF_CLASSES, count, options, Path(folder)) for count in counts]
-    machine = machine_facts(options.threads)
-    found: dict[str, Any] = {"machine": machine, "engine": options.engine, "by_size": by_size, "by_classes": by_classes}
+    source = origin("python -m Testing.bench.growth", arguments, options.threads)
+    found: dict[str, Any] = {**source, "engine": options.engine, "by_size": by_size, "by_classes": by_classes}
     if len(by_size) > 1:
         voxels, cpu, peak = ([run[key] for run in by_size] for key in ("voxels", "cpu_s", "peak_mb"))
         found["cpu_exponent"], found["memory_exponent"] = exponent(voxels, cpu), exponent(voxels, peak)

@@ -21,8 +21,8 @@ from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.bench.contender import ENGINES, OURS, OVERLAP, MissingPackage, require
 from Testing.bench.labelled_image import LabelledImage, data_folder, labelled_images, synthetic_voxels
-from Testing.bench.machine import machine_facts
 from Testing.bench.one_run import in_process_of_its_own
+from trainer.report.origin import origin
 
 Runs = dict[str, list[dict[str, float]]]
 FIGURES = ("cpu_s", "wall_s", "peak_mb")
@@ -54,7 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
         "overlap": OVERLAP,
         "rounds": options.rounds,
     }
-    found = {"machine": machine_facts(options.threads), **facts, **summary(runs, dice), "runs": runs, "dice": dice}
+    found = {
+        **origin("python -m Testing.bench.inference", arguments, options.threads),
+        **facts,
+        **summary(runs, dice),
+        "runs": runs,
+        "dice": dice,
+    }
     sys.stdout.write(table(found) + "\n")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

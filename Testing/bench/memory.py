@@ -20,9 +20,9 @@ import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk
 from MultiTaskSegLib.worker_process import worker_environment
-from Testing.bench.machine import machine_facts
 from Testing.bench.memory_limit import run_limited
 from Testing.runtime.memory_probe import smooth_noise
+from trainer.report.origin import origin
 
 TASK = "Dataset101_HippocampusT1"
 # Z Y X, spacing in mm, purpose.
@@ -39,6 +39,7 @@ RUNS = (
     "1 2000 2000 0.5 auto",
     "1 4000 4000 0.5 auto",
 )
+
 IMAGES = {"head": ((176, 256, 256), 1.0), "body": ((300, 512, 512), 0.8), "picture": ((1, 4000, 4000), 0.1)}
 LIMITS_GB = (1, 2, 4)
 COMMANDS = {"segment": ("segment", "{image}", "-o", "{out}"), "check --map": ("check", "{image}", "--map", "{out}")}
@@ -50,8 +51,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     found: dict[str, Any] = {
-        "command": "python -m Testing.bench.memory",
-        "machine": machine_facts(1),
+        **origin("python -m Testing.bench.memory", None, 1),
         "runs": list(_runs()),
         "limits": list(_limits()),
     }

@@ -23,9 +23,9 @@ from MultiTaskSegLib.runtime.ood.spectrum import SpectrumCollector
 from MultiTaskSegLib.runtime.prediction.candidate import Candidate
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.bench.labelled_image import synthetic_voxels
-from Testing.bench.machine import machine_facts
 from Testing.bench.method_cost import method_cost
 from Testing.bench.one_run import cpu_seconds
+from trainer.report.origin import origin
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     volume = Volume(100 * synthetic_voxels(shape), np.diag([*spacing[::-1], 1.0]), "noise")
     rounds = [_round(predictor, task, volume) for _ in range(options.rounds)]
     found: dict[str, Any] = {
-        "machine": machine_facts(options.threads),
+        **origin("python -m Testing.bench.ood", arguments, options.threads),
         "volume_zyx": options.volume,
         "rounds": rounds,
         "check_ratio": median(r["check_s"] / r["segment_s"] for r in rounds),

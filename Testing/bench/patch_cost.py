@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from Testing.bench.machine import machine_facts
 from trainer.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
 from trainer.data.stored_array import StoredArray
+from trainer.report.origin import origin
 
 PATCH = (32, 64, 64)
 STRAIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows:
         sys.stdout.write(" ".join(f"{key} {value:.4g}" for key, value in row.items()) + "\n")
     if options.json:
-        found = {"machine": machine_facts(1), "patch_zyx": PATCH, "rows": rows}
+        found = {**origin("python -m Testing.bench.patch_cost", arguments, 1), "patch_zyx": PATCH, "rows": rows}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from Testing.bench.labelled_image import REPOSITORY, synthetic_voxels
-from Testing.bench.machine import machine_facts
+from trainer.report.origin import origin
 
 HIPPOCAMPUS_ZYX = (36, 52, 36)
 IMPORTS = """
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         workers = [worker_seconds(Path(folder)) for _ in range(options.rounds)]
     imports = [module_seconds() for _ in range(options.rounds)]
     found: dict[str, Any] = {
-        "machine": machine_facts(0),
+        **origin("python -m Testing.bench.startup", arguments, 0),
         "volume_zyx": list(HIPPOCAMPUS_ZYX),
         "cold_s": median(w["cold_s"] for w in workers),
         "warm_s": median(w["warm_s"] for w in workers),

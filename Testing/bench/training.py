@@ -22,9 +22,9 @@ from typing import Any
 from Testing.bench.held_out import content_of, link_dataset
 from Testing.bench.labelled_image import data_folder
 from Testing.bench.learning_curve import SHARE_OF_FINAL, compare, curve_of
-from Testing.bench.machine import machine_facts
 from Testing.bench.training_figure import write_figure
 from Testing.bench.training_process import NNUNET, OWN, FailedRun, has_module, measured, thread_environment
+from trainer.report.origin import origin
 
 CONFIGURATIONS = {"Dataset101_HippocampusT1": "3d_fullres", "Dataset112_ChestXrayLungCHN": "2d"}
 OWN_POINTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     bench = _Bench(options, compared)
     found: dict[str, Any] = {
-        "machine": machine_facts(options.threads),
+        **origin("python -m Testing.bench.training", arguments, options.threads),
         "budget_cpu_s": options.budget_s,
         "share_of_final": SHARE_OF_FINAL,
         "seed": options.seed,

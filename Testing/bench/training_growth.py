@@ -16,8 +16,8 @@ from typing import Any
 
 from Testing.bench.banded_dataset import write_banded_dataset
 from Testing.bench.growth_law import exponent, tell
-from Testing.bench.machine import machine_facts
 from Testing.bench.training_process import OWN, measured, thread_environment
+from trainer.report.origin import origin
 
 DATASETS, CLASSES = (1, 2, 4, 8), (2, 5, 20, 60)
 SHAPE = (36, 64, 48)
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         by_datasets = [_measured([1] * count, options, folder / f"datasets{count}") for count in options.datasets]
         by_classes = [_measured([count - 1], options, folder / f"classes{count}") for count in options.classes]
     found = {
-        "machine": machine_facts(options.threads),
+        **origin("python -m Testing.bench.training_growth", arguments, options.threads),
         "shape_zyx": SHAPE,
         "steps": options.steps,
         "precision": options.precision,

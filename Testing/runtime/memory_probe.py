@@ -7,6 +7,7 @@ ladder of parts. Linux only: the peak is the kernel's high-water mark (``VmHWM``
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -44,8 +45,13 @@ def smooth_noise(shape: tuple[int, ...], spacing_mm: float) -> Volume:
 
 def main() -> None:
     """Run once small to load what is loaded late, then measure."""
-    shape, spacing_mm, task = tuple(int(n) for n in sys.argv[1:4]), float(sys.argv[4]), sys.argv[5]
-    step = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+    parser = argparse.ArgumentParser(prog="python -m Testing.runtime.memory_probe", description=__doc__)
+    parser.add_argument("size", type=int, nargs=3, metavar="N", help="voxels along z, y and x")
+    parser.add_argument("spacing_mm", type=float, help="of every axis")
+    parser.add_argument("task", help="of the released model, or auto, check or locate")
+    parser.add_argument("step", type=int, nargs="?", default=0, help="down the ladder of parts")
+    options = parser.parse_args()
+    shape, spacing_mm, task, step = tuple(options.size), options.spacing_mm, options.task, options.step
     is_planar = shape[0] == 1
     predictor = Predictor.load(released_model(is_planar), CPU)
     purpose = PURPOSES.get(task, Purpose(task))

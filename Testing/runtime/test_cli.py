@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime import cli
-from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, rewrite_manifest, save_model
 from MultiTaskSegLib.runtime.model.released import named_model, released_model
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
@@ -96,9 +96,9 @@ def test_the_report_has_exactly_the_keys_of_the_contract(
 
 
 def test_the_summary_names_confidence_and_predicted_dice_of_each_structure(
-    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lenient: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--task", "Dataset001_Balls"]) == 0
+    assert cli.main(["segment", str(image), "-m", str(lenient), "-o", str(tmp_path), "--task", "Dataset001_Balls"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for label in json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["labels"]:
         own = next(line for line in lines if f" {label['name']} " in line)
@@ -107,6 +107,24 @@ def test_the_summary_names_confidence_and_predicted_dice_of_each_structure(
         else:
             figures = (label["mean_confidence"], label["predicted_dice"])
             assert own.endswith("mean confidence {:.2f}, predicted Dice {:.2f}".format(*figures))
+
+
+def test_of_a_foreign_image_no_dice_is_foretold(
+    model: Path, lenient: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = load_model(model).manifest
+    strict = tmp_path / "strict.mts.safetensors"
+    rewrite_manifest(model, replace(manifest, ood=replace(manifest.ood, threshold=1e-6)), strict)
+    found = {}
+    for judge in (strict, lenient):
+        words = ["segment", str(image), "-m", str(judge), "-o", str(tmp_path), "--task", "Dataset001_Balls"]
+        assert cli.main(words) == 0
+        report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        found[judge] = (report["ood"]["is_ood"], [label["predicted_dice"] for label in report["labels"]])
+        assert ("predicted Dice" in capsys.readouterr().out) is (judge == lenient)
+    assert found[strict] == (True, [None, None])
+    assert not found[lenient][0]
+    assert any(dice is not None for dice in found[lenient][1])
 
 
 def test_the_report_s_figures_are_those_of_the_written_maps(model: Path, image: Path, tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ def write_dataset(folder: Path, ending: str = ".nii.gz", **description: Any) -> 
         "labels": {"background": 0, "front": 1, "back": 2},
         "numTraining": len(CASES),
         "file_ending": ending,
+        "licence": "CC0-1.0",
+        "reference": "Nobody: made by code",
+        "released_weights_may_use": True,
     }
     kept = {key: value for key, value in {**info, **description}.items() if value is not None}
     (folder / "dataset.json").write_text(json.dumps(kept), encoding="utf-8")

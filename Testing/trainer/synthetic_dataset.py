@@ -56,6 +56,8 @@ class BallDataset:
             "numTraining": self.patients,
             "file_ending": ".nii.gz",
             "licence": "CC0-1.0",
+            "reference": "Nobody: made by code",
+            "released_weights_may_use": True,
             "anatomy": self.region,
         }
         (folder / "dataset.json").write_text(json.dumps(info), encoding="utf-8")

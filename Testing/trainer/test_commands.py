@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from MultiTaskSegLib.runtime import cli as runtime_cli
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError
+from MultiTaskSegLib.runtime.machine.closed_pipe import EXIT_CLOSED_PIPE
 from MultiTaskSegLib.runtime.machine.last_words import Terminated
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
@@ -212,3 +216,21 @@ def test_a_misspelt_dataset_to_be_mirrored_is_refused_and_the_known_ones_are_nam
     assert "mirror_axes names Dataset001_a, which is not trained on" in (err := capsys.readouterr().err)
     assert "known are Dataset001_A" in err
     assert not (tmp_path / "m.mts.safetensors").exists()
+
+
+def test_every_exit_status_is_documented_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "command_line.md").read_text(encoding="utf-8")
+    table = text.partition("## Exit status")[2].partition("\n## ")[0]
+    documented = {int(number) for number in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    unfinished_story = 1
+    known = {
+        0,
+        unfinished_story,
+        UsageError.exit_code,
+        runtime_cli.EXIT_OOD,
+        MtsError.exit_code,
+        cli.EXIT_INTERRUPTED,
+        EXIT_CLOSED_PIPE,
+    }
+    assert documented == known
+    assert {runtime_cli.EXIT_REFUSED, runtime_cli.EXIT_INTERRUPTED, cli.EXIT_REFUSED, cli.EXIT_INTERRUPTED} <= known

@@ -13,12 +13,14 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
 from trainer.data.spread import evenly
 from trainer.data.value_counts import ValueCounts
 from trainer.layout.case import VERIFY, Case
+from trainer.origin.seen_sizes import SeenSizes
 
 PROBED_CASES = 12
 SHARED_SPACING_RATIO = 1.25
@@ -37,6 +39,7 @@ class TaskPlan:
         label_values: for each output label, the dataset's values that it stands for.
         patch_zyx: training patch on the profile's grid.
         absent: indices of tasks whose labels cannot occur in this dataset's images.
+        sizes: of the images that were looked at.
     """
 
     dataset: Dataset
@@ -46,6 +49,7 @@ class TaskPlan:
     label_values: tuple[tuple[int, ...], ...]
     patch_zyx: Triple
     absent: tuple[int, ...]
+    sizes: ImageSizes | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +76,7 @@ class _Probe:
     spacing_zyx_mm: tuple[float, float, float]
     size_zyx: tuple[float, float, float]
     foreground_range: tuple[float, float] | None
+    sizes: ImageSizes
 
 
 def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
@@ -101,6 +106,7 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
             values[i],
             _patch(probes[i], profiles[i], architecture.total_stride, config),
             () if shared else tuple(j for j, o in enumerate(datasets) if not dataset.may_share_structures(o)),
+            probes[i].sizes,
         )
         for i, dataset in enumerate(datasets)
     )
@@ -129,6 +135,7 @@ class _Looks:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._planar: list[bool] = []
+        self._images = SeenSizes()
         self._spacings: list[tuple[float, ...]] = []
         self._sizes: list[list[int]] = []
         self._smallest: list[float] = []
@@ -143,6 +150,7 @@ class _Looks:
         """
         volume = case.read_image()
         order = canonical_reorientation(volume)
+        self._images.at(volume)
         self._planar.append(volume.is_planar)
         self._spacings.append(order.spacing_zyx_mm(volume))
         self._sizes.append([volume.shape[axis] for axis in order.axes])
@@ -157,6 +165,7 @@ class _Looks:
             _triple(np.median(self._spacings, axis=0)),
             _triple(np.median(self._sizes, axis=0)),
             self._foreground_range(),
+            self._images.sizes(),
         )
 
     def _telling(self, case: Case, volume: Volume) -> NDArray[np.float32]:

@@ -32,6 +32,7 @@ class Generation:
         labelled: groups that were trained on with labels (of voxels or of images), by dataset.
         unlabelled: groups whose images were learnt from without labels.
         held_out: groups that temperatures, limits and held-out figures come from.
+        terms: by dataset, its licence, whom to cite, and whether released weights may be made of it.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Generation:
     labelled: GroupsByDataset
     unlabelled: GroupsByDataset = field(default_factory=dict)
     held_out: GroupsByDataset = field(default_factory=dict)
+    terms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def saw(self, group: str) -> bool:
         """Whether the training learnt from the group, in whichever dataset."""
@@ -48,7 +50,8 @@ class Generation:
     def as_dict(self) -> dict[str, Any]:
         """For the manifest."""
         parts = {part: {name: list(hashes) for name, hashes in getattr(self, part).items()} for part in PARTS}
-        return {"model": self.model, "salt": self.salt, **parts}
+        terms = {name: dict(own) for name, own in self.terms.items()}
+        return {"model": self.model, "salt": self.salt, **parts, "terms": terms}
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,15 @@ def record_generation(
     labelled: Mapping[str, Sequence[Case]],
     unlabelled: Mapping[str, Sequence[Case]],
     held_out: Mapping[str, Sequence[Case]],
+    terms: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Generation:
-    """The record of a training on these cases, by dataset."""
+    """The record of a training on these cases, by dataset; ``terms`` as in `Generation`."""
     parts = (labelled, unlabelled, held_out)
     lines = sorted(
         f"{name}\0{case.group}\0{case.name}" for part in parts for name, cases in part.items() for case in cases
     )
     salt = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:HASH_LENGTH]
-    return Generation(model, salt, *(_hashed(part, salt) for part in parts))
+    return Generation(model, salt, *(_hashed(part, salt) for part in parts), terms=dict(terms or {}))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -144,4 +148,5 @@ def _hashed(cases: Mapping[str, Iterable[Case]], salt: str) -> dict[str, tuple[s
 
 def _generation(plain: Mapping[str, Any]) -> Generation:
     parts = ({name: tuple(hashes) for name, hashes in plain[part].items()} for part in PARTS)
-    return Generation(str(plain["model"]), str(plain["salt"]), *parts)
+    # Files of earlier versions say nothing of terms.
+    return Generation(str(plain["model"]), str(plain["salt"]), *parts, terms=dict(plain.get("terms", {})))

@@ -18,12 +18,16 @@ from trainer.data.dataset import Dataset, read_datasets, split_view
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import overlap_by_label
+from trainer.metrics.interval import PatientDraws, drawn_interval
 from trainer.metrics.overlap import mean_defined
 from trainer.report.curves import dice_figure
 from trainer.report.note import write_note
+from trainer.report.origin import origin
 from trainer.report.progress import Progress
 from trainer.report.report import Report
 from trainer.report.run_folder import write_json_file, write_text_file
+
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def evaluate(
     split: str = "imagesTr",
     task: str = "auto",
     held_out_only: bool = True,
+    words: Sequence[str] = (),
     stream: TextIO | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model and write ``metrics.json``, ``cases.csv`` and ``report.html`` to ``output``.
@@ -68,6 +73,7 @@ def evaluate(
         task: ``auto``, or ``dataset``: the task with the dataset's name.
         held_out_only: use only groups (patients) that neither the model nor one that it descends from has ever seen,
             in whichever dataset.
+        words: of the command, for the record.
 
     Raises:
         DatasetError: nothing is left to evaluate.
@@ -76,6 +82,8 @@ def evaluate(
     if task not in ("auto", "dataset"):
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
     _require_other_folder(output, directories)
+    # Before the work: the sources may have changed when it is done.
+    source = origin("python -m trainer", words)
     predictor = Predictor.load(model)
     datasets = read_datasets(directories, split)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
@@ -88,25 +96,25 @@ def evaluate(
             "no case is left to evaluate: the model has seen all of these patients",
             remedy="Give other datasets, or --all-cases for figures that say so",
         )
-    progress = Progress(len(chosen), "evaluating", stream)
-    results = []
-    for dataset, case in chosen:
-        results.append(evaluate_case(predictor, dataset, case, dataset.name if task == "dataset" else "auto"))
-        release_freed_memory()
-        progress.update(len(results))
+    results = _evaluated(predictor, chosen, task, Progress(len(chosen), "evaluating", stream))
     summary = summarise(results)
     said = {
         "model": predictor.model.digest,
+        "task": task,
         "split": split,
         "with_training_cases": not held_out_only,
         "left_out_as_seen": left_out,
     }
-    write_json_file(output / "metrics.json", said | {"datasets": summary})
-    write_text_file(output / "cases.csv", cases_csv(results))
+    _write(output, said | source | {"datasets": summary}, results)
     _write_report(
         results, summary, predictor.manifest.name, whose_text(held_out_only, left_out), output / "report.html"
     )
     return summary
+
+
+def _write(output: Path, metrics: Mapping[str, Any], results: Sequence[CaseResult]) -> None:
+    write_json_file(output / "metrics.json", dict(metrics))
+    write_text_file(output / "cases.csv", cases_csv(results))
 
 
 def _require_other_folder(output: Path, directories: Sequence[Path]) -> None:
@@ -114,6 +122,17 @@ def _require_other_folder(output: Path, directories: Sequence[Path]) -> None:
     for directory in (split_view(Path(one))[0] for one in directories):
         if output.exists() and directory.exists() and output.samefile(directory):
             raise UsageError("the results would overwrite the dataset", file=output, remedy="Give another folder")
+
+
+def _evaluated(
+    predictor: Predictor, chosen: Sequence[tuple[Dataset, Case]], task: str, progress: Progress
+) -> list[CaseResult]:
+    results: list[CaseResult] = []
+    for dataset, case in chosen:
+        results.append(evaluate_case(predictor, dataset, case, dataset.name if task == "dataset" else "auto"))
+        release_freed_memory()
+        progress.update(len(results))
+    return results
 
 
 def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str) -> CaseResult:
@@ -140,7 +159,7 @@ def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str)
 
 
 def summarise(results: Sequence[CaseResult]) -> dict[str, Any]:
-    """Per dataset: cases, mean foreground Dice, Dice by label, share recognised, false alarms, seconds."""
+    """Per dataset: cases, mean foreground Dice with its interval, Dice by label, shares, seconds."""
     summary: dict[str, Any] = {}
     for name in dict.fromkeys(r.dataset for r in results):
         own = [r for r in results if r.dataset == name]
@@ -148,12 +167,26 @@ def summarise(results: Sequence[CaseResult]) -> dict[str, Any]:
         summary[name] = {
             "cases": len(own),
             "mean_foreground_dice": mean_defined([mean_defined(list(r.dice.values())) for r in own]),
+            "interval": _dice_interval(own),
+            "patients": len({r.group for r in own}),
             "dice": labels,
             "recognised": float(np.mean([r.task == name for r in own])),
             "flagged_ood": float(np.mean([r.is_ood for r in own])),
             "seconds_per_case": float(np.mean([r.seconds for r in own])),
         }
     return summary
+
+
+def _dice_interval(results: Sequence[CaseResult]) -> list[float] | None:
+    """95 % interval of the mean foreground Dice of cases, from draws of patients; None where they are too few."""
+    scored = [(r.group, value) for r in results if not np.isnan(value := mean_defined(list(r.dice.values())))]
+    if not scored:
+        return None
+    groups, values = zip(*scored, strict=True)
+    weights = PatientDraws(groups, np.random.default_rng(0), DRAWS).weights(groups)
+    # Every round draws as many patients as there are, so that no round is empty.
+    limits = drawn_interval(weights @ np.asarray(values) / weights.sum(axis=1), len(set(groups)))
+    return None if limits is None else list(limits)
 
 
 def cases_csv(results: Sequence[CaseResult]) -> str:

@@ -8,18 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
+from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+from trainer.evaluation.model_words import check_words, data_words, few_words
 from trainer.ood.page import UNTRAINED
 from trainer.report.run_folder import write_json_file, write_text_file
 
 MARK = "<!-- What follows is written by `python -m trainer experiment model-page`. -->"
 HEADINGS = (
-    "task", "modality", "labels", "trained on", "held out", "mean Dice", "recognised", "false alarms", "ECE",
+    "task", "modality", "labels", "trained on", "held out", "patients", "mean Dice, `auto` (95 %)",
+    "mean Dice, task told (95 %)", "recognised", "flagged", "ECE",
 )  # fmt: skip
 
 
+TOLD = "-told"
 BEFORE_REFIT = " These figures were measured before the check was fitted anew, with the same weights."
 
 
@@ -43,7 +47,8 @@ def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Pat
             file=metrics,
             remedy="Evaluate without --all-cases",
         )
-    path = results / f"evaluation-{datetime.date.today().isoformat()}-{names[0]}.json"
+    told = TOLD if content.get("task") == "dataset" else ""
+    path = results / f"evaluation-{datetime.date.today().isoformat()}-{names[0]}{told}.json"
     write_json_file(path, content)
     return path
 
@@ -58,6 +63,7 @@ def write_model_page(page: Path, models: Sequence[Path], results: Path) -> None:
 
     Raises:
         DatasetError: the page has no mark, or a figure of a model is not published.
+        ModelError: the data of a model do not allow its release.
     """
     write_text_file(page, page_text(page.read_text(encoding="utf-8"), models, results))
 
@@ -67,8 +73,24 @@ def page_text(text: str, models: Sequence[Path], results: Path) -> str:
     prose, mark, _ = text.partition(MARK)
     if not mark:
         raise DatasetError(f"the page lacks the line {MARK}", remedy="Put it below the prose")
+    for model in models:
+        require_releasable(read_manifest(model)[0], model)
     sections = [_section(*read_manifest(model), results) for model in models]
     return "\n".join([prose + MARK + "\n", *sections])
+
+
+def require_releasable(manifest: Manifest, model: Path) -> None:
+    """Refuse to present a model as released whose data do not allow it.
+
+    Raises:
+        ModelError: released weights may not be made of some data, or nobody has said so, or no licence is known.
+    """
+    if reasons := weights_licence(manifest).refusals():
+        raise ModelError(
+            f"the model must not be released: {'; '.join(reasons)}",
+            file=model,
+            remedy="Correct dataset.json and run 'describe', or train without these data",
+        )
 
 
 def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
@@ -99,7 +121,8 @@ def _section(manifest: Manifest, digest: str, results: Path) -> str:
     _, evaluation = _published(results, f"evaluation-*-{manifest.name}.json", of_model)
     _, benchmark = _published(results, "ood-benchmark-*.json", complete)
     places, localisation = _published(results, f"localisation-*-{manifest.name}.json", of_weights)
-    rows = [_row(task, evaluation["datasets"][task.name]) for task in manifest.tasks]
+    _, told = _published(results, f"evaluation-*-{manifest.name}{TOLD}.json", of_model)
+    rows = [_row(task, evaluation["datasets"][task.name], told["datasets"][task.name]) for task in manifest.tasks]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows])
     history = f"SHA-256 of the content `{digest}`, {_history(manifest.training)}."
     for earlier in digests[1:]:
@@ -107,12 +130,21 @@ def _section(manifest: Manifest, digest: str, results: Path) -> str:
             f" Figures that name `{earlier}` hold for it, too: that file differs in nothing but in what it says about "
             "the training."
         )
-    check, found = _check_words(benchmark["models"][0]["shipped"]), _place_words(localisation, places)
+    check, found = check_words(benchmark["models"][0]), _place_words(localisation, places)
     if benchmark["models"][0]["sha256"] not in digests:
         check += BEFORE_REFIT
     if localisation["model"] not in digests:
         found += BEFORE_REFIT
-    return "\n\n".join([f"## {manifest.name}", history, table, check, found]) + "\n"
+    parts = [
+        f"## {manifest.name}",
+        history,
+        table,
+        few_words(evaluation["datasets"]),
+        data_words(manifest),
+        check,
+        found,
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _published(folder: Path, pattern: str, fits: Callable[[Mapping[str, Any]], bool]) -> tuple[str, dict[str, Any]]:
@@ -130,30 +162,25 @@ def _history(training: Mapping[str, Any]) -> str:
     return f"{words}, on top of the weights of an earlier {start}" if start else words
 
 
-def _row(task: TaskInfo, measured: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(task: TaskInfo, measured: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         task.name,
         task.modality,
         str(len(task.labels)),
         str(task.training_cases),
         str(task.held_out_cases),
-        f"{measured['mean_foreground_dice']:.3f}",
+        str(measured.get("patients", "")),
+        _dice_text(measured),
+        _dice_text(told),
         f"{100 * measured['recognised']:.0f} %",
         f"{100 * measured['flagged_ood']:.0f} %",
         f"{task.calibration['ece']:.3f}",
     )
 
 
-def _check_words(shipped: Mapping[str, Any]) -> str:
-    flagged = ", ".join(
-        f"{100 * share:.0f} % of the {family} images" for family, share in shipped["sensitivity"].items()
-    )
-    return (
-        f"Out of distribution (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}): with the limit fitted "
-        f"on other patients {100 * shipped['specificity']:.1f} % of {shipped['known_images']} held-out images are "
-        "accepted; "
-        f"flagged are {flagged}. AUROC of the detector against others: [the benchmark](results/ood-benchmark.md)."
-    )
+def _dice_text(measured: Mapping[str, Any]) -> str:
+    limits = measured.get("interval")
+    return f"{measured['mean_foreground_dice']:.3f}" + (f" ({limits[0]:.2f} to {limits[1]:.2f})" if limits else "")
 
 
 def _place_words(found: Mapping[str, Any], name: str) -> str:

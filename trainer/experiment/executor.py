@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from trainer.experiment.outcome import execute
 from trainer.experiment.run import Job
 
 GRACE_S = 10.0
+RAY_STATISTICS = "RAY_USAGE_STATS_ENABLED"
 
 
 class Executor(Protocol):
@@ -118,6 +120,8 @@ class RayExecutor:
                 remedy="Run 'pip install \".[cluster]\"' in the checkout, or leave out --executor",
             ) from error
         self._ray: Any = ray
+        # A Ray that is started here would send usage statistics to its makers; of a cluster its owner decides.
+        os.environ[RAY_STATISTICS] = "0"
         try:
             # Without an address Ray would look for a cluster that somebody left here, and wait for it for minutes.
             ray.init(address=address or "local", log_to_driver=False)

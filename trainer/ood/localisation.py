@@ -42,6 +42,7 @@ def measure_localisation(
     *,
     seed: int = 0,
     images_per_task: int = IMAGES_PER_TASK,
+    source: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Insert a foreign patch, and a metal streak, into held-out images of each task and write figures as JSON.
 
@@ -58,6 +59,7 @@ def measure_localisation(
         output: JSON file to write.
         seed: of the insertions and of the patients drawn.
         images_per_task: at most this many.
+        source: command, commit and machine, for the record.
 
     Raises:
         DatasetError: there is no image on one side.
@@ -70,7 +72,7 @@ def measure_localisation(
     for number, directory in enumerate(known):
         rng = np.random.default_rng([seed, number])
         rows.extend(_rows_of_dataset(predictor, directory, sources, rng, images_per_task))
-    figures = {"model": predictor.model.digest, "seed": seed, **summarise(rows, seed), "images": rows}
+    figures = {**(source or {}), "model": predictor.model.digest, "seed": seed, **summarise(rows, seed), "images": rows}
     write_json_file(output, figures)
     return figures
 

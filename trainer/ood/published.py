@@ -15,6 +15,7 @@ from trainer.ood.published_part import SUMMARY, part_page
 from trainer.ood.published_summary import summary
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
+from trainer.report.origin import machine_facts
 from trainer.report.run_folder import write_json_file, write_text_file
 
 PAGE = SUMMARY
@@ -55,7 +56,13 @@ def publish(
         Paths of both files.
     """
     kept = [{key: value for key, value in result.items() if key != "images"} for result in results]
-    content = {"title": title, "command": [Path(word).name for word in command], "commit": commit, "models": kept}
+    content = {
+        "title": title,
+        "command": [Path(word).name for word in command],
+        "commit": commit,
+        "machine": machine_facts(0),
+        "models": kept,
+    }
     word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     path = folder / f"ood-benchmark-{datetime.date.today().isoformat()}-{word}.json"
     write_json_file(path, content)
@@ -70,7 +77,7 @@ def publish_p_values(found: Mapping[str, Any], folder: Path) -> tuple[Path, Path
         folder: where to.
     """
     path = folder / f"p-value-{datetime.date.today().isoformat()}-{found['name']}.json"
-    write_json_file(path, dict(found))
+    write_json_file(path, dict(found) | {"machine": machine_facts(0)})
     return path, write_pages(folder)
 
 
@@ -116,7 +123,9 @@ def _p_value_section(path: Path) -> str:
         for name, found in by_task.items()
         if found["p"] is not None
     ]
+    least = 1 / (1 + content["known_images"])
     source = (
+        f"With k of n known images at least as far out the p-value is (1 + k) / (1 + n), here never below {least:.3f}. "
         f"{content['known_images']} images of patients whom the model with SHA-256 `{content['model'][:12]}` has not "
         f"seen, figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
     )

@@ -1,1 +1,1 @@
-"""Parts of a finished model fitted anew: spectral reference, temperatures."""
+"""Parts of a finished model fitted or written anew: spectral reference, temperatures, what is said of the data."""

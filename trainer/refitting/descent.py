@@ -20,3 +20,16 @@ def refitted(changed: Manifest, digest: str) -> Manifest:
     training = dict(changed.training)
     before = (digest, *training.pop(MEASURED_AS, ()), *training.get(REFITTED_FROM, ()))
     return dataclasses.replace(changed, training=training | {REFITTED_FROM: list(dict.fromkeys(before))})
+
+
+def described(changed: Manifest, digest: str) -> Manifest:
+    """The changed manifest with the digest of the file before, whose figures all hold for it: nothing differs but what
+    is said of the training data.
+
+    Args:
+        changed: the manifest of the new file.
+        digest: of the file before.
+    """
+    training = dict(changed.training)
+    same = dict.fromkeys((digest, *training.get(MEASURED_AS, ())))
+    return dataclasses.replace(changed, training=training | {MEASURED_AS: list(same)})

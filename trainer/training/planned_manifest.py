@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.model.model_file import check_length
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan, TaskPlan
+from trainer.origin.terms import licence_of, training_data
 from trainer.training.terminology import label_terminology
 
 INTENDED_USE = (
@@ -87,9 +88,10 @@ def planned_task(task: TaskPlan) -> TaskInfo:
         task.profile,
         task.start,
         1.0,
-        str(dataset.info.get("licence", "unknown")),
+        licence_of(dataset),
         0,
         0,
+        data=training_data(dataset, task.sizes),
     )
 
 

@@ -16,6 +16,7 @@ from trainer.config import TrainingConfig, require_known_mirrors
 from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
 from trainer.measuring.plan import MeasuringPlan
+from trainer.origin.terms import terms_of
 from trainer.report.curves import training_figure
 from trainer.report.note import write_note
 from trainer.report.progress import duration_text
@@ -181,9 +182,10 @@ def generation_of(data: PreparedData, output: Path, recipe: Recipe = PLAIN) -> G
         for side in (data.training, data.held_out, data.unlabelled)
     )
     model = output.name.removesuffix(MODEL_SUFFIX)
+    terms = {task.name: terms_of(task.dataset) for task in data.plan.tasks}
     if recipe.uses_labels:
-        return record_generation(model, training, unlabelled, held_out)
-    return record_generation(model, {}, training, held_out)
+        return record_generation(model, training, unlabelled, held_out, terms)
+    return record_generation(model, {}, training, held_out, terms)
 
 
 def measured_text(measured: Mapping[str, Mapping[str, Sequence[int]]]) -> str:

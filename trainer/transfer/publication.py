@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
+from trainer.report.origin import machine_facts
 from trainer.report.published_json import write_published
 from trainer.report.report import png_bytes, write_whole
 from trainer.report.run_folder import write_text_file
@@ -32,7 +33,7 @@ def publish(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     """
     word = re.sub(r"[^a-z0-9]+", "-", str(result["title"]).lower()).strip("-")
     path = folder / f"transfer-{result['created'][:10]}-{word}.json"
-    for name, (figure, _) in figures(write_published(path, dict(result))).items():
+    for name, (figure, _) in figures(write_published(path, {"machine": machine_facts(0), **result})).items():
         write_whole(folder / _picture_name(path.name, name), png_bytes(figure))
     page = folder / PAGE
     write_text_file(page, published_page(folder))
@@ -43,7 +44,7 @@ def published_page(folder: Path) -> str:
     """The page of all published files of a folder."""
     parts = [
         "# Transfer: which source task and domain to pre-train on",
-        "Made by `python -m trainer transfer --publish`; nothing on this page is typed by hand.",
+        "Made by `python -m trainer transfer` with `--publish`; nothing on this page is typed by hand.",
         *wording.DEFINITIONS,
         *filter(None, [change_list(folder, PAGE).rstrip()]),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.report.markdown_table import table
+from trainer.report.origin import machine_facts
 from trainer.report.published_json import write_published
 from trainer.report.report import png_bytes, write_whole
 from trainer.report.run_folder import write_text_file
@@ -42,6 +43,7 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
     content = {
         "command": [Path(word).name for word in command],
         "commit": found["commit"],
+        "machine": machine_facts(0),
         "config": settings.as_dict(),
         "date": datetime.date.today().isoformat(),
         "results": found,

@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from trainer.config import TrainingConfig
 from trainer.data.provenance import Generation, record_generation, require_unseen
 from trainer.experiment.run import shared_cache
+from trainer.origin.terms import terms_of
 from trainer.pretraining.pretext.catalogue import pretexts_named
 from trainer.pretraining.pretext_companion import PretextCompanion, ViewBatches, finishing, pretext_companions
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder, discard_checkpoints
@@ -233,6 +234,7 @@ def _examined(models: Sequence[Model], material: Material, device: torch.device)
 def generation_of(material: Material) -> Generation:
     """Whom the methods of a run see, all of them together: a teacher's knowledge reaches the student."""
     name = material.dataset.name
+    pooled = [task.dataset for task in material.pool.tasks]
     pool = {
         task.name: [case.case for case in cases]
         for task, cases in zip(material.pool.tasks, material.pool.cases, strict=True)
@@ -242,6 +244,7 @@ def generation_of(material: Material) -> Generation:
         {name: material.division.labelled},
         pool,
         {name: material.division.validation},
+        {dataset.name: terms_of(dataset) for dataset in (material.dataset, *pooled)},
     )
 
 

@@ -22,6 +22,7 @@ from trainer.calibration.scaling import FORMS, Scaling, cross_fitted
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
+from trainer.report.origin import machine_facts
 from trainer.report.progress import Progress
 from trainer.report.run_folder import write_json_file
 from trainer.report.source_commit import source_commit
@@ -108,6 +109,7 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
         "model": _identity(predictor),
         "ensemble": [_identity(member) for member in members],
         "commit": source_commit(),
+        "machine": machine_facts(0),
         "versions": _versions(),
         **findings(Measured(measured, tuple(e.name for e in estimators))),
     }

@@ -1,4 +1,4 @@
-"""What datasets say about themselves: words that decide what else their images may show, and names of patients."""
+"""What datasets say about themselves: words that decide what else their images may show, names of patients, terms."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 from MultiTaskSegLib.runtime.errors import DatasetError, MtsError
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.verification.defect import Defect
+from trainer.verification.terms_check import terms_defects
 
 
 def context_defects(folders: Sequence[Path]) -> list[Defect]:
-    """Modalities and regions that are not known, and patients that two datasets share by the names of their files.
+    """Modalities and regions that are not known, patients that two datasets share by the names of their files, and
+    terms that keep a model from being released.
 
     Folders that cannot be read at all are passed over: why, another check says.
     """
     datasets = [dataset for folder in folders if (dataset := _readable(folder)) is not None]
     defects = [defect for dataset in datasets for defect in _word_defects(dataset)]
     pairs = list(combinations(datasets, 2))
+    defects += terms_defects(datasets)
     return defects + [d for a, b in pairs for d in (*_same_name(a, b), *_shared_names(a, b))]
 
 

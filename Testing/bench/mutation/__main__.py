@@ -21,6 +21,7 @@ from Testing.bench.mutation.checkout_copy import CheckoutCopy
 from Testing.bench.mutation.finding import equivalents, findings
 from Testing.bench.mutation.publication import publish
 from Testing.bench.mutation.sample import ROOMS
+from trainer.report.origin import machine_facts
 from trainer.report.published_json import write_published
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     content: dict[str, Any] = {
         "command": f"python -m Testing.bench.mutation --mutants {options.mutants} --seed {options.seed}",
         "commit": commit,
+        "machine": machine_facts(0),
         "date": datetime.date.today().isoformat(),
         "seed": options.seed,
         "limit_s": options.limit,

@@ -9,24 +9,31 @@ from typing import Any
 
 import pytest
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.model.released import released_model
+from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
 from trainer.evaluation.model_page import MARK, keep_evaluation, page_text, write_model_page
+from trainer.evaluation.model_words import check_words
 
 REPOSITORY = Path(__file__).parents[3]
+REST = "(0.25 to 0.90) | 50 % | 25 % | 0.062 |"
 
 
 def measured(dice: float) -> dict[str, Any]:
-    return {"cases": 2, "mean_foreground_dice": dice, "recognised": 0.5, "flagged_ood": 0.25}
+    return {
+        "cases": 2, "patients": 2, "mean_foreground_dice": dice, "interval": [0.25, 0.9], "recognised": 0.5,
+        "flagged_ood": 0.25,
+    }  # fmt: skip
 
 
 def trained_model(path: Path) -> Path:
     """A tiny model with the facts that a training leaves in its manifest."""
     manifest = read_manifest(write_tiny_model(path))[0]
-    tasks = tuple(replace(task, calibration={"ece": 0.0625}) for task in manifest.tasks)
+    data = TrainingData("Somebody 2020", released_weights_may_use=True)
+    tasks = tuple(replace(task, calibration={"ece": 0.0625}, licence="CC BY 4.0", data=data) for task in manifest.tasks)
     training = {"steps": 700, "minutes": 12.0, "finetuning": {"model": "older"}}
     rewrite_manifest(path, replace(manifest, tasks=tasks, training=training), path)
     return path
@@ -41,14 +48,22 @@ def published(folder: Path, model: Path) -> Path:
     shipped = {
         "variant": "composite", "layers": ["encoder0"], "specificity": 0.96, "known_images": 50,
         "sensitivity": {"real": 1.0, "artefact": 0.5},
+        "sensitivity_by_source": {"real: EM": 1.0, "artefact: bias_field": 0.25, "artefact: noise": 0.75},
     }  # fmt: skip
     files = {
         "evaluation-2026-01-02": evaluation,
         "localisation-2026-01-02": {"model": digest, "patch": place, "streak": place},
     }
+    told = {**evaluation, "datasets": {task.name: measured(0.875) for task in manifest.tasks}}
+    (folder / f"evaluation-2026-01-02-{manifest.name}-told.json").write_text(json.dumps(told), encoding="utf-8")
     for name, content in files.items():
         (folder / f"{name}-{manifest.name}.json").write_text(json.dumps(content), encoding="utf-8")
-    whole = {"model": manifest.name, "sha256": digest, "shipped": shipped, "detectors": {"untrained network: ours": {}}}
+    scores = {"whitened, encoder and image": 0.928, "control: image statistics": 0.913, "paper, deepest": 0.7}
+    detectors = {name: {"artefact": {"auroc": auroc}} for name, auroc in scores.items()}
+    whole = {
+        "model": manifest.name, "sha256": digest, "shipped": shipped,
+        "detectors": {"untrained network: ours": {}, **detectors},
+    }  # fmt: skip
     partial = {**whole, "shipped": {**shipped, "specificity": 0.5}, "detectors": {"ours": {}}}
     for name, content in (("all", whole), ("some-detectors", partial)):
         path = folder / f"ood-benchmark-2026-01-02-{name}.json"
@@ -67,8 +82,13 @@ def test_the_tables_hold_the_published_figures_of_this_very_file_and_the_prose_s
     assert "old figures" not in text
     assert digest in text
     assert "700 steps in 12 minutes, on top of the weights of an earlier older." in text
-    assert text.count("| 0.750 | 50 % | 25 % | 0.062 |") == len(manifest.tasks)
-    assert "96.0 % of 50 held-out images are accepted; flagged are 100 % of the real images, 50 % of the art" in text
+    assert text.count(f"| 2 | 0.750 (0.25 to 0.90) | 0.875 {REST}") == len(manifest.tasks)
+    assert "96.0 % of 50 held-out images are accepted; flagged are 100 % of the real images (all from one so" in text
+    assert "**Often missed:** flagged are 25 % of images with bias field. Spoilt images" in text
+    assert "AUROC of 0.93, by the statistics of the image alone, without any network, with 0.91" in text
+    assert "others may lie far from these figures: Dataset001_Balls (2), Dataset002_Cubes (2)." in text
+    assert "Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): CC BY 4.0" in text
+    assert text.count("| CC BY 4.0 | Somebody 2020 |") == len(manifest.tasks)
     assert "AUROC of 0.88 (place alone 0.50)" in text
 
 
@@ -87,7 +107,7 @@ def test_figures_of_an_earlier_file_of_the_same_network_hold_when_the_manifest_s
     text = page_text(MARK, [model], tmp_path)
     assert read_manifest(model)[1] != earlier
     assert f"Figures that name `{earlier}` hold for it, too" in text
-    assert text.count("| 0.750 | 50 % | 25 % | 0.062 |") == len(manifest.tasks)
+    assert text.count(f"| 0.750 (0.25 to 0.90) | 0.875 {REST}") == len(manifest.tasks)
 
 
 def test_after_a_refit_the_evaluation_must_be_new_and_older_figures_of_the_check_are_said_to_be_older(
@@ -99,7 +119,9 @@ def test_after_a_refit_the_evaluation_must_be_new_and_older_figures_of_the_check
     with pytest.raises(DatasetError, match="evaluation"):
         page_text(MARK, [model], tmp_path)
     content = {"model": read_manifest(model)[1], "datasets": {task.name: measured(0.5) for task in manifest.tasks}}
-    (tmp_path / f"evaluation-2026-03-03-{manifest.name}.json").write_text(json.dumps(content), encoding="utf-8")
+    for told in ("", "-told"):
+        path = tmp_path / f"evaluation-2026-03-03-{manifest.name}{told}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
     assert page_text(MARK, [model], tmp_path).count("before the check was fitted anew") == 2
 
 
@@ -111,13 +133,33 @@ def test_of_several_evaluations_the_newest_counts(tmp_path: Path) -> None:
         path = tmp_path / f"evaluation-{date}-{manifest.name}.json"
         path.write_text(json.dumps(content), encoding="utf-8")
     text = page_text(MARK, [model], tmp_path)
-    assert text.count("| 0.500 | 50 % | 25 % |") == len(manifest.tasks)
+    assert text.count("| 0.500 (0.25 to 0.90) | 0.875 (") == len(manifest.tasks)
 
 
 def test_a_page_without_the_mark_is_left_alone(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     with pytest.raises(DatasetError, match="lacks the line"):
         page_text("# Models", [model], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("licence", "may_use", "why"),
+    [
+        ("CC BY 4.0", False, "released weights may not be made of Dataset001_Balls"),
+        ("unknown", True, "no licence is known of Dataset001_Balls"),
+        ("CC0", None, "nobody has said"),
+    ],
+)  # fmt: skip
+def test_a_model_is_not_presented_as_released_where_its_data_do_not_allow_it(
+    tmp_path: Path, licence: str, may_use: bool | None, why: str
+) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, digest = read_manifest(model)
+    first = replace(manifest.tasks[0], licence=licence, data=TrainingData(released_weights_may_use=may_use))
+    training = dict(manifest.training) | {"measured_as": [digest]}
+    rewrite_manifest(model, replace(manifest, tasks=(first, *manifest.tasks[1:]), training=training), model)
+    with pytest.raises(ModelError, match=why):
+        page_text(MARK, [model], tmp_path)
 
 
 def test_an_evaluation_is_kept_under_the_name_of_its_model_and_others_are_refused(tmp_path: Path) -> None:
@@ -129,6 +171,8 @@ def test_an_evaluation_is_kept_under_the_name_of_its_model_and_others_are_refuse
     assert kept.name.startswith("evaluation-")
     assert kept.name.endswith(f"-{manifest.name}.json")
     assert json.loads(kept.read_text(encoding="utf-8"))["model"] == digest
+    metrics.write_text(json.dumps({"model": digest, "task": "dataset", "datasets": {}}), encoding="utf-8")
+    assert keep_evaluation(metrics, [model], tmp_path).name.endswith(f"-{manifest.name}-told.json")
     metrics.write_text(json.dumps({"model": "other", "datasets": {}}), encoding="utf-8")
     with pytest.raises(DatasetError, match="none of the models"):
         keep_evaluation(metrics, [model], tmp_path)
@@ -151,7 +195,7 @@ def test_the_command_publishes_evaluations_and_then_writes_the_page(
 ) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     manifest, digest = read_manifest(model)
-    next(tmp_path.glob("evaluation-*")).unlink()
+    (tmp_path / f"evaluation-2026-01-02-{manifest.name}.json").unlink()
     metrics, page = tmp_path / "metrics.json", tmp_path / "models.md"
     tasks = {task.name: measured(0.625) for task in manifest.tasks}
     metrics.write_text(json.dumps({"model": digest, "datasets": tasks}), encoding="utf-8")
@@ -161,8 +205,8 @@ def test_the_command_publishes_evaluations_and_then_writes_the_page(
     assert cli.main(words) == 4
     assert page.read_text(encoding="utf-8") == f"Prose.\n{MARK}"
     assert cli.main([*words, "--evaluations", str(metrics)]) == 0
-    assert page.read_text(encoding="utf-8").count("| 0.625 | 50 % | 25 % |") == len(manifest.tasks)
-    (kept,) = tmp_path.glob("evaluation-*")
+    assert page.read_text(encoding="utf-8").count("| 0.625 (0.25 to 0.90) | 0.875 (") == len(manifest.tasks)
+    (kept,) = tmp_path.glob(f"evaluation-*-{manifest.name}.json")
     assert capsys.readouterr().out.splitlines() == [f"written: {kept}", f"written: {page}"]
 
 
@@ -170,3 +214,21 @@ def test_the_page_of_this_repository_is_that_of_its_models_and_figures() -> None
     page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
     models = [released_model(planar=False), released_model(planar=True)]
     assert page == page_text(page, models, REPOSITORY / "docs" / "results")
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (None, "that the network helps is not shown by a difference of +0.016 without an interval."),
+        ([-0.002, 0.035], "that the network helps is not shown, +0.016 (-0.002 to +0.035)."),
+        ([0.004, 0.03], "the difference is +0.016 (+0.004 to +0.030)."),
+    ],
+)  # fmt: skip
+def test_that_the_network_helps_is_said_only_where_an_interval_shows_it(limits: list[float] | None, words: str) -> None:
+    spoilt = {"auroc": 0.9, "lead_interval": limits}
+    scores = {"whitened, encoder and image": {"auroc": 0.916}, "control: image statistics": spoilt}
+    detectors = {name: {"artefact": of} for name, of in (scores | {"paper, deepest": {"auroc": 0.7}}).items()}
+    shipped = {
+        "variant": "composite", "layers": [], "specificity": 1.0, "known_images": 9, "sensitivity": {"artefact": 0.6},
+    }  # fmt: skip
+    assert words in check_words({"shipped": shipped, "detectors": detectors})

@@ -5,6 +5,9 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import json
+import os
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from Testing.trainer.experiment.counted import calls
-from trainer.experiment.executor import ProcessExecutor, SequentialExecutor, make_executor
+from trainer.experiment.executor import RAY_STATISTICS, ProcessExecutor, SequentialExecutor, make_executor
 from trainer.experiment.matrix import MatrixResult, expand, run_matrix
 from trainer.experiment.run import Run, make_jobs
 
@@ -187,6 +190,24 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(builtins, "__import__", without_ray)
     with pytest.raises(UsageError, match=r"Ray is not installed.*\[cluster\]"):
         make_executor("ray")
+
+
+def test_a_ray_that_is_started_sends_no_statistics(monkeypatch: pytest.MonkeyPatch):
+    found: list[str | None] = []
+    pretended = types.ModuleType("ray")
+    pretended.init = lambda **_: found.append(os.environ.get(RAY_STATISTICS))  # type: ignore[attr-defined]
+    pretended.remote = lambda **_: lambda run: run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", pretended)
+    monkeypatch.setenv(RAY_STATISTICS, "1")
+    make_executor("ray")
+    assert found == ["0"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_itself_takes_the_word_for_statistics_as_meant(monkeypatch: pytest.MonkeyPatch):
+    usage = importlib.import_module("ray._private.usage.usage_lib")
+    monkeypatch.setenv(RAY_STATISTICS, "0")
+    assert not usage.usage_stats_enabled()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
@@ -54,6 +55,7 @@ class TaskInfo:
             probable piece of a result is kept.
         surface_temperature: divisor of the logits within 2 voxels of the predicted surface, on the network's grid
             (`surface_band`); None: ``temperature`` there, too.
+        data: who made the images, who may use them, and what they show.
     """
 
     name: str
@@ -70,6 +72,7 @@ class TaskInfo:
     calibration: dict[str, float] = field(default_factory=dict)
     single_component: bool = False
     surface_temperature: float | None = None
+    data: TrainingData = field(default_factory=TrainingData)
 
     @property
     def channels(self) -> slice:

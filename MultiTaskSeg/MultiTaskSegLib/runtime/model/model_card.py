@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.training_data import TrainingData
+from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+
+FEW_CASES = 10
+FEW_WORDS = " (few: others may lie far from these figures)"
 
 
 def model_card(manifest: Manifest, digest: str) -> str:
@@ -13,8 +18,9 @@ def model_card(manifest: Manifest, digest: str) -> str:
         f"SHA-256 {digest}",
         f"Intended use: {manifest.intended_use}",
         f"Training: {_training(manifest)}",
+        f"Licence of the weights, from those of their data: {weights_licence(manifest).text()}",
         f"Out-of-distribution check: {ood.variant} signature of {', '.join(ood.layers)}; limit {ood.threshold:.2f}, "
-        f"false alarms on held-out images {100 * ood.false_alarm_rate:.0f} %",
+        f"false alarms {100 * ood.false_alarm_rate:.0f} % of the held-out images, which also set the limit",
         "",
     ]
     for task in manifest.tasks:
@@ -41,6 +47,7 @@ def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
             f"{head} (pre-trained without labels: nothing is segmented)",
             f"  {task.training_cases} images, {task.held_out_cases} others held out; data licence: {task.licence}; "
             f"false alarms {100 * false_alarms:.0f} %",
+            *_data_lines(task.data),
             "",
         ]
     scores = task.held_out_dice
@@ -48,15 +55,31 @@ def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
     shown = list(scores.items()) if len(scores) <= 8 else []
     lines = [
         head,
-        f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others; "
-        f"data licence: {task.licence}",
+        f"  trained on {task.training_cases} cases, measured on {task.held_out_cases} others"
+        f"{FEW_WORDS if task.held_out_cases < FEW_CASES else ''}; data licence: {task.licence}",
         f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),
         f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
         f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {_temperatures(task)}; "
         f"false alarms {100 * false_alarms:.0f} %",
+        *_data_lines(task.data),
         "",
     ]
     return lines
+
+
+def _data_lines(data: TrainingData) -> list[str]:
+    """What is known of the images; what is not known is said in one line."""
+    known = {
+        "please cite": data.reference,
+        "images": data.description,
+        "field of view": data.field_of_view,
+        "size": data.sizes.text() if data.sizes else "",
+        "scanners": data.scanners,
+        "ages": data.ages,
+    }
+    unknown = [name for name, value in known.items() if not value and name != "please cite"]
+    lines = [f"  {name}: {value}" for name, value in known.items() if value]
+    return lines + ([f"  not recorded: {', '.join(unknown)}"] if unknown else [])
 
 
 def _temperatures(task: TaskInfo) -> str:

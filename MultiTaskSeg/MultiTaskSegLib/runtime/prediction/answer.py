@@ -60,5 +60,6 @@ def answer(
         volume.warnings
         + cautions(prepared.frame, task, sight.verdict, is_recognised=is_recognised, is_something_found=found)
         + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
-        maps.predicted_dice,
+        # What is to be expected was measured on images like those of the training: of others nobody knows it.
+        {} if sight.verdict.is_ood else maps.predicted_dice,
     )

@@ -37,7 +37,7 @@ class Segmentation:
         timings: seconds by step.
         warnings: what the user must know.
         predicted_dice: by label value, the Dice coefficient to expect of a segment; None or missing where none was
-            found.
+            found, and for an image that is out of distribution.
     """
 
     volume: Volume

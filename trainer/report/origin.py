@@ -1,0 +1,71 @@
+"""Where published figures come from: command, commit and machine, without what names a person or a computer."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from trainer.report.source_commit import source_commit
+
+PACKAGES = ("torch", "numpy", "scipy", "monai", "nnunetv2", "openvino")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def origin(program: str, words: Sequence[str] | None, threads: int = 0) -> dict[str, Any]:
+    """The fields ``command``, ``commit`` and ``machine`` of a published JSON file.
+
+    Args:
+        program: what was called, for example ``python -m trainer``.
+        words: its arguments (None: those of this process); of paths only the last part is kept.
+        threads: that computed; 0: as many as the libraries take.
+    """
+    command = " ".join([program, *map(shown_word, sys.argv[1:] if words is None else words)])
+    return {"command": command, "commit": source_commit(), "machine": machine_facts(threads)}
+
+
+def shown_word(word: str) -> str:
+    r"""An argument without the folders of whoever ran the command.
+
+    >>> shown_word("/home/somebody/data/Dataset101_A"), shown_word("--data"), shown_word(r"C:\Users\me\a.json")
+    ('Dataset101_A', '--data', 'a.json')
+    >>> shown_word("--json=/home/somebody/a.json")
+    '--json=a.json'
+    """
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{PureWindowsPath(PurePosixPath(value).name).name or value}"
+
+
+def machine_facts(threads: int) -> dict[str, Any]:
+    """Processor, instruction sets, cores, system and versions: what a reader has to know of a measurement."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_average": [round(value, 1) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+    }
+
+
+def _processor() -> str:
+    if CPU_INFO.exists():
+        for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
