@@ -69,6 +69,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def setup(self) -> None:
         """Load the .ui file and connect everything."""
+        from MultiTaskSegLib.panel.element.keyboard_focus import make_reachable
         from MultiTaskSegLib.panel.run_control import RunControl
         from MultiTaskSegLib.panel.scene_parameters import SceneParameters
         from OODCheckLib.check_view import CheckView
@@ -78,6 +79,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/OODCheck.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
+        make_reachable(self.ui)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = OODCheckLogic()
         display = (self.ui.checkButton, self.ui.progressBar, self.ui.progressLabel)
@@ -345,7 +347,7 @@ class OODCheckTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Check small synthetic volumes, one by one and together."""
-        from MultiTaskSegLib.panel.self_test import run_tests
+        from MultiTaskSegLib.installation.self_test import run_tests
 
         run_tests(self, self.test_aCheckIsWrittenOntoTheVolume, self.test_aBatchGivesOneRowForEachImageOfTheScene)
 
@@ -367,7 +369,7 @@ class OODCheckTest(ScriptedLoadableModuleTest):
         """A small volume of noise, where there is something to check it with."""
         import numpy as np
 
-        from MultiTaskSegLib.panel.self_test import require_packages
+        from MultiTaskSegLib.installation.self_test import require_packages
 
         require_packages(self)
         voxels = np.random.default_rng(seed).normal(100.0, 20.0, (40, 48, 44)).astype(np.float32)

@@ -20,9 +20,20 @@ def shown_views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceComposite
     return [view for view in composites if view.GetLayoutName() in in_layout] or composites
 
 
+def shown_volumes(scene: slicer.vtkMRMLScene) -> frozenset[str]:
+    """The IDs of the volumes that are the background of a view of the layout; empty for a view without one."""
+    return frozenset(view.GetBackgroundVolumeID() or "" for view in shown_views(scene))
+
+
 def shows_one_volume(scene: slicer.vtkMRMLScene) -> bool:
     """Whether all views of the layout have the same background: no two volumes are being compared."""
-    return len({view.GetBackgroundVolumeID() for view in shown_views(scene)}) <= 1
+    return len(shown_volumes(scene)) <= 1
+
+
+def hide(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Draw a segmentation in no view."""
+    if segmentation_node.GetDisplayNode() is not None:
+        segmentation_node.GetDisplayNode().SetVisibility(False)
 
 
 def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -95,9 +106,8 @@ def hide_results_of_others(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
     if not shows_one_volume(volume_node.GetScene()):
         return
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", volume_node.GetScene()):
-        is_other = node.GetNodeReferenceID(INPUT_ROLE) not in (None, volume_node.GetID())
-        if is_other and node.GetDisplayNode() is not None:
-            node.GetDisplayNode().SetVisibility(False)
+        if node.GetNodeReferenceID(INPUT_ROLE) not in (None, volume_node.GetID()):
+            hide(node)
 
 
 def is_own_map(node: slicer.vtkMRMLNode | None) -> bool:

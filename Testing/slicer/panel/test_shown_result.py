@@ -44,6 +44,51 @@ def test_a_run_on_a_volume_that_is_not_shown_ends_with_its_result_in_view(views,
     assert all(is_in_view(view, volume) for view in views)
 
 
+@pytest.mark.parametrize("way", ["selected", "shown elsewhere", "loaded"])
+def test_a_run_that_ends_does_not_turn_the_views_back(views, panel, until, worker, way):
+    volume, other = panel.parameters.inputVolume, far_away("other")
+    show_volume(volume)
+    panel.ui.segmentButton.click()
+    if way == "selected":
+        panel.ui.inputSelector.setCurrentNode(other)
+    elif way == "shown elsewhere":
+        show_volume(other)
+    else:
+        for view in views:  # as Slicer does with a volume that is loaded
+            view.GetSliceCompositeNode().SetBackgroundVolumeID(other.GetID())
+    assert until(lambda: panel.ui.segmentButton.text == "Segment")
+    (made,) = results_of(volume)
+    assert backgrounds(views) == [other.GetID()] * 3
+    assert foregrounds(views) == [None] * 3
+    assert not made.GetDisplayNode().GetVisibility()
+    assert made.GetName() in panel.ui.messageLabel.text
+    panel.ui.resultSelector.setCurrentNode(made)
+    assert backgrounds(views) == [volume.GetID()] * 3
+    assert made.GetDisplayNode().GetVisibility()
+
+
+def test_a_run_that_ends_is_shown_in_the_view_that_still_has_its_image(views, panel, until, worker):
+    volume, other = panel.parameters.inputVolume, far_away("other")
+    show_volume(volume)
+    panel.ui.segmentButton.click()
+    views[1].GetSliceCompositeNode().SetBackgroundVolumeID(other.GetID())
+    assert until(lambda: panel.ui.segmentButton.text == "Segment")
+    (made,) = results_of(volume)
+    assert backgrounds(views) == [volume.GetID(), other.GetID(), volume.GetID()]
+    assert foregrounds(views) == [made.GetNodeReferenceID("MultiTaskSeg.Uncertainty"), None, foregrounds(views)[0]]
+
+
+def test_a_batch_draws_the_result_of_the_selected_volume_only(views, panel, until, worker):
+    volume, other = panel.parameters.inputVolume, far_away("other")
+    show_volume(volume)
+    panel.ui.batchButton.click()
+    assert until(lambda: panel.ui.batchButton.text == "Segment all")
+    drawn = [results_of(node)[0].GetDisplayNode().GetVisibility() for node in (volume, other)]
+    assert drawn == [1, 0]
+    assert panel.parameters.segmentation is results_of(volume)[0]
+    assert backgrounds(views) == [volume.GetID()] * 3
+
+
 @pytest.mark.parametrize("name", ["MultiTaskSeg", "OODCheck"])
 def test_a_row_of_several_images_leads_to_a_fitted_view(views, open_panel, worker, until, name):
     samples.volume(name="first")
