@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import slicer
@@ -10,6 +11,7 @@ from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE
 from MultiTaskSegLib.scene.heatmap import MAP_ATTRIBUTE
 
 COMPOSITE_CLASS = "vtkMRMLSliceCompositeNode"
+COVERED = "MultiTaskSeg.Covered"  # of a view: ID and opacity of what lay over the image before a map of ours
 
 
 def shown_views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCompositeNode]:
@@ -21,12 +23,12 @@ def shown_views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceComposite
 
 
 def shown_volumes(scene: slicer.vtkMRMLScene) -> frozenset[str]:
-    """The IDs of the volumes that are the background of a view of the layout; empty for a view without one."""
-    return frozenset(view.GetBackgroundVolumeID() or "" for view in shown_views(scene))
+    """The IDs of the volumes that are the background of a view of the layout."""
+    return frozenset(filter(None, (view.GetBackgroundVolumeID() for view in shown_views(scene))))
 
 
 def shows_one_volume(scene: slicer.vtkMRMLScene) -> bool:
-    """Whether all views of the layout have the same background: no two volumes are being compared."""
+    """Whether all views of the layout have the same background, or none: no two volumes are being compared."""
     return len(shown_volumes(scene)) <= 1
 
 
@@ -48,6 +50,7 @@ def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
         if view.GetBackgroundVolumeID() != volume_node.GetID():
             if is_own_map(foreground):
                 view.SetForegroundVolumeID(None)
+                view.RemoveAttribute(COVERED)  # which lay over another image
             view.SetBackgroundVolumeID(volume_node.GetID())
             _fit(view)
     refresh_legends(scene)
@@ -56,14 +59,17 @@ def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
 def show_overlay(
     volume_node: slicer.vtkMRMLScalarVolumeNode, map_node: slicer.vtkMRMLScalarVolumeNode, opacity: float
 ) -> None:
-    """Show a map over its volume in the views that show the volume; with opacity 0 whatever else lies over it stays."""
+    """Show a map over its volume in the views that show the volume; with opacity 0 whatever else lies over it stays.
+
+    What a map covers, such as a PET, comes back with opacity 0, and when the map goes.
+    """
     scene = volume_node.GetScene()
     for view in slicer.util.getNodesByClass(COMPOSITE_CLASS, scene):
         if view.GetBackgroundVolumeID() != volume_node.GetID():
             continue
         if opacity > 0.0:
-            view.SetForegroundVolumeID(map_node.GetID())
-        if view.GetForegroundVolumeID() == map_node.GetID():
+            _cover(view, map_node)
+        if view.GetForegroundVolumeID() == map_node.GetID() and not (opacity == 0.0 and _uncover(view)):
             view.SetForegroundOpacity(opacity)
     refresh_legends(scene)
 
@@ -76,7 +82,8 @@ def hide_uncertainty_but(
     for view in slicer.util.getNodesByClass(COMPOSITE_CLASS, scene):
         over = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
         is_uncertainty = is_own_map(over) and over.GetNodeReferenceID(INPUT_ROLE) is None
-        if is_uncertainty and over is not map_node and view.GetBackgroundVolumeID() == volume_node.GetID():
+        is_stray = is_uncertainty and over is not map_node and view.GetBackgroundVolumeID() == volume_node.GetID()
+        if is_stray and not _uncover(view):
             view.SetForegroundVolumeID(None)
     refresh_legends(scene)
 
@@ -123,6 +130,25 @@ def refresh_legends(scene: slicer.vtkMRMLScene) -> None:
         if is_own_map(node):
             legend.SetVisibility(node.GetID() in seen)
             legend.Modified()  # only then the views look whether its volume is in them by now
+
+
+def _cover(view: slicer.vtkMRMLSliceCompositeNode, map_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Lay a map over a view, with a note of what it covers, unless that is another map."""
+    covered = view.GetScene().GetNodeByID(view.GetForegroundVolumeID() or "")
+    if covered is not None and not is_own_map(covered):
+        view.SetAttribute(COVERED, json.dumps([covered.GetID(), view.GetForegroundOpacity()]))
+    view.SetForegroundVolumeID(map_node.GetID())
+
+
+def _uncover(view: slicer.vtkMRMLSliceCompositeNode) -> bool:
+    """Bring back what a map of ours covers; whether there is such a volume."""
+    volume_id, opacity = json.loads(view.GetAttribute(COVERED) or '["", 0.0]')
+    view.RemoveAttribute(COVERED)
+    if view.GetScene().GetNodeByID(volume_id) is None:
+        return False
+    view.SetForegroundVolumeID(volume_id)
+    view.SetForegroundOpacity(opacity)
+    return True
 
 
 def _views_for(volume_node: slicer.vtkMRMLScalarVolumeNode) -> list[Any]:

@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 
 Matrix = np.ndarray
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+PICTURE_ATTRIBUTE = "MultiTaskSeg.Picture"  # of a copy that was made of one, which has no file
 
 
 def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
@@ -28,7 +29,7 @@ def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     require_scalar_image(volume_node)
     ijk_to_lps = LPS_TO_RAS @ world_ijk_to_ras(volume_node)
     voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
-    measured: Measured = "nothing" if _is_picture(volume_node) else "voxel"
+    measured: Measured = "nothing" if is_picture(volume_node) else "voxel"
     if not has_float_voxels(volume_node) or is_all_finite(voxels):
         return Volume(voxels, ijk_to_lps, volume_node.GetName(), measured=measured)
     bad = ~np.isfinite(voxels)
@@ -66,7 +67,10 @@ def require_scalar_image(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> 
     _require_voxels(volume_node, name)
 
 
-def _is_picture(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+def is_picture(volume_node: slicer.vtkMRMLVolumeNode) -> bool:
+    """Whether a volume was read from a PNG, a JPEG or the like, or is a copy of such a one put right here."""
+    if volume_node.GetAttribute(PICTURE_ATTRIBUTE) is not None:
+        return True
     storage_node = volume_node.GetStorageNode()
     name = "" if storage_node is None else storage_node.GetFileName() or ""
     return name.lower().endswith(PICTURES)

@@ -113,6 +113,22 @@ def test_a_volume_that_was_loaded_from_a_picture_has_no_physical_size(name, meas
     assert image_from_node(node).measured == measured
 
 
+@pytest.mark.parametrize("kind", ["colour", "NaN", "transform"])
+def test_the_mended_copy_of_a_picture_has_no_physical_size_either(kind):
+    if kind == "colour":
+        colours = np.zeros((1, 30, 40, 3), np.uint8)
+        node = slicer.util.addVolumeFromArray(colours, name="Picture", nodeClassName="vtkMRMLVectorVolumeNode")
+    else:
+        node = scan()
+    mend = {"colour": mended_copy.grey_copy, "NaN": mended_copy.finite_copy, "transform": mended_copy.hardened_copy}
+    assert image_from_node(mend[kind](node)).measured == "voxel"
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName("/somewhere/a.png")
+    copy = mend[kind](node)
+    assert copy.GetStorageNode() is None
+    assert image_from_node(copy).measured == "nothing"
+
+
 def test_nothing_but_nan_is_refused_without_a_fix(preflight):
     node = scan()
     slicer.util.arrayFromVolume(node)[:] = np.nan

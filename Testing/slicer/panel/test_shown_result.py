@@ -186,6 +186,30 @@ def test_the_uncertainty_of_a_result_goes_when_another_one_without_any_is_chosen
     assert foregrounds(views) == [None] * 3
 
 
+def test_what_lies_over_the_image_comes_back_when_the_uncertainty_goes(views, panel, segment):
+    volume, pet = panel.parameters.inputVolume, samples.volume(name="PET")
+    for view in views:
+        composite = view.GetSliceCompositeNode()
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(pet.GetID())
+        composite.SetForegroundOpacity(0.4)
+    made = segment()
+    uncertainty = made.GetNodeReferenceID("MultiTaskSeg.Uncertainty")
+    assert foregrounds(views) == [uncertainty] * 3
+    panel.ui.uncertaintyCheckBox.checked = False
+    assert foregrounds(views) == [pet.GetID()] * 3
+    assert views[0].GetSliceCompositeNode().GetForegroundOpacity() == 0.4
+    panel.ui.uncertaintyCheckBox.checked = True
+    assert foregrounds(views) == [uncertainty] * 3
+    panel.ui.resultSelector.setCurrentNode(None)
+    assert foregrounds(views) == [pet.GetID()] * 3
+    panel.ui.resultSelector.setCurrentNode(made)
+    slicer.mrmlScene.RemoveNode(pet)
+    panel.ui.uncertaintyCheckBox.checked = False
+    assert foregrounds(views) == [uncertainty] * 3
+    assert views[0].GetSliceCompositeNode().GetForegroundOpacity() == 0.0
+
+
 def test_a_map_of_foreign_places_stays_when_another_result_is_chosen(views, panel, segment, open_panel):
     segment()
     volume = panel.parameters.inputVolume
