@@ -25,6 +25,11 @@ class Onlooker:
         """A run begins now."""
         self._seen = shown_volumes(slicer.mrmlScene)
 
+    def is_watched(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+        """Whether an image is in a view, or the views still have what they had when the run began."""
+        seen = shown_volumes(slicer.mrmlScene)
+        return volume_node.GetID() in seen or seen == self._seen
+
     def take_in(
         self, run: SceneRun, finish: Callable[[SceneRun], SegmentationResult], parameters: Any, is_open: bool
     ) -> tuple[str, str]:
@@ -55,12 +60,11 @@ class Onlooker:
         """
         if parameters is None:
             return ""
-        seen = shown_volumes(slicer.mrmlScene)
-        is_watched = volume_node.GetID() in seen or seen == self._seen
-        if (is_watched or not is_open) and parameters.inputVolume is volume_node:
+        if (self.is_watched(volume_node) or not is_open) and parameters.inputVolume is volume_node:
             parameters.segmentation = segmentation
             return ""
-        if shows_one_volume(slicer.mrmlScene) and volume_node.GetID() not in seen:
+        scene = slicer.mrmlScene
+        if shows_one_volume(scene) and volume_node.GetID() not in shown_volumes(scene):
             hide(segmentation)
         words = _("{name} is ready. You have turned to another image: choose it as Result to see it.")
         return notice_text(words.format(name=segmentation.GetName()))

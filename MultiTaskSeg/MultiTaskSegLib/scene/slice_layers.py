@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import slicer
@@ -11,7 +10,7 @@ from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE
 from MultiTaskSegLib.scene.heatmap import MAP_ATTRIBUTE
 
 COMPOSITE_CLASS = "vtkMRMLSliceCompositeNode"
-COVERED = "MultiTaskSeg.Covered"  # of a view: ID and opacity of what lay over the image before a map of ours
+COVERED = "MultiTaskSeg.Covered"  # role and opacity, of a view, of what lay over the image before a map of ours
 
 
 def shown_views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCompositeNode]:
@@ -50,7 +49,7 @@ def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
         if view.GetBackgroundVolumeID() != volume_node.GetID():
             if is_own_map(foreground):
                 view.SetForegroundVolumeID(None)
-                view.RemoveAttribute(COVERED)  # which lay over another image
+                view.RemoveNodeReferenceIDs(COVERED)  # which lay over another image
             view.SetBackgroundVolumeID(volume_node.GetID())
             _fit(view)
     refresh_legends(scene)
@@ -136,18 +135,19 @@ def _cover(view: slicer.vtkMRMLSliceCompositeNode, map_node: slicer.vtkMRMLScala
     """Lay a map over a view, with a note of what it covers, unless that is another map."""
     covered = view.GetScene().GetNodeByID(view.GetForegroundVolumeID() or "")
     if covered is not None and not is_own_map(covered):
-        view.SetAttribute(COVERED, json.dumps([covered.GetID(), view.GetForegroundOpacity()]))
+        view.SetNodeReferenceID(COVERED, covered.GetID())
+        view.SetAttribute(COVERED, str(view.GetForegroundOpacity()))
     view.SetForegroundVolumeID(map_node.GetID())
 
 
 def _uncover(view: slicer.vtkMRMLSliceCompositeNode) -> bool:
     """Bring back what a map of ours covers; whether there is such a volume."""
-    volume_id, opacity = json.loads(view.GetAttribute(COVERED) or '["", 0.0]')
-    view.RemoveAttribute(COVERED)
-    if view.GetScene().GetNodeByID(volume_id) is None:
+    covered = view.GetNodeReference(COVERED)
+    if covered is None:
         return False
-    view.SetForegroundVolumeID(volume_id)
-    view.SetForegroundOpacity(opacity)
+    view.RemoveNodeReferenceIDs(COVERED)
+    view.SetForegroundVolumeID(covered.GetID())
+    view.SetForegroundOpacity(float(view.GetAttribute(COVERED)))
     return True
 
 

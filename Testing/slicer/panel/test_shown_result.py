@@ -172,6 +172,23 @@ def test_a_check_with_a_map_lays_it_over_the_image_when_the_panel_is_open(views,
     assert np.ptp(slicer.util.arrayFromVolume(node)) > 0
 
 
+def test_a_check_that_ends_does_not_turn_the_views_back(views, open_panel, worker, until):
+    volume, other = samples.volume(), far_away("other")
+    panel = open_panel("OODCheck")
+    panel.ui.mapCheckBox.checked = True
+    show_volume(volume)
+    panel.ui.checkButton.click()
+    show_volume(other)
+    assert until(lambda: panel.ui.checkButton.text == "Check")
+    assert "foreign" in panel.ui.resultLabel.text.lower()
+    assert backgrounds(views) == [other.GetID()] * 3
+    assert foregrounds(views) == [None] * 3
+    panel.ui.inputSelector.setCurrentNode(other)
+    panel.ui.inputSelector.setCurrentNode(volume)
+    assert backgrounds(views) == [volume.GetID()] * 3
+    assert foregrounds(views) == [volume.GetNodeReferenceID("MultiTaskSeg.ForeignMap")] * 3
+
+
 def test_the_uncertainty_of_a_result_goes_when_another_one_without_any_is_chosen(views, panel, segment):
     first = segment()
     uncertainty = first.GetNodeReferenceID("MultiTaskSeg.Uncertainty")
