@@ -118,8 +118,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
         self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
-        self._display = DisplayControl()
-        self._onlooker, self._batchOnlooker = Onlooker(), Onlooker()
+        self._display, self._onlooker, self._batchOnlooker = DisplayControl(), Onlooker(), Onlooker()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
