@@ -17,10 +17,13 @@ from slicer.ScriptedLoadableModule import (
 
 from MultiTaskSegLib.installation.installation import warm_up
 from MultiTaskSegLib.installation.missing_package import require_installed
+from MultiTaskSegLib.installation.self_test import require_packages, run_tests
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
 from MultiTaskSegLib.panel.display_control import DisplayControl
+from MultiTaskSegLib.panel.element.keyboard_focus import make_reachable
 from MultiTaskSegLib.panel.existing_question import ASK
+from MultiTaskSegLib.panel.finished_run import Onlooker
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.model_note import ModelNote
 from MultiTaskSegLib.panel.path_binding import PathBinding
@@ -31,7 +34,6 @@ from MultiTaskSegLib.panel.result_view import ResultView
 from MultiTaskSegLib.panel.run_choices import RunChoices
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
-from MultiTaskSegLib.panel.self_test import require_packages, run_tests
 from MultiTaskSegLib.panel.settings import apply_settings, store_settings, use_released_model
 from MultiTaskSegLib.panel.start_run import start_batch, start_run
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
@@ -82,6 +84,7 @@ class MultiTaskSegParameterNode:
     batchScope: str = SCENE
     batchFolder: str = ""
     batchOutput: str = ""
+    batchUncertainty: bool = True
     segmentation: vtkMRMLSegmentationNode
 
 
@@ -101,6 +104,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MultiTaskSeg.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = ui = slicer.util.childWidgetVariables(uiWidget)
+        make_reachable(ui)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MultiTaskSegLogic()
         display = (ui.segmentButton, ui.progressBar, ui.progressLabel)
@@ -114,7 +118,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
         self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
-        self._display = DisplayControl()
+        self._display, self._onlooker, self._batchOnlooker = DisplayControl(), Onlooker(), Onlooker()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
@@ -196,21 +200,17 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
             self._message.fail(str(error))
             return
         if run is not None:
+            self._onlooker.look()
             self._run.watch(run)
 
     def onFinished(self, run: SceneRun) -> None:
         """Show the result of the run that is over, or what went wrong."""
-        failure = ""
-        try:
-            with slicer.util.tryWithErrorDisplay(_("The result could not be shown."), show=run.job.error is None):
-                result = self.logic.finish(run)
-            if self.parameters is not None:
-                self.parameters.segmentation = result.segmentation
-        except MtsError as error:
-            failure = str(error)
+        failure, notice = self._onlooker.take_in(run, self.logic.finish, self.parameters, self._isOpen)
         self.onParametersChanged()
         if failure:
             self._message.fail(failure)
+        elif notice:
+            self._message.say(notice)
 
     def onBatchButton(self, _checked: bool = False) -> None:
         """Start a batch, or cancel the one under way."""
@@ -224,12 +224,15 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         except MtsError as error:
             self._batch.message.fail(str(error))
             return
+        self._batchOnlooker.look()
         self._batch.run.watch(batch)
         self.onParametersChanged()
 
     def onBatchFinished(self, batch: SceneBatch) -> None:
         """Show what became of each image, also when the batch ended early."""
-        self._batch.show_rows(batch.finish().rows)
+        found = batch.finish()
+        self._batch.show_rows(found.rows)
+        self._batchOnlooker.take_in_batch(found.results, self.parameters, self._isOpen)
         self.onParametersChanged()
         if batch.job.error is not None:
             self._batch.message.fail(str(batch.job.error))

@@ -69,6 +69,8 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def setup(self) -> None:
         """Load the .ui file and connect everything."""
+        from MultiTaskSegLib.panel.element.keyboard_focus import make_reachable
+        from MultiTaskSegLib.panel.finished_run import Onlooker
         from MultiTaskSegLib.panel.run_control import RunControl
         from MultiTaskSegLib.panel.scene_parameters import SceneParameters
         from OODCheckLib.check_view import CheckView
@@ -78,11 +80,13 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/OODCheck.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
+        make_reachable(self.ui)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = OODCheckLogic()
         display = (self.ui.checkButton, self.ui.progressBar, self.ui.progressLabel)
         self._run = RunControl(*display, title=_("Check"), finished=self.onFinished)
         self._view, self._display = CheckView(self.ui, self.onRowActivated), VolumeDisplay()
+        self._onlooker = Onlooker()
         self.ui.checkButton.connect("clicked(bool)", self.onCheckButton)
         self.ui.spectrumButton.connect("clicked(bool)", self.onSpectrumButton)
         self.ui.distancesButton.connect("clicked(bool)", self.onDistancesButton)
@@ -134,6 +138,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         self._view.message.say("")
         try:
             self._run.watch(self.startRun())
+            self._onlooker.look()
         except MtsError as error:
             self._view.message.fail(str(error))
         self.ui.resultLabel.visible = False  # it is not that of this check
@@ -163,6 +168,8 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
         try:
             if not isinstance(run, CheckBatch):
                 self.logic.finish(run)
+                if self._isOpen and not self._onlooker.is_watched(run.volume_node):
+                    self._display.leave_alone()  # the user has turned to another image
             elif run.rows and self.parameters is not None:  # also what was done before it ended early
                 earlier = self.parameters.results
                 isKept = earlier is not None and not has_name_as_made(earlier)  # whoever names a table wants it
@@ -345,7 +352,7 @@ class OODCheckTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Check small synthetic volumes, one by one and together."""
-        from MultiTaskSegLib.panel.self_test import run_tests
+        from MultiTaskSegLib.installation.self_test import run_tests
 
         run_tests(self, self.test_aCheckIsWrittenOntoTheVolume, self.test_aBatchGivesOneRowForEachImageOfTheScene)
 
@@ -367,7 +374,7 @@ class OODCheckTest(ScriptedLoadableModuleTest):
         """A small volume of noise, where there is something to check it with."""
         import numpy as np
 
-        from MultiTaskSegLib.panel.self_test import require_packages
+        from MultiTaskSegLib.installation.self_test import require_packages
 
         require_packages(self)
         voxels = np.random.default_rng(seed).normal(100.0, 20.0, (40, 48, 44)).astype(np.float32)

@@ -42,7 +42,7 @@ class Job:
         worker: WorkerProcess,
         number: int,
         folder: Path,
-        destination: Path | None = None,
+        destination: Callable[[], Path] | None = None,
         ended: Callable[[Job], object] = lambda job: None,
     ) -> None:
         """Of the runner; ``ended`` is called once there is a result or an error."""
@@ -261,7 +261,7 @@ class JobRunner:
     def segment_file(
         self,
         image: str | Path,
-        output: str | Path,
+        output: str | Path | Callable[[], Path],
         *,
         task: str = "auto",
         model: str | Path | None = None,
@@ -270,11 +270,14 @@ class JobRunner:
     ) -> Job:
         """Start to segment an image file or a DICOM folder; the worker reads it and the results go to ``output``.
 
-        The files are those of ``multitaskseg segment``; all are put in place at the end, or none. Raises as
-        :meth:`segment`.
+        The files are those of ``multitaskseg segment``; all are put in place at the end, or none. A callable is asked
+        for the folder only then, in the background: somebody may work in it during the run. Raises as :meth:`segment`.
         """
         options = {"task": task, "image": str(Path(image).resolve()), "write": True}
-        return self._start("segment", None, model, device, options, Path(output).resolve(), lease=lease)
+        if not callable(output):
+            settled = Path(output).resolve()
+            return self._start("segment", None, model, device, options, lambda: settled, lease=lease)
+        return self._start("segment", None, model, device, options, output, lease=lease)
 
     def check_file(
         self,
@@ -302,7 +305,7 @@ class JobRunner:
         model: str | Path | None,
         device: str,
         options: dict[str, Any],
-        destination: Path | None = None,
+        destination: Callable[[], Path] | None = None,
         lease: Lease | None = None,
     ) -> Job:
         self._require_free(lease)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,13 @@ class JobResult:
         return replace(Verdict.from_dict(self.report["ood"]), warnings=tuple(self.report.get("warnings", ())))
 
 
-def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResult:
-    """Take in a result event; files that the worker wrote are moved to ``destination``, all or none,
-    with their checksums.
+def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = None) -> JobResult:
+    """Take in a result event; files that the worker wrote are moved to the folder that ``destination`` gives then, all
+    or none, with their checksums.
 
     Raises:
         ResourceError: an array cannot be read, or a file cannot be written.
+        MtsError: as ``destination``.
     """
     try:
         arrays = [
@@ -64,8 +66,9 @@ def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResu
         ]
     except (OSError, ValueError) as error:
         raise ResourceError(f"the result cannot be read ({error})", remedy="Start the run again") from error
-    if "files" in event and destination is not None:
-        with staged_files(destination) as stage:
+    place = destination() if "files" in event and destination is not None else None
+    if place is not None:
+        with staged_files(place) as stage:
             for file in Path(event["files"]).iterdir():
                 shutil.move(file, stage / file.name)
             write_checksums(stage)
@@ -78,5 +81,5 @@ def result_of(event: dict[str, Any], destination: Path | None = None) -> JobResu
         event.get("spectra", []),
         arrays[2],
         event.get("devices", []),
-        destination if "files" in event else None,
+        place,
     )

@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.verdict_banner import Level
 from MultiTaskSegLib.scene.batch.batch_table import batch_rows_of
@@ -42,7 +43,7 @@ class ResultView:
             mode = qt.QHeaderView.Stretch if title in ("image", "nearest_task") else qt.QHeaderView.ResizeToContents
             widget.horizontalHeader().setSectionResizeMode(column, mode)
         self._fit = TableFit(widget)
-        widget.connect("cellActivated(int,int)", lambda row, _column: activated(row))
+        when_activated(widget, activated)
         export_button.connect("clicked(bool)", self._on_export)
 
     def show(self, node: slicer.vtkMRMLTableNode | None) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
+from Testing.bench.machine import machine_facts
 
 from MultiTaskSegLib.runtime.nnunet.label_slabs import labels_of, score_slices
 from MultiTaskSegLib.runtime.nnunet.patch_stream import PatchStream
@@ -28,7 +29,6 @@ from MultiTaskSegLib.runtime.nnunet.resampling_grid import slice_axis
 from MultiTaskSegLib.runtime.nnunet.results_source import results_source
 from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
 from Testing.bench.cpu_clock import used_cpu_s
-from Testing.bench.machine import machine_facts
 from Testing.bench.process_memory import PeakMemory
 
 ENGINES = ("ours", "nnunet")

@@ -133,6 +133,7 @@ class MrmlSession:
             setOverrideCursor=lambda *_: None,
             restoreOverrideCursor=lambda: None,
             applicationVersion="slicer-core without Slicer",
+            doubleClickInterval=0,  # tests click faster than hands
             testingEnabled=lambda: False,  # as for a user; True hides questions and installation
             translate=lambda _context, text: text,
             layoutManager=lambda: None,

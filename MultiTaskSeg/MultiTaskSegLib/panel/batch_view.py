@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
@@ -73,6 +74,7 @@ class BatchView:
             self.ui.batchOutputPathLineEdit,
         ):
             widget.visible = scope == FOLDER
+        self.ui.batchUncertaintyCheckBox.visible = scope == SCENE  # elsewhere it is no volume of the scene
         self.run.show(can_start and parameters is not None)
 
     def images(self) -> tuple[Any, str | None]:
@@ -127,10 +129,10 @@ class BatchView:
         header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(NOTE_COLUMN, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
-        table.connect("cellActivated(int,int)", self._on_activated)
+        when_activated(table, self._on_activated)
         self._fit = TableFit(table)
 
-    def _on_activated(self, row: int, _column: int) -> None:
+    def _on_activated(self, row: int) -> None:
         # Not a node: the rows of a batch would keep volumes in memory that have been removed.
         node = slicer.mrmlScene.GetNodeByID(self._rows[row].volume_id or "")
         if node is not None:

@@ -38,6 +38,8 @@ def model_text(model: str) -> str:
     name = Path(model).name
     if not Path(model).is_file():
         words, colour = _("There is no model file {name}."), BAD_COLOUR
+    elif not known_tasks(model):
+        words, colour = _("The file {name} is no model of MultiTaskSeg."), BAD_COLOUR
     elif is_sample_model(model):
         words, colour = _("Model of the tutorial, {name}: it knows phantoms only, no real images."), UNUSUAL_COLOUR
     else:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
-
-import qt
 
 
 class PathBinding:
@@ -22,7 +21,7 @@ class PathBinding:
         self._node: Any = None
         self._shown = ""
         line_edit.connect("currentPathChanged(QString)", lambda _path: self.store())
-        # The widget is silent about what is no path, so that a field that was cleared would still count.
+        # The widget is silent about what its filters do not accept: nothing at all, and names with two dots.
         for field in _text_fields(line_edit):
             field.connect("editingFinished()", self.store)
             field.connect("textChanged(QString)", self._on_text)
@@ -47,14 +46,14 @@ class PathBinding:
             setattr(self._node, self._name, path)
 
     def _on_text(self, text: str) -> None:
-        if not text:
+        if not text or os.path.exists(text):
             self.store()
 
 
 def _text_fields(widget: Any) -> Iterator[Any]:
     """The line edits inside a widget, at whatever depth."""
     for child in widget.children():
-        if isinstance(child, qt.QLineEdit):
+        if child.inherits("QLineEdit"):
             yield child
         else:
             yield from _text_fields(child)

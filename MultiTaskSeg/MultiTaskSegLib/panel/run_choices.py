@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.existing_question import existing_choices
 from MultiTaskSegLib.panel.settings import store_settings
-from MultiTaskSegLib.task_list import KnownTask
+from MultiTaskSegLib.task_list import KnownTask, short_name
 
 AUTO = "auto"
 BYTES_PER_GB = 1e9
@@ -34,7 +34,7 @@ class RunChoices:
         if parameters is None:
             return
         offered = {
-            "task": [(AUTO, _("Recognise automatically")), *((task.name, task.title) for task in tasks)],
+            "task": task_entries(tasks, parameters.task),
             "device": device_entries(self._devices, parameters.device),
             "existing": existing_choices(),
         }
@@ -52,6 +52,14 @@ class RunChoices:
         if self._parameters is not None:
             setattr(self._parameters, name, value)
             store_settings(self._parameters)
+
+
+def task_entries(tasks: Sequence[KnownTask], chosen: str) -> list[tuple[str, str]]:
+    """Values and titles for the list of tasks; ``chosen`` stays among them while a model cannot be read."""
+    entries = [(AUTO, _("Recognise automatically")), *((task.name, task.title) for task in tasks)]
+    if not tasks and chosen != AUTO:
+        entries.append((chosen, _("{task} (the model cannot be read)").format(task=short_name(chosen))))
+    return entries
 
 
 def device_entries(devices: Sequence[Mapping[str, Any]], chosen: str) -> list[tuple[str, str]]:

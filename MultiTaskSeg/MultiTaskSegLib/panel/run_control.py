@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.summary import progress_text
 
 POLL_INTERVAL_MS = 100
+MS_PER_S = 1000.0
 
 
 class Pollable(Protocol):
@@ -58,6 +61,7 @@ class RunControl:
         self._button, self._bar, self._label, self._title = button, progress_bar, progress_label, title
         self._finished = finished
         self._run: Run | None = None
+        self._began_s = 0.0
         self._is_preparing = self._can_start = False
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_INTERVAL_MS)
@@ -84,15 +88,19 @@ class RunControl:
 
     def watch(self, run: Run) -> None:
         """Show the progress of a run until it is over."""
-        self._run = run
+        self._run, self._began_s = run, time.monotonic()
         self._bar.value = 0
         self._label.text = ""
         self.timer.start()
         self.show(True)
 
     def cancel(self) -> None:
-        """End the run under way; `finished` is called as for any other end."""
-        if self._run is not None:
+        """End the run under way, for a click on the button; `finished` is called as for any other end.
+
+        The second click of a double click that started the run is none, nor is one that waited while it was prepared.
+        """
+        is_stray = MS_PER_S * (time.monotonic() - self._began_s) < slicer.app.doubleClickInterval
+        if self._run is not None and not is_stray:
             self._run.end()
             self._on_timeout()
 

@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.scene.result_table import SegmentRow
@@ -27,7 +28,6 @@ class SegmentTable:
             activated: is called with the ID of the segment whose row is double-clicked, or on which Return is pressed.
         """
         self._widget = widget
-        self._activated = activated
         self._ids: list[str] = []
         titles = self._titles()
         widget.setColumnCount(len(titles))
@@ -39,7 +39,7 @@ class SegmentTable:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(NAME_COLUMN, qt.QHeaderView.Stretch)
         widget.verticalHeader().setVisible(False)
-        widget.connect("cellActivated(int,int)", self._on_activated)
+        when_activated(widget, lambda row: activated(self._ids[row]))
         self._fit = TableFit(widget)
 
     def show(self, rows: Sequence[SegmentRow], colours: Sequence[tuple[float, float, float]] = ()) -> None:
@@ -57,9 +57,6 @@ class SegmentTable:
         for number, (red, green, blue) in enumerate(colours):
             self._widget.item(number, NAME_COLUMN).setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(red, green, blue))
         self._fit.fit()
-
-    def _on_activated(self, row: int, _column: int) -> None:
-        self._activated(self._ids[row])
 
     def _titles(self) -> list[tuple[str, str]]:
         uncertain = _("Volume of the segment where the uncertainty is {limit} or more, in millilitres")

@@ -42,5 +42,5 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
     with view.run.preparing():
         ensure_packages()
     existing = REPLACE if parameters.existing == REPLACE else KEEP
-    model = parameters.modelPath or None
-    return SceneBatch(images, logic.batchOptions(parameters.task, model, parameters.device, output, existing))
+    asked = (parameters.task, parameters.modelPath or None, parameters.device, output, existing)
+    return SceneBatch(images, logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty))

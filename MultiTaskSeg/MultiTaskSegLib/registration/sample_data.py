@@ -65,8 +65,11 @@ def is_sample_model(model: str) -> bool:
 def register_sample_data() -> None:
     """Offer the phantoms in Slicer's Sample Data module, one by one and all at once with their model chosen.
 
-    Nothing is downloaded: the addresses are those of files in the extension. Registering twice does no harm.
+    Nothing is downloaded: the addresses are those of files in the extension. Registering twice does no harm. Nothing
+    happens where users have disabled that module.
     """
+    if not has_module("SampleData"):
+        return
     register = importlib.import_module("SampleData").SampleDataLogic.registerCustomSampleDataSource
     for sample in SAMPLES:
         register(category=CATEGORY, sampleName=sample.name, **_files([sample]))

@@ -8,6 +8,7 @@ import slicer
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.node.placement import place_beside
 from MultiTaskSegLib.scene.result_record import clear_record
+from MultiTaskSegLib.scene.volume import PICTURE_ATTRIBUTE, picture_ending
 
 # Luminance of ITU-R BT.601, as image programs convert colour to grey.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -20,6 +21,7 @@ def hardened_copy(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRML
     clear_record(copy)  # cloned with the node, but it is about other voxels
     copy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     copy.HardenTransform()
+    _mark(volume_node, copy)
     place_beside(volume_node, copy)
     return copy
 
@@ -60,5 +62,12 @@ def _copy_with(
     copy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     slicer.util.updateVolumeFromArray(copy, np.ascontiguousarray(voxels))
     copy.CreateDefaultDisplayNodes()
+    _mark(volume_node, copy)
     place_beside(volume_node, copy)
     return copy
+
+
+def _mark(volume_node: slicer.vtkMRMLVolumeNode, copy: slicer.vtkMRMLVolumeNode) -> None:
+    """The copy of a picture has no size in millimetres either, but no file that tells it."""
+    if ending := picture_ending(volume_node):
+        copy.SetAttribute(PICTURE_ATTRIBUTE, ending)

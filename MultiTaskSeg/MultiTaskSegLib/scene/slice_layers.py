@@ -10,6 +10,7 @@ from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE
 from MultiTaskSegLib.scene.heatmap import MAP_ATTRIBUTE
 
 COMPOSITE_CLASS = "vtkMRMLSliceCompositeNode"
+COVERED = "MultiTaskSeg.Covered"  # role and opacity, of a view, of what lay over the image before a map of ours
 
 
 def shown_views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCompositeNode]:
@@ -20,9 +21,20 @@ def shown_views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceComposite
     return [view for view in composites if view.GetLayoutName() in in_layout] or composites
 
 
+def shown_volumes(scene: slicer.vtkMRMLScene) -> frozenset[str]:
+    """The IDs of the volumes that are the background of a view of the layout."""
+    return frozenset(filter(None, (view.GetBackgroundVolumeID() for view in shown_views(scene))))
+
+
 def shows_one_volume(scene: slicer.vtkMRMLScene) -> bool:
-    """Whether all views of the layout have the same background: no two volumes are being compared."""
-    return len({view.GetBackgroundVolumeID() for view in shown_views(scene)}) <= 1
+    """Whether all views of the layout have the same background, or none: no two volumes are being compared."""
+    return len(shown_volumes(scene)) <= 1
+
+
+def hide(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Draw a segmentation in no view."""
+    if segmentation_node.GetDisplayNode() is not None:
+        segmentation_node.GetDisplayNode().SetVisibility(False)
 
 
 def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -37,6 +49,7 @@ def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
         if view.GetBackgroundVolumeID() != volume_node.GetID():
             if is_own_map(foreground):
                 view.SetForegroundVolumeID(None)
+                view.RemoveNodeReferenceIDs(COVERED)  # which lay over another image
             view.SetBackgroundVolumeID(volume_node.GetID())
             _fit(view)
     refresh_legends(scene)
@@ -45,14 +58,17 @@ def show_volume(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
 def show_overlay(
     volume_node: slicer.vtkMRMLScalarVolumeNode, map_node: slicer.vtkMRMLScalarVolumeNode, opacity: float
 ) -> None:
-    """Show a map over its volume in the views that show the volume; with opacity 0 whatever else lies over it stays."""
+    """Show a map over its volume in the views that show the volume; with opacity 0 whatever else lies over it stays.
+
+    What a map covers, such as a PET, comes back with opacity 0, and when the map goes.
+    """
     scene = volume_node.GetScene()
     for view in slicer.util.getNodesByClass(COMPOSITE_CLASS, scene):
         if view.GetBackgroundVolumeID() != volume_node.GetID():
             continue
         if opacity > 0.0:
-            view.SetForegroundVolumeID(map_node.GetID())
-        if view.GetForegroundVolumeID() == map_node.GetID():
+            _cover(view, map_node)
+        if view.GetForegroundVolumeID() == map_node.GetID() and not (opacity == 0.0 and _uncover(view)):
             view.SetForegroundOpacity(opacity)
     refresh_legends(scene)
 
@@ -65,7 +81,8 @@ def hide_uncertainty_but(
     for view in slicer.util.getNodesByClass(COMPOSITE_CLASS, scene):
         over = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
         is_uncertainty = is_own_map(over) and over.GetNodeReferenceID(INPUT_ROLE) is None
-        if is_uncertainty and over is not map_node and view.GetBackgroundVolumeID() == volume_node.GetID():
+        is_stray = is_uncertainty and over is not map_node and view.GetBackgroundVolumeID() == volume_node.GetID()
+        if is_stray and not _uncover(view):
             view.SetForegroundVolumeID(None)
     refresh_legends(scene)
 
@@ -95,9 +112,8 @@ def hide_results_of_others(volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
     if not shows_one_volume(volume_node.GetScene()):
         return
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", volume_node.GetScene()):
-        is_other = node.GetNodeReferenceID(INPUT_ROLE) not in (None, volume_node.GetID())
-        if is_other and node.GetDisplayNode() is not None:
-            node.GetDisplayNode().SetVisibility(False)
+        if node.GetNodeReferenceID(INPUT_ROLE) not in (None, volume_node.GetID()):
+            hide(node)
 
 
 def is_own_map(node: slicer.vtkMRMLNode | None) -> bool:
@@ -113,6 +129,26 @@ def refresh_legends(scene: slicer.vtkMRMLScene) -> None:
         if is_own_map(node):
             legend.SetVisibility(node.GetID() in seen)
             legend.Modified()  # only then the views look whether its volume is in them by now
+
+
+def _cover(view: slicer.vtkMRMLSliceCompositeNode, map_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Lay a map over a view, with a note of what it covers, unless that is another map."""
+    covered = view.GetScene().GetNodeByID(view.GetForegroundVolumeID() or "")
+    if covered is not None and not is_own_map(covered):
+        view.SetNodeReferenceID(COVERED, covered.GetID())
+        view.SetAttribute(COVERED, str(view.GetForegroundOpacity()))
+    view.SetForegroundVolumeID(map_node.GetID())
+
+
+def _uncover(view: slicer.vtkMRMLSliceCompositeNode) -> bool:
+    """Bring back what a map of ours covers; whether there is such a volume."""
+    covered = view.GetNodeReference(COVERED)
+    if covered is None:
+        return False
+    view.RemoveNodeReferenceIDs(COVERED)
+    view.SetForegroundVolumeID(covered.GetID())
+    view.SetForegroundOpacity(float(view.GetAttribute(COVERED)))
+    return True
 
 
 def _views_for(volume_node: slicer.vtkMRMLScalarVolumeNode) -> list[Any]:

@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
 Matrix = np.ndarray
 JPEG = (".jpg", ".jpeg")
 PICTURES = (*JPEG, ".png", ".bmp", ".tif", ".tiff")
+PICTURE_ATTRIBUTE = "MultiTaskSeg.Picture"  # ending of the file that a copy, which has none, was made of
 
 
 def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
@@ -30,10 +31,11 @@ def image_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     require_scalar_image(volume_node)
     ijk_to_lps = LPS_TO_RAS @ world_ijk_to_ras(volume_node)
     voxels = np.array(slicer.util.arrayFromVolume(volume_node), dtype=np.float32)
-    measured: Measured = "nothing" if _is_from(volume_node, PICTURES) else "voxel"
+    ending = picture_ending(volume_node)
+    measured: Measured = "nothing" if ending else "voxel"
     if not has_float_voxels(volume_node) or is_all_finite(voxels):
         # As for a JPEG file that is read without Slicer.
-        voxels = without_ringing(voxels) if _is_from(volume_node, JPEG) else voxels
+        voxels = without_ringing(voxels) if ending in JPEG else voxels
         return Volume(voxels, ijk_to_lps, volume_node.GetName(), measured=measured)
     bad = ~np.isfinite(voxels)
     if bad.mean() > MAX_NONFINITE_FRACTION:
@@ -70,10 +72,13 @@ def require_scalar_image(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> 
     _require_voxels(volume_node, name)
 
 
-def _is_from(volume_node: slicer.vtkMRMLScalarVolumeNode, endings: tuple[str, ...]) -> bool:
+def picture_ending(volume_node: slicer.vtkMRMLVolumeNode) -> str:
+    """Ending of the PNG, JPEG or the like that a volume, or what it is a copy of, was read from; empty for others."""
+    if noted := volume_node.GetAttribute(PICTURE_ATTRIBUTE):
+        return str(noted)
     storage_node = volume_node.GetStorageNode()
     name = "" if storage_node is None else storage_node.GetFileName() or ""
-    return name.lower().endswith(endings)
+    return next((ending for ending in PICTURES if name.lower().endswith(ending)), "")
 
 
 def has_float_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode) -> bool:

@@ -27,7 +27,7 @@ def module(request, open_panel, monkeypatch):
 @pytest.fixture
 def no_packages(module, monkeypatch):
     """As on Slicer's build machines, where the extension's Python packages are not installed."""
-    self_test = importlib.import_module("MultiTaskSegLib.panel.self_test")
+    self_test = importlib.import_module("MultiTaskSegLib.installation.self_test")
     monkeypatch.setattr(self_test, "is_installed", lambda _package: False)
 
 

@@ -43,6 +43,19 @@ def test_all_images_of_the_scene_are_segmented_but_not_the_maps_made_of_them(pan
     assert panel.parameters.segmentation is results_of(other)[0]
 
 
+def test_the_uncertainty_of_a_batch_is_left_out_where_the_box_says_so(panel, run_batch):
+    box = panel.ui.batchUncertaintyCheckBox
+    run_batch("scene")
+    assert panel.parameters.segmentation.GetNodeReference("MultiTaskSeg.Uncertainty") is not None
+    box.checked = False
+    run_batch("scene")
+    assert panel.parameters.segmentation.GetNodeReference("MultiTaskSeg.Uncertainty") is None
+    assert not panel.ui.nextRegionButton.enabled
+    for scope, is_offered in (("scene", True), ("frames", False), ("folder", False)):
+        panel.parameters.batchScope = scope
+        assert box.isHidden() is not is_offered
+
+
 def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
     flat = samples.volume(name="warped")
     samples.warp_transform(flat)

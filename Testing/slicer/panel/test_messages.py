@@ -58,6 +58,42 @@ def test_a_file_that_is_no_model_is_refused_before_the_run(panel, tmp_path):
     assert "no model of MultiTaskSeg" in panel.ui.messageLabel.text
 
 
+def test_a_model_file_is_noticed_as_soon_as_it_is_chosen_in_the_dialog(panel, open_panel, tmp_path):
+    check = open_panel("OODCheck")
+    for widget in (panel, check):
+        field = widget.ui.modelPathLineEdit
+        field.nameFilters = ("Models (*.mts.safetensors)",)  # for which the widget is silent about any model
+        field.currentPath = sample_model()  # as the dialog does, without a key
+        assert widget.parameters.modelPath == sample_model()
+        assert "phantoms only" in widget.ui.modelNoteLabel.text
+
+
+@pytest.mark.parametrize("module", ["MultiTaskSeg", "OODCheck"])
+def test_the_filter_of_model_files_is_one_that_the_widget_understands(open_panel, worker, module):
+    field = open_panel(module).ui.modelPathLineEdit
+    told: list[str] = []
+    field.currentPathChanged.connect(told.append)
+    field.currentPath = "a.mts.safetensors"
+    assert told == ["a.mts.safetensors"]
+
+
+def test_the_task_is_kept_while_the_model_cannot_be_read_and_the_panel_says_so(panel, missing, tmp_path):
+    panel.parameters.modelPath = sample_model()
+    box = panel.ui.taskComboBox
+    box.setCurrentIndex(1)
+    chosen = panel.parameters.task
+    assert chosen != "auto"
+    (tmp_path / "no.mts.safetensors").write_text("no model")
+    for path, words in ((missing, "There is no model file"), (str(tmp_path / "no.mts.safetensors"), "is no model of")):
+        panel.parameters.modelPath = path
+        assert (panel.parameters.task, box.currentData) == (chosen, chosen)
+        assert "the model cannot be read" in box.currentText
+        assert words in panel.ui.modelNoteLabel.text
+    panel.parameters.modelPath = sample_model()
+    assert (panel.parameters.task, box.currentData) == (chosen, chosen)
+    assert "cannot" not in box.currentText
+
+
 def test_a_model_that_is_not_the_released_one_is_named_in_sight_and_one_click_leads_back(panel, tmp_path):
     note, button = panel.ui.modelNoteLabel, panel.ui.releasedModelButton
     assert note.isHidden()
@@ -188,14 +224,12 @@ def test_devices_have_titles_for_people_in_both_panels(open_panel, worker):
         assert titles == ["Automatic", "Processor (CPU)", "Graphics card (CUDA)"]
 
 
-def test_return_on_a_row_does_what_a_double_click_does(panel, segment, session):
-    from PySide6.QtCore import Qt
-    from PySide6.QtTest import QTest
-
+def test_return_on_a_row_does_what_a_double_click_does(panel, segment, stand_ins, monkeypatch):
     segment()
-    chosen = []
-    panel._resultView._table._activated = chosen.append
-    table = panel.ui.segmentTableWidget
+    places, table = [], panel.ui.segmentTableWidget
+    monkeypatch.setattr(part("result_view"), "jump_slices", lambda _scene, ras: places.append(list(ras)))
     table.setCurrentCell(0, 0)
-    QTest.keyClick(table, Qt.Key.Key_Return)
-    assert chosen == ["bright"]
+    table.cellActivated.emit(0, 0)
+    table.findChild(stand_ins.QShortcut).activated.emit()
+    assert len(places) == 2
+    assert places[0] == places[1]

@@ -195,6 +195,17 @@ def test_cancelling_ends_the_run_and_tells_of_it_once(control):
     assert control.ended == [run]
 
 
+def test_the_second_half_of_a_double_click_does_not_cancel_what_the_first_has_started(control, monkeypatch):
+    run, times = RunStandIn(), iter([10.0, 10.39, 10.41])
+    monkeypatch.setattr(slicer.app, "doubleClickInterval", 400)
+    monkeypatch.setattr(importlib.import_module("MultiTaskSegLib.panel.run_control").time, "monotonic", times.__next__)
+    control.control.watch(run)
+    control.control.cancel()
+    assert not run.is_ended
+    control.control.cancel()
+    assert run.is_ended
+
+
 def test_a_release_ends_the_run_without_a_word(control):
     run = RunStandIn()
     control.control.watch(run)

@@ -126,6 +126,22 @@ def test_ripples_around_a_jpeg_are_air_as_without_slicer(name, is_cleaned):
     assert voxels[:, 6:, 1:3].min() == 2  # the node keeps what it has
 
 
+@pytest.mark.parametrize("kind", ["colour", "NaN", "transform"])
+def test_the_mended_copy_of_a_picture_has_no_physical_size_either(kind):
+    if kind == "colour":
+        colours = np.zeros((1, 30, 40, 3), np.uint8)
+        node = slicer.util.addVolumeFromArray(colours, name="Picture", nodeClassName="vtkMRMLVectorVolumeNode")
+    else:
+        node = scan()
+    mend = {"colour": mended_copy.grey_copy, "NaN": mended_copy.finite_copy, "transform": mended_copy.hardened_copy}
+    assert image_from_node(mend[kind](node)).measured == "voxel"
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName("/somewhere/a.png")
+    copy = mend[kind](node)
+    assert copy.GetStorageNode() is None
+    assert image_from_node(copy).measured == "nothing"
+
+
 def test_nothing_but_nan_is_refused_without_a_fix(preflight):
     node = scan()
     slicer.util.arrayFromVolume(node)[:] = np.nan
@@ -307,3 +323,15 @@ def test_a_transform_that_changes_under_a_volume_is_looked_at_again(preflight):
             transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([2.0, 1.0, 1.0, 1.0])))
         shown.update(node, "auto", "", lambda *_choices: seen.append(1) or [])
     assert len(seen) == 2
+
+
+def test_the_grey_copy_of_a_colour_jpeg_has_no_ripples_either():
+    colours = np.zeros((1, 30, 40, 3), np.uint8)
+    colours[:, 6:, 3:] = 200
+    colours[:, 6:, 1:3] = 2  # faint, in the block in which the content ends
+    node = slicer.util.addVolumeFromArray(colours, name="Picture", nodeClassName="vtkMRMLVectorVolumeNode")
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName("/somewhere/a.JPG")
+    image = image_from_node(mended_copy.grey_copy(node))
+    assert image.voxels[:, :, 1:3].max() == 0
+    assert image.measured == "nothing"

@@ -44,6 +44,51 @@ def test_a_run_on_a_volume_that_is_not_shown_ends_with_its_result_in_view(views,
     assert all(is_in_view(view, volume) for view in views)
 
 
+@pytest.mark.parametrize("way", ["selected", "shown elsewhere", "loaded"])
+def test_a_run_that_ends_does_not_turn_the_views_back(views, panel, until, worker, way):
+    volume, other = panel.parameters.inputVolume, far_away("other")
+    show_volume(volume)
+    panel.ui.segmentButton.click()
+    if way == "selected":
+        panel.ui.inputSelector.setCurrentNode(other)
+    elif way == "shown elsewhere":
+        show_volume(other)
+    else:
+        for view in views:  # as Slicer does with a volume that is loaded
+            view.GetSliceCompositeNode().SetBackgroundVolumeID(other.GetID())
+    assert until(lambda: panel.ui.segmentButton.text == "Segment")
+    (made,) = results_of(volume)
+    assert backgrounds(views) == [other.GetID()] * 3
+    assert foregrounds(views) == [None] * 3
+    assert not made.GetDisplayNode().GetVisibility()
+    assert made.GetName() in panel.ui.messageLabel.text
+    panel.ui.resultSelector.setCurrentNode(made)
+    assert backgrounds(views) == [volume.GetID()] * 3
+    assert made.GetDisplayNode().GetVisibility()
+
+
+def test_a_run_that_ends_is_shown_in_the_view_that_still_has_its_image(views, panel, until, worker):
+    volume, other = panel.parameters.inputVolume, far_away("other")
+    show_volume(volume)
+    panel.ui.segmentButton.click()
+    views[1].GetSliceCompositeNode().SetBackgroundVolumeID(other.GetID())
+    assert until(lambda: panel.ui.segmentButton.text == "Segment")
+    (made,) = results_of(volume)
+    assert backgrounds(views) == [volume.GetID(), other.GetID(), volume.GetID()]
+    assert foregrounds(views) == [made.GetNodeReferenceID("MultiTaskSeg.Uncertainty"), None, foregrounds(views)[0]]
+
+
+def test_a_batch_draws_the_result_of_the_selected_volume_only(views, panel, until, worker):
+    volume, other = panel.parameters.inputVolume, far_away("other")
+    show_volume(volume)
+    panel.ui.batchButton.click()
+    assert until(lambda: panel.ui.batchButton.text == "Segment all")
+    drawn = [results_of(node)[0].GetDisplayNode().GetVisibility() for node in (volume, other)]
+    assert drawn == [1, 0]
+    assert panel.parameters.segmentation is results_of(volume)[0]
+    assert backgrounds(views) == [volume.GetID()] * 3
+
+
 @pytest.mark.parametrize("name", ["MultiTaskSeg", "OODCheck"])
 def test_a_row_of_several_images_leads_to_a_fitted_view(views, open_panel, worker, until, name):
     samples.volume(name="first")
@@ -127,6 +172,23 @@ def test_a_check_with_a_map_lays_it_over_the_image_when_the_panel_is_open(views,
     assert np.ptp(slicer.util.arrayFromVolume(node)) > 0
 
 
+def test_a_check_that_ends_does_not_turn_the_views_back(views, open_panel, worker, until):
+    volume, other = samples.volume(), far_away("other")
+    panel = open_panel("OODCheck")
+    panel.ui.mapCheckBox.checked = True
+    show_volume(volume)
+    panel.ui.checkButton.click()
+    show_volume(other)
+    assert until(lambda: panel.ui.checkButton.text == "Check")
+    assert "foreign" in panel.ui.resultLabel.text.lower()
+    assert backgrounds(views) == [other.GetID()] * 3
+    assert foregrounds(views) == [None] * 3
+    panel.ui.inputSelector.setCurrentNode(other)
+    panel.ui.inputSelector.setCurrentNode(volume)
+    assert backgrounds(views) == [volume.GetID()] * 3
+    assert foregrounds(views) == [volume.GetNodeReferenceID("MultiTaskSeg.ForeignMap")] * 3
+
+
 def test_the_uncertainty_of_a_result_goes_when_another_one_without_any_is_chosen(views, panel, segment):
     first = segment()
     uncertainty = first.GetNodeReferenceID("MultiTaskSeg.Uncertainty")
@@ -139,6 +201,30 @@ def test_the_uncertainty_of_a_result_goes_when_another_one_without_any_is_chosen
     assert foregrounds(views) == [uncertainty] * 3
     panel.parameters.segmentation = None
     assert foregrounds(views) == [None] * 3
+
+
+def test_what_lies_over_the_image_comes_back_when_the_uncertainty_goes(views, panel, segment):
+    volume, pet = panel.parameters.inputVolume, samples.volume(name="PET")
+    for view in views:
+        composite = view.GetSliceCompositeNode()
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(pet.GetID())
+        composite.SetForegroundOpacity(0.4)
+    made = segment()
+    uncertainty = made.GetNodeReferenceID("MultiTaskSeg.Uncertainty")
+    assert foregrounds(views) == [uncertainty] * 3
+    panel.ui.uncertaintyCheckBox.checked = False
+    assert foregrounds(views) == [pet.GetID()] * 3
+    assert views[0].GetSliceCompositeNode().GetForegroundOpacity() == 0.4
+    panel.ui.uncertaintyCheckBox.checked = True
+    assert foregrounds(views) == [uncertainty] * 3
+    panel.ui.resultSelector.setCurrentNode(None)
+    assert foregrounds(views) == [pet.GetID()] * 3
+    panel.ui.resultSelector.setCurrentNode(made)
+    slicer.mrmlScene.RemoveNode(pet)
+    panel.ui.uncertaintyCheckBox.checked = False
+    assert foregrounds(views) == [uncertainty] * 3
+    assert views[0].GetSliceCompositeNode().GetForegroundOpacity() == 0.0
 
 
 def test_a_map_of_foreign_places_stays_when_another_result_is_chosen(views, panel, segment, open_panel):

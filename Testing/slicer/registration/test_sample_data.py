@@ -62,8 +62,9 @@ class SampleDataStandIn:
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered(monkeypatch, session):
     SampleDataStandIn.registered = []
+    session.modules.sampledata = types.SimpleNamespace()
     monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=SampleDataStandIn))
     return SampleDataStandIn.registered
 
@@ -97,6 +98,11 @@ def test_every_sample_is_registered_with_address_checksum_and_thumbnail(sample_d
             assert checksum == f"SHA256:{hashlib.sha256(content).hexdigest()}"
     parameters = inspect.signature(SampleDataStandIn.registerCustomSampleDataSource).parameters
     assert all(set(source) == set(parameters) for source in registered)
+
+
+def test_nothing_is_registered_where_the_module_is_disabled(sample_data, session):
+    assert not hasattr(slicer.modules, "sampledata")
+    sample_data.register_sample_data()
 
 
 def test_the_tutorial_loads_all_phantoms_and_chooses_their_model_in_both_modules(

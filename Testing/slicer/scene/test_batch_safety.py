@@ -198,6 +198,23 @@ def test_replacing_files_replaces_what_nobody_edited_and_nothing_else(runner, tm
     assert [len(row.warnings) for row in rows] == [0, 1]
 
 
+@pytest.mark.parametrize("existing", ["keep", "replace"])
+def test_what_somebody_does_in_a_folder_while_its_own_image_is_segmented_is_not_lost(runner, tmp_path, existing):
+    (path,) = scans(tmp_path / "in", "ct.nii.gz")
+    options = BatchOptions(output=tmp_path / "out", existing=existing)
+    if existing == "replace":
+        segment_batch([path], options, runner=runner)
+    batch = SceneBatch([path], options, runner)
+    batch.job.poll()  # the run has been started
+    (tmp_path / "out" / "ct").mkdir(parents=True, exist_ok=True)
+    mine = corrected(tmp_path / "out" / "ct")
+    (row,) = batch.job.wait()
+    batch.end()
+    assert mine.read_bytes() == b"corrected by hand"
+    assert (tmp_path / "out" / "ct_2" / "segmentation.nii.gz").read_bytes() == b"labels"
+    assert "this one is in ct_2" in row.warnings[0]
+
+
 def sequences() -> list[str]:
     return [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSequenceNode")]
 

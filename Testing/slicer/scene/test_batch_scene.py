@@ -36,7 +36,7 @@ class AskedRunner:
         return JobStandIn()
 
     def segment_file(self, image, output, lease, **options):
-        self.asked.append({"image": image.name, "output": output.name, **options})
+        self.asked.append({"image": image.name, "output": output().name, **options})
         return JobStandIn()
 
 

@@ -98,6 +98,14 @@ def test_where_volumes_are_compared_each_view_keeps_its_own(views):
     assert is_in_view(views[0], third)
 
 
+def test_a_view_without_a_volume_is_no_comparison(views):
+    first, second = samples.volume(name="first"), far_away("second")
+    slice_layers.show_volume(first)
+    views[2].GetSliceCompositeNode().SetBackgroundVolumeID(None)  # as of a layout that has just been chosen
+    slice_layers.show_volume(second)
+    assert backgrounds(views) == [second.GetID()] * 3
+
+
 def test_views_that_are_not_in_the_layout_do_not_count(views, session):
     first, second = samples.volume(name="first"), samples.volume(name="second")
     slice_layers.show_volume(first)

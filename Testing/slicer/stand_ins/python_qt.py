@@ -69,7 +69,7 @@ def build_qt() -> types.ModuleType:
         if isinstance(native, type) and issubclass(native, QtWidgets.QWidget):
             setattr(qt, name, pythonqt(native))
     qt.QTableWidget = _with_headers(qt)
-    qt.QTimer = pythonqt(QtCore.QTimer)
+    qt.QTimer, qt.QShortcut = pythonqt(QtCore.QTimer), pythonqt(QtGui.QShortcut)
     qt.Qt = QtCore.Qt
     return qt
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import re
 import types
 
 from PySide6.QtCore import Property, QRect, Qt, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSizePolicy, QSlider, QStyle, QStyleOptionButton
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QSizePolicy,
+    QSlider,
+    QStyle,
+    QStyleOptionButton,
+    QToolButton,
+)
 
 HEADER_HEIGHT = 26
 
@@ -84,17 +93,28 @@ def ctk_classes(qt: types.ModuleType) -> dict[str, type]:
 
         def __init__(self, *parents):
             super().__init__(*parents)
-            self._edit = qt.QLineEdit()
-            _row(self, self._edit)
+            box, self._edit = QComboBox(), qt.QLineEdit()
+            box.setEditable(True)
+            box.setLineEdit(self._edit)
+            self._filters: tuple[str, ...] = ()
+            _row(self, box, QToolButton())
             self._edit.textChanged.connect(self._tell)
 
         def _tell(self, path):
-            """Like CTK's, it is silent about what is no path, nothing at all included."""
-            if os.path.exists(path):
+            """As CTK's: about what its filters accept, whether it is there or not; never about nothing at all.
+
+            Of a filter such as ``*.mts.safetensors`` it takes the first word, which no such file ends with.
+            """
+            words = [word for filter_text in self._filters for word in re.findall(r"\*\.(\w+)", filter_text)]
+            pattern = "|".join(rf".*\.{word}?" for word in words) or ".+"
+            if re.fullmatch(pattern, path):
                 self.currentPathChanged.emit(path)
 
         currentPath = Property(str, lambda self: self._edit.text, lambda self, path: self._edit.setText(path))
-        nameFilters = Property("QStringList", lambda self: (), lambda self, filters: None)
+        nameFilters = Property("QStringList", lambda self: self._filters, lambda self, f: self._set_filters(f))
+
+        def _set_filters(self, filters):
+            self._filters = tuple(filters)
 
     return {kind.__name__: kind for kind in (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit)}
 
@@ -118,6 +138,7 @@ def mrml_classes(qt: types.ModuleType) -> dict[str, type]:
             super().__init__(*parents)
             self._box, self._scene, self._types, self._tags = QComboBox(), None, [], []
             _row(self, self._box)
+            self._box.setFocusProxy(self)  # as Slicer's
             self._box.currentIndexChanged.connect(lambda *_: self.currentNodeChanged.emit(self.currentNode()))
 
         nodeTypes = Property("QStringList", lambda self: tuple(self._types), lambda self, t: self._set_types(t))

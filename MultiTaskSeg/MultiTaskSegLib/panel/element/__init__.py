@@ -1,1 +1,1 @@
-"""What panels are made of: lists of choices, heights of tables, texts of volumes, cameras of views."""
+"""What panels are made of: lists of choices, heights and rows of tables, keys, texts of volumes, cameras."""

@@ -175,10 +175,14 @@ class SceneBatch:
         """One file, whose results the worker's parent has put in place by the time its job is done."""
         notes: list[str] = []
 
+        def place() -> Path:
+            """Look where the result may go only when it is written: until then somebody may work in the folder."""
+            settled, notes[:] = _settled(folder, self._options.existing, claimed)
+            return settled.resolve()
+
         def start() -> Job:
-            """Look where the result may go only now: somebody may work in the folders while a batch is under way."""
+            """Have the worker read the file."""
             options = {"task": self._options.task, "model": self._options.model, "device": self._options.device}
-            place, notes[:] = _settled(folder, self._options.existing, claimed)
             return self._runner.segment_file(path, place, lease=lease, **options)
 
         def keep(found: JobResult) -> Mapping[str, Any]:
