@@ -11,7 +11,9 @@ from Testing.house.source_tree import REPOSITORY
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 or the system libraries it needs are missing", exc_type=ImportError)
+pytest.importorskip(
+    "PySide6.QtWidgets", reason="PySide6 or the system libraries it needs are missing", exc_type=ImportError
+)
 
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
