@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.summary import notice_text
 from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE
 from MultiTaskSegLib.scene.result import SegmentationResult
 from MultiTaskSegLib.scene.run import SceneRun
 from MultiTaskSegLib.scene.slice_layers import hide, shown_volumes, shows_one_volume
@@ -46,8 +47,9 @@ class Onlooker:
 
     def take_in_batch(self, results: Mapping[str, SegmentationResult], parameters: Any, is_open: bool) -> None:
         """Turn to the result of the selected volume, if the batch has one; none is drawn over another image."""
-        for volume_id, result in results.items():
-            volume_node = slicer.mrmlScene.GetNodeByID(volume_id)
+        for result in results.values():
+            is_there = result.segmentation.GetScene() is not None  # else its scene was closed
+            volume_node = result.segmentation.GetNodeReference(INPUT_ROLE) if is_there else None
             if volume_node is not None:
                 self._turn_to(parameters, result.segmentation, volume_node, is_open)
 

@@ -118,10 +118,13 @@ class ResultView:
 
     def show_surfaces(self, checked: bool = False) -> None:
         """Make and show the surfaces, or hide them."""
-        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
-            show_3d(self._segmentation, checked)
-            if checked:
-                reset_cameras()  # else they may look past them
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
+                show_3d(self._segmentation, checked)
+                if checked:
+                    reset_cameras()  # else they may look past them
+        finally:
+            self._update_buttons()  # the button says what there is, not what was wished
 
     def open_ood_check(self, _checked: bool = False) -> None:
         """Open OOD Check with the volume of this result and the model that segmented it, not another one."""

@@ -11,7 +11,7 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk
 
-from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.scene.node.placement import place_beside
 
 LABELMAP = "Binary labelmap"
@@ -50,9 +50,13 @@ def add_segmentation(
 
 
 def show_3d(segmentation_node: slicer.vtkMRMLSegmentationNode, is_shown: bool = True) -> None:
-    """Make the surfaces of all segments, which 3-D views then show; or hide them again."""
-    if is_shown:
-        segmentation_node.CreateClosedSurfaceRepresentation()
+    """Make the surfaces of all segments, which 3-D views then show; or hide them again.
+
+    Raises:
+        ResourceError: Slicer cannot make them.
+    """
+    if is_shown and not segmentation_node.CreateClosedSurfaceRepresentation():
+        raise ResourceError("Slicer cannot make the surfaces", file=segmentation_node.GetName(), remedy="See its log")
     segmentation_node.GetDisplayNode().SetVisibility3D(is_shown)
 
 

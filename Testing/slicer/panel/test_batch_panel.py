@@ -106,7 +106,11 @@ def test_a_scene_that_is_closed_during_a_batch_leaves_no_table_in_the_next_one(p
     panel.ui.batchButton.click()
     assert until(lambda: len(panel._batch.run._run.job.rows) >= 1)
     slicer.mrmlScene.Clear(0)
+    for name in ("another one", "another two"):  # which have the IDs of the first ones
+        samples.volume(name=name)
+    panel.parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByName("another one")
     assert until(lambda: panel.ui.batchButton.text == "Segment all")
+    assert not panel.parameters.parameterNode.GetNodeReferenceID("segmentation")
     assert slicer.util.getNodesByClass("vtkMRMLTableNode") == []
     assert cells(panel) == []
 

@@ -10,6 +10,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import heatmap
 from MultiTaskSegLib.scene.earlier_result import TABLE_ROLE, results_of
@@ -194,6 +195,20 @@ def test_the_button_for_surfaces_says_whether_they_are_seen(panel, segment):
         show_3d(segmentation, is_shown)  # as the Segmentations module does, without a word to the panel
         panel.enter()
         assert panel.ui.show3DButton.checked is is_shown
+
+
+def test_the_button_for_surfaces_is_off_where_they_cannot_be_made(panel, segment, monkeypatch):
+    segment()
+    shown: list[str] = []
+    view = importlib.import_module("MultiTaskSegLib.panel.result_view")
+    stubborn = types.SimpleNamespace(CreateClosedSurfaceRepresentation=lambda: False, GetName=lambda: "Scan")
+    monkeypatch.setattr(view, "show_3d", lambda _segmentation, is_shown: show_3d(stubborn, is_shown))
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_details: shown.append(text))
+    panel.ui.show3DButton.checked = True  # as a click does first
+    with pytest.raises(ResourceError, match="cannot make the surfaces"):
+        panel._resultView.show_surfaces(True)
+    assert "Slicer cannot make the surfaces: Scan" in shown[0]
+    assert not panel.ui.show3DButton.checked
 
 
 @pytest.fixture
