@@ -171,7 +171,7 @@ def _pixels(image: sitk.Image) -> NDArray[Any]:
     return pixels.reshape((1,) * max(0, 3 - len(spatial)) + tuple(reversed(spatial[:3])) + channels)
 
 
-def grid_matrix(image: sitk.Image | sitk.ImageFileReader, path: Path) -> NDArray[np.float64]:
+def grid_matrix(image: Any, path: Path) -> NDArray[np.float64]:
     """float64 ``(4, 4)``: voxel index to LPS millimetres, of an image or of a header that was read; 2-D images lie in
     the plane z = 0.
 
