@@ -12,6 +12,7 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
+from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_nnunet, cli_pretraining
@@ -28,7 +29,7 @@ FAMILIES = ("real", "left-out", "matched", "artefact")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 done, 2 wrong use, 4 refused."""
-    options = make_parser().parse_args(arguments)
+    options = parsed(make_parser(), arguments)
     for stream in (sys.stdout, sys.stderr):
         # A file name that the terminal cannot show must not be the end of everything.
         if isinstance(stream, io.TextIOWrapper):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime import cli
+from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.machine.closed_pipe import EXIT_CLOSED_PIPE
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES
 from MultiTaskSegLib.worker_process import worker_environment
 from Testing.runtime.tiny_model import write_tiny_model
+from trainer import cli as trainer_cli
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,24 @@ def test_check_overwrites_neither_an_image_nor_a_foreign_file_and_its_own_map_on
     assert cli.main([*words, str(first)]) == 0
     assert cli.main([*words, str(first)]) == 0  # an earlier map may be written again
     assert second.exists()
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize("main", [cli.main, trainer_cli.main])
+def test_an_empty_word_is_wrong_use_and_not_the_folder_in_which_somebody_works(
+    main: Callable[[list[str]], int], empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["segment", "a.nii.gz", "-o", empty], ["segment", empty, "-o", "out"], ["verify", empty]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_given_as_a_dot_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"image: {tmp_path}. Give" in str(InputError("no image", file=".", remedy="Give another"))
 
 
 @pytest.mark.parametrize("words", [["segment", "-o"], ["check", "--map"]])

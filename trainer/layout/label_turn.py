@@ -45,7 +45,7 @@ class LabelTurn:
             labels: ``(Z, Y, X)``.
             ijk_to_lps: ``(4, 4)``, voxel index to LPS millimetres.
         """
-        flipped = [axis for axis, is_flipped in enumerate(self.is_flipped) if is_flipped]
+        flipped = tuple(axis for axis, is_flipped in enumerate(self.is_flipped) if is_flipped)
         turned = np.flip(labels.transpose().transpose(self.axes), flipped)
         index = np.zeros((4, 4))  # from the image's order to the stored one
         index[3, 3] = 1

@@ -15,6 +15,7 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
+from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Errors are one line on standard error, never a traceback.
     """
-    options = make_parser().parse_args(arguments)
+    options = parsed(make_parser(), arguments)
     for stream in (sys.stdout, sys.stderr):
         # A file name that the terminal cannot show must not be the end of everything.
         if isinstance(stream, io.TextIOWrapper):

@@ -24,7 +24,9 @@ class MtsError(Exception):
         super().__init__(self._line())
 
     def _line(self) -> str:
-        parts = [self.what if self.file is None else f"{self.what}: {self.file}", self.remedy]
+        # A dot for a folder would be lost before the full stop.
+        file = Path(self.file).absolute() if self.file in (".", "..") else self.file
+        parts = [self.what if file is None else f"{self.what}: {file}", self.remedy]
         text = ". ".join(part.rstrip(". ") for part in parts if part) + "."
         return " ".join(text.split())
 

@@ -89,7 +89,7 @@ def test_grey_that_is_stored_as_colour_is_read_as_grey(tmp_path: Path, photometr
 
 @pytest.mark.parametrize("is_jpeg", [True, False])
 def test_a_picture_in_jpeg_is_as_large_as_without(tmp_path: Path, is_jpeg: bool) -> None:
-    pillow = pytest.importorskip("PIL.Image", reason="Pillow writes the JPEG of this test")
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow writes the pictures of these tests")
     inner = np.random.default_rng(0).integers(80, 250, (37, 46))
     picture = np.pad(inner, ((13, 5), (11, 9))).astype(np.uint8)
     data = dicom_slice(picture, np.eye(4), 0, "1.2", BitsAllocated=8, BitsStored=8, HighBit=7)

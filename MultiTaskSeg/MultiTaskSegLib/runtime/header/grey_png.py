@@ -42,7 +42,8 @@ class TransparentGrey:
         if self.depth == 8:
             return np.stack([pixels >> 8, pixels & 255], -1)
         high, low = pixels[..., 0::2].astype(np.uint16), pixels[..., 1::2]
-        return high << 8 | low
+        both: NDArray[np.uint16] = high << 8 | low
+        return both
 
 
 def transparent_grey(path: Path) -> TransparentGrey | None:

@@ -171,8 +171,9 @@ def _pixels(image: sitk.Image) -> NDArray[Any]:
     return pixels.reshape((1,) * max(0, 3 - len(spatial)) + tuple(reversed(spatial[:3])) + channels)
 
 
-def grid_matrix(image: sitk.Image, path: Path) -> NDArray[np.float64]:
-    """float64 ``(4, 4)``: voxel index to LPS millimetres; 2-D images lie in the plane z = 0.
+def grid_matrix(image: Any, path: Path) -> NDArray[np.float64]:
+    """float64 ``(4, 4)``: voxel index to LPS millimetres, of an image or of a header that was read; 2-D images lie in
+    the plane z = 0.
 
     Raises:
         InputError: the grid is sheared, singular or not finite.
