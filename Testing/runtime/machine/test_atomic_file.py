@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -277,3 +278,19 @@ def test_bytes_that_do_not_reach_the_disk_do_not_replace_the_old_file(
         replace_by("atomic_path", target, b"new")
     assert os.listdir(tmp_path) == ["model"]
     assert target.read_bytes() == b"old"
+
+
+def test_what_a_killed_run_has_left_goes_a_day_later_and_nothing_else(tmp_path: Path) -> None:
+    day_s = 24 * 3600
+    for name, age_s in (("old", day_s + 60), ("young", day_s - 60)):
+        (tmp_path / f".partial-{name}").mkdir()
+        (tmp_path / f".partial-{name}" / "labels.nii").write_text("half")
+        (tmp_path / f".partial-{name}-report.json").write_text("half")
+        for path in (tmp_path / f".partial-{name}", tmp_path / f".partial-{name}-report.json"):
+            os.utime(path, (time.time() - age_s,) * 2)
+    (tmp_path / "mine.txt").write_text("mine")
+    os.utime(tmp_path / "mine.txt", (0, 0))
+    with staged_files(tmp_path) as stage:
+        (stage / "report.json").write_text("whole")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"mine.txt", "report.json", ".partial-young", ".partial-young-report.json"}

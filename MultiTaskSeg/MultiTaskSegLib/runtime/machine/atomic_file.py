@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +13,11 @@ from pathlib import Path
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.machine.file_exchange import exchange, exchange_all
 
+# No other program's, so that nobody else's files are taken for leftovers.
+PREFIX = ".mts-partial-"
+# A process that is killed cannot clean up. What it leaves goes with the next result that is written there, once it is
+# too old to belong to a run under way.
+LEFTOVER_S = 24 * 3600.0
 WINDOWS_CHARACTERS = 260  # of a path, with the zero at its end
 TEMPORARY_CHARACTERS = 48  # that the longest name of a result and of its temporary folder add
 
@@ -28,7 +35,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="-" + path.name)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PREFIX, suffix="-" + path.name)
         os.close(handle)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -58,7 +65,8 @@ def staged_files(directory: str | Path) -> Iterator[Path]:
     directory = Path(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-", ignore_cleanup_errors=True) as name:
+        _remove_leftovers(directory)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=PREFIX, ignore_cleanup_errors=True) as name:
             with named_after_target(Path(name), directory):
                 yield Path(name)
             files = sorted(Path(name).iterdir())
@@ -89,6 +97,17 @@ def named_after_target(aside: Path, target: Path) -> Iterator[None]:
         raise ResourceError(error.what, file=place(error.file), remedy=error.remedy) from error
     except OSError as error:
         raise _unwritable(place(error.filename2 or error.filename), error) from error
+
+
+def _remove_leftovers(directory: Path) -> None:
+    for path in directory.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime < LEFTOVER_S:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _flush(path: Path) -> None:
