@@ -44,9 +44,9 @@ def test_a_command_keeps_no_folder_of_whoever_called_it() -> None:
     words = [
         "evaluate",
         "-m",
-        "/home/somebody/mr3d.mts.safetensors",
+        "/data/mr3d.mts.safetensors",
         "--data",
-        "C:\\Users\\somebody\\Dataset101_A",
+        "D:\\data\\Dataset101_A",
         "--json=~/a.json",
     ]
     found = origin("python -m trainer", words)

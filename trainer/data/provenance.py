@@ -104,7 +104,8 @@ def record_generation(
         f"{name}\0{case.group}\0{case.name}" for part in parts for name, cases in part.items() for case in cases
     )
     salt = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:HASH_LENGTH]
-    return Generation(model, salt, *(_hashed(part, salt) for part in parts), terms=dict(terms or {}))
+    seen, looked_at, kept = (_hashed(part, salt) for part in parts)
+    return Generation(model, salt, seen, looked_at, kept, dict(terms or {}))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -148,5 +149,7 @@ def _hashed(cases: Mapping[str, Iterable[Case]], salt: str) -> dict[str, tuple[s
 
 def _generation(plain: Mapping[str, Any]) -> Generation:
     parts = ({name: tuple(hashes) for name, hashes in plain[part].items()} for part in PARTS)
+    labelled, unlabelled, held_out = parts
     # Files of earlier versions say nothing of terms.
-    return Generation(str(plain["model"]), str(plain["salt"]), *parts, terms=dict(plain.get("terms", {})))
+    terms = dict(plain.get("terms", {}))
+    return Generation(str(plain["model"]), str(plain["salt"]), labelled, unlabelled, held_out, terms)

@@ -31,9 +31,9 @@ def origin(program: str, words: Sequence[str] | None, threads: int = 0) -> dict[
 def shown_word(word: str) -> str:
     r"""An argument without the folders of whoever ran the command.
 
-    >>> shown_word("/home/somebody/data/Dataset101_A"), shown_word("--data"), shown_word(r"C:\Users\me\a.json")
+    >>> shown_word("/data/Dataset101_A"), shown_word("--data"), shown_word(r"D:\data\a.json")
     ('Dataset101_A', '--data', 'a.json')
-    >>> shown_word("--json=/home/somebody/a.json")
+    >>> shown_word("--json=/data/a.json")
     '--json=a.json'
     """
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)

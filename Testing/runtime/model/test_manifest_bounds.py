@@ -27,6 +27,7 @@ from MultiTaskSegLib.runtime.model.manifest_bounds import (
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest, save_model
 from MultiTaskSegLib.runtime.model.structure import to_plain
+from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from Testing.hostile.model_bytes import resealed
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network, write_tiny_model
@@ -95,6 +96,7 @@ def place(plain: Any, key: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("value", [NAN, INF, -INF, "below", "above"], ids=str)
 def test_a_number_out_of_its_bounds_is_refused_by_name_value_and_bound(key: str, value: float | str) -> None:
     plain = to_plain(tiny_manifest(is_planar="matrix" in key))
+    plain["tasks"][0]["data"]["sizes"] = to_plain(ImageSizes(3, ((9, 9),) * 3, ((1.0, 1.0),) * 3))
     low, high = BOUNDS[key]
     bad = {"below": low - max(1, abs(low)), "above": high + max(1, abs(high))}.get(str(value), value)
     container, last = place(plain, key)

@@ -205,7 +205,8 @@ def test_a_ray_that_is_started_sends_no_statistics(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_ray_itself_takes_the_word_for_statistics_as_meant(monkeypatch: pytest.MonkeyPatch):
-    usage = importlib.import_module("ray._private.usage.usage_lib")
+    names = ("ray._common.usage.usage_lib", "ray._private.usage.usage_lib")  # earlier versions: the second
+    usage = importlib.import_module(names[0] if importlib.util.find_spec("ray._common.usage") else names[1])
     monkeypatch.setenv(RAY_STATISTICS, "0")
     assert not usage.usage_stats_enabled()
 
