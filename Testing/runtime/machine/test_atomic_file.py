@@ -109,7 +109,7 @@ def test_a_full_disk_names_the_place_that_was_asked_for_and_not_the_one_aside(
     with pytest.raises(ResourceError) as refused:
         fill()
     assert refused.value.file == str(tmp_path / "a.nii.gz")
-    assert ".partial-" not in str(refused.value)
+    assert ".mts-partial-" not in str(refused.value)
 
 
 def test_an_error_about_another_file_keeps_its_name(tmp_path: Path) -> None:
@@ -283,14 +283,14 @@ def test_bytes_that_do_not_reach_the_disk_do_not_replace_the_old_file(
 def test_what_a_killed_run_has_left_goes_a_day_later_and_nothing_else(tmp_path: Path) -> None:
     day_s = 24 * 3600
     for name, age_s in (("old", day_s + 60), ("young", day_s - 60)):
-        (tmp_path / f".partial-{name}").mkdir()
-        (tmp_path / f".partial-{name}" / "labels.nii").write_text("half")
-        (tmp_path / f".partial-{name}-report.json").write_text("half")
-        for path in (tmp_path / f".partial-{name}", tmp_path / f".partial-{name}-report.json"):
+        (tmp_path / f".mts-partial-{name}").mkdir()
+        (tmp_path / f".mts-partial-{name}" / "labels.nii").write_text("half")
+        (tmp_path / f".mts-partial-{name}-report.json").write_text("half")
+        for path in (tmp_path / f".mts-partial-{name}", tmp_path / f".mts-partial-{name}-report.json"):
             os.utime(path, (time.time() - age_s,) * 2)
     (tmp_path / "mine.txt").write_text("mine")
     os.utime(tmp_path / "mine.txt", (0, 0))
     with staged_files(tmp_path) as stage:
         (stage / "report.json").write_text("whole")
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"mine.txt", "report.json", ".partial-young", ".partial-young-report.json"}
+    assert left == {"mine.txt", "report.json", ".mts-partial-young", ".mts-partial-young-report.json"}
