@@ -246,7 +246,7 @@ def carded(task: TaskInfo) -> str:
 def test_the_card_gives_rates_in_percent_and_the_mean_dice() -> None:
     dice = {f"part_{n}": 0.1 * n for n in range(8)}
     text = carded(replace(tiny_manifest().tasks[0], held_out_dice=dice))
-    assert "false alarms on held-out images 4 %" in text
+    assert "false alarms 4 % of the held-out images, which also set the limit" in text
     assert "false alarms 7 %" in text
     assert "mean Dice 0.350; part 0 0.000; part 1 0.100" in text
 
