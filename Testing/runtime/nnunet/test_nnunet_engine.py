@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError
 from MultiTaskSegLib.runtime.nnunet.label_slabs import labels_of, score_slices
 from MultiTaskSegLib.runtime.nnunet.patch_stream import PatchStream, patch_starts, patch_weights
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import Normalisation, PreparationPlan, Resampling
@@ -292,3 +292,27 @@ def test_a_constant_image_does_not_divide_by_zero() -> None:
 def test_an_image_of_zeros_is_refused() -> None:
     with pytest.raises(InputError, match="no voxel that is not 0"):
         prepared_image(np.zeros((1, 4, 4, 4), np.float32), (1, 1, 1), plan())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_image_with_values_that_are_not_finite_is_refused(value: float) -> None:
+    channels = np.ones((2, 4, 4, 4), np.float32)
+    channels[1, 2, 1, 3] = value
+    with pytest.raises(InputError, match="not finite"):
+        prepared_image(channels, (1, 1, 1), plan(normalisations=(Normalisation("none"),) * 2))
+
+
+def test_an_image_of_less_than_a_voxel_of_the_model_is_refused_with_both_sizes() -> None:
+    with pytest.raises(InputError, match=r"measures 0\.04 x 4 x 4 mm, less than a voxel of the model \(1 x 1 x 1 mm\)"):
+        prepared_image(np.ones((1, 4, 4, 4), np.float32), (0.01, 1, 1), plan())
+
+
+@pytest.mark.parametrize("factor", [1e4, np.nan])
+def test_scores_beyond_half_precision_are_told_and_never_become_labels(factor: float) -> None:
+    class Loud(nn.Module):
+        def forward(self, patch: Tensor) -> Tensor:
+            return patch * factor
+
+    voxels = np.ones((1, 4, 6, 8), np.float32)
+    with pytest.raises(ModelError, match="not finite"):
+        list(PatchStream([Loud()], 1, (4, 6, 5)).slabs(voxels))
