@@ -249,6 +249,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a cascade": ({"previous_stage": "3d_lowres"}, "second stage of a cascade"),
     "another preprocessor": ({"preprocessor_name": "MyPreprocessor"}, "preprocessor_name is 'MyPreprocessor'"),
     "another normalisation": ({"normalization_schemes": ["MyNorm"]}, "'MyNorm', which is not supported"),
+    "a list of normalisations": ({"normalization_schemes": [["ZScoreNormalization"]]}, "which is not supported"),
     "too few normalisations": ({"normalization_schemes": []}, "one entry for each of 1 channels"),
     "a spacing of 0": ({"spacing": [0, 1, 1]}, "positive numbers"),
     "a spacing without a number": ({"spacing": [None, 1, 1]}, "positive numbers"),

@@ -234,6 +234,11 @@ def test_a_zip_file_on_several_disks_is_refused_in_words(tmp_path: Path) -> None
         results_source(path)
 
 
+def test_a_path_that_the_system_does_not_take_is_told_in_words() -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        results_source(Path("a" * 5000))
+
+
 def test_a_file_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     place = written_results(tmp_path / "m", {"0": b""})
     (tmp_path / "secret.json").write_text("{}", encoding="utf-8")

@@ -114,6 +114,7 @@ class _ShortLines(io.BytesIO):
     """Bytes whose lines are no longer than any that a checkpoint needs."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line, however long it may be asked for."""
         line = super().readline(MAX_LINE_BYTES)
         if len(line) == MAX_LINE_BYTES:
             raise _Refused(f"a line of more than {MAX_LINE_BYTES} bytes")

@@ -208,11 +208,15 @@ def results_source(path: Path) -> ResultsFolder | ResultsZip:
     Raises:
         ModelError: it is neither.
     """
-    if path.is_dir():
-        return ResultsFolder(path)
-    if path.is_file() and _is_zip(path):
-        return ResultsZip(path)
-    what = "the file is no zip file" if path.is_file() else "there is no such folder or zip file"
+    try:
+        if path.is_dir():
+            return ResultsFolder(path)
+        is_file = path.is_file()
+        if is_file and _is_zip(path):
+            return ResultsZip(path)
+    except OSError as error:
+        raise ModelError(f"the folder cannot be read ({error.strerror})", file=path) from error
+    what = "the file is no zip file" if is_file else "there is no such folder or zip file"
     raise ModelError(what, file=path, remedy="Give a results folder of nnU-Net v2 or its exported zip file")
 
 
