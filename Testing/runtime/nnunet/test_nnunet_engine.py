@@ -52,11 +52,12 @@ def whole_scores(voxels: Tensor, networks: list[nn.Module], patch: tuple[int, ..
             *(patch_starts(size, length) for size, length in zip(voxels.shape[1:], patch, strict=True))
         ):
             place = tuple(slice(first, first + length) for first, length in zip(corner, patch, strict=True))
-            part = voxels[(slice(None), *place)][None]
+            everywhere = (slice(None), *place)
+            part = voxels[everywhere][None]
             part = part[:, :, 0] if is_planar else part
             scores = [torch.flip(network(torch.flip(part, [a + 2 for a in f])), [a + 2 for a in f]) for f in flips]
             mean = sum(scores[1:], scores[0]) / len(scores)
-            total[(slice(None), *place)] += mean[0].reshape(3, *patch) * weights
+            total[everywhere] += mean[0].reshape(3, *patch) * weights
             weight[place] += weights
         means.append(total / weight)
     return sum(means[1:], means[0]) / len(means)
@@ -239,7 +240,8 @@ def test_an_image_is_cropped_to_what_is_not_zero_in_any_channel() -> None:
     channels[1, 6, 4, 4] = -1
     prepared = prepared_image(channels, (1, 1, 1), plan(normalisations=(Normalisation("none"),) * 2))
     assert prepared.box == (slice(2, 7), slice(3, 7), slice(1, 9))
-    np.testing.assert_array_equal(prepared.voxels, channels[(slice(None), *prepared.box)])
+    box = (slice(None), *prepared.box)
+    np.testing.assert_array_equal(prepared.voxels, channels[box])
     assert prepared.turned_shape == (8, 9, 10)
 
 

@@ -138,9 +138,9 @@ def _fits(count: int, offset: Any, size: Any, stride: Any) -> bool:
     if not all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < MAX_NUMBER for n in numbers):
         return False
     if prod(size) == 0:
-        return prod(max(n, 1) for n in size) < MAX_NUMBER
+        return bool(prod(max(n, 1) for n in size) < MAX_NUMBER)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    return prod(size) <= count and last < count
+    return bool(prod(size) <= count and last < count)
 
 
 def _text(value: Any, what: str, name: str | Path) -> str:
