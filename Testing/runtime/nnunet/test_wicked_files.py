@@ -248,7 +248,9 @@ def test_a_file_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> N
         trained_models(results_source(place))
 
 
-@pytest.mark.parametrize("value", [10**399, -(10**399), 1e999, float("nan")])
+@pytest.mark.parametrize(
+    "value", [10**399, -(10**399), 1e999, float("nan")], ids=["huge", "far below", "infinite", "no number"]
+)
 def test_numbers_beyond_measure_are_refused_by_name(value: float) -> None:
     table = PlanValues({"a": value, "b": [value]}, "", "plans.json")
     for ask in (lambda: table.number("a"), lambda: table.numbers("b"), lambda: table.integer("a")):
