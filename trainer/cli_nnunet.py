@@ -27,15 +27,20 @@ def _import(arguments: argparse.Namespace) -> int:
     source = results_source(arguments.folder)
     readable = 0
     for model in trained_models(source):
-        sys.stdout.write(f"{model.place}\n  folds {', '.join(model.folds)}\n")
+        sys.stdout.write(f"{_shown(str(model.place))}\n  folds {_shown(', '.join(model.folds))}\n")
         try:
             loaded = load_trained_model(source, model)
         except MtsError as error:
-            sys.stdout.write(f"  cannot be used: {error}\n")
+            sys.stdout.write(f"  cannot be used: {_shown(str(error))}\n")
             continue
         readable += 1
-        sys.stdout.write("".join(f"  {line}\n" for line in model_lines(loaded)))
+        sys.stdout.write("".join(f"  {_shown(line)}\n" for line in model_lines(loaded)))
     return 0 if readable else 4
+
+
+def _shown(line: str) -> str:
+    """A line with names out of files, without what moves the cursor of a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def model_lines(loaded: Any) -> list[str]:

@@ -147,6 +147,33 @@ def test_plans_of_another_training_are_noticed(tmp_path: Path) -> None:
         loaded(written_results(tmp_path, {"0": a_checkpoint()}, plans=plans))
 
 
+def test_intensities_of_another_training_are_noticed(tmp_path: Path) -> None:
+    key = "foreground_intensity_properties_per_channel"
+    own, other = (PLANS | {key: {"0": {"mean": mean}}} for mean in (90.0, 10.0))
+    with pytest.raises(ModelError, match=f"{key} differs"):
+        loaded(written_results(tmp_path, {"0": a_checkpoint(plans=own)}, plans=other))
+
+
+def test_mirroring_along_an_axis_that_patches_do_not_have_is_refused(tmp_path: Path) -> None:
+    planar = changed(CONFIGURATION, patch_size=[16, 16], spacing=[1.0, 1.0])
+    two = {"kernel_sizes": [[3, 3]] * 3, "strides": [[1, 1], [2, 2], [2, 2]]}
+    operations = {
+        "conv_op": "torch.nn.modules.conv.Conv2d",
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
+    }
+    plans = changed(PLANS, configurations={"3d_fullres": planar | {"architecture": arch(**two, **operations)}})
+    weights = {key: tensor.select(2, 0) if tensor.ndim == 5 else tensor for key, tensor in nnunet_weights().items()}
+    started = checkpoint_content()["init_args"] | {"plans": plans}
+    for axes, is_refused in (((0, 1), False), ((0, 1, 2), True)):
+        saved = checkpoint_content(weights, init_args=started, inference_allowed_mirroring_axes=axes)
+        place = written_results(tmp_path / str(len(axes)), {"0": saved_checkpoint(saved)}, plans=plans)
+        if is_refused:
+            with pytest.raises(ModelError, match="an axis that its patches do not have"):
+                loaded(place)
+        else:
+            assert loaded(place).mirror_axes == axes
+
+
 def test_what_does_not_change_a_result_may_differ_between_both_plans(tmp_path: Path) -> None:
     plans = plans_with(batch_size=7, data_identifier="elsewhere")
     assert loaded(written_results(tmp_path, {"0": a_checkpoint()}, plans=plans)).plan.plans == "nnUNetPlans"
@@ -222,11 +249,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a cascade": ({"previous_stage": "3d_lowres"}, "second stage of a cascade"),
     "another preprocessor": ({"preprocessor_name": "MyPreprocessor"}, "preprocessor_name is 'MyPreprocessor'"),
     "another normalisation": ({"normalization_schemes": ["MyNorm"]}, "'MyNorm', which is not supported"),
+    "a list of normalisations": ({"normalization_schemes": [["ZScoreNormalization"]]}, "which is not supported"),
     "too few normalisations": ({"normalization_schemes": []}, "one entry for each of 1 channels"),
     "a spacing of 0": ({"spacing": [0, 1, 1]}, "positive numbers"),
     "a spacing without a number": ({"spacing": [None, 1, 1]}, "positive numbers"),
     "a spacing of two": ({"spacing": [1, 1]}, "2 or 3 numbers"),
     "another resampler": ({"resampling_fn_data": "my_resampler"}, "'my_resampler', which is not supported"),
+    "a patch that the strides do not divide": ({"patch_size": [16, 18, 16]}, r"multiple of the network's strides"),
+    "a patch beyond memory": ({"patch_size": [4096] * 3}, "larger than any memory"),
+    "a variance below 0": ({"architecture": arch(norm_op_kwargs={"affine": True, "eps": -1.0})}, "eps is not positive"),
     "an unknown way of resampling": (
         {"resampling_fn_data_kwargs": {"order": 3, "anti_aliasing": True}}, "not supported: anti_aliasing",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -27,8 +28,12 @@ DTYPES = {
     "uint8": torch.uint8,
 }
 MAX_DIMENSIONS = 8
+MAX_NUMBER = 2**48
+MAX_LETTERS = 200
+# nnU-Net names each tensor up to four times; a file that names one a thousand times would fill all memory.
+MAX_REPEATS = 8
 # Wrappers of data-parallel and compiled networks.
-PREFIXES = ("module.", "_orig_mod.")
+PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ def read_checkpoint(file: IO[bytes], name: str | Path) -> Checkpoint:
         content = read_objects(archive.description(), archive.name)
         if not isinstance(content, dict) or not isinstance(content.get("network_weights"), dict):
             raise ModelError("the file is no checkpoint of nnU-Net v2 (no network_weights)", file=name)
-        weights = {_plain_name(key): _tensor(value, archive) for key, value in content["network_weights"].items()}
+        tensors = _Tensors(archive)
+        weights = {PREFIXES.sub("", str(key)): tensors.of(value) for key, value in content["network_weights"].items()}
     started = content.get("init_args")
     started = started if isinstance(started, dict) else {}
     fold = started.get("fold")
@@ -87,27 +93,41 @@ def read_checkpoint(file: IO[bytes], name: str | Path) -> Checkpoint:
     )
 
 
-def _plain_name(key: Any) -> str:
-    name = str(key)
-    while name.startswith(PREFIXES):
-        name = name.split(".", 1)[1]
-    return name
+class _Tensors:
+    """Tensors of an archive; those of one storage share its memory, so that all together need no more than the file."""
 
+    def __init__(self, archive: TorchArchive) -> None:
+        self._archive, self._left_bytes = archive, MAX_REPEATS * archive.file_bytes
+        self._storages: dict[tuple[str, torch.dtype], Tensor] = {}
 
-def _tensor(value: Any, archive: TorchArchive) -> Tensor:
-    """The elements of one tensor, in memory of its own."""
-    while isinstance(value, Named) and value.name == PARAMETER and value.arguments:
-        value = value.arguments[0]
-    if not (isinstance(value, Named) and value.name == TENSOR and value.arguments and len(value.arguments) >= 4):
-        raise _damaged("holds something else than tensors as weights", archive)
-    elements, offset, size, stride = value.arguments[:4]
-    if not isinstance(elements, StoredElements) or not _fits(elements.count, offset, size, stride):
-        raise _damaged("has a tensor that reaches beyond its elements", archive)
-    dtype = DTYPES[elements.dtype]
-    stored = bytearray(archive.storage(elements.key, elements.count * dtype.itemsize))
-    if not stored:
-        return torch.zeros(size, dtype=dtype)
-    return torch.frombuffer(stored, dtype=dtype).as_strided(size, stride, offset).clone()
+    def of(self, value: Any) -> Tensor:
+        """The tensor that the description tells of."""
+        while isinstance(value, Named) and value.name == PARAMETER and value.arguments:
+            value = value.arguments[0]
+        if not (isinstance(value, Named) and value.name == TENSOR and value.arguments and len(value.arguments) >= 4):
+            raise self._damaged("holds something else than tensors as weights")
+        elements, offset, size, stride = value.arguments[:4]
+        if not isinstance(elements, StoredElements) or not _fits(elements.count, offset, size, stride):
+            raise self._damaged("has a tensor that reaches beyond its elements")
+        dtype = DTYPES[elements.dtype]
+        self._left_bytes -= prod(size) * dtype.itemsize
+        if self._left_bytes < 0:
+            raise self._damaged("claims to hold more than its file")
+        stored = self._storage(elements, dtype)
+        return stored.as_strided(size, stride, offset) if prod(size) else torch.zeros(size, dtype=dtype)
+
+    def _storage(self, elements: StoredElements, dtype: torch.dtype) -> Tensor:
+        place = (elements.key, dtype)
+        if place not in self._storages:
+            stored = bytearray(self._archive.storage(elements.key, elements.count * dtype.itemsize))
+            # A copy, because torch computes faster, and in one order, from where it puts memory itself.
+            self._storages[place] = torch.frombuffer(stored, dtype=dtype).clone() if stored else torch.zeros(0)
+        if len(self._storages[place]) < elements.count:
+            raise self._damaged("has a tensor that reaches beyond its elements")
+        return self._storages[place]
+
+    def _damaged(self, what: str) -> ModelError:
+        return ModelError(f"the checkpoint {what}", file=self._archive.name, remedy=AGAIN)
 
 
 def _fits(count: int, offset: Any, size: Any, stride: Any) -> bool:
@@ -115,15 +135,19 @@ def _fits(count: int, offset: Any, size: Any, stride: Any) -> bool:
     if not (isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= MAX_DIMENSIONS):
         return False
     numbers = (offset, *size, *stride)
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < MAX_NUMBER for n in numbers):
         return False
+    if prod(size) == 0:
+        return bool(prod(max(n, 1) for n in size) < MAX_NUMBER)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    return prod(size) == 0 or (prod(size) <= count and last < count)
+    return bool(prod(size) <= count and last < count)
 
 
 def _text(value: Any, what: str, name: str | Path) -> str:
     if not isinstance(value, str):
         raise ModelError(f"the file is no checkpoint of nnU-Net v2 ({what} is missing)", file=name)
+    if len(value) > MAX_LETTERS or not value.isprintable():
+        raise ModelError(f"the checkpoint is damaged ({what} is no name)", file=name, remedy=AGAIN)
     return value
 
 
@@ -135,10 +159,8 @@ def _mapping(value: Any, name: str | Path) -> Mapping[str, Any]:
 def _axes(value: Any, name: str | Path) -> tuple[int, ...]:
     if value is None:
         return ()
-    if not isinstance(value, tuple | list) or not all(axis in (0, 1, 2) for axis in value):
+    # An axis told many times over would ask for as many mirrored images as there are subsets.
+    is_sound = isinstance(value, tuple | list) and len(value) <= 3 and all(axis in (0, 1, 2) for axis in value)
+    if not is_sound or len(set(value)) < len(value):
         raise ModelError("the axes along which the checkpoint allows mirroring are not understood", file=name)
     return tuple(int(axis) for axis in value)
-
-
-def _damaged(what: str, archive: TorchArchive) -> ModelError:
-    return ModelError(f"the checkpoint {what}", file=archive.name, remedy=AGAIN)

@@ -23,7 +23,8 @@ def labels_of(scores: Tensor, structures: Structures) -> NDArray[np.uint16]:
         structures: what the outputs are.
     """
     if not structures.are_regions:
-        return scores.argmax(0).numpy().astype(np.uint16)
+        # Of equal scores the first wins, which torch does not promise.
+        return scores.float().numpy().argmax(0).astype(np.uint16)
     labels = np.zeros(scores.shape[1:], np.uint16)
     for entry, score in zip(structures.entries, scores, strict=True):
         labels[(score > 0).numpy()] = entry.painted
@@ -58,7 +59,9 @@ def score_slices(
             held[first + offset] = _in_plane(slab[:, offset].float(), rows, columns)
             while wanted and wanted[0][1] in held:
                 low, high, share = wanted.popleft()
-                yield held[low] if share == 0 else torch.lerp(held[low], held[high], share)
+                between = held[low] if share == 0 else torch.lerp(held[low], held[high], share)
+                # As nnU-Net, whose splines give the precision that they were given: equal scores are told by it.
+                yield between if rule.kind == TORCH else between.half().float()
             for done in [z for z in held if not wanted or z < wanted[0][0]]:
                 del held[done]
 

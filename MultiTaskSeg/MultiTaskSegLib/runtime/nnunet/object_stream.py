@@ -6,6 +6,7 @@ which it calls: each stands for plain data (`Named`). All other names and instru
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,8 +45,12 @@ INERT = (
     "pathlib PurePosixPath",
 )
 KNOWN = frozenset((DICTIONARY, TENSOR, PARAMETER, *STORAGES, *INERT))
-MAX_INSTRUCTIONS = 20_000_000
+# nnU-Net's own have some ten thousand; what a trainer logs in thousands of epochs adds a million or two.
+MAX_INSTRUCTIONS = 5_000_000
 MAX_BITS = 64
+# Names of classes and old-style numbers: Python before 3.11 takes for ever to read a number of a million digits.
+MAX_LINE_BYTES = 1024
+SHOWN_LETTERS = 100
 
 
 @dataclass
@@ -84,7 +89,7 @@ def read_objects(description: bytes, name: str) -> Any:
     """
     machine = _Machine()
     try:
-        for count, (instruction, argument, _) in enumerate(pickletools.genops(description)):
+        for count, (instruction, argument, _) in enumerate(pickletools.genops(_ShortLines(description))):
             if count > MAX_INSTRUCTIONS:
                 raise _Refused("too many instructions")
             if instruction.name == "STOP":
@@ -103,6 +108,17 @@ def read_objects(description: bytes, name: str) -> Any:
 
 class _Refused(Exception):
     """The file asks for something that is not known to be harmless."""
+
+
+class _ShortLines(io.BytesIO):
+    """Bytes whose lines are no longer than any that a checkpoint needs."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line, however long it may be asked for."""
+        line = super().readline(MAX_LINE_BYTES)
+        if len(line) == MAX_LINE_BYTES:
+            raise _Refused(f"a line of more than {MAX_LINE_BYTES} bytes")
+        return line
 
 
 class _Machine:
@@ -160,6 +176,9 @@ class _Machine:
     def name_on_stack(self, argument: Any) -> None:
         """Put on top the name whose parts lie there."""
         attribute, module = self.stack.pop(), self.stack.pop()
+        # Anything else may take for ever to be written as text.
+        if not (isinstance(attribute, str) and isinstance(module, str)):
+            raise _Refused("a name that is no text")
         self.stack.append(_named(f"{module} {attribute}"))
 
     def apply(self, argument: Any) -> None:
@@ -179,8 +198,10 @@ class _Machine:
     def stored(self, argument: Any) -> None:
         """Put on top where elements of a tensor lie."""
         kind, storage, key, _, count = self.stack.pop()
-        if kind != "storage" or not isinstance(storage, Named) or storage.name not in STORAGES:
-            raise _Refused(f"elements of the kind {getattr(storage, 'name', storage)!r}")
+        if kind != "storage" or not isinstance(storage, Named):
+            raise _Refused("elements of a tensor without their kind")
+        if storage.name not in STORAGES:
+            raise _Refused(f"elements of the kind {storage.name!r}")
         if not (isinstance(key, str) and isinstance(count, int)):
             raise ValueError(key)
         self.stack.append(StoredElements(STORAGES[storage.name], key, count))
@@ -215,7 +236,7 @@ class _Machine:
 
 def _named(name: str) -> Named:
     if name not in KNOWN:
-        raise _Refused(f"the name {name!r}")
+        raise _Refused(f"the name {name[:SHOWN_LETTERS]!r}")
     return Named(name)
 
 

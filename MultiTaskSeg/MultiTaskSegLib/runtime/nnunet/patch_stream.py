@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
+
 SIGMA = 1 / 8  # of the Gaussian, in patches
 LARGEST_WEIGHT = 10.0
 STEP = 0.5  # in patches
@@ -97,6 +99,9 @@ class PatchStream:
 
         Yields:
             Number of the first slice, and float16 ``(outputs, slices, Y, X)``.
+
+        Raises:
+            ModelError: scores are not finite, or too large for half precision (nnU-Net refuses the latter, too).
         """
         image, place = padded(voxels, self._patch)
         for first, scores in self._padded_slabs(torch.from_numpy(np.ascontiguousarray(image)), told or _nobody):
@@ -150,7 +155,11 @@ class PatchStream:
         whole = means[0]
         for other in means[1:]:
             whole += other
-        return whole if len(means) == 1 else whole.div_(len(means))
+        whole = whole if len(means) == 1 else whole.div_(len(means))
+        # Half precision ends at 65504, and sums of weighted scores come before their mean.
+        if not bool(torch.isfinite(whole).all()):
+            raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
+        return whole
 
 
 def _nobody(_: float) -> None:

@@ -10,9 +10,15 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
 
-MAX_JSON_BYTES = 64 * 2**20
+# Plans have some ten thousand bytes, a dataset that lists all its cases a million.
+MAX_JSON_BYTES = 8 * 2**20
+# Python before 3.11 takes for ever to read a number of a million digits.
+MAX_DIGITS = 400
+MAX_NESTING = 40
+MAX_LETTERS = 300
 # No planned network comes near; absurd ones take all memory before they fail.
 MAX_INTEGER = 1_000_000
+LARGEST = 1e30
 
 
 class PlanValues:
@@ -91,7 +97,10 @@ class PlanValues:
 
     def refusal(self, what: str, key: str = "") -> ModelError:
         """An error about this part."""
-        return ModelError(f"{f'{self.where}.{key}'.strip('.') or 'the file'} {what}", file=self.file)
+        text = f"{f'{self.where}.{key}'.strip('.') or 'the file'} {what}"
+        # Names in the file may be of any length, and hold what moves the cursor of a terminal.
+        text = "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_LETTERS])
+        return ModelError(text, file=self.file)
 
     def _list(self, key: str) -> list[Any]:
         value = self.values.get(key)
@@ -114,11 +123,30 @@ def json_values(content: bytes, file: str | Path) -> PlanValues:
     if len(content) > MAX_JSON_BYTES:
         raise ModelError("the file is too large for what it should be", file=file)
     try:
-        values = json.loads(content)
+        values = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise ModelError("the file is no JSON", file=file, remedy="Copy the results folder again") from error
+    if _is_deeper(values, MAX_NESTING):
+        raise ModelError(
+            "the file has tables in tables beyond measure", file=file, remedy="Copy the results folder again"
+        )
     return PlanValues(values, "", file)
 
 
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("too many digits")
+    return int(digits)
+
+
+def _is_deeper(values: Any, depth: int) -> bool:
+    """Whether tables and lists lie in each other more than so many times."""
+    if not isinstance(values, dict | list):
+        return False
+    parts = values.values() if isinstance(values, dict) else values
+    return depth == 0 or any(_is_deeper(part, depth - 1) for part in parts)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    # Whole numbers beyond any float cannot even be asked whether they are finite.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST and isfinite(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from MultiTaskSegLib.runtime.nnunet.plan_value import PlanValues
@@ -12,6 +13,7 @@ from MultiTaskSegLib.runtime.nnunet.structures import Structures, structures_of
 from MultiTaskSegLib.runtime.nnunet.unet_plan import UnetPlan, unet_plan
 
 MAX_ANCESTORS = 10
+MAX_PATCH_VOXELS = 512**3
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,17 @@ def model_plan(plans: PlanValues, dataset: PlanValues, name: str) -> ModelPlan:
         raise configuration.refusal("is the second stage of a cascade, which is not supported: take 3d_fullres or 2d")
     structures = structures_of(dataset)
     preparation = preparation_plan(plans, configuration, len(structures.channels))
+    network = unet_plan(configuration, len(preparation.patch))
+    steps = [prod(axis) for axis in zip(*network.strides, strict=True)]
+    if any(size % step for size, step in zip(preparation.patch, steps, strict=True)):
+        raise configuration.refusal(f"is no multiple of the network's strides {steps}", "patch_size")
+    if prod(preparation.patch) > MAX_PATCH_VOXELS:
+        raise configuration.refusal("is larger than any memory", "patch_size")
     return ModelPlan(
         dataset=plans.text("dataset_name"),
         plans=plans.text("plans_name"),
         configuration=name,
-        network=unet_plan(configuration, len(preparation.patch)),
+        network=network,
         preparation=preparation,
         structures=structures,
     )

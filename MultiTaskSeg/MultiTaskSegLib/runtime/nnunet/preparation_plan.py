@@ -137,7 +137,7 @@ def _normalisations(plans: PlanValues, configuration: PlanValues, channels: int)
         raise configuration.refusal(f"does not have one entry for each of {channels} channels", "normalization_schemes")
     found = []
     for number, (name, mask) in enumerate(zip(schemes, masks, strict=True)):
-        if name not in SCHEMES:
+        if not isinstance(name, str) or name not in SCHEMES:
             raise configuration.refusal(f"has {name!r}, which is not supported", "normalization_schemes")
         scheme = SCHEMES[name]
         within = scheme == Z_SCORE and mask is True

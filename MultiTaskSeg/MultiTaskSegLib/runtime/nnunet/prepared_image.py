@@ -62,8 +62,11 @@ def prepared_image(
         plan: what to do.
 
     Raises:
-        InputError: there is nothing but zeros.
+        InputError: there is nothing but zeros, a value is not finite, or no voxel is left at the network's spacing.
     """
+    if not np.isfinite(channels).all():
+        # One such value makes the mean, and with it every voxel, not a number.
+        raise InputError("the image has values that are not finite", remedy="Export it again, or replace them")
     order = plan.transpose
     turned = channels.transpose(0, *(axis + 1 for axis in order))
     spacing_mm = tuple(float(spacing_zyx_mm[axis]) for axis in order)
@@ -74,6 +77,13 @@ def prepared_image(
     inside = mask[box]
     wanted_mm = plan.spacing_mm if len(plan.spacing_mm) == 3 else (spacing_mm[0], *plan.spacing_mm)
     shape = resampled_shape(inside.shape, spacing_mm, wanted_mm)
+    if 0 in shape:
+        size_mm = " x ".join(f"{count * edge:g}" for count, edge in zip(inside.shape, spacing_mm, strict=True))
+        wanted = " x ".join(f"{edge:g}" for edge in wanted_mm)
+        raise InputError(
+            f"what is not 0 in the image measures {size_mm} mm, less than a voxel of the model ({wanted} mm)",
+            remedy="Check the spacing of the image",
+        )
     axis = slice_axis(plan.images, spacing_mm, wanted_mm)
     parts = []
     for channel, rule in zip(turned, plan.normalisations, strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.nnunet.zip_directory import WRONG_NUMBERS, zip_directory
 
 # A network of 10 stages has some thousand tensors, and its optimiser one or two more for each.
 MAX_MEMBERS = 100_000
@@ -33,12 +34,14 @@ class TorchArchive:
     """
 
     def __init__(self, archive: zipfile.ZipFile, name: str, file_bytes: int) -> None:
-        self._archive, self.name = archive, name
+        self._archive, self.name, self.file_bytes = archive, name, file_bytes
         members = archive.infolist()
         if len(members) > MAX_MEMBERS:
             raise self._refusal(f"the checkpoint has {len(members)} parts")
         if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
             raise self._refusal("the checkpoint has compressed or encrypted parts, which PyTorch never writes")
+        if any(member.compress_size != member.file_size for member in members):
+            raise self._refusal("the checkpoint has parts of two sizes")
         if sum(member.file_size for member in members) > file_bytes:
             raise self._refusal("the checkpoint claims to be larger than its file")
         descriptions = [member.filename for member in members if member.filename.split("/")[1:] == ["data.pkl"]]
@@ -73,11 +76,11 @@ class TorchArchive:
 
     def _bytes(self, name: str, at_most: int) -> bytes:
         if self._sizes[self._prefix + name] > at_most:
-            raise self._refusal(f"{name} of the checkpoint is too large")
+            raise self._refusal(f"{name!r} of the checkpoint is too large")
         try:
             return self._archive.read(self._prefix + name)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
-            raise self._refusal(f"{name} of the checkpoint is damaged ({error})") from error
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, *WRONG_NUMBERS) as error:
+            raise self._refusal(f"{name!r} of the checkpoint is damaged ({error})") from error
 
     def _refusal(self, what: str) -> ModelError:
         return ModelError(what, file=self.name, remedy=AGAIN)
@@ -99,8 +102,8 @@ def opened_archive(file: IO[bytes], name: str | Path) -> Iterator[TorchArchive]:
     is_legacy = file.read(1) == LEGACY_START
     file.seek(0)
     try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        archive = zip_directory(file)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, *WRONG_NUMBERS) as error:
         what = "the checkpoint is in the format of PyTorch before 1.6" if is_legacy else "the checkpoint is damaged"
         remedy = "Load and save it again with a newer PyTorch" if is_legacy else AGAIN
         raise ModelError(what, file=name, remedy=remedy) from error

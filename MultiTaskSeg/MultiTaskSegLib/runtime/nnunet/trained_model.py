@@ -19,7 +19,13 @@ from MultiTaskSegLib.runtime.nnunet.unet_weights import network_with_weights
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 FOLD = "fold_"
 # What may differ between the plans in the folder and those in the checkpoint without changing a result.
-COMPARED = ("configurations", "transpose_forward", "image_reader_writer")
+COMPARED = (
+    "configurations",
+    "transpose_forward",
+    "image_reader_writer",
+    "foreground_intensity_properties_per_channel",
+    "foreground_intensity_properties_by_modality",
+)
 NOT_COMPARED = ("data_identifier", "batch_size", "batch_dice", "median_image_size_in_voxels", "next_stage")
 
 
@@ -130,6 +136,12 @@ def load_trained_model(source: ResultsSource, model: TrainedModel, folds: Sequen
     checkpoints = {fold: _checkpoint(source, model.checkpoints[fold]) for fold in wanted}
     first = checkpoints[wanted[0]]
     plan = model_plan(plans, dataset, first.configuration)
+    if any(axis >= plan.network.dimension for axis in first.mirror_axes):
+        raise ModelError(
+            "the checkpoint allows mirroring along an axis that its patches do not have",
+            file=source.path / model.checkpoints[wanted[0]],
+            remedy="Take plans.json and checkpoint of one training",
+        )
     networks = []
     for fold, checkpoint in checkpoints.items():
         name = source.path / model.checkpoints[fold]

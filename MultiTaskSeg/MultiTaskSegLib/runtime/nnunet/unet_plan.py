@@ -134,7 +134,10 @@ def _norm_eps(values: PlanValues) -> float:
     settings.require_known({"eps", "affine"})
     if not settings.flag("affine", False):
         raise settings.refusal("has no weights, which is not supported", "affine")
-    return settings.number("eps") if "eps" in settings.values else DEFAULT_EPS
+    eps = settings.number("eps") if "eps" in settings.values else DEFAULT_EPS
+    if eps <= 0:
+        raise settings.refusal("is not positive", "eps")
+    return eps
 
 
 def _slope(values: PlanValues) -> float:

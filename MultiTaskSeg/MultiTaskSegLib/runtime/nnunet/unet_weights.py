@@ -19,6 +19,7 @@ DUPLICATE = re.compile(r"(^|\.)all_modules\.|^decoder\.encoder\.")
 WRAPPED = re.compile(r"^(encoder\.stages\.\d+)\.0\.(convs\.)")
 SEGMENTATION = re.compile(r"^decoder\.seg_layers\.(\d+)\.")
 SHOWN = 3
+SHOWN_LETTERS = 100
 
 
 def network_with_weights(
@@ -52,7 +53,7 @@ def network_with_weights(
         )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
         raise ModelError("the checkpoint has weights that are not finite", file=name, remedy="Train the fold again")
-    network.load_state_dict({key: tensor.float() for key, tensor in found.items()}, assign=True)
+    network.load_state_dict({key: tensor.float().contiguous() for key, tensor in found.items()}, assign=True)
     return network.eval().requires_grad_(False)
 
 
@@ -72,9 +73,14 @@ def _by_own_name(weights: Mapping[str, Tensor], stages: int) -> dict[str, Tensor
 
 
 def _difference(keys: list[str], wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    words = [f"{key} is {_shape(found, key)} and should be {_shape(wanted, key)}" for key in keys[:SHOWN]]
+    words = [f"{_shown(key)} is {_shape(found, key)} and should be {_shape(wanted, key)}" for key in keys[:SHOWN]]
     more = f", and {len(keys) - SHOWN} others" if len(keys) > SHOWN else ""
     return "; ".join(words) + more
+
+
+def _shown(key: str) -> str:
+    """A name out of the file, fit for a line of text."""
+    return "".join(letter if letter.isprintable() else "?" for letter in key[:SHOWN_LETTERS])
 
 
 def _shape(tensors: Mapping[str, Tensor], key: str) -> str:
