@@ -14,7 +14,7 @@ _KEYS = ("licence", "reference", MAY_USE)
 
 
 def terms_defects(datasets: Sequence[Dataset]) -> list[Defect]:
-    """Values of the wrong type, and as warnings what would keep a model from being released."""
+    """Values of the wrong type, and as warnings what was forgotten and would keep a model from being released."""
     return [defect for dataset in datasets for defect in _of_dataset(dataset)]
 
 
@@ -24,7 +24,9 @@ def _of_dataset(dataset: Dataset) -> Iterator[Defect]:
     except DatasetError as error:
         yield Defect(dataset.name, "", str(error.file), error.what, error.remedy)
         return
-    if absent := [key for key in _KEYS if dataset.info.get(key) in (None, "")]:
+    absent = [key for key in _KEYS if dataset.info.get(key) in (None, "")]
+    # Who says nothing of it has data of his own; who says a part may have forgotten the rest.
+    if 0 < len(absent) < len(_KEYS):
         yield _warning(
             dataset,
             f"dataset.json does not say {', '.join(absent)}",

@@ -137,13 +137,13 @@ def test_several_processes_share_that_half(monkeypatch: pytest.MonkeyPatch) -> N
         with mine.taken(300):
             with other.taken(150):
                 pass
-            thread = threading.Thread(target=work)
-            thread.start()
-            assert not done.wait(0.1)
             # What is taken is no longer free, but the half is still that of both.
             monkeypatch.setattr("trainer.data.memory_room.available_bytes", lambda: 700)
             with MemoryRoom.of_machine() as third:
                 assert third._room_bytes == 500
+            thread = threading.Thread(target=work)
+            thread.start()
+            assert not done.wait(0.1)
         thread.join(5)
         assert done.is_set()
 

@@ -42,7 +42,9 @@ def test_unseen_patients_alone_are_checked_and_the_page_says_what_was_found(
     assert found["model"] == Predictor.load(model).model.digest
     assert "In none of 2 tasks a departure is found" in capsys.readouterr().out
     (published,) = tmp_path.glob("p-value-*.json")
-    assert json.loads(published.read_text(encoding="utf-8")) == found
+    content = json.loads(published.read_text(encoding="utf-8"))
+    assert content.pop("machine")["cores"] >= 1
+    assert content == found
     page = (tmp_path / "ood-benchmark.md").read_text(encoding="utf-8")
     assert f"| {BALLS} | 2 |" in page
     assert "3 images of patients whom the model" in page

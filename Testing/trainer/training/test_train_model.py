@@ -231,10 +231,11 @@ def test_the_benchmark_s_command_publishes_its_figures(
     words += ["-o", str(tmp_path / "out"), "--families", "real", "--no-untrained", "--variant", "paper"]
     assert cli.main([*words, "--publish", str(tmp_path / "results"), "--title", "Tiny"]) == 0
     assert "flagged: real" in capsys.readouterr().out
-    page = (tmp_path / "results" / "ood-benchmark.md").read_text(encoding="utf-8")
-    assert "## Tiny" in page
-    assert "(`paper`, layers decoder0)" in page
-    assert str(tmp_path) not in page
+    for name in ("ood-benchmark.md", "ood-benchmark-tiny.md"):
+        page = (tmp_path / "results" / name).read_text(encoding="utf-8")
+        assert "Tiny" in page
+        assert "(`paper`, layers decoder0)" in page
+        assert str(tmp_path) not in page
 
 
 def test_a_reference_fitted_anew_on_the_same_data_judges_the_same(
