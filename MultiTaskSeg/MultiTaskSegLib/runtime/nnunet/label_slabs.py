@@ -24,7 +24,8 @@ def labels_of(scores: Tensor, structures: Structures) -> NDArray[np.uint16]:
     """
     if not structures.are_regions:
         # Of equal scores the first wins, which torch does not promise.
-        return scores.float().numpy().argmax(0).astype(np.uint16)
+        first: NDArray[np.uint16] = scores.float().numpy().argmax(0).astype(np.uint16)
+        return first
     labels = np.zeros(scores.shape[1:], np.uint16)
     for entry, score in zip(structures.entries, scores, strict=True):
         labels[(score > 0).numpy()] = entry.painted
