@@ -20,7 +20,6 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
-from Testing.bench.machine import machine_facts
 
 from MultiTaskSegLib.runtime.nnunet.label_slabs import labels_of, score_slices
 from MultiTaskSegLib.runtime.nnunet.patch_stream import PatchStream
@@ -30,6 +29,7 @@ from MultiTaskSegLib.runtime.nnunet.results_source import results_source
 from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
 from Testing.bench.cpu_clock import used_cpu_s
 from Testing.bench.process_memory import PeakMemory
+from trainer.report.origin import machine_facts
 
 ENGINES = ("ours", "nnunet")
 Labels = NDArray[np.uint16]
