@@ -31,10 +31,11 @@ class ConvolutionBlock(nn.Module):
         kernel: Sequence[int],
         stride: Sequence[int],
         *,
-        has_bias: bool,
+        has_bias: bool | None = None,
         is_activated: bool = True,
     ) -> None:
         super().__init__()
+        has_bias = plan.has_bias if has_bias is None else has_bias
         padding = tuple((size - 1) // 2 for size in kernel)
         convolution = CONVOLUTION[plan.dimension]
         self.conv = convolution(inputs, outputs, tuple(kernel), tuple(stride), padding, bias=has_bias)
@@ -47,6 +48,17 @@ class ConvolutionBlock(nn.Module):
         return activated
 
 
+def _in_a_row(
+    block: Layer, plan: UnetPlan, count: int, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]
+) -> nn.Sequential:
+    """Blocks in a row: the first takes the inputs and has the stride."""
+    ones = (1,) * plan.dimension
+    return nn.Sequential(
+        block(plan, inputs, outputs, kernel, stride),
+        *(block(plan, outputs, outputs, kernel, ones) for _ in range(count - 1)),
+    )
+
+
 class ConvolutionStack(nn.Module):
     """Convolution blocks in a row, of which the first may have a stride."""
 
@@ -54,19 +66,7 @@ class ConvolutionStack(nn.Module):
         self, plan: UnetPlan, count: int, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]
     ) -> None:
         super().__init__()
-        ones = (1,) * plan.dimension
-        blocks = [
-            ConvolutionBlock(
-                plan,
-                outputs if number else inputs,
-                outputs,
-                kernel,
-                ones if number else stride,
-                has_bias=plan.has_bias,
-            )
-            for number in range(count)
-        ]
-        self.convs = nn.Sequential(*blocks)
+        self.convs = _in_a_row(ConvolutionBlock, plan, count, inputs, outputs, kernel, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(B, inputs, [Z,] Y, X)`` to ``(B, outputs, ...)``."""
@@ -80,8 +80,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, plan: UnetPlan, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]) -> None:
         super().__init__()
         ones = (1,) * plan.dimension
-        self.conv1 = ConvolutionBlock(plan, inputs, outputs, kernel, stride, has_bias=plan.has_bias)
-        self.conv2 = ConvolutionBlock(plan, outputs, outputs, kernel, ones, has_bias=plan.has_bias, is_activated=False)
+        self.conv1 = ConvolutionBlock(plan, inputs, outputs, kernel, stride)
+        self.conv2 = ConvolutionBlock(plan, outputs, outputs, kernel, ones, is_activated=False)
         way: list[nn.Module] = []
         if any(step != 1 for step in stride):
             way.append(POOLING[plan.dimension](tuple(stride), tuple(stride)))
@@ -104,12 +104,7 @@ class ResidualStack(nn.Module):
         self, plan: UnetPlan, count: int, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]
     ) -> None:
         super().__init__()
-        ones = (1,) * plan.dimension
-        blocks = [
-            ResidualBlock(plan, outputs if number else inputs, outputs, kernel, ones if number else stride)
-            for number in range(count)
-        ]
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = _in_a_row(ResidualBlock, plan, count, inputs, outputs, kernel, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(B, inputs, [Z,] Y, X)`` to ``(B, outputs, ...)``."""
