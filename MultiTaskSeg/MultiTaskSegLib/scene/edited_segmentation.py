@@ -9,6 +9,7 @@ import slicer
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.scene.algorithm_tag import SEMIAUTOMATIC, tag_algorithm
 from MultiTaskSegLib.scene.attributes import PREFIX, VERDICT_WORDS, flagged_name
 from MultiTaskSegLib.scene.segmentation import oriented_labels, segment_of
 
@@ -69,6 +70,7 @@ def _add_present(
             continue
         segment = segment_of(entry, labelmap)
         segment.SetName(flagged_name(segment.GetName(), found.verdict))
+        tag_algorithm(segment, SEMIAUTOMATIC, found.report)
         for key, value in _tags(found).items():
             segment.SetTag(f"{PREFIX}{key}", value)
         ids.append(segmentation.GenerateUniqueSegmentID(str(entry["name"])))

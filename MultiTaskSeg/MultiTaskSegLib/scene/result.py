@@ -12,6 +12,7 @@ from MultiTaskSegLib.job import JobResult
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.algorithm_tag import AUTOMATIC, tag_algorithm
 from MultiTaskSegLib.scene.earlier_result import (
     KEEP,
     REPLACE,
@@ -133,6 +134,8 @@ def _add_nodes(
     volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, with_uncertainty: bool
 ) -> SegmentationResult:
     segmentation = add_segmentation(volume_node, found.labels, found.legend, SEGMENTATION)
+    for number in range(segmentation.GetSegmentation().GetNumberOfSegments()):
+        tag_algorithm(segmentation.GetSegmentation().GetNthSegment(number), AUTOMATIC, found.report)
     uncertainty = add_heatmap(volume_node, found.uncertainty, UNCERTAINTY) if with_uncertainty else None
     one_voxel_mm3 = voxel_volume_mm3(volume_node)
     rows = segment_rows(found.report, found.legend, found.labels, found.uncertainty, one_voxel_mm3)

@@ -65,6 +65,24 @@ def test_the_index_entry_follows_the_schema_and_agrees_with_cmake():
     assert entry["scm_url"] == f"{homepage}.git"
 
 
+def test_the_extension_says_what_it_is_found_by():
+    cmake = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+    keywords = re.findall(r'"(.*?)"', re.search(r"set\(EXTENSION_KEYWORDS (.*?)\)", cmake).group(1))
+    assert {"segmentation", "uncertainty", "out-of-distribution", "quality control", "deep learning"} == set(keywords)
+    recommended = re.search(r"set\(EXTENSION_RECOMMENDS (.*?)\)", cmake).group(1).split()
+    required = re.search(r"set\(EXTENSION_DEPENDS (.*?)\)", cmake).group(1).split()
+    assert recommended == ["SegmentEditorExtraEffects"]
+    assert not set(recommended) & set(required)
+
+
+def test_the_rule_for_dicom_names_the_modalities_that_released_models_know():
+    rule = json.loads((REPOSITORY / "MultiTaskSeg.json").read_text(encoding="utf-8"))["dicom_support_rule"]
+    terms = rule.split(" or ")
+    assert all(re.fullmatch(r"Modality == '[A-Z]{2}'", term) for term in terms)
+    # MR, CT, ultrasound and X-ray, plain and digital.
+    assert {term[-3:-1] for term in terms} == {"MR", "CT", "US", "CR", "DX"}
+
+
 @pytest.mark.parametrize(
     ("icon", "size"),
     [
