@@ -59,6 +59,8 @@ class TaskInfo:
         data: who made the images, who may use them, and what they show.
         inputs: names of the image's channels in the order in which the network takes them; none for one channel
             without a name.
+        are_regions: whether labels may overlap: each has an output of its own (a sigmoid), there is none for the
+            background, and in a label map later ones are painted over earlier ones.
     """
 
     name: str
@@ -77,6 +79,7 @@ class TaskInfo:
     surface_temperature: float | None = None
     data: TrainingData = field(default_factory=TrainingData)
     inputs: tuple[str, ...] = field(default=(), metadata=LATER)
+    are_regions: bool = field(default=False, metadata=LATER)
 
     @property
     def input_count(self) -> int:
@@ -85,8 +88,9 @@ class TaskInfo:
 
     @property
     def channels(self) -> slice:
-        """The task's head channels, background first."""
-        return slice(self.channel_start, self.channel_start + 1 + len(self.labels))
+        """The task's head channels, background first; regions have no background."""
+        first = self.channel_start
+        return slice(first, first + len(self.labels) + (not self.are_regions))
 
 
 @dataclass(frozen=True)
