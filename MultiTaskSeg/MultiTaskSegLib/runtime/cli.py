@@ -1,4 +1,4 @@
-"""Command line ``multitaskseg``: segment, check, info, demo."""
+"""Command line ``multitaskseg``: segment, check, info, models, demo."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
     from MultiTaskSegLib.runtime.image.volume import Volume
 
-MODEL_HELP = "model file, or mr3d or planar2d; default: the released one for such images"
+MODEL_HELP = "model file, or a name that 'multitaskseg models' lists; default: the released one for such images"
 TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
 LINE_CHARACTERS = 60
 EXIT_OOD = 3
@@ -98,9 +98,13 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     info = commands.add_parser("info", help="show the model card")
-    info.add_argument("model", metavar="MODEL", help="model file, or a released one: mr3d or planar2d")
+    info.add_argument("model", metavar="MODEL", help="model file, or a name of the list of models")
     info.add_argument("--json", action="store_true", help="print the manifest as JSON")
     info.set_defaults(command=_info)
+
+    models = commands.add_parser("models", help="the released models and your own, with what they segment")
+    models.add_argument("--json", action="store_true", help="print the list as JSON")
+    models.set_defaults(command=_models)
 
     demo = commands.add_parser("demo", help="the whole story on data it makes itself, with pictures")
     demo.add_argument("-o", "--output", type=Path, default=Path("multitaskseg-demo"), metavar="DIR")
@@ -257,6 +261,20 @@ def _info(options: argparse.Namespace) -> int:
     else:
         print(model_card(manifest, digest))
         print(f"file: {path}")
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.model_folder import model_folder
+    from MultiTaskSegLib.runtime.model.model_list import listed_models
+
+    entries = listed_models()
+    if options.json:
+        _print_json([entry.as_dict() for entry in entries])
+        return 0
+    for entry in entries:
+        print("\n".join(entry.lines()))
+    print(f"your own models lie in {model_folder()}")
     return 0
 
 
