@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ class KnownTask:
     inputs: tuple[str, ...] = ()
 
     @property
+    def input_count(self) -> int:
+        """How many channels an image has."""
+        return max(1, len(self.inputs))
+
+    @property
     def title(self) -> str:
         """The name for people: without the number of the dataset, with modality and anatomy."""
         details = ", ".join(text for text in (self.modality, self.anatomy) if text)
@@ -45,6 +50,22 @@ class KnownTask:
 def short_name(task: str) -> str:
     """The name of a task for people: without the number of its dataset."""
     return DATASET_NUMBER.sub("", task)
+
+
+def inputs_text(inputs: Sequence[str]) -> str:
+    """Names of channels for people.
+
+    >>> inputs_text(("T1", "FLAIR"))
+    '2 volumes (T1, FLAIR)'
+    """
+    return f"{len(inputs)} volumes ({', '.join(inputs)})" if len(inputs) > 1 else "one volume"
+
+
+def wanted_inputs(tasks: Sequence[KnownTask], task: str) -> tuple[str, ...]:
+    """Names of the volumes that a choice takes, where it takes several; none for one volume, and where tasks differ."""
+    lists = {known.inputs for known in tasks if known.name == task} or {known.inputs for known in tasks}
+    inputs = lists.pop() if len(lists) == 1 else ()
+    return inputs if len(inputs) > 1 else ()
 
 
 def known_tasks(model: str | Path | None = None) -> list[KnownTask]:

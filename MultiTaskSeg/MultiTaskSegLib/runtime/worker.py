@@ -146,6 +146,7 @@ class Worker:
             "check": self._check,
             "info": self._info,
             "devices": self._devices,
+            "trained": self._trained,
         }
 
     def handle(self, line: str) -> bool:
@@ -228,6 +229,11 @@ class Worker:
         manifest = self._models.predictor(request.get("model"), request.get("device", "auto"), planar).manifest
         tasks = [{"name": task.name, "modality": task.modality, "anatomy": task.anatomy} for task in manifest.tasks]
         send({"event": "result", "tasks": tasks})
+
+    def _trained(self, request: Request, send: Send) -> None:
+        with needed_packages():
+            from MultiTaskSegLib.runtime.nnunet.model_choices import model_choices
+        send({"event": "result", "models": model_choices(Path(request["folder"]))})
 
     def _devices(self, _request: Request, send: Send) -> None:
         send({"event": "result", "devices": self._machine.devices()})

@@ -10,7 +10,7 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.scene.attributes import PREFIX, VERDICT_WORDS, flagged_name
-from MultiTaskSegLib.scene.segmentation import oriented_labels, segment_of
+from MultiTaskSegLib.scene.segmentation import legend_segments
 
 
 def require_place(
@@ -45,11 +45,11 @@ def add_segments(
     """
     if found.labels is None:
         raise ResourceError("the worker sent no labels", remedy="Start the run again")
-    labelmap = oriented_labels(volume_node, found.labels)
+    segments = legend_segments(volume_node, found.labels, found.legend, found.regions)
     present = {label["value"] for label in found.report.get("labels", []) if label["voxels"]}
     segmentation, ids = segmentation_node.GetSegmentation(), []
     try:
-        _add_present(segmentation, ids, found, present, labelmap)
+        _add_present(segmentation, ids, found, present, segments)
     except BaseException:
         for segment_id in ids:
             segmentation.RemoveSegment(segment_id)
@@ -62,12 +62,11 @@ def _add_present(
     ids: list[str],
     found: JobResult,
     present: set[int],
-    labelmap: slicer.vtkOrientedImageData,
+    segments: list[slicer.vtkSegment],
 ) -> None:
-    for entry in found.legend:
+    for entry, segment in zip(found.legend, segments, strict=True):
         if entry["value"] not in present:
             continue
-        segment = segment_of(entry, labelmap)
         segment.SetName(flagged_name(segment.GetName(), found.verdict))
         for key, value in _tags(found).items():
             segment.SetTag(f"{PREFIX}{key}", value)

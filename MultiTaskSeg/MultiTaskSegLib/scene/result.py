@@ -49,12 +49,14 @@ class RunNotes:
             is out of distribution or empty.
         record: the image; None for the volume as it is when the result comes.
         with_uncertainty: whether the uncertainty comes into the scene as a volume, too, of four bytes per voxel.
+        further: volumes of the image's other channels, in their order.
     """
 
     parameters: Mapping[str, Any] | None = None
     existing: str = KEEP
     record: ImageRecord | None = None
     with_uncertainty: bool = True
+    further: tuple[slicer.vtkMRMLScalarVolumeNode, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ def add_result(
     require_choice(notes.existing)
     if found.labels is None or found.uncertainty is None:
         raise ResourceError("the worker sent no labels", remedy="Start the run again")
-    record = notes.record or ImageRecord.of(volume_node)
-    record.require_unchanged(volume_node)
+    record = notes.record or ImageRecord.of(volume_node, notes.further)
+    record.require_unchanged(volume_node, notes.further)
     earlier = earlier_results(volume_node, str(found.report.get("task")))
     report = {**found.report, "warnings": list(found.report.get("warnings", []))}  # it may get more below
     kept = [] if notes.existing != REPLACE else _kept(earlier, report)
     with all_or_nothing(volume_node.GetScene()):
         result = _add_nodes(volume_node, replace(found, report=report), notes.with_uncertainty)
-        _describe(volume_node, result, record, notes.parameters)
+        _describe(volume_node, result, record, notes)
     if notes.existing == REPLACE:
         for node in earlier:
             if node not in kept:
@@ -132,14 +134,15 @@ def _kept(
 def _add_nodes(
     volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, with_uncertainty: bool
 ) -> SegmentationResult:
-    segmentation = add_segmentation(volume_node, found.labels, found.legend, SEGMENTATION)
+    segmentation = add_segmentation(volume_node, found.labels, found.legend, SEGMENTATION, found.regions)
     uncertainty = add_heatmap(volume_node, found.uncertainty, UNCERTAINTY) if with_uncertainty else None
     one_voxel_mm3 = voxel_volume_mm3(volume_node)
-    rows = segment_rows(found.report, found.legend, found.labels, found.uncertainty, one_voxel_mm3)
+    maps = (found.labels, found.uncertainty, one_voxel_mm3, found.regions)
+    rows = segment_rows(found.report, found.legend, *maps)
     table = add_table(volume_node, rows, SEGMENTS)
     if found.verdict.is_ood:
         mark_as_doubtful(segmentation)
-    seal_segments(segmentation, found.labels)
+    seal_segments(segmentation, found.labels, found.regions)
     return SegmentationResult(segmentation, uncertainty, table, found.verdict, found.report)
 
 
@@ -147,12 +150,12 @@ def _describe(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     result: SegmentationResult,
     record: ImageRecord,
-    parameters: Mapping[str, Any] | None,
+    notes: RunNotes,
 ) -> None:
     link_result(volume_node, result.segmentation, result.uncertainty, result.table)
     _take_free_names(volume_node, result, record)
     for node in (*result.nodes, volume_node):
-        write_record(node, record, result.report, parameters)
+        write_record(node, record, result.report, notes.parameters, notes.further)
 
 
 def _take_free_names(

@@ -11,7 +11,7 @@ from MultiTaskSegLib.runtime.errors import UsageError
 Request = dict[str, Any]
 
 KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("command", "device", "image", "measured", "name", "output", "task", "voxels"), (str,)),
+    **dict.fromkeys(("command", "device", "folder", "image", "measured", "name", "output", "task", "voxels"), (str,)),
     **dict.fromkeys(("map", "planar", "write"), (bool,)),
     "model": (str, NoneType),
     "warnings": (list,),

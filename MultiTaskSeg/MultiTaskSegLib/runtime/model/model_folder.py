@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError
-from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.machine.atomic_file import PREFIX, atomic_path
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
 
 ENDING = ".mts.safetensors"
@@ -21,7 +23,7 @@ FORBIDDEN = '<>:"/\\|?*'  # in names of files on one system or another
 def model_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
     """Where the user's models lie; it need not be there yet.
 
-    The variable ``MULTITASKSEG_MODELS`` names the folder; without it, it is one where the system keeps data of programs.
+    The variable ``MULTITASKSEG_MODELS`` names it; by default it is one where the system keeps data of programs.
 
     Raises:
         ResourceError: the system does not say where the user's folder is.
@@ -118,6 +120,13 @@ def add_model_file(
     except OSError as error:
         raise ResourceError(f"the model file cannot be read ({error.strerror})", file=source) from error
     return path
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a program that was ended while it wrote ``path`` has left beside it."""
+    for part in path.parent.glob(f"{PREFIX}*-{escape(path.name)}"):
+        with suppress(OSError):
+            part.unlink()
 
 
 def _free(name: str, taken: Collection[str]) -> str:

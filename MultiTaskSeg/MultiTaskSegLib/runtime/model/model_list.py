@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,11 +166,7 @@ def listed_model(name: str, path: Path, is_released: bool = False) -> ListedMode
 
 def _described(model: ListedModel, manifest: Mapping[str, Any]) -> ListedModel:
     entries = list(manifest["tasks"])
-    training = manifest.get("training") or {}
-    licence = licence_of_data(
-        [(_text(entry["name"]), _text(entry.get("licence", "")), _may_use(entry)) for entry in entries],
-        training.get("provenance"),
-    )
+    short, words = _licence(manifest, entries)
     return ListedModel(
         model.name,
         model.path,
@@ -178,10 +174,22 @@ def _described(model: ListedModel, manifest: Mapping[str, Any]) -> ListedModel:
         model.size_bytes,
         tuple(_task(entry) for entry in entries),
         bool(entries) and all((entry.get("profile") or {}).get("grid") == "fit" for entry in entries),
-        " and ".join(dict.fromkeys(known.name for known in licence.strictest)) or "not known",
-        licence.text(),
+        short,
+        words,
         manifest.get("ood") is not None,
     )
+
+
+def _licence(manifest: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Of the weights, in a few words and with the reasons: as stated for an imported model, else from its data."""
+    if isinstance(manifest.get("licence"), str):
+        stated = _text(manifest["licence"])
+        return stated, f"{stated} (as stated at the import)"
+    licence = licence_of_data(
+        [(_text(entry["name"]), _text(entry.get("licence", "")), _may_use(entry)) for entry in entries],
+        (manifest.get("training") or {}).get("provenance"),
+    )
+    return " and ".join(dict.fromkeys(known.name for known in licence.strictest)) or "not known", licence.text()
 
 
 def _may_use(entry: Mapping[str, Any]) -> bool | None:
