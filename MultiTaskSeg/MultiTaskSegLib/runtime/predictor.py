@@ -25,8 +25,9 @@ from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.answer import answer
-from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles
+from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles, wrong_channels
 from MultiTaskSegLib.runtime.prediction.caution import coarseness
+from MultiTaskSegLib.runtime.prediction.channel_swap import swap_warnings
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
@@ -90,7 +91,8 @@ class Predictor:
 
         Raises:
             ModelError: the model was pre-trained without labels.
-            InputError: the image is constant, or 2-D where the model is 3-D or the other way round.
+            InputError: the image is constant, 2-D where the model is 3-D or the other way round, or has another number
+                of channels than the task.
             UsageError: there is no such task.
             ResourceError: memory runs out.
         """
@@ -101,7 +103,8 @@ class Predictor:
         sight = self._recognised(volume, whole.part(0.0, looked), known, keep=True)
         decoding, labelling = whole.part(looked, LABELLED), whole.part(LABELLED, 1.0)
         chosen, recognised = known or sight.nearest_task, known is None
-        return answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        result = answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        return result.with_warnings(swap_warnings([sight.candidate], volume, result.verdict))
 
     def require_labels(self) -> None:
         """Refuse a model that segments nothing.
@@ -191,6 +194,8 @@ class Predictor:
     ) -> Sight:
         """Prepare, encode, judge: as a known task's images are, or as those of every profile that fits."""
         self._require_dimension(volume)
+        if known and known.input_count != volume.channel_count:
+            raise wrong_channels([known], volume)
         profiles = [known.profile] if known else self.candidate_profiles(volume)
         candidates = candidates_of(self.model, self._network_pass(), profiles)
         return recognise(candidates, volume, progress, keep=keep, known=known)
@@ -218,7 +223,9 @@ class Predictor:
 
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
-    return replace(sight.verdict, warnings=(*volume.warnings, *coarseness(sight.prepared.frame), *sight.notes))
+    swaps = swap_warnings([sight.candidate], volume, sight.verdict)
+    notes = (*volume.warnings, *coarseness(sight.prepared.frame), *swaps, *sight.notes)
+    return replace(sight.verdict, warnings=notes)
 
 
 def _whole(progress: Progress | None) -> StageProgress:
