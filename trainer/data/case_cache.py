@@ -50,7 +50,8 @@ class PreparedCase:
         voxels: float16 ``(Z, Y, X)`` in [0, 1], of the first channel.
         labels: uint8 ``(Z, Y, X)`` with the task's output labels; of regions with the dataset's own values, of which
             each may belong to several regions.
-        points: by label in ``labels``, int16 ``(n, 3)`` voxel indices ``(z, y, x)`` drawn from it; absent ones are missing.
+        points: by label in ``labels``, int16 ``(n, 3)`` voxel indices ``(z, y, x)`` drawn from it; none if
+            it is absent.
         fingerprint: of the content of its files and of how they were prepared.
         further: the other channels, like ``voxels``.
     """

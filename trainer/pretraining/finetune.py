@@ -38,9 +38,9 @@ def finetune(
     Args:
         model_file: where to start; None: random weights (the control), everything else alike.
         directories, output, config, budget, resume, stream: as for `trainer.training.train_model.train_model`.
-        strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is (but for the
-            stems of images of several channels); ``last-layers``: only the finest decoder stage and the head; ``gradual``: from the head towards the encoder, one part after
-            the other.
+        strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is (but for the stems of
+            images of several channels); ``last-layers``: only the finest decoder stage and the head; ``gradual``: from
+            the head towards the encoder, one part after the other.
         scope: what is taken from the model file, all or the encoder.
         labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
             ``config.seed`` (never from held-out groups); None: all.

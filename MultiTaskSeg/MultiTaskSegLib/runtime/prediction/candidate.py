@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.preparation import Prepared
@@ -47,7 +47,10 @@ class Candidate:
         reference, architecture = self.model.reference, self.model.manifest.architecture
         statistics = reference.spec.image_part(prepared.voxels, architecture.is_planar, max(architecture.stems))
         observed: Observed = {**spectra, **statistics}
-        return reference.judge(observed, among=[task.name for task in self.tasks])
+        verdict = reference.judge(observed, among=[task.name for task in self.tasks])
+        # Images of other channels went through another stem: a distance to them says nothing.
+        alike = {task.name for task in self.model.manifest.tasks if task.inputs == self.tasks[0].inputs}
+        return replace(verdict, distances={name: own for name, own in verdict.distances.items() if name in alike})
 
 
 def candidates_of(model: Model, network_pass: NetworkPass, profiles: list[Profile]) -> list[Candidate]:
