@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,6 +105,9 @@ def verify_datasets(directories: Iterable[str | Path]) -> list[Defect]:
     return sorted(defects, key=lambda defect: (order[defect.dataset], defect.case, defect.file))
 
 
+Note = Callable[..., None]
+
+
 def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     """Defects that show without opening images, and the pairs to open."""
     defects: list[Defect] = []
@@ -130,26 +133,32 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     if ending not in IMAGE_IO:
         note(folder / "dataset.json", f"'file_ending' {ending} is not supported", f"Use one of {', '.join(IMAGE_IO)}")
         return defects, []
-    pairs: list[_Pair] = []
-    for split in _splits(folder):
-        further = list_further(folder, info, split, len(channels))
-        for case, (image, label) in list_pairs(folder, info, split).items():
-            others = further.pop(case, (None,) * (len(channels) - 1))
-            for number, path in enumerate(others, start=1):
-                if path is None and image is not None:
-                    what = f"the case lacks channel {number} ({channels[number]})"
-                    note(image, what, f"Add {case}_{number:04d}{ending}, or remove the case", case)
-            inputs = channels if len(channels) > 1 else ()
-            present = tuple(path for path in others if path is not None)
-            pairs.append(_Pair(dataset_name(folder), case, image, label, declared, FILES, present, inputs))
-        for case, others in further.items():
-            path = next(path for path in others if path is not None)
-            note(
-                path, f"the case lacks channel 0 ({channels[0]})", f"Add {case}_0000{ending}, or remove the case", case
-            )
+    pairs = list(_pairs_of(folder, info, channels, declared, note))
     _check_pairs(folder, info, pairs, note)
     _check_groups(folder, [pair.case for pair in pairs], note, attempt)
     return defects, pairs
+
+
+def _pairs_of(
+    folder: Path, info: dict[str, Any], channels: tuple[str, ...], declared: frozenset[int], note: Note
+) -> Iterator[_Pair]:
+    """The cases of an nnU-Net or MSD folder; channels that a case lacks are noted."""
+    name, ending = dataset_name(folder), str(info.get("file_ending", ".nii.gz"))
+    for split in _splits(folder):
+        further = list_further(folder, info, split, len(channels))
+        pairs = list_pairs(folder, info, split)
+        for case in sorted(pairs.keys() | further.keys()):
+            image, label = pairs.get(case, (None, None))
+            others = further.get(case, ())
+            paths = [image, *others] if any(others) or image is not None else []
+            for number, path in enumerate(paths):
+                if path is None:
+                    file = next(known for known in paths if known is not None)
+                    what = f"the case lacks channel {number} ({channels[number]})"
+                    note(file, what, f"Add {case}_{number:04d}{ending}, or remove the case", case)
+            present = [(own, path) for own, path in zip(channels[1:], others, strict=False) if path is not None]
+            inputs = (channels[0], *(own for own, _ in present)) if present else ()
+            yield _Pair(name, case, image, label, declared, FILES, tuple(path for _, path in present), inputs)
 
 
 def _has_layout(folder: Path) -> bool:
@@ -172,16 +181,13 @@ def _splits(folder: Path) -> list[str]:
     return ["imagesTr", *(["imagesTs"] if (folder / "labelsTs").is_dir() else [])]
 
 
-Note = Callable[..., None]
-
-
 def _check_pairs(folder: Path, info: dict[str, Any], pairs: list[_Pair], note: Note) -> None:
     if not pairs:
         note(folder, "the dataset is empty: no image fits 'file_ending'", "Add imagesTr/CASE_0000 and labelsTr/CASE")
     for pair in pairs:
         if pair.label is None and pair.image is not None:
             note(pair.image, "the image has no label map", "Add it to the labels folder or remove the image", pair.case)
-        if pair.image is None and pair.label is not None:
+        if pair.image is None and pair.label is not None and not pair.further:
             note(pair.label, "the label map has no image", "Add the image or remove the label map", pair.case)
     used = {path for pair in pairs for path in (pair.image, pair.label, *pair.further)}
     for sub_folder in ("imagesTr", "labelsTr"):
@@ -308,10 +314,13 @@ def _swapped(findings: list[_Finding]) -> list[Defect]:
     """Cases whose channels look like each other's in the other cases of the dataset."""
     by_dataset: dict[str, list[_Finding]] = defaultdict(list)
     for finding in findings:
-        if finding.looks is not None and len(finding.looks) == len(finding.pair.inputs):
+        if finding.looks is not None:
             by_dataset[finding.pair.dataset].append(finding)
     defects = []
-    for own in by_dataset.values():
+    for found in by_dataset.values():
+        # A case that lacks a channel cannot be compared.
+        most = max(len(finding.looks or ()) for finding in found)
+        own = [finding for finding in found if len(finding.looks or ()) == most]
         for number, (first, second) in swapped_cases([f.looks for f in own if f.looks is not None]):
             pair = own[number].pair
             names = f"{pair.inputs[first]} and {pair.inputs[second]}"
