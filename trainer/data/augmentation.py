@@ -156,8 +156,9 @@ def apply_augmentation(
     # or a coarser grid would else bring in the 0 from outside.
     is_within = bool((low >= -1).all()) and bool((high <= 1).all())
     inside = torch.ones(grid.shape[:4], dtype=torch.bool) if is_within else (grid.movedim(-1, 0).abs() <= 1).all(dim=0)
+    changes: list[Augmentation | IntensityChange] = [record, *record.further]
     changed = []
-    for change, array in zip((record, *record.further), (voxels, *further), strict=True):
+    for change, array in zip(changes, (voxels, *further), strict=True):
         image = _in_place(array, box)[None, None]
         patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
         changed.append(change_intensity(change, patch)[0])
