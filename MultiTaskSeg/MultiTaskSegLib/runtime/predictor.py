@@ -19,14 +19,15 @@ from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memor
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.backend_choice import choose_backend
+from MultiTaskSegLib.runtime.network.backend_choice import TORCH, asked_for, choose_backend
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.answer import answer
-from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles
+from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles, wrong_channels
 from MultiTaskSegLib.runtime.prediction.caution import coarseness
+from MultiTaskSegLib.runtime.prediction.channel_swap import swap_warnings
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
@@ -90,7 +91,8 @@ class Predictor:
 
         Raises:
             ModelError: the model was pre-trained without labels.
-            InputError: the image is constant, or 2-D where the model is 3-D or the other way round.
+            InputError: the image is constant, 2-D where the model is 3-D or the other way round, or has another number
+                of channels than the task.
             UsageError: there is no such task.
             ResourceError: memory runs out.
         """
@@ -101,7 +103,8 @@ class Predictor:
         sight = self._recognised(volume, whole.part(0.0, looked), known, keep=True)
         decoding, labelling = whole.part(looked, LABELLED), whole.part(LABELLED, 1.0)
         chosen, recognised = known or sight.nearest_task, known is None
-        return answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        result = answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        return result.with_warnings(swap_warnings([sight.candidate], volume, result.verdict))
 
     def require_labels(self) -> None:
         """Refuse a model that segments nothing.
@@ -181,6 +184,9 @@ class Predictor:
         replaced = self._last_pass.replaced if self._last_pass else ()
         backend = self._plain if self.spares_memory else self.backend
         self._last_pass = NetworkPass(backend, self.manifest.architecture, spec, self.memory_step, replaced)
+        wanted = asked_for(self._backend_name)
+        if self.spares_memory and wanted not in (AUTO, TORCH):
+            self._last_pass.shortages.append(f"memory was short, so plain torch was used, not {wanted}")
         return self._last_pass
 
     def _recognised(
@@ -188,6 +194,8 @@ class Predictor:
     ) -> Sight:
         """Prepare, encode, judge: as a known task's images are, or as those of every profile that fits."""
         self._require_dimension(volume)
+        if known and known.input_count != volume.channel_count:
+            raise wrong_channels([known], volume)
         profiles = [known.profile] if known else self.candidate_profiles(volume)
         candidates = candidates_of(self.model, self._network_pass(), profiles)
         return recognise(candidates, volume, progress, keep=keep, known=known)
@@ -215,7 +223,9 @@ class Predictor:
 
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
-    return replace(sight.verdict, warnings=(*volume.warnings, *coarseness(sight.prepared.frame), *sight.notes))
+    swaps = swap_warnings([sight.candidate], volume, sight.verdict)
+    notes = (*volume.warnings, *coarseness(sight.prepared.frame), *swaps, *sight.notes)
+    return replace(sight.verdict, warnings=notes)
 
 
 def _whole(progress: Progress | None) -> StageProgress:

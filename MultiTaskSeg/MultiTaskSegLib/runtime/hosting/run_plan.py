@@ -98,7 +98,8 @@ def _is_possible(manifest: Manifest, volume: Volume, purpose: Purpose) -> bool:
     """Whether the model can do what is wanted, as far as memory plays no part."""
     is_known = purpose.task in (AUTO, None, *(task.name for task in manifest.tasks))
     can_label = purpose.task is None or manifest.has_labels
-    return is_known and can_label and volume.is_planar == manifest.is_planar
+    counts = [task.input_count for task in manifest.tasks if purpose.task in (AUTO, None, task.name)]
+    return is_known and can_label and volume.channel_count in counts and volume.is_planar == manifest.is_planar
 
 
 def _plan(device: ComputeDevice, step: int, warnings: tuple[str, ...]) -> RunPlan:

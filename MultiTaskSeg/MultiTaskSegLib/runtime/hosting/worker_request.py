@@ -14,6 +14,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("command", "device", "folder", "image", "measured", "name", "output", "task", "voxels"), (str,)),
     **dict.fromkeys(("map", "planar", "write"), (bool,)),
     "model": (str, NoneType),
+    "further": (list,),
     "warnings": (list,),
 }
 WORDS = {str: "a text", bool: "true or false", NoneType: "null", list: "a list"}

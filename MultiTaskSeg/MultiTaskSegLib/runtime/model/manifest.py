@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,10 @@ from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
 
 FORMAT_VERSION = 1
+"""Of files that programs of every version read."""
+LATER_FORMAT_VERSION = 2
+"""Of files that need more: images of several channels, or regions."""
+FORMAT_VERSIONS = (FORMAT_VERSION, LATER_FORMAT_VERSION)
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,15 @@ class Manifest:
     ood: OodInfo
     training: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def stems(self) -> tuple[tuple[str, ...], ...]:
+        """By stem of the network, the names of the channels that it takes; none for one channel without a name."""
+        return stems_of([task.inputs for task in self.tasks])
+
+    def stem(self, task: TaskInfo) -> int:
+        """Which of the network's stems takes a task's images."""
+        return self.stems.index(task.inputs)
+
     def task(self, name: str) -> TaskInfo:
         """The task of that name.
 
@@ -164,3 +178,17 @@ class Manifest:
     def is_planar(self) -> bool:
         """Whether the model is for 2-D images."""
         return all(task.profile.grid == "fit" for task in self.tasks)
+
+
+def stems_of(inputs: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """The stems of a network for tasks with these lists of channels: one for each list, that of one channel first.
+
+    >>> stems_of([("FLAIR", "T1"), (), ("FLAIR", "T1")])
+    ((), ('FLAIR', 'T1'))
+    """
+    return tuple(sorted(dict.fromkeys(inputs), key=bool))
+
+
+def needed_format(tasks: Sequence[TaskInfo]) -> int:
+    """The lowest version of the format that can describe these tasks."""
+    return LATER_FORMAT_VERSION if any(task.inputs or task.are_regions for task in tasks) else FORMAT_VERSION

@@ -28,15 +28,18 @@ MAX_NOTE = 1e20
 _RATE, _CASES, _TEMPERATURE, _VALUE = (0.0, 1.0), (0, 10**9), (0.01, 100.0), (-1e9, 1e9)
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "format_version": (1, 1),
+    "format_version": (1, 2),
     "architecture.channels[]": (1, 4096),
     "architecture.strides[][]": (1, 8),
     "architecture.kernels[][]": (1, 15),
     "architecture.outputs": (1, 4096),
+    "architecture.stems[]": (1, 32),
     "tasks[].labels[].value": (1, 255),
     "tasks[].labels[].colour[]": (0, 255),
     "tasks[].profile.intensity.low": _VALUE,
     "tasks[].profile.intensity.high": _VALUE,
+    "tasks[].profile.further[].low": _VALUE,
+    "tasks[].profile.further[].high": _VALUE,
     "tasks[].profile.spacing_zyx_mm[]": (1e-3, 1e3),
     "tasks[].profile.matrix": (8, 2048),
     "tasks[].channel_start": (0, 4095),
@@ -60,9 +63,11 @@ COUNTS = {
     "architecture.channels": 10,
     "architecture.strides": 9,
     "architecture.kernels": 10,
+    "architecture.stems": 128,
     "tasks": 128,
     "tasks[].labels": 255,
     "tasks[].inputs": 32,
+    "tasks[].profile.further": 31,
     "ood.layers": 19,
     "ood.image_statistics": 16,
 }

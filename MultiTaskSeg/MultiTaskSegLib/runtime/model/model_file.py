@@ -23,7 +23,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
-from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, Manifest
+from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSIONS, Manifest
 from MultiTaskSegLib.runtime.model.manifest_bounds import check_bounds
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
@@ -39,6 +39,7 @@ TENSOR_TABLE_BYTES = 100_000
 """Of the header, for names, types and places of the tensors."""
 METADATA_KEYS = {"manifest", "digest"}
 REMEDY = "Get the model file again"
+KNOWN_FORMATS = " and ".join(map(str, FORMAT_VERSIONS))
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,9 @@ def _manifest(text: str, path: Path) -> Manifest:
     try:
         plain = json.loads(text)
         version = plain.get("format_version") if isinstance(plain, dict) else None
-        if version != FORMAT_VERSION:
+        if version not in FORMAT_VERSIONS:
             raise ModelError(
-                f"the model file has format version {version}, this program reads {FORMAT_VERSION}",
+                f"the model file has format version {version}, this program reads {KNOWN_FORMATS}",
                 file=path,
                 remedy="Update MultiTaskSeg or get a matching model",
             )
