@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memor
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.backend_choice import choose_backend
+from MultiTaskSegLib.runtime.network.backend_choice import TORCH, asked_for, choose_backend
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
@@ -181,6 +181,9 @@ class Predictor:
         replaced = self._last_pass.replaced if self._last_pass else ()
         backend = self._plain if self.spares_memory else self.backend
         self._last_pass = NetworkPass(backend, self.manifest.architecture, spec, self.memory_step, replaced)
+        wanted = asked_for(self._backend_name)
+        if self.spares_memory and wanted not in (AUTO, TORCH):
+            self._last_pass.shortages.append(f"memory was short, so plain torch was used, not {wanted}")
         return self._last_pass
 
     def _recognised(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.model.structure import LATER
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
@@ -56,6 +57,10 @@ class TaskInfo:
         surface_temperature: divisor of the logits within 2 voxels of the predicted surface, on the network's grid
             (`surface_band`); None: ``temperature`` there, too.
         data: who made the images, who may use them, and what they show.
+        inputs: names of the image's channels in the order in which the network takes them; none for one channel
+            without a name.
+        are_regions: whether labels may overlap: each has an output of its own (a sigmoid), there is none for the
+            background, and in a label map later ones are painted over earlier ones.
     """
 
     name: str
@@ -73,11 +78,19 @@ class TaskInfo:
     single_component: bool = False
     surface_temperature: float | None = None
     data: TrainingData = field(default_factory=TrainingData)
+    inputs: tuple[str, ...] = field(default=(), metadata=LATER)
+    are_regions: bool = field(default=False, metadata=LATER)
+
+    @property
+    def input_count(self) -> int:
+        """How many channels an image of the task has."""
+        return max(1, len(self.inputs))
 
     @property
     def channels(self) -> slice:
-        """The task's head channels, background first."""
-        return slice(self.channel_start, self.channel_start + 1 + len(self.labels))
+        """The task's head channels, background first; regions have no background."""
+        first = self.channel_start
+        return slice(first, first + len(self.labels) + (not self.are_regions))
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ COUNTS = {
     "architecture.kernels": 10,
     "tasks": 128,
     "tasks[].labels": 255,
+    "tasks[].inputs": 32,
     "ood.layers": 19,
     "ood.image_statistics": 16,
 }

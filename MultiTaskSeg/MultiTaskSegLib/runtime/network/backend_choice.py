@@ -58,7 +58,7 @@ def choose_backend(
         UsageError: there is no such back end.
         ResourceError: the one asked for is not installed, does not work, or does not agree with plain torch.
     """
-    name = (os.environ.get(VARIABLE) or AUTO) if name == AUTO else name
+    name = asked_for(name)
     if name not in NAMES:
         raise UsageError(f"there is no back end {name!r}", remedy=f"Use one of {', '.join(NAMES)}")
     plain = TorchBackend(network, device)
@@ -85,6 +85,11 @@ def choose_backend(
         return plain  # and the trial is made when there is more room
     _remember(memory, {**known, key: fastest.name})
     return fastest
+
+
+def asked_for(name: str) -> str:
+    """What the user wants: ``name`` itself, or for ``auto`` what the environment says."""
+    return (os.environ.get(VARIABLE) or AUTO) if name == AUTO else name
 
 
 def cache_folder() -> Path:
