@@ -37,8 +37,7 @@ def network_with_weights(
     Raises:
         ModelError: the weights are those of another network, or not finite.
     """
-    with torch.device("meta"):
-        network = Unet(plan, channels, outputs)
+    network = empty_network(plan, channels, outputs)
     wanted = network.state_dict()
     found = _by_own_name(weights, stages=len(plan.features))
     differing = [
@@ -55,6 +54,12 @@ def network_with_weights(
         raise ModelError("the checkpoint has weights that are not finite", file=name, remedy="Train the fold again")
     network.load_state_dict({key: tensor.float().contiguous() for key, tensor in found.items()}, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def empty_network(plan: UnetPlan, channels: int, outputs: int) -> Unet:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return Unet(plan, channels, outputs)
 
 
 def _by_own_name(weights: Mapping[str, Tensor], stages: int) -> dict[str, Tensor]:
