@@ -33,7 +33,7 @@ from MultiTaskSegLib.runtime.model.data_file import (
 )
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.nnunet.unet import Unet
-from MultiTaskSegLib.runtime.nnunet.unet_weights import empty_network
+from MultiTaskSegLib.runtime.nnunet.unet_weights import empty_network, filled
 
 TENSOR_TABLE_BYTES = 200
 """Of the header, for the name, type and place of one tensor."""
@@ -150,5 +150,4 @@ def _network(manifest: ImportedManifest, tensors: Mapping[str, Tensor], number: 
     plan, prefix = manifest.plan, f"network.{number}."
     network = empty_network(plan.network, len(plan.structures.channels), plan.structures.outputs)
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    network.load_state_dict(state, strict=True, assign=True)
-    return network.eval().requires_grad_(False)
+    return filled(network, state, plan.network.dimension)
