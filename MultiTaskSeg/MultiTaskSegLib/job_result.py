@@ -46,8 +46,10 @@ class JobResult:
     output: Path | None = None
 
     @property
-    def verdict(self) -> Verdict:
-        """The out-of-distribution verdict of a segmentation or a check."""
+    def verdict(self) -> Verdict | None:
+        """The out-of-distribution verdict of a segmentation or a check; None where nothing could be checked."""
+        if self.report["ood"] is None:
+            return None
         return replace(Verdict.from_dict(self.report["ood"]), warnings=tuple(self.report.get("warnings", ())))
 
 

@@ -146,6 +146,7 @@ class Worker:
             "check": self._check,
             "info": self._info,
             "devices": self._devices,
+            "import": self._import,
         }
 
     def handle(self, line: str) -> bool:
@@ -226,11 +227,35 @@ class Worker:
     def _info(self, request: Request, send: Send) -> None:
         planar = bool(request.get("planar", False))
         manifest = self._models.predictor(request.get("model"), request.get("device", "auto"), planar).manifest
-        tasks = [{"name": task.name, "modality": task.modality, "anatomy": task.anatomy} for task in manifest.tasks]
-        send({"event": "result", "tasks": tasks})
+        send({"event": "result", "tasks": _tasks(manifest), "checked": manifest.ood is not None})
+
+    def _import(self, request: Request, send: Send) -> None:
+        """A model that nnU-Net trained becomes a model file, named by ``output``."""
+        with needed_packages():
+            from MultiTaskSegLib.runtime.imported.imported_card import imported_card
+            from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
+        folds = tuple(str(fold) for fold in request.get("folds", ()))
+        choice = Choice(request.get("configuration"), folds, request.get("trainer"), request.get("plans"))
+        folder, output = Path(request["folder"]), Path(request["output"])
+        licence, name = request["licence"], request.get("name", "")
+        manifest, digest = import_model(folder, output, choice, licence, name, ProgressEvents(send))
+        facts = {
+            "tasks": _tasks(manifest),
+            "checked": manifest.ood is not None,
+            "card": imported_card(manifest, digest),
+        }
+        send({"event": "result", "model": str(output), "sha256": digest, **facts})
 
     def _devices(self, _request: Request, send: Send) -> None:
         send({"event": "result", "devices": self._machine.devices()})
+
+
+def _tasks(manifest: Any) -> list[dict[str, Any]]:
+    """What a panel needs to know of the tasks of a model; ``inputs`` has no entry where one channel has no name."""
+    return [
+        {"name": task.name, "modality": task.modality, "anatomy": task.anatomy, "inputs": list(task.inputs)}
+        for task in manifest.tasks
+    ]
 
 
 def _write_result(found: Any, request: Request) -> dict[str, Any]:

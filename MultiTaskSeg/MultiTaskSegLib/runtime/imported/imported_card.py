@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from MultiTaskSegLib.runtime.imported.imported_manifest import NOT_CHECKED, ImportedManifest
+from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED
 
 SHOWN_LABELS = 12
 

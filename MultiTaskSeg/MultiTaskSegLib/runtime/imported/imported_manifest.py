@@ -10,7 +10,6 @@ from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
 
 FORMAT_VERSION = 2
 KIND: Literal["nnunet"] = "nnunet"
-NOT_CHECKED = "not checked: the model has no reference images"
 
 
 @dataclass(frozen=True)

@@ -15,25 +15,48 @@ from torch.nn import functional
 CONVOLVE: Mapping[int, Callable[..., Tensor]] = {2: functional.conv2d, 3: functional.conv3d}
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 """Order of a map in memory by the dimensions of the network: libraries need no copies in orders of their own."""
-# Values of maps side by side that are copied at a time: 32 MB.
-CHUNK_VALUES = 8_000_000
+# Values of maps side by side that are made at a time: 48 MB.
+CHUNK_VALUES = 12_000_000
 
 
-def convolved(convolution: nn.Module, maps: list[Tensor], chunk_values: int = CHUNK_VALUES) -> Tensor:
-    """Maps ``(B, C, [Z,] Y, X)`` side by side through one convolution, some slices at a time; the list is emptied.
+class Finer:
+    """A coarse map that is to be made finer by a transposed convolution whose kernel is its stride.
+
+    Args:
+        convolution: without padding.
+        low: ``(B, C, [Z,] Y, X)``.
+    """
+
+    def __init__(self, convolution: nn.Module, low: Tensor) -> None:
+        assert isinstance(convolution, nn.ConvTranspose2d | nn.ConvTranspose3d)
+        self._convolution, self._low = convolution, low
+
+    def slices(self, first: int, last: int) -> Tensor:
+        """Slices of the finer map, along the first axis of space."""
+        step = self._convolution.stride[0]
+        start = first // step
+        finer: Tensor = self._convolution(self._low[:, :, start : -(-last // step)])
+        return finer[:, :, first - start * step : last - start * step]
+
+
+def convolved(
+    convolution: nn.Module, maps: list[Tensor], finer: list[Finer], chunk_values: int = CHUNK_VALUES
+) -> Tensor:
+    """Maps ``(B, C, [Z,] Y, X)`` side by side through one convolution, some slices at a time; the lists are emptied.
 
     Args:
         convolution: with padding that keeps sizes; with a stride where there is one map.
-        maps: of one size.
-        chunk_values: that are put side by side at a time.
+        maps: one.
+        finer: one that comes before it, or none.
+        chunk_values: of the result that are made at a time.
     """
-    if len(maps) == 1:
+    if not finer:
         found: Tensor = convolution(maps.pop())
         return found
     assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
     first, dimension = maps[0], maps[0].dim() - 2
     size, around = first.shape[2], convolution.kernel_size[0] // 2
-    per_slice = sum(part.numel() for part in maps) // size
+    per_slice = convolution.in_channels * first[0, 0, 0].numel()
     step = max(1, chunk_values // per_slice)
     padding = (0, *(side // 2 for side in convolution.kernel_size[1:]))
     result = torch.empty(
@@ -45,12 +68,13 @@ def convolved(convolution: nn.Module, maps: list[Tensor], chunk_values: int = CH
     for start in range(0, size, step):
         stop = min(start + step, size)
         low, high = max(0, start - around), min(size, stop + around)
-        chunk = torch.cat([part[:, :, low:high] for part in maps], 1)
+        chunk = torch.cat([finer[0].slices(low, high), first[:, :, low:high]], 1)
         missing = low - (start - around), stop + around - high
         if any(missing):
             chunk = functional.pad(chunk, (*(0, 0) * (dimension - 1), *missing))
         result[:, :, start:stop] = CONVOLVE[dimension](chunk, convolution.weight, convolution.bias, padding=padding)
     maps.clear()
+    finer.clear()
     return result
 
 

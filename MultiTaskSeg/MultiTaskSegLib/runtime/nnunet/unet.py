@@ -6,11 +6,11 @@ weights of a checkpoint fit by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.nnunet.lean_layer import convolved, instance_normalised
+from MultiTaskSegLib.runtime.nnunet.lean_layer import Finer, convolved, instance_normalised
 from MultiTaskSegLib.runtime.nnunet.unet_plan import PLAIN, UnetPlan
 
 Layer = Callable[..., nn.Module]
@@ -42,9 +42,9 @@ class ConvolutionBlock(nn.Module):
         self.norm = NORM[plan.dimension](outputs, eps=plan.norm_eps, affine=True)
         self.nonlin = nn.LeakyReLU(plan.slope, inplace=True) if is_activated else nn.Identity()
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps ``(B, C, [Z,] Y, X)``, side by side and used up, to ``(B, outputs, ...)``."""
-        activated: Tensor = self.nonlin(instance_normalised(convolved(self.conv, maps), self.norm))
+    def forward(self, maps: list[Tensor], finer: list[Finer] | None = None) -> Tensor:
+        """One map ``(B, C, [Z,] Y, X)`` beside a finer one, both used up, to ``(B, outputs, ...)``."""
+        activated: Tensor = self.nonlin(instance_normalised(convolved(self.conv, maps, finer or []), self.norm))
         return activated
 
 
@@ -61,7 +61,7 @@ def _in_a_row(
     )
 
 
-def _through(blocks: nn.ModuleList, maps: list[Tensor]) -> Tensor:
+def _through(blocks: Iterable[nn.Module], maps: list[Tensor]) -> Tensor:
     """Maps, which are used up, through one block after the other."""
     for block in blocks:
         maps = [block(maps)]
@@ -77,9 +77,10 @@ class ConvolutionStack(nn.Module):
         super().__init__()
         self.convs = _in_a_row(ConvolutionBlock, plan, count, inputs, outputs, kernel, stride)
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps ``(B, C, [Z,] Y, X)``, side by side and used up, to ``(B, outputs, ...)``."""
-        return _through(self.convs, maps)
+    def forward(self, maps: list[Tensor], finer: list[Finer] | None = None) -> Tensor:
+        """One map ``(B, C, [Z,] Y, X)`` beside a finer one, both used up, to ``(B, outputs, ...)``."""
+        first, *others = self.convs
+        return _through(others, [first(maps, finer)])
 
 
 class ResidualBlock(nn.Module):
@@ -168,7 +169,9 @@ class Decoder(nn.Module):
         """Maps of the stages, finest first, which are used up, to ``(B, outputs, [Z,] Y, X)``."""
         low = maps.pop()
         for up, stage in zip(self.transpconvs, self.stages, strict=True):
-            low = stage([up(low), maps.pop()])
+            finer = [Finer(up, low)]
+            del low  # which the convolution needs no longer than its input
+            low = stage([maps.pop()], finer)
         scores: Tensor = self.seg_layer(low)
         return scores
 
