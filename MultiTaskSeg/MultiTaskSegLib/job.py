@@ -299,8 +299,12 @@ class JobRunner:
         return self._start("devices", (), None, "auto", {})
 
     def info(self, *, model: str | Path | None = None, planar: bool = False) -> Job:
-        """Start to read which tasks the model has, and its card. Raises as :meth:`segment`."""
+        """Start to read which tasks the model has. Raises as :meth:`segment`."""
         return self._start("info", (), model, "auto", {"planar": planar})
+
+    def card(self, model: str | Path) -> Job:
+        """Start to read a model file whole, for its card. Raises as :meth:`segment`."""
+        return self._start("card", (), model, "auto", {})
 
     def trained_models(self, folder: str | Path) -> Job:
         """Start to look which models nnU-Net has left in a folder or zip file. Raises as :meth:`segment`."""

@@ -37,7 +37,7 @@ class JobResult:
             later ones over earlier ones. None where they do not.
         models: what nnU-Net has left in a folder: per model ``configuration``, ``trainer``, ``plans``, ``place`` and
             ``folds``; filled by ``trained``.
-        card: the model card; filled by ``info`` and ``import``.
+        card: the model card; filled by ``card`` and ``import``.
     """
 
     report: dict[str, Any]
@@ -54,8 +54,10 @@ class JobResult:
     card: str = ""
 
     @property
-    def verdict(self) -> Verdict:
-        """The out-of-distribution verdict of a segmentation or a check."""
+    def verdict(self) -> Verdict | None:
+        """The out-of-distribution verdict of a segmentation or a check; None where nothing could be checked."""
+        if self.report["ood"] is None:
+            return None
         return replace(Verdict.from_dict(self.report["ood"]), warnings=tuple(self.report.get("warnings", ())))
 
 

@@ -11,6 +11,7 @@ from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.job import Job, shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.channel_nodes import channel_nodes, require_single
 from MultiTaskSegLib.scene.image_record import ImageRecord
@@ -71,11 +72,16 @@ def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, no
 
     Raises:
         InputError: the volume is not what it was when the check started.
+        ModelError: the model has no reference images.
     """
     notes = notes or RunNotes()
     record = notes.record or ImageRecord.of(volume_node)
     record.require_unchanged(volume_node)
     verdict = found.verdict
+    if verdict is None:
+        raise ModelError(
+            "the model has no reference images, so that nothing was checked", remedy="Choose another model"
+        )
     with all_or_nothing(volume_node.GetScene()):
         if found.foreign is not None:
             add_foreign_map(volume_node, found.foreign)

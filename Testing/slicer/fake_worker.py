@@ -60,8 +60,10 @@ def answer(request: dict, behaviour: str) -> None:
         answer_with_files(number, output / "files", request)
         return
     if request["command"] == "info":
-        tasks = [{"name": "phantom", "modality": "MR", "anatomy": "none"}]
-        send(id=number, event="result", tasks=tasks, card=f"the card of {request['model']}")
+        send(id=number, event="result", tasks=[{"name": "phantom", "modality": "MR", "anatomy": "none"}])
+        return
+    if request["command"] == "card":
+        send(id=number, event="result", card=f"the card of {request['model']}")
         return
     if request["command"] in ("trained", "import"):
         answer_about_nnunet(number, request)

@@ -10,11 +10,11 @@ from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, Manifest, OodInfo, TaskInfo, needed_format
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.model_file import check_length
+from MultiTaskSegLib.runtime.naming.terminology import label_terminology
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan, TaskPlan
 from trainer.origin.terms import licence_of, training_data
-from trainer.training.terminology import label_terminology
 
 INTENDED_USE = (
     "Research on images like those of the tasks listed. Not for clinical use. "

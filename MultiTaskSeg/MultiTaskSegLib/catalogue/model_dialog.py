@@ -130,7 +130,7 @@ class ModelDialog:
         if model is not None:
             with self._told():
                 self._ready()
-                job: Any = shared_runner().info(model=model.path)
+                job: Any = shared_runner().card(model.path)
                 self._watch(Intake(job, lambda found: self._show_text(found.card)))
 
     def _open_folder(self) -> None:

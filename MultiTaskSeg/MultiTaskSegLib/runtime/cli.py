@@ -147,7 +147,7 @@ def _segment(options: argparse.Namespace) -> int:
         return 0
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"{volume.name}: {result.task.name} ({result.verdict.sentence()})")
+    print(f"{volume.name}: {result.task.name} ({result.verdict_sentence})")
     _print_explanation(result.verdict)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
@@ -280,17 +280,15 @@ def _verdict(runs: ImageRuns, volume: Volume, map_path: Path | None) -> tuple[An
 
 
 def _info(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model.model_card import model_card
-    from MultiTaskSegLib.runtime.model.model_file import read_manifest
+    from MultiTaskSegLib.runtime.imported.described_model import described_model
     from MultiTaskSegLib.runtime.model.released import named_model
-    from MultiTaskSegLib.runtime.model.structure import to_plain
 
     path = named_model(options.model)
-    manifest, digest = read_manifest(path)
+    model = described_model(path)
     if options.json:
-        _print_json({"file": str(path), "sha256": digest, "manifest": to_plain(manifest)})
+        _print_json({"file": str(path), "sha256": model.digest, "manifest": model.plain})
     else:
-        print(model_card(manifest, digest))
+        print(model.card)
         print(f"file: {path}")
     return 0
 
@@ -336,7 +334,7 @@ def _progress_line() -> Callable[[float, str], None]:
 
 
 def _print_explanation(verdict: Any) -> None:
-    if verdict.explanation is not None:
+    if verdict is not None and verdict.explanation is not None:
         print(f"  {verdict.explanation.sentence()}")
 
 

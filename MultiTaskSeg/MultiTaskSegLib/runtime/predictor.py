@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, UsageError
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.imported.imported_file import is_imported, load_imported
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
+from MultiTaskSegLib.runtime.machine.compute_device import torch_device
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
@@ -60,7 +63,7 @@ class Predictor:
     def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO) -> None:
         self.model = model
         self._backend_name = backend
-        self.device = _device(device)
+        self.device = torch_device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._backend: Backend | None = None
         self._last_pass: NetworkPass | None = None
@@ -221,6 +224,23 @@ class Predictor:
             )
 
 
+def open_predictor(path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor | ImportedPredictor:
+    """The predictor of a model file, whether it was trained here or imported.
+
+    Args:
+        path: of the file.
+        device, backend: as for `Predictor`; imported models are computed by plain torch.
+
+    Raises:
+        ModelError: the file is damaged or does not fit.
+        UsageError: the device name is unknown.
+        ResourceError: the device is not there.
+    """
+    if is_imported(path):
+        return ImportedPredictor(load_imported(path), torch_device(device))
+    return Predictor.load(path, device, backend)
+
+
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
     swaps = swap_warnings([sight.candidate], volume, sight.verdict)
@@ -234,12 +254,3 @@ def _whole(progress: Progress | None) -> StageProgress:
 
 def _ignore(share: float, step: str) -> None:
     """Nobody wants to know."""
-
-
-def _device(name: str) -> torch.device:
-    if name not in (AUTO, "cpu", "cuda"):
-        raise UsageError(f"there is no device {name!r}", remedy="Use auto, cpu or cuda")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ResourceError("no CUDA device is available", remedy="Use --device cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
+from MultiTaskSegLib.runtime.hosting.model_request import card_of, imported, models_in, task_facts
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.hosting.worker_request import Request, parsed_request, require_kinds
@@ -165,7 +166,9 @@ class Worker:
             "check": self._check,
             "info": self._info,
             "devices": self._devices,
-            "trained": self._trained,
+            "card": lambda request, send: send(card_of(request)),
+            "trained": lambda request, send: send(models_in(request)),
+            "import": lambda request, send: send(imported(request, ProgressEvents(send))),
         }
 
     def handle(self, line: str) -> bool:
@@ -246,16 +249,7 @@ class Worker:
     def _info(self, request: Request, send: Send) -> None:
         planar = bool(request.get("planar", False))
         manifest = self._models.predictor(request.get("model"), request.get("device", "auto"), planar).manifest
-        tasks = [
-            {"name": task.name, "modality": task.modality, "anatomy": task.anatomy, "inputs": list(task.inputs)}
-            for task in manifest.tasks
-        ]
-        send({"event": "result", "tasks": tasks, "checked": manifest.ood is not None})
-
-    def _trained(self, request: Request, send: Send) -> None:
-        with needed_packages():
-            from MultiTaskSegLib.runtime.nnunet.model_choices import model_choices
-        send({"event": "result", "models": model_choices(Path(request["folder"]))})
+        send({"event": "result", "tasks": task_facts(manifest), "checked": manifest.ood is not None})
 
     def _devices(self, _request: Request, send: Send) -> None:
         send({"event": "result", "devices": self._machine.devices()})

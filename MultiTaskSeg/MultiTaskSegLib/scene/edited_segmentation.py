@@ -9,8 +9,10 @@ import slicer
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.attributes import PREFIX, VERDICT_WORDS, flagged_name
 from MultiTaskSegLib.scene.segmentation import legend_segments
+from MultiTaskSegLib.verdict_words import UNCHECKED
 
 
 def require_place(
@@ -74,11 +76,16 @@ def _add_present(
         segmentation.AddSegment(segment, ids[-1])
 
 
+def _verdict_tags(verdict: Verdict | None) -> dict[str, str]:
+    if verdict is None:
+        return {"OOD": UNCHECKED}
+    return {"OOD": VERDICT_WORDS[bool(verdict.is_ood)], "OOD.Verdict": json.dumps(verdict.as_dict())}
+
+
 def _tags(found: JobResult) -> dict[str, str]:
     model = found.report.get("model", {})
     return {
-        "OOD": VERDICT_WORDS[bool(found.verdict.is_ood)],
-        "OOD.Verdict": json.dumps(found.verdict.as_dict()),
+        **_verdict_tags(found.verdict),
         "Model": str(model.get("name")),
         "Model.SHA256": str(model.get("sha256")),
         "Task": str(found.report.get("task")),

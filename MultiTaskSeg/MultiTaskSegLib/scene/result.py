@@ -34,7 +34,10 @@ from MultiTaskSegLib.scene.volume import voxel_volume_mm3
 from MultiTaskSegLib.task_list import short_name
 
 SEGMENTATION, UNCERTAINTY, SEGMENTS = "segmentation", "uncertainty", "segments"
-KEPT = "the earlier result was kept, because this one is out of distribution or empty: remove which you do not want"
+KEPT = (
+    "the earlier result was kept, because this one is out of distribution, not checked or empty: "
+    "remove which you do not want"
+)
 KEPT_HANDWORK = "the earlier result was kept, because it was edited or renamed: remove which you do not want"
 
 
@@ -46,7 +49,7 @@ class RunNotes:
         parameters: what was asked for (task, model, device), as a note on the results.
         existing: what becomes of earlier results of the same volume and task: ``keep`` leaves them beside the new one,
             ``replace`` removes them, but never one that was edited or renamed, and never a good one for a result that
-            is out of distribution or empty.
+            is out of distribution, not checked or empty.
         record: the image; None for the volume as it is when the result comes.
         with_uncertainty: whether the uncertainty comes into the scene as a volume, too, of four bytes per voxel.
         further: volumes of the image's other channels, in their order.
@@ -67,14 +70,14 @@ class SegmentationResult:
         segmentation: one segment per label of the task.
         uncertainty: scalar volume in [0, 1] on the grid of the input; None where it was not wanted.
         table: volume, mean confidence, predicted Dice and uncertain volume of each segment.
-        ood: the verdict on the image.
+        ood: the verdict on the image; None where it could not be checked.
         report: all of ``report.json``.
     """
 
     segmentation: slicer.vtkMRMLSegmentationNode
     uncertainty: slicer.vtkMRMLScalarVolumeNode | None
     table: slicer.vtkMRMLTableNode
-    ood: Verdict
+    ood: Verdict | None
     report: dict[str, Any]
 
     @property
@@ -140,7 +143,7 @@ def _add_nodes(
     maps = (found.labels, found.uncertainty, one_voxel_mm3, found.regions)
     rows = segment_rows(found.report, found.legend, *maps)
     table = add_table(volume_node, rows, SEGMENTS)
-    if found.verdict.is_ood:
+    if found.verdict is not None and found.verdict.is_ood:
         mark_as_doubtful(segmentation)
     seal_segments(segmentation, found.labels, found.regions)
     return SegmentationResult(segmentation, uncertainty, table, found.verdict, found.report)

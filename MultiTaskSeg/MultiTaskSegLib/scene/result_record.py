@@ -30,7 +30,8 @@ def write_record(
     clear_record(node)
     record.write(node, further)
     attributes.write_provenance(node, report, __version__, parameters)
-    attributes.write_verdict(node, Verdict.from_dict(report["ood"]))
+    ood = report["ood"]
+    attributes.write_verdict(node, None if ood is None else Verdict.from_dict(ood))
 
 
 def clear_record(node: slicer.vtkMRMLNode) -> None:

@@ -11,8 +11,10 @@ from MultiTaskSegLib.runtime.errors import UsageError
 Request = dict[str, Any]
 
 KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("command", "device", "folder", "image", "measured", "name", "output", "task", "voxels"), (str,)),
+    **dict.fromkeys(("command", "device", "image", "measured", "name", "output", "task", "voxels"), (str,)),
     **dict.fromkeys(("map", "planar", "write"), (bool,)),
+    **dict.fromkeys(("configuration", "folder", "licence", "plans", "trainer"), (str,)),
+    "folds": (list,),
     "model": (str, NoneType),
     "further": (list,),
     "warnings": (list,),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
@@ -78,8 +78,14 @@ _NOTES = "training"
 _REMEDY = "Get the model file again"
 
 
-def check_bounds(plain: Any) -> None:
+def check_bounds(
+    plain: Any, bounds: Mapping[str, tuple[float, float]] = BOUNDS, counts: Mapping[str, int] = COUNTS
+) -> None:
     """Check every number and text of a manifest as plain JSON values; what has a wrong type is left to others.
+
+    Args:
+        plain: the manifest.
+        bounds, counts: as `BOUNDS` and `COUNTS`, for manifests of another kind.
 
     Raises:
         ModelError: a number is not finite or out of bounds, a list too long, a text holds control characters, values
@@ -89,10 +95,10 @@ def check_bounds(plain: Any) -> None:
         if isinstance(value, str):
             _check_text(place, value)
         elif isinstance(value, list):
-            most = COUNTS.get(_key(place))
+            most = counts.get(_key(place))
             _require(most is None or len(value) <= most, f"{place} has {len(value)} entries, more than {most}")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            _check_number(place, value)
+            _check_number(place, value, bounds)
     _check_total_stride(plain)
 
 
@@ -118,11 +124,11 @@ def _key(place: str) -> str:
     return next((f"{key.split(name)[0]}{name}.*" for name in _OPEN_KEYS if f".{name}." in key), key)
 
 
-def _check_number(place: str, value: float) -> None:
+def _check_number(place: str, value: float, bounds: Mapping[str, tuple[float, float]]) -> None:
     if place == _NOTES or place.startswith((f"{_NOTES}.", f"{_NOTES}[")):
         low, high = -MAX_NOTE, MAX_NOTE
     else:
-        low, high = BOUNDS.get(_key(place), (-math.inf, math.inf))
+        low, high = bounds.get(_key(place), (-math.inf, math.inf))
     # NaN fails every comparison.
     _require(low <= value <= high, f"{place} is {_shown(value)}, not from {low:g} to {high:g}")
     _require(isinstance(value, int) or math.isfinite(value), f"{place} is not finite")

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
-from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
 
 REPORT_SCHEMA = "multitaskseg-report/1"
 
@@ -31,7 +31,7 @@ class Segmentation:
         uncertainty: float32 ``(Z, Y, X)`` in [0, 1], normalised entropy of the calibrated probabilities.
         confidence: float32 ``(Z, Y, X)`` in [0, 1], probability of the chosen label.
         task: what was segmented.
-        verdict: of the out-of-distribution check.
+        verdict: of the out-of-distribution check; None where the model has no reference, so that nothing was checked.
         model_name, model_sha256: which model.
         device: where it ran.
         timings: seconds by step.
@@ -41,6 +41,7 @@ class Segmentation:
         regions: bool ``(R, Z, Y, X)`` in the order of the task's labels, where these may overlap; ``labels`` then shows
             later ones over earlier ones.
         region_confidence: by label value, mean probability over the region's own voxels.
+        grid: how the network saw the image, as plain values; by default what the verdict says.
     """
 
     volume: Volume
@@ -48,7 +49,7 @@ class Segmentation:
     uncertainty: NDArray[np.float32]
     confidence: NDArray[np.float32]
     task: TaskInfo
-    verdict: Verdict
+    verdict: Verdict | None
     model_name: str
     model_sha256: str
     device: str
@@ -57,6 +58,12 @@ class Segmentation:
     predicted_dice: Mapping[int, float | None] = field(default_factory=dict)
     regions: NDArray[np.bool_] | None = None
     region_confidence: Mapping[int, float] = field(default_factory=dict)
+    grid: Mapping[str, Any] | None = None
+
+    @property
+    def verdict_sentence(self) -> str:
+        """What is known about the image, for people."""
+        return NOT_CHECKED if self.verdict is None else self.verdict.sentence()
 
     def with_warnings(self, more: Sequence[str]) -> Segmentation:
         """The same result with sentences that it does not have yet."""
@@ -73,12 +80,18 @@ class Segmentation:
             "task": self.task.name,
             "device": self.device,
             "labels": self._label_table(),
-            "ood": self.verdict.as_dict(),
-            "network_grid": self.verdict.network_grid,
+            "ood": None if self.verdict is None else self.verdict.as_dict(),
+            "checked": self.verdict is not None,
+            "network_grid": self._grid(),
             "uncertainty": self._uncertainty_summary(),
             "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
             "warnings": list(self.warnings),
         }
+
+    def _grid(self) -> dict[str, Any] | None:
+        if self.grid is not None:
+            return dict(self.grid)
+        return None if self.verdict is None else self.verdict.network_grid
 
     def write(self, directory: Path) -> dict[str, Any]:
         """Write ``segmentation.nii.gz``, ``segmentation.seg.nrrd``, ``uncertainty.nii.gz`` and ``report.json``.
