@@ -15,18 +15,18 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
+from MultiTaskSegLib.catalogue.model_choice import ModelChoice
 from MultiTaskSegLib.installation.installation import warm_up
 from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.installation.self_test import require_packages, run_tests
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
+from MultiTaskSegLib.panel.channel_selectors import ChannelSelectors
 from MultiTaskSegLib.panel.display_control import DisplayControl
 from MultiTaskSegLib.panel.element.keyboard_focus import make_reachable
 from MultiTaskSegLib.panel.existing_question import ASK
 from MultiTaskSegLib.panel.finished_run import Onlooker
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
-from MultiTaskSegLib.panel.model_note import ModelNote
-from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.preflight import Finding, inspect
 from MultiTaskSegLib.panel.preflight_view import PreflightView
 from MultiTaskSegLib.panel.repair_button import RepairButton
@@ -34,12 +34,13 @@ from MultiTaskSegLib.panel.result_view import ResultView
 from MultiTaskSegLib.panel.run_choices import RunChoices
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
-from MultiTaskSegLib.panel.settings import apply_settings, store_settings, use_released_model
+from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.start_run import start_batch, start_run
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.registration.startup import register_segmentation
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, BatchResult, Images, SceneBatch, segment_batch
+from MultiTaskSegLib.scene.channel_nodes import Volumes
 from MultiTaskSegLib.scene.earlier_result import KEEP, results_of
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
 from MultiTaskSegLib.scene.result import SegmentationResult
@@ -109,11 +110,9 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self.logic = MultiTaskSegLogic()
         display = (ui.segmentButton, ui.progressBar, ui.progressLabel)
         self._run = RunControl(*display, _("Segment"), self.onFinished)
-        self._modelNote = ModelNote(
-            ui.modelNoteLabel, ui.releasedModelButton, lambda: use_released_model(self.parameters)
-        )
-        self._modelPath = PathBinding(ui.modelPathLineEdit, "modelPath")
+        self._model = ModelChoice(ui, lambda: self.parameters)
         self._choices = RunChoices(ui)
+        self._channels = ChannelSelectors(ui.inputLabel, ui.inputsCollapsibleButton.layout())
         self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.turnTo)
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
@@ -136,6 +135,8 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """The module is about to be unloaded."""
         self._run.release()
         self._batch.run.release()
+        self._model.release()
+        self._channels.release()
         self._parameters.release()
 
     def enter(self) -> None:
@@ -157,16 +158,16 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
     def onParametersChanged(self) -> None:
         """Show the choices, what the selected volume is fit for, its result, and what is possible now."""
         node = self.parameters
-        self._modelPath.show(node)
+        self._model.show(node)
         if node is None:
             self._shownVolume = None
         else:
             self._choices.show(node, known_tasks(node.modelPath or None))
+            self._channels.show(node)
             self.followVolume()
-        volume, task, model = (None, "", "") if node is None else (node.inputVolume, node.task, node.modelPath)
-        self._modelNote.show(model)
+        volumes, task, model = self._channels.chosen(node)
         self._message.update()
-        isFit = self._preflight.update(volume, task, model, self.logic.preflight)
+        isFit = self._preflight.update(volumes, task, model, self.logic.preflight)
         if not self._run.is_running:
             self._resultView.show(None if node is None else node.segmentation)
         self._display.follow(node, self._isOpen)
@@ -191,11 +192,12 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         if self._run.is_running:
             self._run.cancel()
             return
-        self._modelPath.store()
+        self._model.store()
         store_settings(self.parameters)
         self._message.say("")
         try:
-            run = start_run(self.logic, self.parameters, self._run, self.parent)
+            volumes = self._channels.chosen(self.parameters)[0]
+            run = start_run(self.logic, self.parameters, volumes, self._run, self.parent)
         except MtsError as error:
             self._message.fail(str(error))
             return
@@ -217,7 +219,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         if self._batch.run.is_running:
             self._batch.run.cancel()
             return
-        self._modelPath.store()
+        self._model.store()
         self._batch.message.say("")
         try:
             batch = start_batch(self.logic, self.parameters, self._batch)
@@ -251,10 +253,8 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         apply_settings(self._parameters)
         return self._parameters
 
-    def preflight(
-        self, volumeNode: vtkMRMLScalarVolumeNode, task: str = AUTO, model: str | Path | None = None
-    ) -> list[Finding]:
-        """What speaks against segmenting a volume, in words; empty when all is well."""
+    def preflight(self, volumeNode: Volumes, task: str = AUTO, model: str | Path | None = None) -> list[Finding]:
+        """What speaks against segmenting a volume, or one for each channel, in words; empty when all is well."""
         return inspect(volumeNode, known_tasks(model or None), task)
 
     def devices(self) -> list[dict[str, Any]]:
@@ -268,13 +268,13 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
     def start(
         self,
-        volumeNode: vtkMRMLScalarVolumeNode,
+        volumeNode: Volumes,
         task: str = AUTO,
         model: str | Path | None = None,
         device: str = AUTO,
         existing: str = KEEP,
     ) -> SceneRun:
-        """Start a segmentation without waiting for it.
+        """Start a segmentation without waiting for it; ``volumeNode`` as in :meth:`segment`.
 
         Raises:
             InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
@@ -290,7 +290,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
     def segment(
         self,
-        volumeNode: vtkMRMLScalarVolumeNode,
+        volumeNode: Volumes,
         task: str = AUTO,
         model: str | Path | None = None,
         device: str = AUTO,
@@ -299,7 +299,8 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         """Segment a volume and wait for the result, keeping the application responsive.
 
         Args:
-            volumeNode: the image.
+            volumeNode: the image; for tasks of several channels ``[t1Node, flairNode]`` in their order, or
+                ``{"T1": t1Node, "FLAIR": flairNode}`` in any.
             task: name of a task, or ``auto``.
             model: a model file; None for the released one.
             device: ``auto``, ``cpu`` or ``cuda``.

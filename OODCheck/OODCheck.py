@@ -98,6 +98,7 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
         self._run.release()
+        self._view.model.release()
         self._parameters.release()
 
     def enter(self) -> None:
@@ -145,11 +146,11 @@ class OODCheckWidget(ScriptedLoadableModuleWidget):
 
     def startRun(self) -> Any:
         """Start what the parameters say. Raises as the logic does."""
+        from MultiTaskSegLib.chosen_model import require_model
         from MultiTaskSegLib.installation.installation import ensure_packages
-        from MultiTaskSegLib.panel.model_note import require_model
 
         node = self.parameters
-        require_model(node.modelPath)
+        require_model(node.modelPath, for_check=True)
         with self._run.preparing():
             ensure_packages()
         options = {"model": node.modelPath or None, "device": node.device, "withMap": node.withMap}
@@ -215,10 +216,13 @@ class OODCheckLogic(ScriptedLoadableModuleLogic):
     _parameters: OODCheckParameterNode | None = None
 
     def getParameterNode(self) -> OODCheckParameterNode:
-        """The typed parameter node of the scene."""
+        """The typed parameter node of the scene; a new one has the model that was chosen last in either module."""
+        from MultiTaskSegLib.panel.settings import apply_settings
+
         node = super().getParameterNode()
         if self._parameters is None or self._parameters.parameterNode is not node:
             self._parameters = OODCheckParameterNode(node)
+        apply_settings(self._parameters)
         return self._parameters
 
     def start(

@@ -378,11 +378,9 @@ def _model_page(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model.model_card import model_card
-    from MultiTaskSegLib.runtime.model.model_file import read_manifest
+    from MultiTaskSegLib.runtime.imported.described_model import described_model
 
-    manifest, digest = read_manifest(options.model)
-    print(model_card(manifest, digest))
+    print(described_model(options.model).card)
     return 0
 
 

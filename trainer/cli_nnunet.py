@@ -12,19 +12,43 @@ from MultiTaskSegLib.runtime.errors import MtsError
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser's sub-commands."""
-    parser = commands.add_parser("import-nnunet", help="look into a results folder of nnU-Net v2 or its zip file")
+    parser = commands.add_parser("import-nnunet", help="make a model file of a model that nnU-Net v2 has trained")
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="results folder, one above it, or exported zip file"
     )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="MODEL", help="NAME.mts.safetensors; without it the models are listed"
+    )
+    parser.add_argument("--configuration", metavar="C", help="such as 3d_fullres; where there are several")
+    parser.add_argument("--trainer", metavar="T", help="name of the trainer's class; where there are several")
+    parser.add_argument("--plans", metavar="P", help="name of the plans; where there are several")
+    parser.add_argument("--folds", nargs="*", default=(), metavar="F", help="default: all numbered ones")
+    parser.add_argument("--licence", default="", metavar="TEXT", help="of the weights, as their authors state it")
+    parser.add_argument("--name", default="", help="of the model; default: that of the file")
     parser.set_defaults(command=_import)
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    return _list(arguments.folder) if arguments.output is None else _write(arguments)
+
+
+def _write(arguments: argparse.Namespace) -> int:
+    """Write the model file, and show its card."""
+    from MultiTaskSegLib.runtime.imported.imported_card import imported_card
+    from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
+
+    choice = Choice(arguments.configuration, tuple(arguments.folds), arguments.trainer, arguments.plans)
+    manifest, digest = import_model(arguments.folder, arguments.output, choice, arguments.licence, arguments.name)
+    sys.stdout.write(f"{imported_card(manifest, digest)}\nfile: {arguments.output}\n")
+    return 0
+
+
+def _list(folder: Path) -> int:
     """List the models, and what stands in the way of each; exit status 4 where no model could be read."""
     from MultiTaskSegLib.runtime.nnunet.results_source import results_source
     from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
 
-    source = results_source(arguments.folder)
+    source = results_source(folder)
     readable = 0
     for model in trained_models(source):
         sys.stdout.write(f"{_shown(str(model.place))}\n  folds {_shown(', '.join(model.folds))}\n")

@@ -47,13 +47,14 @@ class BatchRow:
     Attributes:
         image: its name.
         task: what was segmented; empty for a check, and when it failed.
-        verdict: "in distribution", "in distribution (unusual)", "out of distribution", or empty when it failed.
-        p_value: of the out-of-distribution check; None when it failed.
+        verdict: "in distribution", "in distribution (unusual)", "out of distribution", "not checked"
+            where the model has no reference images, or empty when it failed.
+        p_value: of the out-of-distribution check; None without one.
         volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
         seconds: from start to end, with reading and keeping.
         warnings: what there is to know about the result.
         error: why it failed; empty when it did not.
-        ood: the verdict with all its figures; None when it failed.
+        ood: the verdict with all its figures; None without one.
         model, model_sha256: what judged it; empty when it failed.
         file, volume_id: as of `BatchItem`.
     """
@@ -252,12 +253,13 @@ def poll_to_the_end(
 
 def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchRow:
     """The row of an image that was segmented or checked, from its report."""
-    verdict, task, model = Verdict.from_dict(report["ood"]), str(report.get("task", "")), report.get("model", {})
+    verdict = None if report["ood"] is None else Verdict.from_dict(report["ood"])
+    task, model = str(report.get("task", "")), report.get("model", {})
     return BatchRow(
         item.name,
         task,
         verdict_words(verdict, task),
-        verdict.p_value,
+        None if verdict is None else verdict.p_value,
         {name: volume_mm3 / MM3_PER_ML for name, volume_mm3 in _volumes_mm3(report).items()},
         seconds,
         tuple(str(warning) for warning in report.get("warnings", [])),

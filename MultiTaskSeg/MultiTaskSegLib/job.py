@@ -8,7 +8,6 @@ a new one.
 from __future__ import annotations
 
 import atexit
-import errno
 import itertools
 import queue
 import shutil
@@ -19,18 +18,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from MultiTaskSegLib.background_call import BackgroundCall
 from MultiTaskSegLib.job_result import JobResult, result_of
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime import errors
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.typed_error import typed
+from MultiTaskSegLib.volume_file import write_volume
 from MultiTaskSegLib.worker_process import WorkerProcess
 
 POLL_INTERVAL_S = 0.05
-CHUNK_BYTES = 128 * 2**20  # written at a time; in between it is seen whether anybody still wants it
 COLLECTING = "collecting the result"
 
 
@@ -59,17 +56,21 @@ class Job:
         self._sending: BackgroundCall | None = None
         self._collecting: BackgroundCall | None = None
 
-    def send(self, request: dict[str, Any], volume: Volume | None = None) -> None:
-        """Send the request to the worker, with a volume as soon as its voxels have been written."""
-        if volume is None:
+    def send(self, request: dict[str, Any], volumes: Sequence[Volume] = ()) -> None:
+        """Send the request to the worker, with the volumes (the channels of an image) once their voxels are written."""
+        if not volumes:
             self._worker.send(request)
             return
 
         def hand_over(stop: threading.Event) -> None:
             """The voxels first, then the request that names them."""
-            described = write_volume(volume, self._folder, stop)
+            described = write_volume(volumes[0], self._folder, stop)
+            further = [
+                write_volume(volume, self._folder, stop, f"further{number}")
+                for number, volume in enumerate(volumes[1:], 1)
+            ]
             if not stop.is_set():
-                self._worker.send({**request, **described})
+                self._worker.send({**request, **described, **({"further": further} if further else {})})
 
         self._sending = BackgroundCall(hand_over)
 
@@ -234,14 +235,17 @@ class JobRunner:
         model: str | Path | None = None,
         device: str = "auto",
         lease: Lease | None = None,
+        further: Sequence[Volume] = (),
     ) -> Job:
         """Start to segment ``volume``; ``model`` None is the released default, ``lease`` what `hold` gave.
+
+        ``further`` are the other channels of the image in the model's order, each with a grid of its own.
 
         Raises:
             UsageError: another job is running, or the worker is held for others.
             ResourceError: the worker cannot be started. A disk that is full is an error of the job.
         """
-        return self._start("segment", volume, model, device, {"task": task}, lease=lease)
+        return self._start("segment", (volume, *further), model, device, {"task": task}, lease=lease)
 
     def check(
         self,
@@ -256,7 +260,7 @@ class JobRunner:
 
         Raises as :meth:`segment`.
         """
-        return self._start("check", volume, model, device, {"map": with_map}, lease=lease)
+        return self._start("check", (volume,), model, device, {"map": with_map}, lease=lease)
 
     def segment_file(
         self,
@@ -276,8 +280,8 @@ class JobRunner:
         options = {"task": task, "image": str(Path(image).resolve()), "write": True}
         if not callable(output):
             settled = Path(output).resolve()
-            return self._start("segment", None, model, device, options, lambda: settled, lease=lease)
-        return self._start("segment", None, model, device, options, output, lease=lease)
+            return self._start("segment", (), model, device, options, lambda: settled, lease=lease)
+        return self._start("segment", (), model, device, options, output, lease=lease)
 
     def check_file(
         self,
@@ -288,20 +292,40 @@ class JobRunner:
         lease: Lease | None = None,
     ) -> Job:
         """Start to check an image file or a DICOM folder, which the worker reads. Raises as :meth:`segment`."""
-        return self._start("check", None, model, device, {"image": str(Path(image).resolve())}, lease=lease)
+        return self._start("check", (), model, device, {"image": str(Path(image).resolve())}, lease=lease)
 
     def devices(self) -> Job:
         """Start to look which devices there are and how much of their memory is free. Raises as :meth:`segment`."""
-        return self._start("devices", None, None, "auto", {})
+        return self._start("devices", (), None, "auto", {})
 
     def info(self, *, model: str | Path | None = None, planar: bool = False) -> Job:
         """Start to read which tasks the model has. Raises as :meth:`segment`."""
-        return self._start("info", None, model, "auto", {"planar": planar})
+        return self._start("info", (), model, "auto", {"planar": planar})
+
+    def card(self, model: str | Path) -> Job:
+        """Start to read a model file whole, for its card. Raises as :meth:`segment`."""
+        return self._start("card", (), model, "auto", {})
+
+    def trained_models(self, folder: str | Path) -> Job:
+        """Start to look which models nnU-Net has left in a folder or zip file. Raises as :meth:`segment`."""
+        return self._start("trained", (), None, "auto", {"folder": str(Path(folder).resolve())})
+
+    def import_model(self, folder: str | Path, output: str | Path, **choice: Any) -> Job:
+        """Start to make a model file of one of them. Raises as :meth:`segment`.
+
+        Args:
+            folder: that it was found in.
+            output: the file to write; whole, or not at all.
+            choice: ``configuration``, ``trainer``, ``plans`` and ``folds`` where there are several, ``licence`` and
+                ``name``.
+        """
+        places = {"folder": str(Path(folder).resolve()), "output": str(Path(output).resolve())}
+        return self._start("import", (), None, "auto", {**places, **choice})
 
     def _start(
         self,
         command: str,
-        volume: Volume | None,
+        volumes: Sequence[Volume],
         model: str | Path | None,
         device: str,
         options: dict[str, Any],
@@ -316,7 +340,7 @@ class JobRunner:
         folder = self._worker.folder / str(number)
         request = {"id": number, "command": command, "model": None if model is None else str(Path(model).resolve())}
         self._job = job = Job(self._worker, number, folder, destination, self._let_go)
-        job.send({**request, "device": device, "output": str(folder), **options}, volume)
+        job.send({**request, "device": device, "output": str(folder), **options}, volumes)
         return job
 
     def _let_go(self, job: Job) -> None:
@@ -330,34 +354,6 @@ class JobRunner:
         if self._worker is not None:
             self._worker.end()
         self._worker = None
-
-
-def write_volume(volume: Volume, folder: Path, stop: threading.Event) -> dict[str, Any]:
-    """Write the voxels to ``folder`` and return the part of the request that describes them.
-
-    Ends early when ``stop`` is set.
-
-    Raises:
-        ResourceError: the temporary folder cannot be written or the disk is full.
-    """
-    path = folder / "voxels.npy"
-    voxels = np.ascontiguousarray(volume.voxels)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(voxels))
-            flat = voxels.reshape(-1)
-            step = max(CHUNK_BYTES // voxels.itemsize, 1)
-            for start in range(0, flat.size, step):
-                if stop.is_set():
-                    break
-                file.write(flat[start : start + step].data)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        what = "the disk is full" if error.errno == errno.ENOSPC else f"the voxels cannot be written ({error})"
-        raise errors.ResourceError(what, file=path, remedy="Free space in the temporary folder") from error
-    known = {"name": volume.name, "warnings": list(volume.warnings), "measured": volume.measured}
-    return {"voxels": str(path), "ijk_to_ras": volume.ijk_to_ras.tolist(), **known}
 
 
 def error_from(event: dict[str, Any]) -> errors.MtsError:

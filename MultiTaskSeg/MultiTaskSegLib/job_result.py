@@ -33,6 +33,11 @@ class JobResult:
         devices: per device its ``name``, ``description``, ``free_bytes`` and ``total_bytes`` (None where unknown), best
             first; filled by ``devices``.
         output: the folder with the files of a segmented file, else None.
+        regions: bool ``(R, Z, Y, X)`` in the order of the legend, where segments may overlap; ``labels`` then shows
+            later ones over earlier ones. None where they do not.
+        models: what nnU-Net has left in a folder: per model ``configuration``, ``trainer``, ``plans``, ``place`` and
+            ``folds``; filled by ``trained``.
+        card: the model card; filled by ``card`` and ``import``.
     """
 
     report: dict[str, Any]
@@ -44,10 +49,15 @@ class JobResult:
     foreign: NDArray[np.float32] | None = None
     devices: list[dict[str, Any]] = field(default_factory=list)
     output: Path | None = None
+    regions: NDArray[np.bool_] | None = None
+    models: list[dict[str, Any]] = field(default_factory=list)
+    card: str = ""
 
     @property
-    def verdict(self) -> Verdict:
-        """The out-of-distribution verdict of a segmentation or a check."""
+    def verdict(self) -> Verdict | None:
+        """The out-of-distribution verdict of a segmentation or a check; None where nothing could be checked."""
+        if self.report["ood"] is None:
+            return None
         return replace(Verdict.from_dict(self.report["ood"]), warnings=tuple(self.report.get("warnings", ())))
 
 
@@ -62,7 +72,7 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
     try:
         arrays = [
             np.load(event[name], allow_pickle=False) if name in event else None
-            for name in ("labels", "uncertainty", "foreign")
+            for name in ("labels", "uncertainty", "foreign", "regions")
         ]
     except (OSError, ValueError) as error:
         raise ResourceError(f"the result cannot be read ({error})", remedy="Start the run again") from error
@@ -82,4 +92,7 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
         arrays[2],
         event.get("devices", []),
         place,
+        arrays[3],
+        event.get("models", []),
+        event.get("card", ""),
     )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.runtime.model.released import released_model
+from MultiTaskSegLib.runtime.model.file_header import header_manifest
+from MultiTaskSegLib.runtime.model.released import released_models
 
-HEADER_LENGTH_BYTES = 8
-MAX_HEADER_BYTES = 1_000_000
 DATASET_NUMBER = re.compile(r"^Dataset\d+_")  # nnU-Net's prefix, of no interest to a user
 
 
@@ -29,6 +25,7 @@ class KnownTask:
         anatomy: body region; may be empty.
         is_planar: whether it is for 2-D images.
         spacing_zyx_mm: voxel size of its training images; None where it does not matter or is not told.
+        inputs: names of the image's channels, in the model's order; none for one channel without a name.
     """
 
     name: str
@@ -36,6 +33,12 @@ class KnownTask:
     anatomy: str = ""
     is_planar: bool = False
     spacing_zyx_mm: tuple[float, float, float] | None = None
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def input_count(self) -> int:
+        """How many channels an image has."""
+        return max(1, len(self.inputs))
 
     @property
     def title(self) -> str:
@@ -47,6 +50,22 @@ class KnownTask:
 def short_name(task: str) -> str:
     """The name of a task for people: without the number of its dataset."""
     return DATASET_NUMBER.sub("", task)
+
+
+def inputs_text(inputs: Sequence[str]) -> str:
+    """Names of channels for people.
+
+    >>> inputs_text(("T1", "FLAIR"))
+    '2 volumes (T1, FLAIR)'
+    """
+    return f"{len(inputs)} volumes ({', '.join(inputs)})" if len(inputs) > 1 else "one volume"
+
+
+def wanted_inputs(tasks: Sequence[KnownTask], task: str) -> tuple[str, ...]:
+    """Names of the volumes that a choice takes, where it takes several; none for one volume, and where tasks differ."""
+    lists = {known.inputs for known in tasks if known.name == task} or {known.inputs for known in tasks}
+    inputs = lists.pop() if len(lists) == 1 else ()
+    return inputs if len(inputs) > 1 else ()
 
 
 def known_tasks(model: str | Path | None = None) -> list[KnownTask]:
@@ -65,37 +84,11 @@ def task_names(model: str | Path | None = None) -> list[str]:
     return [task.name for task in known_tasks(model)]
 
 
-def released_models() -> list[Path]:
-    """The model files that come with the extension, those that are there."""
-    paths = []
-    for planar in (False, True):
-        try:
-            paths.append(released_model(planar))
-        except MtsError:
-            continue
-    return paths
-
-
-def _tasks_in(path: Path) -> tuple[KnownTask, ...]:
+def _tasks_in(path: Path) -> list[KnownTask]:
     try:
-        state = path.stat()
-    except OSError:
-        return ()
-    return _tasks_of_version(path, state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=8)
-def _tasks_of_version(path: Path, _modified_ns: int, _size: int) -> tuple[KnownTask, ...]:
-    """Panels ask again and again; a header of many tasks takes some milliseconds to read."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(HEADER_LENGTH_BYTES))
-            if length > MAX_HEADER_BYTES:
-                return ()
-            manifest = json.loads(json.loads(file.read(length))["__metadata__"]["manifest"])
-        return tuple(_task(entry) for entry in manifest["tasks"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-        return ()
+        return [_task(entry) for entry in header_manifest(path)["tasks"]]
+    except (MtsError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return []
 
 
 def _task(entry: Mapping[str, Any]) -> KnownTask:
@@ -107,4 +100,5 @@ def _task(entry: Mapping[str, Any]) -> KnownTask:
         str(entry.get("anatomy", "")),
         profile.get("grid") == "fit",
         None if spacing is None else (float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        tuple(str(name) for name in entry.get("inputs", ())),
     )

@@ -6,6 +6,7 @@ from MultiTaskSegLib.runtime.ood.verdict import Verdict
 
 UNUSUAL_P_VALUE = 0.05  # at most one in twenty known images lies as far out
 KNOWN, UNUSUAL, FOREIGN = "in distribution", "in distribution (unusual)", "out of distribution"
+UNCHECKED = "not checked"  # the model has no reference images
 
 
 def is_unusual(verdict: Verdict, task: str = "") -> bool:
@@ -15,8 +16,10 @@ def is_unusual(verdict: Verdict, task: str = "") -> bool:
     return not verdict.is_ood and (is_other_task or verdict.p_value <= UNUSUAL_P_VALUE)
 
 
-def verdict_words(verdict: Verdict, task: str = "") -> str:
-    """`KNOWN`, `UNUSUAL` or `FOREIGN`; ``task`` is what was segmented, empty for a check."""
+def verdict_words(verdict: Verdict | None, task: str = "") -> str:
+    """`KNOWN`, `UNUSUAL`, `FOREIGN` or `UNCHECKED`; ``task`` is what was segmented, empty for a check."""
+    if verdict is None:
+        return UNCHECKED
     if verdict.is_ood:
         return FOREIGN
     return UNUSUAL if is_unusual(verdict, task) else KNOWN

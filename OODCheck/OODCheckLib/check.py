@@ -11,7 +11,9 @@ from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.job import Job, shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.scene.channel_nodes import channel_nodes, require_single
 from MultiTaskSegLib.scene.image_record import ImageRecord
 from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
 from MultiTaskSegLib.scene.node.presence import require_present
@@ -19,6 +21,7 @@ from MultiTaskSegLib.scene.result import RunNotes
 from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.scene.run import SceneRun
 from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.task_list import known_tasks
 from MultiTaskSegLib.typed_error import typed_errors
 from OODCheckLib.check_batch import CheckBatch
 from OODCheckLib.foreign_map import add_foreign_map, remove_foreign_map
@@ -38,6 +41,7 @@ def start_check(
         ResourceError: packages are missing, or the worker cannot be started.
     """
     require_installed()
+    channel_nodes(volume_node, known_tasks(model or None))
     image = image_from_node(volume_node)
     require_present(volume_node)
     notes = _notes(volume_node, model, device)
@@ -68,11 +72,16 @@ def keep_check(volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, no
 
     Raises:
         InputError: the volume is not what it was when the check started.
+        ModelError: the model has no reference images.
     """
     notes = notes or RunNotes()
     record = notes.record or ImageRecord.of(volume_node)
     record.require_unchanged(volume_node)
     verdict = found.verdict
+    if verdict is None:
+        raise ModelError(
+            "the model has no reference images, so that nothing was checked", remedy="Choose another model"
+        )
     with all_or_nothing(volume_node.GetScene()):
         if found.foreign is not None:
             add_foreign_map(volume_node, found.foreign)
@@ -94,6 +103,7 @@ def start_batch(items: Sequence[ImageItem], model: str | Path | None, device: st
         ResourceError: packages are missing.
     """
     require_installed()
+    require_single(known_tasks(model or None))
     runner = shared_runner()
 
     def start(item: ImageItem, lease: Lease) -> tuple[Job, RunNotes | None]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.catalogue.model_choice import ModelChoice
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
-from MultiTaskSegLib.panel.model_note import ModelNote
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_choices import device_entries
 from MultiTaskSegLib.scene.result_record import current_verdict
@@ -32,20 +32,19 @@ class CheckView:
             "scope": ChoiceList(ui.scopeComboBox, lambda value: self._choose("scope", value)),
             "device": ChoiceList(ui.deviceComboBox, lambda value: self._choose("device", value)),
         }
-        self._paths = [PathBinding(ui.modelPathLineEdit, "modelPath"), PathBinding(ui.folderPathLineEdit, "folder")]
-        self._note = ModelNote(ui.modelNoteLabel, ui.releasedModelButton, lambda: self._choose("modelPath", ""))
+        self._folder = PathBinding(ui.folderPathLineEdit, "folder")
+        self.model = ModelChoice(ui, lambda: self._parameters, for_check=True)
         self.message = MessageView(ui.messageLabel, lambda: values_of(self._parameters, CAUSES))
         self._results = ResultView(ui.resultTable, ui.exportButton, activated)
 
     def show(self, parameters: Any) -> None:
         """Show the choices of a parameter node, or go on without one."""
         self._parameters = parameters
-        for path in self._paths:
-            path.show(parameters)
+        self._folder.show(parameters)
+        self.model.show(parameters)
         scope, device = (VOLUME, "auto") if parameters is None else (parameters.scope, parameters.device)
         self._lists["scope"].offer(_scopes(), scope)
         self._lists["device"].offer(device_entries((), device), device)
-        self._note.show("" if parameters is None else parameters.modelPath)
         self.ui.inputLabel.visible = self.ui.inputSelector.visible = scope == VOLUME
         self.ui.folderLabel.visible = self.ui.folderPathLineEdit.visible = scope == FOLDER
         self.message.update()
@@ -74,8 +73,8 @@ class CheckView:
 
     def store(self) -> None:
         """Take over paths that the user has typed."""
-        for path in self._paths:
-            path.store()
+        self._folder.store()
+        self.model.store()
 
     def _volume(self) -> Any:
         return None if self._parameters is None else self._parameters.inputVolume

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from MultiTaskSegLib.runtime.model.model_file import content_digest
+from MultiTaskSegLib.runtime.model.data_file import content_digest
 
 Change = Callable[[dict[str, Any], dict[str, Tensor], dict[str, str]], None]
 

@@ -11,6 +11,7 @@ SLICER = ("slicer", "vtk", "vtkmodules", "qt", "ctk", "sitkUtils", "mrml")
 TORCH_FREE = (
     "batch",
     "batch_table",
+    "chosen_model",
     "image_folder",
     "job",
     "job_result",
@@ -20,12 +21,22 @@ TORCH_FREE = (
     "task_list",
     "typed_error",
     "verdict_words",
+    "volume_file",
     "worker_process",
 )
 # All of the library but the runtime.
 ABOVE_RUNTIME = tuple(
     f"MultiTaskSegLib.{name}"
-    for name in (*TORCH_FREE, "background_call", "headless", "scene", "panel", "registration", "installation")
+    for name in (
+        *TORCH_FREE,
+        "background_call",
+        "headless",
+        "scene",
+        "panel",
+        "catalogue",
+        "registration",
+        "installation",
+    )
 )
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
 FORBIDDEN_IMPORTS = {
@@ -34,7 +45,7 @@ FORBIDDEN_IMPORTS = {
     "MultiTaskSeg/MultiTaskSegLib/scene/": ("torch", "trainer"),
     **{
         f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer")
-        for room in ("panel", "registration", "installation")
+        for room in ("panel", "catalogue", "registration", "installation")
     },
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),

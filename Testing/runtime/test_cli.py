@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tenso
 from MultiTaskSegLib.runtime.model.released import named_model, released_model
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
-REPORT_KEYS = {
+REPORT_KEYS = {"checked",
     "schema", "image", "model", "task", "device", "labels", "ood", "network_grid", "uncertainty", "timings",
     "warnings", "sha256"
 }  # fmt: skip
@@ -204,7 +204,7 @@ def test_whatever_goes_wrong_is_one_line(
     def fail(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr("MultiTaskSegLib.runtime.model.model_file.read_manifest", fail)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.imported.described_model.described_model", fail)
     assert cli.main(["info", str(model)]) == code
     out, err = capsys.readouterr()
     assert out == ""

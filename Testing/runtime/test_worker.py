@@ -28,7 +28,7 @@ from Testing.runtime.tiny_model import tiny_manifest
 LABEL = types.SimpleNamespace(
     value=1, name="left_ventricle", display_name="left ventricle", colour=(1, 2, 3), terminology="x~y"
 )
-TASK = types.SimpleNamespace(name="heart", modality="MR", anatomy="heart", labels=[LABEL])
+TASK = types.SimpleNamespace(name="heart", modality="MR", anatomy="heart", labels=[LABEL], inputs=())
 EXPLANATION = Explanation(
     40.0,
     (BlockDifference("encoder0", "means", 0.5, "", "fine detail"),),
@@ -60,7 +60,7 @@ class MachineStandIn:
 class PredictorStandIn:
     """Answers like a predictor and remembers what it was asked."""
 
-    manifest = types.SimpleNamespace(name="stand-in", tasks=[TASK])
+    manifest = types.SimpleNamespace(name="stand-in", tasks=[TASK], ood="a check")
     model = types.SimpleNamespace(digest="ab12")
 
     def __init__(self, failure: BaseException | None = None) -> None:
@@ -76,6 +76,7 @@ class PredictorStandIn:
             labels=(volume.voxels > 3).astype(np.uint8),
             uncertainty=np.full(volume.shape, 0.25, np.float32),
             task=TASK,
+            regions=None,
             report=lambda: {"task": task, "ood": VERDICT.as_dict()},
         )
 
@@ -200,7 +201,8 @@ def test_an_image_file_is_read_by_the_worker_and_its_results_are_written_as_file
 
 def test_info_lists_the_tasks_of_the_model():
     events, _ = served(PredictorStandIn(), json.dumps({"id": 1, "command": "info"}))
-    assert events[-1]["tasks"] == [{"name": "heart", "modality": "MR", "anatomy": "heart"}]
+    assert events[-1]["tasks"] == [{"name": "heart", "modality": "MR", "anatomy": "heart", "inputs": []}]
+    assert events[-1]["checked"] is True
 
 
 def test_shutdown_ends_the_service():

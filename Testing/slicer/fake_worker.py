@@ -62,6 +62,12 @@ def answer(request: dict, behaviour: str) -> None:
     if request["command"] == "info":
         send(id=number, event="result", tasks=[{"name": "phantom", "modality": "MR", "anatomy": "none"}])
         return
+    if request["command"] == "card":
+        send(id=number, event="result", card=f"the card of {request['model']}")
+        return
+    if request["command"] in ("trained", "import"):
+        answer_about_nnunet(number, request)
+        return
     if "image" in request:
         answer_about_file(number, request["image"])
         return
@@ -79,6 +85,7 @@ def answer(request: dict, behaviour: str) -> None:
     np.save(output / "uncertainty.npy", np.full(voxels.shape, 0.5, np.float32))
     task = "phantom" if request["task"] == "auto" else request["task"]
     report.update(task=task, device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=request["warnings"])
+    report.update(further=[{**one, "mean": float(np.load(one["voxels"]).mean())} for one in request.get("further", [])])
     report.update(model={"name": str(request["model"]), "sha256": "00"}, uncertainty={}, timings={"total_s": 0.5})
     report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]))])
     files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
@@ -104,6 +111,34 @@ def answer_about_file(number: int, image: str) -> None:
         send(id=number, event="error", kind="InputError", message=f"the file is damaged: {image}.")
     else:
         send(id=number, event="result", report={"image": Path(image).name, "ood": OOD}, spectra=SPECTRA)
+
+
+TRAINED = [
+    {
+        "place": f"Dataset001_Balls/Trainer__Plans__{configuration}",
+        "trainer": "Trainer",
+        "plans": "Plans",
+        "configuration": configuration,
+        "folds": folds,
+    }
+    for configuration, folds in (("2d", ["0"]), ("3d_fullres", ["0", "1", "all"]))
+]
+
+
+def answer_about_nnunet(number: int, request: dict) -> None:
+    """Folders whose name begins with "one" hold one model, those with "bad" none; what is imported is the request."""
+    name = Path(request["folder"]).name
+    if name.startswith("bad"):
+        send(id=number, event="error", kind="ModelError", message=f"there is no trained model: {name}.")
+    elif request["command"] == "trained":
+        send(id=number, event="result", models=TRAINED[:1] if name.startswith("one") else TRAINED)
+    else:
+        task = {"name": "Dataset001_Balls", "modality": "T1", "labels": [], "inputs": ["T1"], "request": request}
+        manifest = {"format_version": 2, "licence": request["licence"], "tasks": [task], "ood": None}
+        header = json.dumps({"__metadata__": {"manifest": json.dumps(manifest)}}).encode()
+        Path(request["output"]).parent.mkdir(parents=True, exist_ok=True)
+        Path(request["output"]).write_bytes(len(header).to_bytes(8, "little") + header)
+        send(id=number, event="result", card="the card of what was imported")
 
 
 def misbehave(behaviour: str, request: dict) -> None:

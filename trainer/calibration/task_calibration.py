@@ -24,8 +24,9 @@ class HeldOutCase:
 
     Attributes:
         group: patient.
-        logits: ``(1 + labels, z, y, x)`` on the network's grid.
-        labels: truth ``(Z, Y, X)``, indices into the head's channels, on the image's own grid in canonical order.
+        logits: ``(1 + labels, z, y, x)`` on the network's grid; of regions ``(R, z, y, x)``.
+        labels: truth ``(Z, Y, X)``, indices into the head's channels, on the image's own grid in canonical order;
+            of regions ``(R, Z, Y, X)``, 1 in each.
     """
 
     group: str
@@ -47,7 +48,17 @@ class TaskCalibration:
         self._groups: list[str] = []
 
     def add(self, case: HeldOutCase) -> None:
-        """Take voxels of a case."""
+        """Take voxels of a case.
+
+        Each region that may overlap with others is a question of its own, there or not; one temperature serves all.
+        """
+        if case.labels.ndim == 3:
+            self._add(case)
+            return
+        for own, truth in zip(case.logits, case.labels, strict=True):
+            self._add(HeldOutCase(case.group, np.stack((np.zeros_like(own), own)), truth))
+
+    def _add(self, case: HeldOutCase) -> None:
         answer = _Answer(case)
         band = answer.near
         self._fit.append(FitCase(self._drawn(answer, band), self._drawn(answer, ~band)))

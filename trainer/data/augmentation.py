@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +24,20 @@ CONTROL_POINTS = (3, 6, 6)
 
 
 @dataclass(frozen=True)
+class IntensityChange:
+    """What is done to the intensities of one channel; fields as of `Augmentation`."""
+
+    gamma: float = 1.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    noise_sigma: float = 0.0
+    noise_seed: int = 0
+    blur_sigma: float = 0.0
+    shrink: float = 1.0
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """Everything that was drawn for one patch; applying it twice gives the same patch.
 
@@ -35,6 +51,7 @@ class Augmentation:
         bias: amplitude of a smooth multiplicative field; 0 for none.
         elastic_voxels: standard deviation ``(z, y, x)`` of the control points of a smooth displacement; 0s for none.
         elastic_seed: of its generator.
+        further: changes of the intensities of the other channels, each drawn for itself; all are cut out alike.
     """
 
     centre_zyx: Vector
@@ -49,6 +66,7 @@ class Augmentation:
     bias: float = 0.0
     elastic_voxels: Vector = (0.0, 0.0, 0.0)
     elastic_seed: int = 0
+    further: tuple[IntensityChange, ...] = ()
 
 
 def draw_augmentation(
@@ -58,8 +76,19 @@ def draw_augmentation(
     patch_zyx: Triple,
     planar: bool,
     mirror: str = "",
+    further: int = 0,
 ) -> Augmentation:
-    """Draw a record. Thick-slice and 2-D images are rotated, scaled and deformed in the plane only."""
+    """Draw a record. Thick-slice and 2-D images are rotated, scaled and deformed in the plane only.
+
+    Args:
+        rng: the only source of chance.
+        centre_zyx: patch centre in voxels of the prepared case.
+        spacing_zyx_mm: of its grid.
+        patch_zyx: patch size.
+        planar: whether it is 2-D.
+        mirror: axes along which it may be mirrored.
+        further: how many channels there are besides the first.
+    """
     in_plane_only = planar or spacing_zyx_mm[0] >= 3 * max(spacing_zyx_mm[1:])
     matrix = _matrix(rng, np.asarray(spacing_zyx_mm), in_plane_only, mirror)
 
@@ -67,19 +96,27 @@ def draw_augmentation(
         """A value with a probability, else the other one."""
         return value if rng.random() < probability else otherwise
 
+    def change() -> dict[str, Any]:
+        """Of the intensities of a channel."""
+        return {
+            "gamma": sometimes(0.3, float(np.exp(rng.uniform(-0.4, 0.4))), 1.0),
+            "contrast": sometimes(0.3, float(rng.uniform(0.75, 1.25)), 1.0),
+            "brightness": sometimes(0.3, float(rng.uniform(-0.1, 0.1)), 0.0),
+            "noise_sigma": sometimes(0.2, float(rng.uniform(0.0, 0.08)), 0.0),
+            "noise_seed": int(rng.integers(2**31)),
+            "blur_sigma": sometimes(0.15, float(rng.uniform(0.4, 1.0)), 0.0),
+            "shrink": sometimes(0.15, float(rng.uniform(1.0, 2.0)), 1.0),
+            "bias": sometimes(0.3, float(rng.uniform(0.0, 0.3)), 0.0),
+        }
+
     return Augmentation(
         centre_zyx,
         tuple((float(r[0]), float(r[1]), float(r[2])) for r in matrix),  # type: ignore[arg-type]
-        gamma=sometimes(0.3, float(np.exp(rng.uniform(-0.4, 0.4))), 1.0),
-        contrast=sometimes(0.3, float(rng.uniform(0.75, 1.25)), 1.0),
-        brightness=sometimes(0.3, float(rng.uniform(-0.1, 0.1)), 0.0),
-        noise_sigma=sometimes(0.2, float(rng.uniform(0.0, 0.08)), 0.0),
-        noise_seed=int(rng.integers(2**31)),
-        blur_sigma=sometimes(0.15, float(rng.uniform(0.4, 1.0)), 0.0),
-        shrink=sometimes(0.15, float(rng.uniform(1.0, 2.0)), 1.0),
-        bias=sometimes(0.3, float(rng.uniform(0.0, 0.3)), 0.0),
+        **change(),
         elastic_voxels=_elastic_voxels(sometimes(0.4, float(rng.uniform(0.0, ELASTIC)), 0.0), patch_zyx, in_plane_only),
         elastic_seed=int(rng.integers(2**31)),
+        # Last, so that a single channel is drawn as if there could be no others.
+        further=tuple(IntensityChange(**change()) for _ in range(further)),
     )
 
 
@@ -88,7 +125,7 @@ class Patch:
     """Part of a prepared case.
 
     Attributes:
-        image: float32 ``(1, Z, Y, X)`` in [0, 1]; 0 outside the case, as the runtime pads, whatever was done to the
+        image: float32 ``(C, Z, Y, X)`` in [0, 1]; 0 outside the case, as the runtime pads, whatever was done to the
             intensities: no scan has a brighter or noisier outside.
         labels: int64 ``(Z, Y, X)``; 0 outside the case.
         inside: bool ``(1, Z, Y, X)``: the case.
@@ -99,7 +136,9 @@ class Patch:
     inside: Tensor
 
 
-def apply_augmentation(record: Augmentation, voxels: Voxels, labels: Voxels, patch_zyx: Triple) -> Patch:
+def apply_augmentation(
+    record: Augmentation, voxels: Voxels, labels: Voxels, patch_zyx: Triple, further: Sequence[Voxels] = ()
+) -> Patch:
     """Cut one patch out of a prepared case, of which only the part around the patch is read.
 
     Args:
@@ -107,18 +146,25 @@ def apply_augmentation(record: Augmentation, voxels: Voxels, labels: Voxels, pat
         voxels: ``(Z, Y, X)`` in [0, 1], in memory or on disk.
         labels: uint8 ``(Z, Y, X)``.
         patch_zyx: patch size.
+        further: the other channels, like ``voxels``, as many as ``record.further``.
     """
     grid = _sampling_grid(record, voxels.shape, patch_zyx)
     low, high = _reach(grid)
     box = sampled_box(low, high, voxels.shape)
-    image, target = (_in_place(array, box)[None, None] for array in (voxels, labels))
+    target = _in_place(labels, box)[None, None]
     # Up to the outer face of the last voxel is inside. Beyond, the border goes on while intensities are changed: a blur
     # or a coarser grid would else bring in the 0 from outside.
     is_within = bool((low >= -1).all()) and bool((high <= 1).all())
     inside = torch.ones(grid.shape[:4], dtype=torch.bool) if is_within else (grid.movedim(-1, 0).abs() <= 1).all(dim=0)
-    patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    changes: list[Augmentation | IntensityChange] = [record, *record.further]
+    changed = []
+    for change, array in zip(changes, (voxels, *further), strict=True):
+        image = _in_place(array, box)[None, None]
+        patch = functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        changed.append(change_intensity(change, patch)[0])
     mask = functional.grid_sample(target, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return Patch(change_intensity(record, patch)[0] * inside, mask[0, 0].round().long(), inside)
+    whole = changed[0] if len(changed) == 1 else torch.cat(changed)
+    return Patch(whole * inside, mask[0, 0].round().long(), inside)
 
 
 def _matrix(
@@ -241,7 +287,7 @@ def _in_place(array: Voxels, box: Box) -> Tensor:
     return memory.as_strided(array.shape, strides)
 
 
-def change_intensity(record: Augmentation, patch: Tensor) -> Tensor:
+def change_intensity(record: Augmentation | IntensityChange, patch: Tensor) -> Tensor:
     """Change ``(1, 1, Z, Y, X)`` in [0, 1]; the result is clipped to [0, 1] like every prepared image."""
     generator = torch.Generator().manual_seed(record.noise_seed)
     if record.bias:
@@ -260,7 +306,7 @@ def change_intensity(record: Augmentation, patch: Tensor) -> Tensor:
     return patch.clamp(0, 1)
 
 
-def _changes_scale(record: Augmentation) -> bool:
+def _changes_scale(record: Augmentation | IntensityChange) -> bool:
     return record.contrast != 1 or record.brightness != 0
 
 

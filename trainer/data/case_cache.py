@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from trainer.data.data_fingerprint import case_content
 from trainer.data.label_resampling import LABELS_BY
 from trainer.data.memory_room import MemoryRoom
@@ -46,10 +47,13 @@ class PreparedCase:
 
     Attributes:
         case: where it came from.
-        voxels: float16 ``(Z, Y, X)`` in [0, 1].
-        labels: uint8 ``(Z, Y, X)`` with the task's output labels.
-        points: by output label, int16 ``(n, 3)`` voxel indices ``(z, y, x)`` drawn from it; absent labels are missing.
+        voxels: float16 ``(Z, Y, X)`` in [0, 1], of the first channel.
+        labels: uint8 ``(Z, Y, X)`` with the task's output labels; of regions with the dataset's own values, of which
+            each may belong to several regions.
+        points: by label in ``labels``, int16 ``(n, 3)`` voxel indices ``(z, y, x)`` drawn from it; none if
+            it is absent.
         fingerprint: of the content of its files and of how they were prepared.
+        further: the other channels, like ``voxels``.
     """
 
     case: Case
@@ -57,6 +61,14 @@ class PreparedCase:
     labels: Voxels
     points: dict[int, NDArray[np.int16]]
     fingerprint: str = ""
+    further: tuple[Voxels, ...] = ()
+
+    def network_input(self) -> NDArray[np.float32]:
+        """All of it as the network takes it: ``(Z, Y, X)``, of several channels ``(C, Z, Y, X)``."""
+        first = np.asarray(self.voxels, dtype=np.float32)
+        if not self.further:
+            return first
+        return np.stack([first, *(np.asarray(channel, dtype=np.float32) for channel in self.further)])
 
 
 def prepare_cases(
@@ -100,7 +112,9 @@ def prepare_cases(
 
 def _fingerprint(task: TaskPlan, case: Case, contents: FileContents) -> str:
     """Changes whenever the content of the source files or the preparation changes."""
-    preparation = [FILE_VERSION, PREPARED_BY, LABELS_BY, asdict(task.profile), task.label_values]
+    preparation = [FILE_VERSION, PREPARED_BY, LABELS_BY, to_plain(task.profile), task.label_values]
+    if task.are_regions:
+        preparation.append("regions")
     # The name decides which positions of a label are kept.
     return fingerprint([*preparation, case.name, case_content(case, contents)])
 
@@ -134,17 +148,29 @@ def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:
         )
     else:
         prepared = prepare(case.read_image(), task.profile)
-        labels = np.zeros(prepared.voxels.shape, dtype=np.uint8)
+        labels = np.zeros(prepared.grid_shape, dtype=np.uint8)
     rng = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
     tensors: dict[str, NDArray[Any]] = {f"{POINTS}{v}": _points(labels, v, rng) for v in np.unique(labels) if v}
-    tensors |= {VOXELS: prepared.voxels.astype(np.float16), LABELS: labels}
+    channels = prepared.voxels.reshape(-1, *prepared.grid_shape)
+    tensors |= {_name(number): channel.astype(np.float16) for number, channel in enumerate(channels)}
+    tensors[LABELS] = labels
     _save(path, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, mark)
 
 
+def _name(channel: int) -> str:
+    return f"{VOXELS}.{channel}" if channel else VOXELS
+
+
 def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """The dataset's label values to the task's output labels 1, 2, ...; what the task does not learn is background."""
+    """The dataset's label values to the task's output labels 1, 2, ...; what the task does not learn is background.
+
+    Of regions, which may overlap, the values stay as they are.
+    """
     table = np.zeros(256, dtype=np.uint8)
-    for index, values in enumerate(task.label_values, start=1):
+    if task.are_regions:
+        known = [value for values in task.label_values for value in values]
+        table[known] = known
+    for index, values in enumerate(() if task.are_regions else task.label_values, start=1):
         table[list(values)] = index
     declared_range = np.where((stored >= 0) & (stored < len(table)), stored, 0)
     mapped: NDArray[np.uint8] = table[declared_range.astype(np.uint8)]
@@ -184,7 +210,8 @@ def _open(case: Case, path: Path, mark: str) -> PreparedCase | None:
                 return None
             names = list(file.keys())
             points = {int(n.removeprefix(POINTS)): file.get_tensor(n) for n in names if n.startswith(POINTS)}
-            voxels, labels = (StoredArray(path, n, tuple(file.get_slice(n).get_shape())) for n in (VOXELS, LABELS))
+            wanted = [LABELS, *(_name(number) for number in range(1 + len(case.further)))]
+            labels, voxels, *further = (StoredArray(path, n, tuple(file.get_slice(n).get_shape())) for n in wanted)
     except (OSError, SafetensorError):
         return None
-    return PreparedCase(case, voxels, labels, dict(sorted(points.items())), mark)
+    return PreparedCase(case, voxels, labels, dict(sorted(points.items())), mark, tuple(further))

@@ -8,6 +8,7 @@ from trainer.data.dataset import Dataset
 from trainer.identity.file_content import FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.layout.case import FILES, Case
+from trainer.layout.region_labels import RegionLabels
 
 
 def case_content(case: Case, contents: FileContents) -> list[str]:
@@ -27,5 +28,9 @@ def dataset_fingerprint(dataset: Dataset, contents: FileContents) -> str:
         InputError: a file cannot be read.
     """
     about: list[Any] = [dataset.name, dataset.modality, dataset.region, dataset.has_masks]
+    if dataset.inputs:
+        about.append(["channels", *dataset.inputs])
+    if isinstance(dataset.labels, RegionLabels):
+        about.append(["regions", *dataset.labels.members.items()])
     cases = [[case.name, case.group, case_content(case, contents)] for case in dataset.cases]
     return fingerprint([*about, list(dataset.labels.items()), cases])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from trainer.layout.lesion_scans import LESION_LAYOUTS
 from trainer.layout.listing import Layout, Listing
 from trainer.layout.mask_folders import MaskFolderLayout
 from trainer.layout.nnunet import NnunetLayout
+from trainer.layout.region_labels import RegionLabels
 from trainer.layout.run_length import RunLengthLayout
 from trainer.layout.view import PLANES, classes_by_name, sliced
 
@@ -38,38 +39,48 @@ class Dataset:
         name: the folder's name, for example ``Dataset101_HippocampusT1``, and the words of the view.
         modality: as in ``dataset.json``, for example ``T1`` or ``CT``.
         region: body region, from ``dataset.json`` (key ``anatomy``) or inferred from names.
-        labels: label name by value, without the background.
+        labels: label name by value, without the background; `RegionLabels` where they may overlap.
         cases: sorted by name.
         info: the whole ``dataset.json``.
         has_masks: whether labels are drawn on the images; False where each image as a whole has a class, its label map
             then holds the class's value everywhere.
+        inputs: names of the channels of an image, in order; none for a single one.
     """
 
     directory: Path
     name: str
     modality: str
     region: str
-    labels: dict[int, str]
+    labels: Mapping[int, str]
     cases: tuple[Case, ...]
     info: dict[str, Any] = field(default_factory=dict)
     has_masks: bool = True
+    inputs: tuple[str, ...] = ()
 
     @property
-    def modality_family(self) -> str:
-        """``MR``, ``CT``, ``X-ray``, ``ultrasound`` ...: modalities that can show the same structures alike.
+    def are_regions(self) -> bool:
+        """Whether labels may overlap."""
+        return isinstance(self.labels, RegionLabels)
+
+    @property
+    def channel_families(self) -> tuple[str, ...]:
+        """By channel, ``MR``, ``CT``, ``X-ray`` ...: modalities that can show the same structures alike.
 
         Empty (not known) for images without labels, of which nothing depends on it but the scale of intensities.
 
         Raises:
-            DatasetError: the words of the modality name no family, or several, and ``dataset.json`` does not say it.
+            DatasetError: the words of a modality name no family, or several, and ``dataset.json`` does not say it.
         """
+        return tuple(self._family(name) for name in self.inputs or (self.modality,))
+
+    def _family(self, modality: str) -> str:
         said = self.info.get("modality_family")
-        found = families_in(self.modality) if said is None else tuple(f for f in FAMILIES if f == said)
+        found = families_in(modality) if said is None else tuple(f for f in FAMILIES if f == said)
         if len(found) == 1:
             return found[0]
         if said is None and not found and not self.labels:
             return UNKNOWN
-        word = f"modality {self.modality!r}" if said is None else f"'modality_family' {said!r}"
+        word = f"modality {modality!r}" if said is None else f"'modality_family' {said!r}"
         raise DatasetError(
             f"the {word} of dataset {self.name} can be {' or '.join(found)}" if found else
             f"the {word} of dataset {self.name} is not known",
@@ -104,11 +115,11 @@ class Dataset:
         Raises:
             DatasetError: a modality is not known.
         """
-        families = {self.modality_family, other.modality_family}
-        return (len(families) == 1 or UNKNOWN in families) and may_overlap(self.region, other.region)
+        own, others = set(self.channel_families), set(other.channel_families)
+        return (bool(own & others) or UNKNOWN in own | others) and may_overlap(self.region, other.region)
 
 
-def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
+def read_dataset(directory: Path, split: str = "imagesTr", *, several: bool = False) -> Dataset:
     """Read a dataset folder; unless slices are asked for, the images themselves are not opened.
 
     Args:
@@ -117,26 +128,40 @@ def read_dataset(directory: Path, split: str = "imagesTr") -> Dataset:
             the class of the image, ``without=FILE`` leaves out the groups that a text file names line by line, any
             other word is the sequence to read where there are several (``FLAIR``).
         split: ``imagesTr`` or ``imagesTs`` (labels then come from ``labelsTr`` or ``labelsTs``).
+        several: whether whoever asks can work with images of several channels and with regions that overlap.
 
     Raises:
         DatasetError: the folder is in no known layout, or cannot be used as it is.
         UsageError: the view asks for two sequences.
     """
     folder, words = split_view(directory)
-    return viewed(find_layout(folder).read(folder, split, sequence_word(words, folder)), directory)
+    dataset = viewed(find_layout(folder).read(folder, split, sequence_word(words, folder)), directory)
+    if not several:
+        _require_plain(dataset)
+    return dataset
 
 
-def read_datasets(directories: Sequence[Path], split: str = "imagesTr") -> list[Dataset]:
+def _require_plain(dataset: Dataset) -> None:
+    if dataset.inputs or dataset.are_regions:
+        has = f"images of {len(dataset.inputs)} channels" if dataset.inputs else "regions that may overlap"
+        raise DatasetError(
+            f"dataset {dataset.name} has {has}, which this command does not take",
+            file=dataset.directory,
+            remedy="Train, fine-tune, evaluate, refer to or calibrate with it; give others here",
+        )
+
+
+def read_datasets(directories: Sequence[Path], split: str = "imagesTr", *, several: bool = False) -> list[Dataset]:
     """Read several folders that are used together.
 
     Args:
         directories: as for `read_dataset`.
-        split: likewise.
+        split, several: likewise.
 
     Raises:
         DatasetError, UsageError: a folder cannot be used, or two datasets have the same name.
     """
-    datasets = [read_dataset(Path(directory), split) for directory in directories]
+    datasets = [read_dataset(Path(directory), split, several=several) for directory in directories]
     require_different_names(datasets)
     return datasets
 
@@ -179,7 +204,7 @@ def viewed(listing: Listing, directory: Path) -> Dataset:
         raise DatasetError("every group is left out", file=folder, remedy="Leave out fewer groups")
     return Dataset(
         folder, dataset_name(directory), listing.modality, _region(folder, listing), listing.labels, cases,
-        listing.info, listing.has_masks,
+        listing.info, listing.has_masks, listing.inputs,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from trainer.layout.region_labels import members_of
 
 SHARED_NAME = "foreground"
 
@@ -44,12 +45,15 @@ def label_pairs(task: TaskInfo, labels: Mapping[int, str]) -> tuple[LabelPair, .
 
     Args:
         task: of the model that gave the result.
-        labels: the dataset's label names by value.
+        labels: the dataset's label names by value, or its regions.
     """
     by_name = {label.name: label.value for label in task.labels}
     if is_shared(task) and SHARED_NAME not in labels.values():
         return (LabelPair(SHARED_NAME, (by_name[SHARED_NAME],), tuple(labels)),)
-    return tuple(LabelPair(name, (by_name[name],) if name in by_name else (), (v,)) for v, name in labels.items())
+    return tuple(
+        LabelPair(name, (by_name[name],) if name in by_name else (), members_of(labels, value))
+        for value, name in labels.items()
+    )
 
 
 def is_shared(task: TaskInfo) -> bool:

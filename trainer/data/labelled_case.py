@@ -50,6 +50,16 @@ def read_labelled_case(case: Case, task: TaskInfo, labels: Mapping[int, str]) ->
     return LabelledCase(case.name, case.group, task, prepared, truth)
 
 
+def truth_of(stored: NDArray[np.integer], task: TaskInfo, labels: Mapping[int, str]) -> NDArray[np.uint8]:
+    """A dataset's label values ``(Z, Y, X)`` as the truth of a task: `label_indices`, or of regions ``(R, Z, Y, X)``
+    with 1 in each of them."""
+    if not task.are_regions:
+        return label_indices(stored, task, labels)
+    masks = {value: pair.truth_mask(stored) for pair in label_pairs(task, labels) for value in pair.predicted}
+    nowhere = np.zeros(stored.shape, dtype=np.bool_)
+    return np.stack([masks.get(label.value, nowhere) for label in task.labels]).astype(np.uint8)
+
+
 def label_indices(stored: NDArray[np.integer], task: TaskInfo, labels: Mapping[int, str]) -> NDArray[np.uint8]:
     """A dataset's label values to positions in the task's head; what the task does not segment becomes background."""
     positions = {label.value: index for index, label in enumerate(task.labels, start=1)}

@@ -22,8 +22,8 @@ class PatchGroup:
 
     Attributes:
         task: index of the task.
-        images: float32 ``(B, 1, Z, Y, X)``.
-        labels: int64 ``(B, Z, Y, X)``, the task's output labels.
+        images: float32 ``(B, C, Z, Y, X)``.
+        labels: int64 ``(B, Z, Y, X)`` as in `PreparedCase`.
     """
 
     task: int
@@ -63,7 +63,7 @@ class PatchGroups(Dataset[PatchGroup]):
         task = self.tasks[number]
         case = self.cases[number][int(rng.integers(len(self.cases[number])))]
         record = self._record(rng, task, case)
-        return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx)
+        return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx, case.further)
 
     def _record(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Augmentation:
         mirror = self.config.mirror_axes.get(task.name, "")
@@ -103,7 +103,7 @@ def draw_patch(
     centre = start + (patch - 1) / 2
     z, y, x = (float(c) for c in centre)
     spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
-    return draw_augmentation(rng, (z, y, x), spacing, size, task.profile.grid == "fit", mirror)
+    return draw_augmentation(rng, (z, y, x), spacing, size, task.profile.grid == "fit", mirror, len(case.further))
 
 
 class StepRange:

@@ -9,10 +9,11 @@ from math import ceil, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import stems_of
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.config import TrainingConfig
@@ -20,6 +21,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.spread import evenly
 from trainer.data.value_counts import ValueCounts
 from trainer.layout.case import VERIFY, Case
+from trainer.layout.region_labels import members_of
 from trainer.origin.seen_sizes import SeenSizes
 
 PROBED_CASES = 12
@@ -36,10 +38,11 @@ class TaskPlan:
         profile: grid and intensity scale.
         start: first head channel; it is the task's background.
         label_names: names of the task's output labels 1, 2, ...
-        label_values: for each output label, the dataset's values that it stands for.
+        label_values: for each output label, the dataset's values that it stands for; of regions these may overlap.
         patch_zyx: training patch on the profile's grid.
         absent: indices of tasks whose labels cannot occur in this dataset's images.
         sizes: of the images that were looked at.
+        stem: which of the network's stems takes the images.
     """
 
     dataset: Dataset
@@ -50,6 +53,12 @@ class TaskPlan:
     patch_zyx: Triple
     absent: tuple[int, ...]
     sizes: ImageSizes | None = None
+    stem: int = 0
+
+    @property
+    def are_regions(self) -> bool:
+        """Whether labels may overlap: each has an output of its own, and there is none for the background."""
+        return self.dataset.are_regions
 
     @property
     def name(self) -> str:
@@ -58,8 +67,8 @@ class TaskPlan:
 
     @property
     def channels(self) -> slice:
-        """The task's head channels, background first."""
-        return slice(self.start, self.start + 1 + len(self.label_names))
+        """The task's head channels, background first; regions have no background."""
+        return slice(self.start, self.start + (not self.are_regions) + len(self.label_names))
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class _Probe:
     planar: bool
     spacing_zyx_mm: tuple[float, float, float]
     size_zyx: tuple[float, float, float]
-    foreground_range: tuple[float, float] | None
+    foreground_ranges: tuple[tuple[float, float] | None, ...]
     sizes: ImageSizes
 
 
@@ -83,6 +92,7 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
     """Look at some cases of every dataset and decide how to train on all of them together.
 
     Raises:
+        UsageError: regions are to share one foreground with others.
         DatasetError: 2-D and 3-D datasets are mixed, labels do not fit their images, or a modality or region is not
             known.
         InputError: an image cannot be read.
@@ -94,9 +104,13 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
     profiles = _profiles(datasets, probes, config)
     shared = config.head == "shared_foreground"
     names = [("foreground",) if shared else tuple(d.labels.values()) for d in datasets]
-    values = [(tuple(d.labels),) if shared else tuple((v,) for v in d.labels) for d in datasets]
-    starts = [0 if shared else sum(1 + len(n) for n in names[:i]) for i in range(len(datasets))]
-    architecture = _architecture(planar, config, 2 if shared else sum(1 + len(n) for n in names))
+    if shared and any(d.are_regions for d in datasets):
+        raise UsageError("regions cannot share one foreground", remedy='Use head = "per_task"')
+    values = [(tuple(d.labels),) if shared else tuple(members_of(d.labels, v) for v in d.labels) for d in datasets]
+    outputs = [len(n) + (not d.are_regions) for n, d in zip(names, datasets, strict=True)]
+    starts = [0 if shared else sum(outputs[:i]) for i in range(len(datasets))]
+    stems = stems_of([d.inputs for d in datasets])
+    architecture = _architecture(planar, config, 2 if shared else sum(outputs), stems)
     tasks = tuple(
         TaskPlan(
             dataset,
@@ -107,6 +121,7 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
             _patch(probes[i], profiles[i], architecture.total_stride, config),
             () if shared else tuple(j for j, o in enumerate(datasets) if not dataset.may_share_structures(o)),
             probes[i].sizes,
+            stems.index(dataset.inputs),
         )
         for i, dataset in enumerate(datasets)
     )
@@ -138,8 +153,8 @@ class _Looks:
         self._images = SeenSizes()
         self._spacings: list[tuple[float, ...]] = []
         self._sizes: list[list[int]] = []
-        self._smallest: list[float] = []
-        self._values = ValueCounts()
+        self._smallest: dict[int, list[float]] = {}
+        self._values: dict[int, ValueCounts] = {}
 
     def at(self, case: Case) -> None:
         """Look at a case.
@@ -154,9 +169,11 @@ class _Looks:
         self._planar.append(volume.is_planar)
         self._spacings.append(order.spacing_zyx_mm(volume))
         self._sizes.append([volume.shape[axis] for axis in order.axes])
-        if self._dataset.modality_family == "CT":
-            self._smallest.append(float(volume.voxels.min()))
-            self._values.add(self._telling(case, volume))
+        for number, family in enumerate(self._dataset.channel_families):
+            if family == "CT":
+                voxels = volume.channels[number]
+                self._smallest.setdefault(number, []).append(float(voxels.min()))
+                self._values.setdefault(number, ValueCounts()).add(self._telling(case, volume, voxels))
 
     def probe(self) -> _Probe:
         """After all cases."""
@@ -164,29 +181,30 @@ class _Looks:
             all(self._planar),
             _triple(np.median(self._spacings, axis=0)),
             _triple(np.median(self._sizes, axis=0)),
-            self._foreground_range(),
+            tuple(self._foreground_range(number) for number in range(max(1, len(self._dataset.inputs)))),
             self._images.sizes(),
         )
 
-    def _telling(self, case: Case, volume: Volume) -> NDArray[np.float32]:
-        """Values of what is labelled; without labels everything that is not air takes their place."""
+    def _telling(self, case: Case, volume: Volume, voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of a channel in what is labelled; without labels everything that is not air takes their place."""
         if not self._dataset.labels:
-            return volume.voxels[volume.voxels > AIR_HU]
+            return voxels[voxels > AIR_HU]
         labels, _ = case.read_labels_on(volume)
-        return volume.voxels[labels > 0]
+        return voxels[labels > 0]
 
-    def _foreground_range(self) -> tuple[float, float] | None:
+    def _foreground_range(self, channel: int) -> tuple[float, float] | None:
         """For CT in Hounsfield units: the label's 0.5 to 99.5 % values, widened by half. None for other scales.
 
         Follows the CT scheme of nnU-Net (Isensee et al. 2021): the unit is absolute, so the clip is too.
         """
-        if min(self._smallest, default=0.0) > AIR_HU:
+        values = self._values.get(channel)
+        if values is None or min(self._smallest[channel]) > AIR_HU:
             return None
-        if not self._values.total:
+        if not values.total:
             raise DatasetError(
                 "no voxel is labelled in the cases looked at", file=self._dataset.directory, remedy=VERIFY
             )
-        low, high = (self._values.percentile(share) for share in (0.5, 99.5))
+        low, high = (values.percentile(share) for share in (0.5, 99.5))
         margin = 0.5 * (high - low)
         return float(np.round(low - margin)), float(np.round(high + margin))
 
@@ -201,18 +219,24 @@ def _profiles(datasets: Sequence[Dataset], probes: Sequence[_Probe], config: Tra
 
 
 def _profile(dataset: Dataset, probe: _Probe, config: TrainingConfig) -> Profile:
-    if probe.foreground_range is None:
-        intensity, suffix = Intensity("percentile", 1.0, 99.5), ""
-    else:
-        intensity, suffix = Intensity("range", *probe.foreground_range), f"_{dataset.name}"
+    intensity, *others = (
+        Intensity("percentile", 1.0, 99.5) if own is None else Intensity("range", *own)
+        for own in probe.foreground_ranges
+    )
+    suffix = f"_{len(others) + 1}_channels" if others else ""
+    if any(own is not None for own in probe.foreground_ranges):
+        suffix += f"_{dataset.name}"
+    further = tuple(others)
     if probe.planar:
-        return Profile(f"fit_{config.fit_matrix}{suffix}", "fit", intensity, matrix=config.fit_matrix)
+        name = f"fit_{config.fit_matrix}{suffix}"
+        return Profile(name, "fit", intensity, matrix=config.fit_matrix, further=further)
     z, y, x = probe.spacing_zyx_mm
-    return Profile(f"grid_{z:.2f}x{y:.2f}x{x:.2f}mm{suffix}", "spacing", intensity, spacing_zyx_mm=(z, y, x))
+    name = f"grid_{z:.2f}x{y:.2f}x{x:.2f}mm{suffix}"
+    return Profile(name, "spacing", intensity, spacing_zyx_mm=(z, y, x), further=further)
 
 
 def _compatible(a: Profile, b: Profile) -> bool:
-    if a.intensity != b.intensity or a.grid != b.grid:
+    if a.intensities != b.intensities or a.grid != b.grid:
         return False
     if a.spacing_zyx_mm is None or b.spacing_zyx_mm is None:
         return a.matrix == b.matrix
@@ -220,16 +244,17 @@ def _compatible(a: Profile, b: Profile) -> bool:
     return bool(np.maximum(ratio, 1 / ratio).max() <= SHARED_SPACING_RATIO)
 
 
-def _architecture(planar: bool, config: TrainingConfig, outputs: int) -> Architecture:
+def _architecture(planar: bool, config: TrainingConfig, outputs: int, lists: Sequence[tuple[str, ...]]) -> Architecture:
     channels = config.channels or ((24, 48, 96, 160, 192) if planar else (16, 32, 64, 128, 128))
     levels = len(channels)
+    stems = tuple(max(1, len(names)) for names in lists)
     if planar:
-        return Architecture(channels, ((1, 2, 2),) * (levels - 1), ((1, 3, 3),) * levels, outputs)
+        return Architecture(channels, ((1, 2, 2),) * (levels - 1), ((1, 3, 3),) * levels, outputs, stems)
     # Thick slices are common: the first step halves the plane only, and from the fourth level on only the plane is
     # widened, because a few thick slices already span the body while an organ is told by its place in the plane.
     coarse = max(0, levels - 4)
     strides: tuple[Triple, ...] = ((1, 2, 2),) + ((2, 2, 2),) * (levels - 2 - coarse) + ((1, 2, 2),) * coarse
-    return Architecture(channels, strides, ((3, 3, 3),) * (levels - coarse) + ((1, 3, 3),) * coarse, outputs)
+    return Architecture(channels, strides, ((3, 3, 3),) * (levels - coarse) + ((1, 3, 3),) * coarse, outputs, stems)
 
 
 def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConfig) -> Triple:

@@ -32,7 +32,8 @@ def preparation_bytes(case: Case, profile: Profile) -> int:
     0 where the header cannot be read: reading the image will say what is wrong.
     """
     header = _header(case.image)
-    return BYTES_PER_VOXEL * max(header.voxels, round(header.voxels * _growth(header, profile)))
+    own = BYTES_PER_VOXEL * max(header.voxels, round(header.voxels * _growth(header, profile)))
+    return own * (1 + len(case.further))
 
 
 def reading_bytes(case: Case) -> int:
@@ -40,7 +41,7 @@ def reading_bytes(case: Case) -> int:
 
     0 where the header cannot be read, as for `preparation_bytes`.
     """
-    return BYTES_PER_VOXEL * _header(case.image).voxels
+    return BYTES_PER_VOXEL * _header(case.image).voxels * (1 + len(case.further))
 
 
 def _growth(header: _Header, profile: Profile) -> float:

@@ -20,7 +20,7 @@ are read or brought onto the network's grid, so that nothing an earlier version 
 def read_prepared(
     case: Case,
     profile: Profile,
-    declared: Collection[int],
+    labels: Collection[int],
     relabel: Callable[[NDArray[np.integer]], NDArray[np.uint8]],
 ) -> tuple[Prepared, NDArray[np.uint8]]:
     """Read a case and bring image and label onto the profile's grid.
@@ -28,7 +28,7 @@ def read_prepared(
     Args:
         case: the files.
         profile: grid and intensity scale.
-        declared: label values that the dataset names.
+        labels: label values that the dataset names, or its regions.
         relabel: the file's label values to those wanted.
 
     Returns:
@@ -38,7 +38,7 @@ def read_prepared(
         DatasetError: the label map does not lie on the image's grid, or holds other values.
         InputError: a file cannot be read.
     """
-    volume, stored = case.read_pair(declared)
+    volume, stored = case.read_pair(labels)
     prepared = prepare(volume, profile)
     canonical = np.asarray(prepared.canonical(relabel(stored)))
-    return prepared, resample_labels(canonical, prepared.voxels.shape).astype(np.uint8)
+    return prepared, resample_labels(canonical, prepared.grid_shape).astype(np.uint8)

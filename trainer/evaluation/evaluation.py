@@ -85,7 +85,7 @@ def evaluate(
     # Before the work: the sources may have changed when it is done.
     source = origin("python -m trainer", words)
     predictor = Predictor.load(model)
-    datasets = read_datasets(directories, split)
+    datasets = read_datasets(directories, split, several=True)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
     left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
     for note in _left_out_notes(left_out, datasets, predictor):
@@ -144,7 +144,7 @@ def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str)
     """
     volume, truth = case.read_pair(dataset.labels)
     result = predictor.segment(volume, task)
-    overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels)
+    overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels, result.regions)
     scores = {name: overlap.dice for name, overlap in overlaps.items()}
     return CaseResult(
         dataset.name,

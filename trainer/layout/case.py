@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from MultiTaskSegLib.runtime.image.volume import Volume
 from trainer.layout.detached_header import detached_data
 from trainer.layout.label_grid import grid_differences, on_image_grid, undeclared_values
+from trainer.layout.region_labels import declared_values
 
 VERIFY = "Run 'python -m trainer verify' on the dataset"
 LabelMap = tuple[NDArray[np.int32], NDArray[np.float64]]
@@ -50,13 +51,24 @@ class FileReader:
     """Image and label map are files of their own; without a label file nothing is labelled."""
 
     def files(self, case: Case) -> tuple[Path, ...]:
-        """Both, with the data of detached headers."""
-        named = (case.image,) if case.label is None else (case.image, case.label)
+        """Images of all channels and label map, with the data of detached headers."""
+        images = (case.image, *case.further)
+        named = images if case.label is None else (*images, case.label)
         return tuple(file for path in named for file in (path, *detached_data(path)))
 
     def image(self, case: Case) -> Volume:
-        """The image file."""
-        return read_image(case.image)
+        """The image file, or the files of all channels.
+
+        Raises:
+            DatasetError: a channel does not lie on the first one's grid.
+        """
+        first = read_image(case.image)
+        others = [read_image(path) for path in case.further]
+        for path, other in zip(case.further, others, strict=True):
+            if differences := grid_differences(first, other.voxels, other.ijk_to_lps, "the channel"):
+                raise DatasetError("; ".join(differences), file=path, remedy=VERIFY)
+        warnings = (*first.warnings, *(warning for other in others for warning in other.warnings))
+        return replace(first, further=tuple(other.voxels for other in others), warnings=warnings) if others else first
 
     def labels(self, case: Case) -> LabelMap:
         """The label file."""
@@ -79,6 +91,7 @@ class Case:
         label: file that the labels come from; None where there is none.
         group: patient or other unit.
         reader: how the files are read.
+        further: files of the other channels of the image.
     """
 
     name: str
@@ -86,6 +99,7 @@ class Case:
     label: Path | None
     group: str
     reader: CaseReader = FILES
+    further: tuple[Path, ...] = ()
 
     def read_image(self) -> Volume:
         """The image.
@@ -117,24 +131,24 @@ class Case:
         require_same_shape(self, volume, labels)
         return labels, ijk_to_lps
 
-    def read_pair(self, declared: Collection[int]) -> tuple[Volume, NDArray[np.int32]]:
+    def read_pair(self, labels: Collection[int]) -> tuple[Volume, NDArray[np.int32]]:
         """The image, and int32 ``(Z, Y, X)`` label values on its grid.
 
         Args:
-            declared: label values that the dataset names; 0 needs no name.
+            labels: values that the dataset names, or its regions; 0 needs no name.
 
         Raises:
             DatasetError: the label map does not lie on the image's grid, or holds other values.
             InputError: a file cannot be read.
         """
         volume = self.read_image()
-        labels, ijk_to_lps = self.read_labels_on(volume)
-        defects = grid_differences(volume, labels, ijk_to_lps)
-        if undeclared := undeclared_values(np.unique(labels).tolist(), declared):
+        stored, ijk_to_lps = self.read_labels_on(volume)
+        defects = grid_differences(volume, stored, ijk_to_lps)
+        if undeclared := undeclared_values(np.unique(stored).tolist(), declared_values(labels)):
             defects.append(undeclared)
         if defects:
             raise DatasetError("; ".join(defects), file=self.label or self.image, remedy=VERIFY)
-        return volume, labels
+        return volume, stored
 
     @property
     def files(self) -> tuple[Path, ...]:

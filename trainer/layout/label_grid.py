@@ -22,26 +22,29 @@ ORIGIN_TOLERANCE = 0.05
 _MOST_NAMED = 8
 
 
-def grid_differences(volume: Volume, labels: NDArray[np.integer], ijk_to_lps: NDArray[np.float64]) -> list[str]:
-    """In what respects a label map does not lie on the image's grid, in words.
+def grid_differences(
+    volume: Volume, labels: NDArray[np.generic], ijk_to_lps: NDArray[np.float64], what: str = "the label map"
+) -> list[str]:
+    """In what respects a label map (or another channel) does not lie on the image's grid, in words.
 
     Args:
         volume: the image.
         labels: ``(Z, Y, X)``.
         ijk_to_lps: ``(4, 4)`` of the label map, voxel index to LPS millimetres.
+        what: how to call it.
     """
     differences = []
     if labels.shape != volume.shape:
-        differences.append(f"the label map has {_times(labels.shape)} voxels, the image {_times(volume.shape)}")
+        differences.append(f"{what} has {_times(labels.shape)} voxels, the image {_times(volume.shape)}")
     image_mm, label_mm = (np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (volume.ijk_to_lps, ijk_to_lps))
     if np.abs(label_mm / image_mm - 1).max() > SPACING_TOLERANCE:
-        differences.append(f"the label map's spacing is {_times(label_mm)} mm, the image's {_times(image_mm)} mm")
+        differences.append(f"{what}'s spacing is {_times(label_mm)} mm, the image's {_times(image_mm)} mm")
     cosines = ijk_to_lps[:3, :3] / label_mm - volume.ijk_to_lps[:3, :3] / image_mm
     if np.abs(cosines).max() > DIRECTION_TOLERANCE:
-        differences.append(f"the label map's axes differ from the image's by up to {np.abs(cosines).max():.3g}")
+        differences.append(f"{what}'s axes differ from the image's by up to {np.abs(cosines).max():.3g}")
     offset_mm = float(np.linalg.norm(ijk_to_lps[:3, 3] - volume.ijk_to_lps[:3, 3]))
     if offset_mm > ORIGIN_TOLERANCE * image_mm.min():
-        differences.append(f"the label map's origin is {offset_mm:.3g} mm away from the image's")
+        differences.append(f"{what}'s origin is {offset_mm:.3g} mm away from the image's")
     return differences
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,17 +18,19 @@ class Listing:
 
     Attributes:
         modality: for example ``T1`` or ``CT``.
-        labels: label name by value, without the background.
+        labels: label name by value, without the background; or `RegionLabels`.
         cases: in any order.
         info: further description; ``anatomy``, ``description`` and ``licence`` are used.
         has_masks: whether labels are drawn on the images; False where each image as a whole has a class.
+        inputs: names of the channels of an image, in order; none for a single one.
     """
 
     modality: str
-    labels: dict[int, str]
+    labels: Mapping[int, str]
     cases: tuple[Case, ...]
     info: dict[str, Any] = field(default_factory=dict)
     has_masks: bool = True
+    inputs: tuple[str, ...] = ()
 
 
 class Layout(Protocol):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer.layout.case import Case
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
+from trainer.layout.region_labels import ORDER, read_regions
 
 # A dataset.json may also describe these; it is then optional.
 OTHER_LAYOUTS = ("images", "train", "train.csv", "train-rle.csv", "masks.csv", "rawdata", "derivatives")
 CHANNEL = "_0000"
+JOIN = " + "
+"""Between the names of channels, where a modality is asked for."""
 IGNORE = "ignore"
 BACKGROUND_NAMES = ("background", "Background", "0")
 
@@ -31,16 +35,17 @@ class NnunetLayout:
         """List complete cases.
 
         Raises:
-            DatasetError: ``dataset.json`` is missing or malformed, there is more than one channel, or no case is
+            DatasetError: ``dataset.json`` is missing or malformed, a labelled case lacks a channel, or no case is
                 complete.
         """
         refuse_sequence(self.name, directory, sequence)
         info = read_info(directory)
-        modality = read_modality(info, directory)
+        channels = read_channels(info, directory)
         labels = read_labels(info, directory)
         groups = read_groups(directory)
+        further = list_further(directory, info, split, len(channels))
         cases = tuple(
-            Case(name, image, label, groups.get(name) or name)
+            Case(name, image, label, groups.get(name) or name, further=_all_of(name, further, channels, image))
             for name, (image, label) in list_pairs(directory, info, split).items()
             if image is not None and label is not None
         )
@@ -50,7 +55,8 @@ class NnunetLayout:
                 file=directory,
                 remedy="Run 'python -m trainer verify' on the folder",
             )
-        return Listing(modality, labels, cases, info)
+        inputs = channels if len(channels) > 1 else ()
+        return Listing(JOIN.join(channels), labels, cases, info, inputs=inputs)
 
 
 def list_pairs(directory: Path, info: dict[str, Any], split: str) -> dict[str, tuple[Path | None, Path | None]]:
@@ -64,6 +70,32 @@ def list_pairs(directory: Path, info: dict[str, Any], split: str) -> dict[str, t
     if "file_ending" in info or (labels and not images.keys() & labels.keys()):
         images = _files_by_case(directory / split, f"{CHANNEL}{ending}")
     return {name: (images.get(name), labels.get(name)) for name in sorted(images.keys() | labels.keys())}
+
+
+def list_further(
+    directory: Path, info: dict[str, Any], split: str, channels: int
+) -> dict[str, tuple[Path | None, ...]]:
+    """Files of the second and later channels by case name; None where one is missing. Empty for a single channel."""
+    if channels < 2:
+        return {}
+    ending = str(info.get("file_ending", ".nii.gz"))
+    found = [_files_by_case(directory / split, f"_{number:04d}{ending}") for number in range(1, channels)]
+    names = sorted({name for files in (*found, list_pairs(directory, info, split)) for name in files})
+    return {name: tuple(files.get(name) for files in found) for name in names}
+
+
+def _all_of(
+    name: str, further: dict[str, tuple[Path | None, ...]], channels: tuple[str, ...], image: Path
+) -> tuple[Path, ...]:
+    paths = further.get(name, ())
+    missing = [channel for channel, path in zip(channels[1:], paths, strict=False) if path is None]
+    if missing:
+        raise DatasetError(
+            f"the case {name} lacks the channel {' and '.join(missing)}",
+            file=image,
+            remedy="Run 'python -m trainer verify' on the dataset",
+        )
+    return tuple(path for path in paths if path is not None)
 
 
 def read_groups(directory: Path) -> dict[str, str]:
@@ -115,6 +147,34 @@ def read_info(directory: Path) -> dict[str, Any]:
     return optional_info(directory)
 
 
+def read_channels(info: dict[str, Any], directory: Path) -> tuple[str, ...]:
+    """Names of the channels, in the order of their numbers.
+
+    Raises:
+        DatasetError: there is none, their numbers are not 0, 1, 2 ..., two have the same name, or one file is to hold
+            several.
+    """
+    channels = info.get("channel_names", info.get("modality"))
+    if not isinstance(channels, dict) or len(channels) < 2:
+        return (read_modality(info, directory),)
+    numbers = {str(key): str(name) for key, name in channels.items()}
+    names = tuple(numbers.get(str(number), "") for number in range(len(numbers)))
+    if not all(names) or len(set(names)) < len(names):
+        raise DatasetError(
+            "the channels in dataset.json are not numbered 0, 1, 2 ..., or two have the same name",
+            file=directory / "dataset.json",
+            remedy="Give each number in 'channel_names' a name of its own",
+        )
+    if "channel_names" not in info:
+        raise DatasetError(
+            "the files of an MSD dataset with several channels are not supported: one file holds all of them",
+            file=directory,
+            remedy="Write each channel to a file of its own, CASE_0000, CASE_0001 ... (nnU-Net), and name them in "
+            "'channel_names'",
+        )
+    return names
+
+
 def read_modality(info: dict[str, Any], directory: Path) -> str:
     """Name of the only channel.
 
@@ -131,8 +191,10 @@ def read_modality(info: dict[str, Any], directory: Path) -> str:
     return str(next(iter(channels.values())))
 
 
-def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
+def read_labels(info: dict[str, Any], directory: Path) -> Mapping[int, str]:
     """Label names by value without the background. nnU-Net v2 maps names to values, MSD values to names.
+
+    Where a label is a list of values, all of them are regions.
 
     Raises:
         DatasetError: there are no labels, two have the same name or value, or their values are not 1 to 255.
@@ -140,14 +202,16 @@ def read_labels(info: dict[str, Any], directory: Path) -> dict[int, str]:
     table = info.get("labels")
     if not isinstance(table, dict):
         raise DatasetError("dataset.json has no 'labels'", file=directory, remedy="Name the labels")
+    if any(isinstance(value, list) for value in table.values()):
+        return read_regions(table, info.get(ORDER), directory / "dataset.json")
     is_by_value = all(str(key).isdigit() for key in table)  # MSD
     try:
         pairs = [(_whole(key), str(name)) if is_by_value else (_whole(name), str(key)) for key, name in table.items()]
     except (TypeError, ValueError):
         raise DatasetError(
-            "a label value in dataset.json is not an integer (regions are not supported)",
+            "a label value in dataset.json is not an integer",
             file=directory,
-            remedy="Give every label one integer value",
+            remedy="Give every label one integer value, or a list of them (regions)",
         ) from None
     named = dict(pairs)
     if len(named) < len(pairs):

@@ -47,8 +47,12 @@ class SliceReader:
         """The slice, in the plane's own frame with its pixel size."""
         volume = whole_image(case, self.volumes)
         order = canonical_reorientation(volume)
-        pixels = np.take(np.asarray(order.apply(volume.voxels)), self.index, axis=self.axis)
-        return Volume(np.ascontiguousarray(pixels[None], dtype=np.float32), self._frame(volume, order), name=case.name)
+        first, *others = (
+            np.take(np.asarray(order.apply(channel)), self.index, axis=self.axis)[None] for channel in volume.channels
+        )
+        further = tuple(np.ascontiguousarray(pixels, dtype=np.float32) for pixels in others)
+        pixels = np.ascontiguousarray(first, dtype=np.float32)
+        return Volume(pixels, self._frame(volume, order), name=case.name, further=further)
 
     def labels(self, case: Case) -> LabelMap:
         """The slice of the label map; it lies on the volume's grid."""

@@ -38,7 +38,7 @@ def held_out_dice(
     for case in cases:
         volume, truth = case.read_pair(labels)
         result = predictor.segment(volume, task.name)
-        overlaps = overlap_by_label(result.labels, task, truth, labels)
+        overlaps = overlap_by_label(result.labels, task, truth, labels, result.regions)
         scores.append({name: overlap.dice for name, overlap in overlaps.items()})
         release_freed_memory()
         advance()

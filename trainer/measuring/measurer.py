@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
@@ -32,19 +31,21 @@ class Measurer:
         self._pass, self._spec = ShippedPass(network, device), spec
         self.cell = cell_size(network.architecture)
 
-    def look(self, case: PreparedCase, cells: CellSamples, held_out: bool) -> Observed:
+    def look(self, case: PreparedCase, cells: CellSamples, held_out: bool, stem: int = 0) -> Observed:
         """What the check remembers of a case: its cells go to those of its task, its signature's parts are returned."""
-        voxels = np.asarray(case.voxels, dtype=np.float32)
+        voxels = case.network_input()
         cells.add(image_cells(voxels, self.cell), case.case.group, held_out)
-        return self._pass.observed(voxels, self._spec)
+        return self._pass.observed(voxels, self._spec, stem)
 
-    def measure(self, case: OwnGridCase, cells: CellSamples, channels: slice, calibration: TaskCalibration) -> Observed:
+    def measure(
+        self, case: OwnGridCase, cells: CellSamples, channels: slice, calibration: TaskCalibration, stem: int = 0
+    ) -> Observed:
         """The same of a held-out case whose task has labels; the answer goes to the task's calibration."""
         cells.add(image_cells(case.voxels, self.cell), case.group, True)
-        logits, observed = self._pass.answered(case.voxels, self._spec, channels)
+        logits, observed = self._pass.answered(case.voxels, self._spec, channels, stem)
         calibration.add(HeldOutCase(case.group, logits, case.truth))
         return observed
 
-    def label(self, case: OwnGridCase, task: TaskInfo) -> None:
+    def label(self, case: OwnGridCase, task: TaskInfo, stem: int = 0) -> None:
         """Go all the way to the labels of a task, to see how long it takes."""
-        self._pass.labelled(case.voxels, self._spec, task, case.truth.shape)
+        self._pass.labelled(case.voxels, self._spec, task, case.truth.shape[-3:], stem)

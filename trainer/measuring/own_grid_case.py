@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from trainer.data.labelled_case import label_indices
+from trainer.data.labelled_case import truth_of
 from trainer.layout.case import Case
 
 
@@ -20,9 +20,9 @@ class OwnGridCase:
 
     Attributes:
         group: patient.
-        voxels: network input, float32 ``(z, y, x)`` in [0, 1].
+        voxels: network input, float32 ``(z, y, x)`` in [0, 1], of several channels ``(C, z, y, x)``.
         truth: uint8 ``(Z, Y, X)`` indices into the task's head channels, 0 is background: the label file's own voxels
-            in canonical order, without the air around the image.
+            in canonical order, without the air around the image. Of regions ``(R, Z, Y, X)``, 1 in each.
     """
 
     group: str
@@ -44,5 +44,5 @@ def read_own_grid_case(case: Case, task: TaskInfo, labels: Mapping[int, str]) ->
     """
     volume, stored = case.read_pair(labels)
     prepared = prepare(volume, task.profile)
-    truth = np.ascontiguousarray(prepared.canonical(label_indices(stored, task, labels)))
-    return OwnGridCase(case.group, prepared.voxels, truth.astype(np.uint8, copy=False))
+    truth = truth_of(np.asarray(prepared.canonical(stored)), task, labels)
+    return OwnGridCase(case.group, prepared.voxels, np.ascontiguousarray(truth))

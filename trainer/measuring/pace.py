@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
 from MultiTaskSegLib.runtime.ood.cell_reference import nearest_ratios
 from trainer.calibration.scaling import FOLDS
 from trainer.calibration.task_calibration import TaskCalibration
 from trainer.data.case_cache import PreparedCase
+from trainer.data.labelled_case import truth_of
 from trainer.measuring.measurer import Measurer
 from trainer.measuring.own_grid_case import OwnGridCase, read_own_grid_case
 from trainer.reference.cell_fitting import cells_per_memory, new_samples
@@ -51,6 +52,7 @@ def measured_pace(
     case: PreparedCase,
     tasks: int,
     clock: Callable[[], float] = time.perf_counter,
+    stem: int = 0,
 ) -> Pace:
     """Measure on the middle of a case.
 
@@ -61,15 +63,19 @@ def measured_pace(
         case: a held-out one.
         tasks: how many the network has.
         clock: seconds from any origin.
+        stem: of the network that takes the case.
     """
     # The first pass of all takes longer.
-    measurer.look(middle_of(case, WARM_UP_VOXELS), new_samples(1)[0], held_out=False)
+    measurer.look(middle_of(case, WARM_UP_VOXELS), new_samples(1)[0], held_out=False, stem=stem)
     reading_s = 0.0
     if task.labels:
         started_s = clock()
         read_own_grid_case(case.case, task, labels)
         reading_s = clock() - started_s
-    pace = _trial(measurer, task, middle_of(case, TRIAL_VOXELS), tasks, clock)
+    middle = middle_of(case, TRIAL_VOXELS)
+    stored = np.asarray(middle.labels)
+    truth = truth_of(stored, task, labels) if task.are_regions else stored
+    pace = _trial(measurer, task, middle, truth, tasks, clock, stem)
     return replace(pace, held_out_s=pace.held_out_s + READINGS * reading_s / case.voxels.size)
 
 
@@ -80,23 +86,33 @@ def middle_of(case: PreparedCase, voxels: int) -> PreparedCase:
         longest = int(np.argmax(sizes))
         sizes[longest] = -(-sizes[longest] // 2)
     z, y, x = (slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(case.voxels.shape, sizes, strict=True))
-    return replace(case, voxels=case.voxels[z, y, x], labels=case.labels[z, y, x])
+    further = tuple(channel[z, y, x] for channel in case.further)
+    return replace(case, voxels=case.voxels[z, y, x], labels=case.labels[z, y, x], further=further)
 
 
-def _trial(measurer: Measurer, task: TaskInfo, case: PreparedCase, tasks: int, clock: Callable[[], float]) -> Pace:
+def _trial(
+    measurer: Measurer,
+    task: TaskInfo,
+    case: PreparedCase,
+    truth: NDArray[np.uint8],
+    tasks: int,
+    clock: Callable[[], float],
+    stem: int,
+) -> Pace:
     cells, calibration = new_samples(1)[0], TaskCalibration(0)
-    part = OwnGridCase(case.case.group, np.asarray(case.voxels, dtype=np.float32), np.asarray(case.labels))
+    part = OwnGridCase(case.case.group, case.network_input(), truth)
     times = [clock()]
-    measurer.look(case, cells, held_out=False)
+    measurer.look(case, cells, held_out=False, stem=stem)
     times.append(clock())
     if task.labels:
-        measurer.measure(part, cells, task.channels, calibration)
-        measurer.label(part, task)
+        measurer.measure(part, cells, task.channels, calibration, stem)
+        measurer.label(part, task, stem)
     times.append(clock())
     if task.labels:
         calibration.scaling()
     times.append(clock())
-    memory = np.random.default_rng(0).random((cells_per_memory(tasks), FEATURES), dtype=np.float32)
+    features = cells.rows[0].shape[1]
+    memory = np.random.default_rng(0).random((cells_per_memory(tasks, features), features), dtype=np.float32)
     nearest_ratios(cells.rows[0], memory, np.ones(len(memory), dtype=np.float32))
     times.append(clock())
     looked_s, measured_s, fitted_s, compared_s = np.diff(times).tolist()

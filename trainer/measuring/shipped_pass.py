@@ -29,6 +29,9 @@ Found = TypeVar("Found")
 class ShippedPass:
     """Runs a network slab by slab as the shipped pipeline does.
 
+    Prepared images are ``(Z, Y, X)``, of several channels ``(C, Z, Y, X)``; ``stem`` says which of the network's stems
+    takes them.
+
     Args:
         network: whose weights to use; they are copied.
         device: where to compute.
@@ -38,32 +41,32 @@ class ShippedPass:
         self.architecture, self.device = network.architecture, device
         self._backend = TorchBackend(network, device)
 
-    def observed(self, voxels: NDArray[np.float32], spec: SignatureSpec) -> Observed:
-        """What a signature needs of a prepared image ``(Z, Y, X)``; the decoder runs only where it looks at it."""
-        spectra = self._pass(spec).encode(voxels, _untold).spectra
+    def observed(self, voxels: NDArray[np.float32], spec: SignatureSpec, stem: int = 0) -> Observed:
+        """What a signature needs of a prepared image; the decoder runs only where it looks at it."""
+        spectra = self._pass(spec).encode(voxels, _untold, stem=stem).spectra
         return self._with_image(voxels, spec, {**spectra})
 
     def labelled(
-        self, voxels: NDArray[np.float32], spec: SignatureSpec, task: TaskInfo, shape: tuple[int, ...]
+        self, voxels: NDArray[np.float32], spec: SignatureSpec, task: TaskInfo, shape: tuple[int, ...], stem: int = 0
     ) -> None:
         """Go all the way to the labels of a task on a grid of ``shape`` ``(Z, Y, X)``, to see how long it takes."""
         z, y, x = shape
-        self._pass(spec).encode(voxels, _untold, wanted=Wanted(task, (z, y, x)))
+        self._pass(spec).encode(voxels, _untold, wanted=Wanted(task, (z, y, x)), stem=stem)
 
-    def logits(self, voxels: NDArray[np.float32], channels: slice) -> NDArray[np.float32]:
+    def logits(self, voxels: NDArray[np.float32], channels: slice, stem: int = 0) -> NDArray[np.float32]:
         """Logits ``(channels, Z, Y, X)`` of some of the head's channels."""
-        return self._with_less_memory(lambda slab_voxels: self._decoded(voxels, channels, slab_voxels))
+        return self._with_less_memory(lambda slab_voxels: self._decoded(voxels, channels, slab_voxels, stem))
 
     def answered(
-        self, voxels: NDArray[np.float32], spec: SignatureSpec, channels: slice
+        self, voxels: NDArray[np.float32], spec: SignatureSpec, channels: slice, stem: int = 0
     ) -> tuple[NDArray[np.float32], Observed]:
         """`logits`, and from the same pass what `observed` gives."""
 
         def run(slab_voxels: int) -> tuple[NDArray[np.float32], dict[str, LayerSpectrum]]:
             """With slabs of this size."""
-            z, y, x = voxels.shape
+            z, y, x = voxels.shape[-3:]
             collector = SpectrumCollector(self.architecture, spec.layers, (z, y, x), spec.floor)
-            logits = self._decoded(voxels, channels, slab_voxels, collector)
+            logits = self._decoded(voxels, channels, slab_voxels, stem, collector)
             return logits, collector.spectra()
 
         logits, spectra = self._with_less_memory(run)
@@ -88,10 +91,11 @@ class ShippedPass:
         voxels: NDArray[np.float32],
         channels: slice,
         slab_voxels: int,
+        stem: int,
         collector: SpectrumCollector | None = None,
     ) -> NDArray[np.float32]:
-        z, y, x = voxels.shape
-        stream = NetworkStream(self._backend, self.architecture, voxels, slab_voxels)
+        z, y, x = voxels.shape[-3:]
+        stream = NetworkStream(self._backend, self.architecture, voxels, slab_voxels, stem=stem)
         (whole,) = strips(stream.padded, None, 0)
         observe: Observe | None = collector.watch(whole) if collector else None
         # Filled slab by slab: of a large image with many labels there is no room for a second copy.
@@ -104,7 +108,9 @@ class ShippedPass:
         return logits
 
     def _with_image(self, voxels: NDArray[np.float32], spec: SignatureSpec, spectra: Observed) -> Observed:
-        observed = {**spectra, **spec.image_part(voxels, self.architecture.is_planar)}
+        architecture = self.architecture
+        statistics = spec.image_part(voxels, architecture.is_planar, max(architecture.stems))
+        observed = {**spectra, **statistics}
         # Hundreds of images of different sizes would leave gigabytes of holes in the heap.
         release_freed_memory()
         return observed

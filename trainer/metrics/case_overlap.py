@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from trainer.data.label_pair import label_pairs
+from trainer.data.label_pair import LabelPair, label_pairs
 from trainer.metrics.overlap import MaskOverlap, mask_overlap
 
 
 def overlap_by_label(
-    predicted: NDArray[np.integer], task: TaskInfo, truth: NDArray[np.integer], labels: Mapping[int, str]
+    predicted: NDArray[np.integer],
+    task: TaskInfo,
+    truth: NDArray[np.integer],
+    labels: Mapping[int, str],
+    regions: NDArray[np.bool_] | None = None,
 ) -> dict[str, MaskOverlap]:
     """Voxels of every label of a dataset, see `label_pairs`; what the task does not have counts as not found.
 
@@ -22,8 +26,19 @@ def overlap_by_label(
         task: of the result.
         truth: label values of the dataset on the same grid.
         labels: the dataset's label names by value.
+        regions: bool ``(R, Z, Y, X)`` in the order of the task's labels, where these may overlap; each is then
+            compared as a whole, not as far as it is seen in ``predicted``.
     """
     return {
-        pair.name: mask_overlap(pair.predicted_mask(predicted), pair.truth_mask(truth))
+        pair.name: mask_overlap(_predicted(pair, predicted, task, regions), pair.truth_mask(truth))
         for pair in label_pairs(task, labels)
     }
+
+
+def _predicted(
+    pair: LabelPair, predicted: NDArray[np.integer], task: TaskInfo, regions: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    if regions is None:
+        return pair.predicted_mask(predicted)
+    own = [region for label, region in zip(task.labels, regions, strict=True) if label.value in pair.predicted]
+    return own[0] if own else np.zeros(predicted.shape, dtype=np.bool_)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest, stems_of
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan
@@ -38,9 +38,9 @@ def finetune(
     Args:
         model_file: where to start; None: random weights (the control), everything else alike.
         directories, output, config, budget, resume, stream: as for `trainer.training.train_model.train_model`.
-        strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is; ``last-layers``:
-            only the finest decoder stage and the head; ``gradual``: from the head towards the encoder, one part after
-            the other.
+        strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is (but for the stems of
+            images of several channels); ``last-layers``: only the finest decoder stage and the head; ``gradual``: from
+            the head towards the encoder, one part after the other.
         scope: what is taken from the model file, all or the encoder.
         labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
             ``config.seed`` (never from held-out groups); None: all.
@@ -83,7 +83,8 @@ def start_from(
         return Recipe(frozen=frozen, identity={"finetuning": said}), {"finetuning": said}
     manifest, digest = read_manifest(model_file)
     head = scope == "all" and same_head(manifest, plan.tasks)
-    weights = initial_weights(model_file, plan.architecture, scope, head)
+    stems = stems_of([task.dataset.inputs for task in plan.tasks])
+    weights = initial_weights(model_file, plan.architecture, scope, head, stems)
     said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope, "head": head}
     if "pretraining" in manifest.training:
         said["pretraining"] = manifest.training["pretraining"]

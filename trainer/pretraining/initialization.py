@@ -18,11 +18,16 @@ from trainer.data.planning import TaskPlan
 from trainer.pretraining.deepening import deepened, extends
 
 Scope = Literal["all", "encoder"]
-ENCODER_PARTS = ("encoder.", "down.")
+ENCODER_PARTS = ("encoder.", "down.", "stems.")
+STEM_PARTS = ("first", "shortcut")
 
 
 def initial_weights(
-    model_file: Path, architecture: Architecture, scope: Scope = "all", with_head: bool = False
+    model_file: Path,
+    architecture: Architecture,
+    scope: Scope = "all",
+    with_head: bool = False,
+    stems: Sequence[tuple[str, ...]] = ((),),
 ) -> dict[str, Tensor]:
     """Weights of a model file to start a training from.
 
@@ -36,6 +41,8 @@ def initial_weights(
         architecture: of the network to be trained.
         scope: ``all`` (encoder and decoder) or ``encoder``.
         with_head: also the head; of ``all`` only.
+        stems: by stem of the network to be trained, the names of the channels that it takes. A list of channels that
+            the model does not know begins with random weights.
 
     Returns:
         Plain float32 weights by the names of `SegmentationNetwork`; for `weight_standardization.take_over`.
@@ -53,6 +60,7 @@ def initial_weights(
         weights = deepened(weights, found, architecture)
     else:
         require_same_network(found, architecture, model_file)
+    weights = _with_stems(weights, model.manifest.stems, stems)
     return {
         name: tensor
         for name, tensor in weights.items()
@@ -60,10 +68,34 @@ def initial_weights(
     }
 
 
+def _with_stems(
+    weights: dict[str, Tensor], found: Sequence[tuple[str, ...]], wanted: Sequence[tuple[str, ...]]
+) -> dict[str, Tensor]:
+    """The same weights with each stem in the place where the network to be trained has it; others are left out."""
+    places = {names: number for number, names in enumerate(found)}
+    known = [_stem_names(number) for number in range(len(found))]
+    every = tuple(prefix for prefixes in known for prefix in prefixes)
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(every)}
+    for number, names in enumerate(wanted):
+        if names in places:
+            for old, new in zip(known[places[names]], _stem_names(number), strict=True):
+                kept |= {new + n.removeprefix(old): tensor for n, tensor in weights.items() if n.startswith(old)}
+    return kept
+
+
+def _stem_names(stem: int) -> tuple[str, ...]:
+    """How the names of a stem's weights begin."""
+    owner = f"stems.{stem - 1}" if stem else "encoder.0"
+    return tuple(f"{owner}.{part}." for part in STEM_PARTS)
+
+
 def same_head(manifest: Manifest, tasks: Sequence[TaskPlan]) -> bool:
     """Whether a model knows exactly these tasks with these labels, in this order: then its head may go on."""
-    known = [(task.name, task.channel_start, tuple(label.name for label in task.labels)) for task in manifest.tasks]
-    return known == [(task.name, task.start, task.label_names) for task in tasks]
+    known = [
+        (task.name, task.channel_start, tuple(label.name for label in task.labels), task.are_regions)
+        for task in manifest.tasks
+    ]
+    return known == [(task.name, task.start, task.label_names, task.are_regions) for task in tasks]
 
 
 def require_same_network(found: Architecture, wanted: Architecture, model_file: Path) -> None:

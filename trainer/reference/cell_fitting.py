@@ -64,12 +64,16 @@ def fit_memories(samples: Sequence[CellSamples]) -> tuple[CellMemory, ...]:
     Raises:
         ModelError: a task has fewer than two training groups or no held-out image.
     """
-    return tuple(fit_memory(sample, cells_per_memory(len(samples))) for sample in samples)
+    return tuple(fit_memory(sample, cells_per_memory(len(samples), _features(sample))) for sample in samples)
 
 
-def cells_per_memory(tasks: int) -> int:
-    """How many cells each of so many tasks can remember."""
-    return min(MEMORY_BYTES // (tasks * (FEATURES + 1) * np.dtype(np.float16).itemsize), MOST_CELLS)
+def _features(sample: CellSamples) -> int:
+    return sample.rows[0].shape[1] if sample.rows else FEATURES
+
+
+def cells_per_memory(tasks: int, features: int = FEATURES) -> int:
+    """How many cells of so many features each of so many tasks can remember."""
+    return min(MEMORY_BYTES // (tasks * (features + 1) * np.dtype(np.float16).itemsize), MOST_CELLS)
 
 
 def fit_memory(samples: CellSamples, cells: int) -> CellMemory:

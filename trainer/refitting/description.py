@@ -31,7 +31,7 @@ def describe(model_path: Path, directories: Sequence[Path], output: Path) -> Man
         ModelError, InputError: the model or an image cannot be read.
     """
     manifest, digest = read_manifest(model_path)
-    datasets = {dataset.name: dataset for dataset in read_datasets(directories)}
+    datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     if missing := [task.name for task in manifest.tasks if task.name not in datasets]:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
     provenance = Provenance.of(manifest)

@@ -43,7 +43,7 @@ def refit_calibration(
     """
     predictor = Predictor.load(model_path)
     predictor.require_labels()
-    datasets = {dataset.name: dataset for dataset in read_datasets(directories)}
+    datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
@@ -85,7 +85,8 @@ def _calibrated(
     calibration, shipped = TaskCalibration(seed), ShippedPass(predictor.network, predictor.device)
     for case in cases:
         read = read_own_grid_case(case, task, dataset.labels)
-        calibration.add(HeldOutCase(case.group, shipped.logits(read.voxels, task.channels), read.truth))
+        logits = shipped.logits(read.voxels, task.channels, predictor.manifest.stem(task))
+        calibration.add(HeldOutCase(case.group, logits, read.truth))
         advance()
     scaling = calibration.scaling()
     return replace(

@@ -49,7 +49,7 @@ def refit_reference(
     """
     predictor = Predictor.load(model_path)
     model = predictor.model
-    datasets = {dataset.name: dataset for dataset in read_datasets(directories)}
+    datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
@@ -84,4 +84,5 @@ def _images(
         voxels = prepare(case.read_image(), task.profile).voxels
         is_held_out = case.name in held_out
         cells.add(image_cells(voxels, cell_size(predictor.manifest.architecture)), case.group, is_held_out)
-        yield ReferenceImage(index, case.group, is_held_out, shipped.observed(voxels, spec))
+        observed = shipped.observed(voxels, spec, predictor.manifest.stem(task))
+        yield ReferenceImage(index, case.group, is_held_out, observed)

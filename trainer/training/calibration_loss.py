@@ -36,6 +36,17 @@ def marginal_ace_loss(logits: Tensor, labels: Tensor, bins: int = 20, binning: B
     shares = torch.softmax(logits, dim=1)[:, 1:].reshape(batch * (channels - 1), -1)
     wanted = torch.arange(1, channels, device=labels.device).view(1, -1, 1)
     truth = (labels.reshape(batch, 1, -1) == wanted).to(shares.dtype).reshape(shares.shape)
+    return _mean_gap(shares, truth, bins, binning)
+
+
+def region_ace_loss(logits: Tensor, masks: Tensor, bins: int = 20, binning: Binning = "soft") -> Tensor:
+    """The same for regions that may overlap, ``logits`` and bool ``masks`` ``(B, R, Z, Y, X)``."""
+    shares = torch.sigmoid(logits).flatten(0, 1).flatten(1)
+    return _mean_gap(shares, masks.to(shares.dtype).reshape(shares.shape), bins, binning)
+
+
+def _mean_gap(shares: Tensor, truth: Tensor, bins: int, binning: Binning) -> Tensor:
+    """Of probabilities and what is true, both ``(problems, voxels)``."""
     if binning == "hard":
         lower = (shares.detach() * bins).long().clamp(0, bins - 1)
         parts = [(lower, torch.ones_like(shares))]

@@ -72,6 +72,44 @@ def _soft_dice(log_shares: Tensor, class_axis: int, at_truth: Tensor, labels: Te
     return 1.0 - (2 * overlap[present] / sizes[present]).mean()
 
 
+def region_loss(
+    logits: Tensor, masks: Tensor, *, cross_entropy_weight: float = 1.0, dice_weight: float = 1.0
+) -> Tensor:
+    """Of regions that may overlap: binary cross-entropy plus soft Dice loss, as nnU-Net does (``DC_and_BCE_loss``).
+
+    As in `segmentation_loss`, a region without a voxel in the batch is left out of the Dice term.
+
+    Args:
+        logits: ``(B, R, Z, Y, X)``.
+        masks: bool ``(B, R, Z, Y, X)``.
+    """
+    truth = masks.to(logits.dtype)
+    loss = cross_entropy_weight * functional.binary_cross_entropy_with_logits(logits, truth)
+    if not dice_weight:
+        return loss
+    axes = (0, 2, 3, 4)
+    shares = torch.sigmoid(logits)
+    sizes, voxels = shares.sum(dim=axes) + truth.sum(dim=axes), truth.sum(dim=axes)
+    present = voxels > 0
+    if not bool(present.any()):
+        return loss
+    overlap = (shares * truth).sum(dim=axes)
+    return loss + dice_weight * (1.0 - (2 * overlap[present] / sizes[present]).mean())
+
+
+def masks_of(labels: Tensor, values: Sequence[Sequence[int]]) -> Tensor:
+    """Bool ``(B, R, Z, Y, X)``: where a label map shows one of a region's values.
+
+    Args:
+        labels: int64 ``(B, Z, Y, X)``.
+        values: of each region.
+    """
+    table = torch.zeros((1 + max(max(own) for own in values), len(values)), dtype=torch.bool, device=labels.device)
+    for number, own in enumerate(values):
+        table[list(own), number] = True
+    return table[labels].movedim(-1, 1)
+
+
 def coarse_labels(labels: Tensor, stride: Triple, classes: int) -> Tensor:
     """What a coarser map is to say: of each cell the label that most of its voxels have.
 
@@ -93,7 +131,7 @@ def coarse_labels(labels: Tensor, stride: Triple, classes: int) -> Tensor:
     return score.argmax(dim=1).reshape(coarse.shape)
 
 
-def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:
+def absence_loss(absent_logits: Sequence[Tensor], like: Tensor, regions: Sequence[Tensor] = ()) -> Tensor:
     """Cross-entropy to background for tasks whose structures cannot be in these images, averaged over tasks.
 
     Tasks that may share structures (same modality family and body region) are not passed in: what their labels
@@ -102,8 +140,10 @@ def absence_loss(absent_logits: Sequence[Tensor], like: Tensor) -> Tensor:
     Args:
         absent_logits: ``(B, 1 + L, Z, Y, X)`` of each absent task, background first.
         like: any tensor of the batch; without absent tasks the result is its zero.
+        regions: logits ``(B, R, Z, Y, X)`` of each absent task of regions, which have no background.
     """
     terms = [-torch.log_softmax(logits, dim=1)[:, 0].mean() for logits in absent_logits]
+    terms += [functional.softplus(logits).mean() for logits in regions]
     return torch.stack(terms).mean() if terms else like.sum() * 0.0
 
 

@@ -78,7 +78,7 @@ def plan_measuring(
     # Large images take most of the time.
     pairs = [(task, held_out[0]) for task, held_out in zip(data.plan.tasks, data.held_out, strict=True)]
     task, case = max(pairs, key=lambda pair: (bool(pair[0].label_names), pair[1].voxels.size))
-    pace = measured_pace(measurer, planned_task(task), task.dataset.labels, case, len(pairs))
+    pace = measured_pace(measurer, planned_task(task), task.dataset.labels, case, len(pairs), stem=task.stem)
     return MeasuringPlan(sides_of(data), pace, config.measuring_share, config.validation_cases)
 
 
@@ -108,16 +108,16 @@ def measure(
         known_s, held_out_s = plan.case_seconds[index]
         cells = found.cells[index]
         for number, case in enumerate(own.known, start=1):
-            observed = measurer.look(case, cells, held_out=False)
+            observed = measurer.look(case, cells, held_out=False, stem=task.stem)
             found.images.append(ReferenceImage(index, case.case.group, False, observed))
             progress.did(known_s, f"looking at {task.name}, {number} of {len(own.known)}")
         info, calibration = planned_task(task), TaskCalibration(config.seed)
         for number, case in enumerate(own.held_out, start=1):
             if info.labels:
                 read = read_own_grid_case(case.case, info, task.dataset.labels)
-                observed = measurer.measure(read, cells, task.channels, calibration)
+                observed = measurer.measure(read, cells, task.channels, calibration, task.stem)
             else:
-                observed = measurer.look(case, cells, held_out=True)
+                observed = measurer.look(case, cells, held_out=True, stem=task.stem)
             found.images.append(ReferenceImage(index, case.case.group, True, observed))
             # A labelled case comes once more when its temperatures are known.
             share_s = held_out_s / 2 if info.labels else held_out_s
@@ -126,7 +126,8 @@ def measure(
             found.figures.append(TaskFigures(Scaling(), {}, False))
             continue
         few = spread_over_groups(trained, [case.case.group for case in trained], len(own.known))
-        found.figures.append(TaskFigures(calibration.scaling(), calibration.figures(), has_single_component(few)))
+        is_single = not task.are_regions and has_single_component(few)
+        found.figures.append(TaskFigures(calibration.scaling(), calibration.figures(), is_single))
     return found
 
 

@@ -14,9 +14,17 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig
 from trainer.data.patches import PatchGroup
-from trainer.data.planning import Plan
-from trainer.training.calibration_loss import marginal_ace_loss
-from trainer.training.loss import absence_loss, coarse_labels, segmentation_loss, some_channels, split_by_task
+from trainer.data.planning import Plan, TaskPlan
+from trainer.training.calibration_loss import marginal_ace_loss, region_ace_loss
+from trainer.training.loss import (
+    absence_loss,
+    coarse_labels,
+    masks_of,
+    region_loss,
+    segmentation_loss,
+    some_channels,
+    split_by_task,
+)
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.two_slice_maps import guard_two_slice_maps
 from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
@@ -99,18 +107,22 @@ class Optimization:
         labels = group.labels.to(self.device)
         half = config.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            maps = self.network.features(images)
+            maps = self.network.features(images, task.stem)
             parts = split_by_task(self.network.head(maps["decoder0"]), self.plan.tasks)
             coarse = {name: some_channels(head, maps[name], task.channels) for name, head in self.auxiliary.items()}
-        loss = self._task_loss(parts[group.task], labels)
+        loss = self._task_loss(task, parts[group.task], labels)
         weight, weights = 0.5, 1.0
         for name, logits in coarse.items():
-            seen = coarse_labels(labels, self.plan.architecture.layer_stride(name), logits.shape[1])
-            loss = loss + weight * self._task_loss(logits, seen)
+            classes = _label_values(task) if task.are_regions else logits.shape[1]
+            seen = coarse_labels(labels, self.plan.architecture.layer_stride(name), classes)
+            loss = loss + weight * self._task_loss(task, logits, seen)
             weight, weights = weight / 2, weights + weight
-        absent = [parts[index].float() for index in task.absent]
-        loss = loss / weights + config.absence_weight * absence_loss(absent, like=parts[group.task].float())
-        return loss + self._calibration_loss(parts[group.task].float(), labels) if config.calibration_weight else loss
+        tasks = self.plan.tasks
+        absent = [parts[index].float() for index in task.absent if not tasks[index].are_regions]
+        regions = [parts[index].float() for index in task.absent if tasks[index].are_regions]
+        own = parts[group.task].float()
+        loss = loss / weights + config.absence_weight * absence_loss(absent, like=own, regions=regions)
+        return loss + self._calibration_loss(task, own, labels) if config.calibration_weight else loss
 
     def _companion_losses(self, batches: Sequence[Any], progress: float) -> dict[str, float]:
         """Add the gradients of the companions' losses; the losses by name, and their weighted ``total``."""
@@ -158,21 +170,30 @@ class Optimization:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _task_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return segmentation_loss(
-            logits.float(),
-            labels,
-            cross_entropy_weight=self.config.cross_entropy_weight,
-            dice_weight=self.config.dice_weight,
-        )
+    def _task_loss(self, task: TaskPlan, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = {
+            "cross_entropy_weight": self.config.cross_entropy_weight,
+            "dice_weight": self.config.dice_weight,
+        }
+        if task.are_regions:
+            return region_loss(logits.float(), masks_of(labels, task.label_values), **weights)
+        return segmentation_loss(logits.float(), labels, **weights)
 
-    def _calibration_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _calibration_loss(self, task: TaskPlan, logits: Tensor, labels: Tensor) -> Tensor:
         """At the finest resolution only: coarser probabilities are never shown to anyone."""
         bins, binning = self.config.calibration_bins, self.config.calibration_binning
+        if task.are_regions:
+            masks = masks_of(labels, task.label_values)
+            return self.config.calibration_weight * region_ace_loss(logits, masks, bins, binning)
         return self.config.calibration_weight * marginal_ace_loss(logits, labels, bins, binning)
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *self.auxiliary.parameters(), *self.companion_heads.parameters()]
+
+
+def _label_values(task: TaskPlan) -> int:
+    """One more than the largest value of a label map."""
+    return 1 + max(value for values in task.label_values for value in values)
 
 
 def _auxiliary_heads(plan: Plan, config: TrainingConfig, generator: torch.Generator) -> nn.ModuleDict:

@@ -7,14 +7,14 @@ from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
-from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, LabelInfo, Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo, Manifest, OodInfo, TaskInfo, needed_format
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.model_file import check_length
+from MultiTaskSegLib.runtime.naming.terminology import label_terminology
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, signature_spec
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan, TaskPlan
 from trainer.origin.terms import licence_of, training_data
-from trainer.training.terminology import label_terminology
 
 INTENDED_USE = (
     "Research on images like those of the tasks listed. Not for clinical use. "
@@ -34,13 +34,14 @@ def planned_manifest(plan: Plan, config: TrainingConfig, name: str, said: Mappin
     Raises:
         ModelError: the signature looks at layers that the network does not have.
     """
+    tasks = tuple(planned_task(task) for task in plan.tasks)
     return Manifest(
-        FORMAT_VERSION,
+        needed_format(tasks),
         name,
         f"multitaskseg {__version__}",
         INTENDED_USE,
         plan.architecture,
-        tuple(planned_task(task) for task in plan.tasks),
+        tasks,
         _unmeasured_check(planned_signature(plan, config)),
         {"config": config.as_dict(), **(said or {})},
     )
@@ -92,6 +93,8 @@ def planned_task(task: TaskPlan) -> TaskInfo:
         0,
         0,
         data=training_data(dataset, task.sizes),
+        inputs=dataset.inputs,
+        are_regions=task.are_regions,
     )
 
 
@@ -99,7 +102,10 @@ def _label_info(task: TaskPlan, number: int) -> LabelInfo:
     name, values = task.label_names[number], task.label_values[number]
     overrides = task.dataset.info.get("terminology", {})
     shown = label_terminology(task.name, task.dataset.modality, task.dataset.region, name, overrides.get(name))
-    value = values[0] if len(values) == 1 else 1
+    if task.are_regions:
+        value = list(task.dataset.labels)[number]
+    else:
+        value = values[0] if len(values) == 1 else 1
     return LabelInfo(value, name, shown.display_name, shown.colour, shown.terminology)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import Plan, TaskPlan
@@ -35,7 +35,7 @@ def run_identity(
     """
     identity = {
         "tasks": [_task(task) for task in plan.tasks],
-        "architecture": dataclasses.asdict(plan.architecture),
+        "architecture": to_plain(plan.architecture),
         "settings": {name: value for name, value in config.as_dict().items() if name not in BY_THE_WAY},
         "cases": {side: _fingerprints(plan.tasks, of_side) for side, of_side in cases.items()},
         "recipe": dict(recipe.identity),
@@ -62,8 +62,10 @@ def difference(then: Identity, now: Identity) -> tuple[str, str] | None:
 
 def _task(task: TaskPlan) -> dict[str, Any]:
     labels = [[name, list(values)] for name, values in zip(task.label_names, task.label_values, strict=True)]
-    plan = [dataclasses.asdict(task.profile), task.start, task.patch_zyx, task.absent]
-    return {"name": task.name, "labels": labels, "plan": plan}
+    plan = [to_plain(task.profile), task.start, task.patch_zyx, task.absent]
+    more = {"channels": task.dataset.inputs, "regions": True} if task.are_regions else {"channels": task.dataset.inputs}
+    several = more if task.are_regions or task.dataset.inputs else {}
+    return {"name": task.name, "labels": labels, "plan": plan, **several}
 
 
 def _fingerprints(tasks: Sequence[TaskPlan], cases: CasesByTask) -> dict[str, Any]:

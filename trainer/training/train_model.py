@@ -74,7 +74,7 @@ def datasets_with_masks(directories: Sequence[Path]) -> list[Dataset]:
     Raises:
         DatasetError: a folder is no dataset, or has no masks.
     """
-    datasets = read_datasets(directories)
+    datasets = read_datasets(directories, several=True)
     for dataset in datasets:
         require_masks(dataset)
     return datasets

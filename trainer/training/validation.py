@@ -11,7 +11,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import TaskPlan
 from trainer.measuring.shipped_pass import ShippedPass
-from trainer.metrics.overlap import dice_per_label, mean_defined
+from trainer.metrics.overlap import dice, dice_per_label, mean_defined
 
 
 def validate(
@@ -33,8 +33,11 @@ def validate(
         values = tuple(range(1, 1 + len(task.label_names)))
         scores: list[float] = []
         for case in held_out[:cases_per_task]:
-            voxels = np.asarray(case.voxels, dtype=np.float32)
-            predicted = shipped.logits(voxels, task.channels).argmax(axis=0)
-            scores.extend(dice_per_label(predicted, np.asarray(case.labels), values).values())
+            logits, truth = shipped.logits(case.network_input(), task.channels, task.stem), np.asarray(case.labels)
+            if task.are_regions:
+                pairs = zip(logits > 0, task.label_values, strict=True)
+                scores.extend(dice(found, np.isin(truth, own)) for found, own in pairs)
+            else:
+                scores.extend(dice_per_label(logits.argmax(axis=0), truth, values).values())
         result[task.name] = mean_defined(scores)
     return result

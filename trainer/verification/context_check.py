@@ -27,14 +27,14 @@ def context_defects(folders: Sequence[Path]) -> list[Defect]:
 
 def _readable(folder: Path) -> Dataset | None:
     try:
-        return read_dataset(folder)
+        return read_dataset(folder, several=True)
     except MtsError:
         return None
 
 
 def _word_defects(dataset: Dataset) -> list[Defect]:
     defects = []
-    for check in (lambda: dataset.modality_family, dataset.require_known_region):
+    for check in (lambda: dataset.channel_families, dataset.require_known_region):
         try:
             check()
         except DatasetError as error:

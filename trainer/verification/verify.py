@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from trainer.data.memory_room import MemoryRoom
 from trainer.data.preparation_memory import reading_bytes
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.layout.label_grid import grid_differences, on_image_grid, undeclared_values
-from trainer.layout.nnunet import list_pairs, read_group_rows, read_info, read_labels, read_modality
+from trainer.layout.nnunet import list_further, list_pairs, read_channels, read_group_rows, read_info, read_labels
+from trainer.layout.region_labels import declared_values
 from trainer.machine.processor import usable_cores
 from trainer.report.progress import Progress
+from trainer.verification.channel_check import ChannelLooks, channel_defects, swapped_cases
 from trainer.verification.context_check import context_defects
 from trainer.verification.defect import Defect
 
@@ -42,11 +44,13 @@ class _Pair:
     label: Path | None
     declared: frozenset[int]
     reader: CaseReader = FILES
+    further: tuple[Path, ...] = ()
+    inputs: tuple[str, ...] = ()
 
     @property
     def files(self) -> Case:
         """The files with the way to read them."""
-        return Case(self.case, self.image or Path(), self.label, "", self.reader)
+        return Case(self.case, self.image or Path(), self.label, "", self.reader, self.further)
 
     def defect(self, file: Path | None, what: str, remedy: str, is_warning: bool = False) -> Defect:
         """A defect of this pair."""
@@ -60,6 +64,7 @@ class _Finding:
     pair: _Pair
     defects: list[Defect] = field(default_factory=list)
     voxel_hash: str = ""
+    looks: ChannelLooks | None = None
     values: frozenset[int] = frozenset()
 
 
@@ -95,8 +100,12 @@ def verify_datasets(directories: Iterable[str | Path]) -> list[Defect]:
     findings = _read_all(pairs)
     defects += [defect for finding in findings for defect in finding.defects]
     defects += _duplicates(findings) + _absent_labels(findings) + context_defects(folders)
+    defects += _swapped(findings)
     order = {dataset_name(folder): place for place, folder in enumerate(folders)}
     return sorted(defects, key=lambda defect: (order[defect.dataset], defect.case, defect.file))
+
+
+Note = Callable[..., None]
 
 
 def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
@@ -118,20 +127,38 @@ def _inspect_folder(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     info = attempt(lambda: read_info(folder), None)
     if info is None:
         return defects, []
-    attempt(lambda: read_modality(info, folder), None)
-    declared = frozenset(attempt(lambda: read_labels(info, folder), {}))
+    channels = attempt(lambda: read_channels(info, folder), ("",))
+    declared = declared_values(attempt(lambda: read_labels(info, folder), {}))
     ending = str(info.get("file_ending", ".nii.gz"))
     if ending not in IMAGE_IO:
         note(folder / "dataset.json", f"'file_ending' {ending} is not supported", f"Use one of {', '.join(IMAGE_IO)}")
         return defects, []
-    pairs = [
-        _Pair(dataset_name(folder), case, image, label, declared)
-        for split in _splits(folder)
-        for case, (image, label) in list_pairs(folder, info, split).items()
-    ]
+    pairs = list(_pairs_of(folder, info, channels, declared, note))
     _check_pairs(folder, info, pairs, note)
     _check_groups(folder, [pair.case for pair in pairs], note, attempt)
     return defects, pairs
+
+
+def _pairs_of(
+    folder: Path, info: dict[str, Any], channels: tuple[str, ...], declared: frozenset[int], note: Note
+) -> Iterator[_Pair]:
+    """The cases of an nnU-Net or MSD folder; channels that a case lacks are noted."""
+    name, ending = dataset_name(folder), str(info.get("file_ending", ".nii.gz"))
+    for split in _splits(folder):
+        further = list_further(folder, info, split, len(channels))
+        pairs = list_pairs(folder, info, split)
+        for case in sorted(pairs.keys() | further.keys()):
+            image, label = pairs.get(case, (None, None))
+            others = further.get(case, ())
+            paths = [image, *others] if any(others) or image is not None else []
+            for number, path in enumerate(paths):
+                if path is None:
+                    file = next(known for known in paths if known is not None)
+                    what = f"the case lacks channel {number} ({channels[number]})"
+                    note(file, what, f"Add {case}_{number:04d}{ending}, or remove the case", case)
+            present = [(own, path) for own, path in zip(channels[1:], others, strict=False) if path is not None]
+            inputs = (channels[0], *(own for own, _ in present)) if present else ()
+            yield _Pair(name, case, image, label, declared, FILES, tuple(path for _, path in present), inputs)
 
 
 def _has_layout(folder: Path) -> bool:
@@ -146,15 +173,12 @@ def _inspect_listing(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     except MtsError as error:
         return [Defect(name, "", str(error.file or folder), error.what, error.remedy)], []
     declared = frozenset(dataset.labels)
-    return [], [_Pair(name, c.name, c.image, c.label, declared, c.reader) for c in dataset.cases]
+    return [], [_Pair(name, c.name, c.image, c.label, declared, c.reader, c.further) for c in dataset.cases]
 
 
 def _splits(folder: Path) -> list[str]:
     # Test images may come without any label; they are judged only where there is a folder of labels.
     return ["imagesTr", *(["imagesTs"] if (folder / "labelsTs").is_dir() else [])]
-
-
-Note = Callable[..., None]
 
 
 def _check_pairs(folder: Path, info: dict[str, Any], pairs: list[_Pair], note: Note) -> None:
@@ -163,16 +187,16 @@ def _check_pairs(folder: Path, info: dict[str, Any], pairs: list[_Pair], note: N
     for pair in pairs:
         if pair.label is None and pair.image is not None:
             note(pair.image, "the image has no label map", "Add it to the labels folder or remove the image", pair.case)
-        if pair.image is None and pair.label is not None:
+        if pair.image is None and pair.label is not None and not pair.further:
             note(pair.label, "the label map has no image", "Add the image or remove the label map", pair.case)
-    used = {path for pair in pairs for path in (pair.image, pair.label)}
+    used = {path for pair in pairs for path in (pair.image, pair.label, *pair.further)}
     for sub_folder in ("imagesTr", "labelsTr"):
         for path in sorted((folder / sub_folder).glob("*")):
             if path not in used and not path.name.startswith("."):
                 note(
                     path,
                     "the file does not fit the naming of the dataset and is not used",
-                    "Rename or remove it; one channel per image (_0000) is supported",
+                    "Rename or remove it; each channel that dataset.json names is a file of its own (_0000, _0001 ...)",
                     is_warning=True,
                 )
     promised = info.get("numTraining")
@@ -225,11 +249,15 @@ def _read_pair(pair: _Pair) -> _Finding:
     volume = labels = affine = None
     if pair.image is not None:
         try:
-            volume = pair.files.read_image()
+            volume = replace(pair, further=()).files.read_image()
             defects += [pair.defect(pair.image, text, "Check the export", is_warning=True) for text in volume.warnings]
             require_contrast(volume)
         except (InputError, DatasetError) as error:
             defects.append(pair.defect(pair.image, error.what, error.remedy))
+    looks = None
+    if volume is not None and pair.image is not None and pair.further and pair.inputs:
+        found, looks = channel_defects(volume, (pair.image, *pair.further), pair.inputs)
+        defects += [pair.defect(file, what, remedy, is_warning) for file, what, remedy, is_warning in found]
     label = pair.label or pair.image
     if pair.label is not None or pair.reader != FILES:
         try:
@@ -241,7 +269,7 @@ def _read_pair(pair: _Pair) -> _Finding:
         defects.append(pair.defect(label, undeclared, "Declare or remove them"))
     if volume is not None and labels is not None and affine is not None:
         defects += _grid_defects(pair, volume, labels, affine)
-    return _Finding(pair, defects, "" if volume is None else _voxel_hash(volume), values)
+    return _Finding(pair, defects, "" if volume is None else _voxel_hash(volume), looks, values)
 
 
 def _grid_defects(
@@ -279,6 +307,25 @@ def _duplicates(findings: list[_Finding]) -> list[Defect]:
                     is_warning=True,
                 )
             )
+    return defects
+
+
+def _swapped(findings: list[_Finding]) -> list[Defect]:
+    """Cases whose channels look like each other's in the other cases of the dataset."""
+    by_dataset: dict[str, list[_Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.looks is not None:
+            by_dataset[finding.pair.dataset].append(finding)
+    defects = []
+    for found in by_dataset.values():
+        # A case that lacks a channel cannot be compared.
+        most = max(len(finding.looks or ()) for finding in found)
+        own = [finding for finding in found if len(finding.looks or ()) == most]
+        for number, (first, second) in swapped_cases([f.looks for f in own if f.looks is not None]):
+            pair = own[number].pair
+            names = f"{pair.inputs[first]} and {pair.inputs[second]}"
+            what = f"the channels {names} look swapped, compared with the other cases"
+            defects.append(pair.defect(pair.image, what, "Look at both, and rename the files", is_warning=True))
     return defects
 
 

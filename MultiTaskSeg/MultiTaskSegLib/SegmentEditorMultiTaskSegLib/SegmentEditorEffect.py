@@ -17,8 +17,9 @@ import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.catalogue.model_note import model_text
+from MultiTaskSegLib.chosen_model import require_model
 from MultiTaskSegLib.installation.installation import ensure_packages
-from MultiTaskSegLib.panel.model_note import model_text, require_model
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.summary import error_text, result_text
 from MultiTaskSegLib.runtime.errors import InputError, MtsError

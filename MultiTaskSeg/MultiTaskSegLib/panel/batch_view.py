@@ -17,18 +17,18 @@ from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
-from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR
+from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNCHECKED_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
 from MultiTaskSegLib.scene.volume_sequence import sequence_of
 from MultiTaskSegLib.task_list import short_name
-from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNUSUAL
+from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
 # How the verdict is told in a row, and at the beginning of the warning that repeats it.
-COLOURS = {FOREIGN: BAD_COLOUR, UNUSUAL: UNUSUAL_COLOUR, KNOWN: GOOD_COLOUR}
+COLOURS = {FOREIGN: BAD_COLOUR, UNUSUAL: UNUSUAL_COLOUR, KNOWN: GOOD_COLOUR, UNCHECKED: UNCHECKED_COLOUR}
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
@@ -155,6 +155,7 @@ def _texts(row: BatchRow, total: str) -> list[str]:
     """The cells. A note says what the verdict does not."""
     if row.error:
         return [row.image, _("not done"), "", row.error]
-    verdict = {FOREIGN: _("OUT"), UNUSUAL: _("unusual"), KNOWN: _("in")}.get(row.verdict, row.verdict)
+    words = {FOREIGN: _("OUT"), UNUSUAL: _("unusual"), KNOWN: _("in"), UNCHECKED: _("not checked")}
+    verdict = words.get(row.verdict, row.verdict)
     notes = [warning for warning in row.warnings if not warning.startswith(attributes.OOD_WARNING)]
     return [row.image, verdict, total, " | ".join(notes)]

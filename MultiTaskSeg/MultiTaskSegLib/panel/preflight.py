@@ -9,11 +9,12 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError
 from MultiTaskSegLib.runtime.image.nifti_integrity import MAX_NONFINITE_FRACTION
 from MultiTaskSegLib.scene import volume
+from MultiTaskSegLib.scene.channel_nodes import Volumes, channel_nodes
 from MultiTaskSegLib.scene.volume_sequence import browser_of
-from MultiTaskSegLib.task_list import KnownTask
+from MultiTaskSegLib.task_list import KnownTask, wanted_inputs
 
 HARDEN, FILL, GREY = "harden", "fill", "grey"
 # Ratio of voxel sizes; the network resamples to the size of its training images, but only up to MAX_UPSAMPLING = 2.
@@ -40,10 +41,35 @@ class Finding:
     fix: str = ""
 
 
-def inspect(
+def inspect(volumes: Volumes, tasks: Sequence[KnownTask] = (), task: str = "auto") -> list[Finding]:
+    """What is worth telling about a volume, or about the channels of one image, refusals first.
+
+    Args:
+        volumes: one, or a list with one for each channel, None for each that is not chosen yet.
+        tasks: of the model.
+        task: the choice.
+    """
+    try:
+        nodes = channel_nodes(volumes, tasks, task)
+    except MtsError as error:
+        return [Finding(str(error), True)]
+    if len(nodes) == 1:
+        return _inspect_one(nodes[0], tasks, task)
+    names = wanted_inputs(tasks, task) or tuple(str(number) for number in range(1, len(nodes) + 1))
+    findings: list[Finding] = []
+    for number, (node, name) in enumerate(zip(nodes, names, strict=True)):
+        if node is None:
+            findings.append(Finding(_("Choose a volume for {name}.").format(name=name), True))
+            continue
+        own = _inspect_one(node, tasks, task) if number == 0 else _inspect_one(node)
+        # Only the first one can be mended here: a copy takes its place.
+        findings += [Finding(f"{name}: {one.text}", one.is_refusal, "" if number else one.fix) for one in own]
+    return sorted(findings, key=lambda finding: not finding.is_refusal)
+
+
+def _inspect_one(
     volume_node: slicer.vtkMRMLScalarVolumeNode, tasks: Sequence[KnownTask] = (), task: str = "auto"
 ) -> list[Finding]:
-    """What is worth telling about a volume, refusals first; ``tasks`` are those of the model, ``task`` the choice."""
     refusals = list(_refusals(volume_node))
     if refusals:
         return refusals

@@ -27,19 +27,19 @@ class PreflightView:
         self._known: tuple[tuple[Any, ...], list[Finding]] = ((), [])
         self._show([])
 
-    def update(
-        self, volume_node: Any, task: str, model: str, inspect: Callable[[Any, str, str], list[Finding]]
-    ) -> bool:
-        """Show what there is to say about a volume, or nothing for None; whether it can be segmented.
+    def update(self, volumes: Any, task: str, model: str, inspect: Callable[[Any, str, str], list[Finding]]) -> bool:
+        """Show what there is to say about a volume, or a list of channels, or nothing for None; whether it can be
+        segmented.
 
-        ``inspect`` is asked only when the volume or a choice has changed: it looks at every voxel.
+        ``inspect`` is asked only when a volume or a choice has changed: it looks at every voxel.
         """
-        state = (task, model, *_state_of(volume_node))
+        nodes = volumes if isinstance(volumes, list) else [volumes]
+        state = (task, model, *map(_state_of, nodes))
         if state != self._known[0]:
-            self._known = (state, [] if volume_node is None else inspect(volume_node, task, model))
-            self._volume_node = volume_node
+            self._known = (state, [] if nodes[0] is None else inspect(volumes, task, model))
+            self._volume_node = nodes[0]
             self._show(self._known[1])
-        return volume_node is not None and not any(finding.is_refusal for finding in self._known[1])
+        return nodes[0] is not None and not any(finding.is_refusal for finding in self._known[1])
 
     def _show(self, findings: Sequence[Finding]) -> None:
         """Nothing takes no room."""

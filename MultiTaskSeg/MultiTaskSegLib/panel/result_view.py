@@ -15,7 +15,7 @@ from MultiTaskSegLib.panel.segment_table import SegmentTable
 from MultiTaskSegLib.panel.summary import result_text
 from MultiTaskSegLib.registration.module_presence import has_module
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.scene.attributes import PREFIX, read_verdict
+from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_verdict
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE
 from MultiTaskSegLib.scene.image_record import changed_since
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
@@ -160,7 +160,7 @@ def _parts(segmentation: slicer.vtkMRMLSegmentationNode | None) -> tuple[Any, ..
 
 def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:
     verdict = read_verdict(segmentation)
-    if verdict is None:
+    if verdict is None and not is_unchecked(segmentation):
         return f"<p>{html.escape(_('This segmentation was not made by MultiTaskSeg.'))}</p>"
     warnings = json.loads(segmentation.GetAttribute(f"{PREFIX}Warnings") or "[]")
     volume_node = segmentation.GetNodeReference(INPUT_ROLE)

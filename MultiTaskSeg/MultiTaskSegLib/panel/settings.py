@@ -18,12 +18,12 @@ APPLIED = "MultiTaskSeg.SettingsApplied"
 def apply_settings(parameters: Any) -> None:
     """Give a new parameter node the choices that were made last; values of a wrong kind are left out.
 
-    A node that has been given them, or that was loaded with a scene, is left as it is.
+    A node that has been given them, or that was loaded with a scene, is left as it is; it need not have all of them.
     """
     if parameters.parameterNode.GetAttribute(APPLIED) is not None:
         return
     parameters.parameterNode.SetAttribute(APPLIED, "1")
-    for name in KEPT:
+    for name in (name for name in KEPT if hasattr(parameters, name)):
         value = slicer.util.settingsValue(f"{GROUP}/{name}", None)
         if isinstance(value, str) and not _is_of_the_tutorial(name, value):
             setattr(parameters, name, value)
@@ -38,10 +38,10 @@ def store_settings(parameters: Any) -> None:
             settings.setValue(f"{GROUP}/{name}", value)
 
 
-def use_released_model(parameters: Any) -> None:
-    """Use the released model again, also in scenes to come."""
-    parameters.modelPath = ""
-    store_settings(parameters)
+def remember_model(path: str) -> None:
+    """Remember the choice of a model for scenes to come; both panels begin with it."""
+    if not _is_of_the_tutorial("modelPath", path):
+        qt.QSettings().setValue(f"{GROUP}/modelPath", path)
 
 
 def _is_of_the_tutorial(name: str, value: str) -> bool:

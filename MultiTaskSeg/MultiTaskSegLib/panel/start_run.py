@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from MultiTaskSegLib.chosen_model import require_model
 from MultiTaskSegLib.installation.installation import ensure_packages
 from MultiTaskSegLib.panel.batch_view import BatchView
 from MultiTaskSegLib.panel.existing_question import decide_existing
-from MultiTaskSegLib.panel.model_note import require_model
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.scene.batch.scene_batch import SceneBatch
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE
 from MultiTaskSegLib.scene.run import SceneRun
 
 
-def start_run(logic: Any, parameters: Any, control: RunControl, parent: Any) -> SceneRun | None:
+def start_run(logic: Any, parameters: Any, volumes: Any, control: RunControl, parent: Any) -> SceneRun | None:
     """Start what the parameters say; None where the user does not want it after all.
+
+    Args:
+        logic: of the module.
+        parameters: the choices.
+        volumes: the volume that is chosen, or a list with one for each channel.
+        control: shows what is going on.
+        parent: the window above which it is asked.
 
     Raises:
         MtsError: the model cannot be used, packages are missing, or as the logic's ``start``.
@@ -27,7 +34,7 @@ def start_run(logic: Any, parameters: Any, control: RunControl, parent: Any) -> 
         return None
     with control.preparing():
         ensure_packages()
-        run: SceneRun = logic.start(volume, task, model or None, parameters.device, existing)
+        run: SceneRun = logic.start(volumes, task, model or None, parameters.device, existing)
     return run
 
 

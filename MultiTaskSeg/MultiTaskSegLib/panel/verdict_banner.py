@@ -1,4 +1,5 @@
-"""The verdict on an image as a coloured banner: green, amber or red, with words, p-value and nearest task."""
+"""The verdict on an image as a coloured banner: green, amber or red, with words, p-value and nearest task; grey where
+there is none."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from MultiTaskSegLib.verdict_words import UNUSUAL_P_VALUE, is_unusual
 GOOD_COLOUR = "#1b7f3b"
 UNUSUAL_COLOUR = "#9a5b00"
 BAD_COLOUR = "#b3261e"
+UNCHECKED_COLOUR = "#5c5f66"
 
 
 class Level(Enum):
@@ -23,19 +25,24 @@ class Level(Enum):
     KNOWN = GOOD_COLOUR
     UNUSUAL = UNUSUAL_COLOUR
     FOREIGN = BAD_COLOUR
+    UNCHECKED = UNCHECKED_COLOUR
 
 
-def level_of(verdict: Verdict, task: str = "") -> Level:
+def level_of(verdict: Verdict | None, task: str = "") -> Level:
     """Foreign beyond the limit; unusual where hardly any known image lies as far out, or where the image is more like
-    those of another task than the one that was segmented; else known."""
+    those of another task than the one that was segmented; else known. Without a verdict it is unchecked."""
+    if verdict is None:
+        return Level.UNCHECKED
     if verdict.is_ood:
         return Level.FOREIGN
     return Level.UNUSUAL if is_unusual(verdict, task) else Level.KNOWN
 
 
-def verdict_banner(verdict: Verdict, task: str = "") -> str:
+def verdict_banner(verdict: Verdict | None, task: str = "") -> str:
     """Banner, what it means and why, as rich text; ``task`` is what was segmented."""
     level = level_of(verdict, task)
+    if verdict is None:
+        return _unchecked_banner()
     figures = _(
         "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p\u00a0=\u00a0{pValue:.2g}"
     ).format(
@@ -46,6 +53,13 @@ def verdict_banner(verdict: Verdict, task: str = "") -> str:
     ) + rivals_text(verdict)
     why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
     return f"{banner(level_words(level), figures, level)}<p>{html.escape(_meaning(verdict, level))}{why}</p>"
+
+
+def _unchecked_banner() -> str:
+    """That nobody knows whether the image is like the training images."""
+    meaning = _("Whether this image resembles the training images is not known. Compare each structure with the image.")
+    words = banner(level_words(Level.UNCHECKED), _("the model has no reference images"), Level.UNCHECKED)
+    return f"{words}<p>{html.escape(meaning)}</p>"
 
 
 def rivals_text(verdict: Verdict) -> str:
@@ -68,6 +82,7 @@ def level_words(level: Level) -> str:
         Level.KNOWN: _("IN DISTRIBUTION"),
         Level.UNUSUAL: _("UNUSUAL, BUT IN DISTRIBUTION"),
         Level.FOREIGN: _("OUT OF DISTRIBUTION"),
+        Level.UNCHECKED: _("NOT CHECKED"),
     }[level]
 
 

@@ -1,4 +1,4 @@
-"""Command line ``multitaskseg``: segment, check, info, demo."""
+"""Command line ``multitaskseg``: segment, check, info, models, demo."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
+from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.command_words import parsed
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
     from MultiTaskSegLib.runtime.image.volume import Volume
 
-MODEL_HELP = "model file, or mr3d or planar2d; default: the released one for such images"
+MODEL_HELP = "model file, or a name that 'multitaskseg models' lists; default: the released one for such images"
+CHANNEL_HELP = "one channel of one image, by its name in the model; give every channel, in any order"
 TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
 LINE_CHARACTERS = 60
 EXIT_OOD = 3
@@ -79,7 +81,14 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     segment = commands.add_parser("segment", help="segment one image")
-    segment.add_argument("image", type=Path, metavar="IMAGE", help="NIfTI, NRRD, MHA, DICOM folder, PNG or JPEG")
+    segment.add_argument(
+        "images",
+        type=Path,
+        nargs="*",
+        metavar="IMAGE",
+        help="NIfTI, NRRD, MHA, DICOM folder, PNG or JPEG; several: the channels of one image, in the model's order",
+    )
+    segment.add_argument("--channel", action="append", default=[], metavar="NAME=FILE", help=CHANNEL_HELP)
     segment.add_argument("-m", "--model", help=MODEL_HELP)
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from the image")
@@ -89,7 +98,8 @@ def make_parser() -> argparse.ArgumentParser:
     segment.set_defaults(command=_segment)
 
     check = commands.add_parser("check", help="is an image like the training images?")
-    check.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    check.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="several are checked one after the other")
+    check.add_argument("--channel", action="append", default=[], metavar="NAME=FILE", help=CHANNEL_HELP)
     check.add_argument("-m", "--model", help=MODEL_HELP)
     check.add_argument("--map", type=Path, metavar="DIR", help="also write maps that show where images are foreign")
     check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -98,9 +108,13 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     info = commands.add_parser("info", help="show the model card")
-    info.add_argument("model", metavar="MODEL", help="model file, or a released one: mr3d or planar2d")
+    info.add_argument("model", metavar="MODEL", help="model file, or a name of the list of models")
     info.add_argument("--json", action="store_true", help="print the manifest as JSON")
     info.set_defaults(command=_info)
+
+    models = commands.add_parser("models", help="the released models and your own, with what they segment")
+    models.add_argument("--json", action="store_true", help="print the list as JSON")
+    models.set_defaults(command=_models)
 
     demo = commands.add_parser("demo", help="the whole story on data it makes itself, with pictures")
     demo.add_argument("-o", "--output", type=Path, default=Path("multitaskseg-demo"), metavar="DIR")
@@ -110,17 +124,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
-    from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
+
+    channels = _channels(options, options.task)
+    paths = list(channels.values()) or options.images
 
     def require_place() -> None:
         """Refuse to replace the image, or what somebody has edited."""
-        require_result_place(options.output, RESULT_FILES, [options.image])
+        require_result_place(options.output, RESULT_FILES, paths)
         if not options.overwrite:
             require_untouched(options.output)
 
     require_place()
-    volume = read_image(options.image)
-    require_contrast(volume)
+    volume = read_channels(paths, list(channels))
     result, notes = ImageRuns(_model_file(options), options.device, _progress_line()).run(
         volume, Purpose(options.task), lambda model, tell: model.segment(volume, options.task, tell)
     )
@@ -132,7 +147,7 @@ def _segment(options: argparse.Namespace) -> int:
         return 0
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"{volume.name}: {result.task.name} ({result.verdict.sentence()})")
+    print(f"{volume.name}: {result.task.name} ({result.verdict_sentence})")
     _print_explanation(result.verdict)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
@@ -142,6 +157,23 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"  {label['value']:3d} {label['name']:24s} {_size(label, volume.is_planar)}  {shown}")
     print(f"results in {options.output}")
     return 0
+
+
+def _channels(options: argparse.Namespace, task: str = AUTO) -> dict[str, Path]:
+    """Files by channel, in the model's order, where they were given by name; else the images say everything."""
+    if bool(options.channel) == bool(options.images):
+        what = "both images and --channel are given" if options.images else "no image is given"
+        raise UsageError(what, remedy="Give the images in the model's order, or each with --channel NAME=FILE")
+    if not options.channel:
+        return {}
+    files = named_files(options.channel)
+    model = _model_file(options)
+    if model is None:
+        raise UsageError("--channel needs a model, which knows its channels", remedy="Name it with -m")
+    from MultiTaskSegLib.runtime.model.model_file import read_manifest
+
+    tasks = read_manifest(model)[0].tasks
+    return ordered_files(files, {own.name: own.inputs for own in tasks}, task)
 
 
 def _model_file(options: argparse.Namespace) -> Path | None:
@@ -163,13 +195,15 @@ def _size(label: dict[str, Any], is_planar: bool) -> str:
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
 
-    images = expanded(options.images)
+    channels = _channels(options)
+    # By what each image is called, the files of its channels.
+    images = [next(iter(channels.values()))] if channels else expanded(options.images)
     maps = _map_paths(images, options.map)
     runs = ImageRuns(_model_file(options), options.device, _progress_line())
     entries: list[dict[str, Any]] = []
     try:
         for path in images:
-            entries.append(_entry(runs, path, maps.get(path), options.json))
+            entries.append(_entry(runs, path, channels or {"": path}, maps.get(path), options.json))
             # A folder of images of different sizes would leave gigabytes of holes in the heap.
             release_freed_memory()
     finally:
@@ -181,19 +215,19 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_OOD if options.fail_on_ood and any(entry["ood"]["is_ood"] for entry in entries) else 0
 
 
-def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) -> dict[str, Any]:
+def _entry(
+    runs: ImageRuns, path: Path, channels: dict[str, Path], map_path: Path | None, is_json: bool
+) -> dict[str, Any]:
     """What is known about one image, as plain values: one that fails must not hide the verdicts on the others."""
-    from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
-
+    several = {"channels": {name: str(file) for name, file in channels.items()}} if len(channels) > 1 else {}
     try:
-        volume = read_image(path)
-        require_contrast(volume)
+        volume = read_channels(list(channels.values()), list(channels))
         verdict, notes = _verdict(runs, volume, map_path)
     except BrokenPipeError:
         raise
     except Exception as error:
         _fail(_sentence(error), EXIT_REFUSED)
-        return {"image": str(path), "error": _sentence(error)}
+        return {"image": str(path), **several, "error": _sentence(error)}
     warnings = list(dict.fromkeys((*verdict.warnings, *notes)))
     if not is_json:
         for warning in warnings:
@@ -202,6 +236,7 @@ def _entry(runs: ImageRuns, path: Path, map_path: Path | None, is_json: bool) ->
         _print_explanation(verdict)
     entry = {
         "image": str(path),
+        **several,
         "ood": verdict.as_dict(),
         "network_grid": verdict.network_grid,
         "warnings": warnings,
@@ -245,18 +280,30 @@ def _verdict(runs: ImageRuns, volume: Volume, map_path: Path | None) -> tuple[An
 
 
 def _info(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model.model_card import model_card
-    from MultiTaskSegLib.runtime.model.model_file import read_manifest
+    from MultiTaskSegLib.runtime.imported.described_model import described_model
     from MultiTaskSegLib.runtime.model.released import named_model
-    from MultiTaskSegLib.runtime.model.structure import to_plain
 
     path = named_model(options.model)
-    manifest, digest = read_manifest(path)
+    model = described_model(path)
     if options.json:
-        _print_json({"file": str(path), "sha256": digest, "manifest": to_plain(manifest)})
+        _print_json({"file": str(path), "sha256": model.digest, "manifest": model.plain})
     else:
-        print(model_card(manifest, digest))
+        print(model.card)
         print(f"file: {path}")
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.model_folder import model_folder
+    from MultiTaskSegLib.runtime.model.model_list import listed_models
+
+    entries = listed_models()
+    if options.json:
+        _print_json([entry.as_dict() for entry in entries])
+        return 0
+    for entry in entries:
+        print("\n".join(entry.lines()))
+    print(f"your own models lie in {model_folder()}")
     return 0
 
 
@@ -287,7 +334,7 @@ def _progress_line() -> Callable[[float, str], None]:
 
 
 def _print_explanation(verdict: Any) -> None:
-    if verdict.explanation is not None:
+    if verdict is not None and verdict.explanation is not None:
         print(f"  {verdict.explanation.sentence()}")
 
 

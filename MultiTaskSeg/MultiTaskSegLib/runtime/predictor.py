@@ -12,21 +12,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, UsageError
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.imported.imported_file import is_imported, load_imported
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
+from MultiTaskSegLib.runtime.machine.compute_device import torch_device
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.backend_choice import choose_backend
+from MultiTaskSegLib.runtime.network.backend_choice import TORCH, asked_for, choose_backend
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.answer import answer
-from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles
+from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles, wrong_channels
 from MultiTaskSegLib.runtime.prediction.caution import coarseness
+from MultiTaskSegLib.runtime.prediction.channel_swap import swap_warnings
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
@@ -59,7 +63,7 @@ class Predictor:
     def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO) -> None:
         self.model = model
         self._backend_name = backend
-        self.device = _device(device)
+        self.device = torch_device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._backend: Backend | None = None
         self._last_pass: NetworkPass | None = None
@@ -90,7 +94,8 @@ class Predictor:
 
         Raises:
             ModelError: the model was pre-trained without labels.
-            InputError: the image is constant, or 2-D where the model is 3-D or the other way round.
+            InputError: the image is constant, 2-D where the model is 3-D or the other way round, or has another number
+                of channels than the task.
             UsageError: there is no such task.
             ResourceError: memory runs out.
         """
@@ -101,7 +106,8 @@ class Predictor:
         sight = self._recognised(volume, whole.part(0.0, looked), known, keep=True)
         decoding, labelling = whole.part(looked, LABELLED), whole.part(LABELLED, 1.0)
         chosen, recognised = known or sight.nearest_task, known is None
-        return answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        result = answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        return result.with_warnings(swap_warnings([sight.candidate], volume, result.verdict))
 
     def require_labels(self) -> None:
         """Refuse a model that segments nothing.
@@ -181,6 +187,9 @@ class Predictor:
         replaced = self._last_pass.replaced if self._last_pass else ()
         backend = self._plain if self.spares_memory else self.backend
         self._last_pass = NetworkPass(backend, self.manifest.architecture, spec, self.memory_step, replaced)
+        wanted = asked_for(self._backend_name)
+        if self.spares_memory and wanted not in (AUTO, TORCH):
+            self._last_pass.shortages.append(f"memory was short, so plain torch was used, not {wanted}")
         return self._last_pass
 
     def _recognised(
@@ -188,6 +197,8 @@ class Predictor:
     ) -> Sight:
         """Prepare, encode, judge: as a known task's images are, or as those of every profile that fits."""
         self._require_dimension(volume)
+        if known and known.input_count != volume.channel_count:
+            raise wrong_channels([known], volume)
         profiles = [known.profile] if known else self.candidate_profiles(volume)
         candidates = candidates_of(self.model, self._network_pass(), profiles)
         return recognise(candidates, volume, progress, keep=keep, known=known)
@@ -213,9 +224,28 @@ class Predictor:
             )
 
 
+def open_predictor(path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor | ImportedPredictor:
+    """The predictor of a model file, whether it was trained here or imported.
+
+    Args:
+        path: of the file.
+        device, backend: as for `Predictor`; imported models are computed by plain torch.
+
+    Raises:
+        ModelError: the file is damaged or does not fit.
+        UsageError: the device name is unknown.
+        ResourceError: the device is not there.
+    """
+    if is_imported(path):
+        return ImportedPredictor(load_imported(path), torch_device(device))
+    return Predictor.load(path, device, backend)
+
+
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
-    return replace(sight.verdict, warnings=(*volume.warnings, *coarseness(sight.prepared.frame), *sight.notes))
+    swaps = swap_warnings([sight.candidate], volume, sight.verdict)
+    notes = (*volume.warnings, *coarseness(sight.prepared.frame), *swaps, *sight.notes)
+    return replace(sight.verdict, warnings=notes)
 
 
 def _whole(progress: Progress | None) -> StageProgress:
@@ -224,12 +254,3 @@ def _whole(progress: Progress | None) -> StageProgress:
 
 def _ignore(share: float, step: str) -> None:
     """Nobody wants to know."""
-
-
-def _device(name: str) -> torch.device:
-    if name not in (AUTO, "cpu", "cuda"):
-        raise UsageError(f"there is no device {name!r}", remedy="Use auto, cpu or cuda")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ResourceError("no CUDA device is available", remedy="Use --device cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")

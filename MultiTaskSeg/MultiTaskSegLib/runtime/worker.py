@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
+from MultiTaskSegLib.runtime.hosting.model_request import card_of, imported, models_in, task_facts
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.hosting.worker_request import Request, parsed_request, require_kinds
@@ -44,7 +45,26 @@ READ_BYTES = 1 << 16
 
 
 def read_volume(request: Request) -> Volume:
-    """The image of a request: ``voxels`` names an ``.npy`` file ``(Z, Y, X)`` and ``ijk_to_ras`` is 4x4, or ``image``
+    """The image of a request, and on its grid the channels of ``further``, such entries in the model's order.
+
+    Raises:
+        InputError: as `read_channel`, or a channel does not overlap with the first one.
+        UsageError: an entry of ``further`` is no object.
+    """
+    first, others = read_channel(request), request.get("further", [])
+    if not others:
+        return first
+    if not all(isinstance(entry, dict) for entry in others):
+        raise UsageError("an entry of further is no object", remedy="Give each channel voxels and ijk_to_ras, or image")
+    for entry in others:
+        require_kinds(entry)
+    with needed_packages():
+        from MultiTaskSegLib.runtime.image.channel_set import joined
+    return joined([first, *(read_channel(entry) for entry in others)])
+
+
+def read_channel(request: Request) -> Volume:
+    """One channel: ``voxels`` names an ``.npy`` file ``(Z, Y, X)`` and ``ijk_to_ras`` is 4x4, or ``image``
     names an image file or a DICOM folder. With ``voxels``, ``warnings`` and ``measured`` are those of the `Volume`.
 
     Raises:
@@ -146,6 +166,9 @@ class Worker:
             "check": self._check,
             "info": self._info,
             "devices": self._devices,
+            "card": lambda request, send: send(card_of(request)),
+            "trained": lambda request, send: send(models_in(request)),
+            "import": lambda request, send: send(imported(request, ProgressEvents(send))),
         }
 
     def handle(self, line: str) -> bool:
@@ -226,8 +249,7 @@ class Worker:
     def _info(self, request: Request, send: Send) -> None:
         planar = bool(request.get("planar", False))
         manifest = self._models.predictor(request.get("model"), request.get("device", "auto"), planar).manifest
-        tasks = [{"name": task.name, "modality": task.modality, "anatomy": task.anatomy} for task in manifest.tasks]
-        send({"event": "result", "tasks": tasks})
+        send({"event": "result", "tasks": task_facts(manifest), "checked": manifest.ood is not None})
 
     def _devices(self, _request: Request, send: Send) -> None:
         send({"event": "result", "devices": self._machine.devices()})
@@ -246,7 +268,11 @@ def _write_result(found: Any, request: Request) -> dict[str, Any]:
         return {"files": str(output / "files"), "report": report}
     np.save(output / "labels.npy", found.labels)
     np.save(output / "uncertainty.npy", found.uncertainty)
-    return {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
+    names = ["labels", "uncertainty"]
+    if found.regions is not None:
+        np.save(output / "regions.npy", found.regions)
+        names.append("regions")
+    return {name: str(output / f"{name}.npy") for name in names}
 
 
 def legend_of(task: Any) -> list[dict[str, Any]]:

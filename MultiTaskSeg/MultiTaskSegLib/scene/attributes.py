@@ -11,6 +11,7 @@ import slicer
 
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.node.software import software_versions
+from MultiTaskSegLib.verdict_words import UNCHECKED
 
 PREFIX = "MultiTaskSeg."
 OOD_WARNING = "OUT OF DISTRIBUTION"
@@ -19,8 +20,11 @@ FOUND_WORDS = {True: "something", False: NOTHING}
 VERDICT_WORDS = {True: "out of distribution", False: "in distribution"}
 
 
-def write_verdict(node: slicer.vtkMRMLNode, verdict: Verdict) -> None:
-    """Write the verdict onto a node, in words and as exact JSON."""
+def write_verdict(node: slicer.vtkMRMLNode, verdict: Verdict | None) -> None:
+    """Write the verdict onto a node, in words and as exact JSON; without one, that nothing was checked."""
+    if verdict is None:
+        write(node, {"OOD": UNCHECKED})
+        return
     write(
         node,
         {
@@ -38,6 +42,11 @@ def read_verdict(node: slicer.vtkMRMLNode) -> Verdict | None:
     """The verdict that was written onto a node, or None."""
     text = node.GetAttribute(f"{PREFIX}OOD.Verdict")
     return None if text is None else Verdict.from_dict(json.loads(text))
+
+
+def is_unchecked(node: slicer.vtkMRMLNode) -> bool:
+    """Whether a node is a result whose image could not be checked."""
+    return node.GetAttribute(f"{PREFIX}OOD") == UNCHECKED
 
 
 def write_provenance(
@@ -79,6 +88,6 @@ def write(node: slicer.vtkMRMLNode, values: Mapping[str, str]) -> None:
         node.SetAttribute(f"{PREFIX}{key}", value)
 
 
-def flagged_name(name: str, verdict: Verdict) -> str:
+def flagged_name(name: str, verdict: Verdict | None) -> str:
     """The name of a result; that of an out-of-distribution image carries the warning wherever it is shown."""
-    return f"{name} [{OOD_WARNING}]" if verdict.is_ood else name
+    return f"{name} [{OOD_WARNING}]" if verdict is not None and verdict.is_ood else name

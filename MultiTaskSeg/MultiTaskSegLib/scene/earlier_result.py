@@ -56,8 +56,10 @@ def earlier_results(volume_node: slicer.vtkMRMLVolumeNode, task: str) -> list[sl
 
 
 def is_good_report(report: Mapping[str, Any]) -> bool:
-    """Whether a result is worth replacing a good one: its image is in distribution and something was found in it."""
-    return not report["ood"]["is_ood"] and attributes.found_something(report.get("labels", []))
+    """Whether a result is worth replacing a good one: its image was checked and is in distribution, and something was
+    found in it."""
+    ood = report["ood"]
+    return ood is not None and not ood["is_ood"] and attributes.found_something(report.get("labels", []))
 
 
 def is_good(segmentation: slicer.vtkMRMLSegmentationNode) -> bool:

@@ -9,9 +9,11 @@ import slicer
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.algorithm_tag import SEMIAUTOMATIC, tag_algorithm
 from MultiTaskSegLib.scene.attributes import PREFIX, VERDICT_WORDS, flagged_name
-from MultiTaskSegLib.scene.segmentation import oriented_labels, segment_of
+from MultiTaskSegLib.scene.segmentation import legend_segments
+from MultiTaskSegLib.verdict_words import UNCHECKED
 
 
 def require_place(
@@ -46,11 +48,11 @@ def add_segments(
     """
     if found.labels is None:
         raise ResourceError("the worker sent no labels", remedy="Start the run again")
-    labelmap = oriented_labels(volume_node, found.labels)
+    segments = legend_segments(volume_node, found.labels, found.legend, found.regions)
     present = {label["value"] for label in found.report.get("labels", []) if label["voxels"]}
     segmentation, ids = segmentation_node.GetSegmentation(), []
     try:
-        _add_present(segmentation, ids, found, present, labelmap)
+        _add_present(segmentation, ids, found, present, segments)
     except BaseException:
         for segment_id in ids:
             segmentation.RemoveSegment(segment_id)
@@ -63,12 +65,11 @@ def _add_present(
     ids: list[str],
     found: JobResult,
     present: set[int],
-    labelmap: slicer.vtkOrientedImageData,
+    segments: list[slicer.vtkSegment],
 ) -> None:
-    for entry in found.legend:
+    for entry, segment in zip(found.legend, segments, strict=True):
         if entry["value"] not in present:
             continue
-        segment = segment_of(entry, labelmap)
         segment.SetName(flagged_name(segment.GetName(), found.verdict))
         tag_algorithm(segment, SEMIAUTOMATIC, found.report)
         for key, value in _tags(found).items():
@@ -77,11 +78,16 @@ def _add_present(
         segmentation.AddSegment(segment, ids[-1])
 
 
+def _verdict_tags(verdict: Verdict | None) -> dict[str, str]:
+    if verdict is None:
+        return {"OOD": UNCHECKED}
+    return {"OOD": VERDICT_WORDS[bool(verdict.is_ood)], "OOD.Verdict": json.dumps(verdict.as_dict())}
+
+
 def _tags(found: JobResult) -> dict[str, str]:
     model = found.report.get("model", {})
     return {
-        "OOD": VERDICT_WORDS[bool(found.verdict.is_ood)],
-        "OOD.Verdict": json.dumps(found.verdict.as_dict()),
+        **_verdict_tags(found.verdict),
         "Model": str(model.get("name")),
         "Model.SHA256": str(model.get("sha256")),
         "Task": str(found.report.get("task")),

@@ -28,9 +28,15 @@ def has_name_as_made(node: slicer.vtkMRMLNode) -> bool:
     return bool(node.GetAttribute(NAME_AS_MADE) == node.GetName())
 
 
-def seal_segments(segmentation_node: slicer.vtkMRMLSegmentationNode, labels: NDArray[np.uint8]) -> None:
-    """Note the segments that were made from ``labels`` ``(Z, Y, X)``."""
+def seal_segments(
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    labels: NDArray[np.uint8],
+    regions: NDArray[np.bool_] | None = None,
+) -> None:
+    """Note the segments that were made from ``labels`` ``(Z, Y, X)``, or from ``regions`` ``(R, Z, Y, X)``."""
     noted = {"labels": array_fingerprint(labels), "segments": _segments(segmentation_node)}
+    if regions is not None:
+        noted["regions"] = [array_fingerprint(region.astype(np.uint8)) for region in regions]
     segmentation_node.SetAttribute(SEGMENTS_AS_MADE, json.dumps(noted))
 
 
@@ -58,6 +64,8 @@ def has_segments_as_made(
     now = _segments(segmentation_node)
     if [one[:3] for one in now] != [one[:3] for one in noted["segments"]]:
         return False
+    if "regions" in noted:
+        return _regions(segmentation_node, volume_node, [one[0] for one in noted["segments"]]) == noted["regions"]
     labels = _labels(segmentation_node, volume_node, [(one[0], one[3]) for one in noted["segments"]])
     return labels is not None and array_fingerprint(labels) == noted["labels"]
 
@@ -71,6 +79,21 @@ def _segments(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[list[ob
         colour = " ".join(f"{channel:.2f}" for channel in segment.GetColor())
         rows.append([segmentation.GetNthSegmentID(number), segment.GetName(), colour, segment.GetLabelValue()])
     return rows
+
+
+def _regions(
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    segment_ids: list[str],
+) -> list[str] | None:
+    """Fingerprint of each segment on the grid of the volume, as far as there are any."""
+    prints = []
+    for segment_id in segment_ids:
+        if segmentation_node.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP) is None:
+            return None
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, segment_id, volume_node)
+        prints.append("" if mask is None else array_fingerprint((mask > 0).astype(np.uint8)))
+    return prints
 
 
 def _labels(

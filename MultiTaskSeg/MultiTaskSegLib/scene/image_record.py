@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from MultiTaskSegLib.scene.attributes import PREFIX, write
 from MultiTaskSegLib.scene.volume import world_ijk_to_ras
 from MultiTaskSegLib.scene.volume_sequence import shown_frame
 
-VOXELS, WORLD, FRAME = "Voxels", "World", "Frame"
+VOXELS, WORLD, FRAME, CHANNELS = "Voxels", "World", "Frame", "Channels"
 TOLERANCE = 1e-4  # of voxel axes, relative: files keep fewer digits than nodes
 KEPT_FINGERPRINTS = 64
 
@@ -31,24 +32,35 @@ class ImageRecord:
         voxels: fingerprint of the voxels.
         world: voxel index to RAS millimetres of the world, 16 numbers by row.
         frame: of a sequence, such as ``time=10ms``; empty for an ordinary volume.
+        further: records of the image's other channels, in their order.
     """
 
     voxels: str
     world: tuple[float, ...]
     frame: str = ""
+    further: tuple[ImageRecord, ...] = ()
 
     @classmethod
-    def of(cls, volume_node: slicer.vtkMRMLScalarVolumeNode) -> ImageRecord:
-        """The record of a volume as it is now.
+    def of(
+        cls,
+        volume_node: slicer.vtkMRMLScalarVolumeNode,
+        further: Sequence[slicer.vtkMRMLScalarVolumeNode] = (),
+    ) -> ImageRecord:
+        """The record of a volume as it is now, with those of other channels.
 
         Raises:
             InputError: a parent transform is not linear.
         """
         world = tuple(float(value) for value in world_ijk_to_ras(volume_node).ravel())
-        return cls(voxel_fingerprint(volume_node), world, shown_frame(volume_node))
+        others = tuple(cls.of(node) for node in further)
+        return cls(voxel_fingerprint(volume_node), world, shown_frame(volume_node), others)
 
-    def require_unchanged(self, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Refuse a result for a volume that is not what it was when the run started.
+    def require_unchanged(
+        self,
+        volume_node: slicer.vtkMRMLScalarVolumeNode,
+        further: Sequence[slicer.vtkMRMLScalarVolumeNode] = (),
+    ) -> None:
+        """Refuse a result for a volume, or for other channels, that are not what they were when the run started.
 
         Raises:
             InputError: it shows another frame, or its voxels or its place in the world have changed.
@@ -63,27 +75,62 @@ class ImageRecord:
             what = "the volume was moved or its transform was changed during the run"
         if what:
             raise InputError(f"{what}: nothing was added", file=volume_node.GetName(), remedy="Start the run again")
+        for record, node in zip(self.further, further, strict=True):
+            record.require_unchanged(node)
 
-    def write(self, node: slicer.vtkMRMLNode) -> None:
-        """Write the record onto a node, from which `changed_since` reads it."""
+    def write(self, node: slicer.vtkMRMLNode, further: Sequence[slicer.vtkMRMLScalarVolumeNode] = ()) -> None:
+        """Write the record onto a node, from which `changed_since` reads it; ``further`` are the other channels."""
         write(node, {VOXELS: self.voxels, WORLD: json.dumps(self.world), FRAME: self.frame})
+        if self.further:
+            write(node, {CHANNELS: json.dumps([[one.voxels, one.world] for one in self.further])})
+        for number, channel in enumerate(further):
+            node.SetNodeReferenceID(_role(number), channel.GetID())
+
+
+def forget_channels(node: slicer.vtkMRMLNode) -> None:
+    """Take what was noted of other channels off a node."""
+    for number in range(len(_noted_channels(node))):
+        node.RemoveNodeReferenceIDs(_role(number))
+    node.RemoveAttribute(f"{PREFIX}{CHANNELS}")
 
 
 def changed_since(volume_node: slicer.vtkMRMLScalarVolumeNode, result_node: slicer.vtkMRMLNode) -> bool:
     """Whether a volume is not the image any more that a result (or the volume itself) has a record of.
 
+    So it is, too, when another channel of that image is no longer what it was; one that was removed says nothing.
     Moving the image counts only where it changes the size or the direction of its voxels, which a model looks at.
     """
     voxels, world = (result_node.GetAttribute(f"{PREFIX}{key}") for key in (VOXELS, WORLD))
-    if voxels is None or world is None or volume_node.GetImageData() is None:
+    if voxels is None or world is None or _differs(volume_node, voxels, json.loads(world)):
+        return True
+    for number, (other_voxels, other_world) in enumerate(_noted_channels(result_node)):
+        channel = result_node.GetNodeReference(_role(number))
+        if channel is not None and _differs(channel, other_voxels, other_world):
+            return True
+    return False
+
+
+def _differs(volume_node: slicer.vtkMRMLScalarVolumeNode, voxels: str, world: list[float]) -> bool:
+    """Whether voxels, or their size or direction, are others than those that were noted."""
+    if volume_node.GetImageData() is None:
         return True
     try:
         axes = world_ijk_to_ras(volume_node)[:3, :3]
     except InputError:
         return True
-    noted = np.reshape(json.loads(world), (4, 4))[:3, :3]
+    noted = np.reshape(world, (4, 4))[:3, :3]
     is_same_shape = np.allclose(axes, noted, rtol=TOLERANCE, atol=TOLERANCE * float(np.abs(noted).max()))
     return not is_same_shape or voxel_fingerprint(volume_node) != voxels
+
+
+def _noted_channels(node: slicer.vtkMRMLNode) -> list[tuple[str, list[float]]]:
+    """Fingerprint and place of each further channel that a node has a record of."""
+    return [(str(voxels), world) for voxels, world in json.loads(node.GetAttribute(f"{PREFIX}{CHANNELS}") or "[]")]
+
+
+def _role(number: int) -> str:
+    """Of the reference to a further channel; the image itself is channel 1."""
+    return f"{PREFIX}Channel{number + 2}"
 
 
 def voxel_fingerprint(volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:

@@ -35,7 +35,10 @@ from MultiTaskSegLib.scene.volume import voxel_volume_mm3
 from MultiTaskSegLib.task_list import short_name
 
 SEGMENTATION, UNCERTAINTY, SEGMENTS = "segmentation", "uncertainty", "segments"
-KEPT = "the earlier result was kept, because this one is out of distribution or empty: remove which you do not want"
+KEPT = (
+    "the earlier result was kept, because this one is out of distribution, not checked or empty: "
+    "remove which you do not want"
+)
 KEPT_HANDWORK = "the earlier result was kept, because it was edited or renamed: remove which you do not want"
 
 
@@ -47,15 +50,17 @@ class RunNotes:
         parameters: what was asked for (task, model, device), as a note on the results.
         existing: what becomes of earlier results of the same volume and task: ``keep`` leaves them beside the new one,
             ``replace`` removes them, but never one that was edited or renamed, and never a good one for a result that
-            is out of distribution or empty.
+            is out of distribution, not checked or empty.
         record: the image; None for the volume as it is when the result comes.
         with_uncertainty: whether the uncertainty comes into the scene as a volume, too, of four bytes per voxel.
+        further: volumes of the image's other channels, in their order.
     """
 
     parameters: Mapping[str, Any] | None = None
     existing: str = KEEP
     record: ImageRecord | None = None
     with_uncertainty: bool = True
+    further: tuple[slicer.vtkMRMLScalarVolumeNode, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,14 +71,14 @@ class SegmentationResult:
         segmentation: one segment per label of the task.
         uncertainty: scalar volume in [0, 1] on the grid of the input; None where it was not wanted.
         table: volume, mean confidence, predicted Dice and uncertain volume of each segment.
-        ood: the verdict on the image.
+        ood: the verdict on the image; None where it could not be checked.
         report: all of ``report.json``.
     """
 
     segmentation: slicer.vtkMRMLSegmentationNode
     uncertainty: slicer.vtkMRMLScalarVolumeNode | None
     table: slicer.vtkMRMLTableNode
-    ood: Verdict
+    ood: Verdict | None
     report: dict[str, Any]
 
     @property
@@ -103,14 +108,14 @@ def add_result(
     require_choice(notes.existing)
     if found.labels is None or found.uncertainty is None:
         raise ResourceError("the worker sent no labels", remedy="Start the run again")
-    record = notes.record or ImageRecord.of(volume_node)
-    record.require_unchanged(volume_node)
+    record = notes.record or ImageRecord.of(volume_node, notes.further)
+    record.require_unchanged(volume_node, notes.further)
     earlier = earlier_results(volume_node, str(found.report.get("task")))
     report = {**found.report, "warnings": list(found.report.get("warnings", []))}  # it may get more below
     kept = [] if notes.existing != REPLACE else _kept(earlier, report)
     with all_or_nothing(volume_node.GetScene()):
         result = _add_nodes(volume_node, replace(found, report=report), notes.with_uncertainty)
-        _describe(volume_node, result, record, notes.parameters)
+        _describe(volume_node, result, record, notes)
     if notes.existing == REPLACE:
         for node in earlier:
             if node not in kept:
@@ -133,16 +138,17 @@ def _kept(
 def _add_nodes(
     volume_node: slicer.vtkMRMLScalarVolumeNode, found: JobResult, with_uncertainty: bool
 ) -> SegmentationResult:
-    segmentation = add_segmentation(volume_node, found.labels, found.legend, SEGMENTATION)
+    segmentation = add_segmentation(volume_node, found.labels, found.legend, SEGMENTATION, found.regions)
     for number in range(segmentation.GetSegmentation().GetNumberOfSegments()):
         tag_algorithm(segmentation.GetSegmentation().GetNthSegment(number), AUTOMATIC, found.report)
     uncertainty = add_heatmap(volume_node, found.uncertainty, UNCERTAINTY) if with_uncertainty else None
     one_voxel_mm3 = voxel_volume_mm3(volume_node)
-    rows = segment_rows(found.report, found.legend, found.labels, found.uncertainty, one_voxel_mm3)
+    maps = (found.labels, found.uncertainty, one_voxel_mm3, found.regions)
+    rows = segment_rows(found.report, found.legend, *maps)
     table = add_table(volume_node, rows, SEGMENTS)
-    if found.verdict.is_ood:
+    if found.verdict is not None and found.verdict.is_ood:
         mark_as_doubtful(segmentation)
-    seal_segments(segmentation, found.labels)
+    seal_segments(segmentation, found.labels, found.regions)
     return SegmentationResult(segmentation, uncertainty, table, found.verdict, found.report)
 
 
@@ -150,12 +156,12 @@ def _describe(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     result: SegmentationResult,
     record: ImageRecord,
-    parameters: Mapping[str, Any] | None,
+    notes: RunNotes,
 ) -> None:
     link_result(volume_node, result.segmentation, result.uncertainty, result.table)
     _take_free_names(volume_node, result, record)
     for node in (*result.nodes, volume_node):
-        write_record(node, record, result.report, parameters)
+        write_record(node, record, result.report, notes.parameters, notes.further)
 
 
 def _take_free_names(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import slicer
@@ -10,7 +10,7 @@ import slicer
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
-from MultiTaskSegLib.scene.image_record import FRAME, VOXELS, WORLD, ImageRecord, changed_since
+from MultiTaskSegLib.scene.image_record import FRAME, VOXELS, WORLD, ImageRecord, changed_since, forget_channels
 
 ORIGIN = ("Version", "Software", "Created", "Model", "Model.SHA256", "Task", "Image", "Device", "Seconds")
 ASKED = ("Parameters", "Found", "Warnings")
@@ -21,16 +21,22 @@ def write_record(
     record: ImageRecord,
     report: Mapping[str, Any],
     parameters: Mapping[str, Any] | None = None,
+    further: Sequence[slicer.vtkMRMLScalarVolumeNode] = (),
 ) -> None:
-    """Write a run onto a volume or a result: the image that it was started with, its report, and what was asked for."""
+    """Write a run onto a volume or a result: the image that it was started with, its report, and what was asked for.
+
+    ``further`` are the volumes of the image's other channels.
+    """
     clear_record(node)
-    record.write(node)
+    record.write(node, further)
     attributes.write_provenance(node, report, __version__, parameters)
-    attributes.write_verdict(node, Verdict.from_dict(report["ood"]))
+    ood = report["ood"]
+    attributes.write_verdict(node, None if ood is None else Verdict.from_dict(ood))
 
 
 def clear_record(node: slicer.vtkMRMLNode) -> None:
     """Take an earlier run off a node."""
+    forget_channels(node)
     kept = {f"{attributes.PREFIX}{key}" for key in (*ORIGIN, *ASKED, VOXELS, WORLD, FRAME, "OOD")}
     for name in list(node.GetAttributeNames() or ()):
         if name in kept or name.startswith(f"{attributes.PREFIX}OOD."):

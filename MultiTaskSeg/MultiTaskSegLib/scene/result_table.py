@@ -68,16 +68,23 @@ def segment_rows(
     labels: NDArray[np.uint8],
     uncertainty: NDArray[np.float32],
     voxel_volume_mm3: float,
+    regions: NDArray[np.bool_] | None = None,
 ) -> list[SegmentRow]:
-    """One row per entry of ``legend``, from the report and the maps ``(Z, Y, X)``."""
-    voxels = np.bincount(labels.ravel(), minlength=256)
-    uncertain_voxels = np.bincount(labels[uncertainty >= HIGH_UNCERTAINTY], minlength=256)
+    """One row per entry of ``legend``, from the report and the maps ``(Z, Y, X)``; where segments overlap, from
+    ``regions`` ``(R, Z, Y, X)`` in the order of the legend."""
+    is_uncertain = uncertainty >= HIGH_UNCERTAINTY
+    if regions is None:
+        counts, uncertain = (np.bincount(one.ravel(), minlength=256) for one in (labels, labels[is_uncertain]))
+        voxels, uncertain_voxels = ([int(n[entry["value"]]) for entry in legend] for n in (counts, uncertain))
+    else:
+        voxels = [int(np.count_nonzero(region)) for region in regions]
+        uncertain_voxels = [int(np.count_nonzero(region & is_uncertain)) for region in regions]
     by_value = {entry["value"]: entry for entry in report.get("labels", [])}
     rows = []
-    for entry in legend:
+    for number, entry in enumerate(legend):
         figures = by_value.get(entry["value"], {})
         volume_mm3 = figures.get("volume_mm3", 0.0)
-        uncertain_ml = float(uncertain_voxels[entry["value"]] * voxel_volume_mm3 / MM3_PER_ML)
+        uncertain_ml = float(uncertain_voxels[number] * voxel_volume_mm3 / MM3_PER_ML)
         rows.append(
             SegmentRow(
                 str(entry["name"]),
@@ -86,7 +93,7 @@ def segment_rows(
                 figures.get("mean_confidence"),
                 figures.get("predicted_dice"),
                 None if volume_mm3 is None else uncertain_ml,
-                int(voxels[entry["value"]]),
+                voxels[number],
             )
         )
     return rows

@@ -8,18 +8,26 @@ import slicer
 import vtk
 
 from MultiTaskSegLib.job import Job, JobResult, shared_runner
+from MultiTaskSegLib.scene.channel_nodes import Volumes, channel_nodes, require_all_present
 from MultiTaskSegLib.scene.earlier_result import require_choice
 from MultiTaskSegLib.scene.image_record import ImageRecord
-from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
 from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.task_list import known_tasks
 from MultiTaskSegLib.typed_error import typed_errors
 
 
 class SceneRun:
-    """Ties a job to its volume: closing the scene or removing the volume cancels the job."""
+    """Ties a job to its volumes: closing the scene or removing one of them cancels the job."""
 
     def __init__(self, volume_node: slicer.vtkMRMLScalarVolumeNode, job: Job, notes: RunNotes | None = None) -> None:
+        """Watch the scene.
+
+        Args:
+            volume_node: the image, or its first channel; ``notes`` have the others.
+            job: of the worker.
+            notes: what was noted when it was started.
+        """
         self.volume_node = volume_node
         self.job = job
         self.notes = notes or RunNotes()
@@ -52,27 +60,29 @@ class SceneRun:
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_removal(self, _caller: vtk.vtkObject, _event: str, node: vtk.vtkObject) -> None:
-        if node is self.volume_node:
-            self.end(f"the run was cancelled because the volume '{self.volume_node.GetName()}' was removed")
+        if node in (self.volume_node, *self.notes.further):
+            self.end(f"the run was cancelled because the volume '{node.GetName()}' was removed")
 
 
 @typed_errors()
-def start_segmentation(
-    volume_node: slicer.vtkMRMLScalarVolumeNode, task: str, model: str | Path | None, device: str, existing: str
-) -> SceneRun:
-    """Start to segment a volume, with a note of what it is now.
+def start_segmentation(volumes: Volumes, task: str, model: str | Path | None, device: str, existing: str) -> SceneRun:
+    """Start to segment a volume, or several that are the channels of one image, with a note of what they are now.
 
     Raises:
-        InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
-        UsageError: another run is under way, or ``existing`` is neither ``keep`` nor ``replace``.
+        InputError: a volume cannot be segmented (label map, several values per voxel, non-linear transform ...), or
+            there are more or fewer than the task takes.
+        UsageError: another run is under way, ``existing`` is neither ``keep`` nor ``replace``, or the order of the
+            channels cannot be told.
         ResourceError: the worker cannot be started.
     """
     require_choice(existing)
-    image = image_from_node(volume_node)
-    require_present(volume_node)
+    first, *further = nodes = channel_nodes(volumes, known_tasks(model or None), task)
+    images = [image_from_node(node) for node in nodes]
+    require_all_present(nodes)
     asked = {"task": task, "model": str(model or ""), "device": device}
-    notes = RunNotes(asked, existing, ImageRecord.of(volume_node))
-    return SceneRun(volume_node, shared_runner().segment(image, task=task, model=model, device=device), notes)
+    notes = RunNotes(asked, existing, ImageRecord.of(first, further), further=tuple(further))
+    job = shared_runner().segment(images[0], task=task, model=model, device=device, further=images[1:])
+    return SceneRun(first, job, notes)
 
 
 @typed_errors()
@@ -84,5 +94,5 @@ def finish_segmentation(run: SceneRun) -> SegmentationResult:
         MtsError: what the run failed with.
     """
     found = run.result()
-    require_present(run.volume_node)
+    require_all_present((run.volume_node, *run.notes.further))
     return add_result(run.volume_node, found, run.notes)

@@ -25,22 +25,25 @@ def add_segmentation(
     labels: NDArray[np.uint8],
     legend: Sequence[Mapping[str, Any]],
     name: str,
+    regions: NDArray[np.bool_] | None = None,
 ) -> slicer.vtkMRMLSegmentationNode:
     """Add a segmentation to the scene of ``volume_node``: one segment per entry of ``legend``, also for empty ones.
 
     ``labels`` is ``(Z, Y, X)`` on the grid of the volume; ``legend`` entries have ``value``, ``name``,
-    ``display_name``, ``colour`` (0..255) and ``terminology``. The segmentation follows the volume's parent transform.
+    ``display_name``, ``colour`` (0..255) and ``terminology``. With ``regions`` ``(R, Z, Y, X)``, in the order of the
+    legend, segments overlap as these do. The segmentation follows the volume's parent transform.
 
     Raises:
         InputError: the labels are not on the grid of the volume.
+        ResourceError: there are not as many regions as entries.
     """
-    labelmap = oriented_labels(volume_node, labels)
+    segments = legend_segments(volume_node, labels, legend, regions)
     node = volume_node.GetScene().AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetSourceRepresentationToBinaryLabelmap()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    for entry in legend:
-        node.GetSegmentation().AddSegment(segment_of(entry, labelmap), str(entry["name"]))
+    for entry, segment in zip(legend, segments, strict=True):
+        node.GetSegmentation().AddSegment(segment, str(entry["name"]))
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAllSegmentsOpacity2DFill(FILL_OPACITY)
     node.GetDisplayNode().SetAllSegmentsOpacity2DOutline(OUTLINE_OPACITY)
@@ -63,6 +66,25 @@ def show_3d(segmentation_node: slicer.vtkMRMLSegmentationNode, is_shown: bool = 
 def mark_as_doubtful(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
     """Draw outlines only: a result that is out of distribution does not look like any other."""
     segmentation_node.GetDisplayNode().SetAllSegmentsOpacity2DFill(0.0)
+
+
+def legend_segments(
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    labels: NDArray[np.uint8],
+    legend: Sequence[Mapping[str, Any]],
+    regions: NDArray[np.bool_] | None = None,
+) -> list[slicer.vtkSegment]:
+    """One segment per entry of a legend, as of `add_segmentation`, which belong to no node yet."""
+    if regions is None:
+        labelmap = oriented_labels(volume_node, labels)
+        return [segment_of(entry, labelmap) for entry in legend]
+    if len(regions) != len(legend):
+        raise ResourceError(
+            f"there are {len(regions)} regions and {len(legend)} names for them", remedy="Start the run again"
+        )
+    # Each has an image of its own: in a shared one a voxel could belong to one segment only.
+    images = [oriented_labels(volume_node, region.astype(np.uint8)) for region in regions]
+    return [segment_of({**entry, "value": 1}, image) for entry, image in zip(legend, images, strict=True)]
 
 
 def segment_of(entry: Mapping[str, Any], labelmap: slicer.vtkOrientedImageData) -> slicer.vtkSegment:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.model import model_file
-from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.manifest_bounds import (
     BOUNDS,
     COUNTS,
@@ -26,7 +26,7 @@ from MultiTaskSegLib.runtime.model.manifest_bounds import (
 )
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest, save_model
-from MultiTaskSegLib.runtime.model.structure import to_plain
+from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from Testing.hostile.model_bytes import resealed
@@ -74,7 +74,16 @@ def test_every_list_of_any_length_has_a_bound() -> None:
         "tasks[].labels[].colour",
         "tasks[].profile.spacing_zyx_mm",
     }
-    assert set(list_keys(to_plain(tiny_manifest()))) - fixed == set(COUNTS)
+    manifest = tiny_manifest()
+    full = replace(manifest, tasks=tuple(replace(task, inputs=("T1", "FLAIR")) for task in manifest.tasks))
+    assert set(list_keys(to_plain(full))) - fixed == set(COUNTS)
+
+
+def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None:
+    task = tiny_manifest().tasks[0]
+    assert "inputs" not in to_plain(task)
+    assert to_plain(replace(task, inputs=("T1", "FLAIR")))["inputs"] == ["T1", "FLAIR"]
+    assert from_plain(TaskInfo, to_plain(replace(task, inputs=("T1", "FLAIR")))).inputs == ("T1", "FLAIR")
 
 
 @pytest.mark.parametrize("path", sorted(RESOURCES.rglob("*.safetensors")), ids=lambda path: path.name)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.model.data_file import content_digest
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.model_file import (
-    content_digest,
     load_model,
     read_manifest,
     reference_tensors,

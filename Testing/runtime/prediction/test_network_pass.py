@@ -228,6 +228,18 @@ def test_where_memory_is_to_be_spared_plain_torch_computes_and_other_images_stil
     assert fast.left < used
 
 
+@pytest.mark.parametrize(("name", "is_told"), [("openvino", True), ("torch", False), ("auto", False)])
+def test_a_back_end_that_was_asked_for_and_not_used_for_want_of_memory_is_told(
+    name: str, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MULTITASKSEG_BACKEND", raising=False)
+    volume = noise((9, 11, 30))
+    predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", name)
+    predictor.spares_memory = True
+    told = predictor.check(volume).warnings
+    assert ("memory was short, so plain torch was used, not openvino" in told) is is_told
+
+
 class NotFinite(CompiledBackend):
     """A back end beside plain torch whose results of one stage hold a number that is not finite."""
 

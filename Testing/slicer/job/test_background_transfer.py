@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib import job as job_module
+from MultiTaskSegLib import volume_file
 from MultiTaskSegLib.background_call import BackgroundCall
 from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
@@ -117,13 +118,13 @@ def test_what_goes_wrong_in_the_background_is_an_error_of_the_job(runner, scratc
 
 
 def test_the_voxels_are_written_in_pieces_exactly_as_numpy_reads_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(job_module, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(volume_file, "CHUNK_BYTES", 100)
     described = job_module.write_volume(image(), tmp_path / "1", threading.Event())
     np.testing.assert_array_equal(np.load(described["voxels"]), image().voxels)
 
 
 def test_writing_ends_early_when_nobody_wants_the_voxels_any_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(job_module, "CHUNK_BYTES", 4)
+    monkeypatch.setattr(volume_file, "CHUNK_BYTES", 4)
     unwanted = threading.Event()
     unwanted.set()
     described = job_module.write_volume(image(), tmp_path / "1", unwanted)

@@ -8,6 +8,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.runtime.model.released import released_models
 from MultiTaskSegLib.scene.earlier_result import results_of
 from Testing.slicer import scene_samples as samples
 
@@ -107,10 +108,9 @@ def test_a_model_that_is_not_the_released_one_is_named_in_sight_and_one_click_le
     assert panel.parameters.modelPath == ""
     assert panel.ui.modelPathLineEdit.currentPath == ""
     assert note.isHidden()
-    assert part("model_note").model_text(str(tmp_path / "gone")) != ""
-    assert part("model_note").is_released(
-        str(importlib.import_module("MultiTaskSegLib.task_list").released_models()[0])
-    )
+    note = importlib.import_module("MultiTaskSegLib.catalogue.model_note")
+    assert note.model_text(str(tmp_path / "gone")) != ""
+    assert note.model_text(str(released_models()[0])) == ""
 
 
 def test_ood_check_names_its_model_too(open_panel, worker):

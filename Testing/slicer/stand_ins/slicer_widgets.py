@@ -151,7 +151,17 @@ def mrml_classes(qt: types.ModuleType) -> dict[str, type]:
             self._types = list(node_types)
             self._refresh()
 
+        def _pythonqt_connect(self, signal, slot):
+            """Under the name that it has in Slicer, where nodes are C++ objects."""
+            if signal == "currentNodeChanged(vtkMRMLNode*)":
+                return self.currentNodeChanged.connect(slot)
+            return super()._pythonqt_connect(signal, slot)
+
         def setMRMLScene(self, scene):
+            if self._scene is not None:
+                self.forget_scene()
+            if scene is None:
+                return
             self._scene = scene
             events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
             self._tags = [scene.AddObserver(event, lambda *_: self._refresh()) for event in events]

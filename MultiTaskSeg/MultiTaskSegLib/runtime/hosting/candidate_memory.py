@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.labels.label_rows import label_rows
 from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
 from MultiTaskSegLib.runtime.labels.labelling import finishing_bytes
+from MultiTaskSegLib.runtime.labels.running_regions import RunningRegions
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.network.convolution import route_of
@@ -57,6 +58,7 @@ class CandidateMemory:
         tasks: that may be labelled; none for a check.
         is_checked_first: whether the labels do not come from the same pass as the spectra.
         device: where the network runs; only its type counts.
+        channels: of the image.
     """
 
     architecture: Architecture
@@ -65,6 +67,7 @@ class CandidateMemory:
     tasks: tuple[TaskInfo, ...]
     is_checked_first: bool
     device: torch.device
+    channels: int = 1
 
     @property
     def steps(self) -> int:
@@ -74,27 +77,37 @@ class CandidateMemory:
     @property
     def grid_bytes(self) -> int:
         """Main memory of the prepared image."""
-        return FLOAT_BYTES * prod(self.frame.grid_shape)
+        return FLOAT_BYTES * self.channels * prod(self.frame.grid_shape)
 
     @property
     def running_bytes(self) -> int:
         """Main memory of labels, confidence and uncertainty while they come."""
-        return RunningLabels.held_bytes(self.frame.window.shape, self._is_single) if self.tasks else 0
+        shape, regions = self.frame.window.shape, self.regions
+        labels = any(not task.are_regions for task in self.tasks)
+        return max(
+            RunningRegions.held_bytes(regions, shape) if regions else 0,
+            RunningLabels.held_bytes(shape, self._is_single) if labels else 0,
+        )
+
+    @property
+    def regions(self) -> int:
+        """The most regions of a task; 0 where labels exclude each other."""
+        return max((len(task.labels) for task in self.tasks if task.are_regions), default=0)
 
     @property
     def preparing_bytes(self) -> int:
         """Main memory while the image is brought onto the network's grid."""
-        return preparing_bytes(self.frame)
+        return preparing_bytes(self.frame, self.channels)
 
     @property
     def finishing_bytes(self) -> int:
         """Main memory while the labels are finished, beside them."""
-        return finishing_bytes(self.frame, self._is_single)
+        return finishing_bytes(self.frame, self._is_single, self.regions)
 
     def locating_bytes(self, remembered: int) -> int:
         """Main memory for the map of foreign places, with ``remembered`` cells in the memory of a task."""
         sides = zip(self.frame.grid_shape, cell_size(self.architecture), strict=True)
-        return locating_bytes(self.frame, remembered, prod(-(-n // side) for n, side in sides))
+        return locating_bytes(self.frame, remembered, prod(-(-n // side) for n, side in sides), self.channels)
 
     def checking(self, step: int) -> NetworkMemory:
         """The pass that gives the spectra alone; nothing where the labels come with them."""
@@ -124,6 +137,7 @@ class CandidateMemory:
             route_of(self.device),
             encoder_stages=self._stages if keeps else None,
             keep_bytes=parts.keep_bytes,
+            stem=self._stem,
         )
         labelling = memory.handing_bytes + self._label_bytes(parts, memory.slab_slices)
         peak = max(memory.decoding_bytes, labelling)
@@ -151,6 +165,11 @@ class CandidateMemory:
         return encoder_stages(self.layers)
 
     @property
+    def _stem(self) -> int:
+        """Any that takes as many channels: all of them take as much."""
+        return self.architecture.stems.index(self.channels)
+
+    @property
     def _is_single(self) -> bool:
         return any(task.single_component for task in self.tasks)
 
@@ -164,6 +183,7 @@ class CandidateMemory:
             encoder_stages=self._stages,
             keep_bytes=parts.keep_bytes,
             decodes=self._stages is None,
+            stem=self._stem,
         )
 
     def _checking_parts(self, step: int) -> tuple[Parts, Triple]:

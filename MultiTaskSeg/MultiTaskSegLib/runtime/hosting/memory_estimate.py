@@ -23,6 +23,8 @@ FLOAT_BYTES = 4
 # A result in memory, and what writing it takes: voxels, labels, uncertainty and confidence; labels and uncertainty once
 # more as images, and the uncertainty in the writer.
 WRITING_BYTES = 4 + 1 + 4 + 4 + 1 + 4 + 4
+# Of each region: itself, with its value, as part of an image, and in the writer.
+WRITING_REGION_BYTES = 4
 # Memory is taken in blocks of different sizes, and what lies between them cannot all be used again: a share of all, and
 # of what comes and goes a multiple, as far as the C library does not map each block on its own (glibc: up to 32 MB, and
 # it keeps twice as much). On a card, whose library keeps blocks of every size, a larger share.
@@ -95,7 +97,8 @@ class RunMemory:
         remembered: int = 0,
     ) -> None:
         self._purpose, self._remembered = purpose, remembered
-        self._image_bytes = FLOAT_BYTES * volume.voxels.size
+        self._voxels = volume.voxels.size
+        self._image_bytes = FLOAT_BYTES * self._voxels * volume.channel_count
         known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
         wanted = [] if purpose.task is None else [known] if known else list(manifest.tasks)
         self._candidates = [
@@ -106,6 +109,7 @@ class RunMemory:
                 tuple(task for task in wanted if task.profile == profile),
                 known is None,
                 device,
+                volume.channel_count,
             )
             for profile in ([known.profile] if known else candidates)
         ]
@@ -137,7 +141,8 @@ class RunMemory:
             if self._purpose.task is not None:
                 labelled = held + candidate.running_bytes
                 yield StageMemory("finishing", labelled + candidate.finishing_bytes)
-                yield StageMemory("writing", WRITING_BYTES * self._image_bytes // FLOAT_BYTES)
+                written = (WRITING_BYTES + WRITING_REGION_BYTES * candidate.regions) * self._voxels
+                yield StageMemory("writing", written + self._image_bytes - FLOAT_BYTES * self._voxels)
 
     def _with_network(self, step: int) -> Iterator[StageMemory]:
         kept = [candidate.kept_bytes(step) for candidate in self._candidates]

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.hosting.imported_memory import ImportedRunMemory
 from MultiTaskSegLib.runtime.hosting.memory_estimate import AUTO, RunMemory
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.machine.compute_device import CPU, ComputeDevice
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS
@@ -47,7 +49,7 @@ class RunPlan:
 
 
 def plan_run(
-    manifest: Manifest,
+    manifest: Manifest | ImportedManifest,
     candidates: Sequence[Profile],
     volume: Volume,
     purpose: Purpose,
@@ -75,13 +77,13 @@ def plan_run(
         return RunPlan(device.name)  # the predictor says why not
     warnings: tuple[str, ...] = ()
     if device.name != CPU:
-        memory = RunMemory(manifest, candidates, volume, purpose, torch.device("cuda"), remembered)
+        memory = _memory(manifest, candidates, volume, purpose, torch.device("cuda"), remembered)
         _require_room(memory.however_small().host_bytes(is_on_host=False), host)
         for step in range(memory.steps):
             if _fits(memory.at(step).card_bytes(), device):
                 return _plan(device, step, warnings)
         warnings = (f"{device.description} has too little free memory, so the CPU was used",)
-    memory = RunMemory(manifest, candidates, volume, purpose, torch.device(CPU), remembered)
+    memory = _memory(manifest, candidates, volume, purpose, torch.device(CPU), remembered)
     _require_room(memory.however_small().host_bytes(is_on_host=False), host)
     least: int | None = None
     for step in range(memory.steps):
@@ -94,11 +96,29 @@ def plan_run(
     raise _too_large(least, host)
 
 
-def _is_possible(manifest: Manifest, volume: Volume, purpose: Purpose) -> bool:
+def _memory(
+    manifest: Manifest | ImportedManifest,
+    candidates: Sequence[Profile],
+    volume: Volume,
+    purpose: Purpose,
+    device: torch.device,
+    remembered: int,
+) -> RunMemory | ImportedRunMemory:
+    if isinstance(manifest, ImportedManifest):
+        return ImportedRunMemory(manifest, volume)
+    return RunMemory(manifest, candidates, volume, purpose, device, remembered)
+
+
+def _is_possible(manifest: Manifest | ImportedManifest, volume: Volume, purpose: Purpose) -> bool:
     """Whether the model can do what is wanted, as far as memory plays no part."""
     is_known = purpose.task in (AUTO, None, *(task.name for task in manifest.tasks))
     can_label = purpose.task is None or manifest.has_labels
-    return is_known and can_label and volume.is_planar == manifest.is_planar
+    if isinstance(manifest, ImportedManifest):
+        # Networks that see slices take volumes, too.
+        fits = volume.channel_count == manifest.tasks[0].input_count and (manifest.is_planar or not volume.is_planar)
+        return is_known and purpose.task is not None and fits
+    counts = [task.input_count for task in manifest.tasks if purpose.task in (AUTO, None, task.name)]
+    return is_known and can_label and volume.channel_count in counts and volume.is_planar == manifest.is_planar
 
 
 def _plan(device: ComputeDevice, step: int, warnings: tuple[str, ...]) -> RunPlan:

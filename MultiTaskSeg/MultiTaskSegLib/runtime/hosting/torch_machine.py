@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Answers(Protocol):
-    """What command line and worker need from a loaded model; ``runtime.predictor.Predictor`` is the one that ships."""
+    """What command line and worker need from a loaded model; ``runtime.predictor.open_predictor`` gives it."""
 
     memory_step: int
     spares_memory: bool
@@ -75,8 +75,8 @@ class TorchMachine:
         with needed_packages():
             from MultiTaskSegLib.runtime.machine.compute_device import select_device
             from MultiTaskSegLib.runtime.model.released import released_model
-            from MultiTaskSegLib.runtime.predictor import Predictor
-        return Predictor.load(Path(model) if model else released_model(planar), device=select_device(device))
+            from MultiTaskSegLib.runtime.predictor import open_predictor
+        return open_predictor(Path(model) if model else released_model(planar), device=select_device(device))
 
     def device(self, wanted: str) -> str:
         """The name of the device to use for a choice of the user. Raises as `load` and `find_device`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,23 @@ class Window:
     def _slices(self) -> tuple[slice, slice, slice]:
         z, y, x = (slice(first, first + count) for first, count in zip(self.start, self.shape, strict=True))
         return z, y, x
+
+
+def shared_window(arrays: Sequence[NDArray[np.floating]], airs: Sequence[float]) -> Window:
+    """The smallest box that holds the content of every channel; a channel that shows nothing asks for no place.
+
+    Args:
+        arrays: channels ``(Z, Y, X)`` on one grid.
+        airs: of each, see `content_window`.
+    """
+    windows = [content_window(array, air) for array, air in zip(arrays, airs, strict=True)]
+    if len(windows) == 1:
+        return windows[0]
+    telling = [w for w, array, air in zip(windows, arrays, airs, strict=True) if array.max() > air] or windows
+    starts = np.min([window.start for window in telling], axis=0)
+    stops = np.max([np.add(window.start, window.shape) for window in telling], axis=0)
+    (z0, y0, x0), (z1, y1, x1) = starts.tolist(), stops.tolist()
+    return Window((z0, y0, x0), (z1 - z0, y1 - y0, x1 - x0), telling[0].whole)
 
 
 def content_window(array: NDArray[np.floating], air: float) -> Window:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from MultiTaskSegLib.runtime.image.content_window import Window, content_window
+from MultiTaskSegLib.runtime.image.content_window import Window, shared_window
 from MultiTaskSegLib.runtime.image.geometry import SPACING_TOLERANCE, Reorientation, canonical_reorientation
 from MultiTaskSegLib.runtime.image.profile import Profile, Spacing, Triple
 from MultiTaskSegLib.runtime.image.volume import Measured, Volume
@@ -75,7 +75,8 @@ def input_frame(volume: Volume, profile: Profile) -> InputFrame:
     """How ``profile`` brings a volume onto the network's grid."""
     reorientation = canonical_reorientation(volume)
     spacing_zyx_mm = reorientation.spacing_zyx_mm(volume)
-    window = content_window(np.asarray(reorientation.apply(volume.voxels)), profile.air(volume))
+    arrays = [np.asarray(reorientation.apply(channel)) for channel in volume.channels]
+    window = shared_window(arrays, profile.air(volume))
     grid_shape = profile.grid_shape(window.shape, spacing_zyx_mm)
     reached = profile.reached_spacing_zyx_mm(window.shape, spacing_zyx_mm)
     return InputFrame(

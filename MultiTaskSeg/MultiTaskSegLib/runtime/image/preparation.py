@@ -23,12 +23,18 @@ class Prepared:
     """Network input with what is needed to bring results back.
 
     Attributes:
-        voxels: float32 ``(Z, Y, X)`` in [0, 1] on the profile's grid.
+        voxels: float32 in [0, 1] on the profile's grid: ``(Z, Y, X)``, of several channels ``(C, Z, Y, X)``.
         frame: from the stored array to the profile's grid.
     """
 
     voxels: NDArray[np.float32]
     frame: InputFrame
+
+    @property
+    def grid_shape(self) -> Triple:
+        """``(Z, Y, X)`` of the profile's grid."""
+        z, y, x = self.voxels.shape[-3:]
+        return z, y, x
 
     @property
     def canonical_shape(self) -> Triple:
@@ -52,15 +58,46 @@ class Prepared:
 def prepare(volume: Volume, profile: Profile) -> Prepared:
     """Reorient a volume, cut off the air around it, resample and scale it for the network.
 
+    All channels go the same way; what lies outside the content of all of them is cut off. Each has an intensity scale
+    of its own.
+
     Raises:
-        InputError: the image is constant, so there is nothing to see, or so small that nothing is left of it.
+        InputError: a channel is constant, so there is nothing to see, the image is so small that nothing is left of it,
+            or it has another number of channels than the profile's.
     """
+    require_channels(volume, profile)
     frame = input_frame(volume, profile)
-    canonical = np.asarray(frame.window.cut(frame.reorientation.apply(volume.voxels)), dtype=np.float32)
+    if volume.channel_count == 1:
+        return Prepared(_scaled(volume, volume.voxels, profile.intensity, frame), frame)
+    voxels = np.empty((volume.channel_count, *frame.grid_shape), dtype=np.float32)
+    for number, (channel, intensity) in enumerate(zip(volume.channels, profile.intensities, strict=True)):
+        voxels[number] = _scaled(volume, channel, intensity, frame, f"channel {number + 1} of the image")
+    return Prepared(voxels, frame)
+
+
+def require_channels(volume: Volume, profile: Profile) -> None:
+    """Refuse an image with another number of channels than a profile's images have.
+
+    Raises:
+        InputError: it has.
+    """
+    if volume.channel_count != profile.channel_count:
+        raise InputError(
+            f"the image has {volume.channel_count} channels, images for {profile.name} have {profile.channel_count}",
+            file=volume.name or None,
+            remedy="Give as many channels as the task takes",
+        )
+
+
+def _scaled(
+    volume: Volume, channel: NDArray[np.float32], intensity: Intensity, frame: InputFrame, what: str = "the image"
+) -> NDArray[np.float32]:
+    """One channel on the profile's grid."""
+    canonical = np.asarray(frame.window.cut(frame.reorientation.apply(channel)), dtype=np.float32)
     grid = resample_linear(canonical, frame.grid_shape)
-    if grid.min() == grid.max() and volume.voxels.min() < volume.voxels.max():
+    if grid.min() == grid.max() and channel.min() < channel.max():
         raise _too_small(volume)
-    return Prepared(scale_intensity(grid, profile.intensity, volume.name), frame)
+    return scale_intensity(grid, intensity, volume.name, what)
 
 
 def _too_small(volume: Volume) -> InputError:
@@ -74,12 +111,14 @@ def _too_small(volume: Volume) -> InputError:
     )
 
 
-def preparing_bytes(frame: InputFrame) -> int:
+def preparing_bytes(frame: InputFrame, channels: int = 1) -> int:
     """What `prepare` takes at most, with its result and without the image."""
     grid = 4 * prod(frame.grid_shape)
     resampled = 0 if frame.grid_shape == frame.window.shape else grid
     # The image on its grid, less the lowest value, scaled, and clipped.
-    return max(resampling_bytes(frame.window.shape, frame.grid_shape), resampled + SCALING_COPIES * grid)
+    one = max(resampling_bytes(frame.window.shape, frame.grid_shape), resampled + SCALING_COPIES * grid)
+    # Channels are made one after the other and put where they stay.
+    return one if channels == 1 else one + channels * grid
 
 
 def restoring_bytes(frame: InputFrame, value_bytes: int) -> int:
@@ -89,8 +128,10 @@ def restoring_bytes(frame: InputFrame, value_bytes: int) -> int:
     return value_bytes * prod(frame.window.whole) * (is_cut + is_turned)
 
 
-def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str = "") -> NDArray[np.float32]:
-    """Map values to [0, 1] and clip.
+def scale_intensity(
+    array: NDArray[np.float32], intensity: Intensity, name: str = "", what: str = "the image"
+) -> NDArray[np.float32]:
+    """Map values to [0, 1] and clip; ``what`` is how messages call the array, ``name`` the file.
 
     Raises:
         InputError: the scaled image is constant.
@@ -103,7 +144,7 @@ def scale_intensity(array: NDArray[np.float32], intensity: Intensity, name: str 
     scale = np.float32(1.0 / (high - low) if high > low else 0.0)
     scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * scale, 0.0, 1.0)
     if not float(scaled.max()) > float(scaled.min()):
-        raise InputError("the image is constant", file=name or None, remedy="Choose an image that shows something")
+        raise InputError(f"{what} is constant", file=name or None, remedy="Choose an image that shows something")
     return scaled.astype(np.float32, copy=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -40,7 +40,8 @@ class Profile:
     """Grid and intensity scale shared by tasks.
 
     ``spacing``: resample to ``spacing_zyx_mm``. ``fit``: scale a 2-D image so that its longer side has ``matrix``
-    square pixels, because photographs of scans rarely carry a trustworthy pixel size.
+    square pixels, because photographs of scans rarely carry a trustworthy pixel size. ``intensity`` is that of the
+    first channel, ``further`` has those of the others.
     """
 
     name: str
@@ -48,12 +49,24 @@ class Profile:
     intensity: Intensity
     spacing_zyx_mm: tuple[float, float, float] | None = None
     matrix: int | None = None
+    # A later field, see `model.structure.LATER`.
+    further: tuple[Intensity, ...] = field(default=(), metadata={"later": True})
 
     def __post_init__(self) -> None:
         if (self.grid == "spacing") != (self.spacing_zyx_mm is not None) or (self.grid == "fit") != (
             self.matrix is not None
         ):
             raise InputError(f"profile {self.name!r} needs spacing_zyx_mm for 'spacing' and matrix for 'fit'")
+
+    @property
+    def intensities(self) -> tuple[Intensity, ...]:
+        """Of all channels, the first one first."""
+        return (self.intensity, *self.further)
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels an image has."""
+        return 1 + len(self.further)
 
     def reached_spacing_zyx_mm(self, shape: Triple, spacing_zyx_mm: Spacing) -> Spacing:
         """Voxel size on the network's grid along Z, Y, X, but for the rounding to whole voxels.
@@ -77,12 +90,15 @@ class Profile:
         nz, ny, nx = (_whole(n * mm / new) for n, mm, new in zip(shape, spacing_zyx_mm, reached, strict=True))
         return nz, ny, nx
 
-    def air(self, volume: Volume) -> float:
-        """Largest value that shows nothing: the smallest of the image, and on a scale in Hounsfield units everything
-        that is clipped to 0 anyway. Pictures are framed by what they show, so only their smallest value counts."""
-        smallest = float(volume.voxels.min())
-        is_scan_on_scale = self.intensity.method == "range" and self.matrix is None
-        return max(smallest, self.intensity.low) if is_scan_on_scale else smallest
+    def air(self, volume: Volume) -> tuple[float, ...]:
+        """By channel, the largest value that shows nothing: the smallest of the image, and on a scale in Hounsfield
+        units everything that is clipped to 0 anyway. Pictures are framed by what they show, so only their smallest
+        value counts."""
+        smallest = [float(channel.min()) for channel in volume.channels]
+        if self.matrix is not None:
+            return tuple(smallest)
+        scales = zip(smallest, self.intensities, strict=True)
+        return tuple(max(least, own.low) if own.method == "range" else least for least, own in scales)
 
     def distance(self, volume: Volume) -> float:
         """How far the volume's voxel size is from this profile's (root of summed squared log ratios)."""
@@ -94,7 +110,10 @@ class Profile:
     def suits(self, volume: Volume) -> bool:
         """Whether the volume's values can be on this profile's scale: a clipped absolute scale (Hounsfield units)
         expects values below the range, such as air; an 8-bit picture of a CT has none."""
-        return self.intensity.method == "percentile" or float(volume.voxels.min()) < self.intensity.low
+        return all(
+            own.method == "percentile" or float(channel.min()) < own.low
+            for channel, own in zip(volume.channels, self.intensities, strict=True)
+        )
 
 
 def _whole(voxels: float) -> int:

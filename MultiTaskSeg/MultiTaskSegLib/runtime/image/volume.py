@@ -23,17 +23,19 @@ its pixels; or, as in a photograph of a scan, nothing, so that the spacing gives
 
 @dataclass(frozen=True)
 class Volume:
-    """A scalar image. A 2-D image is a volume of one slice.
+    """An image of one or more channels. A 2-D image is a volume of one slice.
 
     Attributes:
-        voxels: float32 ``(Z, Y, X)``; index order is the reverse of ``ijk``.
+        voxels: float32 ``(Z, Y, X)``, of the first channel; index order is the reverse of ``ijk``.
         ijk_to_lps: float64 ``(4, 4)``, maps voxel index ``(i, j, k, 1)`` (``i`` runs along X) to LPS millimetres.
         name: what to call the image in messages and reports.
         warnings: what was found and mended while reading.
         measured: what of the grid has a size that is known.
+        further: float32 ``(Z, Y, X)`` each, the other channels on the same grid: see `channel_set.joined`.
 
     Raises:
-        InputError: the array is not three-dimensional or empty, or the matrix is not an invertible affine.
+        InputError: the array is not three-dimensional or empty, a channel has another size, or the matrix is not an
+            invertible affine.
     """
 
     voxels: NDArray[np.float32]
@@ -41,6 +43,7 @@ class Volume:
     name: str = ""
     warnings: tuple[str, ...] = field(default=())
     measured: Measured = "voxel"
+    further: tuple[NDArray[np.float32], ...] = ()
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
@@ -49,6 +52,12 @@ class Volume:
                 file=self.name or None,
                 remedy="Give one scalar volume or one 2-D image",
             )
+        if other := next((channel.shape for channel in self.further if channel.shape != self.voxels.shape), None):
+            raise InputError(
+                f"one channel has shape {other}, the first one {self.voxels.shape}",
+                file=self.name or None,
+                remedy="Bring the channels onto one grid",
+            )
         affine = np.asarray(self.ijk_to_lps, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _spans_space(affine[:3, :3]):
             raise InputError(
@@ -56,6 +65,16 @@ class Volume:
                 file=self.name or None,
                 remedy="Correct spacing and orientation in the header",
             )
+
+    @property
+    def channels(self) -> tuple[NDArray[np.float32], ...]:
+        """All channels, float32 ``(Z, Y, X)`` each, in the order in which they were given."""
+        return (self.voxels, *self.further)
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels there are."""
+        return 1 + len(self.further)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -19,7 +19,8 @@ from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelE
 from MultiTaskSegLib.runtime.labels.grid_interpolation import SliceInterpolation, interpolate_plane
 from MultiTaskSegLib.runtime.labels.label_rows import LabelRows, label_rows, whole_plane
 from MultiTaskSegLib.runtime.labels.largest_class import largest_class
-from MultiTaskSegLib.runtime.labels.surface_band import SurfaceSoftening
+from MultiTaskSegLib.runtime.labels.running_regions import RunningRegions
+from MultiTaskSegLib.runtime.labels.surface_band import RegionSoftening, SurfaceSoftening
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Triple
 
@@ -119,11 +120,15 @@ class RunningLabels:
             self._places.append(target)
 
 
+Running = RunningLabels | RunningRegions
+"""What comes of a task: labels that exclude each other, or regions that may overlap."""
+
+
 class LabelStream:
     """From logits on the network's grid to labels on the image's own, slab by slab, and strip by strip where need be.
 
     Args:
-        task: gives the temperatures.
+        task: gives the temperatures, and whether its labels are regions.
         grid: ``(Z, Y, X)`` of the network's grid, without padding.
         shape: ``(Z, Y, X)`` of the image in canonical order.
 
@@ -133,7 +138,11 @@ class LabelStream:
 
     def __init__(self, task: TaskInfo, grid: Triple, shape: Triple) -> None:
         self._task, self._grid, self._shape = task, grid, shape
-        self.running = RunningLabels(1 + len(task.labels), shape, task.single_component)
+        self.running: Running = (
+            RunningRegions(len(task.labels), shape)
+            if task.are_regions
+            else RunningLabels(1 + len(task.labels), shape, task.single_component)
+        )
         self._begin(whole_plane(grid[1], shape[1]), 0)
 
     @staticmethod
@@ -172,7 +181,8 @@ class LabelStream:
 
     def _begin(self, rows: LabelRows, first: int) -> None:
         surface = self._task.surface_temperature
-        self._softening = None if surface is None else SurfaceSoftening(self._task.temperature / surface)
+        soften = RegionSoftening if self._task.are_regions else SurfaceSoftening
+        self._softening = None if surface is None else soften(self._task.temperature / surface)
         self._interpolation = SliceInterpolation(self._grid[0], self._shape[0])
         self._rows, self._first, self._seen, self._labelled = rows, first, 0, 0
 
@@ -183,7 +193,8 @@ class LabelStream:
         if slices > 0 and self._rows.wanted.stop > self._rows.wanted.start:
             given = self._rows.given
             inside = logits[:, :slices, given.start - self._first : given.stop - self._first, : self._grid[2]]
-            self.push(torch.softmax(inside / self._task.temperature, dim=0))
+            scaled = inside / self._task.temperature
+            self.push(torch.sigmoid(scaled) if self._task.are_regions else torch.softmax(scaled, dim=0))
         self.running.seconds += time.perf_counter() - started
 
     def push(self, shares: Tensor) -> None:

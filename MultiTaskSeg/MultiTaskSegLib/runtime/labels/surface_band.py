@@ -123,3 +123,24 @@ class SurfaceSoftening:
             # The largest becomes 1: of a large exponent nothing else would be left, and no sum to divide by.
             chosen.div_(chosen.amax(dim=0)).pow_(self._exponent)
             flat.index_copy_(1, index, chosen.div_(chosen.sum(dim=0)))
+
+
+class RegionSoftening:
+    """The same for regions that may overlap: each has a surface of its own, between itself and everything else.
+
+    Args:
+        exponent: see `SurfaceSoftening`.
+    """
+
+    def __init__(self, exponent: float) -> None:
+        self._exponent = exponent
+        self._by_region: list[SurfaceSoftening] = []
+
+    def push(self, shares: Tensor, last: bool) -> list[Tensor]:
+        """Take the regions' probabilities ``(R, z, Y, X)``; returns as `SurfaceSoftening.push`."""
+        if not self._by_region:
+            self._by_region = [SurfaceSoftening(self._exponent) for _ in shares]
+        pairs = zip(self._by_region, shares, strict=True)
+        done = [softening.push(torch.stack((1 - own, own)), last) for softening, own in pairs]
+        # All lag behind alike, because that depends on the numbers of slices alone.
+        return [torch.stack([slab[1] for slab in slabs]) for slabs in zip(*done, strict=True)]

@@ -70,6 +70,21 @@ def select_device(name: str) -> str:
     return kind
 
 
+def torch_device(name: str) -> torch.device:
+    """The device of a name: ``auto`` (a CUDA card when there is one), ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: the name is unknown.
+        ResourceError: the device is not there.
+    """
+    if name not in (AUTO, CPU, CUDA):
+        raise UsageError(f"there is no device {name!r}", remedy=f"Use {AUTO}, {CPU} or {CUDA}")
+    available = torch.cuda.is_available()
+    if name == CUDA and not available:
+        raise ResourceError("no CUDA device is available", remedy="Use --device cpu")
+    return torch.device(CUDA if available and name != CPU else CPU)
+
+
 def release_card_memory() -> None:
     """Give back what torch holds in reserve on the cards, for other programs or a fresh start."""
     if torch.cuda.is_available():

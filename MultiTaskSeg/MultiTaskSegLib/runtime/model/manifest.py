@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.model.structure import LATER
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
 
 FORMAT_VERSION = 1
+"""Of files that programs of every version read."""
+LATER_FORMAT_VERSION = 2
+"""Of files that need more: images of several channels, or regions."""
+FORMAT_VERSIONS = (FORMAT_VERSION, LATER_FORMAT_VERSION)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ class TaskInfo:
         surface_temperature: divisor of the logits within 2 voxels of the predicted surface, on the network's grid
             (`surface_band`); None: ``temperature`` there, too.
         data: who made the images, who may use them, and what they show.
+        inputs: names of the image's channels in the order in which the network takes them; none for one channel
+            without a name.
+        are_regions: whether labels may overlap: each has an output of its own (a sigmoid), there is none for the
+            background, and in a label map later ones are painted over earlier ones.
     """
 
     name: str
@@ -73,11 +83,19 @@ class TaskInfo:
     single_component: bool = False
     surface_temperature: float | None = None
     data: TrainingData = field(default_factory=TrainingData)
+    inputs: tuple[str, ...] = field(default=(), metadata=LATER)
+    are_regions: bool = field(default=False, metadata=LATER)
+
+    @property
+    def input_count(self) -> int:
+        """How many channels an image of the task has."""
+        return max(1, len(self.inputs))
 
     @property
     def channels(self) -> slice:
-        """The task's head channels, background first."""
-        return slice(self.channel_start, self.channel_start + 1 + len(self.labels))
+        """The task's head channels, background first; regions have no background."""
+        first = self.channel_start
+        return slice(first, first + len(self.labels) + (not self.are_regions))
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,15 @@ class Manifest:
     ood: OodInfo
     training: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def stems(self) -> tuple[tuple[str, ...], ...]:
+        """By stem of the network, the names of the channels that it takes; none for one channel without a name."""
+        return stems_of([task.inputs for task in self.tasks])
+
+    def stem(self, task: TaskInfo) -> int:
+        """Which of the network's stems takes a task's images."""
+        return self.stems.index(task.inputs)
+
     def task(self, name: str) -> TaskInfo:
         """The task of that name.
 
@@ -151,3 +178,17 @@ class Manifest:
     def is_planar(self) -> bool:
         """Whether the model is for 2-D images."""
         return all(task.profile.grid == "fit" for task in self.tasks)
+
+
+def stems_of(inputs: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """The stems of a network for tasks with these lists of channels: one for each list, that of one channel first.
+
+    >>> stems_of([("FLAIR", "T1"), (), ("FLAIR", "T1")])
+    ((), ('FLAIR', 'T1'))
+    """
+    return tuple(sorted(dict.fromkeys(inputs), key=bool))
+
+
+def needed_format(tasks: Sequence[TaskInfo]) -> int:
+    """The lowest version of the format that can describe these tasks."""
+    return LATER_FORMAT_VERSION if any(task.inputs or task.are_regions for task in tasks) else FORMAT_VERSION

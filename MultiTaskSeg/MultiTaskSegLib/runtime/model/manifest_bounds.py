@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
@@ -28,15 +28,18 @@ MAX_NOTE = 1e20
 _RATE, _CASES, _TEMPERATURE, _VALUE = (0.0, 1.0), (0, 10**9), (0.01, 100.0), (-1e9, 1e9)
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "format_version": (1, 1),
+    "format_version": (1, 2),
     "architecture.channels[]": (1, 4096),
     "architecture.strides[][]": (1, 8),
     "architecture.kernels[][]": (1, 15),
     "architecture.outputs": (1, 4096),
+    "architecture.stems[]": (1, 32),
     "tasks[].labels[].value": (1, 255),
     "tasks[].labels[].colour[]": (0, 255),
     "tasks[].profile.intensity.low": _VALUE,
     "tasks[].profile.intensity.high": _VALUE,
+    "tasks[].profile.further[].low": _VALUE,
+    "tasks[].profile.further[].high": _VALUE,
     "tasks[].profile.spacing_zyx_mm[]": (1e-3, 1e3),
     "tasks[].profile.matrix": (8, 2048),
     "tasks[].channel_start": (0, 4095),
@@ -60,8 +63,11 @@ COUNTS = {
     "architecture.channels": 10,
     "architecture.strides": 9,
     "architecture.kernels": 10,
+    "architecture.stems": 128,
     "tasks": 128,
     "tasks[].labels": 255,
+    "tasks[].inputs": 32,
+    "tasks[].profile.further": 31,
     "ood.layers": 19,
     "ood.image_statistics": 16,
 }
@@ -72,8 +78,14 @@ _NOTES = "training"
 _REMEDY = "Get the model file again"
 
 
-def check_bounds(plain: Any) -> None:
+def check_bounds(
+    plain: Any, bounds: Mapping[str, tuple[float, float]] = BOUNDS, counts: Mapping[str, int] = COUNTS
+) -> None:
     """Check every number and text of a manifest as plain JSON values; what has a wrong type is left to others.
+
+    Args:
+        plain: the manifest.
+        bounds, counts: as `BOUNDS` and `COUNTS`, for manifests of another kind.
 
     Raises:
         ModelError: a number is not finite or out of bounds, a list too long, a text holds control characters, values
@@ -83,10 +95,10 @@ def check_bounds(plain: Any) -> None:
         if isinstance(value, str):
             _check_text(place, value)
         elif isinstance(value, list):
-            most = COUNTS.get(_key(place))
+            most = counts.get(_key(place))
             _require(most is None or len(value) <= most, f"{place} has {len(value)} entries, more than {most}")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            _check_number(place, value)
+            _check_number(place, value, bounds)
     _check_total_stride(plain)
 
 
@@ -112,11 +124,11 @@ def _key(place: str) -> str:
     return next((f"{key.split(name)[0]}{name}.*" for name in _OPEN_KEYS if f".{name}." in key), key)
 
 
-def _check_number(place: str, value: float) -> None:
+def _check_number(place: str, value: float, bounds: Mapping[str, tuple[float, float]]) -> None:
     if place == _NOTES or place.startswith((f"{_NOTES}.", f"{_NOTES}[")):
         low, high = -MAX_NOTE, MAX_NOTE
     else:
-        low, high = BOUNDS.get(_key(place), (-math.inf, math.inf))
+        low, high = bounds.get(_key(place), (-math.inf, math.inf))
     # NaN fails every comparison.
     _require(low <= value <= high, f"{place} is {_shown(value)}, not from {low:g} to {high:g}")
     _require(isinstance(value, int) or math.isfinite(value), f"{place} is not finite")

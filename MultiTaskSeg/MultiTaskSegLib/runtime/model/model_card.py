@@ -41,7 +41,10 @@ def _training(manifest: Manifest) -> str:
 
 
 def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
-    head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} labels"
+    what = "regions, which may overlap" if task.are_regions else "labels"
+    head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} {what}"
+    if task.inputs:
+        head += f"; channels of an image, in this order: {', '.join(task.inputs)}"
     if not task.labels:
         return [
             f"{head} (pre-trained without labels: nothing is segmented)",

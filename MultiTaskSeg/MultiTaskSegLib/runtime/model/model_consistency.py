@@ -10,7 +10,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.profile import Profile
-from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo, needed_format
 from MultiTaskSegLib.runtime.model.manifest_bounds import MAX_PICTURE_VALUES, check_bounds
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import Architecture
@@ -36,9 +36,14 @@ def check_manifest(manifest: Manifest) -> None:
     names = [task.name for task in manifest.tasks]
     _require(len(set(names)) == len(names) and all(names), "two tasks have the same name, or one has none")
     _require(len({task.profile.grid for task in manifest.tasks}) == 1, "2-D and 3-D tasks are mixed")
+    version, needed = manifest.format_version, needed_format(manifest.tasks)
+    _require(version >= needed, f"format version {version} has no several channels or regions")
+    wanted = tuple(max(1, len(names)) for names in manifest.stems)
+    _require(manifest.architecture.stems == wanted, "the stems of the network do not fit the channels of the tasks")
     labelled = {bool(task.labels) for task in manifest.tasks}
     _require(len(labelled) == 1, "some tasks have labels and others none")
     seen: list[set[int]] = []
+    kinds: list[tuple[set[int], bool]] = []
     for task in manifest.tasks:
         _check_task(task, manifest.architecture)
         channels = set(range(task.channels.start, task.channels.stop))
@@ -46,6 +51,9 @@ def check_manifest(manifest: Manifest) -> None:
             task.channels.start >= 0 and task.channels.stop <= manifest.architecture.outputs,
             f"task {task.name} lies outside the network's channels",
         )
+        is_shared = any(other == channels and regions != task.are_regions for other, regions in kinds)
+        _require(not is_shared, f"task {task.name} has regions on channels that another uses for labels")
+        kinds.append((channels, task.are_regions))
         # All tasks of a shared foreground head have the same channels; a part of another's would be a mistake.
         overlapping = [other for other in seen if other & channels and other != channels]
         _require(not overlapping, f"task {task.name} shares channels with another")
@@ -99,7 +107,7 @@ def _check_layer(manifest: Manifest, tensors: Mapping[str, Tensor], layer: str, 
 def _check_statistics(manifest: Manifest, tensors: Mapping[str, Tensor], spec: SignatureSpec, images: int) -> None:
     for name in spec.statistics:
         values = _real(tensors, f"reference.{IMAGE}.{name}.values")
-        length = statistic_length(name, manifest.architecture.is_planar)
+        length = statistic_length(name, manifest.architecture.is_planar, max(manifest.architecture.stems))
         _require(tuple(values.shape) == (images, length), f"the {name} of the training images is impossible")
 
 
@@ -112,7 +120,9 @@ def _check_block(manifest: Manifest, tensors: Mapping[str, Tensor], block: str, 
         name, _, part = block.partition(".")
         architecture = manifest.architecture
         length = (
-            statistic_length(part, architecture.is_planar) if name == IMAGE else architecture.channels[int(name[-1])]
+            statistic_length(part, architecture.is_planar, max(architecture.stems))
+            if name == IMAGE
+            else architecture.channels[int(name[-1])]
         )
         _require(tuple(projection.shape) == (length, length), f"the projection of {block} is impossible")
 
@@ -140,9 +150,9 @@ def _check_cells(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
     for index, task in enumerate(manifest.tasks):
         mean, projection, memory, units, quantiles = (_real(tensors, f"{PREFIX}{index}.{part}") for part in PARTS)
         fits = (
-            tuple(mean.shape) == (FEATURES,)
+            tuple(mean.shape) == (FEATURES * task.input_count,)
             and projection.dim() == memory.dim() == 2
-            and projection.shape[0] == FEATURES
+            and projection.shape[0] == FEATURES * task.input_count
             and memory.shape[1] == projection.shape[1]
             and memory.numel() > 0
             and tuple(units.shape) == (memory.shape[0],)
@@ -157,6 +167,12 @@ def _check_task(task: TaskInfo, architecture: Architecture) -> None:
     values = [label.value for label in task.labels]
     _require(len(set(values)) == len(values), f"task {task.name} has one label value twice")
     _check_profile(task.profile)
+    names, count = task.inputs, task.profile.channel_count
+    _require(
+        len(set(names)) == len(names) and all(names), f"task {task.name} has two channels of one name, or one without"
+    )
+    _require(len(names) != 1 and count == task.input_count, f"the channels of task {task.name} do not fit its profile")
+    _require(not (task.are_regions and task.single_component), f"task {task.name} keeps one piece of several regions")
     largest = max(
         channels * (task.profile.matrix or 0) ** 2 / prod(stride)
         for channels, stride in zip(architecture.channels, architecture.level_strides, strict=True)
@@ -168,11 +184,12 @@ def _check_task(task: TaskInfo, architecture: Architecture) -> None:
 
 
 def _check_profile(profile: Profile) -> None:
-    low, high = profile.intensity.low, profile.intensity.high
-    in_percent = profile.intensity.method != "percentile" or (low >= 0 and high <= 100)
-    _require(
-        high - low >= SMALLEST_RANGE and in_percent, f"the intensity range of profile {profile.name} is impossible"
-    )
+    for intensity in profile.intensities:
+        low, high = intensity.low, intensity.high
+        in_percent = intensity.method != "percentile" or (low >= 0 and high <= 100)
+        _require(
+            high - low >= SMALLEST_RANGE and in_percent, f"the intensity range of profile {profile.name} is impossible"
+        )
 
 
 def _real(tensors: Mapping[str, Tensor], name: str) -> Tensor:

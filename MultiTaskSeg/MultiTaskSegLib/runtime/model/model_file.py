@@ -6,9 +6,7 @@ manifest and a SHA-256 digest over the manifest and every tensor's name, type, s
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +15,18 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError
-from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
-from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSION, Manifest
+from MultiTaskSegLib.runtime.model.data_file import (
+    MAX_HEADER_BYTES,
+    REMEDY,
+    read_data_file,
+    require_digest,
+    require_finite,
+    write_data_file,
+)
+from MultiTaskSegLib.runtime.model.manifest import FORMAT_VERSIONS, Manifest
 from MultiTaskSegLib.runtime.model.manifest_bounds import check_bounds
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
@@ -34,11 +37,9 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralRefere
 from MultiTaskSegLib.runtime.ood.signature import IMAGE, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 
-MAX_HEADER_BYTES = 1_000_000
 TENSOR_TABLE_BYTES = 100_000
 """Of the header, for names, types and places of the tensors."""
-METADATA_KEYS = {"manifest", "digest"}
-REMEDY = "Get the model file again"
+KNOWN_FORMATS = " and ".join(map(str, FORMAT_VERSIONS))
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,9 @@ def _write(path: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> str:
     # What could not be read again is not written.
     check_manifest(manifest)
     check_length(manifest)
-    _require_finite(tensors, path)
+    require_finite(tensors, path)
     check_tensors(manifest, tensors)
-    text = _text(manifest)
-    digest = content_digest(text, tensors)
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"manifest": text, "digest": digest})
-    return digest
+    return write_data_file(path, _text(manifest), tensors)
 
 
 def check_length(manifest: Manifest) -> None:
@@ -136,9 +133,8 @@ def load_model(path: str | Path) -> Model:
     path = Path(path)
     try:
         metadata, manifest, tensors = _read(path)
-        if content_digest(metadata["manifest"], tensors) != metadata["digest"]:
-            raise ModelError("the digest does not match: the model file was altered or damaged", remedy=REMEDY)
-        _require_finite(tensors, path)
+        require_digest(metadata, tensors)
+        require_finite(tensors, path)
         check_tensors(manifest, tensors)
         network = _network(manifest, tensors, path)
         reference = _reference(manifest, tensors)
@@ -157,16 +153,6 @@ def read_manifest(path: str | Path) -> tuple[Manifest, str]:
     """
     model = load_model(path)
     return model.manifest, model.digest
-
-
-def content_digest(manifest: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over the manifest's text and every tensor's name, type, shape and bytes, in the order of names."""
-    digest = hashlib.sha256(manifest.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def reference_tensors(images: Sequence[ReferenceImage], reference: SpectralReference) -> dict[str, Tensor]:
@@ -210,33 +196,21 @@ def _statistics_tensors(rows: Sequence[LayerSpectrum | ImageStatistics], names: 
 
 
 def _read(path: Path) -> tuple[dict[str, str], Manifest, dict[str, Tensor]]:
-    """Metadata, manifest and tensors. No tensor is read of a file whose manifest asks for the impossible."""
-    if not path.is_file():
-        raise ModelError("there is no such model file", file=path, remedy="Check the path, or use the released model")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(8)
-        if len(head) < 8 or struct.unpack("<Q", head)[0] > MAX_HEADER_BYTES:
-            raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)
-        with safe_open(path, framework="pt") as archive:
-            metadata = dict(archive.metadata() or {})
-            if set(metadata) != METADATA_KEYS:
-                raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)
-            manifest = _manifest(metadata["manifest"], path)
-            # What the library returns may lie in the mapped file: a file copied over later would change a loaded model.
-            tensors = {name: archive.get_tensor(name).clone() for name in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
-        raise ModelError(f"the model file cannot be read ({error})", file=path, remedy=REMEDY) from error
-    return metadata, manifest, tensors
+    return read_data_file(path, _manifest)
 
 
 def _manifest(text: str, path: Path) -> Manifest:
     try:
         plain = json.loads(text)
         version = plain.get("format_version") if isinstance(plain, dict) else None
-        if version != FORMAT_VERSION:
+        if isinstance(plain, dict) and "kind" in plain:
             raise ModelError(
-                f"the model file has format version {version}, this program reads {FORMAT_VERSION}",
+                "the model was imported from another program, and this is only for models that were trained here",
+                file=path,
+            )
+        if version not in FORMAT_VERSIONS:
+            raise ModelError(
+                f"the model file has format version {version}, this program reads {KNOWN_FORMATS}",
                 file=path,
                 remedy="Update MultiTaskSeg or get a matching model",
             )
@@ -292,9 +266,3 @@ def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator
         if names:
             observed[IMAGE] = ImageStatistics({name: rows[image] for name, rows in statistics.items()})
         yield observed
-
-
-def _require_finite(tensors: dict[str, Tensor], path: Path) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"tensor {name} holds NaN or infinite values", file=path, remedy=REMEDY)

@@ -5,23 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.model.model_folder import ENDING, model_folder, user_models
 
-ENDING = ".mts.safetensors"
 MODEL_3D = f"mr3d{ENDING}"
 MODEL_2D = f"planar2d{ENDING}"
+NAMES = tuple(name.removesuffix(ENDING) for name in (MODEL_3D, MODEL_2D))
 
 
 def named_model(text: str) -> Path:
-    """The path of a model file; of a released one where its name is given (``mr3d``) and no such file lies here.
+    """The path of a model file; where no such file lies here, that of a model of the list by its name (``mr3d``).
 
     Raises:
         ModelError: the released model is not installed.
+        ResourceError: the folder of the user's models cannot be read.
     """
     path = Path(text)
+    if path.exists() or path.name != text:
+        return path
     for name in (MODEL_3D, MODEL_2D):
-        if text in (name, name.removesuffix(ENDING)) and not path.exists():
+        if text in (name, name.removesuffix(ENDING)):
             return released_model(planar=name == MODEL_2D)
-    return path
+    own = user_models(model_folder(), NAMES)
+    return own.get(text) or own.get(text.removesuffix(ENDING), path)
+
+
+def released_models() -> list[Path]:
+    """The released models that are installed."""
+    paths = []
+    for planar in (False, True):
+        try:
+            paths.append(released_model(planar))
+        except ModelError:
+            continue
+    return paths
 
 
 def released_model(planar: bool) -> Path:

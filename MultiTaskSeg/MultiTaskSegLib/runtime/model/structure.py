@@ -9,6 +9,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
+LATER = {"later": True}
+"""``metadata`` of a field that came later: with its default it is not written, so that older programs read the file."""
+
 
 def from_plain(kind: type[T], value: Any, where: str = "") -> T:
     """Build ``kind`` from JSON values.
@@ -23,14 +26,19 @@ def from_plain(kind: type[T], value: Any, where: str = "") -> T:
 
 
 def to_plain(value: Any) -> Any:
-    """The inverse of `from_plain`: dataclasses to dictionaries, tuples to lists."""
+    """The inverse of `from_plain`: dataclasses to dictionaries, tuples to lists; see also `LATER`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        values = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if _is_written(f, value)}
+        return {name: to_plain(item) for name, item in values.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     return value
+
+
+def _is_written(field: dataclasses.Field[Any], value: Any) -> bool:
+    return "later" not in field.metadata or getattr(value, field.name) != field.default
 
 
 def _build(hint: Any, value: Any, where: str) -> Any:

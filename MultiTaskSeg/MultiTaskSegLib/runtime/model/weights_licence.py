@@ -7,11 +7,12 @@ of the weights. Where two cannot be kept at once both are named.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from MultiTaskSegLib.runtime.model.manifest import Manifest
+if TYPE_CHECKING:  # a list of models needs no torch
+    from MultiTaskSegLib.runtime.model.manifest import Manifest
 
 FREE, CITE, SHARE_ALIKE, NON_COMMERCIAL, NO_DERIVATIVES, UNKNOWN = range(6)
 """How strict a licence is."""
@@ -136,9 +137,21 @@ def licences_in(text: str) -> tuple[Licence, ...]:
 
 def weights_licence(manifest: Manifest) -> WeightsLicence:
     """From the data of all tasks, and of the trainings that came before (``training.provenance``)."""
-    licences = {task.name: licences_in(task.licence) for task in manifest.tasks}
-    may_use = {task.name: task.data.released_weights_may_use for task in manifest.tasks}
-    for name, terms in _terms_of_trainings(manifest.training.get("provenance")):
+    terms = [(task.name, task.licence, task.data.released_weights_may_use) for task in manifest.tasks]
+    return licence_of_data(terms, manifest.training.get("provenance"))
+
+
+def licence_of_data(tasks: Iterable[tuple[str, str, bool | None]], provenance: Any = None) -> WeightsLicence:
+    """As `weights_licence`.
+
+    Args:
+        tasks: name, licence of the data, and whether released weights may be made of them (None: nobody said).
+        provenance: what the file says of the trainings that came before.
+    """
+    known = list(tasks)
+    licences = {name: licences_in(licence) for name, licence, _ in known}
+    may_use = {name: said for name, _, said in known}
+    for name, terms in _terms_of_trainings(provenance):
         if name not in licences or terms:
             licences[name] = tuple(
                 sorted({*licences.get(name, ()), *licences_in(str(terms.get("licence", "")))}, reverse=True)

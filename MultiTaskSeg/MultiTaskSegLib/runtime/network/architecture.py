@@ -7,7 +7,7 @@ many small tiles with enough halo agree to rounding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 import torch
@@ -29,17 +29,22 @@ class Architecture:
         channels: feature channels per level, finest first.
         strides: ``(z, y, x)`` of each step to the next level; one fewer than ``channels``.
         kernels: ``(z, y, x)`` kernel sizes per level, odd.
-        outputs: logit channels of the head: for each task its background, then its labels.
+        outputs: logit channels of the head: for each task its background, then its labels; of regions the labels only.
+        stems: channels of the images that each stem takes. A stem is the first convolution of the finest stage and
+            the one beside it; everything after it serves all images alike.
     """
 
     channels: tuple[int, ...]
     strides: tuple[Triple, ...]
     kernels: tuple[Triple, ...]
     outputs: int
+    # A later field, see `model.structure.LATER`: of networks for images of one channel nothing is written.
+    stems: tuple[int, ...] = field(default=(1,), metadata={"later": True})
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
-        positive = all(v > 0 for v in (*self.channels, self.outputs, *sum(self.strides, ()), *sum(self.kernels, ())))
+        counts = (*self.channels, self.outputs, *self.stems)
+        positive = bool(self.stems) and all(v > 0 for v in (*counts, *sum(self.strides, ()), *sum(self.kernels, ())))
         odd = all(k % 2 == 1 for kernel in self.kernels for k in kernel)
         if levels < 2 or len(self.strides) != levels - 1 or len(self.kernels) != levels or not (positive and odd):
             raise ModelError("the architecture is inconsistent", remedy="Train the model again with this version")
@@ -105,11 +110,27 @@ class Stage(nn.Module):
         self.shortcut = nn.Conv3d(channels_in, channels_out, 1)
         self.activation = nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, Z, Y, X)`` to ``(B, C_out, Z, Y, X)``."""
-        y = self.second(self.activation(self.first(x)))
-        result: Tensor = self.activation((y + self.shortcut(x)) * 2**-0.5)
+    def forward(self, x: Tensor, stem: Stem | None = None) -> Tensor:
+        """``(B, C_in, Z, Y, X)`` to ``(B, C_out, Z, Y, X)``.
+
+        Args:
+            x: the input.
+            stem: in place of the stage's own convolutions of the input.
+        """
+        first, shortcut = (self.first, self.shortcut) if stem is None else (stem.first, stem.shortcut)
+        y = self.second(self.activation(first(x)))
+        result: Tensor = self.activation((y + shortcut(x)) * 2**-0.5)
         return result
+
+
+class Stem(nn.Module):
+    """The convolutions that look at the image itself, for images of one more list of channels."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: Triple) -> None:
+        super().__init__()
+        padding = tuple(k // 2 for k in kernel)
+        self.first = nn.Conv3d(channels_in, channels_out, kernel, padding=padding)  # type: ignore[arg-type]
+        self.shortcut = nn.Conv3d(channels_in, channels_out, 1)
 
 
 class SegmentationNetwork(nn.Module):
@@ -121,7 +142,7 @@ class SegmentationNetwork(nn.Module):
         channels, kernels, strides = architecture.channels, architecture.kernels, architecture.strides
         levels = len(channels)
         self.encoder = nn.ModuleList(
-            Stage(1 if i == 0 else channels[i], channels[i], kernels[i]) for i in range(levels)
+            Stage(architecture.stems[0] if i == 0 else channels[i], channels[i], kernels[i]) for i in range(levels)
         )
         self.down = nn.ModuleList(
             nn.Conv3d(channels[i], channels[i + 1], strides[i], stride=strides[i]) for i in range(levels - 1)
@@ -129,21 +150,26 @@ class SegmentationNetwork(nn.Module):
         self.up = nn.ModuleList(nn.Conv3d(channels[i + 1], channels[i], 1) for i in range(levels - 1))
         self.decoder = nn.ModuleList(Stage(2 * channels[i], channels[i], kernels[i]) for i in range(levels - 1))
         self.head = nn.Conv3d(channels[0], architecture.outputs, 1)
+        # The first stem is the finest stage's own: networks with no other one are what they always were.
+        self.stems = nn.ModuleList(Stem(count, channels[0], kernels[0]) for count in architecture.stems[1:])
 
-    def encoder_features(self, x: Tensor, stages: int) -> dict[str, Tensor]:
-        """Feature maps of the first encoder stages by name for input ``(B, 1, Z, Y, X)``."""
+    def encoder_features(self, x: Tensor, stages: int, stem: int = 0) -> dict[str, Tensor]:
+        """Feature maps of the first encoder stages by name for input ``(B, C, Z, Y, X)`` of C channels."""
         maps: dict[str, Tensor] = {}
         for level in range(stages):
-            x = self.encoder[level](x if level == 0 else self.down[level - 1](x))
+            if level == 0:
+                x = self.encoder[0](x, self.stems[stem - 1] if stem else None)
+            else:
+                x = self.encoder[level](self.down[level - 1](x))
             maps[f"encoder{level}"] = x
         return maps
 
-    def features(self, x: Tensor) -> dict[str, Tensor]:
-        """All stages' feature maps by name for input ``(B, 1, Z, Y, X)``; the last one is ``decoder0``.
+    def features(self, x: Tensor, stem: int = 0) -> dict[str, Tensor]:
+        """All stages' feature maps by name for input ``(B, C, Z, Y, X)``; the last one is ``decoder0``.
 
         Z, Y and X must be multiples of `Architecture.total_stride`.
         """
-        maps = self.encoder_features(x, len(self.encoder))
+        maps = self.encoder_features(x, len(self.encoder), stem)
         x = maps[f"encoder{len(self.encoder) - 1}"]
         for level in reversed(range(len(self.decoder))):
             coarse = self.up[level](x)
@@ -153,7 +179,7 @@ class SegmentationNetwork(nn.Module):
             maps[f"decoder{level}"] = x
         return maps
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(B, outputs, Z, Y, X)`` of all tasks for input ``(B, 1, Z, Y, X)``."""
-        result: Tensor = self.head(self.features(x)["decoder0"])
+    def forward(self, x: Tensor, stem: int = 0) -> Tensor:
+        """Logits ``(B, outputs, Z, Y, X)`` of all tasks for input ``(B, C, Z, Y, X)``."""
+        result: Tensor = self.head(self.features(x, stem)["decoder0"])
         return result

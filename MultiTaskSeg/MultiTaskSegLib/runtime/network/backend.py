@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from MultiTaskSegLib.runtime.network.architecture import LEAKY_SLOPE, SegmentationNetwork, Stage
+from MultiTaskSegLib.runtime.network.architecture import LEAKY_SLOPE, SegmentationNetwork, Stage, Stem
 from MultiTaskSegLib.runtime.network.convolution import Convolution, fixed_convolution, plain_module
 
 RESIDUAL_SCALE = 2**-0.5
@@ -31,7 +31,7 @@ class Backend(Protocol):
         """First convolution and activation of a stage (``encoder0``, ``decoder2``).
 
         Args:
-            stage: a name of `Architecture.layer_names`.
+            stage: a name of `Architecture.layer_names`, or of `stem_stage`.
             window: input with the context along z that the kernel needs, unless ``pad_z``.
             pad_z: pad with zeros along z, too, as is always done in the plane.
         """
@@ -80,6 +80,11 @@ def folded_stage(stage: Stage, device: torch.device) -> StageWeights:
     return StageWeights(fixed_convolution(stage.first, device), second, shortcut)
 
 
+def stem_stage(stem: int) -> str:
+    """The name by which a back end knows the finest stage of the encoder with one of the network's stems."""
+    return f"stem{stem}" if stem else "encoder0"
+
+
 class FirstPart(nn.Module):
     """`Backend.first` of one stage as a module, for libraries that take modules; never pads along z."""
 
@@ -126,6 +131,12 @@ class TorchBackend:
             for level, stage in enumerate(stages)
             if isinstance(stage, Stage)
         }
+        finest = self.stages["encoder0"]
+        for number, stem in enumerate(network.stems, start=1):
+            assert isinstance(stem, Stem)
+            first = fixed_convolution(stem.first, device)
+            shortcut = fixed_convolution(stem.shortcut, device, RESIDUAL_SCALE)
+            self.stages[stem_stage(number)] = StageWeights(first, finest.second, shortcut)
         self._down = [fixed_convolution(module, device) for module in network.down]
         self._up = [fixed_convolution(module, device) for module in network.up]
         self._head = fixed_convolution(network.head, device)

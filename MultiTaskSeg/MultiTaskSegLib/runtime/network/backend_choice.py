@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
@@ -58,7 +59,7 @@ def choose_backend(
         UsageError: there is no such back end.
         ResourceError: the one asked for is not installed, does not work, or does not agree with plain torch.
     """
-    name = (os.environ.get(VARIABLE) or AUTO) if name == AUTO else name
+    name = asked_for(name)
     if name not in NAMES:
         raise UsageError(f"there is no back end {name!r}", remedy=f"Use one of {', '.join(NAMES)}")
     plain = TorchBackend(network, device)
@@ -85,6 +86,11 @@ def choose_backend(
         return plain  # and the trial is made when there is more room
     _remember(memory, {**known, key: fastest.name})
     return fastest
+
+
+def asked_for(name: str) -> str:
+    """What the user wants: ``name`` itself, or for ``auto`` what the environment says."""
+    return (os.environ.get(VARIABLE) or AUTO) if name == AUTO else name
 
 
 def cache_folder() -> Path:
@@ -160,17 +166,25 @@ def agrees(found: Tensor, expected: Tensor) -> bool:
 
 @torch.inference_mode()
 def _trial(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tensor]:
-    """Seconds and logits of a small image, the same for every back end."""
+    """Seconds and logits of a small image for each stem, the same for every back end."""
     architecture = network.architecture
     z, y, x = (max(1, c) * s for c, s in zip(TRIAL_CELLS, architecture.total_stride, strict=True))
-    voxels = np.random.default_rng(0).random((1 if architecture.is_planar else z, y, x), dtype=np.float32)
+    shape = (1 if architecture.is_planar else z, y, x)
+    images = [
+        (np.random.default_rng(stem).random((channels, *shape), dtype=np.float32), stem)
+        for stem, channels in enumerate(architecture.stems)
+    ]
+
+    def stream(image: NDArray[np.float32], stem: int) -> Iterator[Tensor]:
+        """The last maps of an image."""
+        return NetworkStream(backend, architecture, image, stem=stem).decode()
+
     seconds = []
     for _ in range(TRIALS):
         started_s = time.perf_counter()
-        slabs = NetworkStream(backend, architecture, voxels).decode()
-        logits = torch.cat([backend.head(slab, slice(None)) for slab in slabs], dim=1).cpu()
+        logits = [backend.head(slab, slice(None)).cpu() for image, stem in images for slab in stream(image, stem)]
         seconds.append(time.perf_counter() - started_s)
-    return min(seconds), logits
+    return min(seconds), torch.cat(logits, dim=1)
 
 
 def _key(digest: str, device: torch.device) -> str:

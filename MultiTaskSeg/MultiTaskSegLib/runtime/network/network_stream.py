@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
-from MultiTaskSegLib.runtime.network.backend import Backend
+from MultiTaskSegLib.runtime.network.backend import Backend, stem_stage
 from MultiTaskSegLib.runtime.network.stage_stream import SliceQueue, StageStream
 
 # Maps of this many voxels at the finest level stay in the processor's cache between operations (measured).
@@ -39,9 +39,10 @@ class NetworkStream:
     Args:
         backend: computes.
         architecture: of the network.
-        voxels: prepared image ``(Z, Y, X)``.
+        voxels: prepared image ``(Z, Y, X)``, or of several channels ``(C, Z, Y, X)``.
         slab_voxels: about how many voxels of the image to work on at a time.
         progress: told the share of the image that has been fed in.
+        stem: which of the network's stems takes the image.
 
     Attributes:
         padded: ``(z, y, x)`` with the zeros that the strides ask for.
@@ -54,9 +55,11 @@ class NetworkStream:
         voxels: NDArray[np.float32],
         slab_voxels: int = SLAB_VOXELS,
         progress: Callable[[float], None] | None = None,
+        stem: int = 0,
     ) -> None:
-        self._backend, self._architecture, self._voxels = backend, architecture, voxels
-        self._progress = progress
+        self._backend, self._architecture = backend, architecture
+        self._voxels = voxels if voxels.ndim == 4 else voxels[None]
+        self._progress, self._stem = progress, stem
         self.padded = padded_shape(architecture, _shape(voxels))
         _, y, x = self.padded
         step = architecture.total_stride[0]
@@ -101,18 +104,19 @@ class NetworkStream:
 
     def _image(self) -> Iterator[Slab]:
         depth, rows, columns = self.padded
-        _, y, x = self._voxels.shape
+        channels, _, y, x = self._voxels.shape
         for start in range(0, depth, self._slices):
             stop = min(start + self._slices, depth)
-            slab = np.zeros((1, 1, stop - start, rows, columns), dtype=np.float32)
-            part = self._voxels[start:stop]
-            slab[0, 0, : len(part), :y, :x] = part
+            slab = np.zeros((1, channels, stop - start, rows, columns), dtype=np.float32)
+            part = self._voxels[:, start:stop]
+            slab[0, :, : part.shape[1], :y, :x] = part
             yield torch.from_numpy(slab).to(self._backend.device), stop == depth
             if self._progress is not None:
                 self._progress(stop / depth)
 
     def _stage(self, name: str) -> StageStream:
-        return StageStream(self._backend, name, self._architecture.kernels[int(name[-1])][0] // 2)
+        stage = stem_stage(self._stem) if name == "encoder0" else name
+        return StageStream(self._backend, stage, self._architecture.kernels[int(name[-1])][0] // 2)
 
     def _encoded(
         self, level: int, slabs: Iterator[Slab], observe: Observe, queue: SliceQueue | None = None
@@ -211,7 +215,7 @@ def _ignore(name: str, slab: Tensor) -> None:
 
 
 def _shape(voxels: NDArray[np.float32]) -> Triple:
-    z, y, x = voxels.shape
+    z, y, x = voxels.shape[-3:]
     return z, y, x
 
 

@@ -74,6 +74,7 @@ def pass_memory(
     encoder_stages: int | None = None,
     keep_bytes: int = 0,
     decodes: bool = True,
+    stem: int = 0,
 ) -> PassMemory:
     """What tensors take while an image passes through the network.
 
@@ -85,12 +86,13 @@ def pass_memory(
         encoder_stages: how many stages are run beforehand by `NetworkStream.encode`; None for none.
         keep_bytes: for maps of these that `NetworkStream.decode` is spared.
         decodes: whether the whole network is run (afterwards).
+        stem: which of the network's stems takes the image.
     """
     depth, rows, columns = padded
     # Whole slabs: at the far end a thick one needs most.
     filled = slices * (ceil(architecture.halo[0] / slices) + SLABS_TO_FILL)
     kept = {} if encoder_stages is None else kept_levels(architecture, padded, keep_bytes)
-    sliver = _rehearsed(architecture, min(depth, filled), slices, route, encoder_stages, tuple(kept), decodes)
+    sliver = _rehearsed(architecture, min(depth, filled), slices, route, encoder_stages, tuple(kept), decodes, stem)
     cells = rows * columns // prod(architecture.total_stride[1:])
     # Of what is kept there is more, the deeper the image, and the last block may be filled by one slice.
     more = sum(kept.values()) - cells * sliver.kept_bytes
@@ -113,6 +115,7 @@ def _rehearsed(
     encoder_stages: int | None,
     levels: tuple[int, ...],
     decodes: bool,
+    stem: int,
 ) -> PassMemory:
     """`PassMemory` of planes of one cell."""
     sliver = (depth, *architecture.total_stride[1:])
@@ -127,8 +130,8 @@ def _rehearsed(
     kept = None
     encoding = decoding = handing = thickest = 0
     with torch.inference_mode(), ledger:
-        voxels = np.zeros(sliver, dtype=np.float32)
-        stream = NetworkStream(backend, architecture, voxels, slices * prod(sliver[1:]))
+        voxels = np.zeros((architecture.stems[stem], *sliver), dtype=np.float32)
+        stream = NetworkStream(backend, architecture, voxels, slices * prod(sliver[1:]), stem=stem)
         if encoder_stages is not None:
             kept = stream.encode(encoder_stages, watch, kept_bytes)
             encoding = ledger.peak_bytes

@@ -148,7 +148,8 @@ class PatchStream:
                 scores += torch.flip(network(torch.flip(patch, axes)), axes)
             if self._mirrors:
                 scores /= len(self._mirrors) + 1
-        return scores[0].clone()
+        # In the order of the sums; networks give another one.
+        return scores[0].clone(memory_format=torch.contiguous_format)
 
     def _mean(self, sums: Sequence[Tensor], weights: Tensor) -> Tensor:
         means = [torch.div(total, weights) for total in sums]

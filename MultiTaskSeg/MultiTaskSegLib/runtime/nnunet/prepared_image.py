@@ -25,6 +25,7 @@ from MultiTaskSegLib.runtime.nnunet.preparation_plan import (
 from MultiTaskSegLib.runtime.nnunet.resampling_grid import resampled, resampled_shape, slice_axis
 
 SMALLEST_DEVIATION = 1e-8
+Channels = Sequence[NDArray[np.float32]] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -52,25 +53,27 @@ class PreparedImage:
 
 
 def prepared_image(
-    channels: NDArray[np.float32], spacing_zyx_mm: Sequence[float], plan: PreparationPlan
+    channels: Sequence[NDArray[np.float32]] | NDArray[np.float32],
+    spacing_zyx_mm: Sequence[float],
+    plan: PreparationPlan,
 ) -> PreparedImage:
     """Prepare an image as nnU-Net's ``DefaultPreprocessor`` does (nnunetv2 2.0 to 2.8).
 
     Args:
-        channels: ``(C, Z, Y, X)``, axes in the order in which the file stores them.
+        channels: ``(Z, Y, X)`` each, axes in the order in which the file stores them.
         spacing_zyx_mm: of them.
         plan: what to do.
 
     Raises:
         InputError: there is nothing but zeros, a value is not finite, or no voxel is left at the network's spacing.
     """
-    if not np.isfinite(channels).all():
+    if not all(np.isfinite(channel).all() for channel in channels):
         # One such value makes the mean, and with it every voxel, not a number.
         raise InputError("the image has values that are not finite", remedy="Export it again, or replace them")
     order = plan.transpose
-    turned = channels.transpose(0, *(axis + 1 for axis in order))
+    turned = [channel.transpose(order) for channel in channels]
     spacing_mm = tuple(float(spacing_zyx_mm[axis]) for axis in order)
-    mask = ndimage.binary_fill_holes((turned != 0).any(axis=0))
+    mask = ndimage.binary_fill_holes(np.logical_or.reduce([channel != 0 for channel in turned]))
     if not mask.any():
         raise InputError("the image has no voxel that is not 0", remedy="Check that it is the right image")
     box = ndimage.find_objects(mask.astype(np.int8))[0]
@@ -89,7 +92,8 @@ def prepared_image(
     for channel, rule in zip(turned, plan.normalisations, strict=True):
         normal = normalised(np.array(channel[box], np.float32, order="C"), inside, rule)
         parts.append(_on_grid(normal, shape, plan.images, axis))
-    return PreparedImage(np.stack(parts), box, tuple(turned.shape[1:]), spacing_mm, wanted_mm)
+    voxels = np.stack(parts) if len(parts) > 1 else parts[0][None]
+    return PreparedImage(voxels, box, tuple(turned[0].shape), spacing_mm, wanted_mm)
 
 
 def normalised(image: NDArray[np.float32], inside: NDArray[np.bool_], rule: Normalisation) -> NDArray[np.float32]:

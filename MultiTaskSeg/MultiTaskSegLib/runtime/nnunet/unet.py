@@ -6,11 +6,11 @@ weights of a checkpoint fit by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
+from MultiTaskSegLib.runtime.nnunet.lean_layer import Finer, convolved, instance_normalised
 from MultiTaskSegLib.runtime.nnunet.unet_plan import PLAIN, UnetPlan
 
 Layer = Callable[..., nn.Module]
@@ -42,21 +42,30 @@ class ConvolutionBlock(nn.Module):
         self.norm = NORM[plan.dimension](outputs, eps=plan.norm_eps, affine=True)
         self.nonlin = nn.LeakyReLU(plan.slope, inplace=True) if is_activated else nn.Identity()
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, C, [Z,] Y, X)`` to ``(B, outputs, ...)``."""
-        activated: Tensor = self.nonlin(self.norm(self.conv(maps)))
+    def forward(self, maps: list[Tensor], finer: list[Finer] | None = None) -> Tensor:
+        """One map ``(B, C, [Z,] Y, X)`` beside a finer one, both used up, to ``(B, outputs, ...)``."""
+        activated: Tensor = self.nonlin(instance_normalised(convolved(self.conv, maps, finer or []), self.norm))
         return activated
 
 
 def _in_a_row(
     block: Layer, plan: UnetPlan, count: int, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]
-) -> nn.Sequential:
+) -> nn.ModuleList:
     """Blocks in a row: the first takes the inputs and has the stride."""
     ones = (1,) * plan.dimension
-    return nn.Sequential(
-        block(plan, inputs, outputs, kernel, stride),
-        *(block(plan, outputs, outputs, kernel, ones) for _ in range(count - 1)),
+    return nn.ModuleList(
+        [
+            block(plan, inputs, outputs, kernel, stride),
+            *(block(plan, outputs, outputs, kernel, ones) for _ in range(count - 1)),
+        ]
     )
+
+
+def _through(blocks: Iterable[nn.Module], maps: list[Tensor]) -> Tensor:
+    """Maps, which are used up, through one block after the other."""
+    for block in blocks:
+        maps = [block(maps)]
+    return maps.pop()
 
 
 class ConvolutionStack(nn.Module):
@@ -68,10 +77,10 @@ class ConvolutionStack(nn.Module):
         super().__init__()
         self.convs = _in_a_row(ConvolutionBlock, plan, count, inputs, outputs, kernel, stride)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, inputs, [Z,] Y, X)`` to ``(B, outputs, ...)``."""
-        convolved: Tensor = self.convs(maps)
-        return convolved
+    def forward(self, maps: list[Tensor], finer: list[Finer] | None = None) -> Tensor:
+        """One map ``(B, C, [Z,] Y, X)`` beside a finer one, both used up, to ``(B, outputs, ...)``."""
+        first, *others = self.convs
+        return _through(others, [first(maps, finer)])
 
 
 class ResidualBlock(nn.Module):
@@ -87,13 +96,15 @@ class ResidualBlock(nn.Module):
             way.append(POOLING[plan.dimension](tuple(stride), tuple(stride)))
         if inputs != outputs:
             way.append(ConvolutionBlock(plan, inputs, outputs, ones, ones, has_bias=False, is_activated=False))
-        self.skip = nn.Sequential(*way)
+        self.skip = nn.ModuleList(way)
         self.nonlin = nn.LeakyReLU(plan.slope, inplace=True)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, inputs, [Z,] Y, X)`` to ``(B, outputs, ...)``."""
-        around = self.skip(maps)
-        activated: Tensor = self.nonlin(self.conv2(self.conv1(maps)) + around)
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """One map ``(B, inputs, [Z,] Y, X)``, which is used up, to ``(B, outputs, ...)``."""
+        around = maps[0]
+        for part in self.skip:
+            around = part([around]) if isinstance(part, ConvolutionBlock) else part(around)
+        activated: Tensor = self.nonlin(self.conv2([self.conv1(maps)]).add_(around))
         return activated
 
 
@@ -106,10 +117,9 @@ class ResidualStack(nn.Module):
         super().__init__()
         self.blocks = _in_a_row(ResidualBlock, plan, count, inputs, outputs, kernel, stride)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, inputs, [Z,] Y, X)`` to ``(B, outputs, ...)``."""
-        added: Tensor = self.blocks(maps)
-        return added
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """One map ``(B, inputs, [Z,] Y, X)``, which is used up, to ``(B, outputs, ...)``."""
+        return _through(self.blocks, maps)
 
 
 class Encoder(nn.Module):
@@ -119,9 +129,8 @@ class Encoder(nn.Module):
         super().__init__()
         ones = (1,) * plan.dimension
         is_plain = plan.kind == PLAIN
-        self.stem = (
-            nn.Identity() if is_plain else ConvolutionStack(plan, 1, channels, plan.features[0], plan.kernels[0], ones)
-        )
+        stem = None if is_plain else ConvolutionStack(plan, 1, channels, plan.features[0], plan.kernels[0], ones)
+        self.stem = stem
         stack = ConvolutionStack if is_plain else ResidualStack
         before = (channels if is_plain else plan.features[0], *plan.features)
         self.stages = nn.ModuleList(
@@ -133,10 +142,12 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """``(B, C, [Z,] Y, X)`` to one map per stage."""
-        maps = [self.stem(image)]
+        low = [image] if self.stem is None else [self.stem([image])]
+        maps: list[Tensor] = []
         for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        return maps[1:]
+            maps.append(stage(low))
+            low = [maps[-1]]
+        return maps
 
 
 class Decoder(nn.Module):
@@ -154,11 +165,13 @@ class Decoder(nn.Module):
         # Of the outputs of deep supervision only the finest is used.
         self.seg_layer = convolution(plan.features[0], outputs, 1)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps of the stages, finest first, to ``(B, outputs, [Z,] Y, X)``."""
-        low = maps[-1]
-        for up, stage, skip in zip(self.transpconvs, self.stages, reversed(maps[:-1]), strict=True):
-            low = stage(torch.cat((up(low), skip), 1))
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Maps of the stages, finest first, which are used up, to ``(B, outputs, [Z,] Y, X)``."""
+        low = maps.pop()
+        for up, stage in zip(self.transpconvs, self.stages, strict=True):
+            finer = [Finer(up, low)]
+            del low  # which the convolution needs no longer than its input
+            low = stage([maps.pop()], finer)
         scores: Tensor = self.seg_layer(low)
         return scores
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.nnunet.lean_layer import LAYOUT
 from MultiTaskSegLib.runtime.nnunet.unet import Unet
 from MultiTaskSegLib.runtime.nnunet.unet_plan import UnetPlan
 
@@ -37,8 +38,7 @@ def network_with_weights(
     Raises:
         ModelError: the weights are those of another network, or not finite.
     """
-    with torch.device("meta"):
-        network = Unet(plan, channels, outputs)
+    network = empty_network(plan, channels, outputs)
     wanted = network.state_dict()
     found = _by_own_name(weights, stages=len(plan.features))
     differing = [
@@ -53,8 +53,26 @@ def network_with_weights(
         )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
         raise ModelError("the checkpoint has weights that are not finite", file=name, remedy="Train the fold again")
-    network.load_state_dict({key: tensor.float().contiguous() for key, tensor in found.items()}, assign=True)
+    return filled(network, {key: tensor.float().contiguous() for key, tensor in found.items()}, plan.dimension)
+
+
+def filled(network: Unet, weights: Mapping[str, Tensor], dimension: int) -> Unet:
+    """A network with its weights, by the names of `Unet`, ready to be run.
+
+    Args:
+        network: of `empty_network`.
+        weights: all of them.
+        dimension: of its patches.
+    """
+    network.load_state_dict(dict(weights), strict=True, assign=True)
+    network.to(memory_format=LAYOUT[dimension])  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
+
+
+def empty_network(plan: UnetPlan, channels: int, outputs: int) -> Unet:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return Unet(plan, channels, outputs)
 
 
 def _by_own_name(weights: Mapping[str, Tensor], stages: int) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 
 # Value, three derivatives, two details; mean and spread of each. Feature maps of the network located insertions no
 # better than these (measured on both released models), so that the map does not depend on any layer.
+# So many for each channel of the image.
 FEATURES = 12
 # Deviations below this, of values in [0, 1], are noise of nearly constant background.
 SMALLEST_DEVIATION = 1e-2
@@ -36,11 +37,13 @@ def cell_size(architecture: Architecture) -> Triple:
 
 
 def image_cells(voxels: NDArray[np.float32], cell: Triple) -> NDArray[np.float32]:
-    """Features ``(12, ...)`` by cell of a prepared image ``(Z, Y, X)``; cells at its far end may be cut off."""
+    """Features ``(12 C, ...)`` by cell of a prepared image ``(Z, Y, X)``, or of C channels ``(C, Z, Y, X)``; cells at
+    its far end may be cut off."""
     described: list[NDArray[np.float32]] = []
-    for channel in _channels(voxels):
-        described.extend(describe_cells(channel, cell))
-        del channel  # which need not wait for the next one
+    for image in voxels if voxels.ndim == 4 else (voxels,):
+        for channel in _channels(image):
+            described.extend(describe_cells(channel, cell))
+            del channel  # which need not wait for the next one
     return np.stack(described)
 
 

@@ -91,16 +91,17 @@ def nearest_ratios(
     return ratios
 
 
-def locating_bytes(frame: InputFrame, remembered: int, grid_cells: int) -> int:
+def locating_bytes(frame: InputFrame, remembered: int, grid_cells: int, channels: int = 1) -> int:
     """What the map of foreign places takes at most, beside the prepared image.
 
     Args:
         frame: of the prepared image.
         remembered: cells in the memory of a task.
         grid_cells: cells of the image.
+        channels: of the image.
     """
     # Differences of a block of cells, and what finding the smallest takes; the memory in single precision.
-    comparing = 4 * remembered * (2 * min(BLOCK_ROWS, grid_cells) + 2 * FEATURES)
+    comparing = 4 * remembered * (2 * min(BLOCK_ROWS, grid_cells) + 2 * channels * FEATURES)
     # Cells written out along two axes and along all; on the image's grid; and laid in order, which is another copy.
     written = 4 * prod(frame.grid_shape)
     resampling = written + max(written, resampling_bytes(frame.grid_shape, frame.window.shape))
@@ -133,6 +134,6 @@ def on_image_grid(cells: NDArray[np.float32], cell: tuple[int, int, int], prepar
         prepared: the network input's way back.
     """
     voxels = cells
-    for axis, (size, count) in enumerate(zip(prepared.voxels.shape, cell, strict=True)):
+    for axis, (size, count) in enumerate(zip(prepared.grid_shape, cell, strict=True)):
         voxels = np.repeat(voxels, count, axis=axis)[(slice(None),) * axis + (slice(size),)]
     return np.asarray(prepared.restore(resample_linear(voxels, prepared.canonical_shape)), dtype=np.float32)

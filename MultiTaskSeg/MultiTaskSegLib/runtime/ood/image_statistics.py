@@ -46,32 +46,44 @@ class ImageStatistics:
         values: float64 ``(C,)`` by name in `STATISTICS`. Textures are the logarithms of the mean power of the cosine
             components of 3 x 3 x 3 neighbourhoods (2-D: 5 x 5), the layout is mean and logarithm of the standard
             deviation in each of 2 x 4 x 4 cells (2-D: 4 x 4) that divide the image, the shading the lowest 2 x 8 x 8
-            cosine components (2-D: 8 x 8) of the logarithm of the brightness.
+            cosine components (2-D: 8 x 8) of the logarithm of the brightness. Of several channels, those of one
+            follow those of the other.
     """
 
     values: dict[str, NDArray[np.float64]]
 
 
-def image_statistics(voxels: NDArray[np.float32], planar: bool) -> ImageStatistics:
+def image_statistics(voxels: NDArray[np.float32], planar: bool, channels: int = 1) -> ImageStatistics:
     """Statistics of a prepared image.
 
     Args:
-        voxels: ``(Z, Y, X)`` in [0, 1].
+        voxels: ``(Z, Y, X)`` in [0, 1], or of several channels ``(C, Z, Y, X)``.
         planar: whether it is for a 2-D network.
+        channels: as many as any image has that it may be compared with; zeros stand for those that this one lacks.
+            Images with different numbers of channels are never compared, so these zeros make no distance.
     """
+    if voxels.ndim == 3 and channels == 1:
+        return ImageStatistics(_of_channel(voxels, planar))
+    stack = voxels if voxels.ndim == 4 else voxels[None]
+    parts = [_of_channel(channel, planar) for channel in stack]
+    parts += [{name: np.zeros_like(values) for name, values in parts[0].items()}] * (channels - len(parts))
+    return ImageStatistics({name: np.concatenate([part[name] for part in parts]) for name in STATISTICS})
+
+
+def _of_channel(voxels: NDArray[np.float32], planar: bool) -> dict[str, NDArray[np.float64]]:
     image = torch.from_numpy(np.ascontiguousarray(voxels, dtype=np.float32))[None, None]
     halved = _halved(image)
     values = {name: _texture(scale, planar) for name, scale in zip(TEXTURES, (image, halved), strict=True)}
-    return ImageStatistics(values | {LAYOUT: _layout(image, planar), SHADING: _shading(image, planar)})
+    return values | {LAYOUT: _layout(image, planar), SHADING: _shading(image, planar)}
 
 
-def statistic_length(name: str, planar: bool) -> int:
+def statistic_length(name: str, planar: bool, channels: int = 1) -> int:
     """Number of values of a statistic."""
     if name == LAYOUT:
-        return 2 * int(np.prod(PLANAR_CELLS if planar else CELLS))
+        return channels * 2 * int(np.prod(PLANAR_CELLS if planar else CELLS))
     if name == SHADING:
-        return int(np.prod(PLANAR_SHADING if planar else SHADING_COMPONENTS))
-    return int(np.prod(PLANAR_NEIGHBOURHOOD if planar else NEIGHBOURHOOD))
+        return channels * int(np.prod(PLANAR_SHADING if planar else SHADING_COMPONENTS))
+    return channels * int(np.prod(PLANAR_NEIGHBOURHOOD if planar else NEIGHBOURHOOD))
 
 
 def _texture(image: Tensor, planar: bool) -> NDArray[np.float64]:

@@ -78,9 +78,9 @@ class SignatureSpec:
         layers = tuple(f"{layer}.{part}" for layer in self.layers for part in (SPECTRUM, MEANS))
         return layers + (tuple(f"{IMAGE}.{name}" for name in self.statistics) if self.uses_image else ())
 
-    def image_part(self, voxels: NDArray[np.float32], planar: bool) -> dict[str, ImageStatistics]:
-        """What is observed of a prepared image ``(Z, Y, X)`` itself; empty where the signature does without."""
-        return {IMAGE: image_statistics(voxels, planar)} if self.uses_image else {}
+    def image_part(self, voxels: NDArray[np.float32], planar: bool, channels: int = 1) -> dict[str, ImageStatistics]:
+        """What is observed of a prepared image itself (`image_statistics`); empty where the signature does without."""
+        return {IMAGE: image_statistics(voxels, planar, channels)} if self.uses_image else {}
 
     def vectors(self, observed: Observed) -> dict[str, NDArray[np.float64]]:
         """Signature: ``(C,)`` by block."""

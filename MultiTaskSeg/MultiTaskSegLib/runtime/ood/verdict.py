@@ -9,6 +9,9 @@ from typing import Any
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.ood.explanation import Explanation
 
+NOT_CHECKED = "not checked: the model has no reference images"
+"""What every surface says instead of a verdict where there is none."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -39,7 +39,8 @@ def answer(
     """
     network_pass, prepared = sight.candidate.network_pass, sight.prepared
     wanted = Wanted(task, prepared.canonical_shape)
-    running = network_pass.decode(prepared.voxels, wanted, sight.encoded, decoding.network(network_pass.shortages))
+    tell = decoding.network(network_pass.shortages)
+    running = network_pass.decode(prepared.voxels, wanted, sight.encoded, tell, stem=sight.candidate.stem)
     labelling.tell(0.0, "labels")
     maps = finished(running, task, prepared)
     total_s = time.perf_counter() - started_s
@@ -62,4 +63,6 @@ def answer(
         + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
         # What is to be expected was measured on images like those of the training: of others nobody knows it.
         {} if sight.verdict.is_ood else maps.predicted_dice,
+        maps.regions,
+        maps.region_confidence,
     )

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, ModelError, MtsError, ResourceError
-from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, RunningLabels
+from MultiTaskSegLib.runtime.labels.label_stream import LabelStream, Running
 from MultiTaskSegLib.runtime.machine.memory_shortage import REMEDY, TOO_LITTLE, is_card_short, is_out_of_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
@@ -61,7 +61,15 @@ class Encoded:
 
     spectra: Mapping[str, LayerSpectrum]
     kept: Kept = field(default_factory=dict)
-    labels: RunningLabels | None = None
+    labels: Running | None = None
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A prepared image, and which of the network's stems takes it."""
+
+    voxels: NDArray[np.float32]
+    stem: int
 
 
 @dataclass(frozen=True)
@@ -118,9 +126,15 @@ class NetworkPass:
         return self.backend.device
 
     def encode(
-        self, voxels: NDArray[np.float32], progress: Progress, *, keep: bool = False, wanted: Wanted | None = None
+        self,
+        voxels: NDArray[np.float32],
+        progress: Progress,
+        *,
+        keep: bool = False,
+        wanted: Wanted | None = None,
+        stem: int = 0,
     ) -> Encoded:
-        """Spectra of prepared voxels ``(Z, Y, X)``.
+        """Spectra of prepared voxels ``(Z, Y, X)``, of several channels ``(C, Z, Y, X)``.
 
         Args:
             voxels: prepared image.
@@ -128,6 +142,7 @@ class NetworkPass:
             keep: whether `decode` follows, so that maps it can start from are kept.
             wanted: labels of a task that is known beforehand. The pass then goes on to its head at once, which keeps
                 no map for later and computes none twice.
+            stem: which of the network's stems takes the image.
 
         Raises:
             ResourceError: memory runs out.
@@ -146,7 +161,8 @@ class NetworkPass:
             collector = SpectrumCollector(architecture, layers, grid, self._spec.floor)
             labels = LabelStream(wanted.task, grid, wanted.shape) if wanted else None
             kept: Kept = {}
-            for strip in self._strips(backend, voxels, parts, context, progress, is_told=wanted is None):
+            image = _Image(voxels, stem)
+            for strip in self._strips(backend, image, parts, context, progress, is_told=wanted is None):
                 observe = collector.watch(strip.tile)
                 if wanted and labels:
                     _label(backend, strip, wanted.task, labels, observe=observe)
@@ -162,15 +178,16 @@ class NetworkPass:
         return self._with_less_memory(ladder, run)
 
     def decode(
-        self, voxels: NDArray[np.float32], wanted: Wanted, encoded: Encoded, progress: Progress
-    ) -> RunningLabels:
+        self, voxels: NDArray[np.float32], wanted: Wanted, encoded: Encoded, progress: Progress, *, stem: int = 0
+    ) -> Running:
         """Labels of one task on the image's own grid.
 
         Args:
-            voxels: prepared image ``(Z, Y, X)``.
+            voxels: prepared image ``(Z, Y, X)``, of several channels ``(C, Z, Y, X)``.
             wanted: which labels.
             encoded: from `encode` of the same voxels; what it kept is used up.
             progress: told the share that is done.
+            stem: which of the network's stems takes the image.
 
         Raises:
             ResourceError: memory runs out.
@@ -181,12 +198,12 @@ class NetworkPass:
         ladder = labelling_ladder(self._architecture, grid, wanted.shape, self.device, keep=True)
         context = labelling_context(self._architecture, grid, wanted.shape)
 
-        def run(backend: Backend, parts: Parts) -> RunningLabels:
+        def run(backend: Backend, parts: Parts) -> Running:
             """With parts of this size."""
             # Used up at once: after a failure everything is computed again.
             kept, encoded.kept = encoded.kept if parts.keep_bytes else {}, {}
             labels = LabelStream(wanted.task, grid, wanted.shape)
-            for strip in self._strips(backend, voxels, parts, context, progress, is_told=False):
+            for strip in self._strips(backend, _Image(voxels, stem), parts, context, progress, is_told=False):
                 _label(backend, strip, wanted.task, labels, kept=kept)
             labels.running.require_finite()
             return labels.running
@@ -196,7 +213,7 @@ class NetworkPass:
     def _strips(
         self,
         backend: Backend,
-        voxels: NDArray[np.float32],
+        image: _Image,
         parts: Parts,
         context_rows: int,
         progress: Progress,
@@ -206,17 +223,19 @@ class NetworkPass:
         """The image in strips of rows, of which only one is worked on at a time.
 
         Args:
-            backend, voxels, parts: what computes, the prepared image, and how much of it at a time.
+            backend, image, parts: what computes, the prepared image, and how much of it at a time.
             context_rows: around a strip.
             progress: told the share of the image that is done.
             is_told: whether the stream tells it, as it takes the image in; else `_Strip.progress` is for the caller.
         """
-        tiles = strips(padded_shape(self._architecture, _sizes(voxels)), parts.rows, context_rows)
+        tiles = strips(padded_shape(self._architecture, _sizes(image.voxels)), parts.rows, context_rows)
         for number, tile in enumerate(tiles):
             part = _part(progress, number, len(tiles))
-            rows = voxels[:, tile.source_slices()[1]]
+            rows = image.voxels[..., tile.source_slices()[1], :]
             slab_voxels = parts.slices * prod(stop - start for start, stop in tile.source[1:])
-            stream = NetworkStream(backend, self._architecture, rows, slab_voxels, part if is_told else None)
+            stream = NetworkStream(
+                backend, self._architecture, rows, slab_voxels, part if is_told else None, image.stem
+            )
             yield _Strip(stream, tile, part)
 
     @torch.inference_mode()
@@ -298,5 +317,5 @@ def _part(progress: Progress, number: int, count: int) -> Progress:
 
 
 def _sizes(voxels: NDArray[np.float32]) -> Triple:
-    z, y, x = voxels.shape
+    z, y, x = voxels.shape[-3:]
     return z, y, x

@@ -110,5 +110,5 @@ def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: b
     prepared = prepare(volume, candidate.profile)
     wanted = Wanted(known, prepared.canonical_shape) if known else None
     tell = progress.part(PREPARING_SHARE, 1.0).network(candidate.network_pass.shortages)
-    encoded = candidate.network_pass.encode(prepared.voxels, tell, keep=keep, wanted=wanted)
+    encoded = candidate.network_pass.encode(prepared.voxels, tell, keep=keep, wanted=wanted, stem=candidate.stem)
     return Sight(candidate, prepared, encoded, candidate.judge(encoded.spectra, prepared))

@@ -15,8 +15,8 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
-from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
 
 REPORT_SCHEMA = "multitaskseg-report/1"
 
@@ -31,13 +31,17 @@ class Segmentation:
         uncertainty: float32 ``(Z, Y, X)`` in [0, 1], normalised entropy of the calibrated probabilities.
         confidence: float32 ``(Z, Y, X)`` in [0, 1], probability of the chosen label.
         task: what was segmented.
-        verdict: of the out-of-distribution check.
+        verdict: of the out-of-distribution check; None where the model has no reference, so that nothing was checked.
         model_name, model_sha256: which model.
         device: where it ran.
         timings: seconds by step.
         warnings: what the user must know.
         predicted_dice: by label value, the Dice coefficient to expect of a segment; None or missing where none was
             found, and for an image that is out of distribution.
+        regions: bool ``(R, Z, Y, X)`` in the order of the task's labels, where these may overlap; ``labels`` then shows
+            later ones over earlier ones.
+        region_confidence: by label value, mean probability over the region's own voxels.
+        grid: how the network saw the image, as plain values; by default what the verdict says.
     """
 
     volume: Volume
@@ -45,13 +49,21 @@ class Segmentation:
     uncertainty: NDArray[np.float32]
     confidence: NDArray[np.float32]
     task: TaskInfo
-    verdict: Verdict
+    verdict: Verdict | None
     model_name: str
     model_sha256: str
     device: str
     timings: dict[str, float]
     warnings: tuple[str, ...]
     predicted_dice: Mapping[int, float | None] = field(default_factory=dict)
+    regions: NDArray[np.bool_] | None = None
+    region_confidence: Mapping[int, float] = field(default_factory=dict)
+    grid: Mapping[str, Any] | None = None
+
+    @property
+    def verdict_sentence(self) -> str:
+        """What is known about the image, for people."""
+        return NOT_CHECKED if self.verdict is None else self.verdict.sentence()
 
     def with_warnings(self, more: Sequence[str]) -> Segmentation:
         """The same result with sentences that it does not have yet."""
@@ -59,19 +71,27 @@ class Segmentation:
 
     def report(self) -> dict[str, Any]:
         """Everything but the voxels, as in ``report.json``, which also has the digests of the files beside it."""
+        several = {"channels": list(self.task.inputs)} if self.task.inputs else {}
         return {
             "schema": REPORT_SCHEMA,
             "image": self.volume.name,
+            **several,
             "model": {"name": self.model_name, "sha256": self.model_sha256},
             "task": self.task.name,
             "device": self.device,
             "labels": self._label_table(),
-            "ood": self.verdict.as_dict(),
-            "network_grid": self.verdict.network_grid,
+            "ood": None if self.verdict is None else self.verdict.as_dict(),
+            "checked": self.verdict is not None,
+            "network_grid": self._grid(),
             "uncertainty": self._uncertainty_summary(),
             "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
             "warnings": list(self.warnings),
         }
+
+    def _grid(self) -> dict[str, Any] | None:
+        if self.grid is not None:
+            return dict(self.grid)
+        return None if self.verdict is None else self.verdict.network_grid
 
     def write(self, directory: Path) -> dict[str, Any]:
         """Write ``segmentation.nii.gz``, ``segmentation.seg.nrrd``, ``uncertainty.nii.gz`` and ``report.json``.
@@ -91,7 +111,7 @@ class Segmentation:
         with staged_files(directory) as stage:
             labels = to_sitk(self.labels, self.volume)
             write_image(labels, stage / "segmentation.nii.gz")
-            write_seg_nrrd(labels, self.task, stage / "segmentation.seg.nrrd")
+            write_seg_nrrd(labels, self.task, stage / "segmentation.seg.nrrd", self.regions)
             write_image(to_sitk(self.uncertainty, self.volume), stage / "uncertainty.nii.gz")
             report = with_digests(self.report(), sorted(stage.iterdir()))
             text = json.dumps(report, indent=1, ensure_ascii=False)
@@ -99,25 +119,32 @@ class Segmentation:
         return report
 
     def _label_table(self) -> list[dict[str, Any]]:
-        counts, sums = np.zeros(256, dtype=np.int64), np.zeros(256)
+        if self.regions is not None:
+            counts = [np.count_nonzero(region) for region in self.regions]
+            return [
+                self._label_row(label, int(count), self.region_confidence.get(label.value))
+                for label, count in zip(self.task.labels, counts, strict=True)
+            ]
+        found_voxels, sums = np.zeros(256, dtype=np.int64), np.zeros(256)
         # Counting makes 8-byte copies: slice by slice, and of labelled voxels only.
         for labels, confidence in zip(self.labels, self.confidence, strict=True):
             found = labels > 0
-            counts += np.bincount(labels[found], minlength=256)
+            found_voxels += np.bincount(labels[found], minlength=256)
             sums += np.bincount(labels[found], weights=confidence[found], minlength=256)
-        return [
-            {
-                "value": label.value,
-                "name": label.display_name,
-                "terminology": label.terminology,
-                "voxels": int(counts[label.value]),
-                "volume_mm3": _times(counts[label.value], self.volume.voxel_volume_mm3),
-                "area_mm2": _times(counts[label.value], self.volume.pixel_area_mm2),
-                "mean_confidence": float(sums[label.value] / counts[label.value]) if counts[label.value] else None,
-                "predicted_dice": self.predicted_dice.get(label.value),
-            }
-            for label in self.task.labels
-        ]
+        rows = [(label, int(found_voxels[label.value]), float(sums[label.value])) for label in self.task.labels]
+        return [self._label_row(label, count, total / count if count else None) for label, count, total in rows]
+
+    def _label_row(self, label: LabelInfo, voxels: int, confidence: float | None) -> dict[str, Any]:
+        return {
+            "value": label.value,
+            "name": label.display_name,
+            "terminology": label.terminology,
+            "voxels": voxels,
+            "volume_mm3": _times(voxels, self.volume.voxel_volume_mm3),
+            "area_mm2": _times(voxels, self.volume.pixel_area_mm2),
+            "mean_confidence": confidence,
+            "predicted_dice": self.predicted_dice.get(label.value),
+        }
 
     def _uncertainty_summary(self) -> dict[str, float | None]:
         foreground = self.labels > 0

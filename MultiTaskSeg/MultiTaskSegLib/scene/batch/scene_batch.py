@@ -18,11 +18,13 @@ from MultiTaskSegLib.result_folder import claim, free_folder, is_taken, is_untou
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
 from MultiTaskSegLib.scene.batch.batch_run import BatchRun
 from MultiTaskSegLib.scene.batch.sequence import SequenceResult
+from MultiTaskSegLib.scene.channel_nodes import require_single
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice
 from MultiTaskSegLib.scene.image_record import ImageRecord
 from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
 from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.task_list import known_tasks
 from MultiTaskSegLib.typed_error import typed
 
 AUTO = "auto"
@@ -88,11 +90,12 @@ class SceneBatch:
 
         Raises:
             InputError: there is no image.
-            UsageError: another run is under way, image files are given without a folder for their results, or there is
-                no such choice for earlier results.
+            UsageError: another run is under way, image files are given without a folder for their results, there is no
+                such choice for earlier results, or the task takes several volumes for one image.
         """
         self._options = BatchOptions() if options is None else options
         require_choice(self._options.existing)
+        require_single(known_tasks(self._options.model or None), self._options.task)
         self._runner = shared_runner() if runner is None else runner
         self._results: dict[str, SegmentationResult] = {}
         self._sequence: SequenceResult | None = None

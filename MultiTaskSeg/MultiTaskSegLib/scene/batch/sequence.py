@@ -109,9 +109,9 @@ class SequenceResult:
             {**entry, "display_name": attributes.flagged_name(str(entry["display_name"]), found.verdict)}
             for entry in found.legend
         ]
-        node = add_segmentation(volume, found.labels, legend, name)
+        node = add_segmentation(volume, found.labels, legend, name, found.regions)
         write_record(node, record, found.report, self._notes.parameters)
-        seal_segments(node, found.labels)
+        seal_segments(node, found.labels, found.regions)
         sequence = self._sequence(found.report)
         sequence.SetDataNodeAtValue(node, self._frames.GetNthIndexValue(number))
         for extra in (node.GetDisplayNode(), node, volume):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.training.anatomy_codes import (
+from MultiTaskSegLib.runtime.naming.anatomy_codes import (
     ALTERED_STRUCTURE,
     ANATOMICAL_STRUCTURE,
     BODY_REGIONS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from trainer.training.anatomy_codes import (
+from MultiTaskSegLib.runtime.naming.anatomy_codes import (
     ALTERED_STRUCTURE,
     FINDINGS,
     MODIFIERS,
@@ -18,7 +18,7 @@ from trainer.training.anatomy_codes import (
     TISSUE,
     TISSUES,
 )
-from trainer.training.terminology import OVERRIDE_KEYS, VOCABULARY, label_terminology
+from MultiTaskSegLib.runtime.naming.terminology import OVERRIDE_KEYS, VOCABULARY, label_terminology
 
 # In the terminology files of 3D Slicer or of its TotalSegmentator extension, but not in the DICOM groups of pydicom.
 NOT_IN_PYDICOM = {"74281007": "Myocardium", "67769002": "Subcutaneous fatty tissue"}

@@ -1,0 +1,97 @@
+"""What a model file says of a model that nnU-Net v2 trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from MultiTaskSegLib.runtime.model.manifest import OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
+
+FORMAT_VERSION = 2
+KIND: Literal["nnunet"] = "nnunet"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One network of the model.
+
+    Attributes:
+        name: ``0`` to ``4``, or ``all``.
+        checkpoint: name of the file that it was read from.
+        epochs: that it was trained.
+    """
+
+    name: str
+    checkpoint: str
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from.
+
+    Attributes:
+        trainer: name of the class that trained it.
+        folds: its networks, whose scores are averaged.
+        mirror_axes: spatial axes of the patch along which results may be averaged over mirrored patches; they are not,
+            which is ``--disable_tta`` of nnU-Net.
+    """
+
+    trainer: str
+    folds: tuple[Fold, ...]
+    mirror_axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImportedManifest:
+    """Description of an imported model.
+
+    Attributes:
+        format_version: of the model file.
+        kind: which program trained it.
+        name: of the model.
+        created_by: program and version that wrote the file.
+        intended_use: what the model may be used for.
+        licence: of the weights, as whoever imported them says.
+        origin: who trained it.
+        plan: its configuration of the plans, from the network's shape to what is segmented.
+        tasks: the one that it segments; its profile is that of the image's own statistics in the check.
+        ood: the out-of-distribution check; None where there is no reference, so that nothing is checked.
+        training: what is known of reference and calibration.
+    """
+
+    format_version: int
+    kind: Literal["nnunet"]
+    name: str
+    created_by: str
+    intended_use: str
+    licence: str
+    origin: Origin
+    plan: ModelPlan
+    tasks: tuple[TaskInfo, ...]
+    ood: OodInfo | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def task(self, name: str) -> TaskInfo:
+        """The task of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {task.name: task for task in self.tasks}[name]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the model segments anything, which all of this kind do."""
+        return True
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether its network sees slices alone. It takes volumes all the same, slice by slice."""
+        return self.plan.network.dimension == 2
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether probabilities were measured on labelled images that no fold was trained on."""
+        return bool(self.tasks[0].calibration)

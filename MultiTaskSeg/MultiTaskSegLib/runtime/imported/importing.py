@@ -1,0 +1,160 @@
+"""From a results folder of nnU-Net v2, or its exported zip file, to a model file; nothing is written on any refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from MultiTaskSegLib import __version__
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
+from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
+from MultiTaskSegLib.runtime.imported.imported_file import save_imported
+from MultiTaskSegLib.runtime.imported.imported_manifest import FORMAT_VERSION, KIND, Fold, ImportedManifest, Origin
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.released import ENDING
+from MultiTaskSegLib.runtime.naming.terminology import label_terminology
+from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
+from MultiTaskSegLib.runtime.nnunet.preparation_plan import CT, PreparationPlan
+from MultiTaskSegLib.runtime.nnunet.results_source import results_source
+from MultiTaskSegLib.runtime.nnunet.trained_model import LoadedModel, TrainedModel, load_trained_model, trained_models
+
+INTENDED_USE = "Research. Whoever trained the model knows for which images it was made; it is no medical device"
+MAX_VALUE = 255
+PERCENTILES = (1.0, 99.0)
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model of a folder is meant.
+
+    Attributes:
+        configuration: name of the configuration; None where there is only one model.
+        folds: names of the folds; all numbered ones by default, as nnU-Net does.
+        trainer, plans: names; where a configuration was trained in several ways.
+    """
+
+    configuration: str | None = None
+    folds: tuple[str, ...] = ()
+    trainer: str | None = None
+    plans: str | None = None
+
+
+def import_model(
+    folder: Path, output: Path, choice: Choice, licence: str, name: str = "", progress: Progress | None = None
+) -> tuple[ImportedManifest, str]:
+    """Write the model file of a trained model.
+
+    Args:
+        folder: results folder, one above it, or zip file.
+        output: ``NAME.mts.safetensors``.
+        choice: which model.
+        licence: of the weights; the importer says it.
+        name: of the model; that of the output by default.
+        progress: told the share done and the step's name.
+
+    Returns:
+        Its manifest and digest.
+
+    Raises:
+        UsageError: there is a choice that was not made, no such model or fold, or no licence.
+        ModelError: the model is damaged, contradicts itself or is of a kind that is not supported.
+        ResourceError: the file cannot be written.
+    """
+    tell = progress or _nobody
+    if not licence.strip():
+        raise UsageError("the licence of the weights is not stated", remedy="Say it with --licence, or 'unknown'")
+    if not output.name.endswith(ENDING):
+        raise UsageError(f"the model file {output.name} does not end in {ENDING}", remedy=f"Name it MODEL{ENDING}")
+    tell(0.0, "reading the folder")
+    source = results_source(folder)
+    found = chosen_model(trained_models(source), choice, folder)
+    tell(0.1, "reading weights")
+    loaded = load_trained_model(source, found, choice.folds)
+    manifest = manifest_of(loaded, licence.strip(), name.strip() or output.name.removesuffix(ENDING))
+    tell(0.7, "writing the model")
+    digest = save_imported(output, manifest, tuple(fold.network for fold in loaded.folds))
+    tell(1.0, "done")
+    return manifest, digest
+
+
+def chosen_model(models: Sequence[TrainedModel], choice: Choice, folder: Path) -> TrainedModel:
+    """The one model that is meant.
+
+    Raises:
+        UsageError: none is, or several are; they are listed.
+    """
+    wanted = {"configuration": choice.configuration, "trainer": choice.trainer, "plans": choice.plans}
+    matching = [
+        model for model in models if all(value is None or getattr(model, key) == value for key, value in wanted.items())
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    listed = "; ".join(_shown(model) for model in matching or models)
+    if not matching:
+        raise UsageError(f"no model in {folder} is the one that is asked for", remedy=f"There are: {listed}")
+    raise UsageError(
+        f"there are {len(matching)} models in {folder}",
+        remedy=f"Choose by --configuration, --plans or --trainer, or give the folder of one. There are: {listed}",
+    )
+
+
+def _shown(model: TrainedModel) -> str:
+    text = f"{model.place} (folds {', '.join(model.folds)})"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def manifest_of(loaded: LoadedModel, licence: str, name: str) -> ImportedManifest:
+    """The description of a model that was read.
+
+    Raises:
+        ModelError: it has more labels than a label map of ours can hold.
+    """
+    folds = tuple(Fold(fold.fold, fold.checkpoint_name, fold.epochs) for fold in loaded.folds)
+    return ImportedManifest(
+        format_version=FORMAT_VERSION,
+        kind=KIND,
+        name=name,
+        created_by=f"MultiTaskSeg {__version__}",
+        intended_use=INTENDED_USE,
+        licence=licence,
+        origin=Origin(loaded.trainer, folds, loaded.mirror_axes),
+        plan=loaded.plan,
+        tasks=(_task(loaded.plan, licence),),
+    )
+
+
+def _task(plan: ModelPlan, licence: str) -> TaskInfo:
+    structures = plan.structures
+    modality = ", ".join(structures.channels)
+    if too_large := [entry.name for entry in structures.entries if entry.painted > MAX_VALUE]:
+        raise ModelError(
+            f"the model paints {too_large[0]} with a label value above {MAX_VALUE}, which label maps here do not hold"
+        )
+    labels = []
+    for entry in structures.entries:
+        shown = label_terminology(plan.dataset, modality, "", entry.name)
+        labels.append(LabelInfo(entry.painted, entry.name, shown.display_name, shown.colour, shown.terminology))
+    task = TaskInfo(plan.dataset, modality, "", tuple(labels), profile_of(plan.preparation), 0, 1.0, licence, 0, 0)
+    return replace(task, inputs=structures.channels, are_regions=structures.are_regions)
+
+
+def profile_of(plan: PreparationPlan) -> Profile:
+    """The grid and intensity scale on which the image's own statistics are taken: those of the network, in our terms.
+
+    Axes are those of the stored image, as the plans know no others. In 2-D, where slices keep their distance, voxels
+    are as thick as they are wide.
+    """
+    across = plan.spacing_mm if len(plan.spacing_mm) == 3 else (max(plan.spacing_mm), *plan.spacing_mm)
+    z, y, x = (float(across[plan.transpose.index(axis)]) for axis in range(3))
+    first = plan.normalisations[0]
+    intensity = (
+        Intensity("range", first.low, first.high) if first.scheme == CT else Intensity("percentile", *PERCENTILES)
+    )
+    return Profile("imported", "spacing", intensity, spacing_zyx_mm=(z, y, x))
+
+
+def _nobody(share: float, step: str) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,91 @@
+"""Convolution and instance normalisation with little memory beside input and output.
+
+Networks of nnU-Net take statistics over the whole patch, so that a patch cannot be cut into slabs; but maps side by
+side need not be copied into one, and what was convolved need not be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CONVOLVE: Mapping[int, Callable[..., Tensor]] = {2: functional.conv2d, 3: functional.conv3d}
+LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
+"""Order of a map in memory by the dimensions of the network: libraries need no copies in orders of their own."""
+# Values of maps side by side that are made at a time: 48 MB.
+CHUNK_VALUES = 12_000_000
+
+
+class Finer:
+    """A coarse map that is to be made finer by a transposed convolution whose kernel is its stride.
+
+    Args:
+        convolution: without padding.
+        low: ``(B, C, [Z,] Y, X)``.
+    """
+
+    def __init__(self, convolution: nn.Module, low: Tensor) -> None:
+        assert isinstance(convolution, nn.ConvTranspose2d | nn.ConvTranspose3d)
+        self._convolution, self._low = convolution, low
+
+    def slices(self, first: int, last: int) -> Tensor:
+        """Slices of the finer map, along the first axis of space."""
+        step = self._convolution.stride[0]
+        start = first // step
+        finer: Tensor = self._convolution(self._low[:, :, start : -(-last // step)])
+        return finer[:, :, first - start * step : last - start * step]
+
+
+def convolved(
+    convolution: nn.Module, maps: list[Tensor], finer: list[Finer], chunk_values: int = CHUNK_VALUES
+) -> Tensor:
+    """Maps ``(B, C, [Z,] Y, X)`` side by side through one convolution, some slices at a time; the lists are emptied.
+
+    Args:
+        convolution: with padding that keeps sizes; with a stride where there is one map.
+        maps: one.
+        finer: one that comes before it, or none.
+        chunk_values: of the result that are made at a time.
+    """
+    if not finer:
+        found: Tensor = convolution(maps.pop())
+        return found
+    assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
+    first, dimension = maps[0], maps[0].dim() - 2
+    size, around = first.shape[2], convolution.kernel_size[0] // 2
+    per_slice = convolution.in_channels * first[0, 0, 0].numel()
+    step = max(1, chunk_values // per_slice)
+    padding = (0, *(side // 2 for side in convolution.kernel_size[1:]))
+    result = torch.empty(
+        (first.shape[0], convolution.out_channels, *first.shape[2:]),
+        dtype=first.dtype,
+        device=first.device,
+        memory_format=LAYOUT[dimension],
+    )
+    for start in range(0, size, step):
+        stop = min(start + step, size)
+        low, high = max(0, start - around), min(size, stop + around)
+        chunk = torch.cat([finer[0].slices(low, high), first[:, :, low:high]], 1)
+        missing = low - (start - around), stop + around - high
+        if any(missing):
+            chunk = functional.pad(chunk, (*(0, 0) * (dimension - 1), *missing))
+        result[:, :, start:stop] = CONVOLVE[dimension](chunk, convolution.weight, convolution.bias, padding=padding)
+    maps.clear()
+    finer.clear()
+    return result
+
+
+def instance_normalised(maps: Tensor, norm: nn.Module) -> Tensor:
+    """Maps of one image normalised by their own statistics.
+
+    Over one image those of an instance are those of a batch, which torch computes in any order of the axes; for
+    instances it would copy the maps first.
+    """
+    assert isinstance(norm, nn.InstanceNorm2d | nn.InstanceNorm3d)
+    if len(maps) > 1:
+        several: Tensor = norm(maps)
+        return several
+    return functional.batch_norm(maps, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
