@@ -201,7 +201,8 @@ def test_an_image_file_is_read_by_the_worker_and_its_results_are_written_as_file
 
 def test_info_lists_the_tasks_of_the_model():
     events, _ = served(PredictorStandIn(), json.dumps({"id": 1, "command": "info"}))
-    assert events[-1]["tasks"] == [{"name": "heart", "modality": "MR", "anatomy": "heart"}]
+    assert events[-1]["tasks"] == [{"name": "heart", "modality": "MR", "anatomy": "heart", "inputs": []}]
+    assert events[-1]["checked"] is True
 
 
 def test_shutdown_ends_the_service():
