@@ -48,7 +48,7 @@ def test_an_nnunet_folder_maps_names_to_values(tmp_path: Path) -> None:
 def test_an_msd_folder_maps_values_to_names_and_its_images_have_no_channel_suffix(tmp_path: Path) -> None:
     dataset = read_dataset(write(tmp_path / "Task03_Liver", MSD, ("x.nii.gz",), ("x.nii.gz",)))
     assert dataset.labels == {1: "liver", 2: "tumour"}
-    assert (dataset.modality_family, dataset.region) == ("CT", "abdomen")
+    assert (dataset.channel_families, dataset.region) == (("CT",), "abdomen")
     assert [case.name for case in dataset.cases] == ["x"]
 
 
