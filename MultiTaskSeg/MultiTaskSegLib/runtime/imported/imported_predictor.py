@@ -186,7 +186,8 @@ class ImportedPredictor:
         tell(0.0, "preparing")
         axes = reader_axes(volume, preparation.reader)
         spacing_mm = reader_spacing_mm(volume, axes, preparation.reader)
-        prepared = prepared_image([axes.apply(c) for c in volume.channels], spacing_mm, preparation)
+        channels = [np.asarray(axes.apply(channel), dtype=np.float32) for channel in volume.channels]
+        prepared = prepared_image(channels, spacing_mm, preparation)
         grid = {
             "orientation": orientation_letters(volume, axes),
             "size": list(reversed(prepared.voxels.shape[1:])),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations, product
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,9 +119,10 @@ class PatchStream:
         """
         image, place = padded(voxels, self._patch)
         corners = list(patch_corners(image.shape[1:], self._patch))
+        first: Any = self._networks[0]
         for number, corner in enumerate(corners):
             with torch.inference_mode():
-                watch(self._networks[0].encoder(self._at(torch.from_numpy(image), corner)), corner, place)
+                watch(first.encoder(self._at(torch.from_numpy(image), corner)), corner, place)
             (told or _nobody)((number + 1) / len(corners))
 
     def slabs(
@@ -187,7 +189,7 @@ class PatchStream:
             total[:, :, rows, columns] += scores if len(self._patch) == 3 else scores[:, None]
         weights[:, rows, columns] += self._weights
 
-    def _mirrored(self, network: nn.Module, patch: Tensor, seen: Callable[[list[Tensor]], None] | None) -> Tensor:
+    def _mirrored(self, network: Any, patch: Tensor, seen: Callable[[list[Tensor]], None] | None) -> Tensor:
         """Scores of a patch, the mean over its mirrored copies."""
         with torch.inference_mode():
             scores: Tensor
