@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError
@@ -15,6 +16,7 @@ from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_i
 from MultiTaskSegLib.runtime.imported.imported_judgement import ORIENTATIONS, observed_of, plainly_prepared
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
+from MultiTaskSegLib.runtime.imported.importing import VALIDATION
 from MultiTaskSegLib.runtime.imported.stored_axes import AS_STORED, orientation_letters
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
@@ -26,9 +28,11 @@ from trainer.data.split import split_datasets
 from trainer.layout.case import Case
 from trainer.reference.cell_fitting import fit_memories, new_samples
 from trainer.reference.spectral_reference import fit_reference
+from trainer.refitting.imported_calibration import ImportedCalibration
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
+Labelled = tuple[Case, dict[int, str]]
 HELD_OUT_FRACTION, LEAST_GROUPS, SEED = 0.25, 4, 0
 
 
@@ -51,7 +55,9 @@ def refit_imported(
         directories: folders with the images that the model was trained on.
         output: model file to write; may be ``model_path``.
         variant, layers: of the signature, see `signature_spec`.
-        held_out: names of cases that no fold was trained on; without them a quarter of the patients is chosen.
+        held_out: names of cases that no fold was trained on, with which probabilities are calibrated, too; by default
+            those that nnU-Net names as the validation of a single imported fold. Without any a quarter of the patients
+            sets the limit, and nothing is calibrated, for nobody knows whether they were trained on.
         stream: where progress is shown.
 
     Raises:
@@ -63,40 +69,46 @@ def refit_imported(
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
     manifest = predictor.manifest
     spec = signature_spec(manifest.architecture, variant, layers)
-    known, unseen = _sides(directories, held_out)
+    named = tuple(held_out) or tuple(manifest.training.get(VALIDATION, ()))
+    known, unseen = _sides(directories, named)
+    calibration = ImportedCalibration(np.random.default_rng(SEED))
     images: list[ReferenceImage] = []
     cells = new_samples(1)
     orientations: Counter[str] = Counter()
     progress = Progress(len(known) + len(unseen), "fitting", stream)
-    for case in (*known, *unseen):
-        volume, is_held_out = case.read_image(), case in unseen
+    for number, (case, labels) in enumerate((*known, *unseen)):
+        volume, is_held_out = case.read_image(), number >= len(known)
         spectra = predictor.spectra(volume, spec)
         prepared = plainly_prepared(volume, manifest.tasks[0].profile)
         observed = observed_of(spectra, prepared, spec, manifest.architecture.is_planar)
         cells[0].add(image_cells(prepared.voxels, cell_size(manifest.architecture)), case.group, is_held_out)
         images.append(ReferenceImage(0, case.group, is_held_out, observed))
         orientations[orientation_letters(volume, AS_STORED)] += 1
+        if named and is_held_out and case.label is not None and not manifest.tasks[0].are_regions:
+            calibration.add(predictor, case, labels)
         progress.update(len(images))
+    tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
     names = [task.name for task in manifest.tasks]
     reference = fit_reference(spec, names, images)
     said = {ORIENTATIONS: dict(orientations), "reference": {"known": len(known), "held_out": len(unseen)}}
     info = ood_info(names, reference, images)
-    manifest = replace(manifest, ood=info, training={**manifest.training, **said})
+    manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_imported(output, manifest, predictor.model.networks, tensors)
     return manifest
 
 
-def _sides(directories: Sequence[Path], held_out: Sequence[str]) -> tuple[list[Case], list[Case]]:
-    """Cases that become the reference, and those that set the limit."""
+def _sides(directories: Sequence[Path], held_out: Sequence[str]) -> tuple[list[Labelled], list[Labelled]]:
+    """Cases that become the reference, and those that set the limit, each with its dataset's labels."""
     datasets = read_datasets(directories)
-    cases = [case for dataset in datasets for case in dataset.cases]
-    if not held_out:
-        splits = split_datasets(datasets, fraction=HELD_OUT_FRACTION, minimum_groups=LEAST_GROUPS, seed=SEED).values()
-        return [c for split in splits for c in split.training], [c for split in splits for c in split.held_out]
-    if missing := sorted(set(held_out) - {case.name for case in cases}):
-        raise DatasetError(
-            f"there is no case {', '.join(missing)}", remedy="Name cases as their files are, without _0000"
-        )
-    groups = {case.group for case in cases if case.name in held_out}
-    return [c for c in cases if c.group not in groups], [c for c in cases if c.name in held_out]
+    cases = [(case, dataset.labels) for dataset in datasets for case in dataset.cases]
+    if held_out:
+        groups = {case.group for case, _ in cases if case.name in held_out}
+    else:
+        splits = split_datasets(datasets, fraction=HELD_OUT_FRACTION, minimum_groups=LEAST_GROUPS, seed=SEED)
+        groups = {case.group for split in splits.values() for case in split.held_out}
+    if missing := sorted(set(held_out) - {case.name for case, _ in cases}):
+        raise DatasetError(f"there is no case {', '.join(missing)}", remedy="Name cases as files, without _0000")
+    known = [(case, labels) for case, labels in cases if case.group not in groups]
+    is_wanted = set(held_out) or {case.name for case, _ in cases}
+    return known, [(c, labels) for c, labels in cases if c.group in groups and c.name in is_wanted]

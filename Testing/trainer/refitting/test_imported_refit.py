@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.imported.described_model import described_model
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.predictor import open_predictor
@@ -116,6 +120,44 @@ def test_import_takes_the_reference_at_once_or_writes_nothing(
     assert cli.main([*command, "--held-out", "ball_1", "ball_2", "ball_3"]) == 0
     assert "limit" in capsys.readouterr().out
     assert load_imported(output).manifest.training["reference"] == {"known": CASES - 3, "held_out": 3}
+
+
+def test_labels_that_are_the_models_own_have_a_dice_of_one_and_ask_for_more_confidence(
+    dataset: Path, tmp_path: Path
+) -> None:
+    path, own = imported(tmp_path), tmp_path / "data" / dataset.name
+    shutil.copytree(dataset, own)
+    predictor = opened(path)
+    for case in range(CASES):
+        found = predictor.segment(read_image(own / "imagesTr" / f"ball_{case}_0000.nii.gz"))
+        write_image(to_sitk(found.labels, found.volume), own / "labelsTr" / f"ball_{case}.nii.gz")
+    assert cli.main(["reference", "-m", str(path), "--data", str(own), "--held-out", "ball_0", "ball_1", "ball_2"]) == 0
+    measured = opened(path)
+    (task,) = measured.manifest.tasks
+    assert task.held_out_cases == 3
+    assert task.held_out_dice == {"left": pytest.approx(1), "right": pytest.approx(1)}
+    assert task.temperature < 0.5
+    assert task.calibration["ece"] < task.calibration["ece_uncalibrated"]
+    before, after = predictor.segment(found.volume), measured.segment(found.volume)
+    np.testing.assert_array_equal(after.labels, before.labels)
+    assert after.uncertainty.mean() < before.uncertainty.mean()
+    assert set(before.predicted_dice) == set()
+    assert 0 < after.predicted_dice[1] <= 1
+    assert "measured on 3 cases" in described_model(path).card
+
+
+def test_of_a_single_fold_nnunets_own_validation_says_who_is_unseen(dataset: Path, tmp_path: Path) -> None:
+    folder = results_folder(tmp_path / "results")
+    (folder / "fold_0" / "validation").mkdir()
+    cases = [{"prediction_file": f"C:\\results\\fold_0\\ball_{case}.nii.gz", "metrics": {}} for case in (4, 5)]
+    (folder / "fold_0" / "validation" / "summary.json").write_text(json.dumps({"metric_per_case": cases}))
+    output = tmp_path / "model.mts.safetensors"
+    command = ["import-nnunet", str(folder), "-o", str(output), "--licence", "CC0", "--reference", str(dataset)]
+    assert cli.main(command) == 0
+    manifest = load_imported(output).manifest
+    assert manifest.training["validation_cases"] == ["ball_4", "ball_5"]
+    assert manifest.training["reference"] == {"known": CASES - 2, "held_out": 2}
+    assert manifest.is_calibrated
 
 
 def test_a_model_that_was_trained_here_needs_no_names_of_cases(

@@ -202,12 +202,24 @@ class ImportedPredictor:
         patch, outputs = plan.preparation.patch, plan.structures.outputs
         return PatchStream(self._networks, outputs, patch, self._mirror_axes, self.device)
 
+    def own_grid_scores(self, volume: Volume) -> tuple[Iterator[torch.Tensor], WayBack]:
+        """Scores ``(outputs, Y, X)`` of one slice of the cropped image after another, and the way back to the whole.
+
+        Raises:
+            InputError: as `segment`.
+        """
+        self.require_fitting(volume)
+        sight = self._prepared(volume, _nobody)
+        return self._slices(sight, None, _nobody), sight.way_back
+
     def _running(self, sight: _Sight, task: TaskInfo, watch: PatchSpectra | None, tell: Progress) -> Running:
+        return running_maps(task, self._slices(sight, watch, tell), sight.prepared.cropped_shape)
+
+    def _slices(self, sight: _Sight, watch: PatchSpectra | None, tell: Progress) -> Iterator[torch.Tensor]:
         prepared, rule = sight.prepared, self.manifest.plan.preparation.scores
         slabs = self._stream().slabs(prepared.voxels, _network(tell), watch)
         axis = slice_axis(rule, prepared.network_spacing_mm, prepared.spacing_mm)
-        slices = score_slices(slabs, prepared.voxels.shape[1:], prepared.cropped_shape, rule, axis)
-        return running_maps(task, slices, prepared.cropped_shape)
+        return score_slices(slabs, prepared.voxels.shape[1:], prepared.cropped_shape, rule, axis)
 
     def _spectra(self, sight: _Sight) -> PatchSpectra | None:
         reference = self.model.reference
