@@ -7,10 +7,13 @@ side need not be copied into one, and what was convolved need not be kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from MultiTaskSegLib.runtime.network.convolution import UNIT, direct_convolution
 
 CONVOLVE: Mapping[int, Callable[..., Tensor]] = {2: functional.conv2d, 3: functional.conv3d}
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -52,10 +55,9 @@ def convolved(
         finer: one that comes before it, or none.
         chunk_values: of the result that are made at a time.
     """
-    if not finer:
-        found: Tensor = convolution(maps.pop())
-        return found
     assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
+    if not finer:
+        return _convolved(convolution, maps.pop(), convolution.padding)
     first, dimension = maps[0], maps[0].dim() - 2
     size, around = first.shape[2], convolution.kernel_size[0] // 2
     per_slice = convolution.in_channels * first[0, 0, 0].numel()
@@ -74,10 +76,19 @@ def convolved(
         missing = low - (start - around), stop + around - high
         if any(missing):
             chunk = functional.pad(chunk, (*(0, 0) * (dimension - 1), *missing))
-        result[:, :, start:stop] = CONVOLVE[dimension](chunk, convolution.weight, convolution.bias, padding=padding)
+        result[:, :, start:stop] = _convolved(convolution, chunk, padding)
     maps.clear()
     finer.clear()
     return result
+
+
+def _convolved(convolution: nn.Conv2d | nn.Conv3d, maps: Tensor, padding: Any) -> Tensor:
+    """Left to itself, torch takes a way for small maps that writes out the neighbourhood of every voxel."""
+    direct = direct_convolution() if maps.device.type == "cpu" and maps.dim() == 5 else None
+    weight, bias = convolution.weight, convolution.bias
+    if direct is not None:
+        return direct(maps, weight, bias, padding, convolution.stride, UNIT, 1)
+    return CONVOLVE[maps.dim() - 2](maps, weight, bias, convolution.stride, padding)
 
 
 def instance_normalised(maps: Tensor, norm: nn.Module, slope: float | None) -> Tensor:

@@ -171,8 +171,7 @@ class Decoder(nn.Module):
             finer = [Finer(up, low)]
             del low  # which the convolution needs no longer than its input
             low = stage([maps.pop()], finer)
-        scores: Tensor = self.seg_layer(low)
-        return scores
+        return convolved(self.seg_layer, [low], [])
 
 
 class Unet(nn.Module):
