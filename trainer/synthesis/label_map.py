@@ -90,8 +90,8 @@ def envelope(brain: NDArray[np.bool_], spacing_zyx_mm: tuple[float, float, float
     corners = np.argwhere(brain)
     low, high = corners.min(axis=0), corners.max(axis=0) + 1
     inner = np.pad(brain[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], [(m, m) for m in margin])
-    grown = _distance_mm(~inner, spacing_zyx_mm) <= ENVELOPE_MM
-    closed = _distance_mm(grown, spacing_zyx_mm) > ENVELOPE_MM
+    grown = _distance_mm(inner, spacing_zyx_mm) <= ENVELOPE_MM
+    closed = _distance_mm(~grown, spacing_zyx_mm) > ENVELOPE_MM
     cut = closed[tuple(slice(m, -m) for m in margin)]
     result = np.zeros(brain.shape, dtype=np.uint8)
     result[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = cut
@@ -99,9 +99,8 @@ def envelope(brain: NDArray[np.bool_], spacing_zyx_mm: tuple[float, float, float
 
 
 def _distance_mm(mask: NDArray[np.bool_], spacing_zyx_mm: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Of each voxel of a mask to the nearest outside it; 0 outside."""
+    """Of each voxel to the nearest one of a mask; within it 0 or less."""
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     image.SetSpacing(spacing_zyx_mm[::-1])
-    far = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    # Its surface are the mask's own outermost voxels.
-    return np.where(mask, sitk.GetArrayViewFromImage(far) + min(spacing_zyx_mm), 0.0).astype(np.float32)
+    far = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    return sitk.GetArrayFromImage(far)
