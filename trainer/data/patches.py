@@ -16,7 +16,6 @@ from trainer.data.case_cache import PreparedCase
 from trainer.data.fresh_case import fresh_case, is_drawn
 from trainer.data.planning import TaskPlan
 
-
 UNCHANGED = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -110,7 +109,7 @@ def draw_patch(
 def draw_centre(
     rng: np.random.Generator, case: PreparedCase, foreground_fraction: float, size: Triple
 ) -> tuple[float, float, float]:
-    """Draw where the centre of a patch lies, in voxels of the prepared case ``(z, y, x)``; arguments as `draw_patch`."""
+    """Draw where the centre of a patch lies, in voxels of the case ``(z, y, x)``; arguments as of `draw_patch`."""
     shape, patch = np.asarray(case.voxels.shape), np.asarray(size)
     if foreground_fraction and case.points and rng.random() < foreground_fraction:
         label = sorted(case.points)[int(rng.integers(len(case.points)))]

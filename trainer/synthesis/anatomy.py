@@ -1,7 +1,7 @@
 """What the values of a head's label map are, by FreeSurfer's numbers: of which tissue, and of which side.
 
-Numbers below 500 are those of FreeSurfer's colour table; those above are the classes outside the brain of the label maps
-that SynthSeg was trained on (Billot et al., Medical Image Analysis 2023), named as in SimNIBS' head atlas.
+Numbers below 500 are those of FreeSurfer's colour table; those above are the classes outside the brain of the label
+maps that SynthSeg was trained on (Billot et al., Medical Image Analysis 2023), named as in SimNIBS' head atlas.
 """
 
 from __future__ import annotations

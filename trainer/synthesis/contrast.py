@@ -1,7 +1,7 @@
 """How bright each tissue is: priors of usual contrasts, and draws around them.
 
-Values are relative to the brightest tissue (MR), or Hounsfield units (CT). The MR values follow from the order of tissues
-in each weighting; every draw moves them by more than they are exact.
+Values are relative to the brightest tissue (MR), or Hounsfield units (CT). The MR values follow from the order of
+tissues in each weighting; every draw moves them by more than they are exact.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from trainer.synthesis.scan import ISOTROPIC, Scan, Vector
 BIAS_MM = 90.0
 # Slices are thick from this multiple of the pixel size on: see `MultiTaskSegLib.runtime.image.geometry`.
 KEPT_RATIO = 3.01
+# Slices too thin for that would take voxels without number: they are drawn as all others.
+FINEST_PIXEL_MM = 1.25
 THIN_SLICES = 3
 Triple = tuple[int, int, int]
 
@@ -32,7 +34,8 @@ def grid_of(scan: Scan, finest_mm: float) -> tuple[Triple, Vector, int]:
     thin = 1
     if scan.slice_axis != ISOTROPIC:
         thickness = scan.spacing_mm[scan.slice_axis]
-        pixel = max(scan.spacing_mm[scan.slice_axis - 1], min(finest_mm, thickness / KEPT_RATIO))
+        kept = thickness / KEPT_RATIO
+        pixel = max(scan.spacing_mm[scan.slice_axis - 1], min(finest_mm, kept) if kept >= FINEST_PIXEL_MM else finest_mm)
         spacing = np.full(3, pixel)
         spacing[scan.slice_axis] = max(thickness, pixel)
         thin = THIN_SLICES if thickness >= 2 * pixel else 1
@@ -84,7 +87,9 @@ def _tissue(
     if scan.shows != "head":
         keeps = {"brain": (), "fluid": (CSF_AROUND,)}[scan.shows]
         shown[::2] = [number in keeps for number in numbers]
-    means, spreads = (np.repeat(np.asarray(values, dtype=np.float32), 2) * shown for values in (scan.means, scan.spreads))
+    means, spreads = (
+        np.repeat(np.asarray(values, dtype=np.float32), 2) * shown for values in (scan.means, scan.spreads)
+    )
     image = np.take(means, codes)
     if any(scan.spreads):
         image += np.take(spreads, codes) * rng.standard_normal(codes.shape, dtype=np.float32)

@@ -20,7 +20,7 @@ from trainer.synthesis.scan import Scan, draw_scan
 from trainer.synthesis.target import Target
 
 # Rises with every change of what is drawn: prepared images and checkpoints of an earlier version are others.
-DRAWN_BY = 1
+DRAWN_BY = 2
 FINEST_MM = 1.5
 TRIALS = 100
 LEAST_SHOWN = 0.02

@@ -23,9 +23,7 @@ def places_mm(scan: Scan, shape: tuple[int, int, int], spacing_mm: Vector) -> Pl
     return z, y, x
 
 
-def smooth_field(
-    rng: np.random.Generator, places: Places, distance_mm: float, components: int
-) -> NDArray[np.float32]:
+def smooth_field(rng: np.random.Generator, places: Places, distance_mm: float, components: int) -> NDArray[np.float32]:
     """A smooth random field: cubic B-splines of normal control points.
 
     Args:
@@ -64,9 +62,7 @@ def sampled_codes(scan: Scan, head: LabelMap, places: Places, rng: np.random.Gen
     offset = _displacement_mm(scan, places, rng)
     index = np.zeros(tuple(len(own) for own in places), dtype=np.int32)
     for axis, size in enumerate(head.codes.shape):
-        z, y, x = (
-            (own * factor).astype(np.float32) for own, factor in zip(places, voxels[axis], strict=True)
-        )
+        z, y, x = ((own * factor).astype(np.float32) for own, factor in zip(places, voxels[axis], strict=True))
         place = (z[:, None, None] + np.float32(start[axis] + 0.5)) + (y[:, None] + x)
         place += offset[axis] * np.float32(to_voxels[axis])
         np.clip(place, 0, size - 1, out=place)

@@ -42,7 +42,7 @@ TARGETS: dict[str, dict[str, tuple[int, ...] | str]] = {
         "ventral_dc": (28, 60),
     },
 }
-"""By target and label, FreeSurfer's numbers, or `ENVELOPE`: the brain with its furrows, as skull stripping leaves it."""
+"""By target and label, FreeSurfer's numbers, or `ENVELOPE`: the brain with its furrows, as skull stripping leaves."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,16 @@ def write_heads(parent: Path, count: int = 3, **said: object) -> Path:
     """Write the folder."""
     folder = parent / "heads"
     folder.mkdir()
-    entries = [{"value": v, "freesurfer": n, "name": name} for v, (n, name) in enumerate(zip(NUMBERS, NAMES, strict=True))]
-    table = {"labels": entries, "licence": "CC0-1.0", "origin": "made by code", "released_weights_may_use": True, **said}
+    entries = [
+        {"value": v, "freesurfer": n, "name": name} for v, (n, name) in enumerate(zip(NUMBERS, NAMES, strict=True))
+    ]
+    table = {
+        "labels": entries,
+        "licence": "CC0-1.0",
+        "origin": "made by code",
+        "released_weights_may_use": True,
+        **said,
+    }
     (folder / "labels.json").write_text(json.dumps(table), encoding="utf-8")
     for number in range(count):
         image = sitk.GetImageFromArray(head_array(number))

@@ -72,7 +72,12 @@ def test_a_folder_of_maps_is_a_dataset_of_each_target(tmp_path: Path) -> None:
     own = {"white": {"left": [2], "right": [41]}}
     folder = write_heads(tmp_path, 2, targets=own)
     brain, white = (read_dataset(Path(f"{folder}::{word}")) for word in ("brain", "white"))
-    assert (brain.name, brain.labels, brain.modality_family, brain.region) == ("heads_brain", {1: "brain"}, "MR", "head")
+    assert (brain.name, brain.labels, brain.modality_family, brain.region) == (
+        "heads_brain",
+        {1: "brain"},
+        "MR",
+        "head",
+    )
     assert white.labels == {1: "left", 2: "right"}
     assert brain.groups == ["head_0", "head_1"]
     assert [case.group for case in brain.cases[:2]] == ["head_0", "head_1"]  # the first ones show different heads
