@@ -35,7 +35,8 @@ def grid_of(scan: Scan, finest_mm: float) -> tuple[Triple, Vector, int]:
     if scan.slice_axis != ISOTROPIC:
         thickness = scan.spacing_mm[scan.slice_axis]
         kept = thickness / KEPT_RATIO
-        pixel = max(scan.spacing_mm[scan.slice_axis - 1], min(finest_mm, kept) if kept >= FINEST_PIXEL_MM else finest_mm)
+        finest_pixel_mm = min(finest_mm, kept) if kept >= FINEST_PIXEL_MM else finest_mm
+        pixel = max(scan.spacing_mm[scan.slice_axis - 1], finest_pixel_mm)
         spacing = np.full(3, pixel)
         spacing[scan.slice_axis] = max(thickness, pixel)
         thin = THIN_SLICES if thickness >= 2 * pixel else 1
