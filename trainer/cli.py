@@ -111,7 +111,10 @@ def _add_evaluate(commands: Any) -> None:
 def _add_reference(commands: Any) -> None:
     reference = commands.add_parser("reference", help="fit the spectral reference of a model anew")
     reference.add_argument("-m", "--model", type=Path, required=True)
-    reference.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    reference.add_argument("--data", type=Path, nargs="*", default=(), metavar="DIR")
+    reference.add_argument(
+        "--images", nargs="*", default=(), metavar="TASK=DIR", help="images without labels in place of a task's own"
+    )
     reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
     reference.add_argument("--variant", default="composite", choices=VARIANTS)
     reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
@@ -248,10 +251,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _reference(options: argparse.Namespace) -> int:
     from trainer.refitting.new_reference import fit_new_reference
+    from trainer.refitting.standing_in import images_by_task
 
     target = options.output or options.model
     wanted = {"variant": options.variant, "layers": tuple(options.layers), "held_out": options.held_out}
-    ood = fit_new_reference(options.model, options.data, target, **wanted)
+    images_of = images_by_task(options.images)
+    ood = fit_new_reference(options.model, options.data, target, **wanted, images_of=images_of)
     print(f"limit {ood.threshold:.3f}, false alarms {100 * ood.false_alarm_rate:.1f} %: {target}")
     return 0
 

@@ -31,7 +31,10 @@ class TrainingConfig:
         foreground_fraction: share of patches centred on a random label.
         groups_per_step: tasks drawn per step.
         patches_per_group: patches of one task per forward pass.
-        patch_voxels: upper limit of a patch.
+        patch_voxels: upper limit of a patch that follows from the images.
+        patch_zyx: patch on the network's grid for 3-D images, rounded up to what the network divides; empty: the median
+            image, as far as ``patch_voxels`` allows.
+        spacing_mm: voxel size ``(z, y, x)`` of the network's grid for 3-D images; empty: the median of the images.
         fit_matrix: pixels of the longer side of 2-D images.
         calibration_weight: weight of mL1-ACE (Barfoot et al., MICCAI 2024), the loss term that asks probabilities to be
             right; 0: left out.
@@ -64,6 +67,8 @@ class TrainingConfig:
     groups_per_step: int = 2
     patches_per_group: int = 2
     patch_voxels: int = 131_072
+    patch_zyx: tuple[int, ...] = ()
+    spacing_mm: tuple[float, ...] = ()
     fit_matrix: int = 256
     dice_weight: float = 1.0
     cross_entropy_weight: float = 1.0
@@ -88,6 +93,17 @@ class TrainingConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
+
+
+def require_whole_grid(config: TrainingConfig) -> None:
+    """Refuse a grid or patch that does not have three axes.
+
+    Raises:
+        UsageError: ``spacing_mm`` or ``patch_zyx`` has another number of values, or one that is not positive.
+    """
+    for name, values in (("spacing_mm", config.spacing_mm), ("patch_zyx", config.patch_zyx)):
+        if values and (len(values) != 3 or min(values) <= 0):
+            raise UsageError(f"{name} is {list(values)}", remedy="Give three positive numbers, or leave it out")
 
 
 def require_known_mirrors(config: TrainingConfig, datasets: Sequence[str]) -> None:

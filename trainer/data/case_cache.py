@@ -150,7 +150,7 @@ def _write(task: TaskPlan, case: Case, path: Path, mark: str) -> None:
         prepared = prepare(case.read_image(), task.profile)
         labels = np.zeros(prepared.grid_shape, dtype=np.uint8)
     rng = np.random.default_rng(int(hashlib.sha256(case.name.encode()).hexdigest()[:8], 16))
-    tensors: dict[str, NDArray[Any]] = {f"{POINTS}{v}": _points(labels, v, rng) for v in np.unique(labels) if v}
+    tensors: dict[str, NDArray[Any]] = {f"{POINTS}{v}": label_points(labels, v, rng) for v in np.unique(labels) if v}
     channels = prepared.voxels.reshape(-1, *prepared.grid_shape)
     tensors |= {_name(number): channel.astype(np.float16) for number, channel in enumerate(channels)}
     tensors[LABELS] = labels
@@ -177,7 +177,8 @@ def output_labels(task: TaskPlan, stored: NDArray[np.integer]) -> NDArray[np.uin
     return mapped
 
 
-def _points(labels: NDArray[np.uint8], value: int, rng: np.random.Generator) -> NDArray[np.int16]:
+def label_points(labels: NDArray[np.uint8], value: int, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Some positions ``(n, 3)`` of a label that is there."""
     found = np.flatnonzero(labels == value)
     chosen = rng.choice(len(found), size=min(POINTS_PER_LABEL, len(found)), replace=False)
     return np.stack(np.unravel_index(found[np.sort(chosen)], labels.shape), axis=1).astype(np.int16)

@@ -21,10 +21,13 @@ from trainer.layout.nnunet import NnunetLayout
 from trainer.layout.region_labels import RegionLabels
 from trainer.layout.run_length import RunLengthLayout
 from trainer.layout.view import PLANES, classes_by_name, sliced
+from trainer.synthesis.label_map_layout import LabelMapLayout
 
 NNUNET = NnunetLayout()
 # The first that recognises a folder reads it; folders of classes come last, because any folder could be a class.
-LAYOUTS: tuple[Layout, ...] = (NNUNET, *LESION_LAYOUTS, RunLengthLayout(), MaskFolderLayout(), ClassFolderLayout())
+LAYOUTS: tuple[Layout, ...] = (
+    NNUNET, LabelMapLayout(), *LESION_LAYOUTS, RunLengthLayout(), MaskFolderLayout(), ClassFolderLayout(),
+)  # fmt: skip
 VIEW_MARK = "::"
 BY_NAME = "classes"
 WITHOUT = "without="

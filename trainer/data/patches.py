@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from MultiTaskSegLib.runtime.image.preparation import prepare
 from trainer.config import TrainingConfig, Triple
 from trainer.data.augmentation import Augmentation, Patch, apply_augmentation, draw_augmentation
-from trainer.data.case_cache import PreparedCase
+from trainer.data.case_cache import PreparedCase, label_points, output_labels
+from trainer.data.label_resampling import resample_labels
 from trainer.data.planning import TaskPlan
+from trainer.synthesis.reader import FINEST_MM, SyntheticReader
+
+# What is drawn for a coarse grid need not be drawn finer than so many voxels for one of it.
+FINER = 2.0
+UNCHANGED = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,17 @@ class PatchGroups(Dataset[PatchGroup]):
     def _patch(self, rng: np.random.Generator, number: int) -> Patch:
         task = self.tasks[number]
         case = self.cases[number][int(rng.integers(len(self.cases[number])))]
+        if is_drawn(case):
+            return self._drawn_patch(rng, task, case)
         record = self._record(rng, task, case)
         return apply_augmentation(record, case.voxels, case.labels, task.patch_zyx, case.further)
+
+    def _drawn_patch(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Patch:
+        """Of an image that is drawn for this patch alone; whatever could be changed about it is drawn already."""
+        share = self.config.foreground_fraction
+        fresh = fresh_case(case, task, rng, with_points=share > 0)
+        record = Augmentation(draw_centre(rng, fresh, share, task.patch_zyx), UNCHANGED)
+        return apply_augmentation(record, fresh.voxels, fresh.labels, task.patch_zyx)
 
     def _record(self, rng: np.random.Generator, task: TaskPlan, case: PreparedCase) -> Augmentation:
         mirror = self.config.mirror_axes.get(task.name, "")
@@ -89,6 +105,15 @@ def draw_patch(
         patch_zyx: another patch size than the task's.
     """
     size = patch_zyx or task.patch_zyx
+    centre = draw_centre(rng, case, foreground_fraction, size)
+    spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
+    return draw_augmentation(rng, centre, spacing, size, task.profile.grid == "fit", mirror, len(case.further))
+
+
+def draw_centre(
+    rng: np.random.Generator, case: PreparedCase, foreground_fraction: float, size: Triple
+) -> tuple[float, float, float]:
+    """Draw where the centre of a patch lies, in voxels of the case ``(z, y, x)``; arguments as of `draw_patch`."""
     shape, patch = np.asarray(case.voxels.shape), np.asarray(size)
     if foreground_fraction and case.points and rng.random() < foreground_fraction:
         label = sorted(case.points)[int(rng.integers(len(case.points)))]
@@ -100,10 +125,33 @@ def draw_patch(
     # the patch, because at inference it starts at the corner, and pooling must work from every alignment.
     inside = np.clip(np.round(aim - (patch - 1) / 2), 0, np.maximum(shape - patch, 0))
     start = np.where(shape < patch, -rng.integers(0, np.maximum(patch - shape, 0) + 1), inside)
-    centre = start + (patch - 1) / 2
-    z, y, x = (float(c) for c in centre)
-    spacing = task.profile.spacing_zyx_mm or (1.0, 1.0, 1.0)
-    return draw_augmentation(rng, (z, y, x), spacing, size, task.profile.grid == "fit", mirror, len(case.further))
+    z, y, x = (float(c) for c in start + (patch - 1) / 2)
+    return z, y, x
+
+
+def is_drawn(case: PreparedCase) -> bool:
+    """Whether the case can be drawn anew."""
+    return isinstance(case.case.reader, SyntheticReader)
+
+
+def fresh_case(case: PreparedCase, task: TaskPlan, rng: np.random.Generator, with_points: bool) -> PreparedCase:
+    """Another image of the same label map, in memory.
+
+    Args:
+        case: one that `is_drawn`.
+        task: gives grid and labels.
+        rng: the only source of chance.
+        with_points: whether positions of the labels are wanted.
+    """
+    reader = case.case.reader
+    assert isinstance(reader, SyntheticReader)
+    spacing = task.profile.spacing_zyx_mm or (FINEST_MM,) * 3
+    volume, stored = reader.fresh(case.case, rng, max(FINEST_MM, min(spacing) / FINER))
+    prepared = prepare(volume, task.profile)
+    canonical = np.asarray(prepared.canonical(output_labels(task, stored)))
+    labels = resample_labels(canonical, prepared.voxels.shape).astype(np.uint8)
+    points = {int(v): label_points(labels, v, rng) for v in np.unique(labels) if v} if with_points else {}
+    return replace(case, voxels=prepared.voxels, labels=labels, points=points)
 
 
 class StepRange:

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import stems_of
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
-from trainer.config import TrainingConfig
+from trainer.config import TrainingConfig, require_whole_grid
 from trainer.data.dataset import Dataset
 from trainer.data.spread import evenly
 from trainer.data.value_counts import ValueCounts
@@ -96,7 +96,9 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
         DatasetError: 2-D and 3-D datasets are mixed, labels do not fit their images, or a modality or region is not
             known.
         InputError: an image cannot be read.
+        UsageError: grid or patch of the settings do not have three axes.
     """
+    require_whole_grid(config)
     for dataset in datasets:
         dataset.require_known_region()
     probes = [_probe(dataset) for dataset in datasets]
@@ -230,7 +232,7 @@ def _profile(dataset: Dataset, probe: _Probe, config: TrainingConfig) -> Profile
     if probe.planar:
         name = f"fit_{config.fit_matrix}{suffix}"
         return Profile(name, "fit", intensity, matrix=config.fit_matrix, further=further)
-    z, y, x = probe.spacing_zyx_mm
+    z, y, x = (float(mm) for mm in config.spacing_mm) if config.spacing_mm else probe.spacing_zyx_mm
     name = f"grid_{z:.2f}x{y:.2f}x{x:.2f}mm{suffix}"
     return Profile(name, "spacing", intensity, spacing_zyx_mm=(z, y, x), further=further)
 
@@ -263,6 +265,9 @@ def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConf
         side = -(-profile.matrix // stride[1]) * stride[1]
         return 1, side, side
     assert profile.spacing_zyx_mm is not None
+    if config.patch_zyx:
+        z, y, x = (ceil(n / s) * s for n, s in zip(config.patch_zyx, stride, strict=True))
+        return z, y, x
     spacing = np.asarray(profile.spacing_zyx_mm)
     size = np.asarray(probe.size_zyx) * np.asarray(probe.spacing_zyx_mm) / spacing
     # Rounded up: a small image must be trained with the padding that it gets at inference, because at the coarsest

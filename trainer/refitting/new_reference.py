@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import UsageError
@@ -21,17 +21,21 @@ def fit_new_reference(
     variant: Variant,
     layers: tuple[str, ...],
     held_out: Sequence[str],
+    images_of: Mapping[str, Path],
 ) -> OodInfo:
-    """Fit the reference and write the model with it; arguments as of `refit_imported`.
+    """Fit the reference and write the model with it; arguments as of `refit_imported` and `refit_reference`.
 
     Raises:
-        UsageError: cases to hold out are named for a model that knows whom it has not seen.
+        UsageError: cases to hold out are named for a model that knows whom it has not seen, or images in place of
+            others for an imported one.
         MtsError: as `refit_reference` and `refit_imported`.
     """
     if is_imported(model):
+        if images_of:
+            raise UsageError("an imported model has no task to replace images of", remedy="Give the images in --data")
         imported = refit_imported(model, directories, output, variant=variant, layers=layers, held_out=held_out)
         assert imported.ood is not None
         return imported.ood
     if held_out:
         raise UsageError("a model that was trained here knows whom it has not seen", remedy="Leave --held-out out")
-    return refit_reference(model, directories, output, variant=variant, layers=layers).ood
+    return refit_reference(model, directories, output, variant=variant, layers=layers, images_of=images_of).ood

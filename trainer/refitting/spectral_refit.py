@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
@@ -17,11 +17,12 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import unseen
+from trainer.data.provenance import KEY, unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.spectral_reference import fit_reference
 from trainer.refitting.descent import refitted
+from trainer.refitting.standing_in import StandingIn, read_standing_in
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
@@ -33,6 +34,7 @@ def refit_reference(
     *,
     variant: Variant = "composite",
     layers: tuple[str, ...] = (),
+    images_of: Mapping[str, Path] | None = None,
     stream: TextIO | None = None,
 ) -> Manifest:
     """Compute the spectra and cells of every case again, fit the reference and write the model with it.
@@ -42,14 +44,19 @@ def refit_reference(
         directories: one folder per task of the model, with the task's name.
         output: model file to write; may be ``model_path``.
         variant, layers: of the signature, see `signature_spec`.
+        images_of: by task, a folder of images without labels that stand in for the task's own, see `StandingIn`; such a
+            task needs no folder in ``directories``.
 
     Raises:
-        DatasetError: a task has no folder.
+        UsageError: ``images_of`` names a task that the model does not have.
+        DatasetError: a task has no folder, or too few images stand in for it.
         ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups.
     """
     predictor = Predictor.load(model_path)
     model = predictor.model
+    instead = _standing_in(model.manifest, images_of or {})
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
+    datasets |= {name: own.dataset for name, own in instead.items()}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
@@ -58,23 +65,45 @@ def refit_reference(
     cells = new_samples(len(model.manifest.tasks))
     progress = Progress(sum(len(datasets[t.name].cases) for t in model.manifest.tasks), "fitting", stream)
     for index, task in enumerate(model.manifest.tasks):
-        held_out = {case.name for case in unseen(datasets[task.name], predictor.manifest)}
+        own = instead.get(task.name)
+        held_out = own.held_out if own else {case.name for case in unseen(datasets[task.name], predictor.manifest)}
         for image in _images(datasets[task.name], task, index, held_out, predictor, spec, cells[index]):
             images.append(image)
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
     reference = fit_reference(spec, names, images)
     manifest = refitted(dataclasses.replace(model.manifest, ood=ood_info(names, reference, images)), model.digest)
+    manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_model(output, manifest, model.network, tensors)
     return manifest
+
+
+def _standing_in(manifest: Manifest, images_of: Mapping[str, Path]) -> dict[str, StandingIn]:
+    unknown = sorted(set(images_of) - {task.name for task in manifest.tasks})
+    if unknown:
+        raise UsageError(
+            f"the model has no task {', '.join(unknown)}",
+            remedy=f"Its tasks are {', '.join(task.name for task in manifest.tasks)}",
+        )
+    return {name: read_standing_in(directory) for name, directory in images_of.items()}
+
+
+def _with_record(manifest: Manifest, instead: Mapping[str, StandingIn]) -> Manifest:
+    """With the images that stand in, in the record of whom the model has seen."""
+    more = [own.generation(manifest.name).as_dict() for own in instead.values()]
+    said = {name: own.dataset.name for name, own in instead.items()}
+    if not more:
+        return manifest
+    seen = [*more, *manifest.training.get(KEY, [])]
+    return dataclasses.replace(manifest, training=manifest.training | {KEY: seen, "check_knows_images_of": said})
 
 
 def _images(
     dataset: Dataset,
     task: TaskInfo,
     index: int,
-    held_out: set[str],
+    held_out: Collection[str],
     predictor: Predictor,
     spec: SignatureSpec,
     cells: CellSamples,

@@ -1,0 +1,63 @@
+"""Real heads: nobody is on both sides, and pictures stand upright."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.runtime.image.volume import Volume
+from Testing.bench.head.known_heads import split_heads, write_folder
+from Testing.bench.head.real_head import TABLE, read_heads
+from Testing.bench.head.sheet import Look, sheet, upright
+from trainer.data.image_source import read_image_source
+
+FILES = [f"T1_ms_p{n:02d}_s1.nii.gz" for n in range(8)] + ["T2_ms_p03_s2.nii.gz", "ss_T1_one.nii.gz"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [f"{file},T1,yes,none,{file != 'T2_ms_p03_s2.nii.gz'}" for file in FILES]
+    text = "\n".join(["file,modality,skull,labels,released_reference_may_use", *rows])
+    (tmp_path / TABLE).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_persons_are_kept_apart_and_what_may_not_be_known_is_kept_back(folder: Path, tmp_path: Path) -> None:
+    heads = read_heads(folder)
+    known, kept_back = split_heads(heads)
+    assert {h.path.name for h in (*known, *kept_back)} == set(FILES)
+    assert not {h.person for h in known} & {h.person for h in kept_back}
+    # One image of this person may not be known, so neither may the other.
+    assert "ms_p03" in {h.person for h in kept_back}
+    assert 5 <= len(known) <= 7
+    write_folder(tmp_path / "known", known)
+    found = read_image_source(tmp_path / "known").dataset
+    assert {case.group for case in found.cases} == {h.person for h in known}
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_a_head_stands_upright_whatever_the_plane_of_its_slices(axes: tuple[int, int, int]) -> None:
+    body = np.zeros((6, 8, 10), dtype=np.float32)
+    body[4:, :3, 7:] = 1  # above, in front, on the left
+    spacing = np.array([4.0, 2.0, 1.0]) if axes == (0, 1, 2) else np.array([1.0, 1.0, 1.0])
+    if axes != (0, 1, 2):
+        spacing[axes[0]] = 4.0
+    stored = np.transpose(body, axes)
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1
+    for place, axis in enumerate(axes):
+        matrix[2 - axis, 2 - place] = spacing[axis]
+    image, labels, found = upright(Volume(np.ascontiguousarray(stored), matrix), stored.astype(np.uint8))
+    np.testing.assert_array_equal(image, body)
+    np.testing.assert_array_equal(labels, body)
+    assert found == pytest.approx(tuple(spacing))
+
+
+def test_a_sheet_has_three_planes_of_every_head() -> None:
+    image = np.random.default_rng(0).random((6, 8, 10))
+    look = Look("a head", image, (image > 0.8).astype(np.uint8), (3.0, 1.0, 1.0), (0.0, 1.0))
+    empty = Look("nothing found", image, np.zeros(image.shape, dtype=np.uint8), (3.0, 1.0, 1.0), (0.0, 1.0))
+    figure = sheet([look, empty, look, look, look])
+    assert sum(bool(axes.images) for axes in figure.axes) == 15

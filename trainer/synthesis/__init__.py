@@ -1,0 +1,1 @@
+"""Images drawn anew from label maps: any contrast, resolution and part of the head, labelled exactly."""
