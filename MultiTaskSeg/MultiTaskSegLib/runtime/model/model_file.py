@@ -270,7 +270,8 @@ def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralRefere
     names = [task.name for task in manifest.tasks]
     scores = tensors["reference.calibration_scores"].numpy()
     tasks = tensors["reference.tasks"].numpy()
-    return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections, shrinkages)
+    parts = (vectors, tasks, scales, scores, ood.threshold, projections, shrinkages)
+    return SpectralReference(spec, names, *parts, limits=ood.limits)
 
 
 def _by_block(spec: SignatureSpec, tensors: dict[str, Tensor], part: str) -> dict[str, NDArray[np.float64]]:
