@@ -261,14 +261,14 @@ def _localisation(options: argparse.Namespace) -> int:
 
 def _p_value(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.predictor import Predictor
-    from trainer.ood.known_patients import measure_p_values
+    from trainer.ood.known_patients import COUNTED, measure_p_values
     from trainer.ood.published import publish_p_values, uniformity_words
     from trainer.report.source_commit import source_commit
 
     found = measure_p_values(
         Predictor.load(options.model), options.data, options.output, command=options.words, commit=source_commit()
     )
-    print(uniformity_words(found["p_value_within_tasks"]))
+    print(uniformity_words(found["p_value_within_tasks"], found["rule"] == COUNTED))
     if options.publish:
         print("published:", *publish_p_values(found, options.publish))
     return 0

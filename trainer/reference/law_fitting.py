@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw, TaskLimits
 from trainer.reference.left_out_score import LeftOutScores
 
-# Chosen by cross-validation on both released models: with 20 to 80 patients and 1.5 to 3 % known images were flagged
-# about equally often (3 to 4 %), and foreign hearts and abdomens, the nearest to known ones, most often with these.
+# Chosen by cross-validation over patients of both released models. With priors worth 15 to 80 patients and tails of 1.5
+# to 3 %, 2 to 4 % of known images were flagged. Lighter priors and smaller tails let hearts of another hospital pass as
+# known ones; heavier priors and larger tails flag more patients of the small tasks.
 TAIL_SHARE = 0.025
-PRIOR_PATIENTS = 60.0
+PRIOR_PATIENTS = 50.0
 SMALLEST_DEVIATION = 0.02
+# Of a single patient of a single task; tasks of the released models have 0.1 to 0.25.
+LONE_DEVIATION = 0.2
 # With fewer, limits would be so wide that nothing foreign were ever flagged.
 FEWEST_DEGREES = 3.0
 
@@ -47,16 +50,21 @@ def fit_limits(scores: LeftOutScores, tasks: int, tail_share: float = TAIL_SHARE
 
 def false_alarms(scores: LeftOutScores, tasks: int, tail_share: float = TAIL_SHARE) -> NDArray[np.bool_]:
     """Whether each image is beyond the limit of its task when its patient has no part in that limit, ``(K,)``."""
+    return left_out_p_values(scores, tasks) < tail_share
+
+
+def left_out_p_values(scores: LeftOutScores, tasks: int) -> NDArray[np.float64]:
+    """p-value of each image in its task by a law that its patient has no part in, ``(K,)``."""
     groups = np.array(scores.groups)
-    flagged = np.zeros(len(groups), dtype=bool)
+    values = np.empty(len(groups))
     for group in np.unique(groups):
         own = groups == group
-        limits = fit_limits(scores.where(~own), tasks, tail_share)
-        flagged[own] = [
-            limits.tail(int(task), float(np.exp(log))) < tail_share
+        limits = fit_limits(scores.where(~own), tasks)
+        values[own] = [
+            limits.tail(int(task), float(np.exp(log)))
             for task, log in zip(scores.tasks[own], scores.logs[own], strict=True)
         ]
-    return flagged
+    return values
 
 
 def _sample(scores: LeftOutScores, task: int) -> _Sample:
@@ -80,7 +88,7 @@ def _law(own: _Sample, others: list[_Sample]) -> ScoreLaw:
     degrees = worth + max(count - 1, 0)
     between = worth * count / together * (own.mean - mean) ** 2
     squares = worth * variance + max(count - 1, 0) * own.variance + between
-    deviation = max(float(np.sqrt(squares / degrees)) if degrees else 0.0, SMALLEST_DEVIATION)
+    deviation = max(float(np.sqrt(squares / degrees)), SMALLEST_DEVIATION) if degrees else LONE_DEVIATION
     scale = deviation * float(np.sqrt(1 + 1 / together))
     return ScoreLaw(location, scale, max(degrees, FEWEST_DEGREES), count)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralRefere
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from trainer.reference.spectral_reference import compared_with
 from trainer.reference.typical_distance import MAX_PARTS, parts_of
+
+FEWEST_PATIENTS = 6
 
 
 @dataclass(frozen=True)
@@ -39,28 +42,28 @@ class LeftOutScores:
 def left_out_scores(
     spec: SignatureSpec, reference: SpectralReference, images: Sequence[ReferenceImage]
 ) -> LeftOutScores:
-    """Scores of all images, in their order.
+    """Scores of images, in their order.
 
     Held-out images are compared with ``reference``, which knows nothing of them. Training images are dealt into at most
     20 parts by patient, and each part is compared with a reference that was fitted without it: whitening, covariance,
     units and memory alike. A patient who belongs to several tasks leaves all of them. Tasks of few patients, where an
     image is one of a dozen, would otherwise look tighter than they are to new patients.
 
+    Training images of tasks with fewer than six patients have no score: without one of them, hardly a task is left.
+
     Args:
         spec: the signature.
         reference: fitted on the training images among ``images``.
         images: training and held-out images.
     """
-    logs = np.array([_own(reference, spec, image) if image.held_out else np.nan for image in images])
     known = [n for n, image in enumerate(images) if not image.held_out]
-    part = _parts([images[n] for n in known])
-    for number in np.unique(part):
-        judged = [n for n, p in zip(known, part, strict=True) if p == number]
+    logs = np.array([_own(reference, spec, image) if image.held_out else np.nan for image in images])
+    for judged in _parts(images):
         gone = {images[n].group for n in judged}
         others = [images[n] for n in known if images[n].group not in gone]
         if len({image.task for image in others}) < len(reference.task_names):
-            # A patient of another task has the same name as all that are left of this one.
-            others = [images[n] for n, p in zip(known, part, strict=True) if p != number]
+            # All patients that a task has are called like some that leave another one.
+            others = [images[n] for n in known if n not in judged]
         without = compared_with(spec, reference.task_names, others, otherwise=reference.scales)
         for n in judged:
             logs[n] = _own(without, spec, images[n])
@@ -69,18 +72,21 @@ def left_out_scores(
         np.array([image.task for image in images], dtype=np.int64),
         tuple(image.group for image in images),
         np.array([image.held_out for image in images]),
-    )
+    ).where(np.isfinite(logs))
 
 
 def _own(reference: SpectralReference, spec: SignatureSpec, image: ReferenceImage) -> float:
     return float(reference.log_scores(spec.vectors(image.spectra))[image.task])
 
 
-def _parts(images: Sequence[ReferenceImage]) -> NDArray[np.int64]:
-    """Part of each training image: the patients of every task are dealt in turn."""
-    part = np.empty(len(images), dtype=np.int64)
-    tasks = np.array([image.task for image in images])
-    for task in np.unique(tasks):
-        own = np.flatnonzero(tasks == task)
-        part[own] = parts_of([images[n].group for n in own], MAX_PARTS)
-    return part
+def _parts(images: Sequence[ReferenceImage]) -> Iterator[set[int]]:
+    """Training images that leave together: the patients of every task with enough of them are dealt in turn."""
+    parts: dict[int, set[int]] = defaultdict(set)
+    for task in {image.task for image in images}:
+        own = [n for n, image in enumerate(images) if image.task == task and not image.held_out]
+        groups = [images[n].group for n in own]
+        if len(set(groups)) < FEWEST_PATIENTS:
+            continue
+        for n, part in zip(own, parts_of(groups, MAX_PARTS), strict=True):
+            parts[int(part)].add(n)
+    yield from parts.values()
