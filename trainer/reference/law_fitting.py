@@ -84,12 +84,14 @@ def _law(own: _Sample, others: list[_Sample]) -> ScoreLaw:
     mean, variance, worth = _prior(others)
     count = own.patients
     together = worth + count
-    location = (worth * mean + count * own.mean) / together
-    degrees = worth + max(count - 1, 0)
-    between = worth * count / together * (own.mean - mean) ** 2
-    squares = worth * variance + max(count - 1, 0) * own.variance + between
+    location = (worth * mean + count * own.mean) / together if together else 0.0
+    # A mean is fitted to the others, and another one to the task itself.
+    degrees, own_degrees = max(worth - 1, 0.0), max(count - 1, 0)
+    between = worth * count / together * (own.mean - mean) ** 2 if together else 0.0
+    squares = degrees * variance + own_degrees * own.variance + between
+    degrees += own_degrees
     deviation = max(float(np.sqrt(squares / degrees)), SMALLEST_DEVIATION) if degrees else LONE_DEVIATION
-    scale = deviation * float(np.sqrt(1 + 1 / together))
+    scale = deviation * float(np.sqrt(1 + 1 / max(together, 1)))
     return ScoreLaw(location, scale, max(degrees, FEWEST_DEGREES), count)
 
 
@@ -99,6 +101,6 @@ def _prior(others: list[_Sample]) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     mean = float(np.mean([s.mean for s in others]))
     variance = float(np.mean([s.variance + (s.mean - mean) ** 2 for s in others]))
-    # Kish's effective number of the patients behind it, less the mean that was fitted to them.
-    effective = len(others) ** 2 / sum(1.0 / s.patients for s in others) - 1.0
-    return mean, variance, min(PRIOR_PATIENTS, max(effective, 0.0))
+    # Kish's effective number of the patients behind it.
+    effective = len(others) ** 2 / sum(1.0 / s.patients for s in others)
+    return mean, variance, min(PRIOR_PATIENTS, effective)

@@ -76,13 +76,13 @@ def test_other_tasks_count_as_fifty_patients_at_most_and_as_no_more_than_they_ha
     rng = np.random.default_rng(0)
     few, many = rng.normal(size=10), rng.normal(size=1000)
     laws = fit_limits(scored(few, many), 2).laws
-    assert laws[0].degrees == pytest.approx(PRIOR_PATIENTS + 9) == pytest.approx(59)
+    assert laws[0].degrees == pytest.approx(PRIOR_PATIENTS - 1 + 9) == pytest.approx(58)
     assert laws[1].degrees == pytest.approx(10 - 1 + 999)
     assert (laws[0].patients, laws[1].patients) == (10, 1000)
     # Conjugate normal sample: middles weighted by patients.
     assert laws[0].location == pytest.approx((50 * many.mean() + 10 * few.mean()) / 60)
-    squares = 50 * many.var(ddof=1) + 9 * few.var(ddof=1) + 50 * 10 / 60 * (few.mean() - many.mean()) ** 2
-    assert laws[0].scale == pytest.approx(np.sqrt(squares / 59 * (1 + 1 / 60)))
+    squares = 49 * many.var(ddof=1) + 9 * few.var(ddof=1) + 50 * 10 / 60 * (few.mean() - many.mean()) ** 2
+    assert laws[0].scale == pytest.approx(np.sqrt(squares / 58 * (1 + 1 / 60)))
 
 
 def test_many_patients_of_its_own_outweigh_other_tasks() -> None:
@@ -123,3 +123,9 @@ def test_a_single_patient_of_a_single_task_has_a_law_with_room() -> None:
     law = fit_limits(scored(np.array([0.3])), 1).laws[0]
     assert (law.location, law.degrees) == (pytest.approx(0.3), 3.0)
     assert law.scale == pytest.approx(0.2 * np.sqrt(2))
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_where_nobody_else_is_known_a_patient_is_judged_by_what_is_common(tasks: int) -> None:
+    assert false_alarms(scored(*np.zeros((tasks, 1))), tasks).tolist() == [False] * tasks
+    assert false_alarms(scored(*np.full((tasks, 1), 9.0)), 1 if tasks == 1 else 2).tolist() == [tasks == 1] * tasks
