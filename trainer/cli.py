@@ -15,14 +15,14 @@ from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_clos
 from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
-from trainer import cli_experiments, cli_nnunet, cli_pretraining
+from trainer import cli_experiments, cli_nnunet, cli_pretraining, cli_refitting
 from trainer.cli_environment import expand_patterns, missing_package
+from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
 
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
 
-VARIANTS = ("composite", "whitened", "multilayer", "paper")
 KINDS_OF_INSERTION = ("patch", "streak")
 FAMILIES = ("real", "left-out", "matched", "artefact")
 
@@ -66,9 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_train(commands)
     _add_evaluate(commands)
-    _add_reference(commands)
-    _add_calibrate(commands)
-    _add_describe(commands)
+    cli_refitting.add_commands(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
     cli_pretraining.add_commands(commands)
@@ -106,38 +104,6 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--all-cases", action="store_true", help="also cases that the model was trained on")
     evaluate.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     evaluate.set_defaults(command=_evaluate)
-
-
-def _add_reference(commands: Any) -> None:
-    reference = commands.add_parser("reference", help="fit the spectral reference of a model anew")
-    reference.add_argument("-m", "--model", type=Path, required=True)
-    reference.add_argument("--data", type=Path, nargs="*", default=(), metavar="DIR")
-    reference.add_argument(
-        "--images", nargs="*", default=(), metavar="TASK=DIR", help="images without labels in place of a task's own"
-    )
-    reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
-    reference.add_argument("--variant", default="composite", choices=VARIANTS)
-    reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
-    reference.add_argument(
-        "--held-out", nargs="*", default=(), metavar="CASE", help="of an imported model: cases that no fold has seen"
-    )
-    reference.set_defaults(command=_reference)
-
-
-def _add_calibrate(commands: Any) -> None:
-    calibrate = commands.add_parser("calibrate", help="fit the temperatures of a model anew on its held-out cases")
-    calibrate.add_argument("-m", "--model", type=Path, required=True)
-    calibrate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
-    calibrate.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
-    calibrate.set_defaults(command=_calibrate)
-
-
-def _add_describe(commands: Any) -> None:
-    describe = commands.add_parser("describe", help="write licences and origin of the data into a model anew")
-    describe.add_argument("-m", "--model", type=Path, required=True)
-    describe.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
-    describe.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
-    describe.set_defaults(command=_describe)
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -249,40 +215,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _reference(options: argparse.Namespace) -> int:
-    from trainer.refitting.new_reference import fit_new_reference
-    from trainer.refitting.standing_in import images_by_task
-
-    target = options.output or options.model
-    wanted = {"variant": options.variant, "layers": tuple(options.layers), "held_out": options.held_out}
-    images_of = images_by_task(options.images)
-    ood = fit_new_reference(options.model, options.data, target, **wanted, images_of=images_of)
-    print(f"limit {ood.threshold:.3f}, false alarms {100 * ood.false_alarm_rate:.1f} %: {target}")
-    return 0
-
-
-def _calibrate(options: argparse.Namespace) -> int:
-    from trainer.refitting.recalibration import refit_calibration
-
-    target = options.output or options.model
-    for task in refit_calibration(options.model, options.data, target).tasks:
-        before, after = task.calibration["ece_uncalibrated"], task.calibration["ece"]
-        near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
-        print(f"{task.name}: temperature {task.temperature:.2f}, {near}; ECE {before:.3f} before, {after:.3f} after")
-    print(f"model: {target}")
-    return 0
-
-
-def _describe(options: argparse.Namespace) -> int:
-    from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
-    from trainer.refitting.description import describe
-
-    target = options.output or options.model
-    print(f"licence of the weights: {weights_licence(describe(options.model, options.data, target)).text()}")
-    print(f"model: {target}")
-    return 0
-
-
 def _benchmark(options: argparse.Namespace) -> int:
     from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
 
@@ -329,14 +261,14 @@ def _localisation(options: argparse.Namespace) -> int:
 
 def _p_value(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.predictor import Predictor
-    from trainer.ood.known_patients import measure_p_values
+    from trainer.ood.known_patients import COUNTED, measure_p_values
     from trainer.ood.published import publish_p_values, uniformity_words
     from trainer.report.source_commit import source_commit
 
     found = measure_p_values(
         Predictor.load(options.model), options.data, options.output, command=options.words, commit=source_commit()
     )
-    print(uniformity_words(found["p_value_within_tasks"]))
+    print(uniformity_words(found["p_value_within_tasks"], found["rule"] == COUNTED))
     if options.publish:
         print("published:", *publish_p_values(found, options.publish))
     return 0

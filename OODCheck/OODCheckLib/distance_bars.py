@@ -23,14 +23,22 @@ def shortest_first(verdict: Verdict) -> list[tuple[str, float]]:
 
 
 def distance_bars(verdict: Verdict) -> str:
-    """A table of the nearest tasks, each with a bar; green up to the limit, red beyond. Empty when there are none."""
+    """A table of the nearest tasks, each with a bar; green up to its limit, red beyond. Empty when there are none."""
     if not verdict.distances:
         return ""
     limit, shown = verdict.threshold, shortest_first(verdict)
     longest = max(limit, *(distance for _name, distance in shown))
-    head = html.escape(_("Distance to each training task (limit {limit:.2f})").format(limit=limit))
+    words = _("Distance to each training task (limit {limit:.2f})")
+    if verdict.limits:
+        words = _("Distance to each training task (limit of the nearest: {limit:.2f})")
+    head = html.escape(words.format(limit=limit))
     rows = "".join(
-        _row(f"{number} {short_name(name)}", _figure(name, distance, verdict), distance / longest, distance <= limit)
+        _row(
+            f"{number} {short_name(name)}",
+            _figure(name, distance, verdict),
+            distance / longest,
+            distance <= verdict.limit_of(name),
+        )
         for number, (name, distance) in enumerate(shown, start=1)
     )
     hidden = len(verdict.distances) - len(shown)

@@ -40,7 +40,8 @@ def distance_chart(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRM
     chart = new_chart(volume_node.GetScene(), KIND, titles)
     _add_bars(chart, verdict)
     _add_limit(chart, verdict)
-    highest = max(verdict.threshold, *(distance for _task, distance in shortest_first(verdict)))
+    shown = shortest_first(verdict)
+    highest = max(*(verdict.limit_of(task) for task, _distance in shown), *(distance for _task, distance in shown))
     set_ranges(chart, _edges(verdict), (0.0, HEADROOM * highest))
     return chart
 
@@ -58,9 +59,19 @@ def _add_bars(chart: slicer.vtkMRMLPlotChartNode, verdict: Verdict) -> None:
 
 
 def _add_limit(chart: slicer.vtkMRMLPlotChartNode, verdict: Verdict) -> None:
-    columns = {"number": spread(*_edges(verdict), 2), "limit": [verdict.threshold] * 2}
+    columns = _limit_line(verdict)
     line = add_series(chart, add_table(chart, columns), ("number", "limit"), _("limit"), VERMILION_RGB)
     line.SetLineWidth(3)
+
+
+def _limit_line(verdict: Verdict) -> dict[str, list[float]]:
+    """A line over all bars; steps where each task has a limit of its own."""
+    first, last = _edges(verdict)
+    if not verdict.limits:
+        return {"number": spread(first, last, 2), "limit": [verdict.threshold] * 2}
+    limits = [verdict.limit_of(task) for task, _distance in shortest_first(verdict)]
+    inner = [edge for number in range(1, len(limits)) for edge in (number + 0.5, number + 0.5)]
+    return {"number": [first, *inner, last], "limit": [limit for limit in limits for _end in range(2)]}
 
 
 def _edges(verdict: Verdict) -> tuple[float, float]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors import safe_open
 
 from MultiTaskSegLib.runtime import cli as runtime_cli
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 from MultiTaskSegLib.runtime.machine.closed_pipe import EXIT_CLOSED_PIPE
 from MultiTaskSegLib.runtime.machine.last_words import Terminated
-from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
+from MultiTaskSegLib.runtime.model.model_card import check_text
+from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from Testing.trainer.dataset_folder import CASES, label_path, write_dataset
 from Testing.trainer.evaluation.known_answer import BALLS, CUBES, HELD_OUT, write_answers, write_model
@@ -69,8 +73,8 @@ def test_reference_is_fitted_on_the_patients_that_were_trained_on_and_written_wh
     assert len(HELD_OUT) == 2
     assert sorted(found.reference.tasks.tolist()) == [0, 0, 0, 1, 1]
     assert len(found.reference.calibration_scores) == 3
-    limit = found.manifest.ood.threshold
-    assert f"limit {limit:.3f}, false alarms " in capsys.readouterr().out
+    assert found.reference.limits == found.manifest.ood.limits is not None
+    assert check_text(found.manifest.ood, len(found.manifest.tasks)) in capsys.readouterr().out
     assert to_plain(found.manifest.tasks) == to_plain(read_manifest(model)[0].tasks)
 
 
@@ -83,6 +87,47 @@ def test_reference_replaces_the_model_and_takes_the_variant_and_layers_asked_for
     assert cli.main(words) == 0
     ood = read_manifest(own)[0].ood
     assert (ood.variant, ood.layers) == ("multilayer", ("encoder1",))
+
+
+def test_only_the_limits_are_fitted_anew_and_nothing_else_of_the_file_changes(
+    model: Path, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, target = tmp_path / "whole.mts.safetensors", tmp_path / "limits.mts.safetensors"
+    assert cli.main(["reference", "-m", str(model), "--data", *folders, "-o", str(whole)]) == 0
+    limits = read_manifest(whole)[0].ood
+    # As if it were of an earlier version: one threshold.
+    plain = replace(limits, tail_share=None, score_laws=(), false_alarm_interval=None, false_alarm_intervals=())
+    rewrite_manifest(whole, replace(read_manifest(whole)[0], ood=plain), whole)
+    assert load_model(whole).reference.limits is None
+    words = ["reference", "-m", str(whole), "--data", *folders, "-o", str(target), "--limits-only"]
+    assert cli.main(words) == 0
+    assert "by task, where 2.5 % of new images are expected beyond" in capsys.readouterr().out
+    with safe_open(whole, framework="pt") as before, safe_open(target, framework="pt") as after:
+        assert set(before.keys()) == set(after.keys())
+        assert all(torch.equal(before.get_tensor(name), after.get_tensor(name)) for name in before.keys())  # noqa: SIM118
+    found, digest = read_manifest(target)[0], read_manifest(whole)[1]
+    assert found.training["refitted_from"][0] == digest
+    # The file keeps spectra in single precision.
+    assert found.ood.score_laws[0].location == pytest.approx(limits.score_laws[0].location, abs=1e-3)
+    assert replace(found, ood=plain, training={}) == replace(read_manifest(whole)[0], training={})
+
+
+def test_limits_are_fitted_to_the_images_that_the_reference_remembers(
+    model: Path, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.mts.safetensors"
+    # Its reference is invented: it remembers no image of the folders.
+    assert cli.main(["reference", "-m", str(model), "--data", *folders, "-o", str(other), "--limits-only"]) == 4
+    assert "training images, and " in capsys.readouterr().err
+    assert not other.exists()
+
+
+def test_a_signature_of_its_own_needs_a_whole_reference(
+    model: Path, folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["reference", "-m", str(model), "--data", *folders, "--limits-only", "--variant", "paper"]
+    assert cli.main(words) == 2
+    assert "--limits-only keeps the signature" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["reference", "calibrate"])

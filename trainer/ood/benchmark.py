@@ -136,7 +136,7 @@ def measure(
         controls: list[Detector] = [*spectral_detectors(layers), Frodo(layers, per_task=True)]
         _score(controls, measured[UNTRAINED], rows, f"{UNTRAINED}: ")
     images = _reference_images(predictor, trained)
-    shipped = shipped_figures(predictor, images, trained.images, settings.variant, settings.seed)
+    shipped = shipped_figures(predictor, images, trained.images, settings.variant)
     return {"detectors": summarise(rows, settings.seed), "shipped": shipped, "images": [row.as_dict() for row in rows]}
 
 

@@ -10,12 +10,16 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_datasets
 from trainer.data.provenance import unseen
-from trainer.ood.p_value import KnownScores, uniformity_within_tasks
+from trainer.ood.p_value import KnownScores, uniformity_of_laws, uniformity_within_tasks
 from trainer.report.progress import Progress
 from trainer.report.run_folder import write_json_file
+
+COUNTED, BY_LAW = "counted", "law"
+"""How p-values come about: counted among those of held-out images, or by the law of the nearest task."""
 
 
 def measure_p_values(
@@ -30,9 +34,10 @@ def measure_p_values(
 ) -> dict[str, Any]:
     """Score every unseen patient with the check as it ships, and write by task whether p-values are uniform, as JSON.
 
-    The p-values that the file itself gives them would be uniform by construction, for these patients calibrate them.
-    Here those of a task are counted among the patients of the other tasks, see `uniformity_within_tasks`; the scores
-    depend on training images alone.
+    Of a model with one limit, the p-values that the file itself gives them would be uniform by construction, for these
+    patients calibrate them. There those of a task are counted among the patients of the other tasks, see
+    `uniformity_within_tasks`; the scores depend on training images alone. Of a model whose tasks have laws, they are
+    those of the verdicts: few numbers of a law come from each patient, and none from patients who are new.
 
     Args:
         predictor: the model.
@@ -59,19 +64,25 @@ def measure_p_values(
         )
     cases = [(dataset.name, case) for dataset in datasets for case in unseen(dataset, predictor.manifest)]
     progress = Progress(max(1, len(cases)), "checking", stream)
-    scores: list[float] = []
+    verdicts: list[Verdict] = []
     for _, case in cases:
-        scores.append(predictor.check(case.read_image()).score)
+        verdicts.append(predictor.check(case.read_image()))
         release_freed_memory()
-        progress.update(len(scores))
-    scored = KnownScores(np.log(scores), tuple(name for name, _ in cases), tuple(case.group for _, case in cases))
+        progress.update(len(verdicts))
+    names, groups = tuple(name for name, _ in cases), tuple(case.group for _, case in cases)
+    if predictor.manifest.ood.limits is None:
+        scored = KnownScores(np.log([verdict.score for verdict in verdicts]), names, groups)
+        by_task = uniformity_within_tasks(scored, scored, np.random.default_rng(seed))
+    else:
+        by_task = uniformity_of_laws(np.array([verdict.p_value for verdict in verdicts]), names, groups)
     figures = {
         "model": predictor.model.digest,
         "name": predictor.manifest.name,
         "command": [Path(word).name for word in command],
         "commit": commit,
         "known_images": len(cases),
-        "p_value_within_tasks": uniformity_within_tasks(scored, scored, np.random.default_rng(seed)),
+        "rule": COUNTED if predictor.manifest.ood.limits is None else BY_LAW,
+        "p_value_within_tasks": by_task,
     }
     write_json_file(output, figures)
     return figures

@@ -7,12 +7,13 @@ its patients, who are no part of that calibration, have small p-values more ofte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kstest
 
 from trainer.metrics.multiple_comparison import holm
 
@@ -71,6 +72,30 @@ def uniformity_within_tasks(
     found = {name: _of_task(name, outside, calibration, rng, rounds) for name in dict.fromkeys(outside.tasks)}
     tested = [name for name, figures in found.items() if figures["p"] is not None]
     for name, p in zip(tested, holm([found[name]["p"] for name in tested]), strict=True):
+        found[name]["p"] = p
+    return found
+
+
+def uniformity_of_laws(p_values: Floats, tasks: Sequence[str], patients: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By task: how far p-values that laws give its patients are from uniform (Kolmogorov & Smirnov), against chance.
+
+    A patient counts once, with the first image; p is corrected for the number of tasks (Holm).
+
+    Args:
+        p_values: ``(K,)``, by laws that the patient has no part in.
+        tasks, patients: by image.
+
+    Returns:
+        as `uniformity_within_tasks`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(tasks):
+        own = [n for n, task in enumerate(tasks) if task == name]
+        first = list({patients[n]: n for n in reversed(own)}.values())
+        test = kstest(p_values[first], "uniform")
+        figures = {"mean_p_value": float(np.mean(p_values[first])), "distance": float(test.statistic)}
+        found[name] = {"patients": len(first), **figures, "p": float(test.pvalue)}
+    for name, p in zip(found, holm([figures["p"] for figures in found.values()]), strict=True):
         found[name]["p"] = p
     return found
 

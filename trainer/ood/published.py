@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.metrics.multiple_comparison import p_text
+from trainer.ood.known_patients import COUNTED
 from trainer.ood.localisation import KINDS
 from trainer.ood.published_part import SUMMARY, part_page
 from trainer.ood.published_summary import summary
@@ -123,32 +124,47 @@ def _p_value_section(path: Path) -> str:
         for name, found in by_task.items()
         if found["p"] is not None
     ]
+    is_counted = content.get("rule", COUNTED) == COUNTED
     least = 1 / (1 + content["known_images"])
-    source = (
+    counted = (
         f"With k of n known images at least as far out the p-value is (1 + k) / (1 + n), here never below {least:.3f}. "
+    )
+    source = (
+        f"{counted if is_counted else ''}"
         f"{content['known_images']} images of patients whom the model with SHA-256 `{content['model'][:12]}` has not "
         f"seen, figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`. "
     )
     heading = f"## Whether the p-value is uniform, {content['name']}\n"
-    return "\n".join([heading, source + uniformity_words(by_task) + "\n", table(headers, rows) + "\n"])
+    words = uniformity_words(by_task, is_counted)
+    return "\n".join([heading, source + words + "\n", table(headers, rows) + "\n"])
 
 
-def uniformity_words(by_task: Mapping[str, Any]) -> str:
-    """What the test of the p-value says, in a sentence or two."""
+def uniformity_words(by_task: Mapping[str, Any], is_counted: bool = True) -> str:
+    """What the test of the p-value says, in a sentence or two.
+
+    Args:
+        by_task: from `uniformity_within_tasks` or `uniformity_of_laws`.
+        is_counted: whether p-values were counted among those of other tasks; else laws gave them.
+    """
     tested = {name: found["p"] for name, found in by_task.items() if found["p"] is not None}
     far = [name.split("_", 1)[-1] for name, p in tested.items() if p <= SURE]
     how = (
         "The p-values of a task's patients are counted among those of the other tasks; their distance from uniform is "
         "that of Kolmogorov and Smirnov, against random choices of as many patients, corrected for the number of tasks "
         "(Holm)."
+        if is_counted
+        else "The p-values come from the law of the nearest task; their distance from uniform is that of Kolmogorov "
+        "and Smirnov, corrected for the number of tasks (Holm)."
     )
     if not far:
         return f"{how} In none of {len(tested)} tasks a departure is found, which does not show that there is none."
-    return (
-        f"{how} In {len(far)} of {len(tested)} tasks they are not uniform: {', '.join(far)}. There the p-value, which "
-        "is counted among the patients of all tasks together, is no probability of a false alarm; the limit does not "
-        "come from it."
+    why = (
+        "There the p-value, which is counted among the patients of all tasks together, is no probability of a false "
+        "alarm; the limit does not come from it."
+        if is_counted
+        else "There neither the p-value nor the share of false alarms is what the law says."
     )
+    return f"{how} In {len(far)} of {len(tested)} tasks they are not uniform: {', '.join(far)}. {why}"
 
 
 def _places_section(path: Path) -> str:

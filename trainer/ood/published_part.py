@@ -93,19 +93,34 @@ def shipped_line(shipped: Mapping[str, Any]) -> str:
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
         f"patients: {accepted} of {shipped['known_images']} known images accepted; "
         f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %."
-        f"{_p_value_words(shipped.get('p_value_within_tasks', {}))}\n"
+        f"{_false_alarm_words(shipped.get('false_alarms'))}{_p_value_words(shipped)}\n"
     )
 
 
-def _p_value_words(by_task: Mapping[str, Any]) -> str:
+def _false_alarm_words(found: Mapping[str, Any] | None) -> str:
+    """How often known images are flagged whose patients were left out; nothing where that was not measured."""
+    if found is None:
+        return ""
+    by_task = ", ".join(
+        f"{name.split('_', 1)[-1]} {percent(own['rate'], own['interval'])}" for name, own in found["by_task"].items()
+    )
+    return (
+        f" False alarms on {found['images']} known images of {found['patients']} patients, each left out of all that "
+        f"the check fits: {percent(found['rate'], found['interval'])}; by task {by_task}."
+    )
+
+
+def _p_value_words(shipped: Mapping[str, Any]) -> str:
     """Whether the p-value is uniform within tasks; nothing where that was not tested."""
+    by_task = shipped.get("p_value_within_tasks", {})
     tested = {name: found for name, found in by_task.items() if found["p"] is not None}
     if not tested:
         return ""
     words = [
         f"{name.split('_', 1)[-1]} {found['mean_p_value']:.2f} ({p_text(found['p'])})" for name, found in tested.items()
     ]
-    return f" Mean p-value of a task's images among those of the other tasks: {', '.join(words)}."
+    among = "by laws of the other patients" if "limits" in shipped else "among those of the other tasks"
+    return f" Mean p-value of a task's images {among}: {', '.join(words)}."
 
 
 def percent(share: float, interval: Sequence[float] | None) -> str:

@@ -1,4 +1,4 @@
-"""The check as it ships: its limit, its recognition and its p-value, on images that chose none of them."""
+"""The check as it ships: its limits, its recognition and its p-value, on images that chose none of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.metrics.interval import share_interval
 from trainer.ood.catalogue import KNOWN, Entry
 from trainer.ood.detector.sample import Sample
-from trainer.ood.p_value import KnownScores, uniformity_within_tasks
-from trainer.reference.spectral_reference import balanced_threshold, fit_reference
+from trainer.ood.p_value import uniformity_of_laws
+from trainer.reference.law_fitting import false_alarms, fit_limits, left_out_p_values
+from trainer.reference.left_out_score import LeftOutScores, left_out_scores
+from trainer.reference.spectral_reference import fit_reference
 
 
 def shipped_figures(
@@ -23,47 +25,69 @@ def shipped_figures(
     known: Sequence[ReferenceImage],
     images: Sequence[tuple[Entry, Sample]],
     variant: Variant | None = None,
-    seed: int = 0,
 ) -> dict[str, Any]:
-    """Specificity, sensitivity, recognition, and whether the p-value is uniform within every task.
+    """Specificity, sensitivity, recognition, false alarms, and whether the p-value is uniform within every task.
 
-    The scores of known images depend on training images alone. The limit, which comes from known images, is fitted for
-    each patient on all the others, so that no image is judged by a limit that it helped to choose. Each task's p-values
-    are calibrated on the other tasks' patients, see `uniformity_within_tasks`.
+    The scores of held-out images depend on training images alone. Limits, which come from known images, are fitted for
+    each patient on all the others, so that no image is judged by a limit that it helped to choose. ``false_alarms``
+    counts training images, too, each scored by a reference that was fitted without its patient; they are judged by
+    their own task's limit, and so are the p-values.
 
     Args:
         predictor: gives the kind of signature.
         known: training and held-out images.
         images: what is judged; those of the family ``known`` are the held-out ones.
         variant: of the signature, on its default layers; None for the model's own.
-        seed: of the permutations that judge the p-value.
     """
     manifest = predictor.manifest
     names = [task.name for task in manifest.tasks]
     spec = manifest.ood.spec if variant is None else signature_spec(manifest.architecture, variant)
     reference = fit_reference(spec, names, known)
+    scores = left_out_scores(spec, reference, known)
+    limits = fit_limits(scores, len(names))
     judged = [(entry, *judge(reference, sample)) for entry, sample in images]
     inside = [(entry, score, task) for entry, score, task in judged if entry.family == KNOWN]
-    logs = np.log([score for _, score, _ in inside])
-    tasks = np.array([names.index(entry.task) for entry, _, _ in inside])
-    groups = [f"{entry.group}" for entry, _, _ in inside]
-    kept = cross_fitted(logs, tasks, groups)
-    scored = KnownScores(logs, tuple(entry.task for entry, _, _ in inside), tuple(groups))
-    foreign = [(entry, score > reference.threshold) for entry, score, _ in judged if entry.family != KNOWN]
+    groups = [entry.group for entry, _, _ in inside]
+    kept = accepted_by_others(
+        scores, [(group, names.index(n), s) for group, (_, s, n) in zip(groups, inside, strict=True)]
+    )
+    foreign = [(e, score > limits.limit(names.index(task))) for e, score, task in judged if e.family != KNOWN]
     specificity = float(kept.mean())
     return {
         "variant": spec.variant,
         "layers": list(spec.layers),
-        "threshold": reference.threshold,
+        "limits": {name: limits.limit(task) for task, name in enumerate(names)},
+        "tail_share": limits.tail_share,
         "specificity": specificity,
         "specificity_interval": share_interval(kept.tolist(), groups),
-        "specificity_by_task": {name: float(kept[tasks == t].mean()) for t, name in enumerate(names)},
+        "specificity_by_task": {
+            name: float(np.mean([k for k, (entry, _, _) in zip(kept, inside, strict=True) if entry.task == name]))
+            for name in names
+        },
         "known_images": len(inside),
         "recognised": float(np.mean([task == entry.task for entry, _, task in inside])),
         "recognised_by_task": {n: float(np.mean([t == n for e, _, t in inside if e.task == n])) for n in names},
-        "p_value_within_tasks": uniformity_within_tasks(scored, scored, np.random.default_rng(seed)),
+        "false_alarms": _false_alarms(scores, names),
+        "p_value_within_tasks": uniformity_of_laws(
+            left_out_p_values(scores, len(names)), [names[task] for task in scores.tasks], scores.groups
+        ),
         **_sensitivity(foreign, specificity),
     }
+
+
+def _false_alarms(scores: LeftOutScores, names: Sequence[str]) -> dict[str, Any]:
+    """Of all known images, each without its patient, together and by task."""
+    flagged = false_alarms(scores, len(names))
+    groups = np.array(scores.groups)
+
+    def figures(chosen: NDArray[np.bool_]) -> dict[str, Any]:
+        """Of some of the images."""
+        own = groups[chosen].tolist()
+        rate, interval = float(flagged[chosen].mean()), share_interval(flagged[chosen].tolist(), own)
+        return {"rate": rate, "interval": interval, "images": len(own), "patients": len(set(own))}
+
+    by_task = {name: figures(scores.tasks == task) for task, name in enumerate(names)}
+    return figures(np.ones(len(groups), dtype=bool)) | {"by_task": by_task}
 
 
 def _sensitivity(foreign: Sequence[tuple[Entry, bool]], specificity: float) -> dict[str, dict[str, Any]]:
@@ -104,15 +128,13 @@ def judge(reference: SpectralReference, sample: Sample) -> tuple[float, str]:
     return best.score, best.nearest_task
 
 
-def cross_fitted(log_scores: NDArray[np.float64], tasks: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether each image is accepted by the limit of the other groups.
+def accepted_by_others(scores: LeftOutScores, judged: Sequence[tuple[str, int, float]]) -> NDArray[np.bool_]:
+    """Whether each image is accepted by the limit that the other patients give its nearest task.
 
     Args:
-        log_scores, tasks, groups: ``(K,)`` of held-out images.
+        scores: of all known images.
+        judged: patient, index of the nearest task, and score.
     """
-    kept = np.empty(len(log_scores), dtype=bool)
-    for index, group in enumerate(groups):
-        others = np.array([g != group for g in groups])
-        limit = balanced_threshold(log_scores[others], tasks[others], [g for g in groups if g != group])
-        kept[index] = log_scores[index] <= limit
-    return kept
+    groups, tasks = np.array(scores.groups), 1 + int(scores.tasks.max())
+    limits = {group: fit_limits(scores.where(groups != group), tasks) for group in {group for group, _, _ in judged}}
+    return np.array([score <= limits[group].limit(task) for group, task, score in judged])

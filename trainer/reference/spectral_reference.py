@@ -1,8 +1,9 @@
-"""Fitting the spectral reference: projections and units on training images, limit and p-values on held-out ones."""
+"""Fitting the spectral reference: projections and units on training images, a common limit on held-out ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,16 @@ from scipy.stats import t as student_t
 from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.ood.reference import SMALLEST_DISTANCE, ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.ood.score_law import TaskLimits
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
-from MultiTaskSegLib.runtime.ood.task_metric import TaskMetric
+from trainer.reference.typical_distance import typical_distance
 
 THRESHOLD_DEVIATIONS = 2.5
 LARGEST_FACTOR = 4.0
 # Directions without any spread within the tasks would otherwise be blown up without bound.
 SMALLEST_SPREAD = 1e-6
 SMALLEST_SHARE = 1e-3
-# A task's typical distance: so many metrics are fitted at most, each without some of the groups.
-MAX_PARTS = 20
 
 
 def fit_reference(
@@ -33,7 +33,8 @@ def fit_reference(
     prediction), so training images cannot make new ones look far, and figures measured on held-out images hold.
 
     The threshold is the paper's: mean + 2.5 standard deviations, here of the log scores of held-out images with every
-    task given the same weight, see `balanced_threshold`.
+    task given the same weight, see `balanced_threshold`. Finished models judge by limits of each task instead
+    (`law_fitting`).
 
     Raises:
         ModelError: a task has fewer than two training groups or no held-out image.
@@ -46,6 +47,24 @@ def fit_reference(
     for task, name in enumerate(task_names):
         if len({image.group for image in known if image.task == task}) < 2:
             raise ModelError(f"task {name} has fewer than two groups", remedy="Give images of more patients")
+    draft = compared_with(spec, task_names, known)
+    scores = np.log([draft.judge(image.spectra).score for image in held_out])
+    held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
+    threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
+    return _calibrated(draft, np.exp(scores), threshold)
+
+
+def compared_with(
+    spec: SignatureSpec,
+    task_names: Sequence[str],
+    known: Sequence[ReferenceImage],
+    otherwise: Mapping[str, NDArray[np.float64]] | None = None,
+) -> SpectralReference:
+    """A reference that measures distances to these images of every task and has no limit yet.
+
+    Args:
+        otherwise: by block, typical distances ``(T,)`` of tasks with one group, which have none of their own.
+    """
     tasks = np.array([image.task for image in known], dtype=np.int64)
     signatures = [spec.vectors(image.spectra) for image in known]
     vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
@@ -54,15 +73,34 @@ def fit_reference(
     groups = np.array([image.group for image in known])
     own = [tasks == task for task in range(len(task_names))]
     scales = {
-        block: np.array([_typical_distance(rows[chosen], groups[chosen], projections.get(block)) for chosen in own])
+        block: np.array(
+            [
+                typical_distance(rows[chosen], groups[chosen], projections.get(block))
+                if otherwise is None or len(set(groups[chosen])) > 1
+                else otherwise[block][task]
+                for task, chosen in enumerate(own)
+            ]
+        )
         for block, rows in vectors.items()
     }
-    draft = SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0, projections, shrinkages)
-    scores = np.log([draft.judge(image.spectra).score for image in held_out])
-    held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
-    threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
-    calibration = np.exp(scores)
-    return SpectralReference(spec, task_names, vectors, tasks, scales, calibration, threshold, projections, shrinkages)
+    return SpectralReference(spec, task_names, vectors, tasks, scales, np.ones(1), 1.0, projections, shrinkages)
+
+
+def with_limits(reference: SpectralReference, limits: TaskLimits) -> SpectralReference:
+    """The same reference, judging by these limits."""
+    return _calibrated(reference, reference.calibration_scores, reference.threshold, limits)
+
+
+def _calibrated(
+    draft: SpectralReference,
+    scores: NDArray[np.float64],
+    threshold: float,
+    limits: TaskLimits | None = None,
+) -> SpectralReference:
+    # A copy, because metrics take long to fit.
+    reference = copy(draft)
+    reference.calibration_scores, reference.threshold, reference.limits = np.sort(scores), threshold, limits
+    return reference
 
 
 def whitening(vectors: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -134,30 +172,3 @@ def _shrinkage(white: NDArray[np.float64]) -> float:
     """Of one task, ``(M, C)``; a single image has no covariance that could be trusted at all."""
     # Of two images the estimate is 0, give or take a rounding error.
     return float(np.clip(ledoit_wolf_shrinkage(white), 0, 1)) if len(white) > 1 else 1.0
-
-
-def _typical_distance(
-    vectors: NDArray[np.float64], groups: NDArray[np.str_], projection: NDArray[np.float64] | None
-) -> float:
-    """Median distance of a task's images to the nearest one of another group.
-
-    With a projection, the metric is fitted without the image's group: it would make images near one another that it
-    was fitted on, the more so the fewer they are, and every new image of a small task would seem far.
-
-    Args:
-        vectors: ``(M, C)``.
-        groups: ``(M,)``, two or more.
-        projection: ``(C, C)``; None for vectors that are compared as they are.
-    """
-    nearest = np.empty(len(vectors))
-    names = list(dict.fromkeys(groups.tolist()))
-    # Where no metric is fitted, every group is a part of its own.
-    count = len(names) if projection is None else MAX_PARTS
-    parts = np.array([names.index(group) % count for group in groups.tolist()])
-    for part in np.unique(parts):
-        inside = parts == part
-        others = vectors[~inside]
-        shrinkage = None if projection is None else _shrinkage(others @ projection)
-        metric = TaskMetric(others, projection, shrinkage)
-        nearest[inside] = [metric.distances(vector).min() for vector in vectors[inside]]
-    return max(float(np.median(nearest)), SMALLEST_DISTANCE)

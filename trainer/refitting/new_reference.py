@@ -7,7 +7,8 @@ from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.imported.imported_file import is_imported
-from MultiTaskSegLib.runtime.model.manifest import OodInfo
+from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.ood.signature import Variant
 from trainer.refitting.imported_refit import refit_imported
 from trainer.refitting.spectral_refit import refit_reference
@@ -22,7 +23,7 @@ def fit_new_reference(
     layers: tuple[str, ...],
     held_out: Sequence[str],
     images_of: Mapping[str, Path],
-) -> OodInfo:
+) -> Manifest | ImportedManifest:
     """Fit the reference and write the model with it; arguments as of `refit_imported` and `refit_reference`.
 
     Raises:
@@ -33,9 +34,7 @@ def fit_new_reference(
     if is_imported(model):
         if images_of:
             raise UsageError("an imported model has no task to replace images of", remedy="Give the images in --data")
-        imported = refit_imported(model, directories, output, variant=variant, layers=layers, held_out=held_out)
-        assert imported.ood is not None
-        return imported.ood
+        return refit_imported(model, directories, output, variant=variant, layers=layers, held_out=held_out)
     if held_out:
         raise UsageError("a model that was trained here knows whom it has not seen", remedy="Leave --held-out out")
-    return refit_reference(model, directories, output, variant=variant, layers=layers, images_of=images_of).ood
+    return refit_reference(model, directories, output, variant=variant, layers=layers, images_of=images_of)

@@ -20,7 +20,9 @@ from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import KEY, unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
-from trainer.reference.spectral_reference import fit_reference
+from trainer.reference.law_fitting import fit_limits
+from trainer.reference.left_out_score import left_out_scores
+from trainer.reference.spectral_reference import fit_reference, with_limits
 from trainer.refitting.descent import refitted
 from trainer.refitting.standing_in import StandingIn, read_standing_in
 from trainer.report.progress import Progress
@@ -72,7 +74,9 @@ def refit_reference(
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
     reference = fit_reference(spec, names, images)
-    manifest = refitted(dataclasses.replace(model.manifest, ood=ood_info(names, reference, images)), model.digest)
+    scores = left_out_scores(spec, reference, images)
+    reference = with_limits(reference, fit_limits(scores, len(names)))
+    manifest = refitted(dataclasses.replace(model.manifest, ood=ood_info(reference, scores)), model.digest)
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_model(output, manifest, model.network, tensors)

@@ -15,13 +15,17 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, reference_tensors, save_model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
-from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
+from MultiTaskSegLib.runtime.ood.reference import SpectralReference
+from MultiTaskSegLib.runtime.ood.score_law import TaskLimits
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import TrainingConfig
 from trainer.measuring.held_out_dice import held_out_dice
 from trainer.measuring.plan import Chosen, MeasuringPlan
+from trainer.metrics.interval import share_interval
 from trainer.reference.cell_fitting import fit_memories
-from trainer.reference.spectral_reference import fit_reference
+from trainer.reference.law_fitting import false_alarms, fit_limits
+from trainer.reference.left_out_score import LeftOutScores, left_out_scores
+from trainer.reference.spectral_reference import fit_reference, with_limits
 from trainer.report.run_folder import MODEL_SUFFIX
 from trainer.report.run_progress import RunProgress
 from trainer.training.measuring import Finding, measure, plan_measuring
@@ -69,12 +73,14 @@ def write_model(
     found = measure(data, network, config, device, chosen, plan, progress)
     spec = planned_signature(data.plan, config)
     reference = fit_reference(spec, [t.name for t in data.plan.tasks], found.images)
+    scores = left_out_scores(spec, reference, found.images)
+    reference = with_limits(reference, fit_limits(scores, len(data.plan.tasks)))
     memories = fit_memories(found.cells)
     progress.did(plan.map_s, "measuring labels")
     said = {"measured": {task.name: own.as_dict() for task, own in zip(data.plan.tasks, chosen, strict=True)}}
     draft = planned_manifest(data.plan, config, output.name.removesuffix(MODEL_SUFFIX))
     draft = replace(draft, training=provenance | said | {"libraries": _libraries()})
-    manifest = _with_findings(draft, data, chosen, found, reference)
+    manifest = replace(_with_findings(draft, data, chosen, found), ood=ood_info(reference, scores))
     model = Model(manifest, network, reference, digest="", memories=memories)
     manifest = _with_dice(model, data, chosen, device, plan, progress)
     progress.did(0.0, "writing the model")
@@ -82,10 +88,8 @@ def write_model(
     return manifest
 
 
-def _with_findings(
-    draft: Manifest, data: PreparedData, chosen: Sequence[Chosen], found: Finding, reference: SpectralReference
-) -> Manifest:
-    """With temperatures, calibration and what is known of the check."""
+def _with_findings(draft: Manifest, data: PreparedData, chosen: Sequence[Chosen], found: Finding) -> Manifest:
+    """With temperatures and calibration."""
     tasks = tuple(
         replace(
             task,
@@ -98,7 +102,7 @@ def _with_findings(
         )
         for task, figures, known, own in zip(draft.tasks, found.figures, data.training, chosen, strict=True)
     )
-    return replace(draft, tasks=tasks, ood=ood_info([task.name for task in tasks], reference, found.images))
+    return replace(draft, tasks=tasks)
 
 
 def _with_dice(
@@ -132,20 +136,47 @@ def _libraries() -> dict[str, str]:
     return {"torch": torch.__version__.split("+")[0], "numpy": np.__version__, "python": platform.python_version()}
 
 
-def ood_info(task_names: Sequence[str], reference: SpectralReference, images: Sequence[ReferenceImage]) -> OodInfo:
-    """Settings of the check and its false alarms on held-out images."""
+def ood_info(reference: SpectralReference, scores: LeftOutScores) -> OodInfo:
+    """Settings of the check, and its false alarms on known images whose patients were left out of all that it fits.
+
+    Args:
+        reference: with limits.
+        scores: that the limits come from.
+    """
     spec = reference.spec
-    alarms: dict[str, list[bool]] = {name: [] for name in task_names}
-    for image in images:
-        if image.held_out:
-            alarms[task_names[image.task]].append(reference.judge(image.spectra).is_ood)
-    pooled = [alarm for group in alarms.values() for alarm in group]
-    return OodInfo(
+    draft = OodInfo(
         spec.variant,
         spec.layers,
         spec.floor,
         reference.threshold,
-        float(np.mean(pooled)),
-        {name: float(np.mean(values)) for name, values in alarms.items()},
+        0.0,
+        {},
         spec.statistics if spec.uses_image else (),
+    )
+    return with_false_alarms(draft, reference.task_names, reference.limits, scores)
+
+
+def with_false_alarms(
+    info: OodInfo, task_names: Sequence[str], limits: TaskLimits | None, scores: LeftOutScores
+) -> OodInfo:
+    """The settings with these limits and what is known of their false alarms.
+
+    Raises:
+        ValueError: there are no limits.
+    """
+    if limits is None:
+        raise ValueError("there are no limits")
+    flagged = false_alarms(scores, len(task_names), limits.tail_share)
+    groups = np.array(scores.groups)
+    own = [scores.tasks == task for task in range(len(task_names))]
+    return replace(
+        info,
+        tail_share=limits.tail_share,
+        score_laws=limits.laws,
+        false_alarm_rate=float(flagged.mean()),
+        false_alarm_rate_by_task={
+            name: float(flagged[chosen].mean()) for name, chosen in zip(task_names, own, strict=True)
+        },
+        false_alarm_interval=share_interval(flagged.tolist(), scores.groups),
+        false_alarm_intervals=tuple(share_interval(flagged[chosen].tolist(), groups[chosen]) for chosen in own),
     )

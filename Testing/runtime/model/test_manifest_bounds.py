@@ -29,6 +29,7 @@ from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, 
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture
+from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw
 from Testing.hostile.model_bytes import resealed
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network, write_tiny_model
 
@@ -73,6 +74,16 @@ def of_two_channels(manifest: Manifest) -> Manifest:
     return replace(manifest, format_version=LATER_FORMAT_VERSION, architecture=architecture, tasks=tasks)
 
 
+def complete(is_planar: bool = False) -> Manifest:
+    """With all that a manifest may lack."""
+    manifest = of_two_channels(tiny_manifest(is_planar))
+    laws = (ScoreLaw(0.1, 0.2, 30.0, 12),) * 2
+    between = (0.0, 0.1)
+    limits = {"tail_share": 0.02, "score_laws": laws, "false_alarm_interval": between}
+    ood = replace(manifest.ood, **limits, false_alarm_intervals=(between, between))
+    return replace(manifest, ood=ood)
+
+
 def test_every_number_that_a_manifest_can_hold_has_a_bound() -> None:
     assert set(number_keys(Manifest)) == set(BOUNDS)
 
@@ -83,8 +94,10 @@ def test_every_list_of_any_length_has_a_bound() -> None:
         "architecture.kernels[]",
         "tasks[].labels[].colour",
         "tasks[].profile.spacing_zyx_mm",
+        "ood.false_alarm_interval",
+        "ood.false_alarm_intervals[]",
     }
-    assert set(list_keys(to_plain(of_two_channels(tiny_manifest())))) - fixed == set(COUNTS)
+    assert set(list_keys(to_plain(complete()))) - fixed == set(COUNTS)
 
 
 def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None:
@@ -92,6 +105,32 @@ def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None
     assert "inputs" not in to_plain(task)
     assert to_plain(replace(task, inputs=("T1", "FLAIR")))["inputs"] == ["T1", "FLAIR"]
     assert from_plain(TaskInfo, to_plain(replace(task, inputs=("T1", "FLAIR")))).inputs == ("T1", "FLAIR")
+    assert not {"tail_share", "score_laws"} & set(to_plain(tiny_manifest().ood))
+    assert from_plain(Manifest, to_plain(complete())) == complete()
+
+
+def test_the_widest_law_within_the_bounds_has_a_finite_limit_and_the_narrowest_a_positive_one() -> None:
+    low, high = ({key.split("[].")[-1]: BOUNDS[key][end] for key in BOUNDS if "score_laws" in key} for end in (0, 1))
+    share, most = BOUNDS["ood.tail_share"]
+    widest = ScoreLaw(high["location"], high["scale"], low["degrees"], 1)
+    nearest = ScoreLaw(low["location"], high["scale"], low["degrees"], 1)
+    assert 0 < nearest.limit(most) < widest.limit(share) < 1e300
+
+
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"score_laws": (ScoreLaw(0.1, 0.2, 30.0, 12),)}, "laws of the scores"),
+        ({"score_laws": ()}, "laws of the scores"),
+        ({"tail_share": None}, "laws of the scores"),
+        ({"false_alarm_intervals": ((0.0, 0.1),)}, "intervals of the false alarms"),
+    ],
+)
+def test_every_task_has_a_limit_of_its_own_or_none_has(changes: dict[str, Any], complaint: str) -> None:
+    manifest = complete()
+    check_manifest(manifest)
+    with pytest.raises(ModelError, match=complaint):
+        check_manifest(replace(manifest, ood=replace(manifest.ood, **changes)))
 
 
 @pytest.mark.parametrize("path", sorted(RESOURCES.rglob("*.safetensors")), ids=lambda path: path.name)
@@ -112,7 +151,7 @@ def place(plain: Any, key: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("key", BOUNDS)
 @pytest.mark.parametrize("value", [NAN, INF, -INF, "below", "above"], ids=str)
 def test_a_number_out_of_its_bounds_is_refused_by_name_value_and_bound(key: str, value: float | str) -> None:
-    plain = to_plain(of_two_channels(tiny_manifest(is_planar="matrix" in key)))
+    plain = to_plain(complete(is_planar="matrix" in key))
     plain["tasks"][0]["data"]["sizes"] = to_plain(ImageSizes(3, ((9, 9),) * 3, ((1.0, 1.0),) * 3))
     low, high = BOUNDS[key]
     bad = {"below": low - max(1, abs(low)), "above": high + max(1, abs(high))}.get(str(value), value)

@@ -9,7 +9,8 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.ood.reference import CLOSE_CALL, ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
-from trainer.reference.spectral_reference import LARGEST_FACTOR, MAX_PARTS, balanced_threshold, fit_reference, whitening
+from trainer.reference.spectral_reference import LARGEST_FACTOR, balanced_threshold, fit_reference, whitening
+from trainer.reference.typical_distance import MAX_PARTS
 
 SPEC = SignatureSpec("multilayer", ("only",), 0.0)
 

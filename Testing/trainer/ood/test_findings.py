@@ -14,7 +14,8 @@ from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
 from trainer.ood.page import detector_rows, write_page
 from trainer.ood.published import PAGE, publish, published_pages
-from trainer.ood.shipped_check import cross_fitted
+from trainer.ood.shipped_check import accepted_by_others
+from trainer.reference.left_out_score import LeftOutScores
 
 
 def row(family: str, source: str, group: str, score: float, dice: float | None = None) -> ImageScores:
@@ -65,10 +66,11 @@ def test_families_without_an_image_have_no_figures() -> None:
 
 
 def test_no_image_helps_to_choose_the_limit_that_judges_its_own_patient() -> None:
-    scores, tasks = np.array([0.0, 0.1, -0.1, 0.05, 50.0, 60.0]), np.zeros(6, dtype=np.int64)
-    groups = ["a", "b", "c", "d", "e", "e"]
-    kept = cross_fitted(scores, tasks, groups)
-    # Were its patient's own two scores part of the fit, the limit would lie far above 100.
+    logs = np.array([0.0, 0.1, -0.1, 0.05, 50.0, 60.0])
+    groups = ("a", "b", "c", "d", "e", "e")
+    scores = LeftOutScores(logs, np.zeros(6, dtype=np.int64), groups, np.ones(6, dtype=bool))
+    kept = accepted_by_others(scores, [(group, 0, float(np.exp(log))) for group, log in zip(groups, logs, strict=True)])
+    # Were its patient's own two scores part of the fit, the limit would lie far above 60.
     np.testing.assert_array_equal(kept[4:], [False, False])
     assert kept[:4].all()
 
@@ -78,8 +80,13 @@ WITHIN_TASKS = {
     "Dataset2_Head": {"patients": 1, "mean_p_value": None, "distance": None, "p": None},
 }
 THE_CHECK = {
-    "variant": "whitened", "layers": ["encoder0"], "threshold": 1.5, "specificity": 0.97, "known_images": 2,
+    "variant": "whitened", "layers": ["encoder0"], "specificity": 0.97, "known_images": 2,
     "recognised": 1.0, "sensitivity": {REAL: 0.9}, "p_value_within_tasks": WITHIN_TASKS,
+    "limits": {"Dataset1_Heart": 1.5},
+    "false_alarms": {
+        "rate": 0.05, "interval": [0.01, 0.15], "images": 40, "patients": 30,
+        "by_task": {"Dataset1_Heart": {"rate": 0.125, "interval": [0.02, 0.35], "images": 16, "patients": 14}},
+    },
 }  # fmt: skip
 
 
@@ -117,7 +124,7 @@ def test_the_page_says_of_each_task_whether_its_p_value_is_uniform_where_that_wa
     ]
     publish(models, "t", [], None, tmp_path)
     page = published_pages(tmp_path)["ood-benchmark-t.md"]
-    words = "Mean p-value of a task's images among those of the other tasks: Heart 0.25 (p = 0.013)."
+    words = "Mean p-value of a task's images by laws of the other patients: Heart 0.25 (p = 0.013)."
     assert page.count(words) == page.count("p-value of a task's images") == 1
 
 

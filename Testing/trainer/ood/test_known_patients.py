@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.evaluation.known_answer import BALLS, CUBES, write_answers, write_model
 from trainer import cli
@@ -80,3 +82,20 @@ def test_a_shift_of_one_task_is_found(
     assert found["p_value_within_tasks"][CUBES]["mean_p_value"] == pytest.approx(1 / 6)
     # Of 56 ways to choose the three of eight who are shifted, two are as far, for either task.
     assert max(own["p"] for own in found["p_value_within_tasks"].values()) < 0.15
+
+
+def test_of_a_model_with_laws_the_p_values_of_its_verdicts_are_tested(
+    model: Path, folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(model)
+    laws = (ScoreLaw(0.0, 0.1, 30.0, 5),) * 2
+    ood = replace(predictor.manifest.ood, tail_share=0.02, score_laws=laws)
+    monkeypatch.setattr(predictor, "model", replace(predictor.model, manifest=replace(predictor.manifest, ood=ood)))
+    number = iter(range(1, 100))
+    monkeypatch.setattr("trainer.ood.known_patients.unseen", lambda dataset, manifest: dataset.cases)
+    monkeypatch.setattr(predictor, "check", lambda volume: SimpleNamespace(score=1.0, p_value=0.1 * next(number)))
+    found = measure_p_values(predictor, folders, tmp_path / "p.json")
+    assert found["rule"] == "law"
+    assert found["p_value_within_tasks"][BALLS]["mean_p_value"] == pytest.approx(0.3)
+    assert found["p_value_within_tasks"][CUBES]["mean_p_value"] == pytest.approx(0.7)
+    assert "come from the law" in uniformity_words(found["p_value_within_tasks"], is_counted=False)

@@ -28,6 +28,8 @@ from trainer.ood.findings import HARMFUL, ImageScores, families_of, summarise
 from trainer.ood.localisation import cell_auroc, measure_localisation
 from trainer.ood.separation import false_positive_rate
 from trainer.ood.shipped_check import judge, shipped_figures
+from trainer.reference.law_fitting import fit_limits
+from trainer.reference.left_out_score import left_out_scores
 from trainer.reference.spectral_reference import fit_reference
 
 
@@ -175,11 +177,13 @@ def far_off(image: ReferenceImage) -> ReferenceImage:
     return replace(image, spectra=spectra)
 
 
-def test_the_shares_of_the_shipped_check_are_those_of_its_threshold(tmp_path: Path) -> None:
+def test_the_shares_of_the_shipped_check_are_those_of_its_limits(tmp_path: Path) -> None:
     predictor = Predictor.load(write_tiny_model(tmp_path / "m.mts.safetensors"), "cpu")
     tasks = [task.name for task in predictor.manifest.tasks]
     known = tiny_images()
-    reference = fit_reference(predictor.manifest.ood.spec, tasks, known)
+    spec = predictor.manifest.ood.spec
+    reference = fit_reference(spec, tasks, known)
+    limits = fit_limits(left_out_scores(spec, reference, known), 2)
 
     def judged(number: int, family: str, image: Any, source: str, task: str) -> tuple[Entry, Sample]:
         attempt = SimpleNamespace(observed=lambda layers: image.spectra, outputs=dict.fromkeys(tasks))
@@ -193,16 +197,23 @@ def test_the_shares_of_the_shipped_check_are_those_of_its_threshold(tmp_path: Pa
     images += [judged(n, REAL, image, "alike", "") for n, image in enumerate(known[2:5])]
     images += [judged(n, MATCHED, image, "folder 0", "") for n, image in enumerate(known[:2])]
     found = shipped_figures(predictor, known, images)
+
+    def is_beyond(sample: Sample) -> bool:
+        score, task = judge(reference, sample)
+        return score > limits.limit(tasks.index(task))
+
     flagged = {
-        family: [
-            judge(reference, sample)[0] > reference.threshold for entry, sample in images if entry.family == family
-        ]
-        for family in (REAL, MATCHED)
+        family: [is_beyond(sample) for entry, sample in images if entry.family == family] for family in (REAL, MATCHED)
     }
     count = len(foreign)
     assert all(flagged[REAL][:count])
     assert not any(flagged[REAL][count:] + flagged[MATCHED])
-    assert found["threshold"] == pytest.approx(reference.threshold)
+    assert found["limits"] == pytest.approx({name: limits.limit(task) for task, name in enumerate(tasks)})
+    alarms = found["false_alarms"]
+    # Of three training patients none has a score of his own.
+    assert (alarms["images"], alarms["patients"]) == (6, 6)
+    assert alarms["rate"] == pytest.approx(np.mean([own["rate"] for own in alarms["by_task"].values()]))
+    assert alarms["interval"][0] <= alarms["rate"] < alarms["interval"][1]
     assert found["sensitivity"] == pytest.approx({family: np.mean(flags) for family, flags in flagged.items()})
     assert found["sensitivity_by_source"] == pytest.approx(
         {

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import ks_2samp
 
-from trainer.ood.p_value import KnownScores, conformal_p_values, uniformity_within_tasks
+from trainer.ood.p_value import KnownScores, conformal_p_values, uniformity_of_laws, uniformity_within_tasks
 
 
 def scored(scores: np.ndarray, task: str, prefix: str = "") -> KnownScores:
@@ -95,3 +96,23 @@ def test_p_values_are_corrected_for_the_number_of_tasks() -> None:
     alone, among = outcome(far, calibration), outcome(together(far, *near), calibration)
     assert alone["far"]["p"] == pytest.approx(1 / 401)
     assert among["far"]["p"] == pytest.approx(4 / 401)
+
+
+def test_p_values_of_true_laws_are_uniform_and_those_of_a_law_that_is_too_tight_are_not() -> None:
+    rng = np.random.default_rng(0)
+    names = ["right"] * 60 + ["tight"] * 60
+    p_values = np.concatenate([rng.uniform(size=60), stats.norm.sf(rng.normal(0, 3, 60))])
+    found = uniformity_of_laws(p_values, names, [f"p{n}" for n in range(120)])
+    assert found["right"]["p"] > 0.05
+    assert found["tight"]["p"] < 1e-3
+    # Kolmogorov's distance, worked out from its definition.
+    ordered = np.sort(p_values[:60])
+    steps = np.arange(61) / 60
+    assert found["right"]["distance"] == pytest.approx(max((steps[1:] - ordered).max(), (ordered - steps[:-1]).max()))
+
+
+def test_a_patient_counts_once_for_a_law() -> None:
+    once = uniformity_of_laws(np.array([0.2, 0.9]), ["A", "A"], ["p", "q"])
+    often = uniformity_of_laws(np.array([0.2, 0.9, 0.3, 0.3]), ["A"] * 4, ["p", "q", "p", "q"])
+    assert often == once
+    assert once["A"]["patients"] == 2

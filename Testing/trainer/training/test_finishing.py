@@ -5,26 +5,29 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from trainer.metrics.interval import share_interval
+from trainer.reference.law_fitting import fit_limits
+from trainer.reference.left_out_score import LeftOutScores
 from trainer.training.finishing import ood_info
 from trainer.training.planned_manifest import _label_info
 
 
-def test_false_alarms_are_counted_over_held_out_images_by_task_and_together() -> None:
+def test_false_alarms_are_those_of_left_out_patients_by_task_and_together_with_intervals() -> None:
     spec = SimpleNamespace(variant="composite", layers=("a",), floor=0.0, statistics=("s",), uses_image=True)
-    reference: Any = SimpleNamespace(
-        spec=spec, threshold=1.5, judge=lambda spectra: SimpleNamespace(is_ood=spectra == "far")
-    )
-    images: Any = [
-        SimpleNamespace(task=task, held_out=held_out, spectra=spectra)
-        for task, held_out, spectra in (
-            (0, True, "far"), (0, True, "near"), (0, False, "far"), (1, True, "near"), (1, True, "near"),
-        )
-    ]  # fmt: skip
-    info = ood_info(["A", "B"], reference, images)
-    assert info.false_alarm_rate == 0.25
-    assert info.false_alarm_rate_by_task == {"A": 0.5, "B": 0.0}
+    # 20 patients of each task within 0.1 of 0, and one far from all.
+    logs = np.concatenate([np.linspace(-0.1, 0.1, 20), [5.0], np.linspace(-0.1, 0.1, 20)])
+    tasks = np.array([0] * 21 + [1] * 20)
+    scores = LeftOutScores(logs, tasks, tuple(f"p{n}" for n in range(41)), np.zeros(41, dtype=bool))
+    reference: Any = SimpleNamespace(spec=spec, threshold=1.5, limits=fit_limits(scores, 2), task_names=("A", "B"))
+    info = ood_info(reference, scores)
+    assert info.false_alarm_rate == pytest.approx(1 / 41)
+    assert info.false_alarm_rate_by_task == pytest.approx({"A": 1 / 21, "B": 0.0})
+    assert info.false_alarm_interval == share_interval([n == 20 for n in range(41)], scores.groups)
+    assert info.false_alarm_intervals[1] == share_interval([False] * 20, scores.groups[21:])
+    assert info.limits == reference.limits
     assert (info.threshold, info.layers, info.image_statistics) == (1.5, ("a",), ("s",))
 
 

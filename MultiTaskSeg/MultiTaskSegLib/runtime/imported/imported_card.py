@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.model_card import check_text
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED
 
 SHOWN_LABELS = 12
@@ -23,7 +24,7 @@ def imported_card(manifest: ImportedManifest, digest: str) -> str:
         f"Licence, as stated at the import: {manifest.licence}",
         f"Network: {plan.network.kind} U-Net of {len(plan.network.features)} stages, "
         f"{plan.network.dimension}-D patches of {patch} voxels of {spacing} mm; no mirroring",
-        f"Out-of-distribution check: {_check(manifest)}",
+        _check(manifest),
         "",
         *_task_lines(task, manifest),
     ]
@@ -31,13 +32,9 @@ def imported_card(manifest: ImportedManifest, digest: str) -> str:
 
 
 def _check(manifest: ImportedManifest) -> str:
-    ood = manifest.ood
-    if ood is None:
-        return f"{NOT_CHECKED}; 'multitaskseg-trainer reference' adds them"
-    return (
-        f"{ood.variant} signature of {', '.join(ood.layers)}; limit {ood.threshold:.2f}, false alarms "
-        f"{100 * ood.false_alarm_rate:.0f} % of the held-out images, which also set the limit"
-    )
+    if manifest.ood is None:
+        return f"Out-of-distribution check: {NOT_CHECKED}; 'multitaskseg-trainer reference' adds them"
+    return check_text(manifest.ood, len(manifest.tasks))
 
 
 def _task_lines(task: TaskInfo, manifest: ImportedManifest) -> list[str]:

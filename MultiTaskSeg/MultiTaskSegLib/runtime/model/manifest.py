@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.model.structure import LATER
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
+from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw, TaskLimits
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
 
 FORMAT_VERSION = 1
@@ -104,10 +105,16 @@ class OodInfo:
 
     Attributes:
         variant, layers, floor: the signature, see `SignatureSpec`.
-        threshold: scores above it are out of distribution.
-        false_alarm_rate: share of held-out images above the threshold.
+        threshold: scores above it are out of distribution, where tasks have no limits of their own.
+        false_alarm_rate: share of held-out images above the threshold; with limits of each task, share of all known
+            images that are above their task's when their patients are left out of everything that the check fits.
         false_alarm_rate_by_task: the same by task.
         image_statistics: of the variant ``composite``: names of the image's own statistics.
+        tail_share: share of new images of each task that are expected beyond its limit; None where one threshold serves
+            all tasks.
+        score_laws: what limits and p-values come from, in the order of the tasks.
+        false_alarm_interval: 95 % interval of ``false_alarm_rate``, which counts patients.
+        false_alarm_intervals: the same of each task, in their order.
     """
 
     variant: Variant
@@ -117,6 +124,15 @@ class OodInfo:
     false_alarm_rate: float
     false_alarm_rate_by_task: dict[str, float]
     image_statistics: tuple[str, ...] = FIRST_STATISTICS
+    tail_share: float | None = field(default=None, metadata=LATER)
+    score_laws: tuple[ScoreLaw, ...] = field(default=(), metadata=LATER)
+    false_alarm_interval: tuple[float, float] | None = field(default=None, metadata=LATER)
+    false_alarm_intervals: tuple[tuple[float, float], ...] = field(default=(), metadata=LATER)
+
+    @property
+    def limits(self) -> TaskLimits | None:
+        """Limits of the tasks; None where one threshold serves all."""
+        return None if self.tail_share is None else TaskLimits(self.score_laws, self.tail_share)
 
     @property
     def spec(self) -> SignatureSpec:

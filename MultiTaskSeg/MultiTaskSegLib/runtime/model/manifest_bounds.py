@@ -56,6 +56,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "ood.threshold": (1e-6, 1e9),
     "ood.false_alarm_rate": _RATE,
     "ood.false_alarm_rate_by_task.*": _RATE,
+    "ood.false_alarm_interval[]": _RATE,
+    "ood.false_alarm_intervals[][]": _RATE,
+    "ood.tail_share": (1e-3, 0.5),
+    # Of logarithms of scores: the limits of laws within these bounds are finite.
+    "ood.score_laws[].location": (-10.0, 10.0),
+    "ood.score_laws[].scale": (1e-3, 5.0),
+    "ood.score_laws[].degrees": (3.0, 1e9),
+    "ood.score_laws[].patients": (1, 10**9),
 }
 """Smallest and largest value by key; ``[]`` stands for every entry of a list, ``*`` for every key of an object."""
 
@@ -70,6 +78,8 @@ COUNTS = {
     "tasks[].profile.further": 31,
     "ood.layers": 19,
     "ood.image_statistics": 16,
+    "ood.score_laws": 128,
+    "ood.false_alarm_intervals": 128,
 }
 """Most entries by key."""
 

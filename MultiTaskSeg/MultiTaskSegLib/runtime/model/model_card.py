@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
 
@@ -12,20 +12,48 @@ FEW_WORDS = " (few: others may lie far from these figures)"
 
 def model_card(manifest: Manifest, digest: str) -> str:
     """Plain text for people; every figure comes from the manifest."""
-    ood = manifest.ood
     lines = [
         f"{manifest.name} ({'2-D' if manifest.is_planar else '3-D'} model, {manifest.created_by})",
         f"SHA-256 {digest}",
         f"Intended use: {manifest.intended_use}",
         f"Training: {_training(manifest)}",
         f"Licence of the weights, from those of their data: {weights_licence(manifest).text()}",
-        f"Out-of-distribution check: {ood.variant} signature of {', '.join(ood.layers)}; limit {ood.threshold:.2f}, "
-        f"false alarms {100 * ood.false_alarm_rate:.0f} % of the held-out images, which also set the limit",
+        check_text(manifest.ood, len(manifest.tasks)),
         "",
     ]
-    for task in manifest.tasks:
-        lines += _task_lines(task, ood.false_alarm_rate_by_task.get(task.name, float("nan")))
+    for index, task in enumerate(manifest.tasks):
+        lines += _task_lines(task, _false_alarms(manifest.ood, index, task.name))
     return "\n".join(lines)
+
+
+def check_text(ood: OodInfo, tasks: int) -> str:
+    """One line on the check of so many tasks: its signature, its limits, and how often it flags known images."""
+    rate = f"{100 * ood.false_alarm_rate:.0f} %"
+    if ood.limits is None:
+        words = f"limit {ood.threshold:.2f}, false alarms {rate} of the held-out images, which also set the limit"
+    else:
+        limits = [ood.limits.limit(task) for task in range(tasks)]
+        among = f"{min(limits):.2f}" if len(limits) == 1 else f"{min(limits):.2f} to {max(limits):.2f} by task"
+        words = (
+            f"limit {among}, where {100 * ood.limits.tail_share:g} % of new images are expected beyond; false alarms "
+            f"{rate}{_interval_text(ood.false_alarm_interval)} of known images, each patient left out of all that the "
+            "check fits"
+        )
+    return f"Out-of-distribution check: {ood.variant} signature of {', '.join(ood.layers)}; {words}"
+
+
+def _false_alarms(ood: OodInfo, index: int, name: str) -> str:
+    """Of one task, in words."""
+    rate = f"false alarms {100 * ood.false_alarm_rate_by_task.get(name, float('nan')):.0f} %"
+    if ood.limits is None:
+        return rate
+    interval = ood.false_alarm_intervals[index] if ood.false_alarm_intervals else None
+    patients = ood.limits.laws[index].patients
+    return f"limit {ood.limits.limit(index):.2f} from {patients} patients, {rate}{_interval_text(interval)}"
+
+
+def _interval_text(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" (95 % interval {100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)"
 
 
 def _training(manifest: Manifest) -> str:
@@ -40,7 +68,7 @@ def _training(manifest: Manifest) -> str:
     return ", ".join(parts) or "not recorded"
 
 
-def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
+def _task_lines(task: TaskInfo, false_alarms: str) -> list[str]:
     what = "regions, which may overlap" if task.are_regions else "labels"
     head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} {what}"
     if task.inputs:
@@ -49,7 +77,7 @@ def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
         return [
             f"{head} (pre-trained without labels: nothing is segmented)",
             f"  {task.training_cases} images, {task.held_out_cases} others held out; data licence: {task.licence}; "
-            f"false alarms {100 * false_alarms:.0f} %",
+            f"{false_alarms}",
             *_data_lines(task.data),
             "",
         ]
@@ -63,7 +91,7 @@ def _task_lines(task: TaskInfo, false_alarms: float) -> list[str]:
         f"  mean Dice {mean:.3f}" + "".join(f"; {name.replace('_', ' ')} {value:.3f}" for name, value in shown),
         f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
         f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {_temperatures(task)}; "
-        f"false alarms {100 * false_alarms:.0f} %",
+        f"{false_alarms}",
         *_data_lines(task.data),
         "",
     ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.profile import Profile
-from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo, needed_format
+from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo, needed_format
 from MultiTaskSegLib.runtime.model.manifest_bounds import MAX_PICTURE_VALUES, check_bounds
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import Architecture
@@ -63,6 +63,14 @@ def check_manifest(manifest: Manifest) -> None:
         bool(ood.layers) and set(ood.layers) <= set(manifest.architecture.layer_names),
         "the signature uses layers that the network does not have",
     )
+    _check_limits(ood, len(manifest.tasks))
+
+
+def _check_limits(ood: OodInfo, tasks: int) -> None:
+    """Every task has a limit of its own, or none has."""
+    expected = 0 if ood.tail_share is None else tasks
+    _require(len(ood.score_laws) == expected, "the laws of the scores do not fit the tasks")
+    _require(len(ood.false_alarm_intervals) in (0, tasks), "the intervals of the false alarms do not fit the tasks")
 
 
 def check_tensors(manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:

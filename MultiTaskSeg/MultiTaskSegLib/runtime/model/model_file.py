@@ -245,7 +245,8 @@ def stored_reference(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Spect
     names = [task.name for task in manifest.tasks]
     scores = tensors["reference.calibration_scores"].numpy()
     tasks = tensors["reference.tasks"].numpy()
-    return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections, shrinkages)
+    parts = (vectors, tasks, scales, scores, ood.threshold, projections, shrinkages)
+    return SpectralReference(spec, names, *parts, limits=ood.limits)
 
 
 def _by_block(spec: SignatureSpec, tensors: Mapping[str, Tensor], part: str) -> dict[str, NDArray[np.float64]]:

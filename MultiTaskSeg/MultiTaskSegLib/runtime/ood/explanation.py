@@ -75,8 +75,8 @@ class Explanation:
     """What stands behind a verdict.
 
     Attributes:
-        percent_of_known_nearer: share in percent of known, held-out images that lie nearer to their task than this
-            image lies to its nearest one.
+        percent_of_known_nearer: share in percent of known images that lie nearer to their task than this image lies to
+            its nearest one: of new images of that task, as expected by its law; else of held-out ones.
         blocks: the signature's blocks, the most different first.
         spectra: by layer, for a plot; no part of the report.
     """

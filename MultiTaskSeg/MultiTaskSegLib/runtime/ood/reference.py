@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelError
 from MultiTaskSegLib.runtime.ood.explanation import Explanation, block_difference, level_of, spectrum_band
+from MultiTaskSegLib.runtime.ood.score_law import TaskLimits
 from MultiTaskSegLib.runtime.ood.signature import SPECTRUM, Observed, SignatureSpec
 from MultiTaskSegLib.runtime.ood.task_metric import TaskMetric
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
@@ -45,8 +46,9 @@ class SpectralReference:
 
     The distance to a task is, per block of the signature, that to the nearest training image of the task by the task's
     metric, in units of the median distance between a training image of the task and its nearest neighbour of another
-    group; blocks are combined as the signature says. Threshold and p-values come from images that were held out from
-    training.
+    group; blocks are combined as the signature says. Limits and p-values come from the law of each task's scores; where
+    there is none, as in earlier files, one threshold and the scores of images that were held out from training serve
+    all tasks.
 
     Args:
         spec: the signature.
@@ -55,9 +57,10 @@ class SpectralReference:
         tasks: int ``(M,)``: task of each image.
         scales: by block, float64 ``(T,)``: typical distance within each task.
         calibration_scores: float64 ``(K,)``: scores of held-out images.
-        threshold: scores above it are out of distribution.
+        threshold: scores above it are out of distribution where there are no ``limits``.
         projections: by block, float64 ``(C, C)``, see `TaskMetric`; empty for none.
         shrinkages: by block, float64 ``(T,)``, see `TaskMetric`; empty where the spread of all tasks counts alone.
+        limits: of each task; None for one threshold.
 
     Raises:
         ModelError: a task has no image, or its images no covariance.
@@ -74,13 +77,14 @@ class SpectralReference:
         threshold: float,
         projections: Mapping[str, NDArray[np.float64]] | None = None,
         shrinkages: Mapping[str, NDArray[np.float64]] | None = None,
+        limits: TaskLimits | None = None,
     ) -> None:
         if set(np.unique(tasks)) != set(range(len(task_names))) or not calibration_scores.size:
             raise ModelError("the spectral reference lacks images of a task", remedy="Fit the reference again")
         self.spec, self.task_names = spec, tuple(task_names)
         self.vectors, self.tasks, self.scales = dict(vectors), tasks, dict(scales)
         self.calibration_scores, self.threshold = np.sort(calibration_scores), threshold
-        self.projections, self.shrinkages = dict(projections or {}), dict(shrinkages or {})
+        self.projections, self.shrinkages, self.limits = dict(projections or {}), dict(shrinkages or {}), limits
         self._metrics = {
             block: task_metrics(rows, tasks, self.projections.get(block), self.shrinkages.get(block))
             for block, rows in self.vectors.items()
@@ -147,12 +151,12 @@ class SpectralReference:
             raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
         nearest, *rivals = self.contenders(logs, among)
         score = float(np.exp(logs[nearest]))
-        at_least = int(np.count_nonzero(self.calibration_scores >= score))
+        limit = self.limit(nearest)
         return Verdict(
-            is_ood=score > self.threshold,
+            is_ood=score > limit,
             score=score,
-            threshold=self.threshold,
-            p_value=(1 + at_least) / (1 + len(self.calibration_scores)),
+            threshold=limit,
+            p_value=self._p_value(nearest, score),
             nearest_task=self.task_names[nearest],
             distances={name: float(s) for name, s in zip(self.task_names, np.exp(logs), strict=True)},
             explanation=self._explain(signature, nearest, by_block[:, nearest], score),
@@ -162,7 +166,23 @@ class SpectralReference:
                 for name, value in zip(self.task_names, self.log_nearness(logs), strict=True)
                 if among is None or name in among
             },
+            limits={} if self.limits is None else {n: self.limit(t) for t, n in enumerate(self.task_names)},
         )
+
+    def limit(self, task: int) -> float:
+        """The score beyond which an image that is nearest to the task of this index is out of distribution."""
+        return self.threshold if self.limits is None else self.limits.limit(task)
+
+    def _p_value(self, task: int, score: float) -> float:
+        if self.limits is not None:
+            return self.limits.tail(task, score)
+        at_least = int(np.count_nonzero(self.calibration_scores >= score))
+        return (1 + at_least) / (1 + len(self.calibration_scores))
+
+    def _share_nearer(self, task: int, score: float) -> float:
+        if self.limits is not None:
+            return 1.0 - self.limits.tail(task, score)
+        return float(np.mean(self.calibration_scores < score))
 
     def _explain(
         self, signature: Mapping[str, NDArray[np.float64]], task: int, logs: NDArray[np.float64], score: float
@@ -179,7 +199,7 @@ class SpectralReference:
             differences.append(block_difference(layer, part, ratio, difference, metric.projection, deepest))
             if part == SPECTRUM:
                 bands.append(spectrum_band(layer, signature[block], known))
-        nearer = float(np.mean(self.calibration_scores < score))
+        nearer = self._share_nearer(task, score)
         ordered = sorted(differences, key=lambda difference: -difference.ratio)
         return Explanation(100.0 * nearer, tuple(ordered), tuple(bands))
 

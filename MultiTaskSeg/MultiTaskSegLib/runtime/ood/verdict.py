@@ -21,12 +21,14 @@ class Verdict:
         is_ood: whether the result must not be trusted.
         score: spectral distance to the nearest task, in units of the typical distance between images of that task
             (1 is typical).
-        threshold: scores above it are out of distribution.
-        p_value: conformal p-value: the share of known, held-out images that lie at least this far out.
+        threshold: the limit of the nearest task: scores above it are out of distribution.
+        p_value: share of new images of the nearest task that are expected to lie at least this far out; of models with
+            one limit for all tasks, the share of known, held-out images that do (a conformal p-value).
         nearest_task: name of the task whose images are nearest.
         distances: score by task.
         explanation: how the image differs from the nearest task's; None where it was not worked out.
         rivals: tasks whose images are about as near: the image may be one of theirs as well.
+        limits: limit by task, for models whose tasks have their own; else empty.
         log_nearness: by what the tasks that come into question are compared with each other, see
             `SpectralReference.log_nearness`; empty in a verdict that was read from a report.
         warnings: what there is to know about how the image was read and looked at; a report has them beside the
@@ -43,6 +45,7 @@ class Verdict:
     distances: dict[str, float]
     explanation: Explanation | None = None
     rivals: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
     log_nearness: Mapping[str, float] = field(default_factory=dict, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     frame: InputFrame | None = field(default=None, compare=False)
@@ -63,6 +66,7 @@ class Verdict:
             "distances": dict(self.distances),
             "explanation": None if self.explanation is None else self.explanation.as_dict(),
             "rivals": list(self.rivals),
+            **({"limits": dict(self.limits)} if self.limits else {}),
         }
 
     @classmethod
@@ -71,6 +75,10 @@ class Verdict:
         explanation = plain.get("explanation")
         read = None if explanation is None else Explanation.from_dict(explanation)
         return cls(**{**plain, "explanation": read, "rivals": tuple(plain.get("rivals", ()))})
+
+    def limit_of(self, task: str) -> float:
+        """The limit of a task; that of the nearest one where tasks have none of their own."""
+        return self.limits.get(task, self.threshold)
 
     @property
     def network_grid(self) -> dict[str, Any] | None:

@@ -1,0 +1,104 @@
+"""The commands ``reference``, ``calibrate`` and ``describe``, which change a part of a finished model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from MultiTaskSegLib.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
+    from MultiTaskSegLib.runtime.model.manifest import Manifest
+
+VARIANTS = ("composite", "whitened", "multilayer", "paper")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser's sub-commands."""
+    _add_reference(commands)
+    _add_calibrate(commands)
+    _add_describe(commands)
+
+
+def _add_reference(commands: Any) -> None:
+    reference = commands.add_parser("reference", help="fit the spectral reference of a model anew")
+    reference.add_argument("-m", "--model", type=Path, required=True)
+    reference.add_argument("--data", type=Path, nargs="*", default=(), metavar="DIR")
+    reference.add_argument(
+        "--images", nargs="*", default=(), metavar="TASK=DIR", help="images without labels in place of a task's own"
+    )
+    reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    reference.add_argument("--variant", choices=VARIANTS, help="default: composite")
+    reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
+    reference.add_argument(
+        "--held-out", nargs="*", default=(), metavar="CASE", help="of an imported model: cases that no fold has seen"
+    )
+    words = "only the limits, from the same images: weights and reference stay as they are"
+    reference.add_argument("--limits-only", action="store_true", help=words)
+    reference.set_defaults(command=_reference)
+
+
+def _add_calibrate(commands: Any) -> None:
+    calibrate = commands.add_parser("calibrate", help="fit the temperatures of a model anew on its held-out cases")
+    calibrate.add_argument("-m", "--model", type=Path, required=True)
+    calibrate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    calibrate.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    calibrate.set_defaults(command=_calibrate)
+
+
+def _add_describe(commands: Any) -> None:
+    describe = commands.add_parser("describe", help="write licences and origin of the data into a model anew")
+    describe.add_argument("-m", "--model", type=Path, required=True)
+    describe.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    describe.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    describe.set_defaults(command=_describe)
+
+
+def _reference(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.model_card import check_text
+    from trainer.refitting.limit_refit import refit_limits
+    from trainer.refitting.new_reference import fit_new_reference
+    from trainer.refitting.standing_in import images_by_task
+
+    target, layers = options.output or options.model, tuple(options.layers)
+    if options.limits_only and (options.variant or layers or options.images or options.held_out):
+        raise UsageError(
+            "--limits-only keeps signature and images",
+            remedy="Leave out --variant, --layers, --images and --held-out",
+        )
+    manifest: Manifest | ImportedManifest
+    if options.limits_only:
+        manifest = refit_limits(options.model, options.data, target)
+    else:
+        wanted = {"variant": options.variant or "composite", "layers": layers, "held_out": options.held_out}
+        images_of = images_by_task(options.images)
+        manifest = fit_new_reference(options.model, options.data, target, **wanted, images_of=images_of)
+    assert manifest.ood is not None
+    sys.stdout.write(f"{check_text(manifest.ood, len(manifest.tasks))}\nmodel: {target}\n")
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from trainer.refitting.recalibration import refit_calibration
+
+    target = options.output or options.model
+    for task in refit_calibration(options.model, options.data, target).tasks:
+        before, after = task.calibration["ece_uncalibrated"], task.calibration["ece"]
+        near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
+        figures = f"temperature {task.temperature:.2f}, {near}; ECE {before:.3f} before, {after:.3f} after"
+        sys.stdout.write(f"{task.name}: {figures}\n")
+    sys.stdout.write(f"model: {target}\n")
+    return 0
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+    from trainer.refitting.description import describe
+
+    target = options.output or options.model
+    licence = weights_licence(describe(options.model, options.data, target)).text()
+    sys.stdout.write(f"licence of the weights: {licence}\nmodel: {target}\n")
+    return 0
