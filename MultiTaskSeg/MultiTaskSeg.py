@@ -112,7 +112,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._run = RunControl(*display, _("Segment"), self.onFinished)
         self._model = ModelChoice(ui, lambda: self.parameters)
         self._choices = RunChoices(ui)
-        self._channels = ChannelSelectors(ui.inputLabel, ui.inputsCollapsibleButton.layout())
+        self._channels = ChannelSelectors(ui.inputLabel, ui.inputSelector, ui.inputsCollapsibleButton.layout())
         self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.turnTo)
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
