@@ -95,7 +95,6 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent: object = None) -> None:
         self.logic = None
         self._parameters = None
-        self._shownVolume = None
         self._isOpen = False
         ScriptedLoadableModuleWidget.__init__(self, parent)  # last: without a parent it calls setup()
 
@@ -112,7 +111,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._run = RunControl(*display, _("Segment"), self.onFinished)
         self._model = ModelChoice(ui, lambda: self.parameters)
         self._choices = RunChoices(ui)
-        self._channels = ChannelSelectors(ui.inputLabel, ui.inputsCollapsibleButton.layout())
+        self._channels = ChannelSelectors(ui.inputLabel, ui.inputSelector, ui.inputsCollapsibleButton.layout())
         self._preflight = PreflightView(ui.preflightLabel, ui.fixButton, self.turnTo)
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
@@ -159,12 +158,10 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """Show the choices, what the selected volume is fit for, its result, and what is possible now."""
         node = self.parameters
         self._model.show(node)
-        if node is None:
-            self._shownVolume = None
-        else:
+        if node is not None:
             self._choices.show(node, known_tasks(node.modelPath or None))
             self._channels.show(node)
-            self.followVolume()
+        self._resultView.turn_to_newest(node)
         volumes, task, model = self._channels.chosen(node)
         self._message.update()
         isFit = self._preflight.update(volumes, task, model, self.logic.preflight)
@@ -173,15 +170,6 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._display.follow(node, self._isOpen)
         self._run.show(isFit and not self._batch.run.is_running)
         self._batch.show(node, not self._run.is_running)
-
-    def followVolume(self) -> None:
-        """Another volume is selected: turn to its newest result, if it has one."""
-        node = self.parameters
-        volume = node.inputVolume
-        isOther, self._shownVolume = volume is not self._shownVolume, volume
-        results = [] if volume is None or not isOther else results_of(volume)
-        if isOther and node.segmentation not in results:  # not at any time: "None" would spring back
-            node.segmentation = results[-1] if results else None
 
     def turnTo(self, volumeNode: vtkMRMLScalarVolumeNode) -> None:
         """Select a volume: a copy that was put right, or one of a batch."""

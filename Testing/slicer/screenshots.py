@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     same = {"oodcheck.png": "oodcheck.png", "oodcheck_batch.png": "oodcheck_batch.png"}
     made("oodcheck_pictures", pictures=same, output=output)
     made("oodcheck_pictures", "--dark", pictures={"oodcheck_batch.png": "oodcheck_dark.png"}, output=output)
+    made("model_pictures", pictures={name: name for name in ("models.png", "import.png")}, output=output)
     if options.heart is not None:
         made("pictures", "--image", str(options.heart.resolve()), pictures=HEART_PICTURES, output=output)
     return 0

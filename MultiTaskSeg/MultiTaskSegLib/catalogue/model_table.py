@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.runtime.model.model_list import BYTES_PER_MB, ListedModel
 from MultiTaskSegLib.task_list import short_name
 
-SEGMENTS_COLUMN = 1
+SEGMENTS_COLUMN, MODALITY_COLUMN, LICENCE_COLUMN = 1, 2, 5
 MARK = "\u2713 "
-WIDEST_PIXELS = 180
+LONG_TEXT_PIXELS = 130  # of columns whose texts may be long; they are wrapped, and shown whole in the tip
 
 
 class ModelTable:
@@ -30,7 +30,9 @@ class ModelTable:
         header = widget.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(SEGMENTS_COLUMN, qt.QHeaderView.Stretch)
-        header.setMaximumSectionSize(2 * WIDEST_PIXELS)
+        for column in (MODALITY_COLUMN, LICENCE_COLUMN):
+            header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
+            widget.setColumnWidth(column, LONG_TEXT_PIXELS)
 
     def show(self, models: Sequence[ListedModel], used: str) -> None:
         """Show these models instead of what was there; ``used`` is the path that the panel has, empty for released."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.keyboard_focus import make_reachable
 from MultiTaskSegLib.task_list import known_tasks, wanted_inputs
 
 ROLE = "channel"  # of the references that the parameter node has to the volumes of further channels
@@ -16,14 +18,15 @@ ROLE = "channel"  # of the references that the parameter node has to the volumes
 class ChannelSelectors:
     """Adds selectors below that of the panel, which is the first channel's, while the chosen task wants them."""
 
-    def __init__(self, first_label: Any, layout: Any) -> None:
+    def __init__(self, first_label: Any, first_selector: Any, layout: Any) -> None:
         """Take over the widgets.
 
         Args:
-            first_label: names the selector that is always there.
-            layout: the form in whose first row that one is.
+            first_label, first_selector: of the first channel, which are always there.
+            layout: the form in whose first row these are.
         """
-        self._first_label, self._layout, self._title = first_label, layout, first_label.text
+        self._first_label, self._first_selector = first_label, first_selector
+        self._layout, self._title = layout, first_label.text
         self._parameters: Any = None
         self._rows: list[tuple[Any, Any]] = []
         self._names: tuple[str, ...] = ()
@@ -67,8 +70,10 @@ class ChannelSelectors:
         selector.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         selector.setMRMLScene(slicer.mrmlScene)
         selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._choose(number, node))
+        make_reachable(SimpleNamespace(selector=selector))
         label.setBuddy(selector)
         self._layout.insertRow(number, label, selector)
+        qt.QWidget.setTabOrder(self._rows[-1][1] if self._rows else self._first_selector, selector)
         self._rows.append((label, selector))
 
     def _choose(self, number: int, node: Any) -> None:

@@ -16,7 +16,7 @@ from MultiTaskSegLib.panel.summary import result_text
 from MultiTaskSegLib.registration.module_presence import has_module
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_verdict
-from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE
+from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE, results_of
 from MultiTaskSegLib.scene.image_record import changed_since
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
 from MultiTaskSegLib.scene.segmentation import show_3d
@@ -40,6 +40,7 @@ class ResultView:
         self.ui = ui
         self._segmentation: Any = None
         self._shown: tuple[Any, ...] = ()
+        self._volume: Any = None
         self._regions: list[UncertainRegion] | None = None
         self._next = 0
         self._has_volumes = True
@@ -71,6 +72,16 @@ class ResultView:
         self.ui.resultLabel.visible = segmentation is not None
         self.set_earlier(self._is_earlier)
         self._update_buttons()
+
+    def turn_to_newest(self, parameters: Any) -> None:
+        """When another volume is selected, turn the parameters to its newest result, if it has one; None lets it go."""
+        volume = None if parameters is None else parameters.inputVolume
+        is_other, self._volume = volume is not self._volume, volume
+        if parameters is None or not is_other:  # not at any time: "None" would spring back
+            return
+        results = [] if volume is None else results_of(volume)
+        if parameters.segmentation not in results:
+            parameters.segmentation = results[-1] if results else None
 
     def set_earlier(self, is_earlier: bool) -> None:
         """Say of the result that it is an earlier one, where the last run was not done."""

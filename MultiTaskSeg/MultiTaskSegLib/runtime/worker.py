@@ -161,7 +161,7 @@ class Worker:
         self._send = send
         self._machine = TorchMachine() if machine is None else machine
         self._models = ModelHost(self._machine)
-        self._commands = {
+        self._commands: dict[str, Callable[[Request, Send], None]] = {
             "segment": self._segment,
             "check": self._check,
             "info": self._info,

@@ -13,6 +13,13 @@ import pytest
 from Testing.house.source_tree import REPOSITORY, tracked_files
 
 MODULES = ("MultiTaskSeg", "OODCheck")
+CATALOGUE = "MultiTaskSeg/MultiTaskSegLib/catalogue"
+PARTS = {
+    "MultiTaskSeg": ("MultiTaskSeg/MultiTaskSegLib/panel/*.py", f"{CATALOGUE}/model_choice.py"),
+    "OODCheck": ("OODCheck/OODCheckLib/*.py", f"{CATALOGUE}/model_choice.py"),
+    "ModelList": (f"{CATALOGUE}/model_dialog.py",),
+    "ImportForm": (f"{CATALOGUE}/import_form.py",),
+}
 LIBRARY_WIDGET_CLASSES = {
     "QLabel",
     "QPushButton",
@@ -23,19 +30,19 @@ LIBRARY_WIDGET_CLASSES = {
 }
 
 
-def ui_tree(module: str) -> ElementTree.ElementTree:
-    return ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui")
+def ui_tree(name: str) -> ElementTree.ElementTree:
+    folder = name if name in MODULES else MODULES[0]
+    return ElementTree.parse(REPOSITORY / folder / "Resources" / "UI" / f"{name}.ui")
 
 
 def module_source(module: str) -> str:
     return (REPOSITORY / module / f"{module}.py").read_text(encoding="utf-8")
 
 
-def named_widgets(module: str) -> set[str]:
-    """Names of widgets in the code of a module and of the parts that its panel consists of."""
-    sources = [module_source(module)]
-    folders = {"MultiTaskSeg": "MultiTaskSeg/MultiTaskSegLib/panel", "OODCheck": "OODCheck/OODCheckLib"}
-    parts = tracked_files(f"{folders[module]}/*.py", also_new=True)
+def named_widgets(name: str) -> set[str]:
+    """Names of widgets in the code of a panel or a window: in the module, and in the parts that it consists of."""
+    sources = [module_source(name)] if name in MODULES else []
+    parts = [path for pattern in PARTS[name] for path in tracked_files(pattern, also_new=True)]
     sources += [path.read_text(encoding="utf-8") for path in parts if path.is_file()]
     return {name for source in sources for name in re.findall(r"(?:self\.|(?<![.\w]))ui\.(\w+)", source)}
 
@@ -121,10 +128,10 @@ def test_requirements_leave_out_what_slicer_and_the_pytorch_extension_bring():
     assert not names & {"torch", "torchvision", "numpy", "scipy", "simpleitk"}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_widget_that_the_code_names_is_in_the_ui_file_and_every_control_is_used(module):
-    used = named_widgets(module)
-    widgets = {widget.get("name"): widget for widget in ui_tree(module).iter("widget")}
+@pytest.mark.parametrize("name", PARTS)
+def test_every_widget_that_the_code_names_is_in_the_ui_file_and_every_control_is_used(name):
+    used = named_widgets(name)
+    widgets = {widget.get("name"): widget for widget in ui_tree(name).iter("widget")}
     assert used <= set(widgets)
     bound = {
         name for name, widget in widgets.items() if widget.find("property[@name='SlicerParameterName']") is not None
@@ -132,7 +139,7 @@ def test_every_widget_that_the_code_names_is_in_the_ui_file_and_every_control_is
     silent = {
         name
         for name, widget in widgets.items()
-        if widget.get("class") in ("qMRMLWidget", "ctkCollapsibleButton") or name.endswith("Label")
+        if widget.get("class") in ("qMRMLWidget", "QDialog", "ctkCollapsibleButton") or name.endswith("Label")
     } - used
     assert set(widgets) - used - bound - silent == set()
 

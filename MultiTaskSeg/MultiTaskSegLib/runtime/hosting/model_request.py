@@ -38,7 +38,7 @@ def models_in(request: Request) -> Event:
         ModelError: there is none, or the folder cannot be read.
     """
     with needed_packages():
-        from MultiTaskSegLib.runtime.nnunet.model_choices import model_choices
+        from MultiTaskSegLib.runtime.imported.model_choices import model_choices
     return {"event": "result", "models": model_choices(Path(request["folder"]))}
 
 

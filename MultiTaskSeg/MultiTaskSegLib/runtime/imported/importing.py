@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.imported.imported_file import save_imported
 from MultiTaskSegLib.runtime.imported.imported_manifest import FORMAT_VERSION, KIND, Fold, ImportedManifest, Origin
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
-from MultiTaskSegLib.runtime.model.released import ENDING
+from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.runtime.naming.terminology import label_terminology
 from MultiTaskSegLib.runtime.nnunet.plan_value import PlanValues, json_values
 from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
