@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -34,7 +34,7 @@ from trainer.refitting.imported_calibration import ImportedCalibration
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
-Labelled = tuple[Case, dict[int, str]]
+Labelled = tuple[Case, Mapping[int, str]]
 HELD_OUT_FRACTION, LEAST_GROUPS, SEED = 0.25, 4, 0
 
 
@@ -104,7 +104,7 @@ def refit_imported(
 
 def _sides(directories: Sequence[Path], held_out: Sequence[str]) -> tuple[list[Labelled], list[Labelled]]:
     """Cases that become the reference, and those that set the limit, each with its dataset's labels."""
-    datasets = read_datasets(directories)
+    datasets = read_datasets(directories, several=True)
     cases = [(case, dataset.labels) for dataset in datasets for case in dataset.cases]
     if held_out:
         groups = {case.group for case, _ in cases if case.name in held_out}

@@ -48,7 +48,7 @@ def refit_limits(
     """
     predictor = Predictor.load(model_path)
     manifest, reference = predictor.manifest, predictor.model.reference
-    datasets = {dataset.name: dataset for dataset in read_datasets(directories)}
+    datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     missing = [task.name for task in manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
