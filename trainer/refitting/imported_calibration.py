@@ -58,7 +58,7 @@ class ImportedCalibration:
         volume, truth = case.read_pair(labels)
         indices = label_indices(truth, task, labels)
         slices, way_back = predictor.own_grid_scores(volume)
-        wanted = way_back.cropped(indices)
+        wanted = np.asarray(way_back.cropped(indices), np.uint8)
         places = informative_voxels(wanted, VOXELS_PER_CASE, self.rng)
         size, predicted, found = wanted[0].size, np.zeros(wanted.shape, np.uint8), []
         for number, scores in enumerate(slices):

@@ -34,7 +34,15 @@ def imported_card(manifest: ImportedManifest, digest: str) -> str:
 def _check(manifest: ImportedManifest) -> str:
     if manifest.ood is None:
         return f"Out-of-distribution check: {NOT_CHECKED}; 'multitaskseg-trainer reference' adds them"
-    return check_text(manifest.ood, len(manifest.tasks))
+    return f"{check_text(manifest.ood, len(manifest.tasks))}{_images(manifest)}"
+
+
+def _images(manifest: ImportedManifest) -> str:
+    """How many images the check knows, as far as the file says it."""
+    said = manifest.training.get("reference")
+    if not isinstance(said, dict):
+        return ""
+    return f" ({said.get('known')} images of reference, {said.get('held_out')} held out)"
 
 
 def _task_lines(task: TaskInfo, manifest: ImportedManifest) -> list[str]:
