@@ -136,6 +136,9 @@ def test_regions_are_kept_as_overlapping_in_the_file_for_slicer_and_in_the_repor
     np.testing.assert_array_equal(
         sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "segmentation.nii.gz"))), painted
     )
+    # Slicer takes segments from a list of layers; a vector at each voxel it does not take for one.
+    head = (tmp_path / "segmentation.seg.nrrd").read_bytes().partition(b"\n\n")[0]
+    assert b"\nkinds: list domain domain domain\n" in head
     assert stored.GetSpacing() == pytest.approx((2.0, 2.0, 2.0))
 
 
