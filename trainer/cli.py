@@ -251,13 +251,9 @@ def _reference(options: argparse.Namespace) -> int:
     from trainer.refitting.standing_in import images_by_task
 
     target = options.output or options.model
+    images, layers = images_by_task(options.images), tuple(options.layers)
     manifest = refit_reference(
-        options.model,
-        options.data,
-        target,
-        variant=options.variant,
-        layers=tuple(options.layers),
-        images_of=images_by_task(options.images),
+        options.model, options.data, target, variant=options.variant, layers=layers, images_of=images
     )
     print(f"limit {manifest.ood.threshold:.3f}, false alarms {100 * manifest.ood.false_alarm_rate:.1f} %: {target}")
     return 0
