@@ -50,13 +50,13 @@ class LabelMapLayout:
             for draw in range(IMAGES_PER_MAP)
             for path in maps
         )
-        said = {
+        said: dict[str, Any] = {
             "anatomy": "head",
             "modality_family": "MR",
             "description": "images drawn from label maps, any contrast",
             "reference": str(info.get("origin", "")),
-            **{key: info[key] for key in ("licence", "released_weights_may_use") if key in info},
         }
+        said |= {key: info[key] for key in ("licence", "released_weights_may_use") if key in info}
         return Listing("any contrast", target.names, cases, said)
 
 

@@ -17,7 +17,7 @@ FINE_MM, COARSE_MM, REACH_MM = 36.0, 90.0, 180.0
 def places_mm(scan: Scan, shape: tuple[int, int, int], spacing_mm: Vector) -> Places:
     """Centres of the voxels of a grid over the field of view along each axis, from the middle of the brain."""
     z, y, x = (
-        (np.arange(n) - (n - 1) / 2) * mm + middle
+        np.asarray((np.arange(n) - (n - 1) / 2) * mm + middle, dtype=np.float64)
         for n, mm, middle in zip(shape, spacing_mm, scan.centre_mm, strict=True)
     )
     return z, y, x
@@ -41,7 +41,8 @@ def smooth_field(rng: np.random.Generator, places: Places, distance_mm: float, c
     z, y, x = (_weights(own, distance_mm, points) for own in places)
     plane = np.matmul(y, np.matmul(control.astype(np.float32), x.T))
     moved = np.matmul(z, plane.reshape(components, points, -1))
-    return moved.reshape(components, len(z), len(y), len(x))
+    field: NDArray[np.float32] = moved.reshape(components, len(z), len(y), len(x))
+    return field
 
 
 def sampled_codes(scan: Scan, head: LabelMap, places: Places, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -74,7 +75,7 @@ def sampled_codes(scan: Scan, head: LabelMap, places: Places, rng: np.random.Gen
 def _displacement_mm(scan: Scan, places: Places, rng: np.random.Generator) -> NDArray[np.float32]:
     """``(3, Z, Y, X)``."""
     fine, coarse = scan.elastic_mm
-    field = smooth_field(rng, places, FINE_MM, 3) * np.float32(fine)
+    field: NDArray[np.float32] = smooth_field(rng, places, FINE_MM, 3) * np.float32(fine)
     field += smooth_field(rng, places, COARSE_MM, 3) * np.float32(coarse)
     return field
 
@@ -84,4 +85,5 @@ def _weights(places: NDArray[np.float64], distance_mm: float, points: int) -> ND
     u = np.abs(places[:, None] / distance_mm - (np.arange(points) - (points - 1) / 2))
     near = 2 / 3 - u**2 + u**3 / 2
     far = np.clip(2 - u, 0, None) ** 3 / 6
-    return np.where(u < 1, near, far).astype(np.float32)
+    weights: NDArray[np.float32] = np.where(u < 1, near, far).astype(np.float32)
+    return weights

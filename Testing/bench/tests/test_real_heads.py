@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import LabelInfo
+from Testing.bench.head.against_labels import brain_of
 from Testing.bench.head.known_heads import split_heads, write_folder
 from Testing.bench.head.real_head import TABLE, read_heads
 from Testing.bench.head.sheet import Look, sheet, upright
+from Testing.bench.head.tissue_slabs import merged_tissues
 from trainer.data.image_source import read_image_source
 
 FILES = [f"T1_ms_p{n:02d}_s1.nii.gz" for n in range(8)] + ["T2_ms_p03_s2.nii.gz", "ss_T1_one.nii.gz"]
@@ -61,3 +65,18 @@ def test_a_sheet_has_three_planes_of_every_head() -> None:
     empty = Look("nothing found", image, np.zeros(image.shape, dtype=np.uint8), (3.0, 1.0, 1.0), (0.0, 1.0))
     figure = sheet([look, empty, look, look, look])
     assert sum(bool(axes.images) for axes in figure.axes) == 15
+
+
+def test_the_brain_of_a_label_map_holds_its_furrows_and_nothing_beside_it() -> None:
+    labels = np.zeros((20, 30, 20), dtype=np.int32)
+    labels[4:16, 4:12, 4:16], labels[4:16, 15:26, 4:16] = 3, 40
+    found = brain_of(labels, (1.0, 1.0, 1.0))
+    assert found[7:13, 4:26, 7:13].all()
+    assert not found[:3].any()
+
+
+def test_seven_classes_are_merged_into_four_tissues() -> None:
+    names = ("white_matter", "cortex", "deep_grey_matter", "ventricles", "cerebellum", "brain_stem", "csf")
+    labels = tuple(LabelInfo(value, name, name, (0, 0, 0), "") for value, name in enumerate(names, start=1))
+    merged = merged_tissues(np.arange(8), SimpleNamespace(labels=labels))  # type: ignore[arg-type]
+    assert merged.tolist() == [0, 3, 2, 4, 1, 2, 3, 1]

@@ -18,7 +18,8 @@ from trainer.synthesis.label_map import ENVELOPE_MM, envelope, read_map, stamp_o
 
 def moved_or(mask: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Everything that the mask covers when it is moved by any of the steps."""
-    return np.logical_or.reduce([np.roll(mask, step, (0, 1, 2)) for step in steps])
+    moved: np.ndarray = np.logical_or.reduce([np.roll(mask, step, (0, 1, 2)) for step in steps])
+    return moved
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.5)])

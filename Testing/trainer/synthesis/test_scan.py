@@ -16,7 +16,7 @@ from trainer.synthesis import reader as reading
 from trainer.synthesis.anatomy import OTHER_SIDE, TISSUE
 from trainer.synthesis.contrast import CT, MR_PRIORS, RANDOM, draw_contrast
 from trainer.synthesis.reader import SyntheticReader
-from trainer.synthesis.sampling import smooth_field
+from trainer.synthesis.sampling import Places, smooth_field
 from trainer.synthesis.scan import ISOTROPIC, draw_scan
 from trainer.synthesis.target import TARGETS, Target
 
@@ -27,7 +27,8 @@ FLUID, CORTEX, WHITE, BONE, SKIN = (ALL.index(n) for n in (24, 3, 2, 515, 511))
 @pytest.fixture(scope="module")
 def contrasts() -> dict[str, np.ndarray]:
     """Mean of each structure by contrast, over many draws."""
-    rng, drawn = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    drawn: dict[str, list[np.ndarray]] = {}
     for _ in range(900):
         name, means, spreads = draw_contrast(rng, ALL)
         assert means.min() >= 0
@@ -77,11 +78,17 @@ def test_every_kind_of_scan_comes_in_its_share() -> None:
     assert all(abs(np.linalg.det(np.array(scan.matrix)) - 1) < 0.9 for scan in scans)
 
 
+def cube(places: np.ndarray) -> Places:
+    """The same along each axis."""
+    same = np.asarray(places, dtype=np.float64)
+    return same, same, same
+
+
 def test_a_smooth_field_is_the_same_on_any_grid_and_has_the_spread_that_is_asked_for() -> None:
-    coarse, fine = (tuple(np.arange(-60, 61, step, dtype=float) for _ in range(3)) for step in (4.0, 2.0))
+    coarse, fine = (cube(np.arange(-60, 61, step)) for step in (4.0, 2.0))
     fields = [smooth_field(np.random.default_rng(1), places, 36.0, 2) for places in (coarse, fine)]
     np.testing.assert_allclose(fields[0], fields[1][:, ::2, ::2, ::2], atol=1e-5)
-    far = tuple(np.arange(-144, 145, 36.0) for _ in range(3))
+    far = cube(np.arange(-144, 145, 36.0))
     values = np.stack([smooth_field(np.random.default_rng(seed), far, 36.0, 3) for seed in range(8)])
     assert values.std() == pytest.approx(1.0, rel=0.05)
 
