@@ -58,7 +58,7 @@ def _reference(options: argparse.Namespace) -> int:
     if options.limits_only:
         manifest = refit_limits(options.model, options.data, target)
     else:
-        variant = options.variant or "composite"
+        variant: Any = options.variant or "composite"
         manifest = refit_reference(options.model, options.data, target, variant=variant, layers=layers)
     sys.stdout.write(f"{check_text(manifest)}\nmodel: {target}\n")
     return 0
