@@ -73,9 +73,9 @@ def _reference(options: argparse.Namespace) -> int:
     if options.limits_only:
         manifest = refit_limits(options.model, options.data, target)
     else:
-        wanted = {"variant": options.variant or "composite", "layers": layers, "held_out": options.held_out}
-        images_of = images_by_task(options.images)
-        manifest = fit_new_reference(options.model, options.data, target, **wanted, images_of=images_of)
+        wanted: dict[str, Any] = {"variant": options.variant or "composite", "layers": layers}
+        wanted |= {"held_out": options.held_out, "images_of": images_by_task(options.images)}
+        manifest = fit_new_reference(options.model, options.data, target, **wanted)
     assert manifest.ood is not None
     sys.stdout.write(f"{check_text(manifest.ood, len(manifest.tasks))}\nmodel: {target}\n")
     return 0

@@ -69,20 +69,26 @@ def measure_p_values(
         verdicts.append(predictor.check(case.read_image()))
         release_freed_memory()
         progress.update(len(verdicts))
+    is_counted = predictor.manifest.ood.limits is None
     names, groups = tuple(name for name, _ in cases), tuple(case.group for _, case in cases)
-    if predictor.manifest.ood.limits is None:
-        scored = KnownScores(np.log([verdict.score for verdict in verdicts]), names, groups)
-        by_task = uniformity_within_tasks(scored, scored, np.random.default_rng(seed))
-    else:
-        by_task = uniformity_of_laws(np.array([verdict.p_value for verdict in verdicts]), names, groups)
     figures = {
         "model": predictor.model.digest,
         "name": predictor.manifest.name,
         "command": [Path(word).name for word in command],
         "commit": commit,
         "known_images": len(cases),
-        "rule": COUNTED if predictor.manifest.ood.limits is None else BY_LAW,
-        "p_value_within_tasks": by_task,
+        "rule": COUNTED if is_counted else BY_LAW,
+        "p_value_within_tasks": _uniformity(verdicts, names, groups, is_counted, seed),
     }
     write_json_file(output, figures)
     return figures
+
+
+def _uniformity(
+    verdicts: Sequence[Verdict], names: tuple[str, ...], groups: tuple[str, ...], is_counted: bool, seed: int
+) -> dict[str, dict[str, Any]]:
+    """By task, of the p-values of these images."""
+    if not is_counted:
+        return uniformity_of_laws(np.array([verdict.p_value for verdict in verdicts]), names, groups)
+    scored = KnownScores(np.log([verdict.score for verdict in verdicts]), names, groups)
+    return uniformity_within_tasks(scored, scored, np.random.default_rng(seed))

@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_tensors
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, rewrite_manifest
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
+from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 
@@ -256,3 +257,22 @@ def test_of_more_than_eight_labels_the_card_gives_the_mean_alone() -> None:
     text = carded(replace(tiny_manifest().tasks[0], held_out_dice=dice))
     assert "mean Dice 0.400\n" in text
     assert "part 1" not in text
+
+
+def test_the_card_gives_the_limit_of_each_task_and_its_false_alarms_with_an_interval() -> None:
+    manifest = tiny_manifest()
+    names = [task.name for task in manifest.tasks]
+    ood = replace(
+        manifest.ood,
+        false_alarm_rate=0.03,
+        false_alarm_rate_by_task=dict(zip(names, (0.02, 0.125), strict=True)),
+        tail_share=0.025,
+        score_laws=(ScoreLaw(0.0, 0.1, 1e9, 160), ScoreLaw(0.2, 0.3, 1e9, 12)),
+        false_alarm_interval=(0.01, 0.06),
+        false_alarm_intervals=((0.0, 0.05), (0.02, 0.31)),
+    )
+    text = model_card(replace(manifest, ood=ood), "abc")
+    assert "limit 1.22 to 2.20 by task, where 2.5 % of new images are expected beyond; false alarms 3 % (95 % " in text
+    assert "limit 1.22 from 160 patients, false alarms 2 % (95 % interval 0 to 5 %)" in text
+    assert "limit 2.20 from 12 patients, false alarms 12 % (95 % interval 2 to 31 %)" in text
+    assert "which also set the limit" not in text

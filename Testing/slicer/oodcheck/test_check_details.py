@@ -58,6 +58,33 @@ def test_a_bar_is_green_up_to_the_limit_and_red_beyond(library):
     assert [(GREEN in row, RED in row) for row in rows] == [(True, False), (True, False), (False, True)]
 
 
+OWN_LIMITS = Verdict(
+    False,
+    1.0,
+    1.5,
+    0.5,
+    "near",
+    {"near": 1.0, "tight": 1.3, "wide": 1.6},
+    limits={"near": 1.5, "tight": 1.2, "wide": 1.7},
+)
+
+
+def test_where_tasks_have_their_own_limits_each_bar_has_the_colour_of_its_own(library):
+    text = library("distance_bars").distance_bars(OWN_LIMITS)
+    rows = text.split('<tr><td width="40%">')[1:]
+    assert [(GREEN in row, RED in row) for row in rows] == [(True, False), (False, True), (True, False)]
+    assert "limit of the nearest: 1.50" in text
+
+
+def test_the_chart_draws_each_task_s_own_limit_over_its_bar(library):
+    plot = library("distance_plot")
+    line = plot._limit_line(OWN_LIMITS)
+    assert line["number"] == [0.4, 1.5, 1.5, 2.5, 2.5, 3.6]
+    assert line["limit"] == [1.5, 1.5, 1.2, 1.2, 1.7, 1.7]
+    common = plot._limit_line(Verdict(False, 1.0, 1.5, 0.5, "near", OWN_LIMITS.distances))
+    assert (common["number"], common["limit"]) == ([0.4, 3.6], [1.5, 1.5])
+
+
 @pytest.mark.parametrize(("count", "told"), [(8, ""), (10, "and 2 tasks farther away")])
 def test_the_bars_tell_how_many_tasks_are_not_shown(library, count, told):
     distances = {f"task{number}": 1.0 + number for number in range(count)}
