@@ -84,8 +84,6 @@ def test_several_images_are_several_checks_and_channels_are_one(
         (["--channel", "FLAIR={flair}"], 2, "no task has the channels FLAIR"),
         (["--channel", "FLAIR={flair}", "--channel", "flair={t1c}"], 2, "given twice"),
         (["--channel", "{flair}"], 2, "not NAME=FILE"),
-        (["{flair}", "--channel", "T1c={t1c}"], 2, "both images and --channel"),
-        ([], 2, "no image is given"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(
@@ -104,6 +102,15 @@ def test_wrong_use_is_told_in_one_line(
     assert told in error
     assert error.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [[], ["a.nii", "--channel", "T1=b.nii"]])
+def test_images_or_channels_must_be_given_and_not_both(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["check", *words], ["segment", *words, "-o", "out"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(command)
+        assert ended.value.code == 2
+        assert "--channel" in capsys.readouterr().err
 
 
 def test_channels_by_name_need_a_model(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

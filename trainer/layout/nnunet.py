@@ -80,7 +80,7 @@ def list_further(
         return {}
     ending = str(info.get("file_ending", ".nii.gz"))
     found = [_files_by_case(directory / split, f"_{number:04d}{ending}") for number in range(1, channels)]
-    names = sorted({name for files in (*found, list_pairs(directory, info, split)) for name in files})
+    names = sorted({*list_pairs(directory, info, split), *(name for files in found for name in files)})
     return {name: tuple(files.get(name) for files in found) for name in names}
 
 
@@ -165,7 +165,8 @@ def read_channels(info: dict[str, Any], directory: Path) -> tuple[str, ...]:
             file=directory / "dataset.json",
             remedy="Give each number in 'channel_names' a name of its own",
         )
-    if "channel_names" not in info:
+    # Version 1 of nnU-Net names channels as MSD does, and has a file for each.
+    if "file_ending" not in info and not _files_by_case(directory / "imagesTr", "_0001.nii.gz"):
         raise DatasetError(
             "the files of an MSD dataset with several channels are not supported: one file holds all of them",
             file=directory,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.data_fingerprint import case_content
@@ -209,7 +210,7 @@ class FeatureStore:
 
 def _meaning(task: TaskInfo) -> list[Any]:
     """What features and Dice of a task depend on beside the weights."""
-    return [task.name, asdict(task.profile), task.channel_start, [[label.name, label.value] for label in task.labels]]
+    return [task.name, to_plain(task.profile), task.channel_start, [[label.name, label.value] for label in task.labels]]
 
 
 def _mean_dice(

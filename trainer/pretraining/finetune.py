@@ -56,7 +56,7 @@ def finetune(
     """
     require_model_name(output)
     config = config if model_file is None else config_for(model_file, config)
-    datasets = datasets_with_masks(directories)
+    datasets = datasets_with_masks(directories, several=True)
     folder = RunFolder(output, cache)
     if not resume:
         folder.begin_anew()

@@ -59,7 +59,7 @@ def train_model(
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
     require_model_name(output)
-    datasets = datasets_with_masks(directories)
+    datasets = datasets_with_masks(directories, several=True)
     require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
     if not resume:
@@ -68,13 +68,17 @@ def train_model(
     return train_prepared(data, output, config, budget, resume=resume, stream=stream)
 
 
-def datasets_with_masks(directories: Sequence[Path]) -> list[Dataset]:
+def datasets_with_masks(directories: Sequence[Path], *, several: bool = False) -> list[Dataset]:
     """Read dataset folders that can be trained on.
+
+    Args:
+        directories: the folders.
+        several: see `read_dataset`.
 
     Raises:
         DatasetError: a folder is no dataset, or has no masks.
     """
-    datasets = read_datasets(directories, several=True)
+    datasets = read_datasets(directories, several=several)
     for dataset in datasets:
         require_masks(dataset)
     return datasets

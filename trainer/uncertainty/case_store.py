@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from trainer.calibration.scaling import FitVoxels, Scaling, draw_fit_voxels
 from trainer.calibration.temperature import LabelledLogits
 from trainer.data.data_fingerprint import case_content
@@ -97,7 +98,7 @@ class CaseStore:
         self, root: Path, estimator: Estimator, case: Case, task: TaskInfo, what: str, depends_on: Any = None
     ) -> Path:
         labels = [[label.name, label.value] for label in task.labels]
-        meant = [task.name, asdict(task.profile), task.channel_start, labels, task.single_component]
+        meant = [task.name, to_plain(task.profile), task.channel_start, labels, task.single_component]
         names = list(self._label_names[task.name].items())
         content = [case.name, names, case_content(case, self._contents)]
         mark = fingerprint(

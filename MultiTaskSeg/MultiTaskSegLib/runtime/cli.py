@@ -81,14 +81,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     segment = commands.add_parser("segment", help="segment one image")
-    segment.add_argument(
-        "images",
-        type=Path,
-        nargs="*",
-        metavar="IMAGE",
-        help="NIfTI, NRRD, MHA, DICOM folder, PNG or JPEG; several: the channels of one image, in the model's order",
+    _add_images(
+        segment, "NIfTI, NRRD, MHA, DICOM folder, PNG or JPEG; several: the channels of one image, in the model's order"
     )
-    segment.add_argument("--channel", action="append", default=[], metavar="NAME=FILE", help=CHANNEL_HELP)
     segment.add_argument("-m", "--model", help=MODEL_HELP)
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from the image")
@@ -98,8 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     segment.set_defaults(command=_segment)
 
     check = commands.add_parser("check", help="is an image like the training images?")
-    check.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="several are checked one after the other")
-    check.add_argument("--channel", action="append", default=[], metavar="NAME=FILE", help=CHANNEL_HELP)
+    _add_images(check, "several are checked one after the other")
     check.add_argument("-m", "--model", help=MODEL_HELP)
     check.add_argument("--map", type=Path, metavar="DIR", help="also write maps that show where images are foreign")
     check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -120,6 +114,13 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("-o", "--output", type=Path, default=Path("multitaskseg-demo"), metavar="DIR")
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_images(command: argparse.ArgumentParser, told: str) -> None:
+    """Images by their order, or the channels of one by their names."""
+    given = command.add_mutually_exclusive_group(required=True)
+    given.add_argument("images", type=Path, nargs="*", default=[], metavar="IMAGE", help=told)
+    given.add_argument("--channel", action="append", default=[], metavar="NAME=FILE", help=CHANNEL_HELP)
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -161,9 +162,6 @@ def _segment(options: argparse.Namespace) -> int:
 
 def _channels(options: argparse.Namespace, task: str = AUTO) -> dict[str, Path]:
     """Files by channel, in the model's order, where they were given by name; else the images say everything."""
-    if bool(options.channel) == bool(options.images):
-        what = "both images and --channel are given" if options.images else "no image is given"
-        raise UsageError(what, remedy="Give the images in the model's order, or each with --channel NAME=FILE")
     if not options.channel:
         return {}
     files = named_files(options.channel)

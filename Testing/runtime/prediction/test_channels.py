@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,23 @@ def test_swapped_channels_are_flagged_and_told_in_words(predictor: Predictor) ->
     assert any("swapped" in warning for warning in predictor.check(swapped(ball_image(50), 0, 1)).warnings)
 
 
+def test_swapped_channels_are_told_where_the_limit_lies_too_high_to_flag_them(predictor: Predictor) -> None:
+    model = predictor.model
+    manifest, reference = model.manifest, copy(model.reference)
+    reference.threshold = 1e9
+    lenient = Predictor(replace(model, manifest=manifest, reference=reference), "cpu", "torch")
+    verdict = lenient.check(swapped(ball_image(50), 0, 1))
+    assert not verdict.is_ood
+    assert any("channel FLAIR and channel T1c swapped" in warning for warning in verdict.warnings)
+
+
+def test_a_foreign_image_that_looks_alike_either_way_is_not_called_swapped(predictor: Predictor) -> None:
+    noise = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+    verdict = predictor.check(replace(ball_image(1), voxels=noise, further=(noise[::-1].copy(),)))
+    assert verdict.is_ood
+    assert not any("swapped" in warning for warning in verdict.warnings)
+
+
 def test_swapping_twice_gives_the_image_back() -> None:
     image = ball_image(3)
     back = swapped(swapped(image, 0, 1), 0, 1)
@@ -118,6 +136,9 @@ def test_regions_are_kept_as_overlapping_in_the_file_for_slicer_and_in_the_repor
     np.testing.assert_array_equal(
         sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "segmentation.nii.gz"))), painted
     )
+    # Slicer takes segments from a list of layers; a vector at each voxel it does not take for one.
+    head = (tmp_path / "segmentation.seg.nrrd").read_bytes().partition(b"\n\n")[0]
+    assert b"\nkinds: list domain domain domain\n" in head
     assert stored.GetSpacing() == pytest.approx((2.0, 2.0, 2.0))
 
 

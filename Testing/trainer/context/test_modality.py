@@ -39,7 +39,7 @@ def test_modalities_of_one_family_are_told_by_their_words(family: str, modalitie
 
 @pytest.mark.parametrize("modality", ["gradient echo MRI", "Gradient-Echo", "spin echo T1", "T1 post-contrast"])
 def test_an_echo_of_magnetic_resonance_is_no_ultrasound(modality: str) -> None:
-    assert dataset(modality).modality_family == "MR"
+    assert dataset(modality).channel_families == ("MR",)
 
 
 def test_no_word_means_two_families() -> None:
@@ -52,26 +52,26 @@ def test_no_word_means_two_families() -> None:
 @pytest.mark.parametrize("modality", ["zscore", "noNorm", "image", ""])
 def test_a_word_that_is_not_known_is_asked_for(modality: str) -> None:
     with pytest.raises(DatasetError, match="is not known") as refused:
-        assert dataset(modality).modality_family
+        assert dataset(modality).channel_families
     assert "modality_family" in refused.value.remedy
-    assert dataset(modality, modality_family="MR").modality_family == "MR"
+    assert dataset(modality, modality_family="MR").channel_families == ("MR",)
 
 
 def test_words_of_two_families_are_asked_for() -> None:
     with pytest.raises(DatasetError, match="can be CT or PET"):
-        assert dataset("PET/CT").modality_family
-    assert dataset("PET/CT", modality_family="PET").modality_family == "PET"
+        assert dataset("PET/CT").channel_families
+    assert dataset("PET/CT", modality_family="PET").channel_families == ("PET",)
 
 
 def test_a_family_that_does_not_exist_is_refused() -> None:
     with pytest.raises(DatasetError, match="'modality_family' 'Magnet' of dataset D is not known"):
-        assert dataset("T1", modality_family="Magnet").modality_family
-    assert all(dataset("zscore", modality_family=family).modality_family == family for family in FAMILIES)
+        assert dataset("T1", modality_family="Magnet").channel_families
+    assert all(dataset("zscore", modality_family=family).channel_families == (family,) for family in FAMILIES)
 
 
 def test_images_without_labels_need_no_family() -> None:
     bare = replace(dataset("unknown"), labels={})
-    assert bare.modality_family == ""
+    assert bare.channel_families == ("",)
     assert bare.may_share_structures(dataset("CT", "liver"))
 
 

@@ -115,10 +115,11 @@ def test_geometry_is_one_and_intensities_are_drawn_apart() -> None:
         # The first channel is changed as if there were no others.
         assert replace(record, further=()) == draw_augmentation(np.random.default_rng(seed), *arguments)
     own = {name.name for name in fields(IntensityChange)}
-    assert any(
-        any(getattr(record, name) != getattr(record.further[0], name) for name in own - {"noise_seed"})
-        for record in drawn
-    )
+    for record in drawn:
+        changes = [tuple(getattr(change, name) for name in sorted(own)) for change in (record, *record.further)]
+        assert len(set(changes)) == 3, "each channel for itself"
+    for name in own:
+        assert len({getattr(record.further[1], name) for record in drawn}) > 1, "every change is drawn"
     for record in drawn:
         calm = replace(record, **{name: getattr(IntensityChange(), name) for name in own})
         calm = replace(calm, further=(IntensityChange(), IntensityChange()))

@@ -48,7 +48,7 @@ def test_an_nnunet_folder_maps_names_to_values(tmp_path: Path) -> None:
 def test_an_msd_folder_maps_values_to_names_and_its_images_have_no_channel_suffix(tmp_path: Path) -> None:
     dataset = read_dataset(write(tmp_path / "Task03_Liver", MSD, ("x.nii.gz",), ("x.nii.gz",)))
     assert dataset.labels == {1: "liver", 2: "tumour"}
-    assert (dataset.modality_family, dataset.region) == ("CT", "abdomen")
+    assert (dataset.channel_families, dataset.region) == (("CT",), "abdomen")
     assert [case.name for case in dataset.cases] == ["x"]
 
 
@@ -109,10 +109,10 @@ def test_label_values_may_be_written_in_any_way_that_is_a_whole_number(
         ({"labels": {"background": 0, "a": 256}}, "1 to 255"),
         ({"labels": {"background": 0, "a": -1}}, "not an integer"),
         ({"labels": {"background": 0, "a": 1.5}}, "not an integer"),
-        ({"labels": {"background": 0, "whole": [1, 2]}}, "not an integer"),
+        ({"labels": {"background": 0, "whole": [1, 2]}}, "regions_class_order"),
         ({"labels": {"background": 0, "a": True}}, "not an integer"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "same value"),
-        ({"channel_names": {"0": "T1", "1": "T2"}}, "exactly one channel"),
+        ({"channel_names": {"0": "T1", "1": "T2"}}, "lacks the channel T2"),
         ({"channel_names": {}}, "exactly one channel"),
         ({"channel_names": "T1"}, "exactly one channel"),
         ({"file_ending": ".nrrd"}, "no image in imagesTr has a label"),

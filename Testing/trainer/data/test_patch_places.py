@@ -151,7 +151,7 @@ def test_another_patch_size_than_the_task_s_counts_for_the_place() -> None:
 def test_every_case_of_a_task_is_drawn_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [prepared((4, 8, 8), {}, fill) for fill in (0.25, 0.5, 0.75, 1.0)]
 
-    def cut(record: object, voxels: np.ndarray, labels: np.ndarray, patch: Triple) -> Patch:
+    def cut(record: object, voxels: np.ndarray, labels: np.ndarray, patch: Triple, further: tuple[()]) -> Patch:
         return Patch(torch.tensor(float(voxels[0, 0, 0])), torch.tensor(0), torch.tensor(True))
 
     monkeypatch.setattr(patches, "apply_augmentation", cut)

@@ -68,7 +68,7 @@ def test_whoever_changes_how_images_are_prepared_raises_the_number(tmp_path: Pat
 
 
 def of_case_cache(case: Case) -> str:
-    task = SimpleNamespace(profile=PROFILES["finer"], label_values=((1,),))
+    task = SimpleNamespace(profile=PROFILES["finer"], label_values=((1,),), are_regions=False)
     return case_cache._fingerprint(task, case, FileContents())  # type: ignore[arg-type]
 
 

@@ -78,8 +78,13 @@ def test_channels_that_are_not_numbered_or_named_apart_are_refused(tmp_path: Pat
         read_dataset(described(PAIR.write(tmp_path), channel_names=names), several=True)
 
 
-def test_msd_files_of_several_channels_are_refused(tmp_path: Path) -> None:
-    folder = described(PAIR.write(tmp_path), channel_names=None, modality={"0": "FLAIR", "1": "T1"})
+def test_msd_files_of_several_channels_are_refused_and_those_of_nnunet_version_1_are_read(tmp_path: Path) -> None:
+    modality = {"0": "FLAIR", "1": "T1"}
+    folder = described(PAIR.write(tmp_path), channel_names=None, file_ending=None, modality=modality)
+    read = read_dataset(folder, several=True)
+    assert (read.inputs, len(read.cases)) == (("FLAIR", "T1"), PAIR.patients)
+    for path in (folder / "imagesTr").glob("*.nii.gz"):
+        path.unlink() if "_0001" in path.name else path.rename(str(path).replace("_0000", ""))
     with pytest.raises(DatasetError, match="one file holds all of them"):
         read_dataset(folder, several=True)
 

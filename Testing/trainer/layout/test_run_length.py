@@ -77,7 +77,7 @@ def test_dataset_json_says_that_runs_count_from_the_start_and_names_the_label(tm
     (folder / "dataset.json").write_text('{"run_length": "absolute", "label": "ship", "modality": "X-ray"}')
     dataset = read_dataset(folder)
     assert (dataset.cases[0].read_labels()[0] == mask[None]).all()
-    assert (dataset.labels, dataset.modality_family) == ({1: "ship"}, "X-ray")
+    assert (dataset.labels, dataset.channel_families) == ({1: "ship"}, ("X-ray",))
 
 
 def test_a_changed_table_is_read_again(tmp_path: Path):

@@ -53,7 +53,7 @@ def test_where_memory_is_short_the_image_goes_through_in_thinner_slabs(monkeypat
     expected, _ = shipped.answered(voxels, spec, slice(0, 2))
     plain, asked = shipped_pass.NetworkStream, []
 
-    def short(backend: object, own: object, image: object, slab_voxels: int) -> object:
+    def short(backend: object, own: object, image: object, slab_voxels: int, stem: int) -> object:
         asked.append(slab_voxels)
         if slab_voxels > 100:
             raise RuntimeError("CUDA out of memory")
@@ -63,7 +63,9 @@ def test_where_memory_is_short_the_image_goes_through_in_thinner_slabs(monkeypat
     np.testing.assert_allclose(shipped.answered(voxels, spec, slice(0, 2))[0], expected, atol=1e-2)
     assert asked == sorted(asked, reverse=True)
     assert len(asked) > 1
-    monkeypatch.setattr(shipped_pass, "NetworkStream", lambda *arguments: (_ for _ in ()).throw(RuntimeError("other")))
+    monkeypatch.setattr(
+        shipped_pass, "NetworkStream", lambda *arguments, **named: (_ for _ in ()).throw(RuntimeError("other"))
+    )
     with pytest.raises(RuntimeError, match="other"):
         shipped.answered(voxels, spec, slice(0, 2))
 

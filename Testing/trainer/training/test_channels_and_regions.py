@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.manifest import LATER_FORMAT_VERSION, Manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from MultiTaskSegLib.runtime.predictor import Predictor
@@ -24,6 +25,7 @@ from trainer.data.patches import PatchGroup
 from trainer.evaluation.evaluation import evaluate
 from trainer.pretraining.finetune import finetune
 from trainer.pretraining.initialization import initial_weights
+from trainer.pretraining.pretrain import pretrain
 from trainer.refitting.recalibration import refit_calibration
 from trainer.refitting.spectral_refit import refit_reference
 from trainer.training.calibration_loss import marginal_ace_loss, region_ace_loss
@@ -205,3 +207,11 @@ def test_a_step_teaches_its_own_stem_and_what_all_share(folders: list[Path]) -> 
     }
     assert moved == {"stems.0.": True, "encoder.0.first.": False, "encoder.0.second.": True, "decoder.0.": True}
     assert set(before) == set(optimization.averaged_network().state_dict())
+
+
+def test_pretraining_takes_images_of_one_channel(folders: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "p.mts.safetensors"
+    for task in ("self-supervised", "segmentation"):
+        with pytest.raises(DatasetError, match="channel"):
+            pretrain(folders[:1], output, task, CONFIG, Budget(steps=1))  # type: ignore[arg-type]
+    assert not output.exists()

@@ -33,5 +33,7 @@ def test_a_label_keeps_its_dataset_s_number_and_one_that_unites_several_is_1(
     values: tuple[int, ...], expected: int
 ) -> None:
     dataset = SimpleNamespace(modality="T1", region="head", info={})
-    task: Any = SimpleNamespace(name="D", label_names=("part",), label_values=(values,), dataset=dataset)
+    task: Any = SimpleNamespace(
+        name="D", label_names=("part",), label_values=(values,), dataset=dataset, are_regions=False
+    )
     assert _label_info(task, 0).value == expected

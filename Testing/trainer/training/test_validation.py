@@ -23,7 +23,8 @@ def case(labels: list[int], answer: list[int]) -> PreparedCase:
 
 
 def task(name: str, labels: int) -> Any:
-    return SimpleNamespace(name=name, label_names=tuple(f"l{n}" for n in range(labels)), channels=slice(3, 4 + labels))
+    names = tuple(f"l{n}" for n in range(labels))
+    return SimpleNamespace(name=name, label_names=names, channels=slice(3, 4 + labels), stem=0, are_regions=False)
 
 
 class Answers:
@@ -32,7 +33,7 @@ class Answers:
     def __init__(self, network: Any, device: Any) -> None:
         pass
 
-    def logits(self, voxels: np.ndarray, channels: slice) -> np.ndarray:
+    def logits(self, voxels: np.ndarray, channels: slice, stem: int) -> np.ndarray:
         return np.stack([(voxels == value).astype(np.float32) for value in range(channels.stop - channels.start)])
 
 

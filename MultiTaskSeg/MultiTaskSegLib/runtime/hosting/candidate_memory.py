@@ -203,7 +203,8 @@ class CandidateMemory:
 
     def _label_bytes(self, parts: Parts, slab_slices: int) -> int:
         grid, shape = self.frame.grid_shape, self.frame.window.shape
-        classes = 1 + max(len(task.labels) for task in self.tasks)
+        # Near its surface each region is there or not: two shares for one.
+        classes = max(2 * len(task.labels) if task.are_regions else 1 + len(task.labels) for task in self.tasks)
         # A strip in the middle has rows around it on either side.
         middle = grid[1] // 2
         rows = None if parts.rows is None else label_rows((middle, middle + parts.rows), grid[1], shape[1])

@@ -72,7 +72,7 @@ class RunningRegions:
             confidence = torch.where(here, own, confidence)
             entropy += (torch.special.entr(own) + torch.special.entr(1.0 - own)) / (len(flat) * log(2))
         shape = self.confidence[target].shape
-        self.regions[(slice(None), *target)] = found.reshape(len(flat), *shape).cpu().numpy()
+        self.regions[:, slices, rows] = found.reshape(len(flat), *shape).cpu().numpy()
         self.confidence[target] = confidence.reshape(shape).cpu().numpy()
         self.uncertainty[target] = entropy.clamp(0.0, 1.0).reshape(shape).cpu().numpy()
         self.voxels += found.sum(dim=1).cpu().numpy()

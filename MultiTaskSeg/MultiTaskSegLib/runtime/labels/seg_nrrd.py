@@ -12,7 +12,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.sitk_image import write_image
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+
+HEADER_END = b"\n\n"
 
 
 def write_seg_nrrd(labels: sitk.Image, task: TaskInfo, path: Path, regions: NDArray[np.bool_] | None = None) -> None:
@@ -40,6 +43,15 @@ def write_seg_nrrd(labels: sitk.Image, task: TaskInfo, path: Path, regions: NDAr
         ).items():
             image.SetMetaData(f"Segment{number}_{key}", value)
     write_image(image, path)
+    if regions is not None:
+        _call_layers_a_list(path)
+
+
+def _call_layers_a_list(path: Path) -> None:
+    """ITK calls the axis of components a vector; Slicer reads layers of segments only from a list."""
+    head, gap, voxels = path.read_bytes().partition(HEADER_END)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(head.replace(b"kinds: vector ", b"kinds: list ") + gap + voxels)
 
 
 def _layers(labels: sitk.Image, task: TaskInfo, regions: NDArray[np.bool_]) -> sitk.Image:

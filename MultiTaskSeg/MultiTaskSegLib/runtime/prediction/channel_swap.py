@@ -13,21 +13,27 @@ from MultiTaskSegLib.runtime.prediction.candidate import Candidate
 from MultiTaskSegLib.runtime.prediction.recognition import recognise
 from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
 
+# In units of the typical distance: known images seldom lie farther, and only what does is looked at once more.
+FAR = 2.0
+# So many times nearer must the image be with two channels swapped: either order may be a little nearer by accident.
+CLEARLY = 1.5
+
 
 def swap_warnings(candidates: Sequence[Candidate], volume: Volume, verdict: Verdict) -> tuple[str, ...]:
-    """A sentence where a foreign image of several channels is nearer to known images with two channels swapped.
+    """A sentence where an image of several channels is clearly nearer to known images with two channels swapped.
 
     Args:
         candidates: that the verdict was drawn among.
         volume: the image.
-        verdict: on the image as it was given. Only one that is out of distribution is doubted.
+        verdict: on the image as it was given. Only one that lies far from known images is doubted, flagged or not: from
+            few held-out images the limit lies high.
 
     Raises:
         ResourceError: memory runs out.
     """
-    if volume.channel_count < 2 or not verdict.is_ood:
+    if volume.channel_count < 2 or verdict.score <= min(FAR, verdict.threshold):
         return ()
-    best, least = None, verdict.score
+    best, least = None, verdict.score / CLEARLY
     for first, second in combinations(range(volume.channel_count), 2):
         try:
             found = recognise(candidates, swapped(volume, first, second), StageProgress(_untold)).verdict
