@@ -115,6 +115,9 @@ def _add_reference(commands: Any) -> None:
     reference.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
     reference.add_argument("--variant", default="composite", choices=VARIANTS)
     reference.add_argument("--layers", nargs="*", default=(), metavar="LAYER")
+    reference.add_argument(
+        "--held-out", nargs="*", default=(), metavar="CASE", help="of an imported model: cases that no fold has seen"
+    )
     reference.set_defaults(command=_reference)
 
 
@@ -244,13 +247,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace) -> int:
-    from trainer.refitting.spectral_refit import refit_reference
+    from trainer.refitting.new_reference import fit_new_reference
 
     target = options.output or options.model
-    manifest = refit_reference(
-        options.model, options.data, target, variant=options.variant, layers=tuple(options.layers)
-    )
-    print(f"limit {manifest.ood.threshold:.3f}, false alarms {100 * manifest.ood.false_alarm_rate:.1f} %: {target}")
+    wanted = {"variant": options.variant, "layers": tuple(options.layers), "held_out": options.held_out}
+    ood = fit_new_reference(options.model, options.data, target, **wanted)
+    print(f"limit {ood.threshold:.3f}, false alarms {100 * ood.false_alarm_rate:.1f} %: {target}")
     return 0
 
 

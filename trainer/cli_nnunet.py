@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--plans", metavar="P", help="name of the plans; where there are several")
     parser.add_argument("--folds", nargs="*", default=(), metavar="F", help="default: all numbered ones")
     parser.add_argument("--licence", default="", metavar="TEXT", help="of the weights, as their authors state it")
+    parser.add_argument(
+        "--reference", type=Path, nargs="*", default=(), metavar="DATASET", help="images that it was trained on"
+    )
+    parser.add_argument(
+        "--held-out", nargs="*", default=(), metavar="CASE", help="of them, those that no fold has seen"
+    )
     parser.add_argument("--name", default="", help="of the model; default: that of the file")
     parser.set_defaults(command=_import)
 
@@ -34,12 +41,20 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _write(arguments: argparse.Namespace) -> int:
     """Write the model file, and show its card."""
-    from MultiTaskSegLib.runtime.imported.imported_card import imported_card
+    from MultiTaskSegLib.runtime.imported.described_model import described_model
     from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
 
     choice = Choice(arguments.configuration, tuple(arguments.folds), arguments.trainer, arguments.plans)
-    manifest, digest = import_model(arguments.folder, arguments.output, choice, arguments.licence, arguments.name)
-    sys.stdout.write(f"{imported_card(manifest, digest)}\nfile: {arguments.output}\n")
+    output: Path = arguments.output
+    with tempfile.TemporaryDirectory() as folder:
+        # Where the reference cannot be fitted nothing is written.
+        draft = Path(folder) / output.name if arguments.reference else output
+        import_model(arguments.folder, draft, choice, arguments.licence, arguments.name)
+        if arguments.reference:
+            from trainer.refitting.imported_refit import refit_imported
+
+            refit_imported(draft, arguments.reference, output, held_out=arguments.held_out)
+    sys.stdout.write(f"{described_model(output).card}\nfile: {output}\n")
     return 0
 
 

@@ -21,12 +21,12 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.nnunet.label_slabs import labels_of, score_slices
-from MultiTaskSegLib.runtime.nnunet.patch_stream import PatchStream
-from MultiTaskSegLib.runtime.nnunet.prepared_image import prepared_image
-from MultiTaskSegLib.runtime.nnunet.resampling_grid import slice_axis
-from MultiTaskSegLib.runtime.nnunet.results_source import results_source
-from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
+from MultiTaskSegLib.runtime.image.channel_set import joined
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.imported.imported_file import load_imported
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
+from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
+from MultiTaskSegLib.runtime.model.released import ENDING
 from Testing.bench.cpu_clock import used_cpu_s
 from Testing.bench.process_memory import PeakMemory
 from trainer.report.origin import machine_facts
@@ -46,25 +46,15 @@ def channels_of(image: str) -> tuple[NDArray[np.float32], list[float]]:
 
 
 def ours(model: Path, folds: list[str], image: str, *, mirror: bool) -> tuple[Labels, dict[str, float]]:
-    """Labels by this project's engine, and what they cost."""
-    source = results_source(model)
-    loaded = load_trained_model(source, trained_models(source)[0], folds)
-    plan = loaded.plan.preparation
-    networks = [fold.network for fold in loaded.folds]
-    channels, spacing_mm = channels_of(image)
+    """Labels by the model file that an import writes, and what they cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{ENDING}"
+        import_model(model, path, Choice(folds=tuple(folds)), "of the benchmark")
+        predictor = ImportedPredictor(load_imported(path), torch.device("cpu"), mirror=mirror)
+    volume = joined([read_image(name) for name in image.split(",")])
     memory, started_s, clock_s = PeakMemory(), used_cpu_s(), time.monotonic()
-    prepared = prepared_image(channels, spacing_mm, plan)
-    axes = loaded.mirror_axes if mirror else ()
-    stream = PatchStream(networks, loaded.plan.structures.outputs, plan.patch, axes)
-    axis = slice_axis(plan.scores, prepared.network_spacing_mm, prepared.spacing_mm)
-    shape = prepared.cropped_shape
-    slices = score_slices(stream.slabs(prepared.voxels), prepared.voxels.shape[1:], shape, plan.scores, axis)
-    whole = np.zeros(prepared.turned_shape, np.uint16)
-    inside = whole[prepared.box]
-    for number, scores in enumerate(slices):
-        inside[number] = labels_of(scores, loaded.plan.structures)
-    labels = whole.transpose(np.argsort(plan.transpose))
-    return labels, _cost(memory, started_s, clock_s)
+    labels = predictor.segment(volume).labels
+    return labels.astype(np.uint16), _cost(memory, started_s, clock_s)
 
 
 def theirs(model: Path, folds: list[str], image: str, *, mirror: bool) -> tuple[Labels, dict[str, float]]:

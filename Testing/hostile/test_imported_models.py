@@ -21,6 +21,12 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return imported(tmp_path_factory.mktemp("model"))
 
 
+CHECK = {
+    "variant": "composite", "layers": ["encoder0"], "floor": 1e-4, "threshold": 2.0, "false_alarm_rate": 0.0,
+    "false_alarm_rate_by_task": {}, "image_statistics": ["texture"],
+}  # fmt: skip
+
+
 def setting(place: str, value: Any) -> Change:
     """A change of one value of the manifest."""
 
@@ -97,6 +103,7 @@ CHANGES = {
     "a weight of another precision": halved,
     "a weight of another shape": larger,
     "a weight that is not a number": poison(float("nan")),
+    "a check without a reference": setting("ood", CHECK),
 }
 
 

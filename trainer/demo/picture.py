@@ -77,7 +77,7 @@ def view(title: str, result: Segmentation, note: str) -> CaseView:
         LabelStyle(label.value, label.display_name, COLOURS[number % len(COLOURS)])
         for number, label in enumerate(result.task.labels)
     )
-    verdict = result.verdict
+    verdict = result.checked
     return CaseView(
         title=title,
         volume=result.volume,
@@ -95,15 +95,15 @@ def scores(story: Story) -> Figure:
     """Distances of the known, foreign and spoilt images."""
     known: dict[str, list[float]] = {}
     for case in story.known:
-        known.setdefault(TITLES[case.task], []).append(case.result.verdict.score)
-    foreign = {name: [result.verdict.score] for name, result in story.foreign.items()}
-    spoilt = {f"head, {name}": [result.verdict.score] for name, result in story.spoilt.items()}
-    return ood_figure(known, foreign | spoilt, story.known[0].result.verdict.threshold)
+        known.setdefault(TITLES[case.task], []).append(case.result.checked.score)
+    foreign = {name: [result.checked.score] for name, result in story.foreign.items()}
+    spoilt = {f"head, {name}": [result.checked.score] for name, result in story.spoilt.items()}
+    return ood_figure(known, foreign | spoilt, story.known[0].result.checked.threshold)
 
 
 def spectrum(name: str, result: Segmentation, predictor: Predictor) -> Figure:
     """Spectra of an image against the band of its nearest task."""
-    reference, verdict = predictor.model.reference, result.verdict
+    reference, verdict = predictor.model.reference, result.checked
     task = next(t for t in predictor.manifest.tasks if t.name == verdict.nearest_task)
     prepared = prepare(result.volume, task.profile)
     shipped = ShippedPass(predictor.network, predictor.device)
@@ -132,7 +132,7 @@ def _add_words(report: Report, story: Story) -> None:
     report.add_table(
         ["case", "task chosen", "mean Dice", "distance", "verdict"],
         [
-            [c.name, TITLES[c.result.task.name], c.mean_dice, c.result.verdict.score, _words(c.result)]
+            [c.name, TITLES[c.result.task.name], c.mean_dice, c.result.checked.score, _words(c.result)]
             for c in story.known
         ],
         "Unseen phantoms",
@@ -143,9 +143,9 @@ def _add_words(report: Report, story: Story) -> None:
         [
             [
                 n,
-                TITLES[r.verdict.nearest_task],
-                r.verdict.score,
-                r.verdict.p_value,
+                TITLES[r.checked.nearest_task],
+                r.checked.score,
+                r.checked.p_value,
                 float(np.mean(r.uncertainty)),
                 _words(r),
             ]
@@ -156,4 +156,4 @@ def _add_words(report: Report, story: Story) -> None:
 
 
 def _words(result: Segmentation) -> str:
-    return "OUT OF DISTRIBUTION" if result.verdict.is_ood else "in distribution"
+    return "OUT OF DISTRIBUTION" if result.checked.is_ood else "in distribution"

@@ -62,10 +62,10 @@ class Story:
         Promised are the foreign objects being flagged, at least two of three unseen phantoms of each task passing, and
         a mean Dice of at least `LOWEST_DICE` for each task. The spoilt images are shown, not promised.
         """
-        found = [f"{name} was not flagged" for name, result in self.foreign.items() if not result.verdict.is_ood]
+        found = [f"{name} was not flagged" for name, result in self.foreign.items() if not result.checked.is_ood]
         for task in dict.fromkeys(case.task for case in self.known):
             cases = [case for case in self.known if case.task == task]
-            alarms = sum(case.result.verdict.is_ood for case in cases)
+            alarms = sum(case.result.checked.is_ood for case in cases)
             if 3 * alarms > len(cases):
                 found.append(f"{alarms} of {len(cases)} unseen cases of {task} were flagged")
             if self.dice_of(task) < LOWEST_DICE:
@@ -77,7 +77,7 @@ def summary(story: Story, directory: Path) -> str:
     """What happened, in words, for a terminal."""
     lines = ["", "Unseen phantoms, task recognised automatically:"]
     for case in story.known:
-        verdict = "FLAGGED " if case.result.verdict.is_ood else "in distribution"
+        verdict = "FLAGGED " if case.result.checked.is_ood else "in distribution"
         labels = ", ".join(f"{name} {value:.2f}" for name, value in case.dice.items())
         lines.append(f"  {case.name:14} Dice {case.mean_dice:.2f} ({labels}); {verdict}")
     for title, group in (
@@ -86,9 +86,9 @@ def summary(story: Story, directory: Path) -> str:
     ):
         lines += ["", title]
         for name, result in group.items():
-            verdict = "FLAGGED as out of distribution" if result.verdict.is_ood else "not flagged"
+            verdict = "FLAGGED as out of distribution" if result.checked.is_ood else "not flagged"
             lines.append(
-                f"  {name:18} {verdict}; distance {result.verdict.score:.2f}, limit {result.verdict.threshold:.2f}"
+                f"  {name:18} {verdict}; distance {result.checked.score:.2f}, limit {result.checked.threshold:.2f}"
             )
     lines += ["", f"Training took {story.training_s:.0f} s, everything {story.total_s:.0f} s. Results in {directory}:"]
     lines += [f"  {path.relative_to(directory)}" for path in sorted(directory.glob("*.*")) if path.is_file()]
@@ -103,10 +103,10 @@ def numbers(story: Story) -> dict[str, object]:
     """The figures of the story for `demo.json`."""
     return {
         "known": [
-            {"case": c.name, "task": c.task, "dice": c.dice, "ood": c.result.verdict.as_dict()} for c in story.known
+            {"case": c.name, "task": c.task, "dice": c.dice, "ood": c.result.checked.as_dict()} for c in story.known
         ],
-        "foreign": {name: result.verdict.as_dict() for name, result in story.foreign.items()},
-        "spoilt": {name: result.verdict.as_dict() for name, result in story.spoilt.items()},
+        "foreign": {name: result.checked.as_dict() for name, result in story.foreign.items()},
+        "spoilt": {name: result.checked.as_dict() for name, result in story.spoilt.items()},
         "training_s": round(story.training_s, 1),
         "total_s": round(story.total_s, 1),
         "failures": story.failures(),

@@ -152,8 +152,8 @@ def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str)
         case.group,
         result.task.name,
         scores,
-        result.verdict.score,
-        result.verdict.is_ood,
+        result.checked.score,
+        result.checked.is_ood,
         result.timings["total_s"],
     )
 

@@ -8,10 +8,12 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
 from MultiTaskSegLib.scene.image_record import ImageRecord
+from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_record import write_record
 from Testing.slicer import scene_samples as samples
+from Testing.slicer.scene.test_result_table import found
 
 VERDICT = Verdict(False, 1.1, 2.5, 0.4, "Dataset001_Hearts & <Brains>", {})
 pytestmark = pytest.mark.usefixtures("stand_ins", "session")
@@ -61,6 +63,24 @@ def test_the_banner_has_three_colours_and_says_why(summary, verdict, task, word,
     assert [colour for colour in banner.Level if colour.value in text] == [banner.Level[level]]
     assert word in text
     assert f"p\u00a0=\u00a0{verdict.p_value:.2g}" in text
+
+
+def test_a_result_that_was_not_checked_has_a_banner_that_is_not_green_and_says_so_once(summary):
+    banner = importlib.import_module("MultiTaskSegLib.panel.verdict_banner")
+    text = summary.result_text(None, "hearts", [NOT_CHECKED, "the voxels are coarse"])
+    assert [colour for colour in banner.Level if colour.value in summary.result_text(None, "hearts")] == [
+        banner.Level.UNCHECKED
+    ]
+    assert "NOT CHECKED" in text
+    assert text.count("no reference images") == 1
+    assert "the voxels are coarse" in text
+
+
+def test_the_panel_shows_that_a_result_in_the_scene_was_not_checked():
+    shown = importlib.import_module("MultiTaskSegLib.panel.result_view")
+    made = add_result(samples.volume(), found(None)).segmentation
+    assert "NOT CHECKED" in shown._text(made)
+    assert "not made by MultiTaskSeg" not in shown._text(made)
 
 
 def test_white_letters_are_legible_on_each_colour_of_the_banner():

@@ -14,7 +14,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow
+from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow, row_of
 from MultiTaskSegLib.batch_table import batch_columns, write_batch_csv
 from MultiTaskSegLib.image_folder import image_paths, output_folders
 from MultiTaskSegLib.job import JobRunner
@@ -133,6 +133,11 @@ def test_a_row_holds_what_the_report_says():
     assert (rows[0].image, rows[0].task, rows[0].verdict, rows[0].p_value) == ("a", "t", "out of distribution", 0.25)
     assert (rows[0].warnings, rows[0].error, rows[0].model) == (("w",), "", "m")
     assert (rows[0].score, rows[0].limit, rows[0].nearest_task) == (3.0, 1.5, "near")
+
+
+def test_a_row_without_a_verdict_says_that_nothing_was_checked():
+    row = row_of(BatchItem("scan", lambda: None, lambda _: None), {"ood": None, "task": "hearts", "labels": []}, 1.0)
+    assert (row.verdict, row.p_value, row.score, row.nearest_task) == ("not checked", None, None, "")
 
 
 def test_whatever_fails_with_one_image_the_others_are_done():

@@ -97,9 +97,10 @@ def test_names_of_segments_do_not_mutilate_their_saved_table(session, tmp_path):
         (Verdict(False, 1.2, 1.4, 0.3, "heart", {}), "", "in distribution"),
         (Verdict(False, 1.2, 1.4, 0.3, "heart", {}), "brain", "in distribution (unusual)"),
         (Verdict(True, 1.5, 1.4, 0.001, "heart", {}), "heart", "out of distribution"),
+        (None, "heart", "not checked"),
     ],
 )
-def test_a_batch_tells_the_same_three_verdicts_as_a_single_run(stand_ins, verdict, task, words):
+def test_a_batch_tells_the_same_verdicts_as_a_single_run(stand_ins, verdict, task, words):
     from MultiTaskSegLib.panel.verdict_banner import Level, level_of
 
     assert verdict_words(verdict, task) == words
@@ -109,5 +110,6 @@ def test_a_batch_tells_the_same_three_verdicts_as_a_single_run(stand_ins, verdic
             "in distribution": Level.KNOWN,
             "in distribution (unusual)": Level.UNUSUAL,
             "out of distribution": Level.FOREIGN,
+            "not checked": Level.UNCHECKED,
         }[words]
     )

@@ -6,7 +6,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib.scene import attributes, earlier_result, result
+from MultiTaskSegLib.scene import attributes, earlier_result, edited_segmentation, result
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.scene.test_result_table import FOREIGN, GOOD, found
 
@@ -26,6 +26,31 @@ def test_a_result_whose_verdict_was_lost_is_not_taken_for_a_good_one():
     assert earlier_result.is_good(first)
     first.SetAttribute("MultiTaskSeg.OOD.Verdict", None)
     assert not earlier_result.is_good(first)
+
+
+def test_a_result_that_was_not_checked_says_so_and_replaces_no_good_one():
+    volume = samples.volume()
+    first = result.add_result(volume, found()).segmentation
+    made = result.add_result(volume, found(None), result.RunNotes(existing="replace"))
+    assert made.ood is None
+    assert earlier_result.results_of(volume) == [first, made.segmentation]
+    for node in (*made.nodes, volume):
+        assert node.GetAttribute("MultiTaskSeg.OOD") == "not checked"
+        assert attributes.is_unchecked(node)
+        assert node.GetAttribute("MultiTaskSeg.OOD.Verdict") is None
+    assert not attributes.is_unchecked(first)
+    again = result.add_result(volume, found(None), result.RunNotes(existing="replace"))
+    assert earlier_result.results_of(volume) == [first, again.segmentation]
+
+
+def test_segments_in_a_segmentation_of_somebody_else_say_that_nothing_was_checked():
+    volume = samples.volume()
+    made = result.add_result(volume, found()).segmentation
+    segment_id = edited_segmentation.add_segments(volume, made, found(None))[0]
+    segment = made.GetSegmentation().GetSegment(segment_id)
+    assert segment.HasTag("MultiTaskSeg.OOD")
+    assert not segment.HasTag("MultiTaskSeg.OOD.Verdict")
+    assert "OUT OF" not in segment.GetName()
 
 
 def test_a_good_result_from_a_saved_scene_is_not_replaced_by_a_flagged_one(session, tmp_path):

@@ -22,7 +22,7 @@ VOXEL_MM3 = 0.8 * 1.1 * 2.5
 pytestmark = pytest.mark.usefixtures("session")
 
 
-def found(verdict: Verdict = GOOD, is_empty: bool = False, task: str = "hippocampus") -> JobResult:
+def found(verdict: Verdict | None = GOOD, is_empty: bool = False, task: str = "hippocampus") -> JobResult:
     """What the worker would send: two structures, uncertain where the array index along i is 4 or more."""
     labels = np.zeros(SHAPE, np.uint8) if is_empty else samples.labels()
     uncertainty = np.zeros(SHAPE, np.float32)
@@ -38,7 +38,13 @@ def found(verdict: Verdict = GOOD, is_empty: bool = False, task: str = "hippocam
         }
         for entry in samples.LEGEND
     ]
-    report = {"task": task, "ood": verdict.as_dict(), "labels": figures, "warnings": ["coarse"], "image": "Scan"}
+    report = {
+        "task": task,
+        "ood": None if verdict is None else verdict.as_dict(),
+        "labels": figures,
+        "warnings": ["coarse"],
+        "image": "Scan",
+    }
     report["model"] = {"name": "mr3d", "sha256": "ab" * 32}
     return JobResult(report, labels, uncertainty, copy.deepcopy(samples.LEGEND), [])
 

@@ -116,7 +116,8 @@ def _is_possible(manifest: Manifest | ImportedManifest, volume: Volume, purpose:
     if isinstance(manifest, ImportedManifest):
         # Networks that see slices take volumes, too.
         fits = volume.channel_count == manifest.tasks[0].input_count and (manifest.is_planar or not volume.is_planar)
-        return is_known and purpose.task is not None and fits
+        can_check = purpose.task is not None or manifest.ood is not None
+        return is_known and can_check and fits
     counts = [task.input_count for task in manifest.tasks if purpose.task in (AUTO, None, task.name)]
     return is_known and can_label and volume.channel_count in counts and volume.is_planar == manifest.is_planar
 

@@ -36,8 +36,16 @@ def _check(manifest: ImportedManifest) -> str:
         return f"{NOT_CHECKED}; 'multitaskseg-trainer reference' adds them"
     return (
         f"{ood.variant} signature of {', '.join(ood.layers)}; limit {ood.threshold:.2f}, false alarms "
-        f"{100 * ood.false_alarm_rate:.0f} % of the held-out images, which also set the limit"
+        f"{100 * ood.false_alarm_rate:.0f} % of the held-out images, which also set the limit{_images(manifest)}"
     )
+
+
+def _images(manifest: ImportedManifest) -> str:
+    """How many images the check knows, as far as the file says it."""
+    said = manifest.training.get("reference")
+    if not isinstance(said, dict):
+        return ""
+    return f" ({said.get('known')} images of reference, {said.get('held_out')} held out)"
 
 
 def _task_lines(task: TaskInfo, manifest: ImportedManifest) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest_bounds import BOUNDS, COUNTS, check_bounds
+from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.nnunet.plans import MAX_PATCH_VOXELS
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import (
@@ -110,6 +111,9 @@ def check_imported_manifest(manifest: ImportedManifest) -> None:
         "the mirrored axes are not those of a patch",
     )
     _check_task(manifest, plan.structures)
+    if manifest.ood is not None:
+        # Tells of whatever the signature cannot be.
+        check_manifest(manifest.in_own_terms(manifest.ood))
 
 
 def _check_network(plan: UnetPlan) -> None:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,9 +30,13 @@ from MultiTaskSegLib.runtime.model.data_file import (
     require_finite,
     write_data_file,
 )
+from MultiTaskSegLib.runtime.model.model_consistency import check_tensors
+from MultiTaskSegLib.runtime.model.model_file import stored_reference
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.nnunet.unet import Unet
 from MultiTaskSegLib.runtime.nnunet.unet_weights import empty_network, filled
+from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory, read_memories
+from MultiTaskSegLib.runtime.ood.reference import SpectralReference
 
 TENSOR_TABLE_BYTES = 200
 """Of the header, for the name, type and place of one tensor."""
@@ -47,22 +50,30 @@ class ImportedModel:
         manifest: its description.
         networks: of the folds, float32, in evaluation mode.
         digest: SHA-256 of the content.
+        reference: what images are compared with; None where there is none.
         memories: what cells of known images look like; none without a reference.
     """
 
     manifest: ImportedManifest
     networks: tuple[Unet, ...]
     digest: str
-    memories: tuple[Any, ...] = ()
+    reference: SpectralReference | None = None
+    memories: tuple[CellMemory, ...] = ()
 
 
-def save_imported(path: Path, manifest: ImportedManifest, networks: tuple[Unet, ...]) -> str:
+def save_imported(
+    path: Path,
+    manifest: ImportedManifest,
+    networks: tuple[Unet, ...],
+    reference: Mapping[str, Tensor] | None = None,
+) -> str:
     """Write a model file as a whole or not at all, and return its digest.
 
     Args:
         path: where to.
         manifest: description; must fit ``networks``.
         networks: of the folds, in the order of the manifest.
+        reference: tensors from `reference_tensors`, and from `cell_tensors`; where the manifest has a check.
 
     Raises:
         ModelError: a weight is not finite, or the parts contradict each other.
@@ -73,6 +84,7 @@ def save_imported(path: Path, manifest: ImportedManifest, networks: tuple[Unet, 
         for number, network in enumerate(networks)
         for name, tensor in network.state_dict().items()
     }
+    tensors |= reference or {}
     # What could not be read again is not written.
     check_imported_manifest(manifest)
     require_finite(tensors, path)
@@ -96,11 +108,14 @@ def load_imported(path: str | Path) -> ImportedModel:
         require_digest(metadata, tensors)
         require_finite(tensors, path)
         _check_tensors(manifest, tensors)
+        reference = None
+        if manifest.ood is not None:
+            reference = stored_reference(manifest.in_own_terms(manifest.ood), tensors)
     except MtsError as error:
         # Checks of single values do not know which file they came from.
         raise ModelError(error.what, file=path, remedy=error.remedy or REMEDY) from error
-    folds = range(len(manifest.origin.folds))
-    return ImportedModel(manifest, tuple(_network(manifest, tensors, n) for n in folds), metadata["digest"])
+    networks = tuple(_network(manifest, tensors, number) for number in range(len(manifest.origin.folds)))
+    return ImportedModel(manifest, networks, metadata["digest"], reference, read_memories(tensors, 1))
 
 
 def is_imported(path: str | Path) -> bool:
@@ -138,7 +153,9 @@ def _manifest(text: str, path: Path) -> ImportedManifest:
 def _check_tensors(manifest: ImportedManifest, tensors: Mapping[str, Tensor]) -> None:
     expected = expected_tensors(manifest)
     found = {name: tensor for name, tensor in tensors.items() if name.startswith("network.")}
-    if len(found) < len(tensors):
+    if manifest.ood is not None:
+        check_tensors(manifest.in_own_terms(manifest.ood), tensors)
+    elif len(found) < len(tensors):
         raise ModelError(f"tensor {min(set(tensors) - set(found))} is unknown")
     for name in sorted(expected.keys() | found.keys()):
         fits = name in expected and name in found and tuple(found[name].shape) == expected[name]

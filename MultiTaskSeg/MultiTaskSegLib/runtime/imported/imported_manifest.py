@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from MultiTaskSegLib.runtime.model.manifest import OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
 
 FORMAT_VERSION = 2
@@ -92,6 +94,34 @@ class ImportedManifest:
         return self.plan.network.dimension == 2
 
     @property
+    def architecture(self) -> Architecture:
+        """Strides and channels of the encoder's maps, in the terms of networks of our own.
+
+        Raises:
+            ModelError: the first stage has a stride, which no network here has.
+        """
+        network = self.plan.network
+        if any(step != 1 for step in network.strides[0]):
+            raise ModelError("networks whose first stage has a stride cannot be checked")
+        strides = tuple(_of_space(step) for step in network.strides[1:])
+        return Architecture(
+            network.features,
+            strides,
+            tuple(_of_space(kernel) for kernel in network.kernels),
+            self.plan.structures.outputs,
+        )
+
+    def in_own_terms(self, ood: OodInfo) -> Manifest:
+        """The same model as one that was trained here, as far as its check is concerned."""
+        return Manifest(1, self.name, self.created_by, self.intended_use, self.architecture, self.tasks, ood)
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether probabilities were measured on labelled images that no fold was trained on."""
         return bool(self.tasks[0].calibration)
+
+
+def _of_space(sides: tuple[int, ...]) -> Triple:
+    """Three numbers; in 2-D slices never see each other."""
+    z, y, x = (1,) * (3 - len(sides)) + sides
+    return z, y, x

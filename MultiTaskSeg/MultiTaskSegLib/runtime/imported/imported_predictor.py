@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.runtime.image.preparation import Prepared
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_file import ImportedModel
+from MultiTaskSegLib.runtime.imported.imported_judgement import (
+    foreign_map,
+    judged,
+    plainly_prepared,
+    required_reference,
+)
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
-from MultiTaskSegLib.runtime.imported.score_maps import ScoreMaps, WayBack, finished_maps, running_maps
+from MultiTaskSegLib.runtime.imported.patch_spectra import PatchSpectra
+from MultiTaskSegLib.runtime.imported.score_maps import Running, WayBack, finished_maps, running_maps
 from MultiTaskSegLib.runtime.imported.stored_axes import orientation_letters, reader_axes, reader_spacing_mm
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short, is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.nnunet.label_slabs import score_slices
 from MultiTaskSegLib.runtime.nnunet.patch_stream import PatchStream
-from MultiTaskSegLib.runtime.nnunet.prepared_image import prepared_image
+from MultiTaskSegLib.runtime.nnunet.prepared_image import PreparedImage, prepared_image
 from MultiTaskSegLib.runtime.nnunet.resampling_grid import slice_axis
-from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
+from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
 from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 
@@ -29,6 +43,15 @@ AUTO = "auto"
 # Shares of the whole that are told when the image is prepared, and when all patches are done.
 PREPARED, PREDICTED = 0.03, 0.97
 Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """An image as the network sees it, the way back, and what a report says of it."""
+
+    prepared: PreparedImage
+    way_back: WayBack
+    grid: dict[str, Any]
 
 
 class ImportedPredictor:
@@ -81,15 +104,14 @@ class ImportedPredictor:
         chosen, tell = self._task(task), progress or _nobody
         self.require_fitting(volume)
         started_s = time.perf_counter()
-        try:
-            maps, grid = self._maps(volume, chosen, tell)
-        except (MemoryError, RuntimeError) as error:
-            # Where a card ran out, the host goes on with the processor.
-            if not is_out_of_memory(error) or is_card_short(error):
-                raise
-            raise memory_error(error) from error
+        with _typed_shortage():
+            sight = self._prepared(volume, tell)
+            watch = self._spectra(sight)
+            maps = finished_maps(self._running(sight, chosen, watch, tell), chosen, sight.way_back)
+            verdict = None if watch is None else self._judged(volume, watch)
         tell(1.0, "done")
-        dice = maps.predicted_dice if self.manifest.is_calibrated else {}
+        is_known = verdict is None or not verdict.is_ood
+        dice = maps.predicted_dice if self.manifest.is_calibrated and is_known else {}
         nothing = () if (maps.labels > 0).any() else (f"no structure of {chosen.name} was found",)
         return Segmentation(
             volume,
@@ -97,69 +119,119 @@ class ImportedPredictor:
             maps.uncertainty,
             maps.confidence,
             chosen,
-            None,
+            verdict,
             self.manifest.name,
             self.model.digest,
             str(self.device),
             {"total_s": time.perf_counter() - started_s},
-            (*volume.warnings, NOT_CHECKED, *nothing, *weakness(chosen)),
+            (*_first_warnings(verdict, volume), *nothing, *weakness(chosen)),
             dice,
             maps.regions,
             maps.region_confidence,
-            grid,
+            sight.grid,
         )
 
-    def check(self, volume: Volume, progress: Progress | None = None) -> NoReturn:
-        """There is no verdict without a reference.
+    def check(self, volume: Volume, progress: Progress | None = None) -> Verdict:
+        """The verdict alone, the same as that of `segment`.
 
         Raises:
-            ModelError: always.
+            ModelError: the model has no reference.
+            InputError, ResourceError: as `segment`.
         """
-        raise ModelError(
-            f"the model {self.manifest.name} has no reference images, so that no image can be checked with it",
-            remedy="Add them with 'multitaskseg-trainer reference'",
-        )
+        return self.examine(volume, progress)[0]
 
-    def locate(self, volume: Volume, progress: Progress | None = None) -> NoReturn:
-        """There is no map of foreign places without a reference.
+    def examine(
+        self, volume: Volume, progress: Progress | None = None
+    ) -> tuple[Verdict, Mapping[str, LayerSpectrum], Prepared]:
+        """The verdict of `check`, the spectra behind it by layer, and the image as its own statistics see it.
 
         Raises:
-            ModelError: always.
+            ModelError: the model has no reference.
+            InputError, ResourceError: as `segment`.
         """
-        self.check(volume, progress)
+        spectra = self.spectra(volume, required_reference(self.model).spec, progress)
+        with _typed_shortage():
+            prepared = plainly_prepared(volume, self.manifest.tasks[0].profile)
+            return judged(self.model, spectra, volume, prepared), spectra, prepared
 
-    def _maps(self, volume: Volume, task: TaskInfo, tell: Progress) -> tuple[ScoreMaps, dict[str, Any]]:
-        plan = self.manifest.plan
-        preparation = plan.preparation
+    def spectra(
+        self, volume: Volume, spec: SignatureSpec, progress: Progress | None = None
+    ) -> Mapping[str, LayerSpectrum]:
+        """Spectra of the signature's layers by the encoder of the first fold.
+
+        Raises:
+            InputError, ResourceError: as `segment`.
+        """
+        self.require_fitting(volume)
+        with _typed_shortage():
+            tell = progress or _nobody
+            sight = self._prepared(volume, tell)
+            collector = self._collector(sight, spec)
+            self._stream().look(sight.prepared.voxels, collector, _network(tell))
+            return collector.spectra()
+
+    def locate(self, volume: Volume, progress: Progress | None = None) -> tuple[Verdict, NDArray[np.float32]]:
+        """The verdict of `check`, and where the image is foreign; see `Predictor.locate`.
+
+        Raises:
+            ModelError: the model has no reference, or no memory of cells.
+            InputError, ResourceError: as `segment`.
+        """
+        verdict, _, prepared = self.examine(volume, progress)
+        with _typed_shortage():
+            return verdict, foreign_map(self.model, prepared)
+
+    def _prepared(self, volume: Volume, tell: Progress) -> _Sight:
+        preparation = self.manifest.plan.preparation
         tell(0.0, "preparing")
         axes = reader_axes(volume, preparation.reader)
         spacing_mm = reader_spacing_mm(volume, axes, preparation.reader)
-        prepared = prepared_image([axes.apply(c) for c in volume.channels], spacing_mm, preparation)
-        way_back = WayBack(prepared, preparation.transpose, axes)
-        stream = PatchStream(self._networks, plan.structures.outputs, preparation.patch, self._mirror_axes, self.device)
-
-        def told(share: float) -> None:
-            """A share of the patches is done."""
-            tell(PREPARED + (PREDICTED - PREPARED) * share, "network")
-
-        told(0.0)
-        axis = slice_axis(preparation.scores, prepared.network_spacing_mm, prepared.spacing_mm)
-        slices = score_slices(
-            stream.slabs(prepared.voxels, told),
-            prepared.voxels.shape[1:],
-            prepared.cropped_shape,
-            preparation.scores,
-            axis,
-        )
-        running = running_maps(task, slices, prepared.cropped_shape)
-        tell(PREDICTED, "labels")
-        return finished_maps(running, task, way_back), {
+        channels = [np.asarray(axes.apply(channel), dtype=np.float32) for channel in volume.channels]
+        prepared = prepared_image(channels, spacing_mm, preparation)
+        grid = {
             "orientation": orientation_letters(volume, axes),
             "size": list(reversed(prepared.voxels.shape[1:])),
             "spacing_mm": list(reversed(prepared.network_spacing_mm)),
             "image_spacing_mm": list(reversed(prepared.spacing_mm)),
             "trained_spacing_mm": list(reversed(preparation.spacing_mm)),
         }
+        return _Sight(prepared, WayBack(prepared, preparation.transpose, axes), grid)
+
+    def _stream(self) -> PatchStream:
+        plan = self.manifest.plan
+        patch, outputs = plan.preparation.patch, plan.structures.outputs
+        return PatchStream(self._networks, outputs, patch, self._mirror_axes, self.device)
+
+    def own_grid_scores(self, volume: Volume) -> tuple[Iterator[torch.Tensor], WayBack]:
+        """Scores ``(outputs, Y, X)`` of one slice of the cropped image after another, and the way back to the whole.
+
+        Raises:
+            InputError: as `segment`.
+        """
+        self.require_fitting(volume)
+        sight = self._prepared(volume, _nobody)
+        return self._slices(sight, None, _nobody), sight.way_back
+
+    def _running(self, sight: _Sight, task: TaskInfo, watch: PatchSpectra | None, tell: Progress) -> Running:
+        return running_maps(task, self._slices(sight, watch, tell), sight.prepared.cropped_shape)
+
+    def _slices(self, sight: _Sight, watch: PatchSpectra | None, tell: Progress) -> Iterator[torch.Tensor]:
+        prepared, rule = sight.prepared, self.manifest.plan.preparation.scores
+        slabs = self._stream().slabs(prepared.voxels, _network(tell), watch)
+        axis = slice_axis(rule, prepared.network_spacing_mm, prepared.spacing_mm)
+        return score_slices(slabs, prepared.voxels.shape[1:], prepared.cropped_shape, rule, axis)
+
+    def _spectra(self, sight: _Sight) -> PatchSpectra | None:
+        reference = self.model.reference
+        return None if reference is None else self._collector(sight, reference.spec)
+
+    def _collector(self, sight: _Sight, spec: SignatureSpec) -> PatchSpectra:
+        grid, patch = sight.prepared.voxels.shape[1:], self.manifest.plan.preparation.patch
+        return PatchSpectra(self.manifest.architecture, spec.layers, grid, patch, spec.floor)
+
+    def _judged(self, volume: Volume, watch: PatchSpectra) -> Verdict:
+        prepared = plainly_prepared(volume, self.manifest.tasks[0].profile)
+        return judged(self.model, watch.spectra(), volume, prepared)
 
     def require_fitting(self, volume: Volume) -> None:
         """Refuse an image that the model cannot take.
@@ -187,6 +259,35 @@ class ImportedPredictor:
         if name not in (AUTO, task.name):
             raise UsageError(f"the model has no task {name!r}", remedy=f"Use {AUTO} or {task.name}")
         return task
+
+
+def _first_warnings(verdict: Verdict | None, volume: Volume) -> tuple[str, ...]:
+    """Sentences on the image, the gravest first."""
+    if verdict is None:
+        return (NOT_CHECKED, *volume.warnings)
+    return (*([verdict.sentence()] if verdict.is_ood else []), *verdict.warnings)
+
+
+def _network(tell: Progress) -> Callable[[float], None]:
+    """Tells the share of the patches that is done as a share of the whole."""
+
+    def told(share: float) -> None:
+        """A share of the patches is done."""
+        tell(PREPARED + (PREDICTED - PREPARED) * share, "network")
+
+    told(0.0)
+    return told
+
+
+@contextmanager
+def _typed_shortage() -> Iterator[None]:
+    """Within the block, a lack of main memory is told in words; where a card ran out, the host takes the processor."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or is_card_short(error):
+            raise
+        raise memory_error(error) from error
 
 
 def _nobody(share: float, step: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,17 @@ from MultiTaskSegLib.runtime.imported.imported_manifest import FORMAT_VERSION, K
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.runtime.naming.terminology import label_terminology
+from MultiTaskSegLib.runtime.nnunet.plan_value import PlanValues, json_values
 from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import CT, PreparationPlan
-from MultiTaskSegLib.runtime.nnunet.results_source import results_source
+from MultiTaskSegLib.runtime.nnunet.results_source import ResultsSource, results_source
 from MultiTaskSegLib.runtime.nnunet.trained_model import LoadedModel, TrainedModel, load_trained_model, trained_models
 
 INTENDED_USE = "Research. Whoever trained the model knows for which images it was made; it is no medical device"
 MAX_VALUE = 255
+MAX_CASES, MAX_LETTERS = 5_000, 60
+VALIDATION = "validation_cases"
+"""In the manifest's ``training``: cases that a single imported fold was not trained on."""
 PERCENTILES = (1.0, 99.0)
 
 Progress = Callable[[float, str], None]
@@ -74,6 +79,9 @@ def import_model(
     tell(0.1, "reading weights")
     loaded = load_trained_model(source, found, choice.folds)
     manifest = manifest_of(loaded, licence.strip(), name.strip() or output.name.removesuffix(ENDING))
+    if len(loaded.folds) == 1:
+        cases = validation_cases(source, found, loaded.folds[0].fold)
+        manifest = replace(manifest, training={VALIDATION: list(cases)} if cases else {})
     tell(0.7, "writing the model")
     digest = save_imported(output, manifest, tuple(fold.network for fold in loaded.folds))
     tell(1.0, "done")
@@ -99,6 +107,25 @@ def chosen_model(models: Sequence[TrainedModel], choice: Choice, folder: Path) -
         f"there are {len(matching)} models in {folder}",
         remedy=f"Choose by --configuration, --plans or --trainer, or give the folder of one. There are: {listed}",
     )
+
+
+def validation_cases(source: ResultsSource, model: TrainedModel, fold: str) -> tuple[str, ...]:
+    """Names of the cases that a fold was not trained on, as its validation names them; none where there is none.
+
+    Raises:
+        ModelError: the file is not what nnU-Net writes.
+    """
+    place = model.place / f"fold_{fold}" / "validation" / "summary.json"
+    if place not in source.files():
+        return ()
+    ending = json_values(source.text(model.place / "dataset.json"), source.path / model.place).text("file_ending")
+    summary = json_values(source.text(place), source.path / place)
+    entries = summary.values.get("metric_per_case")
+    if not isinstance(entries, list) or len(entries) > MAX_CASES:
+        raise summary.refusal("is no list of cases", "metric_per_case")
+    names = [PlanValues(entry, "metric_per_case", source.path / place).text("prediction_file") for entry in entries]
+    # Paths of the machine that trained, which may have been of another kind.
+    return tuple(re.split(r"[/\\]", name)[-1].removesuffix(ending)[:MAX_LETTERS] for name in names)
 
 
 def _shown(model: TrainedModel) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.imported.stored_axes import reader_axes, reader_spacing_mm
+from MultiTaskSegLib.runtime.network.convolution import Route, scratch_bytes
 from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
 from MultiTaskSegLib.runtime.nnunet.lean_layer import LAYOUT
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import SPLINE
@@ -139,6 +143,12 @@ class PatchMemory:
         return MAP_BYTES + (len(structures.entries) if structures.are_regions else 0)
 
 
+def _scratch(function: Callable[..., Any], arguments: tuple[Any, ...], result: Tensor) -> int:
+    """What a convolution takes beside its maps."""
+    is_convolution = getattr(function, "__name__", "") in ("conv2d", "conv3d")
+    return scratch_bytes(Route.DIRECT, arguments[0], arguments[1], result) if is_convolution else 0
+
+
 @lru_cache(maxsize=32)
 def patch_peak_bytes(plan: UnetPlan, channels: int, outputs: int, patch: tuple[int, ...]) -> int:
     """What tensors take at most while a patch passes through a network, its scores and their copy included.
@@ -147,8 +157,8 @@ def patch_peak_bytes(plan: UnetPlan, channels: int, outputs: int, patch: tuple[i
     """
     network = empty_network(plan, channels, outputs).eval().requires_grad_(False)
     network.to(memory_format=LAYOUT[plan.dimension])  # type: ignore[call-overload]
-    with torch.inference_mode(), TensorLedger() as ledger:
+    with torch.inference_mode(), TensorLedger(_scratch) as ledger:
         image = torch.empty((1, channels, *patch), device="meta")
         network(image)
     scores = FLOAT * outputs * prod(patch)
-    return max(ledger.peak_bytes, 2 * scores)
+    return max(int(ledger.peak_bytes), 2 * scores)

@@ -55,6 +55,11 @@ class WayBack:
     transpose: tuple[int, int, int]
     axes: Reorientation
 
+    def cropped(self, stored: NDArray[np.generic]) -> NDArray[np.generic]:
+        """A map ``(Z, Y, X)`` of the stored image as the network sees it, without what was cropped away; a view."""
+        turned: NDArray[np.generic] = self.axes.apply(stored).transpose(self.transpose)[self.prepared.box]
+        return turned
+
     def restored(self, cropped: NDArray[np.generic], outside: float = 0) -> NDArray[np.generic]:
         """A map of the cropped image on the whole one.
 

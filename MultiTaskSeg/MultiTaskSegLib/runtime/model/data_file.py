@@ -6,7 +6,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -58,7 +58,7 @@ def read_description(path: Path) -> str:
         raise ModelError(f"the model file cannot be read ({error})", file=path, remedy=REMEDY) from error
 
 
-def _opened(path: Path) -> safe_open:
+def _opened(path: Path) -> Any:
     if not path.is_file():
         raise ModelError("there is no such model file", file=path, remedy="Check the path, or use the released model")
     with path.open("rb") as stream:
@@ -68,7 +68,7 @@ def _opened(path: Path) -> safe_open:
     return safe_open(path, framework="pt")
 
 
-def _metadata(archive: safe_open, path: Path) -> dict[str, str]:
+def _metadata(archive: Any, path: Path) -> dict[str, str]:
     metadata = dict(archive.metadata() or {})
     if set(metadata) != METADATA_KEYS:
         raise ModelError("this is not a MultiTaskSeg model file", file=path, remedy=REMEDY)

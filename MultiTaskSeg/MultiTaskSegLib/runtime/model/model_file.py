@@ -7,7 +7,7 @@ manifest and a SHA-256 digest over the manifest and every tensor's name, type, s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -137,7 +137,7 @@ def load_model(path: str | Path) -> Model:
         require_finite(tensors, path)
         check_tensors(manifest, tensors)
         network = _network(manifest, tensors, path)
-        reference = _reference(manifest, tensors)
+        reference = stored_reference(manifest, tensors)
         memories = read_memories(tensors, len(manifest.tasks))
     except MtsError as error:
         # Checks of single values do not know which file they came from.
@@ -235,7 +235,8 @@ def _network(manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> Segm
     return network.eval().requires_grad_(False)
 
 
-def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralReference:
+def stored_reference(manifest: Manifest, tensors: Mapping[str, Tensor]) -> SpectralReference:
+    """The spectral reference that tensors of a model file hold, which `check_tensors` has passed."""
     ood, spec = manifest.ood, manifest.ood.spec
     signatures = [spec.vectors(spectra) for spectra in _stored_spectra(spec, tensors)]
     vectors = {block: np.stack([signature[block] for signature in signatures]) for block in spec.blocks}
@@ -247,12 +248,12 @@ def _reference(manifest: Manifest, tensors: dict[str, Tensor]) -> SpectralRefere
     return SpectralReference(spec, names, vectors, tasks, scales, scores, ood.threshold, projections, shrinkages)
 
 
-def _by_block(spec: SignatureSpec, tensors: dict[str, Tensor], part: str) -> dict[str, NDArray[np.float64]]:
+def _by_block(spec: SignatureSpec, tensors: Mapping[str, Tensor], part: str) -> dict[str, NDArray[np.float64]]:
     stored = {block: tensors.get(f"reference.{block}.{part}") for block in spec.blocks}
     return {block: tensor.numpy().astype(np.float64) for block, tensor in stored.items() if tensor is not None}
 
 
-def _stored_spectra(spec: SignatureSpec, tensors: dict[str, Tensor]) -> Iterator[Observed]:
+def _stored_spectra(spec: SignatureSpec, tensors: Mapping[str, Tensor]) -> Iterator[Observed]:
     """Spectra and statistics of the training images, one after the other."""
     parts = ("singular_values", "voxels", "channel_means")
     layers = {layer: [tensors[f"reference.{layer}.{part}"].numpy() for part in parts] for layer in spec.layers}

@@ -6,17 +6,22 @@ side need not be copied into one, and what was convolved need not be kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from MultiTaskSegLib.runtime.network.convolution import UNIT, direct_convolution
 
 CONVOLVE: Mapping[int, Callable[..., Tensor]] = {2: functional.conv2d, 3: functional.conv3d}
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 """Order of a map in memory by the dimensions of the network: libraries need no copies in orders of their own."""
 # Values of maps side by side that are made at a time: 48 MB.
 CHUNK_VALUES = 12_000_000
+# Values that are normalised at a time, so that they stay in the processor's cache; rows that are summed up at a time.
+BLOCK_VALUES, SUMMED_ROWS = 262_144, 1_024
 
 
 class Finer:
@@ -50,10 +55,9 @@ def convolved(
         finer: one that comes before it, or none.
         chunk_values: of the result that are made at a time.
     """
-    if not finer:
-        found: Tensor = convolution(maps.pop())
-        return found
     assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
+    if not finer:
+        return _convolved(convolution, maps.pop(), convolution.padding)
     first, dimension = maps[0], maps[0].dim() - 2
     size, around = first.shape[2], convolution.kernel_size[0] // 2
     per_slice = convolution.in_channels * first[0, 0, 0].numel()
@@ -72,20 +76,55 @@ def convolved(
         missing = low - (start - around), stop + around - high
         if any(missing):
             chunk = functional.pad(chunk, (*(0, 0) * (dimension - 1), *missing))
-        result[:, :, start:stop] = CONVOLVE[dimension](chunk, convolution.weight, convolution.bias, padding=padding)
+        result[:, :, start:stop] = _convolved(convolution, chunk, padding)
     maps.clear()
     finer.clear()
     return result
 
 
-def instance_normalised(maps: Tensor, norm: nn.Module) -> Tensor:
-    """Maps of one image normalised by their own statistics.
+def _convolved(convolution: nn.Conv2d | nn.Conv3d, maps: Tensor, padding: Any) -> Tensor:
+    """Left to itself, torch takes a way for small maps that writes out the neighbourhood of every voxel."""
+    direct = direct_convolution() if maps.device.type == "cpu" and maps.dim() == 5 else None
+    weight, bias = convolution.weight, convolution.bias
+    if direct is not None:
+        return direct(maps, weight, bias, padding, convolution.stride, UNIT, 1)
+    return CONVOLVE[maps.dim() - 2](maps, weight, bias, convolution.stride, padding)
 
-    Over one image those of an instance are those of a batch, which torch computes in any order of the axes; for
-    instances it would copy the maps first.
+
+def instance_normalised(maps: Tensor, norm: nn.Module, slope: float | None) -> Tensor:
+    """Maps ``(1, C, [Z,] Y, X)`` normalised by their own statistics and activated, in their place where possible.
+
+    On processors by blocks that stay in the cache. torch itself would copy maps whose channels lie side by side; its
+    statistics of a batch, which take them as they are, are sums of millions of numbers in single precision.
+
+    Args:
+        maps: of one image; overwritten.
+        norm: instance normalisation with weights.
+        slope: of the leaky ReLU below 0; None for none.
     """
     assert isinstance(norm, nn.InstanceNorm2d | nn.InstanceNorm3d)
-    if len(maps) > 1:
-        several: Tensor = norm(maps)
-        return several
-    return functional.batch_norm(maps, None, None, norm.weight, norm.bias, True, 0.0, norm.eps)
+    if maps.device.type == "meta":
+        return maps  # nothing is taken beside them
+    if maps.device.type != "cpu" or len(maps) > 1:
+        normal: Tensor = norm(maps)
+        return normal if slope is None else functional.leaky_relu_(normal, slope)
+    maps = maps.contiguous(memory_format=LAYOUT[maps.dim() - 2])
+    rows = maps.movedim(1, -1).view(-1, maps.shape[1])
+    blocks = rows.split(max(1, BLOCK_VALUES // rows.shape[1]))
+    mean = _mean(blocks, len(rows), lambda block: block)
+    variance = _mean(blocks, len(rows), lambda block: (block - mean.float()).square_())
+    scale = norm.weight.double() / (variance + norm.eps).sqrt()
+    shift = (norm.bias.double() - mean * scale).float()
+    for block in blocks:
+        block.mul_(scale.float()).add_(shift)
+        if slope is not None:
+            functional.leaky_relu_(block, slope)
+    return maps
+
+
+def _mean(blocks: Sequence[Tensor], count: int, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mean ``(C,)`` of something over all rows ``(N, C)``: short sums in single precision, these in double."""
+    total = torch.zeros(blocks[0].shape[1], dtype=torch.float64)
+    for block in blocks:
+        total += torch.stack([part.sum(0) for part in of(block).split(SUMMED_ROWS)]).sum(0, dtype=torch.float64)
+    return total / count

@@ -7,8 +7,10 @@ than there, but only the slices that patches are still being added to are held, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations, product
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,13 @@ from MultiTaskSegLib.runtime.errors import NOT_FINITE, NOT_FINITE_REMEDY, ModelE
 
 SIGMA = 1 / 8  # of the Gaussian, in patches
 LARGEST_WEIGHT = 10.0
+
+Corner = tuple[int, int, int]
+Place = tuple[slice, ...]
+Watch = Callable[[list[Tensor], Corner, Place], None]
+"""Told the encoder's maps ``(1, C, [z,] y, x)`` of a patch, which are used up afterwards; where it begins in the image
+with zeros around it; and where the image lies in that."""
+Watched = Callable[[Corner, list[Tensor]], None]
 STEP = 0.5  # in patches
 
 
@@ -31,6 +40,18 @@ def patch_starts(size: int, patch: int, step: float = STEP) -> list[int]:
     """
     count = ceil((size - patch) / (patch * step)) + 1
     return [0] if count <= 1 else [int(np.round((size - patch) / (count - 1) * number)) for number in range(count)]
+
+
+def axis_starts(sizes: Sequence[int], patch: Sequence[int]) -> list[list[int]]:
+    """Where patches begin along z, y and x of an image ``sizes``, which is no smaller than a patch."""
+    planes = [patch_starts(size, side) for size, side in zip(sizes[-len(patch) :], patch, strict=True)]
+    return planes if len(patch) == 3 else [list(range(sizes[0])), *planes]
+
+
+def patch_corners(sizes: Sequence[int], patch: Sequence[int]) -> Iterator[Corner]:
+    """First voxel ``(z, y, x)`` of every patch."""
+    z, y, x = axis_starts(sizes, patch)
+    yield from product(z, y, x)
 
 
 def patch_weights(patch: Sequence[int]) -> Tensor:
@@ -87,15 +108,35 @@ class PatchStream:
             for axes in combinations(mirror_axes, count)
         ]
         self._weights = patch_weights(self._patch)
+        self._thick = (*(1,) * (3 - len(self._patch)), *self._patch)
+
+    def look(self, voxels: NDArray[np.float32], watch: Watch, told: Callable[[float], None] | None = None) -> None:
+        """Only the encoder of the first network runs over all patches.
+
+        Args:
+            voxels, told: as of `slabs`.
+            watch: called with the maps of every patch.
+        """
+        image, place = padded(voxels, self._patch)
+        corners = list(patch_corners(image.shape[1:], self._patch))
+        first: Any = self._networks[0]
+        for number, corner in enumerate(corners):
+            with torch.inference_mode():
+                watch(first.encoder(self._at(torch.from_numpy(image), corner)), corner, place)
+            (told or _nobody)((number + 1) / len(corners))
 
     def slabs(
-        self, voxels: NDArray[np.float32], told: Callable[[float], None] | None = None
+        self,
+        voxels: NDArray[np.float32],
+        told: Callable[[float], None] | None = None,
+        watch: Watch | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """First slice and scores of one slab after another, from the first slice to the last.
 
         Args:
             voxels: ``(C, Z, Y, X)`` on the network's grid.
             told: called with the share of patches that is done.
+            watch: called with the encoder's maps of every patch, by the first network.
 
         Yields:
             Number of the first slice, and float16 ``(outputs, slices, Y, X)``.
@@ -104,46 +145,60 @@ class PatchStream:
             ModelError: scores are not finite, or too large for half precision (nnU-Net refuses the latter, too).
         """
         image, place = padded(voxels, self._patch)
-        for first, scores in self._padded_slabs(torch.from_numpy(np.ascontiguousarray(image)), told or _nobody):
+        watched = None if watch is None else partial(_watched, watch, place)
+        source = torch.from_numpy(np.ascontiguousarray(image))
+        for first, scores in self._padded_slabs(source, told or _nobody, watched):
             low, high = max(first, place[0].start), min(first + scores.shape[1], place[0].stop)
             if low < high:
                 yield low - place[0].start, scores[:, low - first : high - first, place[1], place[2]]
 
-    def _padded_slabs(self, image: Tensor, told: Callable[[float], None]) -> Iterator[tuple[int, Tensor]]:
+    def _padded_slabs(
+        self, image: Tensor, told: Callable[[float], None], watched: Watched | None
+    ) -> Iterator[tuple[int, Tensor]]:
         depth, plane = image.shape[1], image.shape[2:]
-        is_planar = len(self._patch) == 2
-        thick = 1 if is_planar else self._patch[0]
-        starts = list(range(depth)) if is_planar else patch_starts(depth, thick)
-        rows, columns = (patch_starts(size, patch) for size, patch in zip(plane, self._patch[-2:], strict=True))
+        thick = self._thick[0]
+        starts, rows, columns = axis_starts((depth, *plane), self._patch)
         corners = list(product(rows, columns))
         shape = (self._outputs, thick, *plane)
         sums = [torch.zeros(shape, dtype=torch.half) for _ in self._networks]
         weights = torch.zeros(shape[1:], dtype=torch.half)
         for number, start in enumerate(starts):
             for part, corner in enumerate(corners):
-                self._add(image, (start, *corner), sums, weights)
+                self._add(image, (start, *corner), sums, weights, watched)
                 told((number * len(corners) + part + 1) / (len(starts) * len(corners)))
             done = (starts[number + 1] if number + 1 < len(starts) else depth) - start
             yield start, self._mean([total[:, :done] for total in sums], weights[:done])
             for buffer in (*sums, weights):
                 _shift(buffer, done)
 
-    def _add(self, image: Tensor, corner: tuple[int, int, int], sums: Sequence[Tensor], weights: Tensor) -> None:
-        z, y, x = corner
-        rows, columns = (slice(first, first + size) for first, size in zip((y, x), self._patch[-2:], strict=True))
-        slices = slice(z, z + sums[0].shape[1])
-        patch = image[:, slices, rows, columns]
-        patch = (patch[:, 0] if len(self._patch) == 2 else patch)[None].contiguous().to(self._device)
+    def _at(self, image: Tensor, corner: Corner) -> Tensor:
+        """The patch ``(1, C, [z,] y, x)`` that begins at a corner."""
+        z, y, x = (slice(first, first + size) for first, size in zip(corner, self._thick, strict=True))
+        patch = image[:, z, y, x]
+        return (patch[:, 0] if len(self._patch) == 2 else patch)[None].contiguous().to(self._device)
+
+    def _add(
+        self, image: Tensor, corner: Corner, sums: Sequence[Tensor], weights: Tensor, watched: Watched | None
+    ) -> None:
+        _, rows, columns = (slice(first, first + size) for first, size in zip(corner, self._thick, strict=True))
+        patch = self._at(image, corner)
         for network, total in zip(self._networks, sums, strict=True):
-            scores = self._mirrored(network, patch).to(total.device)
+            seen = None if watched is None or network is not self._networks[0] else partial(watched, corner)
+            scores = self._mirrored(network, patch, seen).to(total.device)
             scores *= self._weights
             total[:, :, rows, columns] += scores if len(self._patch) == 3 else scores[:, None]
         weights[:, rows, columns] += self._weights
 
-    def _mirrored(self, network: nn.Module, patch: Tensor) -> Tensor:
+    def _mirrored(self, network: Any, patch: Tensor, seen: Callable[[list[Tensor]], None] | None) -> Tensor:
         """Scores of a patch, the mean over its mirrored copies."""
         with torch.inference_mode():
-            scores: Tensor = network(patch)
+            scores: Tensor
+            if seen is None:
+                scores = network(patch)
+            else:
+                maps = network.encoder(patch)
+                seen(maps)
+                scores = network.decoder(maps)
             for axes in self._mirrors:
                 scores += torch.flip(network(torch.flip(patch, axes)), axes)
             if self._mirrors:
@@ -161,6 +216,10 @@ class PatchStream:
         if not bool(torch.isfinite(whole).all()):
             raise ModelError(NOT_FINITE, remedy=NOT_FINITE_REMEDY)
         return whole
+
+
+def _watched(watch: Watch, place: Place, corner: Corner, maps: list[Tensor]) -> None:
+    watch(maps, corner, place)
 
 
 def _nobody(_: float) -> None:

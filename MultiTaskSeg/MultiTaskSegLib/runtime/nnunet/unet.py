@@ -40,12 +40,11 @@ class ConvolutionBlock(nn.Module):
         convolution = CONVOLUTION[plan.dimension]
         self.conv = convolution(inputs, outputs, tuple(kernel), tuple(stride), padding, bias=has_bias)
         self.norm = NORM[plan.dimension](outputs, eps=plan.norm_eps, affine=True)
-        self.nonlin = nn.LeakyReLU(plan.slope, inplace=True) if is_activated else nn.Identity()
+        self._slope = plan.slope if is_activated else None
 
     def forward(self, maps: list[Tensor], finer: list[Finer] | None = None) -> Tensor:
         """One map ``(B, C, [Z,] Y, X)`` beside a finer one, both used up, to ``(B, outputs, ...)``."""
-        activated: Tensor = self.nonlin(instance_normalised(convolved(self.conv, maps, finer or []), self.norm))
-        return activated
+        return instance_normalised(convolved(self.conv, maps, finer or []), self.norm, self._slope)
 
 
 def _in_a_row(
@@ -172,8 +171,7 @@ class Decoder(nn.Module):
             finer = [Finer(up, low)]
             del low  # which the convolution needs no longer than its input
             low = stage([maps.pop()], finer)
-        scores: Tensor = self.seg_layer(low)
-        return scores
+        return convolved(self.seg_layer, [low], [])
 
 
 class Unet(nn.Module):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
@@ -59,6 +60,17 @@ class Segmentation:
     regions: NDArray[np.bool_] | None = None
     region_confidence: Mapping[int, float] = field(default_factory=dict)
     grid: Mapping[str, Any] | None = None
+
+    @property
+    def checked(self) -> Verdict:
+        """The verdict, of a model that is known to have reference images.
+
+        Raises:
+            ModelError: nothing was checked.
+        """
+        if self.verdict is None:
+            raise ModelError(f"the image was {NOT_CHECKED}", remedy="Use a model that has some")
+        return self.verdict
 
     @property
     def verdict_sentence(self) -> str:

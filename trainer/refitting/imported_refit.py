@@ -1,0 +1,114 @@
+"""``reference`` for a model that nnU-Net trained: spectra and cells of the images of its training, and the limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import torch
+
+from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
+from MultiTaskSegLib.runtime.imported.imported_judgement import ORIENTATIONS, observed_of, plainly_prepared
+from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
+from MultiTaskSegLib.runtime.imported.importing import VALIDATION
+from MultiTaskSegLib.runtime.imported.stored_axes import AS_STORED, orientation_letters
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors
+from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
+from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
+from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
+from MultiTaskSegLib.runtime.ood.signature import Variant, signature_spec
+from trainer.data.dataset import read_datasets
+from trainer.data.split import split_datasets
+from trainer.layout.case import Case
+from trainer.reference.cell_fitting import fit_memories, new_samples
+from trainer.reference.spectral_reference import fit_reference
+from trainer.refitting.imported_calibration import ImportedCalibration
+from trainer.report.progress import Progress
+from trainer.training.finishing import ood_info
+
+Labelled = tuple[Case, dict[int, str]]
+HELD_OUT_FRACTION, LEAST_GROUPS, SEED = 0.25, 4, 0
+
+
+def refit_imported(
+    model_path: Path,
+    directories: Sequence[Path],
+    output: Path,
+    *,
+    variant: Variant = "composite",
+    layers: tuple[str, ...] = (),
+    held_out: Sequence[str] = (),
+    stream: TextIO | None = None,
+) -> ImportedManifest:
+    """Look at every image of the folders as the model does, fit the reference and write the model with it.
+
+    Most images become the reference; the limit comes from those of other patients, a quarter, or from the named ones.
+
+    Args:
+        model_path: imported model.
+        directories: folders with the images that the model was trained on.
+        output: model file to write; may be ``model_path``.
+        variant, layers: of the signature, see `signature_spec`.
+        held_out: names of cases that no fold was trained on, with which probabilities are calibrated, too; by default
+            those that nnU-Net names as the validation of a single imported fold. Without any a quarter of the patients
+            sets the limit, and nothing is calibrated, for nobody knows whether they were trained on.
+        stream: where progress is shown.
+
+    Raises:
+        DatasetError: a folder cannot be read, or there is no such case.
+        InputError: an image does not fit the model.
+        ModelError: there are too few patients.
+        ResourceError: the file cannot be written.
+    """
+    predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
+    manifest = predictor.manifest
+    spec = signature_spec(manifest.architecture, variant, layers)
+    named = tuple(held_out) or tuple(manifest.training.get(VALIDATION, ()))
+    known, unseen = _sides(directories, named)
+    calibration = ImportedCalibration(np.random.default_rng(SEED))
+    images: list[ReferenceImage] = []
+    cells = new_samples(1)
+    orientations: Counter[str] = Counter()
+    progress = Progress(len(known) + len(unseen), "fitting", stream)
+    for number, (case, labels) in enumerate((*known, *unseen)):
+        volume, is_held_out = case.read_image(), number >= len(known)
+        spectra = predictor.spectra(volume, spec)
+        prepared = plainly_prepared(volume, manifest.tasks[0].profile)
+        observed = observed_of(spectra, prepared, spec, manifest.architecture.is_planar)
+        cells[0].add(image_cells(prepared.voxels, cell_size(manifest.architecture)), case.group, is_held_out)
+        images.append(ReferenceImage(0, case.group, is_held_out, observed))
+        orientations[orientation_letters(volume, AS_STORED)] += 1
+        if named and is_held_out and case.label is not None and not manifest.tasks[0].are_regions:
+            calibration.add(predictor, case, labels)
+        progress.update(len(images))
+    tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
+    names = [task.name for task in manifest.tasks]
+    reference = fit_reference(spec, names, images)
+    said = {ORIENTATIONS: dict(orientations), "reference": {"known": len(known), "held_out": len(unseen)}}
+    info = ood_info(names, reference, images)
+    manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})
+    tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
+    save_imported(output, manifest, predictor.model.networks, tensors)
+    return manifest
+
+
+def _sides(directories: Sequence[Path], held_out: Sequence[str]) -> tuple[list[Labelled], list[Labelled]]:
+    """Cases that become the reference, and those that set the limit, each with its dataset's labels."""
+    datasets = read_datasets(directories)
+    cases = [(case, dataset.labels) for dataset in datasets for case in dataset.cases]
+    if held_out:
+        groups = {case.group for case, _ in cases if case.name in held_out}
+    else:
+        splits = split_datasets(datasets, fraction=HELD_OUT_FRACTION, minimum_groups=LEAST_GROUPS, seed=SEED)
+        groups = {case.group for split in splits.values() for case in split.held_out}
+    if missing := sorted(set(held_out) - {case.name for case, _ in cases}):
+        raise DatasetError(f"there is no case {', '.join(missing)}", remedy="Name cases as files, without _0000")
+    known = [(case, labels) for case, labels in cases if case.group not in groups]
+    is_wanted = set(held_out) or {case.name for case, _ in cases}
+    return known, [(c, labels) for c, labels in cases if c.group in groups and c.name in is_wanted]
