@@ -27,9 +27,7 @@ from trainer.data.dataset import read_datasets
 from trainer.data.split import split_datasets
 from trainer.layout.case import Case
 from trainer.reference.cell_fitting import fit_memories, new_samples
-from trainer.reference.law_fitting import fit_limits
-from trainer.reference.left_out_score import left_out_scores
-from trainer.reference.spectral_reference import fit_reference, with_limits
+from trainer.reference.limited_reference import limited_reference
 from trainer.refitting.imported_calibration import ImportedCalibration
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
@@ -91,9 +89,7 @@ def refit_imported(
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
     names = [task.name for task in manifest.tasks]
-    reference = fit_reference(spec, names, images)
-    scores = left_out_scores(spec, reference, images)
-    reference = with_limits(reference, fit_limits(scores, len(names)))
+    reference, scores = limited_reference(spec, names, images)
     said = {ORIENTATIONS: dict(orientations), "reference": {"known": len(known), "held_out": len(unseen)}}
     info = ood_info(reference, scores)
     manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})

@@ -20,9 +20,7 @@ from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import KEY, unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
-from trainer.reference.law_fitting import fit_limits
-from trainer.reference.left_out_score import left_out_scores
-from trainer.reference.spectral_reference import fit_reference, with_limits
+from trainer.reference.limited_reference import limited_reference
 from trainer.refitting.descent import refitted
 from trainer.refitting.standing_in import StandingIn, read_standing_in
 from trainer.report.progress import Progress
@@ -73,9 +71,7 @@ def refit_reference(
             images.append(image)
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
-    reference = fit_reference(spec, names, images)
-    scores = left_out_scores(spec, reference, images)
-    reference = with_limits(reference, fit_limits(scores, len(names)))
+    reference, scores = limited_reference(spec, names, images)
     manifest = refitted(dataclasses.replace(model.manifest, ood=ood_info(reference, scores)), model.digest)
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))

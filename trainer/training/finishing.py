@@ -23,9 +23,9 @@ from trainer.measuring.held_out_dice import held_out_dice
 from trainer.measuring.plan import Chosen, MeasuringPlan
 from trainer.metrics.interval import share_interval
 from trainer.reference.cell_fitting import fit_memories
-from trainer.reference.law_fitting import false_alarms, fit_limits
-from trainer.reference.left_out_score import LeftOutScores, left_out_scores
-from trainer.reference.spectral_reference import fit_reference, with_limits
+from trainer.reference.law_fitting import false_alarms
+from trainer.reference.left_out_score import LeftOutScores
+from trainer.reference.limited_reference import limited_reference
 from trainer.report.run_folder import MODEL_SUFFIX
 from trainer.report.run_progress import RunProgress
 from trainer.training.measuring import Finding, measure, plan_measuring
@@ -72,9 +72,7 @@ def write_model(
     chosen = plan.chosen(training_s)
     found = measure(data, network, config, device, chosen, plan, progress)
     spec = planned_signature(data.plan, config)
-    reference = fit_reference(spec, [t.name for t in data.plan.tasks], found.images)
-    scores = left_out_scores(spec, reference, found.images)
-    reference = with_limits(reference, fit_limits(scores, len(data.plan.tasks)))
+    reference, scores = limited_reference(spec, [t.name for t in data.plan.tasks], found.images)
     memories = fit_memories(found.cells)
     progress.did(plan.map_s, "measuring labels")
     said = {"measured": {task.name: own.as_dict() for task, own in zip(data.plan.tasks, chosen, strict=True)}}
