@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from MultiTaskSegLib.runtime.errors import ModelError
@@ -112,8 +112,9 @@ class ImportedManifest:
         )
 
     def in_own_terms(self, ood: OodInfo) -> Manifest:
-        """The same model as one that was trained here, as far as its check is concerned."""
-        return Manifest(1, self.name, self.created_by, self.intended_use, self.architecture, self.tasks, ood)
+        """The same model as one that was trained here, as far as its check is concerned, which sees one channel."""
+        tasks = tuple(replace(task, inputs=()) for task in self.tasks)
+        return Manifest(FORMAT_VERSION, self.name, self.created_by, self.intended_use, self.architecture, tasks, ood)
 
     @property
     def is_calibrated(self) -> bool:
