@@ -111,6 +111,15 @@ class ImportedManifest:
             self.plan.structures.outputs,
         )
 
+    @property
+    def encoder_layers(self) -> tuple[str, ...]:
+        """Names of the maps that a check can look at: those of the encoder.
+
+        Raises:
+            ModelError: as `architecture`.
+        """
+        return tuple(name for name in self.architecture.layer_names if name.startswith("encoder"))
+
     def in_own_terms(self, ood: OodInfo) -> Manifest:
         """The same model as one that was trained here, as far as its check is concerned, which sees one channel."""
         tasks = tuple(replace(task, inputs=()) for task in self.tasks)
