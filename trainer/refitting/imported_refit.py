@@ -63,10 +63,9 @@ def refit_imported(
         stream: where progress is shown.
 
     Raises:
-        UsageError: a layer is not of the encoder.
         DatasetError: a folder cannot be read, there is no such case, or there are too few patients.
         InputError: an image does not fit the model.
-        ModelError: the network cannot be checked.
+        ModelError, UsageError: as `encoder_spec`.
         ResourceError: the file cannot be written.
     """
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
@@ -90,10 +89,9 @@ def refit_imported(
             calibration.add(predictor, case, labels)
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
-    names = [task.name for task in manifest.tasks]
-    reference = fit_reference(spec, names, images)
+    reference = fit_reference(spec, [task.name for task in tasks], images)
     scores = left_out_scores(spec, reference, images)
-    reference = with_limits(reference, fit_limits(scores, len(names)))
+    reference = with_limits(reference, fit_limits(scores, len(tasks)))
     said = {ORIENTATIONS: dict(orientations), "reference": {"known": len(known), "held_out": len(unseen)}}
     info = ood_info(reference, scores)
     manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})
