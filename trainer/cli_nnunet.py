@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 
 
 def add_commands(commands: Any) -> None:
@@ -36,6 +36,10 @@ def add_commands(commands: Any) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    if arguments.held_out and not arguments.reference:
+        raise UsageError("--held-out names cases of a reference", remedy="Give their dataset with --reference")
+    if arguments.reference and arguments.output is None:
+        raise UsageError("a reference needs a model to be written to", remedy="Name the model file with -o")
     return _list(arguments.folder) if arguments.output is None else _write(arguments)
 
 

@@ -117,6 +117,20 @@ def test_a_file_that_contradicts_itself_is_refused_although_its_digest_fits(
     assert "\n" not in str(refused.value)
 
 
+def test_a_check_of_maps_that_are_never_looked_at_is_refused(tmp_path: Path, good: Path) -> None:
+    change = setting("ood", {**CHECK, "layers": ["decoder0"]})
+    with pytest.raises(ModelError, match="layers of the decoder"):
+        load_imported(resealed(good, tmp_path / "bad.mts.safetensors", change))
+
+
+def test_what_a_file_says_cannot_move_the_cursor_of_a_terminal(tmp_path: Path, good: Path) -> None:
+    for place in ("kind", "format_version"):
+        with pytest.raises(ModelError) as refused:
+            load_imported(resealed(good, tmp_path / "bad.mts.safetensors", setting(place, "\x1b[2J" * 1000)))
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 500
+
+
 def test_a_file_that_was_altered_does_not_have_its_digest(tmp_path: Path, good: Path) -> None:
     changed = resealed(good, tmp_path / "bad.mts.safetensors", setting("licence", "CC0"), seal=False)
     with pytest.raises(ModelError, match="digest"):

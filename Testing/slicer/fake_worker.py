@@ -120,6 +120,7 @@ TRAINED = [
         "plans": "Plans",
         "configuration": configuration,
         "folds": folds,
+        "usual": [fold for fold in folds if fold != "all"],
     }
     for configuration, folds in (("2d", ["0"]), ("3d_fullres", ["0", "1", "all"]))
 ]

@@ -11,7 +11,7 @@ from typing import TextIO
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
 from MultiTaskSegLib.runtime.imported.imported_judgement import ORIENTATIONS, observed_of, plainly_prepared
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
@@ -22,7 +22,7 @@ from MultiTaskSegLib.runtime.model.model_file import reference_tensors
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
-from MultiTaskSegLib.runtime.ood.signature import Variant, signature_spec
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from trainer.data.dataset import read_datasets
 from trainer.data.split import split_datasets
 from trainer.layout.case import Case
@@ -33,7 +33,7 @@ from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
 Labelled = tuple[Case, Mapping[int, str]]
-HELD_OUT_FRACTION, LEAST_GROUPS, SEED = 0.25, 4, 0
+HELD_OUT_FRACTION, LEAST_GROUPS, LEAST_KNOWN, SEED = 0.25, 4, 2, 0
 
 
 def refit_imported(
@@ -61,16 +61,15 @@ def refit_imported(
         stream: where progress is shown.
 
     Raises:
-        DatasetError: a folder cannot be read, or there is no such case.
+        DatasetError: a folder cannot be read, there is no such case, or there are too few patients.
         InputError: an image does not fit the model.
-        ModelError: there are too few patients.
+        ModelError, UsageError: as `encoder_spec`.
         ResourceError: the file cannot be written.
     """
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
     manifest = predictor.manifest
-    spec = signature_spec(manifest.architecture, variant, layers)
-    named = tuple(held_out) or tuple(manifest.training.get(VALIDATION, ()))
-    known, unseen = _sides(directories, named)
+    spec = encoder_spec(manifest, variant, layers)
+    known, unseen, is_named = _sides(directories, held_out, manifest.training.get(VALIDATION, ()))
     calibration = ImportedCalibration(np.random.default_rng(SEED))
     images: list[ReferenceImage] = []
     cells = new_samples(1)
@@ -84,12 +83,11 @@ def refit_imported(
         cells[0].add(image_cells(prepared.voxels, cell_size(manifest.architecture)), case.group, is_held_out)
         images.append(ReferenceImage(0, case.group, is_held_out, observed))
         orientations[orientation_letters(volume, AS_STORED)] += 1
-        if named and is_held_out and case.label is not None and not manifest.tasks[0].are_regions:
+        if is_named and is_held_out and case.label is not None and not manifest.tasks[0].are_regions:
             calibration.add(predictor, case, labels)
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
-    names = [task.name for task in manifest.tasks]
-    reference, scores = limited_reference(spec, names, images)
+    reference, scores = limited_reference(spec, [task.name for task in tasks], images)
     said = {ORIENTATIONS: dict(orientations), "reference": {"known": len(known), "held_out": len(unseen)}}
     info = ood_info(reference, scores)
     manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})
@@ -98,10 +96,32 @@ def refit_imported(
     return manifest
 
 
-def _sides(directories: Sequence[Path], held_out: Sequence[str]) -> tuple[list[Labelled], list[Labelled]]:
-    """Cases that become the reference, and those that set the limit, each with its dataset's labels."""
+def encoder_spec(manifest: ImportedManifest, variant: Variant, layers: tuple[str, ...]) -> SignatureSpec:
+    """The signature, of maps of the encoder alone: others are never looked at.
+
+    Raises:
+        UsageError: it asks for others.
+        ModelError: the network cannot be checked.
+    """
+    known = manifest.encoder_layers
+    spec = signature_spec(manifest.architecture, variant, layers or (known if variant == "multilayer" else ()))
+    if others := [layer for layer in spec.layers if layer not in known]:
+        raise UsageError(
+            f"of an imported network only maps of the encoder are compared, not {', '.join(others)}",
+            remedy=f"Choose another --variant, or --layers of {', '.join(known)}",
+        )
+    return spec
+
+
+def _sides(
+    directories: Sequence[Path], held_out: Sequence[str], validated: Sequence[str]
+) -> tuple[list[Labelled], list[Labelled], bool]:
+    """Cases that become the reference, and those that set the limit, each with its dataset's labels; and whether the
+    latter are known to be new to the network."""
     datasets = read_datasets(directories, several=True)
     cases = [(case, dataset.labels) for dataset in datasets for case in dataset.cases]
+    # Of those that nnU-Net names, a folder may have a part only.
+    held_out = held_out or [name for name in validated if name in {case.name for case, _ in cases}]
     if held_out:
         groups = {case.group for case, _ in cases if case.name in held_out}
     else:
@@ -110,5 +130,10 @@ def _sides(directories: Sequence[Path], held_out: Sequence[str]) -> tuple[list[L
     if missing := sorted(set(held_out) - {case.name for case, _ in cases}):
         raise DatasetError(f"there is no case {', '.join(missing)}", remedy="Name cases as files, without _0000")
     known = [(case, labels) for case, labels in cases if case.group not in groups]
+    if len({case.group for case, _ in known}) < LEAST_KNOWN:
+        raise DatasetError(
+            f"fewer than {LEAST_KNOWN} patients are left to be the reference",
+            remedy="Give folders with images of more patients that the model was trained on",
+        )
     is_wanted = set(held_out) or {case.name for case, _ in cases}
-    return known, [(c, labels) for c, labels in cases if c.group in groups and c.name in is_wanted]
+    return known, [(c, labels) for c, labels in cases if c.group in groups and c.name in is_wanted], bool(held_out)

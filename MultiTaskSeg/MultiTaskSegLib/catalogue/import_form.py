@@ -82,8 +82,8 @@ class ImportForm:
     def _on_model(self, value: str) -> None:
         """Another model has other folds, and is called otherwise."""
         model = self._models[int(value)]
-        folds = [str(fold) for fold in model["folds"]]
-        entries = [(ALL, _("All ({folds})").format(folds=", ".join(folds)))] if len(folds) > 1 else []
+        folds, usual = [str(fold) for fold in model["folds"]], _usual_folds(model)
+        entries = [(ALL, _("All ({folds})").format(folds=", ".join(usual)))] if len(usual) > 1 else []
         self._fold_list.offer([*entries, *((fold, _("Fold {name}").format(name=fold)) for fold in folds)], ALL)
         self.ui.foldsComboBox.enabled = len(folds) > 1
         self.ui.nameEdit.text = _name(model)
@@ -98,10 +98,15 @@ class ImportForm:
     def _on_import(self) -> None:
         model = self._models[int(self.ui.modelComboBox.currentData)]
         fold = str(self.ui.foldsComboBox.currentData)
-        folds = tuple(str(name) for name in model["folds"] if name != "all") or ("all",)
-        choice = ImportChoice(model, folds if fold == ALL else (fold,), self.ui.nameEdit.text.strip(), self._licence())
+        folds = _usual_folds(model) if fold == ALL else (fold,)
+        choice = ImportChoice(model, folds, self.ui.nameEdit.text.strip(), self._licence())
         self.dialog.accept()
         self._accepted(choice)
+
+
+def _usual_folds(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those that are averaged where none is chosen: neither copies nor the fold of all cases, nor unfinished ones."""
+    return tuple(str(fold) for fold in model["usual"])
 
 
 def _title(model: Mapping[str, Any]) -> str:

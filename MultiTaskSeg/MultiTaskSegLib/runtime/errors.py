@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Names and values out of a file must not move the cursor of a terminal.
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "?")
 NOT_FINITE = "the model makes numbers of this image that are not finite"
 NOT_FINITE_REMEDY = "Check the values of the image, or get the model file again"
 
@@ -28,7 +30,7 @@ class MtsError(Exception):
         file = Path(self.file).absolute() if self.file in (".", "..") else self.file
         parts = [self.what if file is None else f"{self.what}: {file}", self.remedy]
         text = ". ".join(part.rstrip(". ") for part in parts if part) + "."
-        return " ".join(text.split())
+        return " ".join(text.split()).translate(_CONTROLS)
 
 
 class InputError(MtsError):

@@ -200,3 +200,13 @@ def test_the_worker_imports_segments_and_tells_what_the_model_is(tmp_path: Path)
     assert (events[-1]["event"], events[-1]["report"]["checked"]) == ("result", False)
     worker.handle(json.dumps({**asked, "folds": [9]}))
     assert (events[-1]["event"], events[-1]["kind"]) == ("error", "UsageError")
+
+
+def test_channels_may_be_given_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, file = imported(tmp_path), written(tmp_path)
+    words = ["segment", "-m", str(model), "-o", str(tmp_path / "result"), "--channel"]
+    assert cli.main([*words, f"t1={file}"]) == 0
+    assert cli.main([*words, f"T2={file}"]) == 2
+    assert "Dataset900_Tiny takes T1" in capsys.readouterr().err
+    assert cli.main(["check", "-m", str(model), "--channel", f"T1={file}"]) == 4
+    assert "has no reference images" in capsys.readouterr().err

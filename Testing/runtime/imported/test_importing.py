@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,15 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.imported.imported_card import imported_card
-from MultiTaskSegLib.runtime.imported.imported_file import is_imported, load_imported
+from MultiTaskSegLib.runtime.imported.imported_file import is_imported, load_imported, save_imported
 from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
 from MultiTaskSegLib.runtime.model.model_file import load_model
+from MultiTaskSegLib.runtime.nnunet import plan_value
 from MultiTaskSegLib.runtime.nnunet.results_source import results_source
 from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
 from MultiTaskSegLib.task_list import known_tasks
 from Testing.runtime.imported.imported_models import NAME, REGIONS, checkpoint, imported, plans_with, results_folder
-from Testing.runtime.nnunet.checkpoint_bytes import written_results
+from Testing.runtime.nnunet.checkpoint_bytes import checkpoint_content, saved_checkpoint, written_results
 from Testing.runtime.tiny_model import write_tiny_model
 
 
@@ -134,3 +138,51 @@ def test_a_refusal_leaves_the_earlier_model_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(MtsError):
         import_model(tmp_path / "results", path, Choice(), "CC0")
     assert path.read_bytes() == before
+
+
+def validated(folder: Path, names: Sequence[str]) -> None:
+    """What nnU-Net's validation of each fold leaves, of cases with many structures."""
+    cases = [{"metrics": {"1": {"Dice": 0.5}}, "prediction_file": f"/results/{name}.nii.gz"} for name in names]
+    for fold in folder.glob("fold_*"):
+        (fold / "validation").mkdir()
+        (fold / "validation" / "summary.json").write_text(json.dumps({"foreground_mean": {}, "metric_per_case": cases}))
+
+
+def test_the_fold_of_all_cases_is_not_believed_to_be_validated_on_others(tmp_path: Path) -> None:
+    folder = written_results(tmp_path / "results", {"all": checkpoint()})
+    validated(folder, ["a", "b"])
+    manifest, _ = import_model(folder, tmp_path / NAME, Choice(), "CC0")
+    assert manifest.training == {}
+
+
+def test_validated_cases_keep_their_whole_names_however_much_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_value, "MAX_JSON_BYTES", 20_000)
+    folder, names = results_folder(tmp_path / "results"), [f"1.3.6.1.4.1.{number:080d}" for number in range(200)]
+    validated(folder, names)
+    import_model(folder, tmp_path / NAME, Choice(), "CC0")
+    assert load_imported(tmp_path / NAME).manifest.training == {"validation_cases": names}
+
+
+def test_a_validation_that_names_no_case_is_refused(tmp_path: Path) -> None:
+    folder = results_folder(tmp_path / "results")
+    validated(folder, [])
+    with pytest.raises(ModelError, match=r"no list of validated cases: .*summary\.json"):
+        import_model(folder, tmp_path / NAME, Choice(), "CC0")
+    assert written(tmp_path) == []
+
+
+def test_what_is_written_can_be_read_whatever_a_checkpoint_says_of_its_epochs(tmp_path: Path) -> None:
+    content = saved_checkpoint(checkpoint_content(current_epoch=True))
+    import_model(written_results(tmp_path / "results", {"0": content}), tmp_path / NAME, Choice(), "CC0")
+    assert load_imported(tmp_path / NAME).manifest.origin.folds[0].epochs == 0
+
+
+def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    model = load_imported(imported(tmp_path))
+    fold = replace(model.manifest.origin.folds[0], epochs=True)
+    wrong = replace(model.manifest, origin=replace(model.manifest.origin, folds=(fold,)))
+    with pytest.raises(ModelError, match="epochs"):
+        save_imported(tmp_path / "wrong.mts.safetensors", wrong, model.networks)
+    assert not (tmp_path / "wrong.mts.safetensors").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from MultiTaskSegLib.runtime import cli
 from MultiTaskSegLib.runtime.errors import Cancelled, ModelError
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
 from MultiTaskSegLib.runtime.model.model_folder import add_model_file, free_file, model_folder, user_models
 from MultiTaskSegLib.runtime.model.model_list import listed_models
@@ -193,3 +196,51 @@ def test_a_name_becomes_a_file_name_on_every_system(folder: Path, name: str, fil
 
 def test_a_folder_that_is_not_there_has_no_models(tmp_path: Path) -> None:
     assert user_models(tmp_path / "none") == {}
+
+
+def test_the_folder_of_a_user_who_is_not_there_is_told_in_words_and_hides_no_released_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MULTITASKSEG_MODELS", "~nobody-of-that-name/models")
+    *released, own = listed_models()
+    assert [entry.name for entry in released] == ["mr3d", "planar2d"]
+    assert "a user who is not there" in own.problem
+
+
+@pytest.mark.parametrize("end", ["Infinity", "1e999", "NaN"])
+def test_a_header_with_numbers_beyond_measure_hides_no_other_model(folder: Path, end: str) -> None:
+    folder.mkdir()
+    described = json.dumps({"__metadata__": {"manifest": json.dumps(manifest())}})
+    header = f'{described[:-1]}, "a": {{"data_offsets": [0, {end}]}}}}'.encode()
+    (folder / "beyond.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    (entry,) = listed_models()[2:]
+    assert entry.problem == "this is no model of MultiTaskSeg"
+
+
+def test_a_link_that_leads_nowhere_is_listed_with_the_reason(folder: Path) -> None:
+    write_header_file(folder / "balls.mts.safetensors", manifest())
+    (folder / "gone.mts.safetensors").symlink_to(folder / "elsewhere")
+    assert [(entry.name, bool(entry.problem)) for entry in listed_models()[2:]] == [("balls", False), ("gone", True)]
+
+
+def test_a_link_into_a_barred_folder_hides_no_other_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_header_file(folder / "balls.mts.safetensors", manifest())
+    write_header_file(folder / "barred.mts.safetensors", manifest())
+    status = Path.stat
+
+    def barred(path: Path, **options: bool) -> os.stat_result:
+        if path.name.startswith("barred"):
+            raise PermissionError(13, "Permission denied")
+        return status(path, **options)
+
+    monkeypatch.setattr(Path, "stat", barred)
+    assert [(entry.name, bool(entry.problem)) for entry in listed_models()[2:]] == [("balls", False), ("barred", True)]
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "髄"])
+def test_a_name_of_any_length_becomes_a_file_that_systems_take(folder: Path, letter: str) -> None:
+    path = free_file(folder, letter * 300)
+    assert path.name.startswith(letter * 60)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"")
+    assert free_file(folder, letter * 300) != path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from copy import deepcopy
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.nnunet.plan_value import PlanValues
 from MultiTaskSegLib.runtime.nnunet.plans import model_plan
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import Normalisation, Resampling
-from MultiTaskSegLib.runtime.nnunet.results_source import results_source
+from MultiTaskSegLib.runtime.nnunet.results_source import ResultsFolder, results_source
 from MultiTaskSegLib.runtime.nnunet.structures import structures_of
 from MultiTaskSegLib.runtime.nnunet.trained_model import LoadedModel, load_trained_model, trained_models
 from MultiTaskSegLib.runtime.nnunet.unet_plan import UnetPlan
@@ -391,3 +391,32 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "inside" / "link").symlink_to(outside, target_is_directory=True)
     with pytest.raises(ModelError, match="no trained model"):
         trained_models(results_source(tmp_path / "inside"))
+
+
+def test_without_a_choice_only_finished_folds_with_a_number_are_averaged(tmp_path: Path) -> None:
+    place = written_results(tmp_path, dict.fromkeys(("0", "1", "2", "0_before", "all"), a_checkpoint()))
+    (place / "fold_1" / "checkpoint_final.pth").rename(place / "fold_1" / "checkpoint_best.pth")
+    assert [fold.fold for fold in loaded(place).folds] == ["0", "2"]
+    for fold in ("0", "2"):
+        (place / f"fold_{fold}" / "checkpoint_final.pth").rename(place / f"fold_{fold}" / "checkpoint_best.pth")
+    assert [fold.fold for fold in loaded(place).folds] == ["0", "1", "2"]
+
+
+def test_folders_of_thousands_of_models_are_listed_at_once() -> None:
+    compared = 0
+
+    class Counted(PurePosixPath):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+        __hash__ = PurePosixPath.__hash__
+
+    class Many(ResultsFolder):
+        def files(self) -> list[PurePosixPath]:
+            names = ("plans.json", "dataset.json", "fold_0/checkpoint_final.pth")
+            return [Counted(f"model{number}/{name}") for number in range(1000) for name in names]
+
+    assert len(trained_models(Many(Path()))) == 1000
+    assert compared < 100_000

@@ -232,7 +232,7 @@ def test_an_import_asks_for_model_folds_name_and_licence(shown, panel, folder, t
     assert not form.ui.foldsComboBox.enabled
     form.ui.modelComboBox.setCurrentIndex(1)
     titles = [form.ui.foldsComboBox.itemText(index) for index in range(form.ui.foldsComboBox.count)]
-    assert titles == ["All (0, 1, all)", "Fold 0", "Fold 1", "Fold all"]
+    assert titles == ["All (0, 1)", "Fold 0", "Fold 1", "Fold all"]
     assert form.ui.nameEdit.text == "Dataset001_Balls_3d_fullres"
     form.ui.licenceComboBox.setEditText("  ")
     assert not form.ui.importButton.enabled

@@ -166,3 +166,52 @@ def test_a_model_that_was_trained_here_needs_no_names_of_cases(
     own = write_tiny_model(tmp_path / "own.mts.safetensors")
     assert cli.main(["reference", "-m", str(own), "--data", str(dataset), "--held-out", "ball_1"]) == 2
     assert "--held-out" in capsys.readouterr().err
+
+
+def test_only_maps_of_the_encoder_can_be_compared(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, output = imported(tmp_path), tmp_path / "other.mts.safetensors"
+    command = ["reference", "-m", str(path), "--data", str(dataset), "-o", str(output)]
+    for words in (["--variant", "paper"], ["--layers", "encoder0", "decoder0"]):
+        assert cli.main([*command, *words]) == 2
+        assert "not decoder0" in capsys.readouterr().err
+    assert not output.exists()
+    assert cli.main([*command, "--variant", "multilayer"]) == 0
+    assert opened(output).manifest.ood.layers == ("encoder0", "encoder1", "encoder2")
+
+
+@pytest.mark.parametrize("words", [[], ["--held-out", *(f"ball_{case}" for case in range(CASES - 1))]])
+def test_too_few_patients_for_a_reference_are_told_before_any_work(
+    words: list[str], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = imported(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr(ImportedPredictor, "spectra", None)
+    assert cli.main(["reference", "-m", str(path), "--data", *([str(dataset)] if words else []), *words]) == 4
+    assert "fewer than 2 patients" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_of_the_validated_cases_a_folder_may_have_a_part(dataset: Path, tmp_path: Path) -> None:
+    folder, output = results_folder(tmp_path / "results"), tmp_path / "model.mts.safetensors"
+    (folder / "fold_0" / "validation").mkdir()
+    cases = [{"prediction_file": f"/results/{name}.nii.gz"} for name in ("ball_4", "elsewhere")]
+    (folder / "fold_0" / "validation" / "summary.json").write_text(json.dumps({"metric_per_case": cases}))
+    command = ["import-nnunet", str(folder), "-o", str(output), "--licence", "CC0", "--reference", str(dataset)]
+    assert cli.main(command) == 0
+    assert load_imported(output).manifest.training["reference"] == {"known": CASES - 1, "held_out": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["-o", "m.mts.safetensors", "--held-out", "ball_1"], "--held-out"), (["--reference", "d"], "-o")],
+)
+def test_words_that_would_do_nothing_are_refused(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = results_folder(tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["import-nnunet", str(folder), "--licence", "CC0", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "m.mts.safetensors").exists()

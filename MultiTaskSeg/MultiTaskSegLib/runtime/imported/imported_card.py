@@ -59,8 +59,9 @@ def _task_lines(task: TaskInfo, manifest: ImportedManifest) -> list[str]:
 def _measured(task: TaskInfo, manifest: ImportedManifest) -> list[str]:
     """What is known of the quality; what was not measured is said."""
     if not manifest.is_calibrated:
+        alarms = ", false alarms" if manifest.ood is None else ""
         return [
-            "  not measured: Dice on images that no fold was trained on, calibration of probabilities, false alarms",
+            f"  not measured: Dice on images that no fold was trained on, calibration of probabilities{alarms}",
             "  uncertainty is that of the probabilities as trained; no Dice is predicted",
         ]
     dice = task.held_out_dice

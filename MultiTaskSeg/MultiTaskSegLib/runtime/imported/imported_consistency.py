@@ -114,6 +114,7 @@ def check_imported_manifest(manifest: ImportedManifest) -> None:
     if manifest.ood is not None:
         # Tells of whatever the signature cannot be.
         check_manifest(manifest.in_own_terms(manifest.ood))
+        _require(set(manifest.ood.layers) <= set(manifest.encoder_layers), "the signature uses layers of the decoder")
 
 
 def _check_network(plan: UnetPlan) -> None:

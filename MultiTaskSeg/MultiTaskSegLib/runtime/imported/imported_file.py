@@ -90,6 +90,7 @@ def save_imported(
     require_finite(tensors, path)
     _check_tensors(manifest, tensors)
     text = json.dumps(to_plain(manifest), sort_keys=True, ensure_ascii=False)
+    _manifest(text, path)
     length = len(json.dumps(text, ensure_ascii=False).encode("utf-8"))
     if length + TENSOR_TABLE_BYTES * len(tensors) > MAX_HEADER_BYTES:
         raise ModelError("the description of the model is too long for a model file", remedy="Import fewer folds")
@@ -137,7 +138,7 @@ def _manifest(text: str, path: Path) -> ImportedManifest:
         kind, version = (plain.get(key) if isinstance(plain, dict) else None for key in ("kind", "format_version"))
         if kind != KIND or version != FORMAT_VERSION:
             raise ModelError(
-                f"the model file has format version {version} of kind {kind!r}, "
+                f"the model file has format version {version!r:.40} of kind {kind!r:.40}, "
                 f"this program reads {FORMAT_VERSION} of {KIND!r}",
                 file=path,
                 remedy="Update MultiTaskSeg or import the model again",

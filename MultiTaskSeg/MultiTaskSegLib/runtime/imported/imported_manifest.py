@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from MultiTaskSegLib.runtime.errors import ModelError
@@ -111,9 +111,19 @@ class ImportedManifest:
             self.plan.structures.outputs,
         )
 
+    @property
+    def encoder_layers(self) -> tuple[str, ...]:
+        """Names of the maps that a check can look at: those of the encoder.
+
+        Raises:
+            ModelError: as `architecture`.
+        """
+        return tuple(name for name in self.architecture.layer_names if name.startswith("encoder"))
+
     def in_own_terms(self, ood: OodInfo) -> Manifest:
-        """The same model as one that was trained here, as far as its check is concerned."""
-        return Manifest(1, self.name, self.created_by, self.intended_use, self.architecture, self.tasks, ood)
+        """The same model as one that was trained here, as far as its check is concerned, which sees one channel."""
+        tasks = tuple(replace(task, inputs=()) for task in self.tasks)
+        return Manifest(FORMAT_VERSION, self.name, self.created_by, self.intended_use, self.architecture, tasks, ood)
 
     @property
     def is_calibrated(self) -> bool:

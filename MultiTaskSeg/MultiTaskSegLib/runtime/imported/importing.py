@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,17 +16,24 @@ from MultiTaskSegLib.runtime.imported.imported_manifest import FORMAT_VERSION, K
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.runtime.naming.terminology import label_terminology
-from MultiTaskSegLib.runtime.nnunet.plan_value import PlanValues, json_values
+from MultiTaskSegLib.runtime.nnunet.plan_value import json_values
 from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import CT, PreparationPlan
 from MultiTaskSegLib.runtime.nnunet.results_source import ResultsSource, results_source
-from MultiTaskSegLib.runtime.nnunet.trained_model import LoadedModel, TrainedModel, load_trained_model, trained_models
+from MultiTaskSegLib.runtime.nnunet.trained_model import (
+    ALL,
+    LoadedModel,
+    TrainedModel,
+    load_trained_model,
+    trained_models,
+)
 
 INTENDED_USE = "Research. Whoever trained the model knows for which images it was made; it is no medical device"
 MAX_VALUE = 255
-MAX_CASES, MAX_LETTERS = 5_000, 60
+MAX_CASES, MAX_LETTERS = 5_000, 200_000
 VALIDATION = "validation_cases"
 """In the manifest's ``training``: cases that a single imported fold was not trained on."""
+PREDICTION = re.compile(rb'"prediction_file"\s*:\s*("(?:[^"\\]|\\.)*")')
 PERCENTILES = (1.0, 99.0)
 
 Progress = Callable[[float, str], None]
@@ -116,16 +124,22 @@ def validation_cases(source: ResultsSource, model: TrainedModel, fold: str) -> t
         ModelError: the file is not what nnU-Net writes.
     """
     place = model.place / f"fold_{fold}" / "validation" / "summary.json"
-    if place not in source.files():
+    # The fold of all cases is validated on those that it was trained on.
+    if fold == ALL or place not in source.files():
         return ()
     ending = json_values(source.text(model.place / "dataset.json"), source.path / model.place).text("file_ending")
-    summary = json_values(source.text(place), source.path / place)
-    entries = summary.values.get("metric_per_case")
-    if not isinstance(entries, list) or len(entries) > MAX_CASES:
-        raise summary.refusal("is no list of cases", "metric_per_case")
-    names = [PlanValues(entry, "metric_per_case", source.path / place).text("prediction_file") for entry in entries]
+    # Of a hundred structures in a thousand cases the file has more figures than there is reason to read.
+    try:
+        files = [json.loads(name) for name in PREDICTION.findall(source.text(place))]
+    except ValueError:
+        files = []
     # Paths of the machine that trained, which may have been of another kind.
-    return tuple(re.split(r"[/\\]", name)[-1].removesuffix(ending)[:MAX_LETTERS] for name in names)
+    names = tuple(re.split(r"[/\\]", file)[-1].removesuffix(ending) for file in files)
+    if not names or len(names) > MAX_CASES or sum(map(len, names)) > MAX_LETTERS:
+        raise ModelError(
+            "the file is no list of validated cases", file=source.path / place, remedy="Validate again, or remove it"
+        )
+    return names
 
 
 def _shown(model: TrainedModel) -> str:

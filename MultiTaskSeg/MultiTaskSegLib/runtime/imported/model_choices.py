@@ -10,7 +10,8 @@ from MultiTaskSegLib.runtime.nnunet.trained_model import trained_models
 
 
 def model_choices(folder: Path) -> list[dict[str, Any]]:
-    """Per model its ``place`` in the folder, ``trainer``, ``plans``, ``configuration`` and the names of its ``folds``.
+    """Per model its ``place`` in the folder, ``trainer``, ``plans``, ``configuration``, the names of its ``folds``,
+    and those that are ``usual`` where none is chosen.
 
     Raises:
         ModelError: there is none, or the folder cannot be read.
@@ -22,6 +23,7 @@ def model_choices(folder: Path) -> list[dict[str, Any]]:
             "plans": model.plans,
             "configuration": model.configuration,
             "folds": list(model.folds),
+            "usual": list(model.usual_folds),
         }
         for model in trained_models(results_source(folder))
     ]

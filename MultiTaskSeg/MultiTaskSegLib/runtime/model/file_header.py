@@ -55,7 +55,7 @@ def _read(path: Path, _modified_ns: int, size_bytes: int) -> tuple[dict[str, Any
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != METADATA]
     except OSError as error:
         return {}, f"the model file cannot be read ({error.strerror or error})"
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError, struct.error):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError, struct.error):
         return {}, "this is no model of MultiTaskSeg"
     whole = LENGTH_BYTES + length + max(ends, default=0)
     if size_bytes < whole:

@@ -207,10 +207,11 @@ def _manifest(text: str, path: Path) -> Manifest:
             raise ModelError(
                 "the model was imported from another program, and this is only for models that were trained here",
                 file=path,
+                remedy="Give a model that was trained here",
             )
         if version not in FORMAT_VERSIONS:
             raise ModelError(
-                f"the model file has format version {version}, this program reads {KNOWN_FORMATS}",
+                f"the model file has format version {version!r:.40}, this program reads {KNOWN_FORMATS}",
                 file=path,
                 remedy="Update MultiTaskSeg or get a matching model",
             )

@@ -17,6 +17,7 @@ ENDING = ".mts.safetensors"
 ANY_ENDING = ".safetensors"
 VARIABLE = "MULTITASKSEG_MODELS"
 COPIED_BYTES = 16 * 2**20  # at a time; in between it is seen whether anybody still wants the copy
+NAME_BYTES = 200  # of 255 that systems take; a number, the ending and the name of the unfinished file need the others
 FORBIDDEN = '<>:"/\\|?*'  # in names of files on one system or another
 
 
@@ -30,7 +31,12 @@ def model_folder(environment: Mapping[str, str] | None = None, platform: str = s
     """
     known = os.environ if environment is None else environment
     if chosen := known.get(VARIABLE):
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise ResourceError(
+                f"{VARIABLE} names the folder of a user who is not there", file=chosen, remedy="Set it to a folder"
+            ) from error
     if platform == "win32" and known.get("LOCALAPPDATA"):
         return Path(known["LOCALAPPDATA"]) / "MultiTaskSeg" / "models"
     try:
@@ -53,7 +59,8 @@ def user_models(folder: Path, taken: Collection[str] = ()) -> dict[str, Path]:
         ResourceError: the folder cannot be read.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.name.endswith(ANY_ENDING) and path.is_file())
+        # What a link leads to may be gone or barred: the list tells it, and the others must not be hidden with it.
+        files = sorted(path for path in folder.iterdir() if path.name.endswith(ANY_ENDING) and not os.path.isdir(path))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -79,6 +86,7 @@ def model_name(path: Path) -> str:
 def free_file(folder: Path, name: str, taken: Collection[str] = ()) -> Path:
     """Where a new model of that name goes: no file is there, and the list of models knows nobody by the name."""
     stem = "".join("_" if letter in FORBIDDEN or not letter.isprintable() else letter for letter in name).strip(" .")
+    stem = stem.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(" .")
     names = {*taken, *user_models(folder, taken)}
     return folder / f"{_free(stem or 'model', names)}{ENDING}"
 

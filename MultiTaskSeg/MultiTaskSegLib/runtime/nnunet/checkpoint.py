@@ -89,7 +89,7 @@ def read_checkpoint(file: IO[bytes], name: str | Path) -> Checkpoint:
         plans=_mapping(started.get("plans"), name),
         dataset=_mapping(started.get("dataset_json"), name),
         mirror_axes=_axes(content.get("inference_allowed_mirroring_axes"), name),
-        epochs=content["current_epoch"] if isinstance(content.get("current_epoch"), int) else 0,
+        epochs=_whole(content.get("current_epoch")),
     )
 
 
@@ -141,6 +141,10 @@ def _fits(count: int, offset: Any, size: Any, stride: Any) -> bool:
         return bool(prod(max(n, 1) for n in size) < MAX_NUMBER)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     return bool(prod(size) <= count and last < count)
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _text(value: Any, what: str, name: str | Path) -> str:

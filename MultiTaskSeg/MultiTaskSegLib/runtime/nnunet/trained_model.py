@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from MultiTaskSegLib.runtime.nnunet.unet import Unet
 from MultiTaskSegLib.runtime.nnunet.unet_weights import network_with_weights
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
-FOLD = "fold_"
+FOLD, ALL = "fold_", "all"
 # What may differ between the plans in the folder and those in the checkpoint without changing a result.
 COMPARED = (
     "configurations",
@@ -49,6 +50,13 @@ class TrainedModel:
     def folds(self) -> tuple[str, ...]:
         """Names of the folds: ``0`` to ``4``, ``all``."""
         return tuple(self.checkpoints)
+
+    @property
+    def usual_folds(self) -> tuple[str, ...]:
+        """Those that nnU-Net takes where none is named: all numbered ones that are finished, else whatever there is."""
+        numbered = tuple(fold for fold in self.folds if fold.isdecimal())
+        finished = tuple(fold for fold in numbered if self.checkpoints[fold].name == CHECKPOINTS[0])
+        return finished or numbered or self.folds
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,11 @@ def trained_models(source: ResultsSource) -> list[TrainedModel]:
         ModelError: there is none.
     """
     files = source.files()
-    places = [name.parent for name in files if name.name == "plans.json" and name.with_name("dataset.json") in files]
-    models = [_found(place, files) for place in places]
+    known, by_place = set(files), defaultdict(list)
+    for name in files:
+        by_place[name.parent.parent].append(name)
+    places = [name.parent for name in files if name.name == "plans.json" and name.with_name("dataset.json") in known]
+    models = [_found(place, by_place[place]) for place in places]
     models = [model for model in models if model.checkpoints]
     if not models:
         missing = "no checkpoint_final.pth in a folder fold_..." if places else "no plans.json with a dataset.json"
@@ -106,12 +117,13 @@ def trained_models(source: ResultsSource) -> list[TrainedModel]:
 
 
 def _found(place: PurePosixPath, files: Sequence[PurePosixPath]) -> TrainedModel:
+    """The model in a folder, of whose folders these are the files."""
     words = place.name.split("__")
     trainer, plans, configuration = words if len(words) == 3 else ("", "", "")
     checkpoints: dict[str, PurePosixPath] = {}
     for wanted in CHECKPOINTS:
         for name in files:
-            if name.name == wanted and name.parent.parent == place and name.parent.name.startswith(FOLD):
+            if name.name == wanted and name.parent.name.startswith(FOLD):
                 checkpoints.setdefault(name.parent.name.removeprefix(FOLD), name)
     return TrainedModel(place, trainer, plans, configuration, dict(sorted(checkpoints.items())))
 
@@ -122,13 +134,13 @@ def load_trained_model(source: ResultsSource, model: TrainedModel, folds: Sequen
     Args:
         source: that it was found in.
         model: which.
-        folds: names of those wanted; by default all numbered ones, or ``all`` where there is no other, as nnU-Net does.
+        folds: names of those wanted; by default `TrainedModel.usual_folds`.
 
     Raises:
         UsageError: there is no such fold.
         ModelError: something is damaged, does not fit or is not supported.
     """
-    wanted = tuple(folds) or tuple(fold for fold in model.folds if fold != "all") or model.folds
+    wanted = tuple(folds) or model.usual_folds
     if unknown := [fold for fold in wanted if fold not in model.checkpoints]:
         raise UsageError(f"there is no fold {', '.join(unknown)}", remedy=f"Use one of {', '.join(model.folds)}")
     plans = json_values(source.text(model.place / "plans.json"), source.path / model.place / "plans.json")
