@@ -153,7 +153,7 @@ SEALED: dict[str, Change] = {
     "NaN weight": poison(NAN),
     "infinite weight": poison(INF),
     "older version": edit(format_version=0),
-    "newer version": edit(format_version=2),
+    "newer version": edit(format_version=3),
     "version as text": edit(format_version="1"),
     "no version": remove("format_version"),
     "no tasks": edit(tasks=[]),
@@ -233,7 +233,7 @@ SEALED: dict[str, Change] = {
 # Where several checks would refuse: which one must, because it knows best what is wrong.
 SAYS = {
     "NaN weight": "NaN or infinite",
-    "newer version": "format version 2, this program reads 1",
+    "newer version": "format version 3, this program reads 1 and 2",
     "no tasks": "no task",
     "unknown manifest key": "plugin",
     "unknown layer": "layers that the network does not have",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import sys
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
@@ -58,7 +59,7 @@ def understand(one: PageCommand, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(one.words) in (0, WITHOUT_PARSER[one.program])
         return
     said = refusal(module, list(one.words), monkeypatch)
-    if said and not one.is_complete and "arguments are required" in said:
+    if said and not one.is_complete and re.search("argument.* (are|is) required", said):
         # A sentence may leave out what else is needed, but names no option that there is not.
         shown = refusal(module, [*one.words, "--help"], monkeypatch)
         said = " ".join(word for word in one.words if word.startswith("--") and word not in shown)

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime import cli
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
-from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.predictor import Predictor, open_predictor
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 MENDED = "1 NaN or infinite voxels were replaced by the smallest finite value"
@@ -34,6 +34,8 @@ CONNECT = "import socket, contextlib\nwith contextlib.suppress(OSError): socket.
 RUN_ALL = """
 import json, sys
 from MultiTaskSegLib.runtime import cli
+
+OPEN = "MultiTaskSegLib.runtime.predictor.open_predictor"
 for arguments in json.loads(sys.argv[1]):
     assert cli.main(arguments) == 0, arguments
 """
@@ -100,8 +102,11 @@ def test_a_model_is_loaded_once_for_all_images(
     model: Path, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[Path] = []
-    load = Predictor.load
-    monkeypatch.setattr(Predictor, "load", lambda path, device: loads.append(path) or load(path, device))
+    load = open_predictor
+    monkeypatch.setattr(
+        "MultiTaskSegLib.runtime.predictor.open_predictor",
+        lambda path, device: loads.append(path) or load(path, device),
+    )
     assert cli.main(["check", *map(str, images), "-m", str(model)]) == 0
     assert loads == [model]
 

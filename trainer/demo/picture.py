@@ -92,13 +92,18 @@ def view(title: str, result: Segmentation, note: str) -> CaseView:
 
 
 def scores(story: Story) -> Figure:
-    """Distances of the known, foreign and spoilt images."""
+    """Distances of the known, foreign and spoilt images, as multiples of the limits, which differ by task."""
+
+    def multiple(result: Segmentation) -> float:
+        """Above 1 an image is foreign."""
+        return result.checked.score / result.checked.threshold
+
     known: dict[str, list[float]] = {}
     for case in story.known:
-        known.setdefault(TITLES[case.task], []).append(case.result.checked.score)
-    foreign = {name: [result.checked.score] for name, result in story.foreign.items()}
-    spoilt = {f"head, {name}": [result.checked.score] for name, result in story.spoilt.items()}
-    return ood_figure(known, foreign | spoilt, story.known[0].result.checked.threshold)
+        known.setdefault(TITLES[case.task], []).append(multiple(case.result))
+    foreign = {name: [multiple(result)] for name, result in story.foreign.items()}
+    spoilt = {f"head, {name}": [multiple(result)] for name, result in story.spoilt.items()}
+    return ood_figure(known, foreign | spoilt, 1.0, "distance from the nearest task, as a multiple of its limit")
 
 
 def spectrum(name: str, result: Segmentation, predictor: Predictor) -> Figure:

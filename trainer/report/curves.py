@@ -90,7 +90,10 @@ def dice_figure(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 def ood_figure(
-    in_distribution: Mapping[str, Sequence[float]], foreign: Mapping[str, Sequence[float]], threshold: float
+    in_distribution: Mapping[str, Sequence[float]],
+    foreign: Mapping[str, Sequence[float]],
+    threshold: float,
+    axis: str = "distance from the known tasks",
 ) -> Figure:
     """Scores of known tasks and of foreign sources against the threshold.
 
@@ -98,6 +101,7 @@ def ood_figure(
         in_distribution: task to scores of its cases.
         foreign: source to scores.
         threshold: scores above it are flagged.
+        axis: what the scores are.
     """
     rows = [*in_distribution.items(), *foreign.items()]
     figure = new_figure(8, 1.4 + 0.34 * max(1, len(rows)))
@@ -115,7 +119,7 @@ def ood_figure(
         axes.axhline(len(in_distribution) - 0.5, color=SOFT, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.9)
-    _dress(axes, "Known tasks (blue) and foreign images (orange)", "distance from the known tasks")
+    _dress(axes, "Known tasks (blue) and foreign images (orange)", axis)
     return figure
 
 

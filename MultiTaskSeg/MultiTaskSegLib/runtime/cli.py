@@ -168,10 +168,10 @@ def _channels(options: argparse.Namespace, task: str = AUTO) -> dict[str, Path]:
     model = _model_file(options)
     if model is None:
         raise UsageError("--channel needs a model, which knows its channels", remedy="Name it with -m")
-    from MultiTaskSegLib.runtime.model.model_file import read_manifest
+    from MultiTaskSegLib.runtime.imported.described_model import described_model
 
-    tasks = read_manifest(model)[0].tasks
-    return ordered_files(files, {own.name: own.inputs for own in tasks}, task)
+    tasks = described_model(model).plain["tasks"]
+    return ordered_files(files, {own["name"]: tuple(own.get("inputs", ())) for own in tasks}, task)
 
 
 def _model_file(options: argparse.Namespace) -> Path | None:

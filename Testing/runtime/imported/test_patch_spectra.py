@@ -60,6 +60,16 @@ def test_each_voxel_counts_once(sizes: tuple[int, ...], patch: tuple[int, ...], 
     np.testing.assert_allclose(found.singular_values, np.linalg.svd(rows, compute_uv=False), rtol=1e-4)
 
 
+def test_an_image_of_a_voxel_has_a_spectrum_on_every_level() -> None:
+    voxels = np.ones((CHANNELS, 1, 2, 1), np.float32)
+    architecture = Architecture((CHANNELS,) * 3, ((2, 2, 2),) * 2, ((1, 1, 1),) * 3, 1)
+    layers = ("encoder0", "encoder1", "encoder2")
+    collector = PatchSpectra(architecture, layers, voxels.shape[1:], (8, 8, 8), 1e-4)
+    place = (slice(3, 4), slice(3, 5), slice(3, 4))
+    collector([torch.ones((1, CHANNELS, side, side, side)) for side in (8, 4, 2)], (0, 0, 0), place)
+    assert [collector.spectra()[name].voxels for name in layers] == [2, 2, 2]
+
+
 def test_looking_at_maps_does_not_change_the_scores() -> None:
     voxels = torch.linspace(0, 1, CHANNELS * 6 * 7 * 8).reshape(CHANNELS, 6, 7, 8).numpy()
     stream = PatchStream([Network()], CHANNELS, (4, 4, 4))

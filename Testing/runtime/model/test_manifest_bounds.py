@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
-from MultiTaskSegLib.runtime.model import model_file
+from MultiTaskSegLib.runtime.model import data_file
 from MultiTaskSegLib.runtime.model.manifest import LATER_FORMAT_VERSION, Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.manifest_bounds import (
     BOUNDS,
@@ -250,7 +250,7 @@ def test_no_tensor_is_read_of_a_file_that_asks_for_too_much(tmp_path: Path, monk
         def metadata(self) -> dict[str, str]:
             return self._metadata
 
-    monkeypatch.setattr(model_file, "safe_open", Archive)
+    monkeypatch.setattr(data_file, "safe_open", Archive)
     with pytest.raises(ModelError, match=r"strides\[0\]\[2\] is 1000000, not from 1 to 8") as refusal:
         load_model(bad)
     assert refusal.value.file == str(bad)

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.model.model_list import listed_models
 from MultiTaskSegLib.runtime.model.released import named_model, released_models
 from Testing.runtime.model.header_file import manifest, task_entry, write_header_file
 
-HOME = {"HOME": "/home/ann"}
+HOME = {"HOME": "/people/ann"}
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("environment", "platform", "expected"),
     [
-        (HOME, "linux", "/home/ann/.local/share/MultiTaskSeg/models"),
+        (HOME, "linux", "/people/ann/.local/share/MultiTaskSeg/models"),
         ({**HOME, "XDG_DATA_HOME": "/data"}, "linux", "/data/MultiTaskSeg/models"),
-        ({**HOME, "XDG_DATA_HOME": "data"}, "linux", "/home/ann/.local/share/MultiTaskSeg/models"),
-        (HOME, "darwin", "/home/ann/Library/Application Support/MultiTaskSeg/models"),
+        ({**HOME, "XDG_DATA_HOME": "data"}, "linux", "/people/ann/.local/share/MultiTaskSeg/models"),
+        (HOME, "darwin", "/people/ann/Library/Application Support/MultiTaskSeg/models"),
         ({"LOCALAPPDATA": "/local"}, "win32", "/local/MultiTaskSeg/models"),
         ({**HOME, "MULTITASKSEG_MODELS": "/elsewhere"}, "darwin", "/elsewhere"),
     ],

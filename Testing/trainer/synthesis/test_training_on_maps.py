@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from Testing.trainer.synthesis.head_folder import MEANS, still_scan, write_heads
 from trainer.config import TrainingConfig
 from trainer.data import patches
@@ -41,6 +44,12 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(f"{write_heads(tmp_path, 4)}::brain")
+
+
+@pytest.mark.parametrize("change", [{"spacing_mm": (4.0, 4.0)}, {"patch_zyx": (8, 0, 8)}])
+def test_a_grid_without_three_axes_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="Give three positive numbers"):
+        make_plan([], replace(CONFIG, **change))
 
 
 def groups(dataset: Dataset) -> PatchGroups:

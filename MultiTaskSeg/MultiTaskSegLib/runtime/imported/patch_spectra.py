@@ -39,21 +39,26 @@ class PatchSpectra:
         self._patch = thick
         self._layers = layers
         self._starts = axis_starts(self._sizes, patch)
+        self._strides = {name: architecture.layer_stride(name) for name in layers}
         self._collector = SpectrumCollector(architecture, layers, self._sizes, floor)
 
     def __call__(self, maps: list[Tensor], corner: Corner, place: Place) -> None:
         """Take the maps ``(1, C, [z,] y, x)`` of the patch that begins at ``corner``; see `patch_stream.Watch`."""
-        core = tuple(
-            (max(low, inside.start), min(high, inside.stop))
-            for (low, high), inside in zip(self._core(corner), place, strict=True)
-        )
-        if any(low >= high for low, high in core):
-            return
         source = tuple((first, first + side) for first, side in zip(corner, self._patch, strict=True))
-        observe = self._collector.watch(Tile(core, source))
         for name in self._layers:
-            level = maps[int(name.removeprefix(ENCODER))]
-            observe(name, level if level.dim() == 5 else level[:, :, None])
+            core = self._clipped(self._core(corner), place, self._strides[name])
+            if all(low < high for low, high in core):
+                level = maps[int(name.removeprefix(ENCODER))]
+                observe = self._collector.watch(Tile(core, source))
+                observe(name, level if level.dim() == 5 else level[:, :, None])
+
+    @staticmethod
+    def _clipped(core: list[tuple[int, int]], place: Place, stride: Triple) -> tuple[tuple[int, int], ...]:
+        """Without the zeros around the image, but for the rest of a map's voxel that the image has a part in."""
+        return tuple(
+            (max(low, inside.start // step * step), min(high, -(-inside.stop // step) * step))
+            for (low, high), inside, step in zip(core, place, stride, strict=True)
+        )
 
     def _core(self, corner: Corner) -> list[tuple[int, int]]:
         """Along each axis, from the middle of the overlap with the patch before to that with the patch after."""
