@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.hosting.channel_files import named_files, ordered_f
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk
 from MultiTaskSegLib.runtime.worker import Worker, read_volume
 from Testing.runtime.channel_model import ONE, REGIONS, TWO, ball_image, write_channel_model
+from Testing.runtime.imported.imported_models import imported
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,8 @@ def test_several_images_are_several_checks_and_channels_are_one(
         (["--channel", "FLAIR={flair}"], 2, "no task has the channels FLAIR"),
         (["--channel", "FLAIR={flair}", "--channel", "flair={t1c}"], 2, "given twice"),
         (["--channel", "{flair}"], 2, "not NAME=FILE"),
+        (["--channel", "FLAIR={flair}", "--task", "Nothing"], 2, "the model has no task 'Nothing'"),
+        (["--channel", "T1={flair}", "--task", ONE], 2, f"Images of {ONE} have one channel"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(
@@ -180,3 +183,15 @@ def test_nonsense_instead_of_further_channels_is_told(files: tuple[Path, Path], 
 
 def test_a_request_without_further_channels_has_one(files: tuple[Path, Path]) -> None:
     assert read_volume({"image": str(files[0])}).channel_count == 1
+
+
+def test_channels_of_imported_models_are_given_by_name_too(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(imported(tmp_path))
+    words = ["segment", "--channel", f"t1={files[0]}", "-m", model, "-o", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["channels"] == ["T1"]
+    words[2] = f"FLAIR={files[0]}"
+    assert cli.main(words) == 2
+    assert "takes T1" in capsys.readouterr().err

@@ -122,12 +122,25 @@ def test_limits_are_fitted_to_the_images_that_the_reference_remembers(
     assert not other.exists()
 
 
+def test_a_limit_is_not_fitted_where_no_image_tells_how_far_new_ones_lie(
+    model: Path, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, left_out = tmp_path / "whole.mts.safetensors", tmp_path / "left_out.txt"
+    assert cli.main(["reference", "-m", str(model), "--data", *folders, "-o", str(whole)]) == 0
+    before = whole.read_bytes()
+    left_out.write_text("\n".join(HELD_OUT), encoding="utf-8")
+    data = [f"{folders[0]}::without={left_out}", folders[1]]
+    assert cli.main(["reference", "-m", str(whole), "--data", *data, "--limits-only"]) == 4
+    assert "nothing tells how far new images lie" in capsys.readouterr().err
+    assert whole.read_bytes() == before
+
+
 def test_a_signature_of_its_own_needs_a_whole_reference(
     model: Path, folders: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["reference", "-m", str(model), "--data", *folders, "--limits-only", "--variant", "paper"]
     assert cli.main(words) == 2
-    assert "--limits-only keeps the signature" in capsys.readouterr().err
+    assert "--limits-only keeps signature and images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["reference", "calibrate"])

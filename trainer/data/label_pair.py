@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from trainer.layout.region_labels import members_of
+from trainer.layout.region_labels import declared_values, members_of
 
 SHARED_NAME = "foreground"
 
@@ -49,7 +49,7 @@ def label_pairs(task: TaskInfo, labels: Mapping[int, str]) -> tuple[LabelPair, .
     """
     by_name = {label.name: label.value for label in task.labels}
     if is_shared(task) and SHARED_NAME not in labels.values():
-        return (LabelPair(SHARED_NAME, (by_name[SHARED_NAME],), tuple(labels)),)
+        return (LabelPair(SHARED_NAME, (by_name[SHARED_NAME],), tuple(sorted(declared_values(labels)))),)
     return tuple(
         LabelPair(name, (by_name[name],) if name in by_name else (), members_of(labels, value))
         for value, name in labels.items()

@@ -10,14 +10,13 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import DatasetError
 from trainer.layout.case import Case
 from trainer.layout.listing import Listing, optional_info, refuse_sequence
-from trainer.layout.region_labels import ORDER, read_regions
+from trainer.layout.region_labels import ORDER, read_regions, refuse_ignored
 
 # A dataset.json may also describe these; it is then optional.
 OTHER_LAYOUTS = ("images", "train", "train.csv", "train-rle.csv", "masks.csv", "rawdata", "derivatives")
 CHANNEL = "_0000"
 JOIN = " + "
 """Between the names of channels, where a modality is asked for."""
-IGNORE = "ignore"
 BACKGROUND_NAMES = ("background", "Background", "0")
 
 
@@ -220,12 +219,7 @@ def read_labels(info: dict[str, Any], directory: Path) -> Mapping[int, str]:
     if len(set(named.values())) < len(named):
         raise DatasetError("two labels in dataset.json have the same name", file=directory, remedy="Rename one")
     named = {value: name for value, name in named.items() if value != 0 and name not in BACKGROUND_NAMES}
-    if any(name.lower() == IGNORE for name in named.values()):
-        raise DatasetError(
-            f"the label '{IGNORE}' of nnU-Net, for voxels that do not count, is not supported",
-            file=directory / "dataset.json",
-            remedy=f"Remove '{IGNORE}' from 'labels' and give its voxels a label, or leave those cases out",
-        )
+    refuse_ignored(named.values(), directory / "dataset.json")
     if not named or any(not 0 < value < 256 for value in named):
         raise DatasetError("label values must be 1 to 255", file=directory, remedy="Renumber the labels")
     return dict(sorted(named.items()))

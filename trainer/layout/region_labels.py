@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.errors import DatasetError
 
 ORDER = "regions_class_order"
+IGNORE = "ignore"
+"""Label of nnU-Net for voxels that do not count."""
 
 
 class RegionLabels(Mapping[int, str]):
@@ -64,8 +66,10 @@ def read_regions(table: Mapping[str, Any], order: Any, file: Any) -> RegionLabel
         file: for messages.
 
     Raises:
-        DatasetError: there is no such order, it has another length, or a value is none of 1 to 255.
+        DatasetError: there is no such order, it has another length, a value is none of 1 to 255, or some voxels are not
+            to count.
     """
+    refuse_ignored(table, file)
     sets = {name: _values(name, value, file) for name, value in table.items()}
     sets = {name: values for name, values in sets.items() if values != (0,)}
     painted = list(order) if isinstance(order, list) else []
@@ -79,6 +83,20 @@ def read_regions(table: Mapping[str, Any], order: Any, file: Any) -> RegionLabel
         raise DatasetError("dataset.json names no label but the background", file=file, remedy="Name the labels")
     names = dict(zip(painted, sets, strict=True))
     return RegionLabels(names, {value: sets[name] for value, name in names.items()})
+
+
+def refuse_ignored(names: Iterable[str], file: Any) -> None:
+    """Refuse a label for voxels that do not count: it would be learnt as if it were a structure.
+
+    Raises:
+        DatasetError: one of the labels' names says so.
+    """
+    if any(str(name).lower() == IGNORE for name in names):
+        raise DatasetError(
+            f"the label '{IGNORE}' of nnU-Net, for voxels that do not count, is not supported",
+            file=file,
+            remedy=f"Remove '{IGNORE}' from 'labels' and give its voxels a label, or leave those cases out",
+        )
 
 
 def _values(name: str, value: Any, file: Any) -> tuple[int, ...]:

@@ -39,8 +39,8 @@ def finetune(
         model_file: where to start; None: random weights (the control), everything else alike.
         directories, output, config, budget, resume, stream: as for `trainer.training.train_model.train_model`.
         strategy: ``all``: every weight is trained; ``frozen-encoder``: the encoder stays as it is (but for the stems of
-            images of several channels); ``last-layers``: only the finest decoder stage and the head; ``gradual``: from
-            the head towards the encoder, one part after the other.
+            channels that the model file does not know, which are always trained); ``last-layers``: only the finest
+            decoder stage and the head; ``gradual``: from the head towards the encoder, one part after the other.
         scope: what is taken from the model file, all or the encoder.
         labelled_cases: of each dataset's training cases only these are used: names, or a number of cases drawn by
             ``config.seed`` (never from held-out groups); None: all.
@@ -77,13 +77,15 @@ def start_from(
         ModelError: the model's network does not fit.
         UsageError: unknown strategy or scope.
     """
-    frozen = frozen_parts(strategy, plan.architecture)
     if model_file is None:
+        frozen = frozen_parts(strategy, plan.architecture)
         said: dict[str, Any] = {"model": None, "strategy": strategy}
         return Recipe(frozen=frozen, identity={"finetuning": said}), {"finetuning": said}
     manifest, digest = read_manifest(model_file)
     head = scope == "all" and same_head(manifest, plan.tasks)
     stems = stems_of([task.dataset.inputs for task in plan.tasks])
+    fresh = [number for number, names in enumerate(stems) if names not in manifest.stems]
+    frozen = frozen_parts(strategy, plan.architecture, fresh)
     weights = initial_weights(model_file, plan.architecture, scope, head, stems)
     said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope, "head": head}
     if "pretraining" in manifest.training:

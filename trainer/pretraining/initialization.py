@@ -16,10 +16,10 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture
 from trainer.config import TrainingConfig
 from trainer.data.planning import TaskPlan
 from trainer.pretraining.deepening import deepened, extends
+from trainer.pretraining.unfreezing import stem_parts
 
 Scope = Literal["all", "encoder"]
 ENCODER_PARTS = ("encoder.", "down.", "stems.")
-STEM_PARTS = ("first", "shortcut")
 
 
 def initial_weights(
@@ -73,20 +73,14 @@ def _with_stems(
 ) -> dict[str, Tensor]:
     """The same weights with each stem in the place where the network to be trained has it; others are left out."""
     places = {names: number for number, names in enumerate(found)}
-    known = [_stem_names(number) for number in range(len(found))]
+    known = [stem_parts(number) for number in range(len(found))]
     every = tuple(prefix for prefixes in known for prefix in prefixes)
     kept = {name: tensor for name, tensor in weights.items() if not name.startswith(every)}
     for number, names in enumerate(wanted):
         if names in places:
-            for old, new in zip(known[places[names]], _stem_names(number), strict=True):
+            for old, new in zip(known[places[names]], stem_parts(number), strict=True):
                 kept |= {new + n.removeprefix(old): tensor for n, tensor in weights.items() if n.startswith(old)}
     return kept
-
-
-def _stem_names(stem: int) -> tuple[str, ...]:
-    """How the names of a stem's weights begin."""
-    owner = f"stems.{stem - 1}" if stem else "encoder.0"
-    return tuple(f"{owner}.{part}." for part in STEM_PARTS)
 
 
 def same_head(manifest: Manifest, tasks: Sequence[TaskPlan]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
-from trainer.reference.spectral_reference import compared_with
+from trainer.reference.spectral_reference import compared_with, of_new_images
 from trainer.reference.typical_distance import MAX_PARTS, parts_of
 
 FEWEST_PATIENTS = 6
@@ -49,7 +49,8 @@ def left_out_scores(
     units and memory alike. A patient who belongs to several tasks leaves all of them. Tasks of few patients, where an
     image is one of a dozen, would otherwise look tighter than they are to new patients.
 
-    Training images of tasks with fewer than six patients have no score: without one of them, hardly a task is left.
+    Training images of tasks with fewer than six patients have no score: without one of them, hardly a task is left. Nor
+    have images of which another patient has a copy, see `of_new_images`.
 
     Args:
         spec: the signature.
@@ -67,12 +68,13 @@ def left_out_scores(
         without = compared_with(spec, reference.task_names, others, otherwise=reference.scales)
         for n in judged:
             logs[n] = _own(without, spec, images[n])
-    return LeftOutScores(
+    scores = LeftOutScores(
         logs,
         np.array([image.task for image in images], dtype=np.int64),
         tuple(image.group for image in images),
         np.array([image.held_out for image in images]),
     ).where(np.isfinite(logs))
+    return scores.where(of_new_images(scores.logs, scores.tasks))
 
 
 def _own(reference: SpectralReference, spec: SignatureSpec, image: ReferenceImage) -> float:

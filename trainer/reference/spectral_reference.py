@@ -19,6 +19,8 @@ from trainer.reference.typical_distance import typical_distance
 
 THRESHOLD_DEVIATIONS = 2.5
 LARGEST_FACTOR = 4.0
+# In units of the typical distance: what lies nearer is an image that is known under another name.
+COPY = 0.01
 # Directions without any spread within the tasks would otherwise be blown up without bound.
 SMALLEST_SPREAD = 1e-6
 SMALLEST_SHARE = 1e-3
@@ -50,8 +52,27 @@ def fit_reference(
     draft = compared_with(spec, task_names, known)
     scores = np.log([draft.judge(image.spectra).score for image in held_out])
     held_out_tasks = np.array([image.task for image in held_out], dtype=np.int64)
-    threshold = float(np.exp(balanced_threshold(scores, held_out_tasks, [image.group for image in held_out])))
+    new = of_new_images(scores, held_out_tasks)
+    groups = [image.group for image, is_new in zip(held_out, new, strict=True) if is_new]
+    threshold = float(np.exp(balanced_threshold(scores[new], held_out_tasks[new], groups)))
     return _calibrated(draft, np.exp(scores), threshold)
+
+
+def of_new_images(log_scores: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which scores tell how far new images lie, ``(K,)``: those of images that another patient has, too, do not.
+
+    A copy lies at no distance at all: its logarithm would spread the scores of its task so far that nothing foreign
+    were ever flagged. Where a task has nothing but copies, they count.
+
+    Args:
+        log_scores: ``(K,)``.
+        tasks: ``(K,)``.
+    """
+    new: NDArray[np.bool_] = log_scores > np.log(COPY)
+    for task in np.unique(tasks):
+        own = tasks == task
+        new[own] |= not new[own].any()
+    return new
 
 
 def compared_with(

@@ -12,6 +12,8 @@ from MultiTaskSegLib.runtime.ood.task_metric import OWN_SHARE
 
 # So many metrics are fitted at most, each without some of the groups.
 MAX_PARTS = 20
+# Of the largest distance: rounding errors of scalar products are smaller, distances between images larger.
+SAME = 1e-6
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +23,8 @@ def typical_distance(vectors: Floats, groups: NDArray[np.str_], projection: Floa
 
     With a projection, the metric is fitted without the image's group: it would make images near one another that it
     was fitted on, the more so the fewer they are, and every new image of a small task would seem far.
+
+    Copies of images of other groups do not count.
 
     Args:
         vectors: ``(M, C)``.
@@ -38,7 +42,9 @@ def typical_distance(vectors: Floats, groups: NDArray[np.str_], projection: Floa
             nearest[inside] = cdist(rows[inside], rows[~inside]).min(axis=1)
         else:
             nearest[inside] = np.sqrt(_squared(products, rows.shape[1], inside).min(axis=1))
-    return max(float(np.median(nearest)), SMALLEST_DISTANCE)
+    # Of a copy under another name the distance is 0, give or take a rounding error.
+    apart = nearest[nearest > SAME * nearest.max()]
+    return max(float(np.median(apart)), SMALLEST_DISTANCE) if apart.size else SMALLEST_DISTANCE
 
 
 def parts_of(groups: list[str], count: int) -> NDArray[np.int64]:

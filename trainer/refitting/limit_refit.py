@@ -20,7 +20,7 @@ from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.law_fitting import fit_limits
-from trainer.reference.left_out_score import left_out_scores
+from trainer.reference.left_out_score import FEWEST_PATIENTS, LeftOutScores, left_out_scores
 from trainer.refitting.descent import refitted
 from trainer.report.progress import Progress
 from trainer.training.finishing import with_false_alarms
@@ -43,7 +43,8 @@ def refit_limits(
         stream: for progress; standard error by default.
 
     Raises:
-        DatasetError: a task has no folder, or the folder lacks images that the model's reference remembers.
+        DatasetError: a task has no folder, or the folder lacks images that the model's reference remembers, or holds
+            none that a limit could be fitted to.
         ModelError: the model does not say whom it has seen.
     """
     predictor = Predictor.load(model_path)
@@ -64,19 +65,36 @@ def refit_limits(
     known = _remembered(reference, chosen, images)
     scores = left_out_scores(reference.spec, reference, known)
     names = [task.name for task in manifest.tasks]
+    _require_scores(scores, chosen)
     info = with_false_alarms(manifest.ood, names, fit_limits(scores, len(names)), scores)
     changed = refitted(dataclasses.replace(manifest, ood=info), predictor.model.digest)
     rewrite_manifest(model_path, changed, output)
     return changed
 
 
+def _require_scores(scores: LeftOutScores, datasets: Sequence[Dataset]) -> None:
+    """Refuse folders of which no image can tell how far new images of their task lie.
+
+    Raises:
+        DatasetError: of a task there is no held-out image, and training images of too few patients.
+    """
+    for task, dataset in enumerate(datasets):
+        if not (scores.tasks == task).any():
+            raise DatasetError(
+                f"the folder has no image that was held out, and training images of fewer than {FEWEST_PATIENTS} "
+                "patients: nothing tells how far new images lie",
+                file=dataset.directory,
+                remedy="Add the images that the model has not seen",
+            )
+
+
 def _images(predictor: Predictor, dataset: Dataset, index: int) -> Iterator[ReferenceImage]:
-    shipped = ShippedPass(predictor.network, predictor.device)
-    spec, profile = predictor.manifest.ood.spec, predictor.manifest.tasks[index].profile
+    shipped, task = ShippedPass(predictor.network, predictor.device), predictor.manifest.tasks[index]
+    spec, stem = predictor.manifest.ood.spec, predictor.manifest.stem(task)
     held_out = {case.name for case in unseen(dataset, predictor.manifest)}
     for case in dataset.cases:
-        voxels = prepare(case.read_image(), profile).voxels
-        yield ReferenceImage(index, case.group, case.name in held_out, shipped.observed(voxels, spec))
+        voxels = prepare(case.read_image(), task.profile).voxels
+        yield ReferenceImage(index, case.group, case.name in held_out, shipped.observed(voxels, spec, stem))
         release_freed_memory()
 
 

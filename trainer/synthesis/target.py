@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.synthesis.anatomy import TISSUE
 
 ENVELOPE = "envelope"
 
@@ -77,7 +79,7 @@ def read_target(word: str, own: Mapping[str, Any], directory: Path) -> Target:
         directory: for messages.
 
     Raises:
-        DatasetError: no target has the name, or its table is malformed.
+        DatasetError: no target has the name, its table is malformed, or a number is not known or in two labels.
     """
     tables: dict[str, Any] = {**TARGETS, **own}
     if word not in tables:
@@ -96,6 +98,7 @@ def read_target(word: str, own: Mapping[str, Any], directory: Path) -> Target:
         )
     pairs = tuple((str(name), () if numbers == ENVELOPE else tuple(numbers)) for name, numbers in table.items())
     target = Target(word, pairs)
+    _require_known_numbers(target, directory)
     if target.is_envelope and len(pairs) > 1:
         raise DatasetError(
             f"the target {word!r} has an envelope beside other labels",
@@ -103,6 +106,21 @@ def read_target(word: str, own: Mapping[str, Any], directory: Path) -> Target:
             remedy="An envelope holds everything of the brain: give it alone",
         )
     return target
+
+
+def _require_known_numbers(target: Target, directory: Path) -> None:
+    """A number that means nothing would never be seen, and of two labels with one number the later would take it."""
+    times = Counter(number for _, numbers in target.labels for number in set(numbers))
+    for numbers, what in (
+        (times.keys() - TISSUE.keys(), "are not known"),
+        ({number for number, count in times.items() if count > 1}, "belong to two labels"),
+    ):
+        if numbers:
+            raise DatasetError(
+                f"FreeSurfer's numbers {', '.join(map(str, sorted(numbers)))} of the target {target.name!r} {what}",
+                file=directory / "labels.json",
+                remedy="Correct the target",
+            )
 
 
 def _is_entry(numbers: Any) -> bool:

@@ -49,8 +49,7 @@ def channel_defects(
             found.append((path, f"channel {name}: {error.what}", error.remedy, False))
             continue
         found += [(path, f"channel {name}: {text}", "Check the export", True) for text in other.warnings]
-        if float(other.voxels.min()) == float(other.voxels.max()):
-            found.append((path, f"the channel {name} is constant", "Give an image that shows something", False))
+        found += _constant(path, name, other.voxels)
         what = f"the channel {name}"
         differences = grid_differences(first, other.voxels, other.ijk_to_lps, what)
         found += [(path, text, _SAME_GRID, False) for text in differences]
@@ -61,6 +60,25 @@ def channel_defects(
         looks.append(look_of(other.voxels))
         seen.append((name, other))
     return found, tuple(looks)
+
+
+def slice_defects(
+    volume: Volume, paths: Sequence[Path], names: Sequence[str]
+) -> tuple[list[ChannelDefect], ChannelLooks]:
+    """What does not fit in the second and later channels of a slice, which lie on one grid, and what all look like.
+
+    Args:
+        volume: of all channels.
+        paths, names: as for `channel_defects`.
+    """
+    further = zip(paths[1:], names[1:], volume.further, strict=True)
+    found = [defect for path, name, voxels in further for defect in _constant(path, name, voxels)]
+    return found, tuple(look_of(voxels) for voxels in volume.channels)
+
+
+def _constant(path: Path, name: str, voxels: NDArray[np.float32]) -> Iterator[ChannelDefect]:
+    if float(voxels.min()) == float(voxels.max()):
+        yield path, f"the channel {name} is constant", "Give an image that shows something", False
 
 
 def type_of(path: Path) -> str:

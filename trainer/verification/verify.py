@@ -25,7 +25,7 @@ from trainer.layout.nnunet import list_further, list_pairs, read_channels, read_
 from trainer.layout.region_labels import declared_values
 from trainer.machine.processor import usable_cores
 from trainer.report.progress import Progress
-from trainer.verification.channel_check import ChannelLooks, channel_defects, swapped_cases
+from trainer.verification.channel_check import ChannelLooks, channel_defects, slice_defects, swapped_cases
 from trainer.verification.context_check import context_defects
 from trainer.verification.defect import Defect
 
@@ -169,11 +169,11 @@ def _inspect_listing(folder: Path) -> tuple[list[Defect], list[_Pair]]:
     """The cases of any other layout, or of a view; these layouts refuse an incomplete folder as a whole."""
     name = dataset_name(folder)
     try:
-        dataset = read_dataset(folder)
+        dataset = read_dataset(folder, several=True)
     except MtsError as error:
         return [Defect(name, "", str(error.file or folder), error.what, error.remedy)], []
-    declared = frozenset(dataset.labels)
-    return [], [_Pair(name, c.name, c.image, c.label, declared, c.reader, c.further) for c in dataset.cases]
+    declared, inputs = declared_values(dataset.labels), dataset.inputs
+    return [], [_Pair(name, c.name, c.image, c.label, declared, c.reader, c.further, inputs) for c in dataset.cases]
 
 
 def _splits(folder: Path) -> list[str]:
@@ -249,14 +249,17 @@ def _read_pair(pair: _Pair) -> _Finding:
     volume = labels = affine = None
     if pair.image is not None:
         try:
-            volume = replace(pair, further=()).files.read_image()
+            # Files are looked at one by one; of a slice every channel comes from its own volume.
+            volume = (replace(pair, further=()) if pair.reader == FILES else pair).files.read_image()
             defects += [pair.defect(pair.image, text, "Check the export", is_warning=True) for text in volume.warnings]
             require_contrast(volume)
         except (InputError, DatasetError) as error:
             defects.append(pair.defect(pair.image, error.what, error.remedy))
     looks = None
     if volume is not None and pair.image is not None and pair.further and pair.inputs:
-        found, looks = channel_defects(volume, (pair.image, *pair.further), pair.inputs)
+        paths = (pair.image, *pair.further)
+        look = channel_defects if pair.reader == FILES else slice_defects
+        found, looks = look(volume, paths, pair.inputs)
         defects += [pair.defect(file, what, remedy, is_warning) for file, what, remedy, is_warning in found]
     label = pair.label or pair.image
     if pair.label is not None or pair.reader != FILES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,13 @@ def test_regions_without_a_sensible_order_or_values_are_refused(table: dict[str,
         read_regions(table, order, "dataset.json")
 
 
+@pytest.mark.parametrize("order", [[1, 2], [1, 2, 3]])
+def test_voxels_that_do_not_count_are_no_region(order: list[int]) -> None:
+    table = {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}
+    with pytest.raises(DatasetError, match="voxels that do not count, is not supported"):
+        read_regions(table, order, "dataset.json")
+
+
 def test_nnunets_background_is_no_region() -> None:
     labels = read_regions({"background": 0, "b": [3, 1], "a": 3}, [5, 4], "dataset.json")
     assert (dict(labels), labels.members) == ({5: "b", 4: "a"}, {5: (3, 1), 4: (3,)})
@@ -160,3 +168,14 @@ def test_a_region_is_compared_with_all_values_that_make_it(tmp_path: Path) -> No
     ]
     stored = REGIONS.case(0)[1]
     np.testing.assert_array_equal(truth_of(stored, task, dataset.labels), [stored > 0, stored == 2])
+
+
+def test_all_values_of_all_regions_are_the_foreground_that_tasks_share(tmp_path: Path) -> None:
+    from Testing.trainer.data.test_channels_and_regions import plan_of
+
+    dataset = read_dataset(REGIONS.write(tmp_path), several=True)
+    task = planned_task(plan_of(dataset).tasks[0])
+    shared = replace(task, labels=(replace(task.labels[0], name="foreground"),), are_regions=False)
+    regions = read_regions({"background": 0, "whole": [3, 1], "core": [3]}, [10, 20], "dataset.json")
+    (pair,) = label_pairs(shared, regions)
+    assert pair.truth == (1, 3)

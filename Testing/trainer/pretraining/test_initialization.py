@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Segmentat
 from Testing.runtime.random_network import PLANAR, THICK_SLICES
 from trainer.config import TrainingConfig
 from trainer.pretraining.initialization import config_for, initial_weights, require_same_network
-from trainer.pretraining.unfreezing import frozen_parts, parts_from_head
+from trainer.pretraining.unfreezing import Strategy, frozen_parts, parts_from_head
 from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
 
 LEARNT = {"THICK_SLICES": THICK_SLICES, "PLANAR": PLANAR}
@@ -142,6 +142,22 @@ def test_gradual_unfreezing_reaches_one_part_after_the_other_from_the_head_to_th
         for share in (number / 14 + 0.001, (number + 1) / 14 - 0.001):
             assert {name.removesuffix(".") for name in rule(share)} == frozen, share
     assert rule(0.5) == rule(1.0) == ()
+
+
+@pytest.mark.parametrize("strategy", ["frozen-encoder", "last-layers", "gradual"])
+@pytest.mark.parametrize("fresh_stem", [None, 0, 1])
+def test_stems_belong_to_the_encoder_and_are_learnt_where_they_begin_at_random(
+    strategy: Strategy, fresh_stem: int | None
+) -> None:
+    architecture = replace(PLANAR, stems=(1, 2))
+    rule = frozen_parts(strategy, architecture, () if fresh_stem is None else [fresh_stem])
+    assert rule is not None
+    names = [name for name, _ in fresh(architecture, 0).named_parameters() if not name.startswith(rule(0.0))]
+    trained = {".".join(name.split(".")[:3]) for name in names}
+    assert "encoder.0.second" not in trained
+    for stem, owner in enumerate(("encoder.0", "stems.0")):
+        for part in ("first", "shortcut"):
+            assert (f"{owner}.{part}" in trained) == (stem == fresh_stem), owner
 
 
 def test_strategies_freeze_what_their_names_say() -> None:

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
+from MultiTaskSegLib.runtime.ood.reference import SMALLEST_DISTANCE, ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
+from trainer.reference.law_fitting import fit_limits
 from trainer.reference.left_out_score import LeftOutScores, left_out_scores
 from trainer.reference.spectral_reference import fit_reference
+from trainer.reference.typical_distance import typical_distance
 
 LINE = SignatureSpec("multilayer", ("only",), 0.0)
 WHITE = SignatureSpec("whitened", ("only",), 0.0)
@@ -114,3 +116,36 @@ def test_names_shared_with_all_patients_of_another_task_do_not_empty_it() -> Non
     assert np.isfinite(scores.logs).all()
     # One patient that is left of the first task is measured in the unit of both.
     assert scores.logs[0] == pytest.approx(np.log(1.5))
+
+
+@pytest.mark.parametrize("spec", [LINE, WHITE])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_copies_under_another_name_do_not_widen_the_limits(spec: SignatureSpec, held_out: bool) -> None:
+    images = drawn(12)
+    first = images[0]
+    copies = [replace(first, group=f"again{n}", held_out=held_out) for n in range(2)]
+    plain, copied = (fit_reference(spec, ["A", "B"], own) for own in (images, [*images, *copies]))
+    assert copied.threshold == pytest.approx(plain.threshold, rel=0.3)
+    scores = left_out_scores(spec, copied, [*images, *copies])
+    assert not {"again0", "again1"} & set(scores.groups)
+    before, after = fit_limits(left_out_scores(spec, plain, images), 2), fit_limits(scores, 2)
+    for task in range(2):
+        assert after.limit(task) == pytest.approx(before.limit(task), rel=0.3)
+
+
+@pytest.mark.parametrize("spec", [LINE, WHITE])
+def test_a_task_of_copies_alone_has_a_limit_that_flags_whatever_is_none(spec: SignatureSpec) -> None:
+    first, other = drawn(1)[0], drawn(12)
+    copies = [replace(first, group=f"copy{n}", held_out=n >= 8) for n in range(12)]
+    images = [*copies, *(image for image in other if image.task == 1)]
+    reference = fit_reference(spec, ["A", "B"], images)
+    limits = fit_limits(left_out_scores(spec, reference, images), 2)
+    assert np.isfinite([limits.limit(0), limits.limit(1)]).all()
+    assert limits.limit(1) < 10
+
+
+def test_more_than_half_of_a_task_may_be_copies() -> None:
+    rows = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])
+    groups = np.array(list("abcde"))
+    assert typical_distance(rows, groups, None) == pytest.approx(3.5)
+    assert typical_distance(rows[:3], groups[:3], None) == SMALLEST_DISTANCE

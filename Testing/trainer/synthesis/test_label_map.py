@@ -73,10 +73,10 @@ def test_a_folder_of_maps_is_a_dataset_of_each_target(tmp_path: Path) -> None:
     own = {"white": {"left": [2], "right": [41]}}
     folder = write_heads(tmp_path, 2, targets=own)
     brain, white = (read_dataset(Path(f"{folder}::{word}")) for word in ("brain", "white"))
-    assert (brain.name, brain.labels, brain.modality_family, brain.region) == (
+    assert (brain.name, brain.labels, brain.channel_families, brain.region) == (
         "heads_brain",
         {1: "brain"},
-        "MR",
+        ("MR",),
         "head",
     )
     assert white.labels == {1: "left", 2: "right"}
@@ -95,6 +95,8 @@ def test_a_folder_of_maps_is_a_dataset_of_each_target(tmp_path: Path) -> None:
         ({"targets": {"t": {"a": []}}}, "t", "malformed"),
         ({"targets": {"t": {"a": ["2"]}}}, "t", "malformed"),
         ({"targets": {"t": {"a": "envelope", "b": [2]}}}, "t", "beside other labels"),
+        ({"targets": {"t": {"a": [2, 117], "b": [41]}}}, "t", "117 of the target 't' are not known"),
+        ({"targets": {"t": {"a": [2, 3], "b": [41, 2]}}}, "t", "2 of the target 't' belong to two labels"),
         ({"labels": "none"}, "brain", "no list"),
         ({"labels": [{"value": 0}]}, "brain", "'freesurfer'"),
         ({"labels": [{"value": 1, "freesurfer": 0}, {"value": 2, "freesurfer": 2}]}, "brain", "Renumber"),

@@ -23,9 +23,10 @@ from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.data.patches import PatchGroup
 from trainer.evaluation.evaluation import evaluate
-from trainer.pretraining.finetune import finetune
+from trainer.pretraining.finetune import finetune, start_from
 from trainer.pretraining.initialization import initial_weights
 from trainer.pretraining.pretrain import pretrain
+from trainer.refitting.limit_refit import refit_limits
 from trainer.refitting.recalibration import refit_calibration
 from trainer.refitting.spectral_refit import refit_reference
 from trainer.training.calibration_loss import marginal_ace_loss, region_ace_loss
@@ -107,6 +108,9 @@ def test_reference_and_temperatures_fitted_anew_are_those_of_the_training(
     path, manifest = trained
     reference = refit_reference(path, folders, tmp_path / "r.mts.safetensors", stream=io.StringIO())
     assert reference.ood.threshold == pytest.approx(manifest.ood.threshold, rel=0.05)
+    limits = refit_limits(tmp_path / "r.mts.safetensors", folders, tmp_path / "l.mts.safetensors", stream=io.StringIO())
+    for whole, alone in zip(reference.ood.score_laws, limits.ood.score_laws, strict=True):
+        assert alone.location == pytest.approx(whole.location, abs=1e-2)
     calibrated = refit_calibration(
         path, folders, tmp_path / "c.mts.safetensors", seed=CONFIG.seed, stream=io.StringIO()
     )
@@ -137,6 +141,19 @@ def test_finetuning_takes_over_the_stem_of_the_same_channels(
     tuned = finetune(path, [fresh], output, replace(CONFIG, channels=()), Budget(steps=2), stream=io.StringIO())
     assert tuned.architecture.stems == (2,)
     assert tuned.tasks[0].inputs == CHANNELS
+
+
+def test_a_stem_for_channels_that_the_model_does_not_know_is_never_frozen(
+    folders: list[Path], trained: tuple[Path, Manifest]
+) -> None:
+    plan = plan_of(read_dataset(folders[0], several=True), config=CONFIG)
+    (task,) = plan.tasks
+    strange = replace(task, dataset=replace(task.dataset, inputs=("T2", "PD")))
+    for tasks, is_trained in (((task,), False), ((strange,), True)):
+        frozen = start_from(trained[0], replace(plan, tasks=tasks), "frozen-encoder")[0].frozen
+        assert frozen is not None
+        assert "encoder.0.second.weight".startswith(frozen(0.0))
+        assert "encoder.0.first.weight".startswith(frozen(0.0)) is not is_trained
 
 
 def random(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from Testing.trainer.channel_dataset import ChannelDataset, channel_path, write_voxels
+from trainer.layout.recently_read import forget_volumes
 from trainer.verification.channel_check import swapped_cases
 from trainer.verification.verify import verify_datasets
 
@@ -113,3 +114,21 @@ def test_of_two_cases_nobody_knows_which_is_swapped() -> None:
     looks = [(np.zeros(3), np.ones(3)), (np.ones(3), np.zeros(3))]
     assert list(swapped_cases(looks)) == []
     assert list(swapped_cases([*looks, looks[0], looks[0]])) == [(1, (0, 1))]
+
+
+@pytest.mark.parametrize("are_regions", [False, True])
+@pytest.mark.parametrize("view", ["axial", "without=left_out.txt"])
+def test_views_of_several_channels_and_of_regions_are_verified_as_they_are_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str, are_regions: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("left_out.txt").write_text("nobody", encoding="utf-8")
+    folder = ChannelDataset("Dataset010_Pair", are_regions).write(tmp_path)
+    directory = Path(f"{folder}::{view}")
+    assert [defect for defect in verify_datasets([directory]) if not defect.is_warning] == []
+    second = PAIR.case(0)[0][1]
+    second[3] = second[3].min()
+    write_voxels(second if view == "axial" else np.full_like(second, 7), channel_path(folder, CASE, 1))
+    forget_volumes()
+    (defect,) = [defect for defect in verify_datasets([directory]) if not defect.is_warning]
+    assert "the channel T1c is constant" in defect.what

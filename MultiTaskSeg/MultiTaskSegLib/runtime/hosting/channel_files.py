@@ -44,8 +44,10 @@ def ordered_files(
         task: that is wanted, or ``auto``: whichever has these channels.
 
     Raises:
-        UsageError: no task has exactly these channels, or tasks have them in different orders.
+        UsageError: there is no such task, none has exactly these channels, or tasks have them in different orders.
     """
+    if task not in (AUTO, *inputs):
+        raise UsageError(f"the model has no task {task!r}", remedy=f"Use {AUTO} or one of {', '.join(inputs)}")
     given = {name.casefold(): path for name, path in files.items()}
     wanted = {name: own for name, own in inputs.items() if task in (AUTO, name) and own}
     fitting = {own for own in wanted.values() if {name.casefold() for name in own} == set(given)}
@@ -55,7 +57,8 @@ def ordered_files(
             f"no task has the channels {', '.join(files)}",
             remedy=f"{known}. Give these"
             if known
-            else "The model's images have one channel: give the image without --channel",
+            else f"{'Images of the model' if task == AUTO else f'Images of {task}'} have one channel without a name: "
+            "give the image without --channel",
         )
     if len(fitting) > 1:
         raise UsageError(
