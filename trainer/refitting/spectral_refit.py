@@ -54,8 +54,8 @@ def refit_reference(
     """
     predictor = Predictor.load(model_path)
     model = predictor.model
-    instead = _standing_in(model.manifest, images_of or {})
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
+    instead = _standing_in(model.manifest, images_of or {})
     datasets |= {name: own.dataset for name, own in instead.items()}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
