@@ -81,15 +81,15 @@ class Told:
 
 @pytest.fixture(scope="module")
 def briefly_trained(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The whole demo with two seconds of training."""
+    """The whole demo with four steps of training."""
     folder, said = tmp_path_factory.mktemp("demo") / "new", io.StringIO()
-    size = demo.DemoSize(cases=4, test_cases=1, minutes=0.03)
+    size = demo.DemoSize(cases=4, test_cases=1, steps=4)
     return Told(folder, demo.run_demo(folder, size=size, stream=io.StringIO(), output=said), said.getvalue())
 
 
 def test_the_whole_demo_runs_and_says_honestly_when_its_model_is_too_weak(briefly_trained: Told) -> None:
     told = json.loads((briefly_trained.folder / "demo.json").read_text(encoding="utf-8"))
-    # Two seconds of training cannot reach the promised Dice.
+    # Four steps cannot reach the promised Dice.
     assert briefly_trained.code == 1
     assert any("mean Dice" in failure for failure in told["failures"])
     assert "did NOT hold" in briefly_trained.said
