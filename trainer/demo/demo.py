@@ -61,7 +61,7 @@ class DemoSize:
 
     cases: int = 24
     test_cases: int = 3
-    steps: int = 300
+    steps: int = 600
 
 
 def run_demo(
@@ -71,7 +71,7 @@ def run_demo(
 
     Args:
         directory: for all results; must be new, empty or left by an earlier demo, whose results are replaced.
-        size: how much to do; the default trains for some three minutes on two cores.
+        size: how much to do; the default trains for three to six minutes on two cores.
         stream: for progress; standard error by default.
         output: for the summary; standard output by default.
 
