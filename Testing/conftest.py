@@ -18,6 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MULTITASKSEG_BACKEND", "torch")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Where no model is named, those of whoever runs the tests would take part.
+os.environ["MULTITASKSEG_MODELS"] = str(REPOSITORY / "Testing" / "no_models")
 
 
 @pytest.fixture(scope="session")

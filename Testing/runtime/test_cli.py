@@ -149,7 +149,7 @@ def test_check_prints_one_verdict_per_image_that_segment_would_give(
 ) -> None:
     assert cli.main(["check", str(image), str(image), "-m", str(model), "--json"]) == 0
     verdicts = json.loads(capsys.readouterr().out)
-    assert [set(v) for v in verdicts] == [{"image", "ood", "network_grid", "warnings"}] * 2
+    assert [set(v) for v in verdicts] == [{"image", "model", "ood", "network_grid", "warnings"}] * 2
     cli.main(["segment", str(image), "-m", str(model), "-o", str(tmp_path), "--json"])
     assert json.loads(capsys.readouterr().out)["ood"] == verdicts[0]["ood"] == verdicts[1]["ood"]
     assert verdicts[0]["image"] == str(image)
@@ -239,7 +239,7 @@ def test_check_writes_a_map_on_the_images_own_grid(
     assert 0.0 <= values.min() <= values.max() <= 4.001
     assert cli.main(["check", str(image), "-m", str(located), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0] == {
-        key: answer[key] for key in ("image", "ood", "network_grid", "warnings")
+        key: answer[key] for key in ("image", "model", "ood", "network_grid", "warnings")
     }
 
 

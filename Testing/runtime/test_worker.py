@@ -44,6 +44,9 @@ class MachineStandIn:
     def __init__(self, load=lambda *_: PredictorStandIn()) -> None:
         self.load = load
 
+    def models(self):
+        return []
+
     def device(self, wanted):
         return wanted
 

@@ -86,6 +86,9 @@ class MachineStandIn:
         self.wanted: list[str] = []
         self.loaded: list[tuple] = []
 
+    def models(self):
+        return []
+
     def device(self, wanted):
         self.wanted.append(wanted)
         return wanted

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,10 @@ from MultiTaskSegLib.runtime.machine.result_record import require_untouched
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+    from MultiTaskSegLib.runtime.hosting.listed_runs import Outcome
     from MultiTaskSegLib.runtime.image.volume import Volume
 
-MODEL_HELP = "model file, or a name that 'multitaskseg models' lists; default: the released one for such images"
+MODEL_HELP = "model file, or a name that 'multitaskseg models' lists; default: the one of them that knows such images"
 CHANNEL_HELP = "one channel of one image, by its name in the model; give every channel, in any order"
 TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
 LINE_CHARACTERS = 60
@@ -137,10 +139,10 @@ def _segment(options: argparse.Namespace) -> int:
 
     require_place()
     volume = read_channels(paths, list(channels))
-    result, notes = ImageRuns(_model_file(options), options.device, _progress_line()).run(
+    outcome = ImageRuns(_model_file(options), options.device, _progress_line()).run(
         volume, Purpose(options.task), lambda model, tell: model.segment(volume, options.task, tell)
     )
-    result = result.with_warnings(notes)
+    result = outcome.found.with_warnings(outcome.notes).with_model_choice(outcome.choice)
     require_place()
     report = result.write(options.output)
     if options.json:
@@ -150,6 +152,7 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{volume.name}: {result.task.name} ({result.verdict_sentence})")
     _print_explanation(result.verdict)
+    _print_choice(outcome.choice)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
@@ -220,21 +223,24 @@ def _entry(
     several = {"channels": {name: str(file) for name, file in channels.items()}} if len(channels) > 1 else {}
     try:
         volume = read_channels(list(channels.values()), list(channels))
-        verdict, notes = _verdict(runs, volume, map_path)
+        outcome = _checked(runs, volume, map_path)
     except BrokenPipeError:
         raise
     except Exception as error:
         _fail(_sentence(error), EXIT_REFUSED)
         return {"image": str(path), **several, "error": _sentence(error)}
-    warnings = list(dict.fromkeys((*verdict.warnings, *notes)))
+    verdict = outcome.found
+    warnings = list(dict.fromkeys((*verdict.warnings, *outcome.notes)))
     if not is_json:
         for warning in warnings:
             print(f"warning: {path}: {warning}", file=sys.stderr)
         print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
         _print_explanation(verdict)
+        _print_choice(outcome.choice)
     entry = {
         "image": str(path),
         **several,
+        "model": outcome.model,
         "ood": verdict.as_dict(),
         "network_grid": verdict.network_grid,
         "warnings": warnings,
@@ -266,15 +272,16 @@ def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Pat
     return paths
 
 
-def _verdict(runs: ImageRuns, volume: Volume, map_path: Path | None) -> tuple[Any, tuple[str, ...]]:
-    """The verdict on an image, and what was done in another way; its map is written when there is a path for it."""
+def _checked(runs: ImageRuns, volume: Volume, map_path: Path | None) -> Outcome[Any]:
+    """The verdict on an image, and which model gave it; its map is written when there is a path for it."""
     if map_path is None:
         return runs.run(volume, CHECK, lambda model, tell: model.check(volume, tell))
-    (verdict, rarity), notes = runs.run(volume, LOCATE, lambda model, tell: model.locate(volume, tell))
+    outcome = runs.run(volume, LOCATE, lambda model, tell: model.locate(volume, tell))
     from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 
+    verdict, rarity = outcome.found
     write_image(to_sitk(rarity, volume), map_path)
-    return verdict, notes
+    return replace(outcome, found=verdict)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -334,6 +341,11 @@ def _progress_line() -> Callable[[float, str], None]:
 def _print_explanation(verdict: Any) -> None:
     if verdict is not None and verdict.explanation is not None:
         print(f"  {verdict.explanation.sentence()}")
+
+
+def _print_choice(choice: dict[str, Any] | None) -> None:
+    if choice is not None:
+        print(f"  {choice['sentence']}")
 
 
 def _print_json(value: Any) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
+from MultiTaskSegLib.runtime.hosting.listed_runs import ListedRuns, Outcome
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
 from MultiTaskSegLib.runtime.hosting.model_request import card_of, imported, models_in, task_facts
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
@@ -161,6 +163,7 @@ class Worker:
         self._send = send
         self._machine = TorchMachine() if machine is None else machine
         self._models = ModelHost(self._machine)
+        self._runs = ListedRuns(self._models, self._machine)
         self._commands: dict[str, Callable[[Request, Send], None]] = {
             "segment": self._segment,
             "check": self._check,
@@ -196,9 +199,9 @@ class Worker:
         purpose: Purpose,
         act: Callable[[Answers, Callable[[float, str], None]], T],
         progress: ProgressEvents,
-    ) -> tuple[T, tuple[str, ...]]:
+    ) -> Outcome[T]:
         model, device = request.get("model"), request.get("device", "auto")
-        return self._models.run(model, device, volume, purpose, act, progress, progress.go_on)
+        return self._runs.run(model, device, volume, purpose, act, progress, progress.go_on)
 
     def _segment(self, request: Request, send: Send) -> None:
         progress = ProgressEvents(send)
@@ -206,11 +209,14 @@ class Worker:
         volume = read_volume(request)
         progress(0.0, "model")
         task = request.get("task", "auto")
-        found, notes = self._run(
+        outcome = self._run(
             request, volume, Purpose(task), lambda model, tell: model.segment(volume, task, tell), progress
         )
-        if notes:
-            found = found.with_warnings(notes)
+        found = outcome.found
+        if outcome.notes:
+            found = found.with_warnings(outcome.notes)
+        if outcome.choice:
+            found = found.with_model_choice(outcome.choice)
         progress(1.0, "writing")
         files = _write_result(found, request)
         send({"event": "result", "report": found.report(), **files, "legend": legend_of(found.task)})
@@ -220,15 +226,13 @@ class Worker:
         progress(0.0, "reading")
         volume = read_volume(request)
         progress(0.0, "model")
-        with_map = bool(request.get("map", False))
-
-        def act(model: Answers, tell: Callable[[float, str], None]) -> tuple[Any, Any, dict[str, str]]:
-            """The verdict, the map where it is wanted, and which model said so."""
-            origin = {"name": model.manifest.name, "sha256": model.model.digest}
-            verdict, rarity = model.locate(volume, tell) if with_map else (model.check(volume, tell), None)
-            return verdict, rarity, origin
-
-        (verdict, rarity, origin), notes = self._run(request, volume, LOCATE if with_map else CHECK, act, progress)
+        if bool(request.get("map", False)):
+            located = self._run(request, volume, LOCATE, lambda model, tell: model.locate(volume, tell), progress)
+            verdict, rarity = located.found
+            outcome: Outcome[Any] = replace(located, found=verdict)
+        else:
+            outcome = self._run(request, volume, CHECK, lambda model, tell: model.check(volume, tell), progress)
+            verdict, rarity = outcome.found, None
         files = {}
         if rarity is not None:
             output = Path(request["output"])
@@ -237,10 +241,10 @@ class Worker:
             files["foreign"] = str(output / "foreign.npy")
         report = {
             "image": volume.name,
-            "model": origin,
+            "model": outcome.model,
             "ood": verdict.as_dict(),
             "network_grid": verdict.network_grid,
-            "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
+            "warnings": list(dict.fromkeys((*verdict.warnings, *outcome.notes))),
         }
         explanation = verdict.explanation
         spectra = [] if explanation is None else [band.as_dict() for band in explanation.spectra]

@@ -38,6 +38,7 @@ class Model:
         self.device = device
         self.memory_step = -1
         self.model = SimpleNamespace(digest="one")
+        self.manifest = SimpleNamespace(name="stand-in")
 
 
 class MachineStandIn:
@@ -47,6 +48,9 @@ class MachineStandIn:
         self.loads: list[tuple] = []
         self.releases = 0
         self.plans = plans or {}
+
+    def models(self):
+        return []
 
     def device(self, wanted):
         return "cuda:0" if wanted == "auto" else wanted
@@ -248,7 +252,8 @@ def test_images_of_both_kinds_load_each_released_model_once_and_a_named_model_on
         machine = MachineStandIn()
         runs = ImageRuns(model, "cpu", lambda share, step: None, machine)
         for volume in (VOLUME, planar, VOLUME, planar):
-            assert runs.run(volume, Purpose("auto"), lambda model, tell: model.memory_step) == (0, ())
+            outcome = runs.run(volume, Purpose("auto"), lambda model, tell: model.memory_step)
+            assert (outcome.found, outcome.notes) == (0, ())
         assert [is_planar for _, _, is_planar in machine.loads] == loads
 
 
@@ -281,5 +286,6 @@ def test_images_that_were_judged_by_another_model_under_the_same_name_are_told_a
     told = []
     for content in ("first", "a second one", "third"):
         path.write_text(content)
-        told.append(runs.run(VOLUME, Purpose("auto"), lambda model, tell: model.model.digest))
+        outcome = runs.run(VOLUME, Purpose("auto"), lambda model, tell: model.model.digest)
+        told.append((outcome.found, outcome.notes))
     assert told == [("one", ()), ("two", (REPLACED,)), ("one", ())]

@@ -14,6 +14,7 @@ from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, me
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
+    from MultiTaskSegLib.runtime.model.model_list import ListedModel
 
 
 class Answers(Protocol):
@@ -46,6 +47,9 @@ class Answers(Protocol):
 class Machine(Protocol):
     """Loads models and knows the devices; `TorchMachine` is the one that ships."""
 
+    def models(self) -> list[ListedModel]:
+        """The list of models: the released ones, then the user's own."""
+
     def load(self, model: str | None, device: str, planar: bool) -> Answers:
         """The predictor of a model file, or of the released default for 2-D (``planar``) or 3-D images."""
 
@@ -64,6 +68,12 @@ class Machine(Protocol):
 
 class TorchMachine:
     """This machine, by torch."""
+
+    def models(self) -> list[ListedModel]:
+        """The list of models: the released ones, then the user's own."""
+        from MultiTaskSegLib.runtime.model.model_list import listed_models
+
+        return listed_models()
 
     def load(self, model: str | None, device: str, planar: bool) -> Answers:
         """The predictor of a model file, or of the released default for 2-D (``planar``) or 3-D images.

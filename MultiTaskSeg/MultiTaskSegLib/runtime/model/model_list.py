@@ -51,6 +51,7 @@ class ListedModel:
         licence_text: the same with the reasons.
         is_checked: whether it has reference images, so that it says whether an image is like them.
         problem: why it cannot be used; empty where its header is sound. The content is checked when it is used.
+        is_imported: whether nnU-Net trained it.
     """
 
     name: str
@@ -63,6 +64,11 @@ class ListedModel:
     licence_text: str = ""
     is_checked: bool = False
     problem: str = ""
+    is_imported: bool = False
+
+    def takes(self, is_planar: bool) -> bool:
+        """Whether it is for 2-D images (``is_planar``), or for volumes; networks of nnU-Net for slices are for both."""
+        return self.is_planar == is_planar or (self.is_planar and self.is_imported)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -173,11 +179,18 @@ def _described(model: ListedModel, manifest: Mapping[str, Any]) -> ListedModel:
         model.is_released,
         model.size_bytes,
         tuple(_task(entry) for entry in entries),
-        bool(entries) and all((entry.get("profile") or {}).get("grid") == "fit" for entry in entries),
+        _is_planar(manifest, entries),
         short,
         words,
         manifest.get("ood") is not None,
+        is_imported="kind" in manifest,
     )
+
+
+def _is_planar(manifest: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> bool:
+    if "kind" in manifest:
+        return len(manifest["plan"]["preparation"]["patch"]) == len(("y", "x"))
+    return bool(entries) and all((entry.get("profile") or {}).get("grid") == "fit" for entry in entries)
 
 
 def _licence(manifest: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

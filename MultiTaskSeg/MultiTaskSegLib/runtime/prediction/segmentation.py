@@ -43,6 +43,7 @@ class Segmentation:
             later ones over earlier ones.
         region_confidence: by label value, mean probability over the region's own voxels.
         grid: how the network saw the image, as plain values; by default what the verdict says.
+        model_choice: how the model was chosen among several, as plain values; None where there was no choice.
     """
 
     volume: Volume
@@ -60,6 +61,7 @@ class Segmentation:
     regions: NDArray[np.bool_] | None = None
     region_confidence: Mapping[int, float] = field(default_factory=dict)
     grid: Mapping[str, Any] | None = None
+    model_choice: Mapping[str, Any] | None = None
 
     @property
     def checked(self) -> Verdict:
@@ -81,14 +83,19 @@ class Segmentation:
         """The same result with sentences that it does not have yet."""
         return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *more))))
 
+    def with_model_choice(self, choice: Mapping[str, Any] | None) -> Segmentation:
+        """The same result with how its model was chosen."""
+        return replace(self, model_choice=choice)
+
     def report(self) -> dict[str, Any]:
         """Everything but the voxels, as in ``report.json``, which also has the digests of the files beside it."""
         several = {"channels": list(self.task.inputs)} if self.task.inputs else {}
+        chosen = {} if self.model_choice is None else {"choice": dict(self.model_choice)}
         return {
             "schema": REPORT_SCHEMA,
             "image": self.volume.name,
             **several,
-            "model": {"name": self.model_name, "sha256": self.model_sha256},
+            "model": {"name": self.model_name, "sha256": self.model_sha256, **chosen},
             "task": self.task.name,
             "device": self.device,
             "labels": self._label_table(),
