@@ -9,7 +9,7 @@ from MultiTaskSegLib.runtime.model.model_list import NO_REFERENCE, listed_model
 from MultiTaskSegLib.runtime.model.released import released_models
 from MultiTaskSegLib.task_list import known_tasks
 
-REMEDY = "Choose another one under Advanced, or use the released model"
+REMEDY = "Choose another one under Advanced, or let the image decide"
 
 
 def is_released(model: str) -> bool:
@@ -32,7 +32,7 @@ def require_model(model: str, for_check: bool = False) -> None:
     """Refuse a file that cannot be used, before anything else is asked or started.
 
     Args:
-        model: path of a file; empty for the released one.
+        model: path of a file; empty for that of the list which knows the image.
         for_check: whether an image is to be checked with it, for which it needs reference images.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
-from MultiTaskSegLib.runtime.model.released import released_models
+from MultiTaskSegLib.runtime.model.model_list import listed_models
 
 DATASET_NUMBER = re.compile(r"^Dataset\d+_")  # nnU-Net's prefix, of no interest to a user
 
@@ -69,14 +69,15 @@ def wanted_inputs(tasks: Sequence[KnownTask], task: str) -> tuple[str, ...]:
 
 
 def known_tasks(model: str | Path | None = None) -> list[KnownTask]:
-    """The tasks of a model file; of all released models where ``model`` is None.
+    """The tasks of a model file; of all models of the list where ``model`` is None, those of one kind only once.
 
     A file that cannot be read gives none: whether it is sound is the worker's to say, when it is used.
     """
-    tasks: list[KnownTask] = []
-    for path in released_models() if model is None else [Path(model)]:
-        tasks += _tasks_in(path)
-    return tasks
+    tasks: dict[tuple[object, ...], KnownTask] = {}
+    for path in [listed.path for listed in listed_models()] if model is None else [Path(model)]:
+        for task in _tasks_in(path):
+            tasks.setdefault((task.name, task.is_planar, task.inputs), task)
+    return list(tasks.values())
 
 
 def task_names(model: str | Path | None = None) -> list[str]:

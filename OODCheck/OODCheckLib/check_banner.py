@@ -53,7 +53,9 @@ def volume_text(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
     warnings = json.loads(volume_node.GetAttribute(f"{PREFIX}Warnings") or "[]")
     words = foreign_words(volume_node)
     where = f"<p>{html.escape(words)}</p>" if words else ""
-    return check_banner(verdict) + notes_text(warnings) + where + distance_bars(verdict)
+    chosen = volume_node.GetAttribute(f"{PREFIX}Model.Choice")
+    model = f"<p>{html.escape(_('Model: {why}').format(why=chosen))}</p>" if chosen else ""
+    return check_banner(verdict) + notes_text(warnings) + where + model + distance_bars(verdict)
 
 
 def summary_banner(verdicts: Sequence[Verdict | None]) -> str:

@@ -47,7 +47,7 @@ class ModelChoice:
         self._path.store()
 
     def use(self, path: str) -> None:
-        """Use a model, now and in scenes to come; an empty path is the released one."""
+        """Use a model, now and in scenes to come; with an empty path the image decides."""
         parameters = self._parameters()
         if parameters is not None:
             parameters.modelPath = path

@@ -39,7 +39,7 @@ class ModelDialog:
 
         Args:
             parent: the window above which it appears.
-            used: returns the path that the panel has; empty for the released models.
+            used: returns the path that the panel has; empty where the image decides.
             choose: is called with the path that the panel is to use.
             for_check: whether images are checked with the model, for which it needs reference images.
         """
@@ -121,7 +121,7 @@ class ModelDialog:
         model = self._table.selected()
         if model is None or self._objection(model):
             return
-        # Which of the released ones suits depends on the image; and where they lie changes with every update.
+        # Where released ones lie changes with every update, so they are not named: the image decides.
         self._choose("" if model.is_released else str(model.path))
         self.refresh()
 
@@ -204,7 +204,8 @@ class ModelDialog:
     def _show_selected(self) -> None:
         model = self._table.selected()
         objection = "" if model is None else self._objection(model)
-        self.ui.hintLabel.text = html.escape(objection or ("" if model is None else str(model.path)))
+        free = "" if self._used() else _("The image decides among the models with a mark: the nearest one is used.")
+        self.ui.hintLabel.text = html.escape(objection or (free if model is None else str(model.path)))
         self.ui.useButton.enabled = model is not None and not objection
         self.ui.cardButton.enabled = model is not None and not model.problem and not self.control.is_running
         self.ui.openButton.enabled = True

@@ -18,7 +18,7 @@ from MultiTaskSegLib.task_list import known_tasks
 
 
 class ModelNote:
-    """A label and two buttons; all are there only while the chosen model is not a released one."""
+    """A label and two buttons; all are there only while a model of the user is chosen by hand."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class ModelNote:
 
         Args:
             label: says which model is used.
-            release_button, import_button: lead back to the released model, and on to the import of what was chosen.
+            release_button, import_button: let the image decide again, and on to the import of what was chosen.
             release, take_in: are called when they are pressed.
             for_check: whether images are checked with the model, and not segmented.
         """
@@ -44,7 +44,7 @@ class ModelNote:
         self.show("")
 
     def show(self, model: str) -> None:
-        """Name a model file; empty is the released model, about which nothing is said."""
+        """Name a model file; where it is empty the image decides, about which nothing is said."""
         self._label.text = model_text(model, self._for_check)
         self._label.visible = self._release_button.visible = bool(self._label.text)
         self._import_button.visible = is_importable(model)
@@ -64,11 +64,11 @@ def model_text(model: str, for_check: bool = False) -> str:
     elif is_sample_model(model):
         words, colour = _("Model of the tutorial, {name}: it knows phantoms only, no real images."), UNUSUAL_COLOUR
     elif is_checkable(model):
-        words, colour = _("Not the released model, but {name}."), UNUSUAL_COLOUR
+        words, colour = _("Not chosen by the image: {name}."), UNUSUAL_COLOUR
     elif for_check:
         words, colour = _("No image can be checked with {name}: the model has no reference images."), BAD_COLOUR
     else:
-        words = _("Not the released model, but {name}. Images are not checked: the model has no reference images.")
+        words = _("Not chosen by the image: {name}. Images are not checked: the model has no reference images.")
         colour = UNUSUAL_COLOUR
     problem = listed_model("", Path(model)).problem or _("this is no model of MultiTaskSeg")
     text = words.format(name=name, problem=problem)

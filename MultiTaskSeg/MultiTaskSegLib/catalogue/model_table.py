@@ -35,7 +35,7 @@ class ModelTable:
             widget.setColumnWidth(column, LONG_TEXT_PIXELS)
 
     def show(self, models: Sequence[ListedModel], used: str) -> None:
-        """Show these models instead of what was there; ``used`` is the path that the panel has, empty for released."""
+        """Show these models instead of what was there; ``used`` is the panel's path, or empty."""
         row = self._widget.currentRow()
         kept = self._models[row].path if 0 <= row < len(self._models) else None
         self._models = list(models)
@@ -61,8 +61,8 @@ class ModelTable:
 
 
 def is_used(model: ListedModel, used: str) -> bool:
-    """Whether a model is the one that a panel has; of the released ones that which suits the image."""
-    return model.is_released if not used else model.path == Path(used)
+    """Whether a model is the one that a panel has, or one of those among which the image decides."""
+    return (model.is_checked and not model.problem) if not used else model.path == Path(used)
 
 
 def _titles() -> list[str]:

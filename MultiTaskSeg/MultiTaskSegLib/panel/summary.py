@@ -35,9 +35,13 @@ def verdict_text(verdict: Verdict) -> str:
     return verdict_banner(verdict)
 
 
-def result_text(verdict: Verdict | None, task: str, warnings: Sequence[str] = ()) -> str:
-    """The verdict on the image, what was segmented, and what else there is to know about the result."""
-    parts = [verdict_banner(verdict, task), f"<p>{html.escape(_('Task: {task}').format(task=short_name(task)))}</p>"]
+def result_text(verdict: Verdict | None, task: str, warnings: Sequence[str] = (), choice: str = "") -> str:
+    """The verdict on the image, what was segmented, how the model was chosen (``choice``), and what else there is."""
+    lines = [
+        _("Task: {task}").format(task=short_name(task)),
+        *([_("Model: {why}").format(why=choice)] if choice else []),
+    ]
+    parts = [verdict_banner(verdict, task), f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>"]
     # The banner says both of these already.
     told: tuple[str, ...] = (NOT_CHECKED,)
     if verdict is not None:

@@ -66,6 +66,7 @@ def write_provenance(
         "Created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "Model": model.get("name"),
         "Model.SHA256": model.get("sha256"),
+        "Model.Choice": model.get("choice", {}).get("sentence"),
         "Task": report.get("task"),
         "Image": report.get("image"),
         "Device": report.get("device"),

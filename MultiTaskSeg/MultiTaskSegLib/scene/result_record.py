@@ -12,7 +12,18 @@ from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_record import FRAME, VOXELS, WORLD, ImageRecord, changed_since, forget_channels
 
-ORIGIN = ("Version", "Software", "Created", "Model", "Model.SHA256", "Task", "Image", "Device", "Seconds")
+ORIGIN = (
+    "Version",
+    "Software",
+    "Created",
+    "Model",
+    "Model.SHA256",
+    "Model.Choice",
+    "Task",
+    "Image",
+    "Device",
+    "Seconds",
+)
 ASKED = ("Parameters", "Found", "Warnings")
 
 

@@ -64,7 +64,9 @@ class Shelf:
             return Verdict(share > 1, share * limit, limit, 0.5, f"{name}_task", {})
 
         return SimpleNamespace(
-            manifest=SimpleNamespace(name=f"{name} of the file"), model=SimpleNamespace(digest=f"{name}-digest"), check=check
+            manifest=SimpleNamespace(name=f"{name} of the file"),
+            model=SimpleNamespace(digest=f"{name}-digest"),
+            check=check,
         )
 
 
@@ -79,7 +81,9 @@ def run(machine: Shelf, volume: Volume = VOLUME, purpose: Purpose = CHECK, model
 
 
 def test_an_image_goes_to_the_model_whose_limit_it_is_farthest_within() -> None:
-    machine = Shelf(listed("a"), listed("much_longer_name"), listed("c"), shares={"a": 0.9, "much_longer_name": 0.7, "c": 1.4})
+    machine = Shelf(
+        listed("a"), listed("much_longer_name"), listed("c"), shares={"a": 0.9, "much_longer_name": 0.7, "c": 1.4}
+    )
     outcome = run(machine)
     assert outcome.origin == ("much_longer_name of the file", "much_longer_name-digest")
     assert [entry["name"] for entry in outcome.choice["models"]] == ["much_longer_name", "a", "c"]
@@ -170,9 +174,15 @@ def test_a_task_that_is_named_limits_the_choice_to_models_that_have_it() -> None
 
 def test_a_task_that_no_model_has_is_refused_with_those_that_there_are() -> None:
     machine = Shelf(listed("a"), listed("b"), listed("flat", is_planar=True))
-    with pytest.raises(UsageError, match="no model of the list has a task 'lung'.*Use auto, a_task, b_task"):
+    with pytest.raises(UsageError, match=r"no model of the list has a task 'lung'.*Use auto, a_task, b_task"):
         run(machine, purpose=Purpose("lung"))
     assert machine.loads == []
+
+
+def test_a_model_that_cannot_be_compared_is_used_where_it_alone_has_the_task() -> None:
+    machine = Shelf(listed("a"), listed("own", is_checked=False))
+    assert run(machine, purpose=Purpose("own_task")).found == "own of the file"
+    assert run(machine, purpose=Purpose("auto")).found == "a of the file"
 
 
 def test_without_any_model_that_fits_the_released_one_says_why_not() -> None:
@@ -180,7 +190,9 @@ def test_without_any_model_that_fits_the_released_one_says_why_not() -> None:
 
 
 def test_where_no_model_can_look_at_the_image_the_first_reason_is_told() -> None:
-    machine = Shelf(listed("a"), listed("b"), shares={"a": InputError("the image is constant"), "b": InputError("other")})
+    machine = Shelf(
+        listed("a"), listed("b"), shares={"a": InputError("the image is constant"), "b": InputError("other")}
+    )
     with pytest.raises(InputError, match="the image is constant"):
         run(machine)
 

@@ -138,6 +138,15 @@ def test_a_task_is_planar_where_its_images_are_fitted_to_a_grid(tmp_path):
     assert (solid.spacing_zyx_mm, flat.spacing_zyx_mm) == ((3.0, 2.0, 1.0), None)
 
 
+def test_without_a_model_the_tasks_of_the_whole_list_are_offered_each_once(tmp_path, monkeypatch):
+    released = task_list.task_names()
+    monkeypatch.setenv("MULTITASKSEG_MODELS", str(tmp_path))
+    write_header(tmp_path / "own.mts.safetensors", [{"name": "spleen"}, {"name": released[0]}])
+    names = task_list.task_names()
+    assert names[:-1] == released
+    assert names[-1] == "spleen"
+
+
 @pytest.mark.parametrize("content", [b"", b"short", bytes(8) + b"{}", b"\x02" + bytes(7) + b"[]", b"\xff" * 40])
 def test_a_damaged_model_file_offers_no_tasks(tmp_path, content):
     (tmp_path / "own.mts.safetensors").write_bytes(content)

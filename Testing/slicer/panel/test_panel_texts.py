@@ -46,6 +46,13 @@ def test_the_verdict_is_not_told_twice(summary):
     assert text.count("NOTE") == 1
 
 
+def test_how_the_model_was_chosen_is_told_where_there_was_a_choice(summary):
+    verdict = Verdict(False, 1.1, 2.5, 0.4, "hearts", {})
+    text = summary.result_text(verdict, "hearts", choice="a was chosen, nearer than <b>")
+    assert "Model: a was chosen, nearer than &lt;b&gt;" in text
+    assert "Model" not in summary.result_text(verdict, "hearts")
+
+
 @pytest.mark.parametrize(
     ("verdict", "task", "word", "level"),
     [

@@ -172,13 +172,16 @@ def test_a_verdict_without_a_record_of_its_image_is_not_relied_upon():
 
 def test_no_part_of_an_earlier_run_stays_beside_a_later_one():
     volume = samples.volume()
-    write_record(volume, ImageRecord.of(volume), {**REPORT, "device": "cuda"}, {"device": "cuda"})
+    elected = {**REPORT, "device": "cuda", "model": {"name": "own", "choice": {"sentence": "own was chosen"}}}
+    write_record(volume, ImageRecord.of(volume), elected, {"device": "cuda"})
+    assert volume.GetAttribute("MultiTaskSeg.Model.Choice") == "own was chosen"
     volume.SetAttribute("MultiTaskSeg.OOD.Spectrum", "{}")
     made = result.add_result(volume, found(FOREIGN))
     told = {key: volume.GetAttribute(f"MultiTaskSeg.{key}") for key in ("OOD", "Model", "Model.SHA256", "Device")}
     assert told == {"OOD": "out of distribution", "Model": "mr3d", "Model.SHA256": "ab" * 32, "Device": None}
     assert volume.GetAttribute("MultiTaskSeg.OOD.Spectrum") is None
     assert volume.GetAttribute("MultiTaskSeg.Parameters") is None
+    assert volume.GetAttribute("MultiTaskSeg.Model.Choice") is None
     assert current_verdict(volume) == made.ood
 
 

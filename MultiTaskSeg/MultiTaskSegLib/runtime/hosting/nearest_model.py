@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
-    from MultiTaskSegLib.runtime.model.model_list import ListedModel, ListedTask
+    from MultiTaskSegLib.runtime.model.model_list import ListedModel
     from MultiTaskSegLib.runtime.ood.verdict import Verdict
 
 Progress = Callable[[float, str], None]
 AUTO = "auto"
+UNCHECKED = "it has no reference images, so nobody knows how near an image is"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def nearest_model(
     """
     models = machine.models()
     standings = [Standing(model.name, model.path, reason=_objection(model, volume, purpose)) for model in models]
-    asked = [standing for standing in standings if not standing.reason]
+    asked = [standing for standing in standings if not standing.reason] or _named(standings, purpose)
     if not asked:
         _require_known(models, volume, purpose)
         return None
@@ -170,22 +171,23 @@ def _objection(model: ListedModel, volume: Volume, purpose: Purpose) -> str:
     """Why a model does not come into question, as far as the header of its file tells; empty where it does."""
     if model.problem:
         return f"it cannot be used: {model.problem}"
-    if not model.is_checked:
-        return "it has no reference images, so nobody knows how near an image is"
     if not model.takes(volume.is_planar):
         return f"it is for {'2-D' if model.is_planar else '3-D'} images"
     fitting = [task for task in model.tasks if max(1, len(task.inputs)) == volume.channel_count]
     if not fitting:
         return f"it takes other channels than the {volume.channel_count} of the image"
-    if purpose.task is None:
-        return ""
-    if not any(task.labels for task in fitting):
+    if purpose.task is not None and not any(task.labels for task in fitting):
         return "it was trained without labels"
-    return "" if any(_is_wanted(task, purpose) for task in fitting) else f"it has no task {purpose.task}"
+    if purpose.task not in (None, AUTO, *(task.name for task in fitting)):
+        return f"it has no task {purpose.task}"
+    return "" if model.is_checked else UNCHECKED
 
 
-def _is_wanted(task: ListedTask, purpose: Purpose) -> bool:
-    return purpose.task in (AUTO, task.name)
+def _named(standings: Sequence[Standing], purpose: Purpose) -> list[Standing]:
+    """The first model that has a task which was asked for by name: it need not be compared with any other."""
+    if purpose.task in (None, AUTO):
+        return []
+    return [replace(standing, reason="") for standing in standings if standing.reason == UNCHECKED][:1]
 
 
 def _require_known(models: Sequence[ListedModel], volume: Volume, purpose: Purpose) -> None:
