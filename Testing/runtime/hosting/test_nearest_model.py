@@ -31,8 +31,10 @@ def listed(name: str, *, labels: tuple[str, ...] = ("wall",), inputs: tuple[str,
 class Shelf:
     """A machine with a list of models, each at so many times its limit from every image."""
 
-    def __init__(self, *models: ListedModel, shares: dict[str, float | Exception] | None = None) -> None:
-        self._models, self._shares = models, shares or {}
+    def __init__(
+        self, *models: ListedModel, shares: dict[str, float | Exception] | None = None, measured: tuple[str, ...] = ()
+    ) -> None:
+        self._models, self._shares, self._measured = models, shares or {}, measured
         self.loads: list[str | None] = []
         self.looks: list[str] = []
 
@@ -63,11 +65,10 @@ class Shelf:
             tell(1.0, "encoder")
             return Verdict(share > 1, share * limit, limit, 0.5, f"{name}_task", {})
 
-        return SimpleNamespace(
-            manifest=SimpleNamespace(name=f"{name} of the file"),
-            model=SimpleNamespace(digest=f"{name}-digest"),
-            check=check,
-        )
+        dice = {"wall": 0.9} if name in self._measured else {}
+        task = SimpleNamespace(name=f"{name}_task", held_out_dice=dice)
+        manifest = SimpleNamespace(name=f"{name} of the file", tasks=[task])
+        return SimpleNamespace(manifest=manifest, model=SimpleNamespace(digest=f"{name}-digest"), check=check)
 
 
 def run(machine: Shelf, volume: Volume = VOLUME, purpose: Purpose = CHECK, model: str | None = None, progress=None):
@@ -92,6 +93,22 @@ def test_an_image_goes_to_the_model_whose_limit_it_is_farthest_within() -> None:
         "much_longer_name was chosen, whose images of much_longer_name_task are nearest"
         " (0.70 of the limit; a: 0.90 of the limit; c: 1.40 of the limit)"
     )
+
+
+@pytest.mark.parametrize(
+    ("shares", "measured", "chosen"),
+    [
+        ({"a": 0.50, "b": 0.59}, ("b",), "b"),
+        ({"a": 0.50, "b": 0.61}, ("b",), "a"),
+        ({"a": 0.50, "b": 0.55}, ("a", "b"), "a"),
+        ({"a": 0.50, "b": 0.55}, (), "a"),
+        ({"a": 0.0, "b": 0.0}, (), "a"),
+    ],
+)
+def test_of_models_about_as_near_the_nearest_whose_results_were_measured_is_chosen(shares, measured, chosen) -> None:
+    outcome = run(Shelf(listed("a"), listed("b"), shares=shares, measured=measured))
+    assert outcome.choice["name"] == chosen
+    assert ("of which nobody knows how well it segments" in outcome.choice["sentence"]) is (chosen == "b")
 
 
 def test_a_check_looks_at_the_image_once_with_each_model() -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, str], None]
 AUTO = "auto"
+# Models so little farther than the nearest one may be the right ones as well: tasks of one model that are so close to
+# each other are told as rivals (`SpectralReference.contenders`), by the same measure.
+ABOUT_AS_NEAR = 1.2
 UNCHECKED = "it has no reference images, so nobody knows how near an image is"
 
 
@@ -31,6 +34,7 @@ class Standing:
         path: of its file.
         verdict: on the image; None where the model was not asked.
         origin: name and SHA-256 of the model that was asked, as a report has them.
+        is_measured: whether somebody has measured how well it segments what is nearest, on images kept back.
         reason: why it was not asked, or could not answer.
         notes: what had to be done in another way.
     """
@@ -39,6 +43,7 @@ class Standing:
     path: Path
     verdict: Verdict | None = None
     origin: tuple[str, str] = ("", "")
+    is_measured: bool = False
     reason: str = ""
     notes: tuple[str, ...] = ()
 
@@ -86,8 +91,12 @@ class NearestModel:
             return ""
         asked = [standing for standing in self.standings if standing.verdict is not None]
         others = "; ".join(f"{standing.name}: {_distance(standing)}" for standing in asked if standing != self.chosen)
-        nearest = f"{self.chosen.name} was chosen, whose images of {self.chosen.verdict.nearest_task} are nearest"
-        return f"{nearest} ({_distance(self.chosen)}{'; ' if others else ''}{others})"
+        nearest = self.standings[0]
+        reason = "are nearest"
+        if self.chosen != nearest:
+            reason = f"are about as near as those of {nearest.name}, of which nobody knows how well it segments"
+        words = f"{self.chosen.name} was chosen, whose images of {self.chosen.verdict.nearest_task} {reason}"
+        return f"{words} ({_distance(self.chosen)}{'; ' if others else ''}{others})"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in a report."""
@@ -111,6 +120,7 @@ def nearest_model(
     """Ask the models of the list that come into question how near an image is to what they know.
 
     Where there is one, it is not asked. Where one fails, the others answer without it, and its standing says why.
+    Where several are about as near, those come first whose results somebody has measured.
 
     Args:
         host: loads one model after the other.
@@ -148,7 +158,13 @@ def nearest_model(
     if ordered[0].verdict is None:
         assert failure is not None
         raise failure
-    return NearestModel(ordered[0], (*ordered, *left_out))
+    return NearestModel(_preferred(ordered), (*ordered, *left_out))
+
+
+def _preferred(ordered: Sequence[Standing]) -> Standing:
+    """The nearest one, or one about as near of which it is known how well it segments."""
+    close = [one for one in ordered if one.share_of_limit <= ABOUT_AS_NEAR * ordered[0].share_of_limit]
+    return next((one for one in close if one.is_measured), ordered[0])
 
 
 def _looked(
@@ -159,12 +175,14 @@ def _looked(
     progress: Progress,
     tell: Callable[[str], None],
 ) -> Standing:
-    def look(model: Answers, told: Progress) -> tuple[Verdict, tuple[str, str]]:
+    def look(model: Answers, told: Progress) -> Standing:
         """The verdict, and whose it is."""
-        return model.check(volume, told), (model.manifest.name, model.model.digest)
+        verdict, origin = model.check(volume, told), (model.manifest.name, model.model.digest)
+        is_measured = any(task.held_out_dice for task in model.manifest.tasks if task.name == verdict.nearest_task)
+        return Standing(standing.name, standing.path, verdict, origin, is_measured)
 
-    (verdict, origin), notes = host.run(str(standing.path), device, volume, CHECK, look, progress, tell)
-    return Standing(standing.name, standing.path, verdict, origin, notes=notes)
+    found, notes = host.run(str(standing.path), device, volume, CHECK, look, progress, tell)
+    return replace(found, notes=notes)
 
 
 def _objection(model: ListedModel, volume: Volume, purpose: Purpose) -> str:
