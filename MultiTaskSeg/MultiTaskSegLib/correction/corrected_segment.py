@@ -50,13 +50,14 @@ def mark_corrections(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[
     volume_node = segmentation_node.GetNodeReference(INPUT_ROLE)
     if volume_node is None or volume_node.GetImageData() is None:
         return corrected_segments(segmentation_node)
+    one_voxel_mm3 = voxel_volume_mm3(volume_node)  # first: all is marked, or nothing
     voxels = changed_segments(segmentation_node, volume_node)
     segmentation = segmentation_node.GetSegmentation()
     for segment_id in segmentation.GetSegmentIDs():
         segment, is_corrected = segmentation.GetSegment(segment_id), segment_id in voxels
         if is_corrected != is_marked(segment):
             _mark(segment, is_corrected)
-    _tell_in_table(segmentation_node.GetNodeReference(TABLE_ROLE), voxels, voxel_volume_mm3(volume_node))
+    _tell_in_table(segmentation_node.GetNodeReference(TABLE_ROLE), voxels, one_voxel_mm3)
     return list(voxels)
 
 

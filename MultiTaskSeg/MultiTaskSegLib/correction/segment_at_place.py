@@ -50,10 +50,8 @@ def _voxels_around(segment: slicer.vtkSegment, place_mm: NDArray[np.float64], re
     to_index = vtk.vtkMatrix4x4()
     image.GetWorldToImageMatrix(to_index)
     index = (slicer.util.arrayFromVTKMatrix(to_index) @ [*place_mm, 1.0])[:3]
-    extent = image.GetExtent()
-    i, j, k = (
-        round(float(value)) - first for value, first in zip(index, (extent[0], extent[2], extent[4]), strict=True)
-    )
+    first = np.array(image.GetExtent()[::2])
+    i, j, k = (int(value) for value in np.round(index) - first)
     box = tuple(slice(max(at - reach, 0), max(at + reach + 1, 0)) for at in (k, j, i))
     return int(np.count_nonzero(_array(image)[box] == segment.GetLabelValue()))
 

@@ -18,7 +18,8 @@ EVENTS = (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegment
 class SegmentWatch:
     """Watches all results of a scene; events say that something was changed, and comparing voxels tells what.
 
-    Several strokes of a brush in a row are compared once. Before the scene is saved all is brought up to date.
+    Several strokes of a brush in a row are compared once. Results that come with a scene are compared as well: somebody
+    may have edited them where nobody watched.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, later: Callable[[Callable[[], None]], object]) -> None:
@@ -36,7 +37,7 @@ class SegmentWatch:
         for event, react in (
             (scene.NodeAddedEvent, self._on_added),
             (scene.NodeRemovedEvent, self._on_removed),
-            (scene.StartSaveEvent, lambda *_: self.update()),
+            (scene.EndImportEvent, self._on_import),
         ):
             self._tags.append((scene, scene.AddObserver(event, react)))
         for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene):
@@ -69,7 +70,7 @@ class SegmentWatch:
         """Watch no more."""
         for watched, tag in self._tags:
             watched.RemoveObserver(tag)
-        self._tags, self._told = [], []
+        self._tags, self._told, self._changed = [], [], set()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_added(self, _scene: Any, _event: str, node: Any) -> None:
@@ -81,6 +82,10 @@ class SegmentWatch:
         for watched, tag in [pair for pair in self._tags if pair[0] is node]:
             watched.RemoveObserver(tag)
         self._tags = [pair for pair in self._tags if pair[0] is not node]
+
+    def _on_import(self, *_event: Any) -> None:
+        for node in results_in(self._scene):
+            self._on_changed(node, "")
 
     def _observe(self, node: slicer.vtkMRMLSegmentationNode) -> None:
         for event in EVENTS:

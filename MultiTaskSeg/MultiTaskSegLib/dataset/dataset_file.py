@@ -72,13 +72,13 @@ def read_dataset_file(folder: Path) -> DatasetFile | None:
     return DatasetFile(names, {name: own for name, own in values.items() if own != (0,)}, ending, info)
 
 
-def new_dataset_file(case: TrainingCase, folder: Path, channel_names: tuple[str, ...] = ()) -> DatasetFile:
+def new_dataset_file(case: TrainingCase, folder: Path) -> DatasetFile:
     """What a new folder is to say of itself, from its first case.
 
     Raises:
         DatasetError: it is not known what the channels show, or there is nothing that is labelled.
     """
-    names = channel_names or case.channel_names
+    names = case.channel_names
     if len(names) != len(case.channels) or not all(names):
         raise DatasetError(
             "what the image shows (T1, CT, ultrasound ...) is not known, and a new dataset has to say it",

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +17,13 @@ from MultiTaskSegLib.dataset.dataset_file import DatasetFile, new_dataset_file, 
 from MultiTaskSegLib.dataset.label_map import label_map
 from MultiTaskSegLib.dataset.label_match import matched_structures, require_channels
 from MultiTaskSegLib.dataset.patient_group import group_of
-from MultiTaskSegLib.dataset.training_case import TrainingCase
+from MultiTaskSegLib.dataset.training_case import Addition, TrainingCase
 from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.sitk_image import write_image
 
 IMAGES, LABELS = "imagesTr", "labelsTr"
 STAGING = ".adding-"
 LONGEST_NAME = 80
-
-
-@dataclass(frozen=True)
-class Addition:
-    """What was added.
-
-    Attributes:
-        folder: the dataset.
-        cases: names of the new cases.
-        is_new: whether the dataset was made.
-    """
-
-    folder: Path
-    cases: tuple[str, ...]
-    is_new: bool
 
 
 def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, channel_names: tuple[str, ...] = ()) -> Addition:
@@ -50,7 +34,6 @@ def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, channel_n
         cases: labelled images.
         key: with which names of patients are made, see `group_of`; a patient who is a group of the dataset under the
             plain identifier stays in that one.
-        channel_names: what the channels of a new dataset show, where the cases do not say it.
 
     Raises:
         DatasetError: labels or channels do not match, segments overlap, an image is in the dataset already, or the
@@ -61,7 +44,7 @@ def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, channel_n
     known = read_dataset_file(folder)
     if not cases:
         raise DatasetError("there is nothing to add", file=folder, remedy="Correct a segment first")
-    dataset = known or new_dataset_file(cases[0], folder, channel_names)
+    dataset = known or new_dataset_file(cases[0], folder)
     prepared = [_labelled(case, dataset, folder) for case in cases]
     names = _names(folder, dataset, cases)
     groups = _groups(folder, cases, names, key)

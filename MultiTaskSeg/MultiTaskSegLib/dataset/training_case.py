@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # not when Slicer starts
+    import SimpleITK as sitk
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,18 @@ class TrainingCase:
     patient: str = ""
     channel_names: tuple[str, ...] = ()
     anatomy: str = ""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What was added to a dataset.
+
+    Attributes:
+        folder: the dataset.
+        cases: names of the new cases.
+        is_new: whether the dataset was made.
+    """
+
+    folder: Path
+    cases: tuple[str, ...]
+    is_new: bool

@@ -264,5 +264,5 @@ def test_a_folder_that_is_no_such_dataset_is_refused_in_words(tmp_path, text, wo
 def test_a_new_dataset_has_to_say_what_its_images_show(tmp_path):
     with pytest.raises(DatasetError, match="Name the channels"):
         add_cases(tmp_path / "d", [case(channel_names=())], KEY)
-    add_cases(tmp_path / "d", [case(channel_names=())], KEY, channel_names=("CT",))
+    add_cases(tmp_path / "d", [case(channel_names=("CT",))], KEY)
     assert read_dataset(tmp_path / "d").modality == "CT"
