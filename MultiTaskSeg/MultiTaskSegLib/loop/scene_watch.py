@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import qt
 import slicer
 
@@ -13,6 +15,27 @@ _watch: SegmentWatch | None = None
 _scene: slicer.vtkMRMLScene | None = None
 
 
+class Pause:
+    """Calls a function when the user has had time to go on."""
+
+    def __init__(self) -> None:
+        self._functions: list[Callable[[], None]] = []
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.connect("timeout()", self._over)
+
+    def __call__(self, function: Callable[[], None]) -> None:
+        """Have it called once, after the pause."""
+        self._functions.append(function)
+        self._timer.start()
+
+    def _over(self) -> None:
+        functions, self._functions = self._functions, []
+        for function in functions:
+            function()
+
+
 def shared_watch() -> SegmentWatch:
     """The watch; it begins when it is first asked for, mostly when Slicer has started."""
     global _watch, _scene
@@ -20,5 +43,5 @@ def shared_watch() -> SegmentWatch:
         if _watch is not None:
             _watch.release()
         _scene = slicer.mrmlScene
-        _watch = SegmentWatch(_scene, lambda update: qt.QTimer.singleShot(PAUSE_MS, update))
+        _watch = SegmentWatch(_scene, Pause())
     return _watch
