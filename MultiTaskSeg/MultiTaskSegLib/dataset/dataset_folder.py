@@ -47,7 +47,7 @@ def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, channel_n
     dataset = known or new_dataset_file(cases[0], folder)
     prepared = [_labelled(case, dataset, folder) for case in cases]
     names = _names(folder, dataset, cases)
-    groups = _groups(folder, cases, names, key)
+    groups = {**_rows_owed(folder, dataset), **_groups(folder, cases, names, key)}
     with _made(folder):
         _write(folder, dataset, list(zip(names, cases, prepared, strict=True)), groups)
     return Addition(folder, tuple(names), known is None)
@@ -98,6 +98,12 @@ def _require_other_image(case: TrainingCase, alike: dict[str, Path], folder: Pat
                 file=folder,
                 remedy="To replace it, remove the files of that case first",
             )
+
+
+def _rows_owed(folder: Path, dataset: DatasetFile) -> dict[str, str]:
+    """Groups of the cases that are there, where no file says them: with such a file, each case needs a row."""
+    has_file = (folder / groups_file.FILE).is_file()
+    return {} if has_file else {name: name for name in case_files(folder, dataset.ending)}
 
 
 def _groups(folder: Path, cases: Sequence[TrainingCase], names: Sequence[str], key: bytes) -> dict[str, str]:

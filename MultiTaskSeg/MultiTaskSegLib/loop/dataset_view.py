@@ -66,4 +66,5 @@ class DatasetView:
 
 def _added_text(added: Addition) -> str:
     what = _("the new dataset") if added.is_new else _("the dataset")
-    return _("added to {what} {folder}: {cases}").format(what=what, folder=added.folder, cases=", ".join(added.cases))
+    name = added.folder.name
+    return _("added to {what} {folder}: {cases}").format(what=what, folder=name, cases=", ".join(added.cases))

@@ -112,13 +112,15 @@ class TrainingView:
 
 
 def _running_text(run: TrainingRun) -> str:
-    progress, lines = run.progress, []
-    lines.append(progress_text(progress.fraction, progress.eta_s, progress.step))
-    if measured := run.dice:
-        lines.append(_("Dice of held-out cases: {dice}").format(dice=dice_text(measured[-1])))
-        if len(measured) > 1:
-            lines.append(_("before: {dice}").format(dice=dice_text(measured[-2])))
+    progress = run.progress
+    lines = [progress_text(progress.fraction, progress.eta_s, progress.step), *_dice_lines(run)]
     return "<br>".join(map(html.escape, lines))
+
+
+def _dice_lines(run: TrainingRun) -> list[str]:
+    measured = run.dice
+    texts = (_("Dice of held-out cases: {dice}"), _("before: {dice}"))
+    return [text.format(dice=dice_text(dice)) for text, dice in zip(texts, measured[:-3:-1], strict=False)]
 
 
 def dice_text(dice: Mapping[str, float]) -> str:
@@ -133,4 +135,4 @@ def _outcome_text(run: TrainingRun) -> str:
         return error_text(str(error))
     name = _("The model {name} is among your models.").format(name=model_name(path))
     link = f'<a href="{html.escape(str(path), quote=True)}">{html.escape(_("Use it"))}</a>'
-    return f"{notice_text(name)}<p>{link}</p>"
+    return f"{notice_text(name)}<p>{'<br>'.join([*map(html.escape, _dice_lines(run)), link])}</p>"

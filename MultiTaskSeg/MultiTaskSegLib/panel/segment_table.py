@@ -94,10 +94,10 @@ def _texts(rows: Sequence[SegmentRow]) -> list[list[str]]:
 
 
 def _row_texts(row: SegmentRow, volume: str, uncertain: str) -> list[str]:
-    name = _("{name} (corrected)").format(name=row.name) if row.is_corrected else row.name
+    corrected = _("corrected") if row.is_corrected else ""
     if not row.is_found:
-        return [name, _("emptied") if row.is_corrected else _("not found"), "", "", ""]
-    confidence = "" if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
+        return [row.name, _("not found"), corrected, "", ""]
+    confidence = corrected if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
     dice = "" if row.predicted_dice is None else f"{row.predicted_dice:.2f}"
     size = _("{count} voxels").format(count=row.voxels) if row.volume_ml is None else volume
-    return [name, size, confidence, dice, uncertain]
+    return [row.name, size, confidence, dice, uncertain]

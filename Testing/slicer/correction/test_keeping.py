@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -196,3 +199,36 @@ def test_a_written_image_reads_back_as_the_one_that_was_segmented(tmp_path):
     again, wanted = read_image(folder / "imagesTr/Scan_0000.nrrd"), image_from_node(volume)
     np.testing.assert_array_equal(again.voxels, wanted.voxels)
     np.testing.assert_allclose(again.ijk_to_lps, wanted.ijk_to_lps, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["Dataset101_HippocampusT1", "Dataset106_LVCineSunnybrook"])
+def test_a_real_case_goes_into_its_own_dataset_and_stays_what_it_was(shared_data, tmp_path, name):
+    """Read by Slicer, labelled as in the dataset, and written beside a case that was there."""
+    source, folder = shared_data / name, tmp_path / name
+    images = sorted((source / "imagesTr").glob("*_0000.nii.gz"))[:2]
+    cases = [path.name.removesuffix("_0000.nii.gz") for path in images]
+    for part, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        (folder / part).mkdir(parents=True)
+        shutil.copy(source / part / f"{cases[0]}{ending}", folder / part)
+    shutil.copy(source / "dataset.json", folder)
+    volume = slicer.modules.volumes.logic().AddArchetypeVolume(str(images[1]), "new case", 0)
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(source / "labelsTr" / f"{cases[1]}.nii.gz")))
+    drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    drawn.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    names = json.loads((source / "dataset.json").read_text())["labels"]
+    for label, value in names.items():
+        if value:
+            segment_id = drawn.GetSegmentation().AddEmptySegment("", label.replace("_", " ").title())
+            mask = (labels == value).astype(np.uint8)
+            slicer.util.updateSegmentBinaryLabelmapFromArray(mask, drawn, segment_id, volume)
+    assert add_to_dataset(drawn, folder).cases == ("new_case",)
+    for part, ending, original in (
+        ("imagesTr", "_0000.nii.gz", images[1]),
+        ("labelsTr", ".nii.gz", source / "labelsTr" / f"{cases[1]}.nii.gz"),
+    ):
+        stored, wanted = (sitk.ReadImage(str(p)) for p in (folder / part / f"new_case{ending}", original))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(stored), sitk.GetArrayFromImage(wanted))
+        np.testing.assert_allclose(stored.GetOrigin(), wanted.GetOrigin(), atol=1e-4)
+        np.testing.assert_allclose(stored.GetDirection(), wanted.GetDirection(), atol=1e-6)
+    lines: list[str] = []
+    assert run_verify([folder], lines.append) == 0, lines

@@ -117,6 +117,14 @@ def test_patients_are_kept_together_and_nobody_is_named(tmp_path):
     assert read_dataset(tmp_path / "d").groups == sorted({*groups.values()})
 
 
+def test_where_no_file_says_groups_the_cases_that_are_there_stand_for_themselves(tmp_path):
+    folder = add_cases(tmp_path / "d", [case("a", 1), case("b", 2)], KEY).folder
+    (folder / "cases.csv").unlink()
+    add_cases(folder, [case("c", 3)], KEY)
+    assert read_groups(folder) == {"a": "a", "b": "b", "c": group_of("P1", KEY)}
+    verified(folder)
+
+
 def test_the_key_is_made_once_and_is_the_user_s_own(tmp_path):
     assert own_key(tmp_path / "models") == own_key(tmp_path / "models") != own_key(tmp_path / "other")
     (tmp_path / "models" / "patients.key").write_text("abcd")

@@ -87,7 +87,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_started(models, fa
     assert list(models.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads process states from /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_cancelling_is_done_in_two_seconds_and_leaves_neither_processes_nor_files(models, fake_trainer, tmp_path):
     run = TrainingRun(REQUEST, fake_trainer("slow"), models)
     noted = tmp_path / "child.txt"
@@ -103,7 +103,7 @@ def test_cancelling_is_done_in_two_seconds_and_leaves_neither_processes_nor_file
     assert list(models.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads process states from /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_when_the_application_is_killed_the_training_ends_too(fake_trainer, tmp_path):
     python = fake_trainer("slow")
     parent = subprocess.Popen(
