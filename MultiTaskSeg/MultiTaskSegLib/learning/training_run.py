@@ -79,6 +79,11 @@ class TrainingRun:
         return not self._threads[0].is_alive()
 
     @property
+    def model(self) -> Path | None:
+        """The file of the new model; None while there is none."""
+        return self._model
+
+    @property
     def dice(self) -> list[Mapping[str, float]]:
         """Mean Dice of held-out cases by dataset, each time that it was measured."""
         return held_out_dice(self.run_folder / "metrics.jsonl")

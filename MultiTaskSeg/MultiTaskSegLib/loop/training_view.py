@@ -38,7 +38,7 @@ class TrainingView:
 
         Args:
             ui: with ``startFromComboBox``, ``minutesSpinBox``, ``trainerPathLineEdit``, ``trainButton``,
-                ``trainingProgressBar`` and ``trainingLabel``.
+                ``trainingProgressBar``, ``trainingLabel`` and ``useModelButton``.
             folder: of the dataset.
             segmentation: returns the result that is shown, or None.
             use: is called with the path of a new model that the panel is to use.
@@ -51,7 +51,7 @@ class TrainingView:
         self._trainer = PathField(ui.trainerPathLineEdit, "trainer")
         ui.minutesSpinBox.value = int(slicer.util.settingsValue(MINUTES_KEY, ui.minutesSpinBox.value, converter=int))
         ui.trainButton.connect("clicked(bool)", self.on_button)
-        ui.trainingLabel.connect("linkActivated(QString)", self._use)
+        ui.useModelButton.connect("clicked(bool)", self.use_model)
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_INTERVAL_MS)
         self.timer.connect("timeout()", self.show)
@@ -76,6 +76,13 @@ class TrainingView:
             return
         self.show()
 
+    def use_model(self, _checked: bool = False) -> None:
+        """Choose the model that was trained last."""
+        run = current_training()
+        if run is not None and run.model is not None:
+            self._use(str(run.model))
+        self._ui.useModelButton.visible = False
+
     def show(self) -> None:
         """Bring the widgets up to date."""
         run = current_training()
@@ -85,11 +92,13 @@ class TrainingView:
         if run is not None and is_running:
             self.timer.start()
             self._ui.trainingProgressBar.value = round(100 * run.progress.fraction)
+            self._ui.useModelButton.visible = False
             self._say(_running_text(run))
             return
         self.timer.stop()
         if run is not None and run is not self._told:
             self._told = run
+            self._ui.useModelButton.visible = run.model is not None
             self._say(_outcome_text(run))
 
     def _begin(self) -> None:
@@ -134,5 +143,4 @@ def _outcome_text(run: TrainingRun) -> str:
     except MtsError as error:
         return error_text(str(error))
     name = _("The model {name} is among your models.").format(name=model_name(path))
-    link = f'<a href="{html.escape(str(path), quote=True)}">{html.escape(_("Use it"))}</a>'
-    return f"{notice_text(name)}<p>{'<br>'.join([*map(html.escape, _dice_lines(run)), link])}</p>"
+    return notice_text(name) + "".join(f"<p>{html.escape(line)}</p>" for line in _dice_lines(run))

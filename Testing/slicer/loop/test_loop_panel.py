@@ -163,7 +163,8 @@ def test_a_training_shows_progress_and_dice_and_its_model_can_be_used(panel, lea
     learn.trainButton.click()
     assert until(lambda: learn.trainButton.text == "Train")
     assert "is among your models" in learn.trainingLabel.text
-    learn.trainingLabel.linkActivated.emit(str(next(models.glob("*.safetensors"))))
+    learn.useModelButton.click()
+    assert learn.useModelButton.isHidden()
     assert panel.parameters.modelPath == str(next(models.glob("*.safetensors")))
 
 
