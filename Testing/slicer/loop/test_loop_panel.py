@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import types
+import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
@@ -202,6 +203,22 @@ def test_what_cannot_be_trained_is_refused_in_words(panel, learn, trains, segmen
     learn.trainButton.click()
     assert "no dataset" in learn.trainingLabel.text
     assert shared_training.current_training() is None
+
+
+def test_the_section_is_built_like_the_panel_around_it(repository):
+    folder = repository / "MultiTaskSeg" / "Resources" / "UI"
+    trees = [ElementTree.parse(folder / f"{name}.ui") for name in ("MultiTaskSeg", "LearnPanel")]
+    letters = [re.findall(r"&(\w)", " ".join(tree.getroot().itertext()).upper()) for tree in trees]
+    assert len(letters[1]) == len(set(letters[1])) == 5
+    assert not set(letters[1]) & {*letters[0], *"FEVH"}  # of the panel, and of Slicer's own menus
+    section = trees[1]
+    named = {widget.get("name"): widget for widget in section.iter("widget")}
+    controls = [name for name in named if named[name].get("class") not in ("QLabel", "QWidget", "QProgressBar")]
+    assert [stop.text for stop in section.iter("tabstop")] == controls
+    for name, widget in named.items():
+        is_filled_in = widget.get("class") == "QLabel" and widget.find("property[@name='buddy']") is None
+        if is_filled_in or widget.get("class") == "ctkPathLineEdit":
+            assert widget.find("property[@name='sizePolicy']/sizepolicy").get("hsizetype") == "Ignored", name
 
 
 class Trainers:
