@@ -205,6 +205,15 @@ def test_what_cannot_be_trained_is_refused_in_words(panel, learn, trains, segmen
     assert shared_training.current_training() is None
 
 
+def test_the_watch_begins_when_slicer_has_started_also_when_no_panel_is_opened(panel, monkeypatch):
+    connected = []
+    monkeypatch.setattr(slicer.app, "connect", lambda signal, slot: connected.append((signal, slot)))
+    sys.modules["MultiTaskSeg"].MultiTaskSeg(types.SimpleNamespace())
+    watch = sys.modules["MultiTaskSegLib.loop.scene_watch"].shared_watch
+    assert ("startupCompleted()", watch) in connected
+    assert watch() is watch()
+
+
 def test_the_section_is_built_like_the_panel_around_it(repository):
     folder = repository / "MultiTaskSeg" / "Resources" / "UI"
     trees = [ElementTree.parse(folder / f"{name}.ui") for name in ("MultiTaskSeg", "LearnPanel")]
