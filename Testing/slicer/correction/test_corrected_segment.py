@@ -13,6 +13,7 @@ import vtk
 from MultiTaskSegLib.correction.corrected_segment import corrected_segments, mark_corrections, results_in
 from MultiTaskSegLib.scene import earlier_result, result
 from MultiTaskSegLib.scene.result_table import rows_of
+from MultiTaskSegLib.scene.segmentation import oriented_labels
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.scene.test_result_table import VOXEL_MM3, found
 
@@ -158,6 +159,21 @@ def test_a_result_whose_voxels_were_not_noted_is_left_as_it_is():
     paint(made, "anterior", (0, 0, 0))
     assert mark_corrections(made.segmentation) == []
     assert types(made)["anterior"] == "AUTOMATIC"
+
+
+def test_a_segment_that_is_stored_on_a_finer_grid_is_the_same_segment_until_it_is_changed():
+    made = result.add_result(samples.volume("oblique"), found())
+    mask = (mask_of(made, "anterior") > 0).astype(np.uint8)
+    fine = np.repeat(np.repeat(np.repeat(mask, 2, 0), 2, 1), 2, 2)
+    to_world = samples.ijk_to_ras("oblique") @ np.diag([0.5, 0.5, 0.5, 1.0])
+    to_world[:3, 3] = (samples.ijk_to_ras("oblique") @ [-0.25, -0.25, -0.25, 1.0])[:3]
+    for shift, corrected in ((0, []), (4, ["anterior"])):
+        volume = slicer.util.addVolumeFromArray(np.roll(fine, shift, 0), ijkToRAS=to_world, name="fine")
+        labelmap = oriented_labels(volume, np.roll(fine, shift, 0))
+        segment = made.segmentation.GetSegmentation().GetSegment("anterior")
+        segment.SetLabelValue(1)
+        segment.AddRepresentation("Binary labelmap", labelmap)
+        assert mark_corrections(made.segmentation) == corrected
 
 
 def test_regions_that_overlap_are_told_apart():

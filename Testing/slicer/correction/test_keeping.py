@@ -144,6 +144,9 @@ def test_the_channels_of_an_image_are_written_in_their_order(tmp_path):
     for number, node in enumerate((first, second)):
         stored = sitk.ReadImage(str(folder / f"imagesTr/t1_{number:04d}.nrrd"))
         np.testing.assert_array_equal(sitk.GetArrayFromImage(stored), slicer.util.arrayFromVolume(node))
+    samples.linear_transform(second, np.diag([1.0, 1.0, 1.0, 1.0]) + np.eye(4, k=3) * 5)
+    with pytest.raises(InputError, match="not on one grid"):
+        case_of(made.segmentation)
     slicer.mrmlScene.RemoveNode(second)
     with pytest.raises(InputError, match="channel 2"):
         case_of(made.segmentation)

@@ -1,7 +1,7 @@
 """A stand-in for the trainer, which tests find as the package ``trainer``: its words and files, without any training.
 
 The environment variable FAKE_TRAINER says how it behaves: ``good``, ``slow`` (starts a child, then never ends),
-``refuse`` (says why and ends with 4) or ``crash`` (an unexpected error).
+``refuse`` (says why and ends with 4), ``crash`` (an unexpected error) or ``rubbish`` (leaves a file that is no model).
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ def main() -> int:
     if behaviour == "crash":
         raise RuntimeError("the planted fault")
     (run / "report.html").write_text("report")
+    if behaviour == "rubbish":
+        output.write_bytes(b"no model")
+        return 0
     shutil.copyfile(MODEL, output)
     print("the card")
     return 0

@@ -15,7 +15,7 @@ from MultiTaskSegLib.learning import shared_training, trainer_python
 from MultiTaskSegLib.learning.trainer_python import GUARD, TrainerPython, find_trainer
 from MultiTaskSegLib.learning.training_request import TrainingRequest
 from MultiTaskSegLib.learning.training_run import TrainingRun
-from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import Cancelled, ModelError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
 
 REQUEST = TrainingRequest((Path("d"),), "my model", minutes=2)
@@ -135,6 +135,13 @@ def test_when_the_application_is_killed_the_training_ends_too(fake_trainer, tmp_
 def test_a_training_that_fails_says_why_in_the_trainer_s_words(models, fake_trainer, behaviour, words):
     run = TrainingRun(REQUEST, fake_trainer(behaviour), models)
     with pytest.raises(ResourceError, match=words):
+        run.result()
+    assert list(models.iterdir()) == []
+
+
+def test_a_file_that_is_no_model_does_not_come_among_the_models(models, fake_trainer):
+    run = TrainingRun(REQUEST, fake_trainer("rubbish"), models)
+    with pytest.raises(ModelError):
         run.result()
     assert list(models.iterdir()) == []
 
