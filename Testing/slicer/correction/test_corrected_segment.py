@@ -161,12 +161,13 @@ def test_a_result_whose_voxels_were_not_noted_is_left_as_it_is():
     assert types(made)["anterior"] == "AUTOMATIC"
 
 
-def test_a_segment_that_is_stored_on_a_finer_grid_is_the_same_segment_until_it_is_changed():
+@pytest.mark.parametrize("first", [-0.25, 0.0])  # corners in the same place, or the first voxels
+def test_a_segment_that_is_stored_on_a_finer_grid_is_the_same_segment_until_it_is_changed(first):
     made = result.add_result(samples.volume("oblique"), found())
     mask = (mask_of(made, "anterior") > 0).astype(np.uint8)
     fine = np.repeat(np.repeat(np.repeat(mask, 2, 0), 2, 1), 2, 2)
     to_world = samples.ijk_to_ras("oblique") @ np.diag([0.5, 0.5, 0.5, 1.0])
-    to_world[:3, 3] = (samples.ijk_to_ras("oblique") @ [-0.25, -0.25, -0.25, 1.0])[:3]
+    to_world[:3, 3] = (samples.ijk_to_ras("oblique") @ [first, first, first, 1.0])[:3]
     for shift, corrected in ((0, []), (4, ["anterior"])):
         volume = slicer.util.addVolumeFromArray(np.roll(fine, shift, 0), ijkToRAS=to_world, name="fine")
         labelmap = oriented_labels(volume, np.roll(fine, shift, 0))
