@@ -15,6 +15,8 @@ from MultiTaskSegLib.worker_process import python_executable, worker_environment
 PROBE = Path(__file__).with_name("trainer_probe.py")
 GUARD = Path(__file__).with_name("trainer_guard.py")
 TIMEOUT_S = 60.0
+CHECKOUT = Path(__file__).resolve().parents[3]
+"""Where the source code is, when Slicer uses the modules from a clone of it."""
 OF_SLICER = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE")
 """Variables with which Slicer's launcher leads its own Python, and would lead another one astray."""
 
@@ -55,14 +57,16 @@ def find_trainer(chosen: str = "") -> TrainerPython:
 
     Args:
         chosen: file of a Python, or the folder of an environment, or the folder of MultiTaskSeg's source code, which
-            Slicer's own Python then runs; empty for what Slicer's own Python has.
+            Slicer's own Python then runs; empty for the source code that the modules lie in, else for what Slicer's own
+            Python has.
 
     Raises:
         ResourceError: there is no such Python, or it does not run.
     """
     own = python_executable()
-    source = Path(chosen).absolute() if chosen and is_source(Path(chosen)) else None
-    executable = own if not chosen or source is not None else _executable_of(Path(chosen))
+    folder = Path(chosen).absolute() if chosen else CHECKOUT
+    source = folder if is_source(folder) else None
+    executable = own if not chosen or source is not None else _executable_of(folder)
     python = TrainerPython(executable, is_own=_is_same(executable, own), source=source)
     return replace(python, missing=tuple(_probed(executable, python.environment())))
 

@@ -20,7 +20,7 @@ from MultiTaskSegLib.runtime.errors import Cancelled, MtsError, ResourceError
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
 from MultiTaskSegLib.runtime.model.model_folder import free_file, model_name
 
-WORK = ".training-"
+WORK, SCRATCH = ".training-", "mts-"
 KEPT = ("report.html", "metrics.json", "metrics.jsonl", "config.json")
 LINES_KEPT = 40
 LEFTOVER_S = 24 * 3600.0  # nothing in the folder of a training that goes on stays unwritten for so long
@@ -55,19 +55,22 @@ class TrainingRun:
         self.request, self.began_s, self.progress = request, time.monotonic(), START
         self._folder, self._taken = folder, taken
         self._model: Path | None = None
+        self._scratch: Path | None = None
         self._error: MtsError | None = None
         self._is_cancelled = False
         self._said: deque[str] = deque(maxlen=LINES_KEPT)
         self.work = _work_folder(folder)
         self._output = self.work / free_file(self.work, request.name).name
         try:
+            # Of its own, because the names of sockets that the trainer's helpers make there have to be short.
+            self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
             command = [python.executable, str(GUARD), *request.arguments(self._output)]
-            self._process = start_tree(command, python.environment(self.work), self.work)
+            self._process = start_tree(command, python.environment(self._scratch), self.work)
         except OSError as error:
-            shutil.rmtree(self.work, ignore_errors=True)
+            self._tidy_up()
             raise ResourceError(f"the training cannot be started ({error})", file=python.executable) from error
         except MtsError:
-            shutil.rmtree(self.work, ignore_errors=True)
+            self._tidy_up()
             raise
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._attend, self._swallow)]
         for thread in self._threads:
@@ -140,7 +143,12 @@ class TrainingRun:
                 with suppress(OSError):  # a pipe to a process that is gone
                     if stream is not None:
                         stream.close()
-            shutil.rmtree(self.work, ignore_errors=True)
+            self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        for folder in (self.work, self._scratch):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _swallow(self) -> None:
         """The model card that the trainer prints; a pipe that nobody reads would halt it."""

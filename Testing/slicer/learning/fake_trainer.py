@@ -29,6 +29,7 @@ def main() -> int:
     (run / "words.json").write_text(json.dumps(sys.argv[1:]))
     (run / "checkpoint.pt").write_bytes(b"large")
     behaviour = os.environ["FAKE_TRAINER"]
+    (run / "config.json").write_text(os.environ.get("TMPDIR", ""))
     tell("preparing: 100 % (6/6), took 1 s")
     tell("training:  25 %, 1 min 05 s left, step 10 loss 0.700")
     with (run / "metrics.jsonl").open("w") as stream:

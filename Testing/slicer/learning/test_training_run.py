@@ -38,13 +38,17 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def test_the_new_model_appears_among_the_user_s_with_its_report_and_nothing_else_is_left(models, fake_trainer):
+def test_the_new_model_appears_among_the_user_s_with_its_report_and_nothing_else_is_left(models, fake_trainer, scratch):
     run = TrainingRun(REQUEST, fake_trainer("good"), models)
     path = run.result()
     assert path == models / "my model.mts.safetensors"
     assert header_manifest(path)["tasks"]
     left = {str(one.relative_to(models)) for one in models.rglob("*")}
-    assert left == {path.name, "my model.run", "my model.run/report.html", "my model.run/metrics.jsonl"}
+    kept = ("report.html", "metrics.jsonl", "config.json")
+    assert left == {path.name, "my model.run", *(f"my model.run/{name}" for name in kept)}
+    # A short way, for the names of sockets, and nothing left in it.
+    assert Path((run.run_folder / "config.json").read_text()).parent == scratch
+    assert list(scratch.iterdir()) == []
     assert run.progress.fraction == 0.25
     assert run.progress.eta_s == 65.0
     assert run.dice == [{"Dataset1": 0.5}]  # also after the move, and without the line that is not whole
@@ -88,7 +92,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_started(models, fa
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
-def test_cancelling_is_done_in_two_seconds_and_leaves_neither_processes_nor_files(models, fake_trainer, tmp_path):
+def test_cancelling_is_done_in_two_seconds_and_leaves_neither_processes_nor_files(
+    models, fake_trainer, tmp_path, scratch
+):
     run = TrainingRun(REQUEST, fake_trainer("slow"), models)
     noted = tmp_path / "child.txt"
     assert wait_for(lambda: noted.is_file() and noted.read_text() != "")
@@ -100,7 +106,7 @@ def test_cancelling_is_done_in_two_seconds_and_leaves_neither_processes_nor_file
     assert wait_for(lambda: not is_running(child), 2.0)
     with pytest.raises(Cancelled):
         run.result()
-    assert list(models.iterdir()) == []
+    assert [*models.iterdir(), *scratch.iterdir()] == []
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
@@ -170,8 +176,15 @@ def test_old_leftovers_go_and_those_of_a_training_that_goes_on_stay(models, fake
 
 def test_a_python_says_what_it_lacks(fake_trainer, tmp_path, monkeypatch):
     fake_trainer("good")
-    assert "trainer" not in find_trainer().missing
-    assert find_trainer().is_own
+    own = find_trainer()
+    assert "trainer" not in own.missing
+    assert own.is_own
+    assert own.source == find_trainer(str(trainer_python.CHECKOUT)).source == trainer_python.CHECKOUT
+    ways = own.environment()["PYTHONPATH"].split(os.pathsep)
+    assert ways[:2] == [str(own.source), str(own.source / "MultiTaskSeg")]
+    monkeypatch.setattr(trainer_python, "CHECKOUT", tmp_path)  # as in a packaged extension
+    assert find_trainer().source is None
+    assert "trainer" not in find_trainer().missing  # the one that is installed
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     other = find_trainer(str(bare))
