@@ -27,7 +27,7 @@ class CorrectionBar:
             result: what is shown.
             failed: is told in words what could not be done.
         """
-        self._ui, self._result, self._failed = ui, result, failed
+        self.ui, self._result, self._failed = ui, result, failed
         self._tool = SEGMENT_EDITOR
         self._tools = ChoiceList(ui.correctToolComboBox, lambda tool: setattr(self, "_tool", tool))
         ui.correctButton.connect("clicked(bool)", self.correct)
@@ -38,7 +38,7 @@ class CorrectionBar:
 
     def show(self) -> None:
         """Bring the widgets up to date."""
-        ui, result = self._ui, self._result
+        ui, result = self.ui, self._result
         has_result = result.segmentation is not None
         for widget in (ui.correctButton, ui.regionDoneButton, ui.worklistLabel):
             widget.visible = has_result

@@ -26,7 +26,7 @@ class DatasetView:
                 ``datasetMessageLabel``.
             segmentation: returns the result that is shown, or None.
         """
-        self._ui, self._segmentation = ui, segmentation
+        self.ui, self._segmentation = ui, segmentation
         self.folder = PathField(ui.datasetPathLineEdit, "datasetFolder")
         ui.addToDatasetButton.connect("clicked(bool)", lambda _checked: self._add(self._segmentation()))
         ui.addAllButton.connect("clicked(bool)", lambda _checked: self._add(None))
@@ -34,12 +34,12 @@ class DatasetView:
 
     def show(self) -> None:
         """Bring the widgets up to date."""
-        self._ui.addToDatasetButton.enabled = self._segmentation() is not None
+        self.ui.addToDatasetButton.enabled = self._segmentation() is not None
 
     @property
     def channel_names(self) -> Sequence[str]:
         """What the user says that the channels show; none for what the model says."""
-        return [name.strip() for name in str(self._ui.channelNamesLineEdit.text).split(",") if name.strip()]
+        return [name.strip() for name in str(self.ui.channelNamesLineEdit.text).split(",") if name.strip()]
 
     def _add(self, segmentation: Any) -> None:
         folder = self.folder.path or self._asked()
@@ -53,15 +53,13 @@ class DatasetView:
         self._say(notice_text(_added_text(added)))
 
     def _asked(self) -> str:
-        folder = str(
-            qt.QFileDialog.getExistingDirectory(self._ui.addToDatasetButton.window(), _("Folder of a dataset"))
-        )
+        folder = str(qt.QFileDialog.getExistingDirectory(self.ui.addToDatasetButton.window(), _("Folder of a dataset")))
         self.folder.choose(folder)
         return self.folder.path
 
     def _say(self, text: str) -> None:
-        self._ui.datasetMessageLabel.text = text
-        self._ui.datasetMessageLabel.visible = True
+        self.ui.datasetMessageLabel.text = text
+        self.ui.datasetMessageLabel.visible = True
 
 
 def _added_text(added: Addition) -> str:

@@ -43,7 +43,7 @@ class TrainingView:
             segmentation: returns the result that is shown, or None.
             use: is called with the path of a new model that the panel is to use.
         """
-        self._ui, self._folder, self._segmentation, self._use = ui, folder, segmentation, use
+        self.ui, self._folder, self._segmentation, self._use = ui, folder, segmentation, use
         self._told: TrainingRun | None = None
         self._start = USED
         self._starts = ChoiceList(ui.startFromComboBox, lambda value: setattr(self, "_start", value))
@@ -81,24 +81,24 @@ class TrainingView:
         run = current_training()
         if run is not None and run.model is not None:
             self._use(str(run.model))
-        self._ui.useModelButton.visible = False
+        self.ui.useModelButton.visible = False
 
     def show(self) -> None:
         """Bring the widgets up to date."""
         run = current_training()
         is_running = run is not None and not run.is_over
-        self._ui.trainButton.text = _("Cancel training") if is_running else _("Train")
-        self._ui.trainingProgressBar.visible = is_running
+        self.ui.trainButton.text = _("Cancel training") if is_running else _("Train")
+        self.ui.trainingProgressBar.visible = is_running
         if run is not None and is_running:
             self.timer.start()
-            self._ui.trainingProgressBar.value = round(100 * run.progress.fraction)
-            self._ui.useModelButton.visible = False
+            self.ui.trainingProgressBar.value = round(100 * run.progress.fraction)
+            self.ui.useModelButton.visible = False
             self._say(_running_text(run))
             return
         self.timer.stop()
         if run is not None and run is not self._told:
             self._told = run
-            self._ui.useModelButton.visible = run.model is not None
+            self.ui.useModelButton.visible = run.model is not None
             self._say(_outcome_text(run))
 
     def _begin(self) -> None:
@@ -108,7 +108,7 @@ class TrainingView:
                 "there is no result whose model a training could go on from",
                 remedy="Select a result, or begin with nothing",
             )
-        minutes = self._ui.minutesSpinBox.value
+        minutes = self.ui.minutesSpinBox.value
         qt.QSettings().setValue(MINUTES_KEY, minutes)
         self._say(html.escape(_("Looking for the trainer ...")))
         python = ensure_trainer(self._trainer.path)
@@ -116,8 +116,8 @@ class TrainingView:
         train([folder] if folder else [], segmentation if self._start == USED else None, minutes, python=python)
 
     def _say(self, text: str) -> None:
-        self._ui.trainingLabel.text = text
-        self._ui.trainingLabel.visible = bool(text)
+        self.ui.trainingLabel.text = text
+        self.ui.trainingLabel.visible = bool(text)
 
 
 def _running_text(run: TrainingRun) -> str:
