@@ -62,7 +62,7 @@ class TrainingRun:
         self.work = _work_folder(folder)
         self._output = self.work / free_file(self.work, request.name).name
         try:
-            # Of its own, because the names of sockets that the trainer's helpers make there have to be short.
+            # Of its own, because the names of sockets that the trainer's processes make there have to be short.
             self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
             command = [python.executable, str(GUARD), *request.arguments(self._output)]
             self._process = start_tree(command, python.environment(self._scratch), self.work)
