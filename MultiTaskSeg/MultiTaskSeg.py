@@ -20,6 +20,9 @@ from MultiTaskSegLib.installation.installation import warm_up
 from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.installation.self_test import require_packages, run_tests
 from MultiTaskSegLib.job import shared_runner
+from MultiTaskSegLib.loop import scripting
+from MultiTaskSegLib.loop.loop_view import LoopView
+from MultiTaskSegLib.loop.scene_watch import shared_watch
 from MultiTaskSegLib.panel.batch_view import SCENE, BatchView
 from MultiTaskSegLib.panel.channel_selectors import ChannelSelectors
 from MultiTaskSegLib.panel.display_control import DisplayControl
@@ -67,6 +70,7 @@ class MultiTaskSeg(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("The training data and their authors are listed in the model card.")
         slicer.app.connect("startupCompleted()", register_segmentation)
+        slicer.app.connect("startupCompleted()", shared_watch)
 
 
 @parameterNodeWrapper
@@ -116,6 +120,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
         self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
+        self._loop = LoopView(ui, self._resultView, self._message.fail, self._model.use, self.onParametersChanged)
         self._display, self._onlooker, self._batchOnlooker = DisplayControl(), Onlooker(), Onlooker()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
@@ -134,6 +139,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """The module is about to be unloaded."""
         self._run.release()
         self._batch.run.release()
+        self._loop.release()
         self._model.release()
         self._channels.release()
         self._parameters.release()
@@ -167,6 +173,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         isFit = self._preflight.update(volumes, task, model, self.logic.preflight)
         if not self._run.is_running:
             self._resultView.show(None if node is None else node.segmentation)
+        self._loop.show()
         self._display.follow(node, self._isOpen)
         self._run.show(isFit and not self._batch.run.is_running)
         self._batch.show(node, not self._run.is_running)
@@ -232,6 +239,9 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
     """What the module does, for the panel and for scripts."""
 
     _parameters: MultiTaskSegParameterNode | None = None
+    correct, addToDataset = staticmethod(scripting.correct), staticmethod(scripting.add_to_dataset)
+    correctedSegments, uncertainRegions = staticmethod(scripting.mark_corrections), scripting.RegionWorklist
+    train, currentTraining = staticmethod(scripting.train), staticmethod(scripting.current_training)
 
     def getParameterNode(self) -> MultiTaskSegParameterNode:
         """The typed parameter node of the scene; a new one has the model and device that were chosen last."""

@@ -36,6 +36,10 @@ ABOVE_RUNTIME = tuple(
         "catalogue",
         "registration",
         "installation",
+        "correction",
+        "dataset",
+        "learning",
+        "loop",
     )
 )
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
@@ -45,8 +49,9 @@ FORBIDDEN_IMPORTS = {
     "MultiTaskSeg/MultiTaskSegLib/scene/": ("torch", "trainer"),
     **{
         f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer")
-        for room in ("panel", "catalogue", "registration", "installation")
+        for room in ("panel", "catalogue", "registration", "installation", "correction", "loop")
     },
+    **{f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer", *SLICER) for room in ("dataset", "learning")},
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),
     "OODCheck/": ("torch", "trainer"),

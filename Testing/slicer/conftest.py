@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib import job
+from MultiTaskSegLib.learning import shared_training
+from MultiTaskSegLib.learning.trainer_python import TrainerPython
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
+FAKE_TRAINER = Path(__file__).parent / "learning" / "fake_trainer.py"
 
 
 @pytest.fixture
@@ -136,3 +140,33 @@ def finished(until) -> Callable[[object], None]:
         assert until(lambda: widget.ui.checkButton.text == "Check")
 
     return run
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch) -> Path:
+    """The user's folder of models."""
+    monkeypatch.setenv("MULTITASKSEG_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def fake_trainer(tmp_path, monkeypatch) -> Iterator[Callable[[str], TrainerPython]]:
+    """Chooses how the stand-in behaves: ``python = fake_trainer("slow")``."""
+    package = tmp_path / "packages" / "trainer"
+    (package / "pretraining").mkdir(parents=True)
+    for name in ("__init__.py", "pretraining/__init__.py", "pretraining/finetune.py"):
+        (package / name).touch()
+    shutil.copyfile(FAKE_TRAINER, package / "__main__.py")
+    main = package / "__main__.py"
+    main.write_text(
+        main.read_text().replace("Path(__file__).resolve().parents[3]", f"Path({str(FAKE_TRAINER.parents[3])!r})")
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setenv("FAKE_TRAINER_CHILD", str(tmp_path / "child.txt"))
+
+    def choose(behaviour: str) -> TrainerPython:
+        monkeypatch.setenv("FAKE_TRAINER", behaviour)
+        return TrainerPython(sys.executable, is_own=True)
+
+    yield choose
+    shared_training.forget_training()

@@ -11,7 +11,8 @@ from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from trainer.config import TrainingConfig
 from trainer.data.planning import Plan
 from trainer.data.provenance import NOBODY, Provenance
-from trainer.pretraining.initialization import Scope, config_for, initial_weights, same_head
+from trainer.pretraining.initialization import Scope, config_for, initial_weights
+from trainer.pretraining.known_head import known_rows
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
@@ -82,12 +83,12 @@ def start_from(
         said: dict[str, Any] = {"model": None, "strategy": strategy}
         return Recipe(frozen=frozen, identity={"finetuning": said}), {"finetuning": said}
     manifest, digest = read_manifest(model_file)
-    head = scope == "all" and same_head(manifest, plan.tasks)
+    head = known_rows(manifest, plan.tasks) if scope == "all" else None
     stems = stems_of([task.dataset.inputs for task in plan.tasks])
     fresh = [number for number, names in enumerate(stems) if names not in manifest.stems]
     frozen = frozen_parts(strategy, plan.architecture, fresh)
     weights = initial_weights(model_file, plan.architecture, scope, head, stems)
-    said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope, "head": head}
+    said = {"model": manifest.name, "sha256": digest, "strategy": strategy, "scope": scope, "head": head is not None}
     if "pretraining" in manifest.training:
         said["pretraining"] = manifest.training["pretraining"]
     return Recipe(weights, frozen, identity={"finetuning": said}), {"finetuning": said}

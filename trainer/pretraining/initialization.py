@@ -10,15 +10,14 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
-from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from trainer.config import TrainingConfig
-from trainer.data.planning import TaskPlan
 from trainer.pretraining.deepening import deepened, extends
 from trainer.pretraining.unfreezing import stem_parts
 
 Scope = Literal["all", "encoder"]
+HEAD = "head."
 ENCODER_PARTS = ("encoder.", "down.", "stems.")
 
 
@@ -26,12 +25,12 @@ def initial_weights(
     model_file: Path,
     architecture: Architecture,
     scope: Scope = "all",
-    with_head: bool = False,
+    head: Sequence[int] | None = None,
     stems: Sequence[tuple[str, ...]] = ((),),
 ) -> dict[str, Tensor]:
     """Weights of a model file to start a training from.
 
-    The head's channels belong to the tasks that the model was trained for: see `same_head`.
+    The head's channels belong to the tasks that the model was trained for: see `known_rows`.
 
     A network with further, coarser levels than the model's gets them so that it computes nearly the same, see
     `deepened`.
@@ -40,7 +39,8 @@ def initial_weights(
         model_file: any model file, also one that was pre-trained without labels.
         architecture: of the network to be trained.
         scope: ``all`` (encoder and decoder) or ``encoder``.
-        with_head: also the head; of ``all`` only.
+        head: by output of the head to be trained, the model's output to begin with; None leaves the head out. Of
+            ``all`` only.
         stems: by stem of the network to be trained, the names of the channels that it takes. A list of channels that
             the model does not know begins with random weights.
 
@@ -61,10 +61,12 @@ def initial_weights(
     else:
         require_same_network(found, architecture, model_file)
     weights = _with_stems(weights, model.manifest.stems, stems)
+    if head is not None:
+        weights |= {name: weights[name][list(head)] for name in weights if name.startswith(HEAD)}
     return {
         name: tensor
         for name, tensor in weights.items()
-        if (scope == "all" and (with_head or not name.startswith("head."))) or name.startswith(ENCODER_PARTS)
+        if (scope == "all" and (head is not None or not name.startswith(HEAD))) or name.startswith(ENCODER_PARTS)
     }
 
 
@@ -81,15 +83,6 @@ def _with_stems(
             for old, new in zip(known[places[names]], stem_parts(number), strict=True):
                 kept |= {new + n.removeprefix(old): tensor for n, tensor in weights.items() if n.startswith(old)}
     return kept
-
-
-def same_head(manifest: Manifest, tasks: Sequence[TaskPlan]) -> bool:
-    """Whether a model knows exactly these tasks with these labels, in this order: then its head may go on."""
-    known = [
-        (task.name, task.channel_start, tuple(label.name for label in task.labels), task.are_regions)
-        for task in manifest.tasks
-    ]
-    return known == [(task.name, task.start, task.label_names, task.are_regions) for task in tasks]
 
 
 def require_same_network(found: Architecture, wanted: Architecture, model_file: Path) -> None:

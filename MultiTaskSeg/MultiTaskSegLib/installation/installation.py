@@ -60,13 +60,23 @@ def ensure_packages() -> None:
         return
     if _ready is None:
         ensure_torch()
+    ensure_requirements(requirements_path())
+
+
+def ensure_requirements(path: Path) -> None:
+    """Make the packages of a requirements file available; asks before anything is installed.
+
+    Raises:
+        Cancelled: the user declined.
+        ResourceError: they cannot be installed.
+    """
     try:
         packaging = importlib.import_module("slicer.packaging")
     except ImportError:  # before Slicer 5.12
-        _ensure_with_pip(requirements_path())
+        _ensure_with_pip(path)
         return
     try:
-        packaging.pip_ensure(packaging.load_requirements(requirements_path()), requester=REQUESTER)
+        packaging.pip_ensure(packaging.load_requirements(path), requester=REQUESTER)
     except RuntimeError as error:
         raise Cancelled(f"the packages were not installed ({error})") from error
     except Exception as error:  # pip's own errors, of many kinds

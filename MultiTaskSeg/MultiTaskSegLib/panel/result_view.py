@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Callable
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.correction.region_worklist import RegionWorklist
 from MultiTaskSegLib.panel.element.three_d_views import reset_cameras
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.segment_table import SegmentTable
@@ -26,10 +28,10 @@ from MultiTaskSegLib.scene.uncertain_region import (
     jump_slices,
     most_uncertain_place,
     place_ras,
-    regions_of,
 )
 
 OOD_MODULE = "OODCheck"
+REFERENCES = 4  # of what is shown: the segmentation and what belongs to it
 
 
 class ResultView:
@@ -38,11 +40,12 @@ class ResultView:
     def __init__(self, ui: Any) -> None:
         """Take over the widgets of the result."""
         self.ui = ui
-        self._segmentation: Any = None
+        self.segmentation: Any = None
+        self.worklist: RegionWorklist | None = None
+        self.region: UncertainRegion | None = None
+        self.region_shown: Callable[[], object] = lambda: None
         self._shown: tuple[Any, ...] = ()
         self._volume: Any = None
-        self._regions: list[UncertainRegion] | None = None
-        self._next = 0
         self._has_volumes = True
         self._title, self._is_earlier = ui.resultCollapsibleButton.text, False
         self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
@@ -61,9 +64,10 @@ class ResultView:
         if shown == self._shown and self._shown:
             self._update_buttons()
             return
-        self._shown, self._segmentation = shown, segmentation
-        self._regions, self._next = None, 0
-        self.ui.regionLabel.text = ""
+        if shown[:REFERENCES] != self._shown[:REFERENCES] or not shown:
+            self.worklist = self.region = None
+            self.ui.regionLabel.text = ""
+        self._shown, self.segmentation = shown, segmentation
         table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
         rows = [] if table is None else rows_of(table)
         self._has_volumes = all(row.volume_ml is not None for row in rows)
@@ -86,8 +90,13 @@ class ResultView:
     def set_earlier(self, is_earlier: bool) -> None:
         """Say of the result that it is an earlier one, where the last run was not done."""
         self._is_earlier = is_earlier
-        is_told = is_earlier and self._segmentation is not None
+        is_told = is_earlier and self.segmentation is not None
         self.ui.resultCollapsibleButton.text = _("Earlier result, not of the last run") if is_told else self._title
+
+    @property
+    def selected_segment(self) -> str | None:
+        """ID of the structure that is selected in the table."""
+        return self._table.selected if self.segmentation is not None else None
 
     def show_segment(self, segment_id: str) -> None:
         """Show the most uncertain place of a segment in all slice views."""
@@ -95,43 +104,45 @@ class ResultView:
         if uncertainty is None:
             return
         try:
-            ras = most_uncertain_place(self._segmentation, segment_id, uncertainty)
+            ras = most_uncertain_place(self.segmentation, segment_id, uncertainty)
         except InputError as error:  # a transform that has become non-linear
             self.ui.regionLabel.text = str(error)
             return
         if ras is not None:
+            self.region = None  # what is shown now is the structure
             jump_slices(slicer.mrmlScene, ras)
+            self.region_shown()
 
     def show_next_region(self, _checked: bool = False) -> None:
-        """Show the next connected region of high uncertainty, from the largest to the smallest and round again."""
+        """Show the next region of high uncertainty that is left, from the largest to the smallest and round again."""
         uncertainty = self._uncertainty()
         try:
             self._show_region(uncertainty)
         except InputError as error:  # a transform that has become non-linear
             self.ui.regionLabel.text = str(error)
+        self.region_shown()
 
     def _show_region(self, uncertainty: slicer.vtkMRMLScalarVolumeNode) -> None:
-        if self._regions is None:
-            self._regions = regions_of(uncertainty)
-        if not self._regions:
+        if self.worklist is None:
+            self.worklist = RegionWorklist(self.segmentation)
+        self.region = region = self.worklist.after(self.region)
+        if region is None:
             self.ui.regionLabel.text = _("nowhere {limit} or more").format(limit=HIGH_UNCERTAINTY)
             return
-        number = self._next % len(self._regions)
-        self._next = number + 1
-        region = self._regions[number]
+        self._table.deselect()  # else the region would be corrected in a structure that was chosen for another place
         jump_slices(slicer.mrmlScene, place_ras(uncertainty, region.place_ijk))
         size = _("{volume} mL").format(volume=volume_texts([region.volume_ml])[0])
         if not self._has_volumes:
             size = _("{count} voxels").format(count=region.voxels)
         self.ui.regionLabel.text = _("{number} of {count}: {size}").format(
-            number=number + 1, count=len(self._regions), size=size
+            number=self.worklist.number_of(region), count=len(self.worklist.regions), size=size
         )
 
     def show_surfaces(self, checked: bool = False) -> None:
         """Make and show the surfaces, or hide them."""
         try:
             with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
-                show_3d(self._segmentation, checked)
+                show_3d(self.segmentation, checked)
                 if checked:
                     reset_cameras()  # else they may look past them
         finally:
@@ -140,17 +151,17 @@ class ResultView:
     def open_ood_check(self, _checked: bool = False) -> None:
         """Open OOD Check with the volume of this result and the model that segmented it, not another one."""
         parameters = slicer.util.getModuleLogic(OOD_MODULE).getParameterNode()
-        asked = json.loads(self._segmentation.GetAttribute(f"{PREFIX}Parameters") or "{}")
+        asked = json.loads(self.segmentation.GetAttribute(f"{PREFIX}Parameters") or "{}")
         parameters.modelPath = asked.get("model", "")
         parameters.scope = "volume"
-        parameters.inputVolume = self._segmentation.GetNodeReference(INPUT_ROLE)
+        parameters.inputVolume = self.segmentation.GetNodeReference(INPUT_ROLE)
         slicer.util.selectModule(OOD_MODULE)
 
     def _uncertainty(self) -> slicer.vtkMRMLScalarVolumeNode | None:
-        return None if self._segmentation is None else self._segmentation.GetNodeReference(UNCERTAINTY_ROLE)
+        return None if self.segmentation is None else self.segmentation.GetNodeReference(UNCERTAINTY_ROLE)
 
     def _update_buttons(self) -> None:
-        segmentation = self._segmentation
+        segmentation = self.segmentation
         display = None if segmentation is None else segmentation.GetDisplayNode()
         for widget in (self.ui.nextRegionButton, self.ui.regionLabel, self.ui.show3DButton):
             widget.visible = segmentation is not None
@@ -166,7 +177,9 @@ def _parts(segmentation: slicer.vtkMRMLSegmentationNode | None) -> tuple[Any, ..
     if segmentation is None:
         return ()
     roles = (INPUT_ROLE, UNCERTAINTY_ROLE, TABLE_ROLE)
-    return (segmentation, *(segmentation.GetNodeReferenceID(role) for role in roles))
+    table = segmentation.GetNodeReference(TABLE_ROLE)
+    figures = 0 if table is None else table.GetTable().GetMTime()  # corrections change them
+    return (segmentation, *(segmentation.GetNodeReferenceID(role) for role in roles), figures)
 
 
 def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:

@@ -42,12 +42,23 @@ class SegmentTable:
         when_activated(widget, lambda row: activated(self._ids[row]))
         self._fit = TableFit(widget)
 
+    @property
+    def selected(self) -> str | None:
+        """ID of the segment whose row is selected."""
+        chosen = sorted({index.row() for index in self._widget.selectedIndexes()})
+        return self._ids[chosen[0]] if chosen and chosen[0] < len(self._ids) else None
+
+    def deselect(self) -> None:
+        """Select no row."""
+        self._widget.clearSelection()
+
     def show(self, rows: Sequence[SegmentRow], colours: Sequence[tuple[float, float, float]] = ()) -> None:
         """Show these rows, each with the colour of its segment (0 to 1), instead of what was there."""
         self._ids = [row.segment_id for row in rows]
         self._widget.setRowCount(len(rows))
-        texts, tip = _texts(rows), _("Double-click or Return: show where this segment is most uncertain")
+        texts = _texts(rows)
         for number, row in enumerate(rows):
+            tip = _tip(row)
             for column, text in enumerate(texts[number]):
                 item = qt.QTableWidgetItem(text)
                 if column != NAME_COLUMN:
@@ -69,6 +80,12 @@ class SegmentTable:
         ]
 
 
+def _tip(row: SegmentRow) -> str:
+    if row.is_corrected:
+        return _("Corrected after the run: what the model said of this segment no longer holds")
+    return _("Double-click or Return: show where this segment is most uncertain")
+
+
 def _texts(rows: Sequence[SegmentRow]) -> list[list[str]]:
     """The cells; the volumes of a column have the same number of decimals."""
     volumes = volume_texts([row.volume_ml for row in rows])
@@ -77,9 +94,10 @@ def _texts(rows: Sequence[SegmentRow]) -> list[list[str]]:
 
 
 def _row_texts(row: SegmentRow, volume: str, uncertain: str) -> list[str]:
+    corrected = _("corrected") if row.is_corrected else ""
     if not row.is_found:
-        return [row.name, _("not found"), "", "", ""]
-    confidence = "" if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
+        return [row.name, _("not found"), corrected, "", ""]
+    confidence = corrected if row.mean_confidence is None else f"{100.0 * row.mean_confidence:.0f} %"
     dice = "" if row.predicted_dice is None else f"{row.predicted_dice:.2f}"
     size = _("{count} voxels").format(count=row.voxels) if row.volume_ml is None else volume
     return [row.name, size, confidence, dice, uncertain]

@@ -28,6 +28,17 @@ def tag_algorithm(segment: slicer.vtkSegment, kind: str, report: Mapping[str, An
     segment.SetTag(NAME_TAG, algorithm_name(str(report.get("model", {}).get("name", ""))))
 
 
+def tag_correction(segment: slicer.vtkSegment, is_corrected: bool) -> None:
+    """Say on a segment of a result whether somebody has corrected it; one that no program made is left as it is."""
+    if has_algorithm(segment):
+        segment.SetTag(TYPE_TAG, SEMIAUTOMATIC if is_corrected else AUTOMATIC)
+
+
+def has_algorithm(segment: slicer.vtkSegment) -> bool:
+    """Whether a program has said on a segment that it made it."""
+    return bool(segment.HasTag(TYPE_TAG))
+
+
 def algorithm_name(model: str) -> str:
     """Program, version and model in at most 64 characters without those that DICOM forbids in a long string."""
     allowed = "".join(letter for letter in model if letter.isprintable() and letter != "\\")

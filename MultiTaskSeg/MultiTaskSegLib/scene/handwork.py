@@ -13,9 +13,10 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.image_record import array_fingerprint
-from MultiTaskSegLib.scene.segmentation import LABELMAP
+from MultiTaskSegLib.scene.node.segment_print import LABELMAP, segment_prints, voxels_of
 
 NAME_AS_MADE, SEGMENTS_AS_MADE = f"{PREFIX}AsMade.Name", f"{PREFIX}AsMade.Segments"
+VOXELS_AS_MADE = f"{PREFIX}AsMade.Voxels"
 
 
 def seal_name(node: slicer.vtkMRMLNode) -> None:
@@ -38,6 +39,25 @@ def seal_segments(
     if regions is not None:
         noted["regions"] = [array_fingerprint(region.astype(np.uint8)) for region in regions]
     segmentation_node.SetAttribute(SEGMENTS_AS_MADE, json.dumps(noted))
+
+
+def seal_voxels(segmentation_node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Note the voxels of each segment as they were made, by which those are told that somebody has corrected."""
+    prints = segment_prints(segmentation_node, volume_node)
+    segmentation_node.SetAttribute(VOXELS_AS_MADE, json.dumps(prints))
+
+
+def changed_segments(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> dict[str, int]:
+    """Number of voxels, by ID, of the segments whose voxels are not those that they were made with.
+
+    Segments that somebody has added are none of these, nor are such that have their own voxels again; and none is
+    where the voxels were not noted.
+    """
+    noted = json.loads(segmentation_node.GetAttribute(VOXELS_AS_MADE) or "{}")
+    now = segment_prints(segmentation_node, volume_node) if noted else {}
+    return {one: voxels_of(found) for one, found in now.items() if noted.get(one, found) != found}
 
 
 def is_as_made(

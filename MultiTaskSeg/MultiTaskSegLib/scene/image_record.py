@@ -128,6 +128,30 @@ def _noted_channels(node: slicer.vtkMRMLNode) -> list[tuple[str, list[float]]]:
     return [(str(voxels), world) for voxels, world in json.loads(node.GetAttribute(f"{PREFIX}{CHANNELS}") or "[]")]
 
 
+def has_other_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, result_node: slicer.vtkMRMLNode) -> bool:
+    """Whether a volume, or another channel of the image, has other voxels than a result has a record of."""
+    pairs = [(volume_node, result_node.GetAttribute(f"{PREFIX}{VOXELS}"))]
+    for number, (voxels, _world) in enumerate(_noted_channels(result_node)):
+        pairs.append((result_node.GetNodeReference(_role(number)), voxels))
+    return any(node is not None and voxel_fingerprint(node) != voxels for node, voxels in pairs)
+
+
+def channels_of(result_node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """The volumes of the further channels of a result's image, in their order.
+
+    Raises:
+        InputError: one is not in the scene any more.
+    """
+    nodes = [result_node.GetNodeReference(_role(number)) for number in range(len(_noted_channels(result_node)))]
+    if None in nodes:
+        raise InputError(
+            f"channel {nodes.index(None) + 2} of the image is not in the scene",
+            file=result_node.GetName(),
+            remedy="Load it and segment again",
+        )
+    return nodes
+
+
 def _role(number: int) -> str:
     """Of the reference to a further channel; the image itself is channel 1."""
     return f"{PREFIX}Channel{number + 2}"

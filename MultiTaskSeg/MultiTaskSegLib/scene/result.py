@@ -24,7 +24,7 @@ from MultiTaskSegLib.scene.earlier_result import (
     remove_result,
     require_choice,
 )
-from MultiTaskSegLib.scene.handwork import seal_name, seal_segments
+from MultiTaskSegLib.scene.handwork import seal_name, seal_segments, seal_voxels
 from MultiTaskSegLib.scene.heatmap import add_heatmap
 from MultiTaskSegLib.scene.image_record import ImageRecord
 from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
@@ -149,6 +149,7 @@ def _add_nodes(
     if found.verdict is not None and found.verdict.is_ood:
         mark_as_doubtful(segmentation)
     seal_segments(segmentation, found.labels, found.regions)
+    seal_voxels(segmentation, volume_node)
     return SegmentationResult(segmentation, uncertainty, table, found.verdict, found.report)
 
 

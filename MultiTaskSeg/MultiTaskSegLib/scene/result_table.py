@@ -24,6 +24,7 @@ NAME, VOLUME, CONFIDENCE, DICE, UNCERTAIN, SEGMENT_ID = (
     "Segment ID",
 )
 VOXELS = "Voxels"
+CORRECTED, YES, NO = "Corrected", "yes", "no"
 FIGURES = (VOLUME, CONFIDENCE, DICE, UNCERTAIN)
 DESCRIPTIONS = {
     VOLUME: "Volume of the segment in millilitres; empty where the image has no physical size",
@@ -31,6 +32,7 @@ DESCRIPTIONS = {
     DICE: "Dice coefficient to be expected of the segment",
     UNCERTAIN: f"Volume of the segment where the uncertainty is {HIGH_UNCERTAINTY} or more, in millilitres",
     VOXELS: "Number of voxels of the segment",
+    CORRECTED: "Whether the segment was changed after the run; what the model said of it is then left out",
 }
 
 
@@ -46,6 +48,7 @@ class SegmentRow:
         predicted_dice: the Dice coefficient to expect, 0 to 1.
         uncertain_ml: volume of the segment with an uncertainty of at least `HIGH_UNCERTAINTY`; None as for the volume.
         voxels: how many it has; 0 in a table of an earlier version.
+        is_corrected: whether it was changed after the run; the model's figures are then missing.
     """
 
     segment_id: str
@@ -55,6 +58,7 @@ class SegmentRow:
     predicted_dice: float | None
     uncertain_ml: float | None
     voxels: int = 0
+    is_corrected: bool = False
 
     @property
     def is_found(self) -> bool:
@@ -108,6 +112,7 @@ def add_table(volume_node: slicer.vtkMRMLVolumeNode, rows: Sequence[SegmentRow],
     add_numbers(node, DICE, [row.predicted_dice for row in rows])
     add_numbers(node, UNCERTAIN, [row.uncertain_ml for row in rows])
     add_numbers(node, VOXELS, [row.voxels for row in rows])
+    add_texts(node, CORRECTED, [YES if row.is_corrected else NO for row in rows])
     add_texts(node, SEGMENT_ID, [row.segment_id for row in rows])
     for column, description in DESCRIPTIONS.items():
         node.SetColumnDescription(column, description)
@@ -122,14 +127,37 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
     columns = {name: table.GetColumnByName(name) for name in (NAME, *FIGURES, SEGMENT_ID)}
     if None in columns.values():
         return []
-    counts = table.GetColumnByName(VOXELS)  # which earlier versions did not write
+    counts, marks = (
+        table.GetColumnByName(name) for name in (VOXELS, CORRECTED)
+    )  # which earlier versions did not write
     rows = []
     for index in range(table.GetNumberOfRows()):
         volume_ml, confidence, dice, uncertain_ml = (_number(columns[name], index) for name in FIGURES)
         segment_id, name = columns[SEGMENT_ID].GetValue(index), columns[NAME].GetValue(index)
         voxels = 0 if counts is None else int(_number(counts, index) or 0)
-        rows.append(SegmentRow(segment_id, name, volume_ml, confidence, dice, uncertain_ml, voxels))
+        is_corrected = marks is not None and marks.GetValue(index) == YES
+        rows.append(SegmentRow(segment_id, name, volume_ml, confidence, dice, uncertain_ml, voxels, is_corrected))
     return rows
+
+
+def rewrite_row(table_node: slicer.vtkMRMLTableNode, row: SegmentRow) -> None:
+    """Put other figures into the row of a segment; other columns stay as they are.
+
+    The table is one that `add_table` made. A segment that has no row changes nothing.
+    """
+    table = table_node.GetTable()
+    if table.GetColumnByName(CORRECTED) is None:  # of an earlier version
+        add_texts(table_node, CORRECTED, [NO] * table.GetNumberOfRows())
+        table_node.SetColumnDescription(CORRECTED, DESCRIPTIONS[CORRECTED])
+    ids = table.GetColumnByName(SEGMENT_ID)
+    figures = (row.volume_ml, row.mean_confidence, row.predicted_dice, row.uncertain_ml)
+    for index in (index for index in range(table.GetNumberOfRows()) if ids.GetValue(index) == row.segment_id):
+        for title, value in (*zip(FIGURES, figures, strict=True), (VOXELS, row.voxels)):
+            column = table.GetColumnByName(title)
+            if column is not None:
+                column.SetVariantValue(index, vtk.vtkVariant(float("nan") if value is None else value))
+        table.GetColumnByName(CORRECTED).SetValue(index, YES if row.is_corrected else NO)
+    table.Modified()
 
 
 def _number(column: vtk.vtkAbstractArray, index: int) -> float | None:

@@ -13,8 +13,8 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.scene.node.placement import place_beside
+from MultiTaskSegLib.scene.node.segment_print import LABELMAP
 
-LABELMAP = "Binary labelmap"
 OUTLINE_OPACITY = 1.0
 OUTLINE_PIXELS = 2
 FILL_OPACITY = 0.25

@@ -14,12 +14,19 @@ from Testing.house.source_tree import REPOSITORY, tracked_files
 
 MODULES = ("MultiTaskSeg", "OODCheck")
 CATALOGUE = "MultiTaskSeg/MultiTaskSegLib/catalogue"
+LOOP = "MultiTaskSeg/MultiTaskSegLib/loop"
 PARTS = {
-    "MultiTaskSeg": ("MultiTaskSeg/MultiTaskSegLib/panel/*.py", f"{CATALOGUE}/model_choice.py"),
+    "MultiTaskSeg": (
+        "MultiTaskSeg/MultiTaskSegLib/panel/*.py",
+        f"{CATALOGUE}/model_choice.py",
+        f"{LOOP}/correction_bar.py",
+    ),
     "OODCheck": ("OODCheck/OODCheckLib/*.py", f"{CATALOGUE}/model_choice.py"),
     "ModelList": (f"{CATALOGUE}/model_dialog.py",),
     "ImportForm": (f"{CATALOGUE}/import_form.py",),
+    "LearnPanel": (f"{LOOP}/dataset_view.py", f"{LOOP}/training_view.py"),
 }
+FRAMES = ("qMRMLWidget", "QDialog", "QWidget", "ctkCollapsibleButton")
 LIBRARY_WIDGET_CLASSES = {
     "QLabel",
     "QPushButton",
@@ -137,9 +144,7 @@ def test_every_widget_that_the_code_names_is_in_the_ui_file_and_every_control_is
         name for name, widget in widgets.items() if widget.find("property[@name='SlicerParameterName']") is not None
     }
     silent = {
-        name
-        for name, widget in widgets.items()
-        if widget.get("class") in ("qMRMLWidget", "QDialog", "ctkCollapsibleButton") or name.endswith("Label")
+        name for name, widget in widgets.items() if widget.get("class") in FRAMES or name.endswith("Label")
     } - used
     assert set(widgets) - used - bound - silent == set()
 

@@ -103,7 +103,12 @@ def fill(panel) -> None:
     for box in ("taskComboBox", "deviceComboBox", "scopeComboBox", "batchScopeComboBox"):
         if hasattr(panel.ui, box):
             getattr(panel.ui, box).addItem(name)
-    for button in ("batchCollapsibleButton", "advancedCollapsibleButton", "resultsCollapsibleButton"):
+    for button in (
+        "batchCollapsibleButton",
+        "advancedCollapsibleButton",
+        "resultsCollapsibleButton",
+        "learnCollapsibleButton",
+    ):
         if hasattr(panel.ui, button):
             getattr(panel.ui, button).collapsed = False
             getattr(panel.ui, button).visible = True

@@ -182,15 +182,17 @@ def test_each_module_registers_what_is_its_own_when_slicer_has_started(
     from Testing.slicer.stand_ins.panel import load_module
 
     startup = importlib.import_module("MultiTaskSegLib.registration.startup")
-    connected: dict[str, object] = {}
+    connected: list[tuple[str, object]] = []
     done: list[str] = []
-    monkeypatch.setattr(slicer.app, "connect", connected.__setitem__)
+    monkeypatch.setattr(slicer.app, "connect", lambda signal, slot: connected.append((signal, slot)))
     parent = types.SimpleNamespace()
     getattr(load_module(module), module)(parent)
     for function in ("register_menu", "register_effect", "register_sample_data"):
         monkeypatch.setattr(startup, function, lambda function=function: done.append(function))
     assert done == []
-    connected["startupCompleted()"]()
+    assert {signal for signal, _slot in connected} == {"startupCompleted()"}
+    for _signal, slot in connected:
+        slot()
     assert done == expected
     assert parent.dependencies == []  # or Slicer would not load one while the other is disabled
 

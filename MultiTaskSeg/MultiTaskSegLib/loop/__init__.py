@@ -1,0 +1,1 @@
+"""The loop in the panel and for scripts: correct a result, keep it for training, train, and use the new model."""
