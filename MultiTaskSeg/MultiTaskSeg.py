@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLVectorVolumeNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLVectorVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -36,6 +36,7 @@ from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
 from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.start_run import start_batch, start_run
+from MultiTaskSegLib.panel.wish.wishes import Wishes
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.registration.startup import register_segmentation
 from MultiTaskSegLib.runtime.errors import MtsError
@@ -46,6 +47,7 @@ from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
 from MultiTaskSegLib.scene.result import SegmentationResult
 from MultiTaskSegLib.scene.result_table import rows_of
 from MultiTaskSegLib.scene.run import SceneRun, finish_segmentation, start_segmentation
+from MultiTaskSegLib.scene.wish.wish import wish_of
 from MultiTaskSegLib.task_list import known_tasks
 
 AUTO = "auto"
@@ -75,6 +77,9 @@ class MultiTaskSegParameterNode:
 
     # Slicer makes the selector offer these types and no others; it knows Union only, and None has to be one of them.
     inputVolume: Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
+    region: vtkMRMLMarkupsROINode
+    wholeCheck: bool = False
+    leftOut: str = ""  # structures that are not wanted, by task
     task: str = AUTO
     modelPath: str = ""
     device: str = AUTO
@@ -116,6 +121,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
         self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
+        self._wishes = Wishes(ui, lambda: self.parameters, self._message.fail)
         self._display, self._onlooker, self._batchOnlooker = DisplayControl(), Onlooker(), Onlooker()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
@@ -158,6 +164,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """Show the choices, what the selected volume is fit for, its result, and what is possible now."""
         node = self.parameters
         self._model.show(node)
+        self._wishes.show(node)
         if node is not None:
             self._choices.show(node, known_tasks(node.modelPath or None))
             self._channels.show(node)
@@ -261,8 +268,9 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         model: str | Path | None = None,
         device: str = AUTO,
         existing: str = KEEP,
+        **wanted: Any,
     ) -> SceneRun:
-        """Start a segmentation without waiting for it; ``volumeNode`` as in :meth:`segment`.
+        """Start a segmentation without waiting for it; the arguments are those of :meth:`segment`.
 
         Raises:
             InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
@@ -270,7 +278,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             ResourceError: the worker cannot be started.
         """
         require_installed()
-        return start_segmentation(volumeNode, task, model, device, existing)
+        return start_segmentation(volumeNode, task, model, device, existing, wish_of(**wanted))
 
     def finish(self, run: SceneRun) -> SegmentationResult:
         """Add the result of a finished run to the scene. Raises what the run failed with."""
@@ -283,6 +291,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         model: str | Path | None = None,
         device: str = AUTO,
         existing: str = KEEP,
+        **wanted: Any,
     ) -> SegmentationResult:
         """Segment a volume and wait for the result, keeping the application responsive.
 
@@ -294,11 +303,13 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             device: ``auto``, ``cpu`` or ``cuda``.
             existing: what becomes of earlier results of the same volume and task: ``keep`` or ``replace``. A good
                 result is never replaced by one that is out of distribution or empty.
+            wanted: ``region``, an ROI node; ``structures``, names of those that are wanted; ``wholeCheck``, whether
+                the whole image is checked beside a region. By default all structures in all of the image.
 
         Raises:
             MtsError: what went wrong, as from :meth:`start` and the model.
         """
-        run = self.start(volumeNode, task, model, device, existing)
+        run = self.start(volumeNode, task, model, device, existing, **wanted)
         try:
             run.job.wait(idle=slicer.app.processEvents)
         finally:

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +236,19 @@ class JobRunner:
         device: str = "auto",
         lease: Lease | None = None,
         further: Sequence[Volume] = (),
+        wish: Mapping[str, Any] | None = None,
     ) -> Job:
         """Start to segment ``volume``; ``model`` None is the released default, ``lease`` what `hold` gave.
 
-        ``further`` are the other channels of the image in the model's order, each with a grid of its own.
+        ``further`` are the other channels of the image in the model's order, each with a grid of its own; ``wish`` has
+        ``region`` (see `Region.as_dict`), ``whole_check`` and ``structures`` where not all is wanted.
 
         Raises:
             UsageError: another job is running, or the worker is held for others.
             ResourceError: the worker cannot be started. A disk that is full is an error of the job.
         """
-        return self._start("segment", (volume, *further), model, device, {"task": task}, lease=lease)
+        options = {**(wish or {}), "task": task}
+        return self._start("segment", (volume, *further), model, device, options, lease=lease)
 
     def check(
         self,

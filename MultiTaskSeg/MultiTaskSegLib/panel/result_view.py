@@ -177,7 +177,8 @@ def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:
     volume_node = segmentation.GetNodeReference(INPUT_ROLE)
     if volume_node is not None and changed_since(volume_node, segmentation):
         warnings.insert(0, _("The image was changed after this result was made: segment it again."))
-    return result_text(verdict, segmentation.GetAttribute(f"{PREFIX}Task") or "", warnings)
+    is_region = segmentation.GetAttribute(f"{PREFIX}Region") is not None
+    return result_text(verdict, segmentation.GetAttribute(f"{PREFIX}Task") or "", warnings, is_region)
 
 
 def _colours(

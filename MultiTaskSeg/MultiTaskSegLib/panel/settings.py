@@ -10,7 +10,7 @@ import slicer
 from MultiTaskSegLib.registration.sample_data import is_sample_model
 
 GROUP = "MultiTaskSeg"
-KEPT = ("modelPath", "device", "existing")
+KEPT = ("modelPath", "device", "existing", "leftOut")
 # An attribute, because a parameter that a node loses when its scene is closed is at once written again by Slicer.
 APPLIED = "MultiTaskSeg.SettingsApplied"
 

@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_record import FRAME, VOXELS, WORLD, ImageRecord, changed_since, forget_channels
 
-ORIGIN = ("Version", "Software", "Created", "Model", "Model.SHA256", "Task", "Image", "Device", "Seconds")
+ORIGIN = ("Version", "Software", "Created", "Model", "Model.SHA256", "Task", "Image", "Device", "Seconds", "Region")
 ASKED = ("Parameters", "Found", "Warnings")
 
 
