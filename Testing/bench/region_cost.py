@@ -51,13 +51,16 @@ def main(words: list[str]) -> None:
     found, region_s = timed(lambda: Selection(task, region).segment(model, volume, lambda share, step: None))
     inside = np.asarray(found.inside)
     one, other = found.labels[inside], whole.labels[inside]
-    print(f"region: {100 * inside.mean():.1f} % of the voxels")
-    print(f"CPU: {region_s:.1f} of {whole_s:.1f} s, ratio {region_s / whole_s:.3f}")
-    print(f"labels that differ in the region: {100 * (one != other).mean():.3f} %")
+    lines = [
+        f"region: {100 * inside.mean():.1f} % of the voxels",
+        f"CPU: {region_s:.1f} of {whole_s:.1f} s, ratio {region_s / whole_s:.3f}",
+        f"labels that differ in the region: {100 * (one != other).mean():.3f} %",
+    ]
     for label in found.task.labels:
         mine, theirs = one == label.value, other == label.value
         if theirs.any():
-            print(f"  {label.name}: Dice {2 * (mine & theirs).sum() / (mine.sum() + theirs.sum()):.4f}")
+            lines.append(f"  {label.name}: Dice {2 * (mine & theirs).sum() / (mine.sum() + theirs.sum()):.4f}")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

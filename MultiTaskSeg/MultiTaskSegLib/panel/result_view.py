@@ -19,7 +19,7 @@ from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_verdict
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE, results_of
 from MultiTaskSegLib.scene.image_record import changed_since
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
-from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.surface.surfaces import show_3d, smoothing_of
 from MultiTaskSegLib.scene.uncertain_region import (
     HIGH_UNCERTAINTY,
     UncertainRegion,
@@ -48,6 +48,7 @@ class ResultView:
         self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
         ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
         ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
+        ui.smoothingSlider.connect("valueChanged(double)", self.smooth_surfaces)
         ui.oodCheckButton.connect("clicked(bool)", self.open_ood_check)
         self.show(None)
 
@@ -137,6 +138,13 @@ class ResultView:
         finally:
             self._update_buttons()  # the button says what there is, not what was wished
 
+    def smooth_surfaces(self, smoothing: float) -> None:
+        """Smooth the surfaces of the result more or less, now where they are shown, else when they will be."""
+        if self._segmentation is None or smoothing == smoothing_of(self._segmentation):
+            return
+        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
+            show_3d(self._segmentation, self.ui.show3DButton.checked, smoothing)
+
     def open_ood_check(self, _checked: bool = False) -> None:
         """Open OOD Check with the volume of this result and the model that segmented it, not another one."""
         parameters = slicer.util.getModuleLogic(OOD_MODULE).getParameterNode()
@@ -158,6 +166,9 @@ class ResultView:
         self.ui.show3DButton.enabled = display is not None
         has_surface = display is not None and segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
         self.ui.show3DButton.checked = has_surface and bool(display.GetVisibility3D())
+        self.ui.smoothingSlider.enabled = display is not None
+        if display is not None:
+            self.ui.smoothingSlider.value = smoothing_of(segmentation)
         has_input = segmentation is not None and segmentation.GetNodeReference(INPUT_ROLE) is not None
         self.ui.oodCheckButton.visible = has_input and has_module(OOD_MODULE)
 

@@ -16,7 +16,7 @@ from MultiTaskSegLib.scene import heatmap
 from MultiTaskSegLib.scene.earlier_result import TABLE_ROLE, results_of
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_table import SegmentRow
-from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.surface.surfaces import show_3d
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.scene.test_result_table import found
 
