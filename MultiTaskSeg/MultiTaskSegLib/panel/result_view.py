@@ -11,12 +11,14 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.element.three_d_views import reset_cameras
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
+from MultiTaskSegLib.panel.figure.figure_menu import FigureMenu
 from MultiTaskSegLib.panel.segment_table import SegmentTable
 from MultiTaskSegLib.panel.summary import result_text
 from MultiTaskSegLib.registration.module_presence import has_module
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_verdict
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE, results_of
+from MultiTaskSegLib.scene.figure.figure_columns import figure_values
 from MultiTaskSegLib.scene.image_record import changed_since
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
 from MultiTaskSegLib.scene.surface.surfaces import show_3d, smoothing_of
@@ -48,6 +50,7 @@ class ResultView:
         self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
         ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
         ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
+        self._figures = FigureMenu(ui.figuresButton, self._show_rows, self._say)
         ui.smoothingSlider.connect("valueChanged(double)", self.smooth_surfaces)
         ui.oodCheckButton.connect("clicked(bool)", self.open_ood_check)
         self.show(None)
@@ -65,14 +68,23 @@ class ResultView:
         self._shown, self._segmentation = shown, segmentation
         self._regions, self._next = None, 0
         self.ui.regionLabel.text = ""
-        table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
-        rows = [] if table is None else rows_of(table)
-        self._has_volumes = all(row.volume_ml is not None for row in rows)
-        self._table.show(rows, _colours(segmentation, rows))
-        self.ui.segmentTableWidget.visible = bool(rows)
+        self._figures.show(segmentation)
+        self._show_rows()
         self.ui.resultLabel.visible = segmentation is not None
         self.set_earlier(self._is_earlier)
         self._update_buttons()
+
+    def _show_rows(self) -> None:
+        segmentation = self._segmentation
+        table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
+        rows = [] if table is None else rows_of(table)
+        self._has_volumes = all(row.volume_ml is not None for row in rows)
+        further = figure_values(segmentation) if rows else []
+        self._table.show(rows, _colours(segmentation, rows), further)
+        self.ui.segmentTableWidget.visible = bool(rows)
+
+    def _say(self, text: str) -> None:
+        self.ui.regionLabel.text = text
 
     def turn_to_newest(self, parameters: Any) -> None:
         """When another volume is selected, turn the parameters to its newest result, if it has one; None lets it go."""

@@ -14,7 +14,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed for this Pyth
 MODULES = ("MultiTaskSeg", "OODCheck")
 SLICER_WIDTH = 394  # of Slicer's module panel, when nothing makes it wider
 SCROLL_BAR = 14
-CONTROLS = ("QComboBox", "QPushButton", "QCheckBox", "QTableWidget", "qMRMLNodeComboBox", "ctk")
+CONTROLS = ("QComboBox", "QPushButton", "QCheckBox", "QTableWidget", "QListWidget", "qMRMLNodeComboBox", "ctk")
 MENU_LETTERS = "FEVH"  # of Slicer's own menus
 
 

@@ -20,7 +20,7 @@ Block = tuple[slice, slice, slice]
 # at most, and fewer where region and surroundings would have more than so many times the voxels of the region and more
 # than this share of the image: a region of an eighth is to cost less than a quarter.
 CONTEXT_VOXELS = 32
-MAX_GROWTH, MAX_SHARE = 1.8, 0.15
+MAX_GROWTH, MAX_SHARE = 1.6, 0.15
 # Through thick slices one step is as far as many in the plane.
 THICK_SLICE_STEPS = 8
 STEP = 4
@@ -99,7 +99,7 @@ def _choices(volume: Volume, wanted: Block) -> Iterator[Block]:
     is_flipped = np.zeros(3, dtype=np.bool_)
     is_flipped[list(turned.axes)] = turned.flips
     for voxels in range(CONTEXT_VOXELS, 0, -1):
-        margin = np.where(is_thick, voxels // THICK_SLICE_STEPS, voxels)
+        margin = np.where(is_thick, -(-voxels // THICK_SLICE_STEPS), voxels)
         # Where the network's grid is the image's, its first strides then fall on the same voxels as in the whole.
         before = np.array([side.start for side in wanted]) - margin
         after = np.array(volume.shape) - [side.stop for side in wanted] - margin
