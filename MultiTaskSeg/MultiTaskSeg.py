@@ -121,7 +121,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._resultView = ResultView(ui)
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
         self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
-        self._wishes = Wishes(ui, lambda: self.parameters, self._message.fail)
+        self._wishes = Wishes(ui, lambda: self.parameters, self._message.fail, store_settings)
         self._display, self._onlooker, self._batchOnlooker = DisplayControl(), Onlooker(), Onlooker()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)

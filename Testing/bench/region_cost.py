@@ -5,6 +5,7 @@ A box of an eighth of the image, around the middle of what the whole run finds, 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -41,10 +42,15 @@ def timed(act: Callable[[], Segmentation]) -> tuple[Segmentation, float]:
     return found, time.process_time() - begun
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Measure and print."""
-    volume, task = read_image(Path(words[0])), words[1]
-    model = Predictor.load(words[2] if len(words) > 2 else released_model(volume.is_planar), "cpu", "torch")
+    parser = argparse.ArgumentParser(description="What a region costs and how its labels differ.")
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("task", metavar="TASK")
+    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL")
+    options = parser.parse_args()
+    volume, task = read_image(options.image), options.task
+    model = Predictor.load(options.model or released_model(volume.is_planar), "cpu", "torch")
     whole, whole_s = timed(lambda: model.segment(volume, task))
     places = np.argwhere(whole.labels > 0)
     region = eighth(volume, places.mean(axis=0) if len(places) else np.array(volume.shape) / 2)
@@ -64,4 +70,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

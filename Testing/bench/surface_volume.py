@@ -5,6 +5,7 @@ For Slicer's surfaces, and for those that the panel makes of them, with the defa
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -44,12 +45,15 @@ def losses_percent(node: slicer.vtkMRMLSegmentationNode, volumes_mm3: dict[str, 
     return [100 * abs(surface_volume_mm3(surfaces[name]) / size - 1) for name, size in volumes_mm3.items()]
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description="How much of their voxels' volume surfaces hold.")
+    parser.add_argument("labels", type=Path, nargs="+", metavar="LABELS")
+    paths = parser.parse_args().labels
     session = MrmlSession()
     for smoothing in (0.5, 1.0):
         plain, kept = [], []
-        for path in map(Path, words):
+        for path in paths:
             node, volumes_mm3 = segmentation_of(path)
             node.GetSegmentation().SetConversionParameter("Smoothing factor", f"{smoothing:g}")
             node.CreateClosedSurfaceRepresentation()
@@ -65,4 +69,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

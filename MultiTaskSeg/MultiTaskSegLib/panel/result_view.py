@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.comparison.comparison_view import ComparisonView
 from MultiTaskSegLib.panel.element.three_d_views import reset_cameras
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.figure.figure_menu import FigureMenu
@@ -51,6 +52,7 @@ class ResultView:
         ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
         ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
         self._figures = FigureMenu(ui.figuresButton, self._show_rows, self._say)
+        self._comparison = ComparisonView(ui, self._show_rows, self._table.selected)
         ui.smoothingSlider.connect("valueChanged(double)", self.smooth_surfaces)
         ui.oodCheckButton.connect("clicked(bool)", self.open_ood_check)
         self.show(None)
@@ -69,6 +71,7 @@ class ResultView:
         self._regions, self._next = None, 0
         self.ui.regionLabel.text = ""
         self._figures.show(segmentation)
+        self._comparison.show(segmentation)
         self._show_rows()
         self.ui.resultLabel.visible = segmentation is not None
         self.set_earlier(self._is_earlier)

@@ -72,6 +72,11 @@ class SegmentTable:
             self._widget.item(number, NAME_COLUMN).setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(red, green, blue))
         self._fit.fit()
 
+    def selected(self) -> str:
+        """The segment whose row is current; empty without one."""
+        row = self._widget.currentRow()
+        return self._ids[row] if 0 <= row < len(self._ids) else ""
+
     def _titles(self) -> list[tuple[str, str]]:
         uncertain = _("Volume of the segment where the uncertainty is {limit} or more, in millilitres")
         return [

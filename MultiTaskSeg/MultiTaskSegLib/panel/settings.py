@@ -32,7 +32,7 @@ def apply_settings(parameters: Any) -> None:
 def store_settings(parameters: Any) -> None:
     """Remember the choices for scenes to come; the model of the tutorial, which knows no real image, is none."""
     settings = qt.QSettings()
-    for name in KEPT:
+    for name in (name for name in KEPT if hasattr(parameters, name)):
         value = getattr(parameters, name)
         if not _is_of_the_tutorial(name, value):
             settings.setValue(f"{GROUP}/{name}", value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
 
-from MultiTaskSegLib.panel.settings import store_settings
 from MultiTaskSegLib.task_list import KnownTask
 
 AUTO = "auto"
@@ -18,8 +17,9 @@ NAME_ROLE = qt.Qt.UserRole
 class StructureChoice:
     """Keeps a list of ticks and the parameter ``leftOut`` the same: JSON, names that are not wanted, by task."""
 
-    def __init__(self, ui: Any) -> None:
-        """Take over the widgets."""
+    def __init__(self, ui: Any, store: Callable[[Any], object]) -> None:
+        """Take over the widgets; ``store`` remembers the parameters for scenes to come."""
+        self._store = store
         self._list, self._label = ui.structuresListWidget, ui.structuresLabel
         self._parameters: Any = None
         self._shown: tuple[Any, ...] = ()
@@ -50,7 +50,7 @@ class StructureChoice:
         left_out[parameters.task] = off
         self._shown = (self._shown[0], off)
         parameters.leftOut = json.dumps({task: names for task, names in left_out.items() if names})
-        store_settings(parameters)
+        self._store(parameters)
 
 
 def wanted_structures(parameters: Any, tasks: Sequence[KnownTask]) -> list[str]:

@@ -13,9 +13,15 @@ from MultiTaskSegLib.task_list import known_tasks
 class Wishes:
     """Both choices, brought up to date as one."""
 
-    def __init__(self, ui: Any, parameters: Callable[[], Any], fail: Callable[[str], object]) -> None:
-        """Take over the widgets; the arguments are those of `RegionChoice`."""
-        self._region, self._structures = RegionChoice(ui, parameters, fail), StructureChoice(ui)
+    def __init__(
+        self,
+        ui: Any,
+        parameters: Callable[[], Any],
+        fail: Callable[[str], object],
+        store: Callable[[Any], object],
+    ) -> None:
+        """Take over the widgets; the arguments are those of `RegionChoice` and `StructureChoice`."""
+        self._region, self._structures = RegionChoice(ui, parameters, fail), StructureChoice(ui, store)
 
     def show(self, parameters: Any) -> None:
         """Offer what is possible with what is chosen; nothing without parameters."""

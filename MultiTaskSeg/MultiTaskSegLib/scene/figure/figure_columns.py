@@ -10,6 +10,7 @@ import slicer
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.scene.comparison.reference import COLUMNS as COMPARED
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
 from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_of
 from MultiTaskSegLib.scene.figure.segment_statistics import measured
@@ -43,10 +44,11 @@ def chosen_figures(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[st
 
 
 def figure_values(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[tuple[str, list[float]]]:
-    """The columns of `chosen_figures` with their values, NaN where there is none."""
+    """The columns of `chosen_figures`, and of a comparison, with their values, NaN where there is none."""
     table = segmentation_node.GetNodeReference(TABLE_ROLE)
     found = []
-    for name in chosen_figures(segmentation_node):
+    compared = [column for column in COMPARED if table.GetColumnIndex(column) >= 0]
+    for name in [*compared, *chosen_figures(segmentation_node)]:
         column = table.GetTable().GetColumnByName(name)
         rows = range(table.GetNumberOfRows())
         found.append((name, [column.GetVariantValue(row).ToDouble() for row in rows]))
