@@ -126,7 +126,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
-        self._repair = RepairButton(ui.repairButton, self.logic.devices, self._choices, self._message)
+        self._repair = RepairButton(ui, self.logic.devices, self._choices, self._message)
         self._parameters = SceneParameters(
             ui,
             self.logic.getParameterNode,

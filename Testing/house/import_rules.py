@@ -31,6 +31,7 @@ ABOVE_RUNTIME = tuple(
         *TORCH_FREE,
         "background_call",
         "headless",
+        "interpreter",
         "scene",
         "panel",
         "catalogue",
@@ -48,6 +49,7 @@ FORBIDDEN_IMPORTS = {
         for room in ("panel", "catalogue", "registration", "installation")
     },
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
+    "MultiTaskSeg/MultiTaskSegLib/interpreter/": ("torch", "trainer", *SLICER),
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),
     "OODCheck/": ("torch", "trainer"),
 }
