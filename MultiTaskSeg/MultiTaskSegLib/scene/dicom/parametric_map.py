@@ -5,6 +5,7 @@ Neither Slicer's own plugin for such objects nor that of QuantitativeReporting w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,23 +70,28 @@ def write_parametric_map(
     datasets = [pydicom.dcmread(file) for file in sources]
     unit = Code("1", "UCUM", "no units")
     mapping = RealWorldValueMapping("UNCERTAINTY", EXPLANATION, unit, (0.0, 1.0), slope=1.0, intercept=0.0)
-    written = ParametricMap(
-        source_images=_in_order(uncertainty_node, datasets),
-        pixel_array=voxels,
-        series_instance_uid=highdicom.UID(),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="MultiTaskSeg",
-        manufacturer_model_name="MultiTaskSeg",
-        software_versions=__version__,
-        device_serial_number="0",
-        contains_recognizable_visual_features=False,
-        real_world_value_mappings=[mapping],
-        voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=0.5, window_width=1.0)],
-        content_label="UNCERTAINTY",
-        content_description=EXPLANATION,
-    )
+    ordered = _in_order(uncertainty_node, datasets)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # on how the patient's name is spelt in the series, which nobody here can change
+        written = ParametricMap(
+            source_images=ordered,
+            pixel_array=voxels,
+            series_instance_uid=highdicom.UID(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="MultiTaskSeg",
+            manufacturer_model_name="MultiTaskSeg",
+            software_versions=__version__,
+            device_serial_number="0",
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=0.5, window_width=1.0)],
+            content_label="UNCERTAINTY",
+            content_description=EXPLANATION,
+        )
     written.SeriesDescription = uncertainty_node.GetName()[:64]
     with atomic_path(path) as partial:
         written.save_as(partial)
