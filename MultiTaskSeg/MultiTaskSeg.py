@@ -1,5 +1,6 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -324,19 +325,19 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         output: str | Path | None = None,
         existing: str = KEEP,
         withUncertainty: bool = True,
+        structures: Sequence[str] = (),
     ) -> BatchOptions:
         """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
         require_installed()
-        return BatchOptions(task, model, device, output, existing, withUncertainty)
+        return BatchOptions(task, model, device, output, existing, withUncertainty, structures)
 
     def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
         """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
 
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
-            options: ``task``, ``model``, ``device``, ``existing`` as in :meth:`segment`; ``output``, the folder for the
-                results of image files; ``withUncertainty=False`` leaves the uncertainty out of the scene, which takes
-                four bytes per voxel of each volume.
+            options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``, the
+                folder for the results of image files; ``withUncertainty=False`` leaves out the uncertainty of volumes.
 
         Raises:
             InputError: there is no image.

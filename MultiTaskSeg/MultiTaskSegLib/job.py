@@ -274,13 +274,15 @@ class JobRunner:
         model: str | Path | None = None,
         device: str = "auto",
         lease: Lease | None = None,
+        wish: Mapping[str, Any] | None = None,
     ) -> Job:
         """Start to segment an image file or a DICOM folder; the worker reads it and the results go to ``output``.
 
         The files are those of ``multitaskseg segment``; all are put in place at the end, or none. A callable is asked
-        for the folder only then, in the background: somebody may work in it during the run. Raises as :meth:`segment`.
+        for the folder only then, in the background: somebody may work in it during the run. ``wish``
+        is that of :meth:`segment`. Raises as that.
         """
-        options = {"task": task, "image": str(Path(image).resolve()), "write": True}
+        options = {**(wish or {}), "task": task, "image": str(Path(image).resolve()), "write": True}
         if not callable(output):
             settled = Path(output).resolve()
             return self._start("segment", (), model, device, options, lambda: settled, lease=lease)

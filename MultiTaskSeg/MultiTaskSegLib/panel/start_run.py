@@ -54,4 +54,6 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
         ensure_packages()
     existing = REPLACE if parameters.existing == REPLACE else KEEP
     asked = (parameters.task, parameters.modelPath or None, parameters.device, output, existing)
-    return SceneBatch(images, logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty))
+    structures = wanted_structures(parameters, known_tasks(parameters.modelPath or None))
+    options = logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty, structures=structures)
+    return SceneBatch(images, options)

@@ -60,7 +60,8 @@ def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     for axis, is_flat in enumerate(flat):
         if is_flat and sum(flat) == 1:
             structure = structure & (np.indices((3, 3, 3))[axis] == 1)
-    return mask & ~ndimage.binary_erosion(mask, structure)
+    surface: NDArray[np.bool_] = mask & ~ndimage.binary_erosion(mask, structure)
+    return surface
 
 
 def _distance_to(surface: NDArray[np.bool_], spacing_zyx_mm: tuple[float, float, float]) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ class Region:
         signs = np.array(list(product((-0.5, 0.5), repeat=3)))
         corners = np.asarray(self.centre_ras_mm) + (signs * self.size_mm) @ np.asarray(self.axes_ras)
         to_ijk = np.linalg.inv(volume.ijk_to_ras)
-        return corners @ to_ijk[:3, :3].T + to_ijk[:3, 3]
+        found: NDArray[np.float64] = corners @ to_ijk[:3, :3].T + to_ijk[:3, 3]
+        return found
 
     def holds(self, volume: Volume, start_zyx: Sequence[int], shape_zyx: Sequence[int]) -> NDArray[np.bool_]:
         """bool ``(Z, Y, X)``: which voxels of a block of a volume have their centre in the region.

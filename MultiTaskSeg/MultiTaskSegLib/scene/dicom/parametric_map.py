@@ -72,9 +72,7 @@ def write_parametric_map(
     mapping = RealWorldValueMapping("UNCERTAINTY", EXPLANATION, unit, (0.0, 1.0), slope=1.0, intercept=0.0)
     ordered = _in_order(uncertainty_node, datasets)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # on how the patient's name is spelt in the series, which nobody here can change
+        warnings.simplefilter("ignore")  # on how the series spells the name of the patient
         written = ParametricMap(
             source_images=ordered,
             pixel_array=voxels,
