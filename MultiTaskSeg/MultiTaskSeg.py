@@ -336,8 +336,8 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
-            options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``, the
-                folder for the results of image files; ``withUncertainty=False`` leaves out the uncertainty of volumes.
+            options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``,
+                the folder for results of image files; ``withUncertainty=False`` leaves out the uncertainty of volumes.
 
         Raises:
             InputError: there is no image.

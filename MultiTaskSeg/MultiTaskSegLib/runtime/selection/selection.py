@@ -70,7 +70,8 @@ class Selection:
 
     def _all_structures(self, model: Answers, volume: Volume, progress: Progress) -> Segmentation:
         if self.region is None:
-            return model.segment(volume, self.task, progress)
+            found: Segmentation = model.segment(volume, self.task, progress)
+            return found
         part = ImagePart.of(volume, self.region)
         if not self._looks_at_whole or model.manifest.ood is None:
             return _placed(model.segment(part.volume, self.task, progress), part, None)
