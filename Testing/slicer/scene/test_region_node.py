@@ -116,6 +116,10 @@ def test_the_region_of_the_views_is_what_they_show_of_the_volume(session) -> Non
     np.testing.assert_allclose(node.GetSize(), (8.0, 6.0, 6.0), atol=1e-4)
     np.testing.assert_allclose(node.GetCenter(), middle, atol=1e-4)
     view.JumpSliceByCentering(1e4, 0, 0)
+    view.SetMappedInLayout(0)
+    slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceNode").SetMappedInLayout(1)
+    np.testing.assert_allclose(add_region_of_views(volume_node).GetSize()[:2], (8.0, 6.0), atol=1e-4)
+    view.SetMappedInLayout(1)
     with pytest.raises(InputError, match="show nothing"):
         add_region_of_views(volume_node)
 

@@ -48,8 +48,10 @@ def add_region_of_views(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.v
     """
     scene = volume_node.GetScene()
     lows, highs = _bounds_of(volume_node)
-    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-        view = scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
+    views = [scene.GetNthNodeByClass(number, "vtkMRMLSliceNode") for number in range(count)]
+    # Those of other layouts show what they showed when they were last seen.
+    for view in [view for view in views if view.IsMappedInLayout()] or views:
         shown_low, shown_high = _shown_by(view)
         is_spanned = shown_high - shown_low > SMALLEST_MM
         lows = np.where(is_spanned, np.maximum(lows, shown_low), lows)
