@@ -1,10 +1,11 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLVectorVolumeNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLVectorVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -39,6 +40,7 @@ from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.scene_parameters import SceneParameters
 from MultiTaskSegLib.panel.settings import apply_settings, store_settings
 from MultiTaskSegLib.panel.start_run import start_batch, start_run
+from MultiTaskSegLib.panel.wish.wishes import Wishes
 from MultiTaskSegLib.registration.sample_data import sample_folder, sample_model
 from MultiTaskSegLib.registration.startup import register_segmentation
 from MultiTaskSegLib.runtime.errors import MtsError
@@ -49,6 +51,7 @@ from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY, DEFAULT_THRESHOLD
 from MultiTaskSegLib.scene.result import SegmentationResult
 from MultiTaskSegLib.scene.result_table import rows_of
 from MultiTaskSegLib.scene.run import SceneRun, finish_segmentation, start_segmentation
+from MultiTaskSegLib.scene.wish.wish import wish_of
 from MultiTaskSegLib.task_list import known_tasks
 
 AUTO = "auto"
@@ -79,6 +82,9 @@ class MultiTaskSegParameterNode:
 
     # Slicer makes the selector offer these types and no others; it knows Union only, and None has to be one of them.
     inputVolume: Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
+    region: vtkMRMLMarkupsROINode
+    wholeCheck: bool = False
+    leftOut: str = ""  # structures that are not wanted, by task
     task: str = AUTO
     modelPath: str = ""
     device: str = AUTO
@@ -121,11 +127,12 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         causes = lambda: values_of(self.parameters, CAUSES)  # noqa: E731
         self._message = MessageView(ui.messageLabel, causes, self._resultView.set_earlier)
         self._loop = LoopView(ui, self._resultView, self._message.fail, self._model.use, self.onParametersChanged)
+        self._wishes = Wishes(ui, lambda: self.parameters, self._message.fail, store_settings)
         self._display, self._onlooker, self._batchOnlooker = DisplayControl(), Onlooker(), Onlooker()
         self._batch = BatchView(ui, self.onBatchFinished, self.turnTo)
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
-        self._repair = RepairButton(ui.repairButton, self.logic.devices, self._choices, self._message)
+        self._repair = RepairButton(ui, self.logic.devices, self._choices, self._message)
         self._parameters = SceneParameters(
             ui,
             self.logic.getParameterNode,
@@ -164,6 +171,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         """Show the choices, what the selected volume is fit for, its result, and what is possible now."""
         node = self.parameters
         self._model.show(node)
+        self._wishes.show(node)
         if node is not None:
             self._choices.show(node, known_tasks(node.modelPath or None))
             self._channels.show(node)
@@ -271,8 +279,9 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         model: str | Path | None = None,
         device: str = AUTO,
         existing: str = KEEP,
+        **wanted: Any,
     ) -> SceneRun:
-        """Start a segmentation without waiting for it; ``volumeNode`` as in :meth:`segment`.
+        """Start a segmentation without waiting for it; the arguments are those of :meth:`segment`.
 
         Raises:
             InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
@@ -280,7 +289,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             ResourceError: the worker cannot be started.
         """
         require_installed()
-        return start_segmentation(volumeNode, task, model, device, existing)
+        return start_segmentation(volumeNode, task, model, device, existing, wish_of(**wanted))
 
     def finish(self, run: SceneRun) -> SegmentationResult:
         """Add the result of a finished run to the scene. Raises what the run failed with."""
@@ -293,6 +302,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         model: str | Path | None = None,
         device: str = AUTO,
         existing: str = KEEP,
+        **wanted: Any,
     ) -> SegmentationResult:
         """Segment a volume and wait for the result, keeping the application responsive.
 
@@ -304,11 +314,13 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             device: ``auto``, ``cpu`` or ``cuda``.
             existing: what becomes of earlier results of the same volume and task: ``keep`` or ``replace``. A good
                 result is never replaced by one that is out of distribution or empty.
+            wanted: ``region``, an ROI node; ``structures``, names of those that are wanted; ``wholeCheck``, whether
+                the whole image is checked beside a region. By default all structures in all of the image.
 
         Raises:
             MtsError: what went wrong, as from :meth:`start` and the model.
         """
-        run = self.start(volumeNode, task, model, device, existing)
+        run = self.start(volumeNode, task, model, device, existing, **wanted)
         try:
             run.job.wait(idle=slicer.app.processEvents)
         finally:
@@ -323,19 +335,19 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         output: str | Path | None = None,
         existing: str = KEEP,
         withUncertainty: bool = True,
+        structures: Sequence[str] = (),
     ) -> BatchOptions:
         """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
         require_installed()
-        return BatchOptions(task, model, device, output, existing, withUncertainty)
+        return BatchOptions(task, model, device, output, existing, withUncertainty, structures)
 
     def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
         """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
 
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
-            options: ``task``, ``model``, ``device``, ``existing`` as in :meth:`segment`; ``output``, the folder for the
-                results of image files; ``withUncertainty=False`` leaves the uncertainty out of the scene, which takes
-                four bytes per voxel of each volume.
+            options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``,
+                the folder for results of image files; ``withUncertainty=False`` leaves out the uncertainty of volumes.
 
         Raises:
             InputError: there is no image.

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +236,19 @@ class JobRunner:
         device: str = "auto",
         lease: Lease | None = None,
         further: Sequence[Volume] = (),
+        wish: Mapping[str, Any] | None = None,
     ) -> Job:
         """Start to segment ``volume``; ``model`` None is the released default, ``lease`` what `hold` gave.
 
-        ``further`` are the other channels of the image in the model's order, each with a grid of its own.
+        ``further`` are the other channels of the image in the model's order, each with a grid of its own; ``wish`` has
+        ``region`` (see `Region.as_dict`), ``whole_check`` and ``structures`` where not all is wanted.
 
         Raises:
             UsageError: another job is running, or the worker is held for others.
             ResourceError: the worker cannot be started. A disk that is full is an error of the job.
         """
-        return self._start("segment", (volume, *further), model, device, {"task": task}, lease=lease)
+        options = {**(wish or {}), "task": task}
+        return self._start("segment", (volume, *further), model, device, options, lease=lease)
 
     def check(
         self,
@@ -271,13 +274,15 @@ class JobRunner:
         model: str | Path | None = None,
         device: str = "auto",
         lease: Lease | None = None,
+        wish: Mapping[str, Any] | None = None,
     ) -> Job:
         """Start to segment an image file or a DICOM folder; the worker reads it and the results go to ``output``.
 
         The files are those of ``multitaskseg segment``; all are put in place at the end, or none. A callable is asked
-        for the folder only then, in the background: somebody may work in it during the run. Raises as :meth:`segment`.
+        for the folder only then, in the background: somebody may work in it during the run. ``wish``
+        is that of :meth:`segment`. Raises as that.
         """
-        options = {"task": task, "image": str(Path(image).resolve()), "write": True}
+        options = {**(wish or {}), "task": task, "image": str(Path(image).resolve()), "write": True}
         if not callable(output):
             settled = Path(output).resolve()
             return self._start("segment", (), model, device, options, lambda: settled, lease=lease)

@@ -26,6 +26,7 @@ class KnownTask:
         is_planar: whether it is for 2-D images.
         spacing_zyx_mm: voxel size of its training images; None where it does not matter or is not told.
         inputs: names of the image's channels, in the model's order; none for one channel without a name.
+        structures: names of what it segments.
     """
 
     name: str
@@ -34,6 +35,7 @@ class KnownTask:
     is_planar: bool = False
     spacing_zyx_mm: tuple[float, float, float] | None = None
     inputs: tuple[str, ...] = ()
+    structures: tuple[str, ...] = ()
 
     @property
     def input_count(self) -> int:
@@ -102,4 +104,5 @@ def _task(entry: Mapping[str, Any]) -> KnownTask:
         profile.get("grid") == "fit",
         None if spacing is None else (float(spacing[0]), float(spacing[1]), float(spacing[2])),
         tuple(str(name) for name in entry.get("inputs", ())),
+        tuple(str(label["name"]) for label in entry.get("labels", ())),
     )

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from MultiTaskSegLib.interpreter.other_python import other_python
 from MultiTaskSegLib.process_tree import end_tree, start_tree
 from MultiTaskSegLib.runtime import errors
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
@@ -43,11 +44,18 @@ class BrokenWorkerError(DeadWorkerError):
 
 
 def python_executable() -> str:
-    """The Python to run the worker with: PythonSlicer inside Slicer, else the running interpreter.
+    """The Python to run the worker with: one that was chosen; else PythonSlicer inside Slicer, or the running one.
 
     Raises:
-        BrokenWorkerError: no interpreter can be found.
+        BrokenWorkerError: no interpreter can be found, or the chosen one has gone.
     """
+    chosen = other_python()
+    if chosen is not None:
+        if not chosen.path.is_file():
+            raise BrokenWorkerError(
+                "the chosen Python is not there", file=chosen.path, remedy="Choose another one under Advanced"
+            )
+        return str(chosen.path)
     suffix = ".exe" if os.name == "nt" else ""
     beside = Path(sys.executable or "").parent / f"PythonSlicer{suffix}"
     if beside.is_file():
@@ -63,11 +71,13 @@ def python_executable() -> str:
 def worker_environment(scratch: Path | None = None) -> dict[str, str]:
     """The environment of the worker: this package importable, UTF-8 everywhere, temporary files in ``scratch``."""
     package_parent = str(Path(__file__).resolve().parent.parent)
-    inherited = os.environ.get("PYTHONPATH")
+    chosen = other_python()
+    base = dict(os.environ) if chosen is None else chosen.environment()
+    inherited = base.get("PYTHONPATH")
     path = package_parent if not inherited else os.pathsep.join((package_parent, inherited))
     # A worker that is cancelled cannot clean up: what any library leaves must lie where the parent removes it.
     temporary = {} if scratch is None else dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    return {**os.environ, **temporary, "PYTHONPATH": path, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+    return {**base, **temporary, "PYTHONPATH": path, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def _private_folder() -> Path:

@@ -31,6 +31,7 @@ ABOVE_RUNTIME = tuple(
         *TORCH_FREE,
         "background_call",
         "headless",
+        "interpreter",
         "scene",
         "panel",
         "catalogue",
@@ -53,6 +54,7 @@ FORBIDDEN_IMPORTS = {
     },
     **{f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer", *SLICER) for room in ("dataset", "learning")},
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
+    "MultiTaskSeg/MultiTaskSegLib/interpreter/": ("torch", "trainer", *SLICER),
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),
     "OODCheck/": ("torch", "trainer"),
 }

@@ -24,8 +24,8 @@ from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.scene.heatmap import DEFAULT_OPACITY
 from MultiTaskSegLib.scene.result import SegmentationResult, add_result
-from MultiTaskSegLib.scene.segmentation import show_3d
 from MultiTaskSegLib.scene.slice_layers import show_heatmap
+from MultiTaskSegLib.scene.surface.surfaces import show_3d
 from MultiTaskSegLib.scene.volume import image_from_node, world_ijk_to_ras
 from Testing.slicer.mrml_session import MrmlSession
 from Testing.slicer.views import LOWER_LEFT, SliceView, ThreeDView, can_render

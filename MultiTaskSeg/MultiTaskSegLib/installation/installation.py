@@ -14,6 +14,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.installation.chosen_python import apply_choice, require_usable
 from MultiTaskSegLib.installation.torch_probe import TorchProbe, TorchState, TorchTrial, is_installed, probe_torch
 from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError
 
@@ -40,7 +41,7 @@ def warm_up() -> None:
     Nothing is started while Slicer runs its tests, nor where it is known already.
     """
     global _trial
-    if _ready is None and _trial is None and not slicer.app.testingEnabled():
+    if apply_choice() is None and _ready is None and _trial is None and not slicer.app.testingEnabled():
         with contextlib.suppress(ResourceError):  # is told when torch is wanted
             _trial = TorchTrial()
             atexit.register(_trial.end)
@@ -57,6 +58,9 @@ def ensure_packages() -> None:
         ResourceError: the PyTorch extension or disk space is missing, or torch cannot be installed or loaded.
     """
     if slicer.app.testingEnabled():
+        return
+    if apply_choice() is not None:
+        require_usable()
         return
     if _ready is None:
         ensure_torch()
@@ -93,6 +97,8 @@ def ensure_torch() -> TorchProbe:
         ResourceError: the PyTorch extension or disk space is missing, or torch cannot be installed or loaded.
     """
     global _ready, _trial
+    if apply_choice() is not None:
+        return TorchProbe(TorchState.READY, require_usable())
     trial, _trial = _trial, None
     found = TorchProbe(TorchState.MISSING) if trial is None else trial.outcome(_keep_painting)
     if found.state is not TorchState.READY:  # may have been mended since it was tried

@@ -10,11 +10,14 @@ from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from MultiTaskSegLib.interpreter.other_python import other_python
 from MultiTaskSegLib.process_tree import end_tree, start_tree
 from MultiTaskSegLib.worker_process import python_executable, worker_environment
 
 # Loads the libraries and computes, as a half-installed torch can often be imported.
 PROGRAM = "import torch; torch.zeros(1).sum(); print(torch.__version__)"
+# Of another Python nothing else is known.
+OTHER_PROGRAM = f"import numpy, scipy, SimpleITK, safetensors; {PROGRAM}"
 TIME_LIMIT_S = 120.0  # a first import from a slow disk takes a while
 POLL_INTERVAL_S = 0.05
 
@@ -62,14 +65,14 @@ class TorchTrial:
         self._deadline = time.monotonic() + time_limit_s
         self._process: subprocess.Popen[str] | None = None
         self._outcome: TorchProbe | None = None
-        if not is_installed("torch"):
+        if other_python() is None and not is_installed("torch"):
             self._outcome = TorchProbe(TorchState.MISSING)
             return
         try:
             # Not in a folder that others can write to: Python looks for modules in its working folder first.
-            self._process = start_tree(
-                [python_executable(), "-c", PROGRAM], worker_environment(), Path(__file__).parent
-            )
+            program = PROGRAM if other_python() is None else OTHER_PROGRAM
+            command = [python_executable(), "-c", program]
+            self._process = start_tree(command, worker_environment(), Path(__file__).parent)
         except OSError as error:
             self._outcome = TorchProbe(TorchState.BROKEN, str(error))
 

@@ -8,6 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.installation.installation import ensure_torch
+from MultiTaskSegLib.panel.interpreter.python_choice import PythonChoice
 from MultiTaskSegLib.panel.message_view import MessageView
 from MultiTaskSegLib.panel.run_choices import RunChoices, device_title
 from MultiTaskSegLib.panel.summary import notice_text
@@ -18,18 +19,19 @@ class RepairButton:
     """Says what it found, and offers the devices to choose from."""
 
     def __init__(
-        self, button: Any, devices: Callable[[], list[dict[str, Any]]], choices: RunChoices, message: MessageView
+        self, ui: Any, devices: Callable[[], list[dict[str, Any]]], choices: RunChoices, message: MessageView
     ) -> None:
-        """Take over the button.
+        """Take over the button, and the list of Pythons, whose trial it starts.
 
         Args:
-            button: starts the trial.
+            ui: of the panel.
             devices: asks the worker which devices there are.
             choices: lists them.
             message: says what was found.
         """
         self._devices, self._choices, self._message = devices, choices, message
-        button.connect("clicked(bool)", self._on_button)
+        self._python = PythonChoice(ui.pythonComboBox, message.fail)
+        ui.repairButton.connect("clicked(bool)", self._on_button)
 
     def _on_button(self, _checked: bool = False) -> None:
         try:

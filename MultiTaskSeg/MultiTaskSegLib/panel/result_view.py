@@ -11,17 +11,20 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.correction.region_worklist import RegionWorklist
+from MultiTaskSegLib.panel.comparison.comparison_view import ComparisonView
 from MultiTaskSegLib.panel.element.three_d_views import reset_cameras
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
+from MultiTaskSegLib.panel.figure.figure_menu import FigureMenu
 from MultiTaskSegLib.panel.segment_table import SegmentTable
 from MultiTaskSegLib.panel.summary import result_text
 from MultiTaskSegLib.registration.module_presence import has_module
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_verdict
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE, results_of
+from MultiTaskSegLib.scene.figure.figure_columns import figure_values
 from MultiTaskSegLib.scene.image_record import changed_since
 from MultiTaskSegLib.scene.result_table import SegmentRow, rows_of
-from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.surface.surfaces import show_3d, smoothing_of
 from MultiTaskSegLib.scene.uncertain_region import (
     HIGH_UNCERTAINTY,
     UncertainRegion,
@@ -51,6 +54,9 @@ class ResultView:
         self._table = SegmentTable(ui.segmentTableWidget, self.show_segment)
         ui.nextRegionButton.connect("clicked(bool)", self.show_next_region)
         ui.show3DButton.connect("clicked(bool)", self.show_surfaces)
+        self._figures = FigureMenu(ui.figuresButton, self._show_rows, self._say)
+        self._comparison = ComparisonView(ui, self._show_rows, lambda: self._table.selected or "")
+        ui.smoothingSlider.connect("valueChanged(double)", self.smooth_surfaces)
         ui.oodCheckButton.connect("clicked(bool)", self.open_ood_check)
         self.show(None)
 
@@ -68,14 +74,24 @@ class ResultView:
             self.worklist = self.region = None
             self.ui.regionLabel.text = ""
         self._shown, self.segmentation = shown, segmentation
-        table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
-        rows = [] if table is None else rows_of(table)
-        self._has_volumes = all(row.volume_ml is not None for row in rows)
-        self._table.show(rows, _colours(segmentation, rows))
-        self.ui.segmentTableWidget.visible = bool(rows)
+        self._figures.show(segmentation)
+        self._comparison.show(segmentation)
+        self._show_rows()
         self.ui.resultLabel.visible = segmentation is not None
         self.set_earlier(self._is_earlier)
         self._update_buttons()
+
+    def _show_rows(self) -> None:
+        segmentation = self.segmentation
+        table = None if segmentation is None else segmentation.GetNodeReference(TABLE_ROLE)
+        rows = [] if table is None else rows_of(table)
+        self._has_volumes = all(row.volume_ml is not None for row in rows)
+        further = figure_values(segmentation) if rows else []
+        self._table.show(rows, _colours(segmentation, rows), further)
+        self.ui.segmentTableWidget.visible = bool(rows)
+
+    def _say(self, text: str) -> None:
+        self.ui.regionLabel.text = text
 
     def turn_to_newest(self, parameters: Any) -> None:
         """When another volume is selected, turn the parameters to its newest result, if it has one; None lets it go."""
@@ -148,6 +164,13 @@ class ResultView:
         finally:
             self._update_buttons()  # the button says what there is, not what was wished
 
+    def smooth_surfaces(self, smoothing: float) -> None:
+        """Smooth the surfaces of the result more or less, now where they are shown, else when they will be."""
+        if self.segmentation is None or smoothing == smoothing_of(self.segmentation):
+            return
+        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
+            show_3d(self.segmentation, self.ui.show3DButton.checked, smoothing)
+
     def open_ood_check(self, _checked: bool = False) -> None:
         """Open OOD Check with the volume of this result and the model that segmented it, not another one."""
         parameters = slicer.util.getModuleLogic(OOD_MODULE).getParameterNode()
@@ -169,6 +192,9 @@ class ResultView:
         self.ui.show3DButton.enabled = display is not None
         has_surface = display is not None and segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
         self.ui.show3DButton.checked = has_surface and bool(display.GetVisibility3D())
+        self.ui.smoothingSlider.enabled = display is not None
+        if display is not None:
+            self.ui.smoothingSlider.value = smoothing_of(segmentation)
         has_input = segmentation is not None and segmentation.GetNodeReference(INPUT_ROLE) is not None
         self.ui.oodCheckButton.visible = has_input and has_module(OOD_MODULE)
 
@@ -191,7 +217,8 @@ def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:
     if volume_node is not None and changed_since(volume_node, segmentation):
         warnings.insert(0, _("The image was changed after this result was made: segment it again."))
     task, choice = (segmentation.GetAttribute(f"{PREFIX}{key}") or "" for key in ("Task", "Model.Choice"))
-    return result_text(verdict, task, warnings, choice)
+    is_region = segmentation.GetAttribute(f"{PREFIX}Region") is not None
+    return result_text(verdict, task, warnings, choice, is_region)
 
 
 def _colours(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isnan
 from typing import Any
 
 import qt
@@ -52,14 +53,27 @@ class SegmentTable:
         """Select no row."""
         self._widget.clearSelection()
 
-    def show(self, rows: Sequence[SegmentRow], colours: Sequence[tuple[float, float, float]] = ()) -> None:
-        """Show these rows, each with the colour of its segment (0 to 1), instead of what was there."""
+    def show(
+        self,
+        rows: Sequence[SegmentRow],
+        colours: Sequence[tuple[float, float, float]] = (),
+        further: Sequence[tuple[str, Sequence[float]]] = (),
+    ) -> None:
+        """Show these rows, each with the colour of its segment (0 to 1), instead of what was there.
+
+        ``further`` are titles and values of more columns, NaN for what is missing.
+        """
+        own = len(self._titles())
+        self._widget.setColumnCount(own + len(further))
+        for number, (title, _values) in enumerate(further):
+            self._widget.setHorizontalHeaderItem(own + number, qt.QTableWidgetItem(title.replace(" [", "\n[")))
         self._ids = [row.segment_id for row in rows]
         self._widget.setRowCount(len(rows))
         texts = _texts(rows)
         for number, row in enumerate(rows):
             tip = _tip(row)
-            for column, text in enumerate(texts[number]):
+            more = ["" if isnan(values[number]) else f"{values[number]:.4g}" for _title, values in further]
+            for column, text in enumerate([*texts[number], *more]):
                 item = qt.QTableWidgetItem(text)
                 if column != NAME_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)

@@ -10,7 +10,7 @@ import slicer
 from MultiTaskSegLib.registration.sample_data import is_sample_model
 
 GROUP = "MultiTaskSeg"
-KEPT = ("modelPath", "device", "existing")
+KEPT = ("modelPath", "device", "existing", "leftOut")
 # An attribute, because a parameter that a node loses when its scene is closed is at once written again by Slicer.
 APPLIED = "MultiTaskSeg.SettingsApplied"
 
@@ -32,7 +32,7 @@ def apply_settings(parameters: Any) -> None:
 def store_settings(parameters: Any) -> None:
     """Remember the choices for scenes to come; the model of the tutorial, which knows no real image, is none."""
     settings = qt.QSettings()
-    for name in KEPT:
+    for name in (name for name in KEPT if hasattr(parameters, name)):
         value = getattr(parameters, name)
         if not _is_of_the_tutorial(name, value):
             settings.setValue(f"{GROUP}/{name}", value)

@@ -9,9 +9,11 @@ from MultiTaskSegLib.installation.installation import ensure_packages
 from MultiTaskSegLib.panel.batch_view import BatchView
 from MultiTaskSegLib.panel.existing_question import decide_existing
 from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.panel.wish.structure_choice import wanted_structures
 from MultiTaskSegLib.scene.batch.scene_batch import SceneBatch
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE
 from MultiTaskSegLib.scene.run import SceneRun
+from MultiTaskSegLib.task_list import known_tasks
 
 
 def start_run(logic: Any, parameters: Any, volumes: Any, control: RunControl, parent: Any) -> SceneRun | None:
@@ -34,7 +36,9 @@ def start_run(logic: Any, parameters: Any, volumes: Any, control: RunControl, pa
         return None
     with control.preparing():
         ensure_packages()
-        run: SceneRun = logic.start(volumes, task, model or None, parameters.device, existing)
+        structures = wanted_structures(parameters, known_tasks(model or None))
+        wanted = {"region": parameters.region, "structures": structures, "wholeCheck": parameters.wholeCheck}
+        run: SceneRun = logic.start(volumes, task, model or None, parameters.device, existing, **wanted)
     return run
 
 
@@ -50,4 +54,6 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
         ensure_packages()
     existing = REPLACE if parameters.existing == REPLACE else KEEP
     asked = (parameters.task, parameters.modelPath or None, parameters.device, output, existing)
-    return SceneBatch(images, logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty))
+    structures = wanted_structures(parameters, known_tasks(parameters.modelPath or None))
+    options = logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty, structures=structures)
+    return SceneBatch(images, options)

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.preflight import Finding
 from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR, verdict_banner
-from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.task_list import short_name
 
 __all__ = [
@@ -35,15 +35,18 @@ def verdict_text(verdict: Verdict) -> str:
     return verdict_banner(verdict)
 
 
-def result_text(verdict: Verdict | None, task: str, warnings: Sequence[str] = (), choice: str = "") -> str:
-    """The verdict on the image, what was segmented, how the model was chosen (``choice``), and what else there is."""
+def result_text(
+    verdict: Verdict | None, task: str, warnings: Sequence[str] = (), choice: str = "", is_region: bool = False
+) -> str:
+    """The verdict on the image or a region of it, what was segmented, how the model was chosen, and what else there
+    is."""
     lines = [
         _("Task: {task}").format(task=short_name(task)),
         *([_("Model: {why}").format(why=choice)] if choice else []),
     ]
-    parts = [verdict_banner(verdict, task), f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>"]
+    parts = [verdict_banner(verdict, task, is_region), f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>"]
     # The banner says both of these already.
-    told: tuple[str, ...] = (NOT_CHECKED,)
+    told: tuple[str, ...] = (NOT_CHECKED, REGION_NOT_CHECKED)
     if verdict is not None:
         other = f"the image looks more like {verdict.nearest_task} than like the chosen task {task}"
         told = (verdict.sentence(), other)

@@ -38,11 +38,11 @@ def level_of(verdict: Verdict | None, task: str = "") -> Level:
     return Level.UNUSUAL if is_unusual(verdict, task) else Level.KNOWN
 
 
-def verdict_banner(verdict: Verdict | None, task: str = "") -> str:
-    """Banner, what it means and why, as rich text; ``task`` is what was segmented."""
+def verdict_banner(verdict: Verdict | None, task: str = "", is_region: bool = False) -> str:
+    """Banner, what it means and why, as rich text; ``task`` is what was segmented, in a region only if so."""
     level = level_of(verdict, task)
     if verdict is None:
-        return _unchecked_banner()
+        return _unchecked_banner(is_region)
     figures = _(
         "{score:.1f} times the typical distance from {nearest} (limit {threshold:.1f}), p\u00a0=\u00a0{pValue:.2g}"
     ).format(
@@ -52,13 +52,16 @@ def verdict_banner(verdict: Verdict | None, task: str = "") -> str:
         nearest=short_name(verdict.nearest_task),
     ) + rivals_text(verdict)
     why = "" if verdict.explanation is None else f"<br>{html.escape(verdict.explanation.sentence())}"
-    return f"{banner(level_words(level), figures, level)}<p>{html.escape(_meaning(verdict, level))}{why}</p>"
+    about = _("The verdict is about the whole image, the segments are of a region of it.") if is_region else ""
+    meaning = " ".join(text for text in (_meaning(verdict, level), about) if text)
+    return f"{banner(level_words(level), figures, level)}<p>{html.escape(meaning)}{why}</p>"
 
 
-def _unchecked_banner() -> str:
+def _unchecked_banner(is_region: bool) -> str:
     """That nobody knows whether the image is like the training images."""
     meaning = _("Whether this image resembles the training images is not known. Compare each structure with the image.")
-    words = banner(level_words(Level.UNCHECKED), _("the model has no reference images"), Level.UNCHECKED)
+    why = _("only a region was segmented") if is_region else _("the model has no reference images")
+    words = banner(level_words(Level.UNCHECKED), why, Level.UNCHECKED)
     return f"{words}<p>{html.escape(meaning)}</p>"
 
 

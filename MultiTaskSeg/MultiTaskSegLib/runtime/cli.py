@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
-from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
+from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MODEL_HELP = "model file, or a name that 'multitaskseg models' lists; default: the one of them that knows such images"
 CHANNEL_HELP = "one channel of one image, by its name in the model; give every channel, in any order"
+REGION_HELP = "segment only here: R R A A S S in mm, or a .mrk.json file of an ROI that 3D Slicer has saved"
 TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
 LINE_CHARACTERS = 60
 EXIT_OOD = 3
@@ -89,7 +90,10 @@ def make_parser() -> argparse.ArgumentParser:
     segment.add_argument("-m", "--model", help=MODEL_HELP)
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from the image")
-    segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    segment.add_argument("--region", nargs="+", metavar="MM", help=REGION_HELP)
+    segment.add_argument("--whole-check", action="store_true", help="with --region: also check the whole image")
+    segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
+    segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     segment.add_argument("--overwrite", action="store_true", help="replace results in DIR though they were edited")
     segment.add_argument("--json", action="store_true", help="print the report as JSON")
     segment.set_defaults(command=_segment)
@@ -98,7 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_images(check, "several are checked one after the other")
     check.add_argument("-m", "--model", help=MODEL_HELP)
     check.add_argument("--map", type=Path, metavar="DIR", help="also write maps that show where images are foreign")
-    check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    check.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     check.add_argument("--json", action="store_true", help="print a list of verdicts as JSON")
     check.add_argument("--fail-on-ood", action="store_true", help="exit with 3 when any image is out of distribution")
     check.set_defaults(command=_check)
@@ -127,6 +131,8 @@ def _add_images(command: argparse.ArgumentParser, told: str) -> None:
 
 def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+    from MultiTaskSegLib.runtime.selection.region_file import region_from
+    from MultiTaskSegLib.runtime.selection.selection import Selection
 
     channels = _channels(options, options.task)
     paths = list(channels.values()) or options.images
@@ -138,9 +144,11 @@ def _segment(options: argparse.Namespace) -> int:
             require_untouched(options.output)
 
     require_place()
+    region = None if options.region is None else region_from(options.region)
+    selection = Selection(options.task, region, options.whole_check, tuple(options.structures))
     volume = read_channels(paths, list(channels))
     outcome = ImageRuns(_model_file(options), options.device, _progress_line()).run(
-        volume, Purpose(options.task), lambda model, tell: model.segment(volume, options.task, tell)
+        selection.seen(volume), selection.purpose, lambda model, tell: selection.segment(model, volume, tell)
     )
     result = outcome.found.with_warnings(outcome.notes).with_model_choice(outcome.choice)
     require_place()

@@ -107,6 +107,8 @@ class Predictor:
         decoding, labelling = whole.part(looked, LABELLED), whole.part(LABELLED, 1.0)
         chosen, recognised = known or sight.nearest_task, known is None
         result = answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
+        if result.verdict is None:
+            return result
         return result.with_warnings(swap_warnings([sight.candidate], volume, sight.verdict))
 
     def require_labels(self) -> None:

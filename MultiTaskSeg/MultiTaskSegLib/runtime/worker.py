@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
+
+if TYPE_CHECKING:
+    from MultiTaskSegLib.runtime.selection.selection import Selection
 
 Event = dict[str, Any]
 Send = Callable[[Event], None]
@@ -208,9 +211,13 @@ class Worker:
         progress(0.0, "reading")
         volume = read_volume(request)
         progress(0.0, "model")
-        task = request.get("task", "auto")
+        selection = _selection(request)
         outcome = self._run(
-            request, volume, Purpose(task), lambda model, tell: model.segment(volume, task, tell), progress
+            request,
+            selection.seen(volume),
+            selection.purpose,
+            lambda model, tell: selection.segment(model, volume, tell),
+            progress,
         )
         found = outcome.found
         if outcome.notes:
@@ -257,6 +264,17 @@ class Worker:
 
     def _devices(self, _request: Request, send: Send) -> None:
         send({"event": "result", "devices": self._machine.devices()})
+
+
+def _selection(request: Request) -> Selection:
+    """What of the image is wanted: ``task``, ``region`` as of `Region.as_dict`, ``whole_check``, ``structures``."""
+    with needed_packages():
+        from MultiTaskSegLib.runtime.selection.region import Region
+        from MultiTaskSegLib.runtime.selection.selection import Selection
+    region = request.get("region")
+    names = tuple(str(name) for name in request.get("structures", ()))
+    box = None if region is None else Region.from_dict(region)
+    return Selection(request.get("task", "auto"), box, request.get("whole_check", False), names)
 
 
 def _write_result(found: Any, request: Request) -> dict[str, Any]:

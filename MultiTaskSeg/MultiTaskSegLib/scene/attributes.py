@@ -72,6 +72,7 @@ def write_provenance(
         "Device": report.get("device"),
         "Seconds": report.get("timings", {}).get("total_s"),
         "Parameters": None if parameters is None else json.dumps(dict(parameters)),
+        "Region": json.dumps(report["region"]) if "region" in report else None,
         "Found": FOUND_WORDS[found_something(report["labels"])] if "labels" in report else None,
         "Warnings": json.dumps(report["warnings"]) if "warnings" in report else None,
     }

@@ -161,7 +161,9 @@ def _describe(
 ) -> None:
     link_result(volume_node, result.segmentation, result.uncertainty, result.table)
     _take_free_names(volume_node, result, record)
-    for node in (*result.nodes, volume_node):
+    # Where only a region was looked at, what is known about the whole image stays.
+    is_whole = "region" not in result.report or result.ood is not None
+    for node in (*result.nodes, *([volume_node] if is_whole else [])):
         write_record(node, record, result.report, notes.parameters, notes.further)
 
 

@@ -23,6 +23,7 @@ ORIGIN = (
     "Image",
     "Device",
     "Seconds",
+    "Region",
 )
 ASKED = ("Parameters", "Found", "Warnings")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import slicer
 import vtk
@@ -65,8 +67,17 @@ class SceneRun:
 
 
 @typed_errors()
-def start_segmentation(volumes: Volumes, task: str, model: str | Path | None, device: str, existing: str) -> SceneRun:
+def start_segmentation(
+    volumes: Volumes,
+    task: str,
+    model: str | Path | None,
+    device: str,
+    existing: str,
+    wish: Mapping[str, Any] | None = None,
+) -> SceneRun:
     """Start to segment a volume, or several that are the channels of one image, with a note of what they are now.
+
+    ``wish`` is what `wish_of` gives where not all of the image or of its structures is wanted.
 
     Raises:
         InputError: a volume cannot be segmented (label map, several values per voxel, non-linear transform ...), or
@@ -79,9 +90,9 @@ def start_segmentation(volumes: Volumes, task: str, model: str | Path | None, de
     first, *further = nodes = channel_nodes(volumes, known_tasks(model or None), task)
     images = [image_from_node(node) for node in nodes]
     require_all_present(nodes)
-    asked = {"task": task, "model": str(model or ""), "device": device}
+    asked = {"task": task, "model": str(model or ""), "device": device, **(wish or {})}
     notes = RunNotes(asked, existing, ImageRecord.of(first, further), further=tuple(further))
-    job = shared_runner().segment(images[0], task=task, model=model, device=device, further=images[1:])
+    job = shared_runner().segment(images[0], task=task, model=model, device=device, further=images[1:], wish=wish)
     return SceneRun(first, job, notes)
 
 

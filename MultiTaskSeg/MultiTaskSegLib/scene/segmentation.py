@@ -52,17 +52,6 @@ def add_segmentation(
     return node
 
 
-def show_3d(segmentation_node: slicer.vtkMRMLSegmentationNode, is_shown: bool = True) -> None:
-    """Make the surfaces of all segments, which 3-D views then show; or hide them again.
-
-    Raises:
-        ResourceError: Slicer cannot make them.
-    """
-    if is_shown and not segmentation_node.CreateClosedSurfaceRepresentation():
-        raise ResourceError("Slicer cannot make the surfaces", file=segmentation_node.GetName(), remedy="See its log")
-    segmentation_node.GetDisplayNode().SetVisibility3D(is_shown)
-
-
 def mark_as_doubtful(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
     """Draw outlines only: a result that is out of distribution does not look like any other."""
     segmentation_node.GetDisplayNode().SetAllSegmentsOpacity2DFill(0.0)

@@ -118,3 +118,22 @@ def test_a_card_that_cannot_be_asked_spoils_no_run_on_the_cpu(monkeypatch: pytes
     assert find_device("cpu").name == find_device("auto").name == "cpu"
     with pytest.raises(ResourceError, match="not available"):
         find_device("cuda")
+
+
+def test_apples_gpu_is_listed_last_and_taken_only_where_it_is_asked_for(no_card, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", "2.11.0")
+    assert [device.name for device in compute_devices()] == ["cpu", "mps"]
+    assert find_device("auto").name == "cpu"
+    assert find_device("mps").name == "mps"
+    assert compute_device.torch_device("mps").type == "mps"
+    assert compute_device.torch_device("auto").type == "cpu"
+
+
+def test_a_torch_without_convolutions_in_space_there_does_not_offer_it(no_card, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", "2.2.2")
+    assert [device.name for device in compute_devices()] == ["cpu"]
+    for find in (find_device, compute_device.torch_device):
+        with pytest.raises(ResourceError):
+            find("mps")

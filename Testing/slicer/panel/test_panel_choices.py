@@ -16,7 +16,7 @@ from MultiTaskSegLib.scene import heatmap
 from MultiTaskSegLib.scene.earlier_result import TABLE_ROLE, results_of
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_table import SegmentRow
-from MultiTaskSegLib.scene.segmentation import show_3d
+from MultiTaskSegLib.scene.surface.surfaces import show_3d
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.scene.test_result_table import found
 
@@ -201,7 +201,10 @@ def test_the_button_for_surfaces_is_off_where_they_cannot_be_made(panel, segment
     segment()
     shown: list[str] = []
     view = importlib.import_module("MultiTaskSegLib.panel.result_view")
-    stubborn = types.SimpleNamespace(CreateClosedSurfaceRepresentation=lambda: False, GetName=lambda: "Scan")
+    empty = types.SimpleNamespace(ContainsRepresentation=lambda _name: False)
+    stubborn = types.SimpleNamespace(
+        CreateClosedSurfaceRepresentation=lambda: False, GetName=lambda: "Scan", GetSegmentation=lambda: empty
+    )
     monkeypatch.setattr(view, "show_3d", lambda _segmentation, is_shown: show_3d(stubborn, is_shown))
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_details: shown.append(text))
     panel.ui.show3DButton.checked = True  # as a click does first

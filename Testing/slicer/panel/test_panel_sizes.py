@@ -14,7 +14,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed for this Pyth
 MODULES = ("MultiTaskSeg", "OODCheck")
 SLICER_WIDTH = 394  # of Slicer's module panel, when nothing makes it wider
 SCROLL_BAR = 14
-CONTROLS = ("QComboBox", "QPushButton", "QCheckBox", "QTableWidget", "qMRMLNodeComboBox", "ctk")
+CONTROLS = ("QComboBox", "QPushButton", "QCheckBox", "QTableWidget", "QListWidget", "qMRMLNodeComboBox", "ctk")
 MENU_LETTERS = "FEVH"  # of Slicer's own menus
 
 
@@ -151,3 +151,11 @@ def docked(open_panel, stand_ins, until):
 @pytest.mark.parametrize("module", MODULES)
 def test_a_panel_with_tables_and_long_names_is_as_narrow_as_slicers_own_and_stays_so(docked, worker, module):
     assert docked(module) == [SLICER_WIDTH] * 8
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_two_widgets_have_one_name(module):
+    # The panel would find the last of them, and the other would never be filled in nor hidden.
+    tree = ElementTree.parse(REPOSITORY / module / "Resources" / "UI" / f"{module}.ui")
+    names = [widget.get("name") for widget in tree.iter("widget")]
+    assert sorted(names) == sorted(set(names))

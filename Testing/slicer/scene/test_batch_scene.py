@@ -55,6 +55,14 @@ def test_volumes_and_files_are_segmented_with_the_same_task_model_and_device(ses
     assert runner.asked == [{"image": "Scan", **choices}, {"image": "x.nrrd", "output": "x", **choices}]
 
 
+def test_structures_are_asked_for_with_every_image_and_noted(session, tmp_path):
+    runner = AskedRunner()
+    options = BatchOptions("heart", output=tmp_path / "out", structures=("ventricle",))
+    SceneBatch([samples.volume(), tmp_path / "x.nrrd"], options, runner).job.wait()
+    assert [asked["wish"] for asked in runner.asked] == [{"structures": ["ventricle"]}] * 2
+    assert options.notes.parameters["structures"] == ["ventricle"]
+
+
 def test_a_volume_that_is_removed_while_it_is_segmented_gets_no_result(session):
     volume = samples.volume()
     batch = SceneBatch([volume], runner=AskedRunner())

@@ -8,7 +8,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.scene import heatmap, slice_layers
-from MultiTaskSegLib.scene.segmentation import add_segmentation, mark_as_doubtful, show_3d
+from MultiTaskSegLib.scene.segmentation import add_segmentation, mark_as_doubtful
+from MultiTaskSegLib.scene.surface.surfaces import show_3d
 from Testing.slicer import scene_samples as samples
 
 SIZE = (200, 200)

@@ -18,7 +18,8 @@ from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene import attributes, heatmap, slice_layers
 from MultiTaskSegLib.scene.node.placement import place_beside
-from MultiTaskSegLib.scene.segmentation import add_segmentation, show_3d
+from MultiTaskSegLib.scene.segmentation import add_segmentation
+from MultiTaskSegLib.scene.surface.surfaces import show_3d
 from Testing.slicer import scene_samples as samples
 
 OOD = Verdict(True, 0.8125, 0.25, 0.0099, "hippocampus_t1", {"hippocampus_t1": 0.8125, "heart": 1.5})

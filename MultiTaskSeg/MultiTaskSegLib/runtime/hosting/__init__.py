@@ -1,1 +1,1 @@
-"""Which model an image goes to, which one is loaded, and where and in how large parts it runs so that memory suffices."""
+"""Which model an image goes to, and where and in how large parts it runs so that memory suffices."""

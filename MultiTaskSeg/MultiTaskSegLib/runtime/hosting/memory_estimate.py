@@ -14,6 +14,7 @@ import torch
 from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory, NetworkMemory
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.input_frame import input_frame
+from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest
@@ -97,8 +98,10 @@ class RunMemory:
         remembered: int = 0,
     ) -> None:
         self._purpose, self._remembered = purpose, remembered
-        self._voxels = volume.voxels.size
-        self._image_bytes = FLOAT_BYTES * self._voxels * volume.channel_count
+        whole = volume.whole or volume
+        self._voxels = whole.voxels.size  # of the result, which is as large as the whole image
+        held = self._voxels + (0 if whole is volume else volume.voxels.size)
+        self._image_bytes = FLOAT_BYTES * held * volume.channel_count
         known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
         wanted = [] if purpose.task is None else [known] if known else list(manifest.tasks)
         self._candidates = [
@@ -113,6 +116,9 @@ class RunMemory:
             )
             for profile in ([known.profile] if known else candidates)
         ]
+        # The intensities of a part are measured on the whole, on the network's grid.
+        frames = [] if whole is volume else [input_frame(whole, profile) for profile in candidates]
+        self._measuring_bytes = max((preparing_bytes(frame) for frame in frames), default=0)
 
     @property
     def steps(self) -> int:
@@ -135,7 +141,8 @@ class RunMemory:
     def _beside_network(self) -> Iterator[StageMemory]:
         for candidate in self._candidates:
             held = self._image_bytes + candidate.grid_bytes
-            yield StageMemory("preparing", self._image_bytes + self._waiting_bytes + candidate.preparing_bytes)
+            preparing = max(candidate.preparing_bytes, self._measuring_bytes)
+            yield StageMemory("preparing", self._image_bytes + self._waiting_bytes + preparing)
             if self._purpose.with_map:
                 yield StageMemory("locating", held + candidate.locating_bytes(self._remembered))
             if self._purpose.task is not None:

@@ -12,14 +12,16 @@ Request = dict[str, Any]
 
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("command", "device", "image", "measured", "name", "output", "task", "voxels"), (str,)),
-    **dict.fromkeys(("map", "planar", "write"), (bool,)),
+    **dict.fromkeys(("map", "planar", "whole_check", "write"), (bool,)),
     **dict.fromkeys(("configuration", "folder", "licence", "plans", "trainer"), (str,)),
     "folds": (list,),
     "model": (str, NoneType),
     "further": (list,),
+    "structures": (list,),
+    "region": (dict, NoneType),
     "warnings": (list,),
 }
-WORDS = {str: "a text", bool: "true or false", NoneType: "null", list: "a list"}
+WORDS = {str: "a text", bool: "true or false", NoneType: "null", list: "a list", dict: "an object"}
 SHOWN_CHARACTERS = 40
 
 

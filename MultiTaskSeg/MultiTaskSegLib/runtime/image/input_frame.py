@@ -76,7 +76,7 @@ def input_frame(volume: Volume, profile: Profile) -> InputFrame:
     reorientation = canonical_reorientation(volume)
     spacing_zyx_mm = reorientation.spacing_zyx_mm(volume)
     arrays = [np.asarray(reorientation.apply(channel)) for channel in volume.channels]
-    window = shared_window(arrays, profile.air(volume))
+    window = shared_window(arrays, profile.air(volume.whole or volume))
     grid_shape = profile.grid_shape(window.shape, spacing_zyx_mm)
     reached = profile.reached_spacing_zyx_mm(window.shape, spacing_zyx_mm)
     return InputFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -67,12 +68,25 @@ def prepare(volume: Volume, profile: Profile) -> Prepared:
     """
     require_channels(volume, profile)
     frame = input_frame(volume, profile)
+    scales = _scales(volume, profile)
     if volume.channel_count == 1:
-        return Prepared(_scaled(volume, volume.voxels, profile.intensity, frame), frame)
+        return Prepared(_scaled(volume, volume.voxels, scales[0], frame), frame)
     voxels = np.empty((volume.channel_count, *frame.grid_shape), dtype=np.float32)
-    for number, (channel, intensity) in enumerate(zip(volume.channels, profile.intensities, strict=True)):
+    for number, (channel, intensity) in enumerate(zip(volume.channels, scales, strict=True)):
         voxels[number] = _scaled(volume, channel, intensity, frame, f"channel {number + 1} of the image")
     return Prepared(voxels, frame)
+
+
+def _scales(volume: Volume, profile: Profile) -> Sequence[Intensity]:
+    """How the values of each channel are scaled: of a part of an image, by the limits that the whole of it has."""
+    whole = volume.whole
+    if whole is None:
+        return profile.intensities
+    frame = input_frame(whole, profile)
+    return [
+        own if own.method == "range" else _limits(_on_grid(channel, frame), own)
+        for channel, own in zip(whole.channels, profile.intensities, strict=True)
+    ]
 
 
 def require_channels(volume: Volume, profile: Profile) -> None:
@@ -93,11 +107,15 @@ def _scaled(
     volume: Volume, channel: NDArray[np.float32], intensity: Intensity, frame: InputFrame, what: str = "the image"
 ) -> NDArray[np.float32]:
     """One channel on the profile's grid."""
-    canonical = np.asarray(frame.window.cut(frame.reorientation.apply(channel)), dtype=np.float32)
-    grid = resample_linear(canonical, frame.grid_shape)
+    grid = _on_grid(channel, frame)
     if grid.min() == grid.max() and channel.min() < channel.max():
         raise _too_small(volume)
     return scale_intensity(grid, intensity, volume.name, what)
+
+
+def _on_grid(channel: NDArray[np.float32], frame: InputFrame) -> NDArray[np.float32]:
+    canonical = np.asarray(frame.window.cut(frame.reorientation.apply(channel)), dtype=np.float32)
+    return resample_linear(canonical, frame.grid_shape)
 
 
 def _too_small(volume: Volume) -> InputError:
@@ -136,16 +154,23 @@ def scale_intensity(
     Raises:
         InputError: the scaled image is constant.
     """
-    low, high = intensity.low, intensity.high
-    if intensity.method == "percentile":
-        low, high = (float(v) for v in np.percentile(_sample(array), (low, high)))
-        if not high > low:
-            low, high = float(array.min()), float(array.max())
+    limits = _limits(array, intensity)
+    low, high = limits.low, limits.high
     scale = np.float32(1.0 / (high - low) if high > low else 0.0)
     scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * scale, 0.0, 1.0)
     if not float(scaled.max()) > float(scaled.min()):
         raise InputError(f"{what} is constant", file=name or None, remedy="Choose an image that shows something")
     return scaled.astype(np.float32, copy=False)
+
+
+def _limits(array: NDArray[np.float32], intensity: Intensity) -> Intensity:
+    """The values that become 0 and 1, as a range."""
+    if intensity.method == "range":
+        return intensity
+    low, high = (float(v) for v in np.percentile(_sample(array), (intensity.low, intensity.high)))
+    if not high > low:
+        low, high = float(array.min()), float(array.max())
+    return Intensity("range", low, high)
 
 
 def _sample(array: NDArray[np.float32], limit: int = 2_000_000) -> NDArray[np.float32]:

@@ -32,6 +32,8 @@ class Volume:
         warnings: what was found and mended while reading.
         measured: what of the grid has a size that is known.
         further: float32 ``(Z, Y, X)`` each, the other channels on the same grid: see `channel_set.joined`.
+        whole: the image that this one is a part of; intensities are scaled as all of it is, so that a part looks to the
+            network as it does within the whole.
 
     Raises:
         InputError: the array is not three-dimensional or empty, a channel has another size, or the matrix is not an
@@ -44,6 +46,7 @@ class Volume:
     warnings: tuple[str, ...] = field(default=())
     measured: Measured = "voxel"
     further: tuple[NDArray[np.float32], ...] = ()
+    whole: Volume | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:

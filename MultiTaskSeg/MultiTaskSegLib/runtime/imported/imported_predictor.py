@@ -35,7 +35,7 @@ from MultiTaskSegLib.runtime.nnunet.prepared_image import PreparedImage, prepare
 from MultiTaskSegLib.runtime.nnunet.resampling_grid import slice_axis
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
-from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 
@@ -106,7 +106,7 @@ class ImportedPredictor:
         started_s = time.perf_counter()
         with _typed_shortage():
             sight = self._prepared(volume, tell)
-            watch = self._spectra(sight)
+            watch = None if volume.whole is not None else self._spectra(sight)
             maps = finished_maps(self._running(sight, chosen, watch, tell), chosen, sight.way_back)
             verdict = None if watch is None else self._judged(volume, watch)
         tell(1.0, "done")
@@ -187,7 +187,8 @@ class ImportedPredictor:
         axes = reader_axes(volume, preparation.reader)
         spacing_mm = reader_spacing_mm(volume, axes, preparation.reader)
         channels = [np.asarray(axes.apply(channel), dtype=np.float32) for channel in volume.channels]
-        prepared = prepared_image(channels, spacing_mm, preparation)
+        whole = None if volume.whole is None else [np.asarray(axes.apply(one)) for one in volume.whole.channels]
+        prepared = prepared_image(channels, spacing_mm, preparation, whole)
         grid = {
             "orientation": orientation_letters(volume, axes),
             "size": list(reversed(prepared.voxels.shape[1:])),
@@ -264,7 +265,7 @@ class ImportedPredictor:
 def _first_warnings(verdict: Verdict | None, volume: Volume) -> tuple[str, ...]:
     """Sentences on the image, the gravest first."""
     if verdict is None:
-        return (NOT_CHECKED, *volume.warnings)
+        return (NOT_CHECKED if volume.whole is None else REGION_NOT_CHECKED, *volume.warnings)
     return (*([verdict.sentence()] if verdict.is_ood else []), *verdict.warnings)
 
 

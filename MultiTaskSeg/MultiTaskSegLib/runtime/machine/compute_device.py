@@ -10,7 +10,9 @@ import torch
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, total_bytes
 
-AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+AUTO, CPU, CUDA, MPS = "auto", "cpu", "cuda", "mps"
+# Earlier versions have no convolution in space on Apple's GPUs.
+MPS_TORCH = (2, 11)
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class ComputeDevice:
     """One device.
 
     Attributes:
-        name: ``cpu``, or ``cuda:0``, ``cuda:1`` ...
+        name: ``cpu``, ``mps``, or ``cuda:0``, ``cuda:1`` ...
         description: for people.
         free_bytes: memory that can be taken now; None where the system does not tell.
         total_bytes: memory that it has; None likewise.
@@ -35,18 +37,30 @@ class ComputeDevice:
 
 
 def compute_devices() -> list[ComputeDevice]:
-    """All devices of this machine: first the CUDA cards, that with most free memory first, then the CPU."""
+    """All devices of this machine: the CUDA cards, that with most free memory first, then the CPU, then Apple's GPU.
+
+    That is taken only where it is asked for.
+    """
     numbers = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     cards = [card for card in map(_card, numbers) if card is not None]
     cards.sort(key=lambda card: -(card.free_bytes or 0))
-    return [*cards, ComputeDevice(CPU, f"CPU, {torch.get_num_threads()} threads", available_bytes(), total_bytes())]
+    host = ComputeDevice(CPU, f"CPU, {torch.get_num_threads()} threads", available_bytes(), total_bytes())
+    # It shares the memory of the computer.
+    apple = [ComputeDevice(MPS, "Apple GPU", available_bytes(), total_bytes())] if has_mps() else []
+    return [*cards, host, *apple]
+
+
+def has_mps() -> bool:
+    """Whether this torch can compute networks in space on Apple's GPU."""
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    return (major, minor) >= MPS_TORCH and torch.backends.mps.is_available()
 
 
 def find_device(name: str) -> ComputeDevice:
     """The device to use for a choice of the user.
 
     Args:
-        name: ``cpu``, ``cuda:N``; ``cuda`` is the card with most free memory, ``auto`` the same or the CPU.
+        name: ``cpu``, ``mps``, ``cuda:N``; ``cuda`` is the card with most free memory, ``auto`` the same or the CPU.
 
     Raises:
         UsageError: the name is unknown.
@@ -57,9 +71,9 @@ def find_device(name: str) -> ComputeDevice:
     if matching:
         return matching[0]
     number = name.partition(":")[2]
-    if name.partition(":")[0] == CUDA and (number.isdigit() or name == CUDA):
+    if name == MPS or (name.partition(":")[0] == CUDA and (number.isdigit() or name == CUDA)):
         raise ResourceError(f"the device {name} is not available", remedy=f"Use {AUTO} or {CPU}")
-    raise UsageError(f"there is no device {name!r}", remedy=f"Use {AUTO}, {CPU} or {CUDA}")
+    raise UsageError(f"there is no device {name!r}", remedy=f"Use {AUTO}, {CPU}, {CUDA} or {MPS}")
 
 
 def select_device(name: str) -> str:
@@ -71,14 +85,18 @@ def select_device(name: str) -> str:
 
 
 def torch_device(name: str) -> torch.device:
-    """The device of a name: ``auto`` (a CUDA card when there is one), ``cpu`` or ``cuda``.
+    """The device of a name: ``auto`` (a CUDA card when there is one), ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         UsageError: the name is unknown.
         ResourceError: the device is not there.
     """
-    if name not in (AUTO, CPU, CUDA):
-        raise UsageError(f"there is no device {name!r}", remedy=f"Use {AUTO}, {CPU} or {CUDA}")
+    if name not in (AUTO, CPU, CUDA, MPS):
+        raise UsageError(f"there is no device {name!r}", remedy=f"Use {AUTO}, {CPU}, {CUDA} or {MPS}")
+    if name == MPS:
+        if not has_mps():
+            raise ResourceError("this torch cannot use Apple's GPU", remedy="Use --device cpu")
+        return torch.device(MPS)
     available = torch.cuda.is_available()
     if name == CUDA and not available:
         raise ResourceError("no CUDA device is available", remedy="Use --device cpu")

@@ -26,7 +26,7 @@ PHRASES = (
     "failed to map segment",  # a library that is loaded under a limit of the address space
 )
 # Words of CUDA and its libraries, of AMD's (HIP), and our own.
-CARD_WORDS = ("cuda", "cublas", "cudnn", "cusparse", "cufft", "hip out", "graphics card")
+CARD_WORDS = ("cuda", "cublas", "cudnn", "cusparse", "cufft", "hip out", "mps backend", "graphics card")
 TOO_LITTLE = "there is not enough memory in this computer for the image"
 REMEDY = "Close other programs, or crop the image to the region of interest"
 CARD_TOO_LITTLE = "there is not enough memory on the graphics card for the image"

@@ -56,6 +56,7 @@ def prepared_image(
     channels: Sequence[NDArray[np.float32]] | NDArray[np.float32],
     spacing_zyx_mm: Sequence[float],
     plan: PreparationPlan,
+    whole: Sequence[NDArray[np.float32]] | None = None,
 ) -> PreparedImage:
     """Prepare an image as nnU-Net's ``DefaultPreprocessor`` does (nnunetv2 2.0 to 2.8).
 
@@ -63,6 +64,7 @@ def prepared_image(
         channels: ``(Z, Y, X)`` each, axes in the order in which the file stores them.
         spacing_zyx_mm: of them.
         plan: what to do.
+        whole: channels of the image that this is a part of, whose intensities are measured instead.
 
     Raises:
         InputError: there is nothing but zeros, a value is not finite, or no voxel is left at the network's spacing.
@@ -73,11 +75,8 @@ def prepared_image(
     order = plan.transpose
     turned = [channel.transpose(order) for channel in channels]
     spacing_mm = tuple(float(spacing_zyx_mm[axis]) for axis in order)
-    mask = ndimage.binary_fill_holes(np.logical_or.reduce([channel != 0 for channel in turned]))
-    if not mask.any():
-        raise InputError("the image has no voxel that is not 0", remedy="Check that it is the right image")
-    box = ndimage.find_objects(mask.astype(np.int8))[0]
-    inside = mask[box]
+    box, inside = _content(turned)
+    measured = [None] * len(turned) if whole is None else _measured(whole, plan)
     wanted_mm = plan.spacing_mm if len(plan.spacing_mm) == 3 else (spacing_mm[0], *plan.spacing_mm)
     shape = resampled_shape(inside.shape, spacing_mm, wanted_mm)
     if 0 in shape:
@@ -89,20 +88,43 @@ def prepared_image(
         )
     axis = slice_axis(plan.images, spacing_mm, wanted_mm)
     parts = []
-    for channel, rule in zip(turned, plan.normalisations, strict=True):
-        normal = normalised(np.array(channel[box], np.float32, order="C"), inside, rule)
+    for channel, rule, values in zip(turned, plan.normalisations, measured, strict=True):
+        normal = normalised(np.array(channel[box], np.float32, order="C"), inside, rule, values)
         parts.append(_on_grid(normal, shape, plan.images, axis))
     voxels = np.stack(parts) if len(parts) > 1 else parts[0][None]
     return PreparedImage(voxels, box, tuple(turned[0].shape), spacing_mm, wanted_mm)
 
 
-def normalised(image: NDArray[np.float32], inside: NDArray[np.bool_], rule: Normalisation) -> NDArray[np.float32]:
+def _content(turned: Sequence[NDArray[np.float32]]) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+    """The box of what is not 0 in any channel, and where in it that is, holes filled."""
+    mask = ndimage.binary_fill_holes(np.logical_or.reduce([channel != 0 for channel in turned]))
+    if not mask.any():
+        raise InputError("the image has no voxel that is not 0", remedy="Check that it is the right image")
+    box = ndimage.find_objects(mask.astype(np.int8))[0]
+    return box, mask[box]
+
+
+def _measured(whole: Sequence[NDArray[np.float32]], plan: PreparationPlan) -> list[NDArray[np.float32] | None]:
+    """By channel, the values that each scheme measures."""
+    turned = [channel.transpose(plan.transpose) for channel in whole]
+    box, inside = _content(turned)
+    rules = zip(turned, plan.normalisations, strict=True)
+    return [channel[box][inside] if rule.within_mask else channel[box] for channel, rule in rules]
+
+
+def normalised(
+    image: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    rule: Normalisation,
+    measured: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
     """Intensities of one channel as the network expects them; ``image`` is overwritten.
 
     Args:
         image: ``(Z, Y, X)``, cropped.
         inside: where any channel is not 0, holes filled.
         rule: which of nnU-Net's schemes.
+        measured: values whose extent, mean and deviation count; those of the image itself by default.
 
     Raises:
         InputError: values of a picture are outside 0 to 255.
@@ -110,6 +132,8 @@ def normalised(image: NDArray[np.float32], inside: NDArray[np.bool_], rule: Norm
     if rule.scheme == NONE:
         return image
     low, divisor = np.float32(0), np.float32(1)
+    if measured is None:
+        measured = image[inside] if rule.within_mask else image
     if rule.scheme == CT:
         np.clip(image, rule.low, rule.high, out=image)
         low, divisor = np.float32(rule.mean), np.float32(max(rule.deviation, SMALLEST_DEVIATION))
@@ -118,10 +142,9 @@ def normalised(image: NDArray[np.float32], inside: NDArray[np.bool_], rule: Norm
             raise InputError("the model expects a picture of 0 to 255", remedy="Check that it is the right image")
         divisor = np.float32(255)
     elif rule.scheme == RESCALE:
-        low = image.min()
-        divisor = max(image.max() - low, np.float32(SMALLEST_DEVIATION))
+        low = measured.min()
+        divisor = max(measured.max() - low, np.float32(SMALLEST_DEVIATION))
     else:
-        measured = image[inside] if rule.within_mask else image
         low, divisor = measured.mean(), max(measured.std(), np.float32(SMALLEST_DEVIATION))
     where = inside if rule.within_mask else ...
     image[where] = (image[where] - low) / divisor

@@ -11,6 +11,8 @@ from MultiTaskSegLib.runtime.ood.explanation import Explanation
 
 NOT_CHECKED = "not checked: the model has no reference images"
 """What every surface says instead of a verdict where there is none."""
+REGION_NOT_CHECKED = "not checked: only a region was segmented, and the check compares whole images"
+"""The same where a region was segmented and nobody asked about the whole image."""
 
 
 @dataclass(frozen=True)

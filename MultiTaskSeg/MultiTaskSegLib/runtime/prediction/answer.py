@@ -47,22 +47,24 @@ def answer(
     labelling.tell(1.0, "done")
     found = bool((maps.labels > 0).any())
     model = sight.candidate.model
+    # Known images are wholes: what a part of one is like says nothing about it.
+    verdict = None if volume.whole is not None else sight.verdict
+    about = cautions(prepared.frame, task, verdict, is_recognised=is_recognised, is_something_found=found)
     return Segmentation(
         volume,
         maps.labels,
         maps.uncertainty,
         maps.confidence,
         task,
-        sight.verdict,
+        verdict,
         model.manifest.name,
         model.digest,
         str(network_pass.device),
         {"network_s": total_s - running.seconds, "labels_s": running.seconds, "total_s": total_s},
-        volume.warnings
-        + cautions(prepared.frame, task, sight.verdict, is_recognised=is_recognised, is_something_found=found)
-        + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
+        volume.warnings + about + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
         # What is to be expected was measured on images like those of the training: of others nobody knows it.
-        {} if sight.verdict.is_ood else maps.predicted_dice,
+        {} if verdict is not None and verdict.is_ood else maps.predicted_dice,
         maps.regions,
         maps.region_confidence,
+        prepared.frame.as_dict(),
     )

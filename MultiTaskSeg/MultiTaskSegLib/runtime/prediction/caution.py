@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
 
 # Below this mean Dice on held-out images hardly more than half of a structure is right.
 WEAK_DICE = 0.6
@@ -14,7 +14,7 @@ NAMED = 3
 def cautions(
     frame: InputFrame,
     task: TaskInfo,
-    verdict: Verdict,
+    verdict: Verdict | None,
     *,
     is_recognised: bool,
     is_something_found: bool,
@@ -24,10 +24,20 @@ def cautions(
     Args:
         frame: how the image lies on the network's grid.
         task: that was used.
-        verdict: on the image.
+        verdict: on the image; None for a part of one.
         is_recognised: whether the task was found by the image's signature, not told.
         is_something_found: whether any voxel has a label.
     """
+    sentences = _about(verdict, task, is_recognised)
+    if not is_something_found:
+        sentences.append(f"no structure of {task.name} was found")
+    return (*sentences, *weakness(task), *coarseness(frame))
+
+
+def _about(verdict: Verdict | None, task: TaskInfo, is_recognised: bool) -> list[str]:
+    """What the verdict says against a result."""
+    if verdict is None:
+        return [REGION_NOT_CHECKED]
     sentences = [verdict.sentence()] if verdict.is_ood else []
     if is_recognised and verdict.rivals and not verdict.is_ood:
         sentences.append(
@@ -36,9 +46,7 @@ def cautions(
         )
     if not verdict.resembles(task.name):
         sentences.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {task.name}")
-    if not is_something_found:
-        sentences.append(f"no structure of {task.name} was found")
-    return (*sentences, *weakness(task), *coarseness(frame))
+    return sentences
 
 
 def coarseness(frame: InputFrame) -> list[str]:

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
-from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
 
 REPORT_SCHEMA = "multitaskseg-report/1"
 
@@ -44,6 +44,10 @@ class Segmentation:
         region_confidence: by label value, mean probability over the region's own voxels.
         grid: how the network saw the image, as plain values; by default what the verdict says.
         model_choice: how the model was chosen among several, as plain values; None where there was no choice.
+        region: what was to be segmented, as plain values; None for the whole image. The verdict is on the whole image
+            all the same.
+        inside: bool ``(Z, Y, X)``, the voxels of the region; None for the whole image.
+        left_out: names of the task's structures that were not wanted; they are background.
     """
 
     volume: Volume
@@ -62,6 +66,9 @@ class Segmentation:
     region_confidence: Mapping[int, float] = field(default_factory=dict)
     grid: Mapping[str, Any] | None = None
     model_choice: Mapping[str, Any] | None = None
+    region: Mapping[str, Any] | None = None
+    inside: NDArray[np.bool_] | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def checked(self) -> Verdict:
@@ -77,7 +84,9 @@ class Segmentation:
     @property
     def verdict_sentence(self) -> str:
         """What is known about the image, for people."""
-        return NOT_CHECKED if self.verdict is None else self.verdict.sentence()
+        if self.verdict is not None:
+            return self.verdict.sentence()
+        return NOT_CHECKED if self.region is None else REGION_NOT_CHECKED
 
     def with_warnings(self, more: Sequence[str]) -> Segmentation:
         """The same result with sentences that it does not have yet."""
@@ -95,6 +104,8 @@ class Segmentation:
             "schema": REPORT_SCHEMA,
             "image": self.volume.name,
             **several,
+            **({} if self.region is None else {"region": dict(self.region)}),
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
             "model": {"name": self.model_name, "sha256": self.model_sha256, **chosen},
             "task": self.task.name,
             "device": self.device,
@@ -167,8 +178,9 @@ class Segmentation:
 
     def _uncertainty_summary(self) -> dict[str, float | None]:
         foreground = self.labels > 0
+        seen = self.uncertainty if self.inside is None else self.uncertainty[self.inside]
         return {
-            "mean": float(self.uncertainty.mean()),
+            "mean": float(seen.mean()),
             "mean_foreground": float(self.uncertainty[foreground].mean()) if foreground.any() else None,
             "maximum": float(self.uncertainty.max()),
         }

@@ -61,6 +61,7 @@ class BatchOptions:
         output: folder for the results of image files; each gets a folder of its own in it.
         existing: ``keep`` or ``replace``, see `RunNotes`; results of files that are kept get the new ones beside them.
         with_uncertainty: whether volumes of the scene get their uncertainty as a volume, too.
+        structures: names of those that are wanted; none for all.
     """
 
     task: str = AUTO
@@ -69,11 +70,18 @@ class BatchOptions:
     output: str | Path | None = None
     existing: str = KEEP
     with_uncertainty: bool = True
+    structures: Sequence[str] = ()
+
+    @property
+    def wish(self) -> dict[str, Any]:
+        """What every run is asked for besides; nothing where all is wanted."""
+        return {"wish": {"structures": list(self.structures)}} if self.structures else {}
 
     @property
     def notes(self) -> RunNotes:
         """What is noted on the results."""
-        asked = {"task": self.task, "model": str(self.model or ""), "device": self.device}
+        asked: dict[str, Any] = {"task": self.task, "model": str(self.model or ""), "device": self.device}
+        asked |= self.wish.get("wish", {})
         return RunNotes(asked, self.existing, with_uncertainty=self.with_uncertainty)
 
 
@@ -186,7 +194,7 @@ class SceneBatch:
         def start() -> Job:
             """Have the worker read the file."""
             options = {"task": self._options.task, "model": self._options.model, "device": self._options.device}
-            return self._runner.segment_file(path, place, lease=lease, **options)
+            return self._runner.segment_file(path, place, lease=lease, **options, **self._options.wish)
 
         def keep(found: JobResult) -> Mapping[str, Any]:
             """Say where the results are, where that is not where one would look."""
@@ -196,7 +204,8 @@ class SceneBatch:
 
     def _segment(self, image: object, lease: Lease) -> Job:
         options = self._options
-        return self._runner.segment(image, task=options.task, model=options.model, device=options.device, lease=lease)
+        asked = {"task": options.task, "model": options.model, "device": options.device}
+        return self._runner.segment(image, lease=lease, **asked, **options.wish)
 
 
 def _settled(folder: Path, existing: str, claimed: set[str]) -> tuple[Path, list[str]]:

@@ -1,0 +1,1 @@
+"""The comparison of a result with a reference, in the panel."""

@@ -1,0 +1,1 @@
+"""The choice of further figures of segments, and their way out of Slicer."""

@@ -1,0 +1,1 @@
+"""The choice of the worker's Python, in the panel."""

@@ -1,0 +1,69 @@
+"""The list of a task's structures, each with a tick: which of them are wanted, remembered for each task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+
+from MultiTaskSegLib.task_list import KnownTask
+
+AUTO = "auto"
+NAME_ROLE = qt.Qt.UserRole
+
+
+class StructureChoice:
+    """Keeps a list of ticks and the parameter ``leftOut`` the same: JSON, names that are not wanted, by task."""
+
+    def __init__(self, ui: Any, store: Callable[[Any], object]) -> None:
+        """Take over the widgets; ``store`` remembers the parameters for scenes to come."""
+        self._store = store
+        self._list, self._label = ui.structuresListWidget, ui.structuresLabel
+        self._parameters: Any = None
+        self._shown: tuple[Any, ...] = ()
+        self._list.connect("itemChanged(QListWidgetItem*)", self._on_changed)
+
+    def show(self, parameters: Any, tasks: Sequence[KnownTask]) -> None:
+        """Offer the structures of the chosen task; of a task that is to be recognised all are wanted."""
+        self._parameters = None  # what is filled in now is no choice of the user
+        names = next((known.structures for known in tasks if parameters and known.name == parameters.task), ())
+        self._list.visible = self._label.visible = len(names) > 1
+        left_out = _left_out(parameters).get(parameters.task, []) if parameters else []
+        if self._shown != (names, left_out):
+            self._shown = (names, left_out)
+            self._list.clear()
+            for name in names:
+                item = qt.QListWidgetItem(name.replace("_", " "))
+                item.setData(NAME_ROLE, name)
+                item.setCheckState(qt.Qt.Unchecked if name in left_out else qt.Qt.Checked)
+                self._list.addItem(item)
+        self._parameters = parameters
+
+    def _on_changed(self, _item: Any) -> None:
+        if self._parameters is None:
+            return
+        items = [self._list.item(row) for row in range(self._list.count)]
+        off = [str(item.data(NAME_ROLE)) for item in items if item.checkState() == qt.Qt.Unchecked]
+        parameters, left_out = self._parameters, _left_out(self._parameters)
+        left_out[parameters.task] = off
+        self._shown = (self._shown[0], off)
+        parameters.leftOut = json.dumps({task: names for task, names in left_out.items() if names})
+        self._store(parameters)
+
+
+def wanted_structures(parameters: Any, tasks: Sequence[KnownTask]) -> list[str]:
+    """Names of the structures that are ticked; none where all are, or where the task is to be recognised."""
+    left_out = _left_out(parameters).get(parameters.task, [])
+    names = next((known.structures for known in tasks if known.name == parameters.task), ())
+    wanted = [name for name in names if name not in left_out]
+    return [] if len(wanted) == len(names) else wanted
+
+
+def _left_out(parameters: Any) -> dict[str, list[str]]:
+    try:
+        found = json.loads(parameters.leftOut or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

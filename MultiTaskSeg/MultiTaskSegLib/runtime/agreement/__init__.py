@@ -1,0 +1,1 @@
+"""How far two masks agree: overlap, and distances between their surfaces."""

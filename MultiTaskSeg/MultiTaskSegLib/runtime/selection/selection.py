@@ -1,0 +1,108 @@
+"""A run on what is wanted of an image: a region instead of the whole, some structures instead of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
+from MultiTaskSegLib.runtime.hosting.torch_machine import Answers
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.selection.image_part import ImagePart
+from MultiTaskSegLib.runtime.selection.region import Region
+from MultiTaskSegLib.runtime.selection.structures import only_structures, require_structures
+
+AUTO = "auto"
+# The share of a run that looking at the whole image is told to take, where that is wanted beside a region.
+CHECKED = 0.6
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is wanted of an image.
+
+    Attributes:
+        task: a task's name, or ``auto``.
+        region: what is to be labelled; None for all of the image.
+        whole_check: whether the whole image is checked beside a region. The check compares whole images with whole
+            images, so that a region alone gets no verdict. Where the task is to be recognised it is checked anyway.
+        structures: names of those that are wanted; none for all.
+    """
+
+    task: str = AUTO
+    region: Region | None = None
+    whole_check: bool = False
+    structures: tuple[str, ...] = ()
+
+    @property
+    def purpose(self) -> Purpose:
+        """Of the run."""
+        return Purpose(self.task)
+
+    @property
+    def _looks_at_whole(self) -> bool:
+        return self.region is None or self.whole_check or self.task == AUTO
+
+    def seen(self, volume: Volume) -> Volume:
+        """What of a volume the network will see at once, by which memory is planned.
+
+        Raises:
+            InputError: no voxel of the image lies in the region.
+        """
+        if self.region is None or self._looks_at_whole:
+            return volume
+        return ImagePart.of(volume, self.region).volume
+
+    def segment(self, model: Answers, volume: Volume, progress: Progress) -> Segmentation:
+        """The result on the whole grid of a volume.
+
+        Raises:
+            UsageError: there is no such structure.
+            MtsError: as the model's ``segment`` and ``check``.
+        """
+        require_structures([own for own in model.manifest.tasks if self.task in (AUTO, own.name)], self.structures)
+        return only_structures(self._all_structures(model, volume, progress), self.structures)
+
+    def _all_structures(self, model: Answers, volume: Volume, progress: Progress) -> Segmentation:
+        if self.region is None:
+            found: Segmentation = model.segment(volume, self.task, progress)
+            return found
+        part = ImagePart.of(volume, self.region)
+        if not self._looks_at_whole or model.manifest.ood is None:
+            return _placed(model.segment(part.volume, self.task, progress), part, None)
+        verdict = model.check(volume, lambda share, step: progress(CHECKED * share, step))
+        task = verdict.nearest_task if self.task == AUTO else self.task
+        rest = lambda share, step: progress(CHECKED + (1 - CHECKED) * share, step)  # noqa: E731
+        return _placed(model.segment(part.volume, task, rest), part, verdict)
+
+
+def _placed(found: Segmentation, part: ImagePart, verdict: Verdict | None) -> Segmentation:
+    """A result on a part as one on the whole image: background, and nothing uncertain, outside the region."""
+    regions = found.regions
+    placed = replace(
+        found,
+        volume=part.whole,
+        labels=np.asarray(part.in_whole(found.labels, 0), dtype=np.uint8),
+        uncertainty=np.asarray(part.in_whole(found.uncertainty, 0), dtype=np.float32),
+        confidence=np.asarray(part.in_whole(found.confidence, 1), dtype=np.float32),
+        regions=None if regions is None else np.stack([part.in_whole(one, 0) for one in regions]).astype(np.bool_),
+        region=part.region.as_dict(),
+        inside=np.asarray(part.in_whole(np.ones(found.labels.shape, np.bool_), 0)),
+        verdict=verdict,
+    )
+    return placed if verdict is None else _judged(placed, verdict)
+
+
+def _judged(placed: Segmentation, verdict: Verdict) -> Segmentation:
+    """With what the verdict on the whole image says; what is to be expected of a foreign image nobody knows."""
+    told = [warning for warning in placed.warnings if warning != REGION_NOT_CHECKED]
+    first = [verdict.sentence()] if verdict.is_ood else []
+    if not verdict.resembles(placed.task.name):
+        first.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {placed.task.name}")
+    notes = tuple(dict.fromkeys((*first, *verdict.warnings, *told)))
+    return replace(placed, warnings=notes, predicted_dice={} if verdict.is_ood else placed.predicted_dice)

@@ -1,0 +1,147 @@
+"""Comparison of a result with another segmentation, structure by structure, as columns of the result's table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.agreement.mask_overlap import mask_overlap
+from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
+from MultiTaskSegLib.scene.node.table_column import add_numbers
+from MultiTaskSegLib.scene.result_table import rows_of
+from MultiTaskSegLib.scene.segmentation import add_segmentation
+from MultiTaskSegLib.scene.volume import world_spacing_mm
+
+DICE, HAUSDORFF, SURFACE_DICE = "Dice with reference", "HD95 [mm]", "Surface Dice"
+COLUMNS = (DICE, HAUSDORFF, SURFACE_DICE)
+TOLERANCE_MM = 1.0
+ONLY_RESULT, ONLY_REFERENCE, BOTH = "only in the result", "only in the reference", "in both"
+COLOURS = {ONLY_RESULT: (214, 110, 30), ONLY_REFERENCE: (40, 110, 200), BOTH: (70, 150, 70)}
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of one structure.
+
+    Attributes:
+        segment_id: in the result.
+        dice: with the reference; NaN where neither has a voxel.
+        hausdorff95_mm: NaN where one has none.
+        surface_dice: at a tolerance.
+    """
+
+    segment_id: str
+    dice: float
+    hausdorff95_mm: float
+    surface_dice: float
+
+
+def compare(
+    result: slicer.vtkMRMLSegmentationNode,
+    reference: slicer.vtkMRMLSegmentationNode,
+    tolerance_mm: float = TOLERANCE_MM,
+) -> list[Agreement]:
+    """Compare the structures of a result with those of the same name in another segmentation.
+
+    The figures become columns of the result's table, beside the expected Dice.
+
+    Args:
+        result: of MultiTaskSeg, whose volume is in the scene.
+        reference: on any grid; it is brought onto that of the volume. Names are compared without regard to capitals,
+            underscores and blanks around them.
+        tolerance_mm: of the surface Dice.
+
+    Raises:
+        InputError: the volume or the table is missing, or no structure has the same name.
+    """
+    volume, table = result.GetNodeReference(INPUT_ROLE), result.GetNodeReference(TABLE_ROLE)
+    if volume is None or table is None:
+        raise InputError("the result has lost its volume or table", file=result.GetName(), remedy="Segment it again")
+    pairs = _pairs(result, reference)
+    spacing_zyx_mm = world_spacing_mm(volume)[::-1]
+    found = {
+        own: _agreement(own, _mask(result, own, volume), _mask(reference, other, volume), spacing_zyx_mm, tolerance_mm)
+        for own, other in pairs.items()
+    }
+    values = {
+        DICE: {own: one.dice for own, one in found.items()},
+        HAUSDORFF: {own: one.hausdorff95_mm for own, one in found.items()},
+        SURFACE_DICE: {own: one.surface_dice for own, one in found.items()},
+    }
+    for column in (column for column in COLUMNS if table.GetColumnIndex(column) >= 0):
+        table.RemoveColumn(table.GetColumnIndex(column))
+    for column, by_segment in values.items():
+        add_numbers(table, column, [by_segment.get(row.segment_id) for row in rows_of(table)])
+        table.SetColumnDescription(column, f"Of {reference.GetName()}; surface Dice within {tolerance_mm:g} mm")
+    table.Modified()
+    return list(found.values())
+
+
+def add_difference(
+    result: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLSegmentationNode, segment_id: str
+) -> slicer.vtkMRMLSegmentationNode:
+    """Add a segmentation that shows where a structure is in the result alone, in the reference alone, and in both.
+
+    Raises:
+        InputError: as `compare`, or the reference has no such structure.
+    """
+    volume, pairs = result.GetNodeReference(INPUT_ROLE), _pairs(result, reference)
+    if volume is None or segment_id not in pairs:
+        raise InputError("the reference has no such structure", file=segment_id, remedy="Choose one that both have")
+    own, other = _mask(result, segment_id, volume), _mask(reference, pairs[segment_id], volume)
+    labels = np.select([own & other, own, other], [3, 1, 2]).astype(np.uint8)
+    legend = [
+        {"value": value, "name": name, "display_name": name, "colour": COLOURS[name], "terminology": ""}
+        for value, name in ((1, ONLY_RESULT), (2, ONLY_REFERENCE), (3, BOTH))
+    ]
+    name = result.GetSegmentation().GetSegment(segment_id).GetName()
+    scene = volume.GetScene()
+    return add_segmentation(volume, labels, legend, scene.GenerateUniqueName(f"{name}: result and reference"))
+
+
+def _pairs(result: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
+    """By the segment of the result, that of the reference with its name or its identifier."""
+    others: dict[str, str] = {}
+    for segment_id, name in _names(reference):
+        others.setdefault(_plain(name), segment_id)
+        others.setdefault(_plain(segment_id), segment_id)
+    names = dict(_names(result))
+    own = {segment_id: others.get(_plain(name), others.get(_plain(segment_id))) for segment_id, name in names.items()}
+    pairs = {segment_id: other for segment_id, other in own.items() if other is not None}
+    if not pairs:
+        known = ", ".join(name for _, name in _names(reference)) or "none"
+        raise InputError(
+            f"no structure of the reference has a name of the result's (there: {known})",
+            file=reference.GetName(),
+            remedy=f"Rename its segments, for example to {next(iter(names.values()), 'those of the result')}",
+        )
+    return pairs
+
+
+def _names(node: slicer.vtkMRMLSegmentationNode) -> list[tuple[str, str]]:
+    segmentation = node.GetSegmentation()
+    identifiers = [segmentation.GetNthSegmentID(number) for number in range(segmentation.GetNumberOfSegments())]
+    return [(segment_id, segmentation.GetSegment(segment_id).GetName()) for segment_id in identifiers]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", " ").strip()
+
+
+def _mask(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: slicer.vtkMRMLScalarVolumeNode) -> Mask:
+    found: NDArray[np.integer] = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, volume)
+    return found > 0
+
+
+def _agreement(
+    segment_id: str, own: Mask, other: Mask, spacing_zyx_mm: tuple[float, float, float], tolerance_mm: float
+) -> Agreement:
+    distances = surface_distances(own, other, spacing_zyx_mm)
+    near = distances.surface_dice(tolerance_mm)
+    return Agreement(segment_id, mask_overlap(own, other).dice, distances.hausdorff95_mm, near)

@@ -1,0 +1,1 @@
+"""Figures of segments beyond those of the model: what Slicer's Segment Statistics measures."""

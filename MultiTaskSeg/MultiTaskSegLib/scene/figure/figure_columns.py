@@ -1,0 +1,83 @@
+"""Measurements as columns of the table of a result, and that table as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import slicer
+
+from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.scene.comparison.reference import COLUMNS as COMPARED
+from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
+from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_of
+from MultiTaskSegLib.scene.figure.segment_statistics import measured
+from MultiTaskSegLib.scene.node.table_column import add_numbers
+from MultiTaskSegLib.scene.result_table import rows_of
+
+
+def set_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, columns: Sequence[str]) -> slicer.vtkMRMLTableNode:
+    """Let the table of a result have these measurements after the figures of the model, and no others.
+
+    Raises:
+        InputError: the segmentation has no table.
+        ResourceError: this Slicer has no module Segment Statistics.
+    """
+    table = _table_of(segmentation_node)
+    wanted = measurements_of(list(columns))
+    figures = measured(segmentation_node, segmentation_node.GetNodeReference(INPUT_ROLE), wanted) if wanted else {}
+    for column in chosen_figures(segmentation_node):
+        table.RemoveColumn(table.GetColumnIndex(column))
+    for one in wanted:
+        add_numbers(table, one.column, [figures.get((row.segment_id, one.column)) for row in rows_of(table)])
+        table.SetColumnDescription(one.column, f"{one.column}, by Slicer's Segment Statistics")
+    table.Modified()
+    return table
+
+
+def chosen_figures(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[str]:
+    """Columns of measurements that the table of a result has."""
+    table = segmentation_node.GetNodeReference(TABLE_ROLE)
+    return [] if table is None else [one.column for one in measurements() if table.GetColumnIndex(one.column) >= 0]
+
+
+def figure_values(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[tuple[str, list[float]]]:
+    """The columns of `chosen_figures`, and of a comparison, with their values, NaN where there is none."""
+    table = segmentation_node.GetNodeReference(TABLE_ROLE)
+    found = []
+    compared = [column for column in COMPARED if table.GetColumnIndex(column) >= 0]
+    for name in [*compared, *chosen_figures(segmentation_node)]:
+        column = table.GetTable().GetColumnByName(name)
+        rows = range(table.GetNumberOfRows())
+        found.append((name, [column.GetVariantValue(row).ToDouble() for row in rows]))
+    return found
+
+
+def write_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, path: str | Path) -> None:
+    """Write the table of a result as CSV with titles; missing figures are empty cells.
+
+    Raises:
+        InputError: the segmentation has no table.
+        ResourceError: the file cannot be written.
+    """
+    table = _table_of(segmentation_node).GetTable()
+    columns = [table.GetColumn(number) for number in range(table.GetNumberOfColumns())]
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([column.GetName() for column in columns])
+        for row in range(table.GetNumberOfRows()):
+            cells = (column.GetVariantValue(row).ToString() for column in columns)
+            writer.writerow(["" if cell == "nan" else cell for cell in cells])
+
+
+def _table_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLTableNode:
+    table = segmentation_node.GetNodeReference(TABLE_ROLE)
+    if table is None:
+        raise InputError(
+            "the segmentation has no table of figures",
+            file=segmentation_node.GetName(),
+            remedy="Choose a result of MultiTaskSeg",
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Surfaces of segments: smooth, and with the volume that the labels have."""

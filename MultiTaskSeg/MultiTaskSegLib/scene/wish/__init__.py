@@ -1,0 +1,1 @@
+"""What is wanted of a volume of the scene: a region of interest, some of the structures."""

@@ -1,0 +1,124 @@
+"""Regions and structures in the panel (ON STAND-IN WIDGETS, WITH A REAL SCENE)."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
+from MultiTaskSegLib.scene.attributes import read_verdict
+from MultiTaskSegLib.task_list import KnownTask, known_tasks
+from Testing.runtime.model.header_file import manifest, task_entry, write_header_file
+
+
+@pytest.fixture
+def qt(panel):
+    """The stand-in, which is there with the panel."""
+    import qt
+
+    return qt
+
+
+def wanted(parameters, tasks) -> list[str]:
+    from MultiTaskSegLib.panel.wish.structure_choice import wanted_structures
+
+    return wanted_structures(parameters, tasks)
+
+
+@pytest.fixture
+def model(tmp_path) -> str:
+    """Two tasks of three structures."""
+    labels = [{"name": name} for name in ("left_lung", "right_lung", "heart")]
+    tasks = [{**task_entry(name), "labels": labels} for name in ("Chest", "Thorax")]
+    return str(write_header_file(tmp_path / "chest.mts.safetensors", manifest(*tasks)))
+
+
+def ticks(panel) -> list[tuple[str, bool]]:
+    import qt
+
+    items = panel.ui.structuresListWidget
+    return [(items.item(row).text(), items.item(row).checkState() == qt.Qt.Checked) for row in range(items.count)]
+
+
+def choose(panel, model: str, task: str) -> None:
+    panel.ui.modelPathLineEdit.currentPath = model
+    panel.parameters.task = task
+
+
+def test_all_structures_of_the_chosen_task_are_ticked_and_those_of_none_are_shown(panel, model):
+    assert panel.ui.structuresListWidget.isHidden()
+    choose(panel, model, "Chest")
+    assert ticks(panel) == [("left lung", True), ("right lung", True), ("heart", True)]
+    assert not panel.ui.structuresListWidget.isHidden()
+    assert wanted(panel.parameters, known_tasks(model)) == []
+    panel.parameters.task = "auto"
+    assert panel.ui.structuresListWidget.isHidden()
+
+
+def test_what_is_left_out_is_remembered_for_each_task(panel, model, qt):
+    choose(panel, model, "Chest")
+    panel.ui.structuresListWidget.item(2).setCheckState(qt.Qt.Unchecked)
+    assert wanted(panel.parameters, known_tasks(model)) == ["left_lung", "right_lung"]
+    panel.parameters.task = "Thorax"
+    assert all(is_on for _, is_on in ticks(panel))
+    panel.parameters.task = "Chest"
+    assert ticks(panel)[2] == ("heart", False)
+    assert json.loads(qt.QSettings().value("MultiTaskSeg/leftOut")) == {"Chest": ["heart"]}
+    panel.ui.structuresListWidget.item(2).setCheckState(qt.Qt.Checked)
+    assert panel.parameters.leftOut == "{}"
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[1]"])
+def test_a_list_that_cannot_be_read_leaves_nothing_out(panel, text):
+    panel.parameters.leftOut = text
+    panel.parameters.task = "Chest"
+    assert wanted(panel.parameters, [KnownTask("Chest", structures=("a", "b"))]) == []
+
+
+def test_a_region_is_made_of_the_views_and_selected(panel):
+    assert panel.ui.wholeCheckBox.isHidden()
+    panel.ui.regionFromViewsButton.click()
+    node = panel.parameters.region
+    bounds = np.zeros(6)
+    panel.parameters.inputVolume.GetRASBounds(bounds)
+    np.testing.assert_allclose(node.GetSize(), bounds[1::2] - bounds[::2])  # no view shows less
+    assert panel.ui.regionSelector.currentNode() is node
+    assert not panel.ui.wholeCheckBox.isHidden()
+
+
+def test_the_worker_is_asked_for_the_region_and_the_structures(panel, segment, worker, monkeypatch):
+    asked = {}
+    start = panel.logic.start
+
+    def noted(*arguments, **wish):
+        asked.update(wish)
+        return start(*arguments, **wish)
+
+    monkeypatch.setattr(panel.logic, "start", noted)
+    panel.ui.regionFromViewsButton.click()
+    panel.parameters.wholeCheck = True
+    segmentation = segment()
+    assert asked["region"] is panel.parameters.region
+    assert asked["wholeCheck"] is True
+    wish = json.loads(segmentation.GetAttribute("MultiTaskSeg.Parameters"))
+    np.testing.assert_allclose(wish["region"]["size_mm"], panel.parameters.region.GetSize())
+    assert wish["whole_check"] is True
+
+
+def test_a_region_that_means_nothing_is_told_and_nothing_starts(panel):
+    panel.parameters.region = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Empty")
+    panel.ui.segmentButton.click()
+    assert "the region has no size" in panel.ui.messageLabel.text
+    assert panel.ui.segmentButton.text == "Segment"
+
+
+def test_the_banner_says_what_the_verdict_is_about(panel, segment):
+    from MultiTaskSegLib.panel.verdict_banner import verdict_banner
+
+    verdict = read_verdict(segment())
+    assert "whole image" not in verdict_banner(verdict)
+    assert "The verdict is about the whole image" in verdict_banner(verdict, is_region=True)
+    assert "only a region was segmented" in verdict_banner(None, is_region=True)
+    assert "no reference images" in verdict_banner(None)
