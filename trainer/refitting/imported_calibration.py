@@ -57,11 +57,12 @@ class ImportedCalibration:
         (task,) = predictor.manifest.tasks
         volume, truth = case.read_pair(labels)
         indices = label_indices(truth, task, labels)
-        slices, way_back = predictor.own_grid_scores(volume)
+        seen = predictor.own_grid_scores(volume)
+        way_back = seen.way_back
         wanted = np.asarray(way_back.cropped(indices), np.uint8)
         places = informative_voxels(wanted, VOXELS_PER_CASE, self.rng)
         size, predicted, found = wanted[0].size, np.zeros(wanted.shape, np.uint8), []
-        for number, scores in enumerate(slices):
+        for number, scores in enumerate(seen.slices):
             predicted[number] = scores.numpy().argmax(0)
             here = places[(places >= number * size) & (places < (number + 1) * size)] - number * size
             found.append(scores.reshape(len(scores), -1)[:, torch.from_numpy(here)].T)

@@ -46,6 +46,24 @@ def ways_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(sorted(shared))
 
 
+def patch_detectors(layer_names: tuple[str, ...]) -> list[Detector]:
+    """All detectors for a network that runs patch by patch, whose deepest map is never there as a whole.
+
+    Args:
+        layer_names: of the encoder's maps.
+    """
+    return [
+        *spectral_detectors(layer_names),
+        HistogramNearest(),
+        HistogramMahalanobis(),
+        Frodo(layer_names),
+        *output_detectors(),
+        DimensionsControl(),
+        input_spectrum_control(),
+        image_control(),
+    ]
+
+
 def detectors(layer_names: tuple[str, ...], ways: Collection[str] = ()) -> list[Detector]:
     """All detectors for a network.
 

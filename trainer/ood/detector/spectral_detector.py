@@ -117,6 +117,7 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
     papers = [paper_detector(n, place, per_task=per_task) for per_task in (False, True) for n, place in places.items()]
     whitened = SignatureSpec("whitened", layer_names, MULTILAYER_FLOOR)
     own = "this project"
+    has_decoder = len(encoder) < len(layer_names)
     return [
         *papers,
         SpectralDetector(
@@ -124,7 +125,7 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
             "Lambert et al. 2023 (arXiv 2307.15647), changed",
             SignatureSpec("multilayer", layer_names, MULTILAYER_FLOOR),
         ),
-        SpectralDetector("whitened, all layers", own, whitened),
+        *([SpectralDetector("whitened, all layers", own, whitened)] if has_decoder else []),
         SpectralDetector("whitened, encoder only", own, SignatureSpec("whitened", encoder, MULTILAYER_FLOOR)),
         SpectralDetector(
             SHIPPED,
