@@ -104,7 +104,7 @@ class ImportedLook:
         outputs = _output_statistics(_noted(seen.slices, found), task)
         assert seen.watch is not None
         layers = {name: KeptSpectrum(spectrum) for name, spectrum in seen.watch.spectra().items()}
-        voxels = plainly_prepared(volume, profile).voxels
+        voxels = plainly_prepared(volume, profile).voxels  # of one channel: others are refused beforehand
         counts = np.histogram(voxels, bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0]
         features = ImageFeatures(
             {INPUT_LAYER: neighbourhood_moments(voxels), **layers},

@@ -89,7 +89,7 @@ def refit_imported(
         cells[0].add(image_cells(prepared.voxels, cell_size(manifest.architecture)), case.group, is_held_out)
         images.append(ReferenceImage(0, case.group, is_held_out, observed))
         orientations[orientation_letters(volume, AS_STORED)] += 1
-        if is_named and is_held_out and case.label is not None and not manifest.tasks[0].are_regions:
+        if is_named and is_held_out and case.label is not None:
             calibration.add(predictor, case, labels)
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)

@@ -33,14 +33,16 @@ def require_like_training(
         stream: for what is told; standard error by default.
 
     Raises:
-        DatasetError: a dataset has other channels, or another spacing by half or more.
+        DatasetError: a dataset has other channels, or another spacing by half or more than the plans tell of the
+            training. Where they do not, which only old ones do not, the network's grid is compared and it is told: that
+            may well be coarser than the images were.
     """
     for dataset in datasets:
         _require_channels(manifest, dataset)
     for dataset in datasets:
         factor, found, expected = _spacing_factor(manifest, dataset)
         words = f"its images have voxels of {found} mm in the median, those of the training of {expected} mm"
-        if factor >= REFUSED:
+        if factor >= REFUSED and IMAGE_SPACING in manifest.training:
             raise DatasetError(
                 words, file=dataset.directory, remedy="Give the images that the model was trained on, as they were"
             )

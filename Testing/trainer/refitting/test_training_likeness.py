@@ -47,7 +47,7 @@ def test_a_dataset_of_another_spacing_is_refused_and_nothing_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = written_dataset(tmp_path / "Dataset900_Tiny", (1.0, 1.0, 1.5), ("T1",))
-    code, output = imported_with(dataset, tmp_path)
+    code, _ = imported_with(dataset, tmp_path)
     assert code == 4
     told = capsys.readouterr().err
     assert "1 x 1 x 1.5 mm in the median, those of the training of 1 x 1 x 3 mm" in told
@@ -69,6 +69,14 @@ def test_the_spacing_of_the_training_is_met_without_a_word(tmp_path: Path, capsy
     dataset = written_dataset(tmp_path / "Dataset900_Tiny", (1.0, 1.0, 3.0), ("T1",))
     assert imported_with(dataset, tmp_path)[0] == 0
     assert "of the training?" not in capsys.readouterr().err
+
+
+def test_plans_that_do_not_tell_the_spacing_of_images_refuse_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = written_dataset(tmp_path / "Dataset900_Tiny", (1.0, 1.0, 0.5), ("T1",))
+    assert imported_with(dataset, tmp_path, PLANS)[0] == 0
+    assert "is it the dataset of the training?" in capsys.readouterr().err
 
 
 def test_axes_are_compared_in_the_order_of_the_network(tmp_path: Path) -> None:

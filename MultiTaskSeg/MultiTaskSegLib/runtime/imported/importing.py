@@ -214,11 +214,11 @@ def profile_of(plan: PreparationPlan) -> Profile:
     """
     across = plan.spacing_mm if len(plan.spacing_mm) == 3 else (max(plan.spacing_mm), *plan.spacing_mm)
     z, y, x = (float(across[plan.transpose.index(axis)]) for axis in range(3))
-    first = plan.normalisations[0]
-    intensity = (
-        Intensity("range", first.low, first.high) if first.scheme == CT else Intensity("percentile", *PERCENTILES)
+    intensity, *further = (
+        Intensity("range", rule.low, rule.high) if rule.scheme == CT else Intensity("percentile", *PERCENTILES)
+        for rule in plan.normalisations
     )
-    return Profile("imported", "spacing", intensity, spacing_zyx_mm=(z, y, x))
+    return Profile("imported", "spacing", intensity, spacing_zyx_mm=(z, y, x), further=tuple(further))
 
 
 def _nobody(share: float, step: str) -> None:
