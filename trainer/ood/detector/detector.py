@@ -14,7 +14,12 @@ from trainer.ood.detector.nearest_detector import (
 )
 from trainer.ood.detector.output_detector import disagreement_detectors, output_detectors
 from trainer.ood.detector.sample import Sample
-from trainer.ood.detector.spectral_detector import image_control, input_spectrum_control, spectral_detectors
+from trainer.ood.detector.spectral_detector import (
+    image_control,
+    input_spectrum_control,
+    spectral_detectors,
+    stage_detectors,
+)
 
 
 class Detector(Protocol):
@@ -54,6 +59,7 @@ def patch_detectors(layer_names: tuple[str, ...]) -> list[Detector]:
     """
     return [
         *spectral_detectors(layer_names),
+        *stage_detectors(layer_names),
         HistogramNearest(),
         HistogramMahalanobis(),
         Frodo(layer_names),

@@ -135,6 +135,30 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
     ]
 
 
+def stage_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
+    """The variant that ships with other stages of the encoder, the image's own part always among them: the fewer stages
+    there are, the more that part counts.
+
+    Instance normalisation takes level and contrast out of the maps of imported networks, so that the best choice for
+    networks of our own need not be theirs.
+
+    Args:
+        layer_names: of the encoder's maps.
+    """
+    chosen = {
+        "all stages": layer_names,
+        "first stage": layer_names[:1],
+        "first two stages": layer_names[:2],
+        "deepest stage": layer_names[-1:],
+    }
+    return [
+        SpectralDetector(
+            f"whitened, {name} and image", "this project", SignatureSpec("composite", own, MULTILAYER_FLOOR)
+        )
+        for name, own in chosen.items()
+    ]
+
+
 def input_spectrum_control() -> SpectralDetector:
     """The whitened signature of the image's own 3 x 3 x 3 (2-D: 5 x 5) neighbourhoods: what it tells without a network.
 
