@@ -1,8 +1,8 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``. What stands between
-the marks of the document is replaced.
+``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``. What
+stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The benchmark measures imported models as it does networks of our own: the same images, the shipped check, figures."""
+"""The benchmark measures imported models as it does networks of our own: same images, shipped check, figures."""
 
 from __future__ import annotations
 
