@@ -139,7 +139,8 @@ def _output_statistics(slices: Iterator[torch.Tensor], task: TaskInfo) -> Output
 def _on_network_grid(predicted: NDArray[np.uint8], task: TaskInfo, prepared: Prepared, truth: Truth) -> float:
     """``predicted`` and the truth as positions in the head."""
     canonical = np.asarray(prepared.canonical(label_indices(truth.labels, task, truth.names)))
-    return _mean_dice(predicted, resample_labels(canonical, prepared.voxels.shape), task)
+    known = np.asarray(resample_labels(canonical, prepared.voxels.shape), np.uint8)
+    return _mean_dice(predicted, known, task)
 
 
 def _mean_dice(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], task: TaskInfo) -> float:
