@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_nnunet, cli_pretraining, cli_refitting
-from trainer.cli_environment import expand_patterns, missing_package
+from trainer.cli_environment import expand_patterns, find_models, missing_package
 from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         expand_patterns(options)
+        find_models(options)
         with last_words():
             command: Callable[[argparse.Namespace], int] = options.command
             code = command(options)

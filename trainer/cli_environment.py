@@ -1,4 +1,4 @@
-"""What the command line meets: patterns that the shell did not expand, and packages that are not installed."""
+"""What the command line meets: patterns that the shell did not expand, names of models, packages that are not there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
+from MultiTaskSegLib.runtime.model.released import named_model
 
 EXTRA_OF = {
     "matplotlib": "trainer",
@@ -28,6 +29,19 @@ def expand_patterns(options: argparse.Namespace) -> None:
     for name, value in vars(options).items():
         if isinstance(value, list) and value and all(isinstance(entry, Path) for entry in value):
             setattr(options, name, expanded(value))
+
+
+def find_models(options: argparse.Namespace) -> None:
+    """Replace names of the list of models (``multitaskseg models``) in ``-m`` by their files.
+
+    Raises:
+        ModelError, ResourceError: as `named_model`.
+    """
+    asked = getattr(options, "model", None)
+    if isinstance(asked, list):
+        options.model = [named_model(str(path)) for path in asked]
+    elif isinstance(asked, Path):
+        options.model = named_model(str(asked))
 
 
 def missing_package(error: ModuleNotFoundError) -> UsageError:

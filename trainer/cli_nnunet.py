@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ def add_commands(commands: Any) -> None:
         "--held-out", nargs="*", default=(), metavar="CASE", help="of them, those that no fold has seen"
     )
     parser.add_argument("--name", default="", help="of the model; default: that of the file")
+    parser.add_argument("--overwrite", action="store_true", help="replace a model file of this name")
     parser.set_defaults(command=_import)
 
 
@@ -47,10 +52,19 @@ def _write(arguments: argparse.Namespace) -> int:
     """Write the model file, and show its card."""
     from MultiTaskSegLib.runtime.imported.described_model import described_model
     from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
+    from MultiTaskSegLib.runtime.model.model_folder import remove_leftovers
 
     choice = Choice(arguments.configuration, tuple(arguments.folds), arguments.trainer, arguments.plans)
     output: Path = arguments.output
-    with tempfile.TemporaryDirectory() as folder:
+    if output.exists() and not arguments.overwrite:
+        raise UsageError(
+            "there is a file of this name already",
+            file=output,
+            remedy="Give another name, or --overwrite to replace it",
+        )
+    # Of an import that was killed while it wrote.
+    remove_leftovers(output)
+    with _ended_cleanly(), tempfile.TemporaryDirectory() as folder:
         # Where the reference cannot be fitted nothing is written.
         draft = Path(folder) / output.name if arguments.reference else output
         import_model(arguments.folder, draft, choice, arguments.licence, arguments.name)
@@ -60,6 +74,19 @@ def _write(arguments: argparse.Namespace) -> int:
             refit_imported(draft, arguments.reference, output, held_out=arguments.held_out)
     sys.stdout.write(f"{described_model(output).card}\nfile: {output}\n")
     return 0
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Within, whoever asks the process to end gives it time to take away what it has begun to write."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _list(folder: Path) -> int:

@@ -57,13 +57,27 @@ def _add_describe(commands: Any) -> None:
     describe.set_defaults(command=_describe)
 
 
+def _target(options: argparse.Namespace) -> Path:
+    """Where the changed model goes: by default where it came from, but for the released ones.
+
+    Raises:
+        UsageError: it is a released one.
+    """
+    from MultiTaskSegLib.runtime.model.released import released_models
+
+    model: Path = options.model
+    if options.output is None and model.resolve() in {path.resolve() for path in released_models()}:
+        raise UsageError("a released model is not replaced", file=model, remedy="Name another file with -o")
+    return options.output or model
+
+
 def _reference(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.model.model_card import check_text
     from trainer.refitting.limit_refit import refit_limits
     from trainer.refitting.new_reference import fit_new_reference
     from trainer.refitting.standing_in import images_by_task
 
-    target, layers = options.output or options.model, tuple(options.layers)
+    target, layers = _target(options), tuple(options.layers)
     if options.limits_only and (options.variant or layers or options.images or options.held_out):
         raise UsageError(
             "--limits-only keeps signature and images",
@@ -84,7 +98,7 @@ def _reference(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from trainer.refitting.recalibration import refit_calibration
 
-    target = options.output or options.model
+    target = _target(options)
     for task in refit_calibration(options.model, options.data, target).tasks:
         before, after = task.calibration["ece_uncalibrated"], task.calibration["ece"]
         near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
@@ -98,7 +112,7 @@ def _describe(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
     from trainer.refitting.description import describe
 
-    target = options.output or options.model
+    target = _target(options)
     licence = weights_licence(describe(options.model, options.data, target)).text()
     sys.stdout.write(f"licence of the weights: {licence}\nmodel: {target}\n")
     return 0

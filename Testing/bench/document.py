@@ -1,8 +1,8 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``. What stands between the marks of the
-document is replaced.
+``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``. What
+stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from Testing.bench.labelled_image import REPOSITORY
+from Testing.bench.parity_table import parity_table
 from Testing.bench.training_table import growth_table, training_table
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
@@ -44,6 +45,7 @@ def figures(folder: Path) -> str:
         "memory": _memory,
         "training": training_table,
         "step_growth": growth_table,
+        "nnunet_parity": parity_table,
     }
     lines: list[str] = []
     for name, write in writers.items():

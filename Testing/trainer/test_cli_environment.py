@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from Testing.runtime.imported.imported_models import imported
 from trainer import cli
 from trainer.cli_environment import EXTRA_OF
 
@@ -62,3 +63,29 @@ def test_folders_are_found_by_a_pattern_that_the_shell_left_alone(
     assert [path.name for path in seen] == ["Dataset001_A", "Dataset002_B"]
     assert cli.main(["verify", str(tmp_path / "nothing*")]) == 2
     assert "nothing matches the pattern" in capsys.readouterr().err
+
+
+def test_models_are_known_by_their_names_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MULTITASKSEG_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    path = imported(tmp_path).rename(tmp_path / "models" / "tumour.mts.safetensors")
+    before = path.read_bytes()
+    # The model is found, the dataset is not.
+    assert cli.main(["reference", "-m", "tumour", "--data", str(tmp_path / "absent")]) == 4
+    assert "absent" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert cli.main(["reference", "-m", "nobody", "--data", str(tmp_path / "absent")]) == 4
+    assert "nobody" in capsys.readouterr().err
+
+
+def test_a_released_model_is_not_replaced_by_one_that_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = imported(tmp_path)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.model.released.released_models", lambda: [path])
+    for command in ("reference", "calibrate", "describe"):
+        assert cli.main([command, "-m", str(path), "--data", str(tmp_path)]) == 2
+        assert "a released model is not replaced" in capsys.readouterr().err

@@ -9,11 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from trainer.data.dataset import Dataset
 from trainer.layout.case import Case
 
 KEY = "provenance"
+CHECK_KEY = "known_to_check"
+"""Of an imported model: whose images its reference holds. Whom its network has seen nobody knows."""
 # Slow on purpose: whoever guesses a patient's name pays this for each guess, and the salt makes tables useless.
 HASH_ROUNDS = 5000
 HASH_LENGTH = 16
@@ -125,6 +128,24 @@ def unseen(dataset: Dataset, manifest: Manifest) -> tuple[Case, ...]:
     """
     provenance = Provenance.of(manifest)
     return tuple(case for case in dataset.cases if not provenance.saw(case.group))
+
+
+def unknown_to_check(dataset: Dataset, manifest: Manifest | ImportedManifest) -> tuple[Case, ...]:
+    """Cases of patients whom the model's check does not know; of an imported model its network may have seen them.
+
+    Raises:
+        ModelError: the model file does not say whom its check knows.
+    """
+    if isinstance(manifest, Manifest):
+        return unseen(dataset, manifest)
+    try:
+        known = _generation(manifest.training[CHECK_KEY])
+    except (KeyError, TypeError, AttributeError):
+        raise ModelError(
+            f"the file of model {manifest.name!r} does not say of which patients the images of its reference are",
+            remedy="Fit it again with 'multitaskseg-trainer reference'",
+        ) from None
+    return tuple(case for case in dataset.cases if not known.saw(case.group))
 
 
 def require_unseen(cases: Iterable[Case], manifest: Manifest) -> None:

@@ -9,18 +9,20 @@ from typing import Any, TextIO
 
 import torch
 
+from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import Variant
-from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.predictor import Predictor, open_predictor
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.identity.file_content import MEMORY_NAME, FileContents
-from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, catalogue
-from trainer.ood.detector.detector import Detector, detectors, ways_of
+from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, Subject, catalogue
+from trainer.ood.detector.detector import Detector, detectors, patch_detectors, ways_of
 from trainer.ood.detector.feature_detector import Frodo
 from trainer.ood.detector.sample import Sample
 from trainer.ood.detector.spectral_detector import spectral_detectors
-from trainer.ood.feature_store import FeatureStore, Repeats, network_digest
+from trainer.ood.feature_store import FeatureStore, Repeats, network_digest, reference_of
 from trainer.ood.findings import ImageScores, summarise
 from trainer.ood.page import UNTRAINED, write_page
 from trainer.ood.shipped_check import shipped_figures
@@ -37,7 +39,7 @@ class BenchmarkSettings:
         families: of foreign images, see `FOREIGN_FAMILIES`.
         artefact_cases: held-out cases per task that are spoilt by every artefact.
         passes: of Monte Carlo dropout; 0 leaves it out.
-        untrained: whether a network with random weights is measured beside, as a control.
+        untrained: whether a network with random weights is measured beside, as a control; never of an imported model.
         seed: of the random weights and of the bootstrap.
         variant: of the signature that the shipped check is measured with; None for each model's own.
     """
@@ -86,13 +88,15 @@ def run_benchmark(
 
     Raises:
         DatasetError: one side is empty for a model.
+        ModelError: an imported model has no reference.
+        UsageError: it takes several channels, or is to be asked several times.
     """
     settings = settings or BenchmarkSettings()
+    subjects = [subject_of(path, bool(ensemble) or settings.passes > 0) for path in models]
     members = [Predictor.load(path) for path in ensemble]
     datasets = read_datasets(known)
     results = []
-    for number, model in enumerate(models):
-        predictor = Predictor.load(model)
+    for number, predictor in enumerate(subjects):
         repeats = Repeats(settings.passes, ensemble=members) if number == 0 else Repeats()
         figures = measure(predictor, datasets, foreign, output / "features", settings, repeats, stream)
         results.append({"model": predictor.manifest.name, "sha256": predictor.model.digest} | figures)
@@ -101,8 +105,34 @@ def run_benchmark(
     return {"models": results}
 
 
+def subject_of(path: Path, is_repeated: bool) -> Subject:
+    """A model to measure.
+
+    Args:
+        path: of its file.
+        is_repeated: whether images are predicted several times.
+
+    Raises:
+        ModelError: it cannot be loaded, or has no reference.
+        UsageError: it is imported, and takes several channels or is to predict several times.
+    """
+    predictor = open_predictor(path, "cpu", "torch")
+    if not isinstance(predictor, ImportedPredictor):
+        return predictor
+    reference_of(predictor)
+    (task,) = predictor.manifest.tasks
+    if task.input_count > 1:
+        raise UsageError(
+            f"the model {predictor.manifest.name} takes {task.input_count} channels, and foreign images have one",
+            remedy="Measure a model of one channel",
+        )
+    if is_repeated:
+        raise UsageError("an imported model predicts once", remedy="Leave out --passes and --ensemble")
+    return predictor
+
+
 def measure(
-    predictor: Predictor,
+    predictor: Subject,
     datasets: Sequence[Dataset],
     foreign: Sequence[Path],
     folder: Path,
@@ -114,30 +144,48 @@ def measure(
     families = (TRAINING, KNOWN, *settings.families)
     entries = [e for e in catalogue(predictor, datasets, foreign, settings.artefact_cases) if e.family in families]
     name = predictor.manifest.name
-    networks = {name: predictor.network}
-    if settings.untrained:
-        networks[UNTRAINED] = untrained_network(predictor, settings.seed)
     contents = FileContents(folder / MEMORY_NAME)
-    stores = {
-        key: FeatureStore(
-            predictor, network, folder / network_digest(network), repeats if key == name else None, contents
-        )
-        for key, network in networks.items()
-    }
+    stores = _stores(predictor, folder, settings, repeats, contents)
     progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)
     ticks = iter(range(1, 10**9))
     measured = {key: _samples(store, entries, lambda: progress.update(next(ticks))) for key, store in stores.items()}
     contents.keep()
     trained = measured[name]
-    layers = predictor.manifest.architecture.layer_names
     rows = [ImageScores.of(entry, sample) for entry, sample in trained.images]
-    _score(detectors(layers, ways_of([sample for _, sample in trained.images])), trained, rows, "")
-    if settings.untrained:
+    _score(_detectors(predictor, trained), trained, rows, "")
+    if UNTRAINED in measured:
+        layers = predictor.manifest.architecture.layer_names
         controls: list[Detector] = [*spectral_detectors(layers), Frodo(layers, per_task=True)]
         _score(controls, measured[UNTRAINED], rows, f"{UNTRAINED}: ")
     images = _reference_images(predictor, trained)
     shipped = shipped_figures(predictor, images, trained.images, settings.variant)
     return {"detectors": summarise(rows, settings.seed), "shipped": shipped, "images": [row.as_dict() for row in rows]}
+
+
+def _stores(
+    predictor: Subject, folder: Path, settings: BenchmarkSettings, repeats: Repeats, contents: FileContents
+) -> dict[str, FeatureStore]:
+    """Of the model, and of the control where there is one."""
+    name = predictor.manifest.name
+    if isinstance(predictor, ImportedPredictor):
+        own = folder / network_digest(*predictor.model.networks)
+        return {name: FeatureStore(predictor, None, own, None, contents)}
+    networks = {name: predictor.network}
+    if settings.untrained:
+        networks[UNTRAINED] = untrained_network(predictor, settings.seed)
+    return {
+        key: FeatureStore(
+            predictor, network, folder / network_digest(network), repeats if key == name else None, contents
+        )
+        for key, network in networks.items()
+    }
+
+
+def _detectors(predictor: Subject, measured: _Measured) -> list[Detector]:
+    if isinstance(predictor, ImportedPredictor):
+        return patch_detectors(predictor.manifest.encoder_layers)
+    layers = predictor.manifest.architecture.layer_names
+    return detectors(layers, ways_of([sample for _, sample in measured.images]))
 
 
 def untrained_network(predictor: Predictor, seed: int) -> SegmentationNetwork:
@@ -149,7 +197,7 @@ def untrained_network(predictor: Predictor, seed: int) -> SegmentationNetwork:
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
 
 
-def _reference_images(predictor: Predictor, measured: _Measured) -> list[ReferenceImage]:
+def _reference_images(predictor: Subject, measured: _Measured) -> list[ReferenceImage]:
     index = {task.name: n for n, task in enumerate(predictor.manifest.tasks)}
     sides = [(sample, False) for sample in measured.training] + [(sample, True) for sample in measured.held_out]
     images = []

@@ -10,9 +10,10 @@ from pathlib import Path
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import IMAGE_IO, image_ending, read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
-from trainer.data.provenance import unseen
+from trainer.data.provenance import unknown_to_check
 from trainer.data.spread import evenly
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
@@ -20,6 +21,7 @@ from trainer.ood.fault.geometry_fault import Labels
 from trainer.ood.fault.matched_geometry import match_geometry
 
 TRAINING, KNOWN, REAL, LEFT_OUT, MATCHED, ARTEFACT = "training", "known", "real", "left-out", "matched", "artefact"
+Subject = Predictor | ImportedPredictor
 FOREIGN_FAMILIES = (REAL, LEFT_OUT, MATCHED, ARTEFACT)
 IMAGES_PER_SOURCE = 24
 MATCHED_PER_SOURCE = 6
@@ -84,7 +86,7 @@ class Entry:
 
 
 def catalogue(
-    predictor: Predictor, datasets: Sequence[Dataset], foreign_roots: Sequence[Path], artefact_cases: int
+    predictor: Subject, datasets: Sequence[Dataset], foreign_roots: Sequence[Path], artefact_cases: int
 ) -> list[Entry]:
     """All images for one model.
 
@@ -154,8 +156,8 @@ def _require_every_task(
         )
 
 
-def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[Entry]]:
-    held_out = {case.name for case in unseen(dataset, predictor.manifest)}
+def _known(dataset: Dataset, predictor: Subject) -> tuple[list[Entry], list[Entry]]:
+    held_out = {case.name for case in unknown_to_check(dataset, predictor.manifest)}
 
     def entry(case: Case, family: str) -> Entry:
         """The case as it is."""
@@ -166,14 +168,14 @@ def _known(dataset: Dataset, predictor: Predictor) -> tuple[list[Entry], list[En
     return training, [entry(case, KNOWN) for case in dataset.cases if case.name in held_out]
 
 
-def _left_out(dataset: Dataset, predictor: Predictor) -> list[Entry]:
+def _left_out(dataset: Dataset, predictor: Subject) -> list[Entry]:
     if dataset.cases[0].read_image().is_planar != predictor.manifest.is_planar:
         return []
     cases = [Entry(LEFT_OUT, dataset.name, c.name, c.group, "", c.image, reader=c.reader) for c in dataset.cases]
     return evenly(cases, IMAGES_PER_SOURCE)
 
 
-def _real(root: Path, predictor: Predictor) -> list[Entry]:
+def _real(root: Path, predictor: Subject) -> list[Entry]:
     return [
         Entry(REAL, folder.name, path.name, path.stem, "", path)
         for folder, path in foreign_images(root)

@@ -12,23 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
+from MultiTaskSegLib.runtime.image.preparation import prepare
+from MultiTaskSegLib.runtime.imported.imported_judgement import required_reference
+from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.ood.reference import SpectralReference
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.data_fingerprint import case_content
-from trainer.data.label_resampling import LABELS_BY, resample_labels
-from trainer.data.labelled_case import label_indices
+from trainer.data.label_resampling import LABELS_BY
 from trainer.data.prepared_label import PREPARED_BY
 from trainer.identity.file_content import FileContents
 from trainer.identity.fingerprint import fingerprint
 from trainer.identity.weights_digest import weights_digest
-from trainer.metrics.overlap import dice_per_label, mean_defined
-from trainer.ood.catalogue import KNOWN, TRAINING, Entry
+from trainer.ood.catalogue import KNOWN, TRAINING, Entry, Subject
 from trainer.ood.detector.disagreement import (
     MAX_CROP_VOXELS,
     central_crop,
@@ -38,13 +40,12 @@ from trainer.ood.detector.disagreement import (
 )
 from trainer.ood.detector.features import (
     ImageFeatures,
-    extract_features,
     load_features,
     predicted_labels,
     save_features,
 )
 from trainer.ood.detector.sample import dimensions_of
-from trainer.ood.fault.geometry_fault import Labels
+from trainer.ood.look import ImportedLook, Look, OwnLook, Truth
 from trainer.report.run_folder import write_json_file
 
 MC_DROPOUT, ENSEMBLE = "mc_dropout", "ensemble"
@@ -103,7 +104,7 @@ class FeatureStore:
 
     Args:
         predictor: gives tasks and profiles.
-        network: the predictor's own, or another of the same architecture as a control.
+        network: the predictor's own, or another of the same architecture as a control; None for an imported model.
         folder: for the files.
         repeats: further predictions of each image that is not a training image.
         contents: knows what files hold; stores of several networks may share it.
@@ -111,13 +112,14 @@ class FeatureStore:
 
     def __init__(
         self,
-        predictor: Predictor,
-        network: SegmentationNetwork,
+        predictor: Subject,
+        network: SegmentationNetwork | None,
         folder: Path,
         repeats: Repeats | None = None,
         contents: FileContents | None = None,
     ) -> None:
-        self.predictor, self.network, self.folder = predictor, network, folder
+        self.predictor, self.folder = predictor, folder
+        self._network, self._look = network, _look(predictor, network)
         self.repeats = repeats or Repeats()
         self._contents = contents or FileContents()
         self._tasks = [_meaning(task) for task in predictor.manifest.tasks]
@@ -168,15 +170,12 @@ class FeatureStore:
         attempts = own if entry.family == TRAINING else self.predictor.candidate_profiles(volume)
         is_known = entry.family in (TRAINING, KNOWN)
         profiles = list(dict.fromkeys([*attempts, *(own if is_known else [])]))
+        truth = None if labels is None else Truth(entry.task, labels, entry.label_names)
         value: float | None = None
         for number, profile in enumerate(profiles):
-            prepared = prepare(volume, profile)
-            tasks = tuple(task for task in self.predictor.manifest.tasks if task.profile == profile)
-            features, found = extract_features(self.network, prepared.voxels, tasks, self.predictor.device)
+            features, dice = self._look(volume, profile, truth)
             save_features(self._attempt_path(name, number), features)
-            if labels is not None and entry.task in found:
-                task = self.predictor.manifest.task(entry.task)
-                value = _mean_dice(found[task.name], task, prepared, labels, entry.label_names)
+            value = value if dice is None else dice
         # The facts come last: their presence says that the image is complete. NaN (no label at all) becomes null.
         facts = {
             "attempts": len(attempts),
@@ -187,14 +186,15 @@ class FeatureStore:
         write_json_file(about, facts)
 
     def _nearest(self, features: ImageFeatures) -> tuple[float, str]:
-        reference = self.predictor.model.reference
+        reference = reference_of(self.predictor)
         verdict = reference.judge(features.observed(reference.spec.layers), among=list(features.outputs))
         return verdict.score, verdict.nearest_task
 
     @torch.inference_mode()
     def _repeat(self, entry: Entry, task_name: str, way: str) -> NDArray[np.float64]:
         """Disagreement on a crop around the foreground, which bounds the cost."""
-        task, device, network = self.predictor.manifest.task(task_name), self.predictor.device, self.network
+        task, device, network = self.predictor.manifest.task(task_name), self.predictor.device, self._network
+        assert network is not None, "only networks of our own are asked several times"
         voxels = prepare(entry.load()[0], task.profile).voxels
         labels = predicted_labels(network, voxels, task.channels, device)
         crop = central_crop(voxels, labels, MAX_CROP_VOXELS, network.architecture.total_stride)
@@ -213,15 +213,26 @@ def _meaning(task: TaskInfo) -> list[Any]:
     return [task.name, to_plain(task.profile), task.channel_start, [[label.name, label.value] for label in task.labels]]
 
 
-def _mean_dice(
-    predicted: NDArray[np.uint8], task: TaskInfo, prepared: Prepared, labels: Labels, names: Mapping[int, str]
-) -> float:
-    """Mean Dice over the labels on the network's grid; ``predicted`` and the truth as positions in the head."""
-    canonical = np.asarray(prepared.canonical(label_indices(labels, task, names)))
-    truth = resample_labels(canonical, prepared.voxels.shape)
-    return mean_defined(list(dice_per_label(predicted, truth, tuple(range(1, 1 + len(task.labels)))).values()))
+def _look(predictor: Subject, network: SegmentationNetwork | None) -> Look:
+    if isinstance(predictor, ImportedPredictor):
+        return ImportedLook(predictor)
+    return OwnLook(predictor, predictor.network if network is None else network)
 
 
-def network_digest(network: SegmentationNetwork) -> str:
+def reference_of(predictor: Subject) -> SpectralReference:
+    """What the model compares images with.
+
+    Raises:
+        ModelError: it has no reference.
+    """
+    if isinstance(predictor, ImportedPredictor):
+        return required_reference(predictor.model)
+    return predictor.model.reference
+
+
+def network_digest(*networks: nn.Module) -> str:
     """Short SHA-256 of the weights: features belong to them, whatever reference a model file holds."""
-    return weights_digest(network.state_dict())[:12]
+    if len(networks) == 1:
+        return weights_digest(networks[0].state_dict())[:12]
+    weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
+    return weights_digest(weights)[:12]

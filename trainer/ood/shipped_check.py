@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
-from MultiTaskSegLib.runtime.ood.signature import Variant, signature_spec
-from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from trainer.metrics.interval import share_interval
-from trainer.ood.catalogue import KNOWN, Entry
+from trainer.ood.catalogue import KNOWN, Entry, Subject
 from trainer.ood.detector.sample import Sample
+from trainer.ood.feature_store import reference_of
 from trainer.ood.p_value import uniformity_of_laws
+from trainer.reference.encoder_signature import encoder_spec
 from trainer.reference.law_fitting import false_alarms, fit_limits, left_out_p_values
 from trainer.reference.left_out_score import LeftOutScores, left_out_scores
 from trainer.reference.spectral_reference import fit_reference
 
 
 def shipped_figures(
-    predictor: Predictor,
+    predictor: Subject,
     known: Sequence[ReferenceImage],
     images: Sequence[tuple[Entry, Sample]],
     variant: Variant | None = None,
@@ -41,7 +44,7 @@ def shipped_figures(
     """
     manifest = predictor.manifest
     names = [task.name for task in manifest.tasks]
-    spec = manifest.ood.spec if variant is None else signature_spec(manifest.architecture, variant)
+    spec = reference_of(predictor).spec if variant is None else _spec(manifest, variant)
     reference = fit_reference(spec, names, known)
     scores = left_out_scores(spec, reference, known)
     limits = fit_limits(scores, len(names))
@@ -73,6 +76,13 @@ def shipped_figures(
         ),
         **_sensitivity(foreign, specificity),
     }
+
+
+def _spec(manifest: Manifest | ImportedManifest, variant: Variant) -> SignatureSpec:
+    """Of a variant with its default layers, of those that are looked at."""
+    if isinstance(manifest, ImportedManifest):
+        return encoder_spec(manifest, variant, ())
+    return signature_spec(manifest.architecture, variant)
 
 
 def _false_alarms(scores: LeftOutScores, names: Sequence[str]) -> dict[str, Any]:

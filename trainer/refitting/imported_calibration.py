@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
+from MultiTaskSegLib.runtime.imported.score_maps import WayBack
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from trainer.calibration.scaling import pooled
 from trainer.calibration.temperature import (
@@ -18,7 +19,7 @@ from trainer.calibration.temperature import (
     fit_temperature,
     informative_voxels,
 )
-from trainer.data.labelled_case import label_indices
+from trainer.data.labelled_case import truth_of
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import overlap_by_label
 from trainer.metrics.overlap import mean_defined
@@ -55,22 +56,23 @@ class ImportedCalibration:
             InputError: a file cannot be read, or does not fit the model.
         """
         (task,) = predictor.manifest.tasks
-        volume, truth = case.read_pair(labels)
-        indices = label_indices(truth, task, labels)
-        slices, way_back = predictor.own_grid_scores(volume)
-        wanted = np.asarray(way_back.cropped(indices), np.uint8)
-        places = informative_voxels(wanted, VOXELS_PER_CASE, self.rng)
-        size, predicted, found = wanted[0].size, np.zeros(wanted.shape, np.uint8), []
-        for number, scores in enumerate(slices):
-            predicted[number] = scores.numpy().argmax(0)
+        volume, stored = case.read_pair(labels)
+        truth = truth_of(stored, task, labels)
+        seen = predictor.own_grid_scores(volume)
+        wanted = _cropped(seen.way_back, truth)
+        places = informative_voxels(wanted.max(axis=0), VOXELS_PER_CASE, self.rng)
+        predicted = np.zeros(wanted.shape, np.uint8)
+        size, found = predicted[0, 0].size, []
+        for number, scores in enumerate(seen.slices):
+            predicted[:, number] = (scores > 0) if task.are_regions else scores.argmax(0)
             here = places[(places >= number * size) & (places < (number + 1) * size)] - number * size
             found.append(scores.reshape(len(scores), -1)[:, torch.from_numpy(here)].T)
-        logits = torch.cat(found).numpy()
-        self.drawn.append(LabelledLogits(logits, wanted.reshape(-1)[places].astype(np.int64)))
-        values = np.array([0, *(label.value for label in task.labels)], np.uint8)
-        own: NDArray[np.generic] = way_back.restored(values[predicted])
-        overlaps = overlap_by_label(np.asarray(own, np.uint8), task, truth, labels)
-        self.dice.append({name: overlap.dice for name, overlap in overlaps.items()})
+        logits = torch.cat(found).float().numpy()
+        labels_there = wanted.reshape(len(wanted), -1)[:, places].astype(np.int64)
+        one = LabelledLogits(logits, labels_there[0])
+        self.drawn.append(_questions(logits, labels_there) if task.are_regions else one)
+        own = np.stack([np.asarray(seen.way_back.restored(part), np.uint8) for part in predicted])
+        self.dice.append(_dice(own, task, stored, labels))
         self.groups.append(case.group)
 
     def measured(self, task: TaskInfo) -> TaskInfo:
@@ -96,3 +98,37 @@ class ImportedCalibration:
             temperature = fit_temperature(pooled(others)) if others else 1.0
             scaled.append(replace(own, logits=own.logits / np.float32(temperature)))
         return scaled
+
+
+def _cropped(way_back: WayBack, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The truth as the network sees it, ``(1, Z, Y, X)`` of labels or ``(R, Z, Y, X)`` of regions."""
+    parts = truth if truth.ndim == 4 else truth[None]
+    return np.stack([np.asarray(way_back.cropped(part), np.uint8) for part in parts])
+
+
+def _questions(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> LabelledLogits:
+    """Each region is a question of its own, there or not; one temperature serves all, as in networks of our own.
+
+    Args:
+        logits: ``(N, R)``.
+        truth: ``(R, N)``, 1 where a voxel belongs to the region.
+    """
+    scores = logits.T.reshape(-1)
+    return LabelledLogits(np.stack((np.zeros_like(scores), scores), axis=1), truth.reshape(-1))
+
+
+def _dice(
+    own: NDArray[np.uint8], task: TaskInfo, stored: NDArray[np.integer], labels: Mapping[int, str]
+) -> dict[str, float]:
+    """By label name.
+
+    Args:
+        own: positions in the head ``(1, Z, Y, X)``, or regions ``(R, Z, Y, X)``, on the image's own grid.
+        task: of the model.
+        stored: label values of the dataset on the same grid.
+        labels: their names.
+    """
+    values = np.array([0, *(label.value for label in task.labels)], np.uint8)
+    painted, regions = (own[0], own.astype(np.bool_)) if task.are_regions else (values[own[0]], None)
+    overlaps = overlap_by_label(painted, task, stored, labels, regions)
+    return {name: overlap.dice for name, overlap in overlaps.items()}

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import torch
 
-from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
 from MultiTaskSegLib.runtime.imported.imported_judgement import ORIENTATIONS, observed_of, plainly_prepared
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
@@ -22,13 +22,16 @@ from MultiTaskSegLib.runtime.model.model_file import reference_tensors
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
-from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
-from trainer.data.dataset import read_datasets
+from MultiTaskSegLib.runtime.ood.signature import Variant
+from trainer.data.dataset import Dataset, read_datasets
+from trainer.data.provenance import CHECK_KEY, record_generation
 from trainer.data.split import split_datasets
 from trainer.layout.case import Case
 from trainer.reference.cell_fitting import fit_memories, new_samples
+from trainer.reference.encoder_signature import encoder_spec
 from trainer.reference.limited_reference import limited_reference
 from trainer.refitting.imported_calibration import ImportedCalibration
+from trainer.refitting.training_likeness import require_like_training
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
@@ -61,7 +64,8 @@ def refit_imported(
         stream: where progress is shown.
 
     Raises:
-        DatasetError: a folder cannot be read, there is no such case, or there are too few patients.
+        DatasetError: a folder cannot be read, there is no such case, there are too few patients, or its images have
+            other channels or another spacing than those of the training.
         InputError: an image does not fit the model.
         ModelError, UsageError: as `encoder_spec`.
         ResourceError: the file cannot be written.
@@ -69,7 +73,9 @@ def refit_imported(
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
     manifest = predictor.manifest
     spec = encoder_spec(manifest, variant, layers)
-    known, unseen, is_named = _sides(directories, held_out, manifest.training.get(VALIDATION, ()))
+    datasets = read_datasets(directories, several=True)
+    require_like_training(manifest, datasets, stream)
+    known, unseen, is_named = _sides(datasets, held_out, manifest.training.get(VALIDATION, ()))
     calibration = ImportedCalibration(np.random.default_rng(SEED))
     images: list[ReferenceImage] = []
     cells = new_samples(1)
@@ -83,12 +89,16 @@ def refit_imported(
         cells[0].add(image_cells(prepared.voxels, cell_size(manifest.architecture)), case.group, is_held_out)
         images.append(ReferenceImage(0, case.group, is_held_out, observed))
         orientations[orientation_letters(volume, AS_STORED)] += 1
-        if is_named and is_held_out and case.label is not None and not manifest.tasks[0].are_regions:
+        if is_named and is_held_out and case.label is not None:
             calibration.add(predictor, case, labels)
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
     reference, scores = limited_reference(spec, [task.name for task in tasks], images)
-    said = {ORIENTATIONS: dict(orientations), "reference": {"known": len(known), "held_out": len(unseen)}}
+    said: dict[str, Any] = {
+        ORIENTATIONS: dict(orientations),
+        "reference": {"known": len(known), "held_out": len(unseen)},
+    }
+    said[CHECK_KEY] = _known_to_check(manifest, known, unseen)
     info = ood_info(reference, scores)
     manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
@@ -96,29 +106,21 @@ def refit_imported(
     return manifest
 
 
-def encoder_spec(manifest: ImportedManifest, variant: Variant, layers: tuple[str, ...]) -> SignatureSpec:
-    """The signature, of maps of the encoder alone: others are never looked at.
-
-    Raises:
-        UsageError: it asks for others.
-        ModelError: the network cannot be checked.
-    """
-    known = manifest.encoder_layers
-    spec = signature_spec(manifest.architecture, variant, layers or (known if variant == "multilayer" else ()))
-    if others := [layer for layer in spec.layers if layer not in known]:
-        raise UsageError(
-            f"of an imported network only maps of the encoder are compared, not {', '.join(others)}",
-            remedy=f"Choose another --variant, or --layers of {', '.join(known)}",
-        )
-    return spec
+def _known_to_check(
+    manifest: ImportedManifest, known: Sequence[Labelled], held_out: Sequence[Labelled]
+) -> dict[str, Any]:
+    """Whose images the reference holds, as salted hashes."""
+    name = manifest.tasks[0].name
+    sides = ({name: [case for case, _ in side]} for side in (known, held_out))
+    labelled, kept = sides
+    return record_generation(manifest.name, labelled, {}, kept).as_dict()
 
 
 def _sides(
-    directories: Sequence[Path], held_out: Sequence[str], validated: Sequence[str]
+    datasets: Sequence[Dataset], held_out: Sequence[str], validated: Sequence[str]
 ) -> tuple[list[Labelled], list[Labelled], bool]:
     """Cases that become the reference, and those that set the limit, each with its dataset's labels; and whether the
     latter are known to be new to the network."""
-    datasets = read_datasets(directories, several=True)
     cases = [(case, dataset.labels) for dataset in datasets for case in dataset.cases]
     # Of those that nnU-Net names, a folder may have a part only.
     held_out = held_out or [name for name in validated if name in {case.name for case, _ in cases}]

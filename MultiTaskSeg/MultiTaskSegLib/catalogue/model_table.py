@@ -9,7 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.runtime.model.model_list import BYTES_PER_MB, ListedModel
+from MultiTaskSegLib.runtime.model.model_list import ListedModel
 from MultiTaskSegLib.task_list import short_name
 
 SEGMENTS_COLUMN, MODALITY_COLUMN, LICENCE_COLUMN = 1, 2, 5
@@ -72,7 +72,7 @@ def _titles() -> list[str]:
 def _texts(model: ListedModel, used: bool) -> list[str]:
     name = f"{MARK if used else ''}{model.name or model.path}"
     if model.problem:
-        return [name, _("cannot be used: {problem}").format(problem=model.problem), "", "", _size(model), "", ""]
+        return [name, _("cannot be used: {problem}").format(problem=model.problem), "", "", model.size_text(), "", ""]
     segments = model.segments(short=True) if len(model.tasks) == 1 else _task_names(model)
     checked = _("yes") if model.is_checked else _("no")
     return [
@@ -80,7 +80,7 @@ def _texts(model: ListedModel, used: bool) -> list[str]:
         segments,
         ", ".join(model.modalities),
         model.channel_text(),
-        _size(model),
+        model.size_text(),
         model.licence,
         checked,
     ]
@@ -88,10 +88,6 @@ def _texts(model: ListedModel, used: bool) -> list[str]:
 
 def _task_names(model: ListedModel) -> str:
     return ", ".join(short_name(task.name) for task in model.tasks)
-
-
-def _size(model: ListedModel) -> str:
-    return _("{size:.1f} MB").format(size=model.size_bytes / BYTES_PER_MB)
 
 
 def _tip(model: ListedModel) -> str:

@@ -30,7 +30,8 @@ REGIONS: Mapping[str, Any] = {
 def checkpoint(seed: int = 0, dataset: Mapping[str, Any] = DATASET, plans: Mapping[str, Any] = PLANS) -> bytes:
     """A checkpoint of the tiny network with random weights."""
     started = {**checkpoint_content()["init_args"], "plans": plans, "dataset_json": dataset}
-    return saved_checkpoint(checkpoint_content(nnunet_weights(seed), init_args=started))
+    weights = nnunet_weights(seed, len(dataset["channel_names"]))
+    return saved_checkpoint(checkpoint_content(weights, init_args=started))
 
 
 def results_folder(folder: Path, folds: int = 1, **changed: Any) -> Path:

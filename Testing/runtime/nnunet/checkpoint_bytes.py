@@ -60,7 +60,7 @@ DATASET: dict[str, Any] = {
 }
 
 
-def nnunet_weights(seed: int = 0) -> dict[str, Tensor]:
+def nnunet_weights(seed: int = 0, channels: int = 1) -> dict[str, Tensor]:
     """Weights of `CONFIGURATION`'s network by the names that nnU-Net gives them, duplicates included."""
     generator = torch.Generator().manual_seed(seed)
     weights: dict[str, Tensor] = {}
@@ -76,7 +76,7 @@ def nnunet_weights(seed: int = 0) -> dict[str, Tensor]:
 
     kwargs = CONFIGURATION["architecture"]["arch_kwargs"]
     features, kernels = kwargs["features_per_stage"], kwargs["kernel_sizes"]
-    before = 1
+    before = channels
     for stage, count in enumerate(kwargs["n_conv_per_stage"]):
         for number in range(count):
             block(f"encoder.stages.{stage}.0.convs.{number}", before, features[stage], kernels[stage])

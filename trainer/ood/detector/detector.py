@@ -14,7 +14,12 @@ from trainer.ood.detector.nearest_detector import (
 )
 from trainer.ood.detector.output_detector import disagreement_detectors, output_detectors
 from trainer.ood.detector.sample import Sample
-from trainer.ood.detector.spectral_detector import image_control, input_spectrum_control, spectral_detectors
+from trainer.ood.detector.spectral_detector import (
+    image_control,
+    input_spectrum_control,
+    spectral_detectors,
+    stage_detectors,
+)
 
 
 class Detector(Protocol):
@@ -44,6 +49,25 @@ def ways_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     """Ways of making several predictions that every one of the samples has (keys of `Sample.disagreement`)."""
     shared = set.intersection(*(set(sample.disagreement) for sample in samples)) if samples else set()
     return tuple(sorted(shared))
+
+
+def patch_detectors(layer_names: tuple[str, ...]) -> list[Detector]:
+    """All detectors for a network that runs patch by patch, whose deepest map is never there as a whole.
+
+    Args:
+        layer_names: of the encoder's maps.
+    """
+    return [
+        *spectral_detectors(layer_names),
+        *stage_detectors(layer_names),
+        HistogramNearest(),
+        HistogramMahalanobis(),
+        Frodo(layer_names),
+        *output_detectors(),
+        DimensionsControl(),
+        input_spectrum_control(),
+        image_control(),
+    ]
 
 
 def detectors(layer_names: tuple[str, ...], ways: Collection[str] = ()) -> list[Detector]:

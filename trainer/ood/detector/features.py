@@ -59,6 +59,10 @@ class LayerMoments:
         """Singular values of F."""
         return self._spectrum
 
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What of it is stored, by name."""
+        return {"gram": self.gram, "sums": self.sums, "voxels": np.array(self.voxels)}
+
     @cached_property
     def _spectrum(self) -> LayerSpectrum:
         # Every spectral detector asks for it.
@@ -67,18 +71,44 @@ class LayerMoments:
 
 
 @dataclass(frozen=True)
+class KeptSpectrum:
+    """Of a feature map that came patch by patch: what the check of a model file keeps of it, and nothing else.
+
+    Attributes:
+        kept: singular values and channel means.
+    """
+
+    kept: LayerSpectrum
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Channel means ``(C,)``."""
+        return self.kept.channel_means
+
+    def spectrum(self) -> LayerSpectrum:
+        """Singular values of the map."""
+        return self.kept
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What of it is stored, by name."""
+        own = self.kept
+        return {"values": own.singular_values, "means": own.channel_means, "voxels": np.array(own.voxels)}
+
+
+@dataclass(frozen=True)
 class ImageFeatures:
     """One image under one preprocessing profile.
 
     Attributes:
-        layers: moments by layer; ``input`` holds the 3 x 3 x 3 (2-D: 5 x 5) neighbourhoods of the prepared image.
+        layers: moments by layer, or spectra where the network runs patch by patch; ``input`` holds the 3 x 3 x 3 (2-D:
+            5 x 5) neighbourhoods of the prepared image.
         image: texture, layout and shading of the prepared image.
-        pooled: deepest feature map averaged to ``(C, 2, 4, 4)``, flat.
+        pooled: deepest feature map averaged to ``(C, 2, 4, 4)``, flat; empty where it is never there as a whole.
         histogram: share of the prepared voxels in each of 150 bins over [0, 1].
         outputs: by task name.
     """
 
-    layers: Mapping[str, LayerMoments]
+    layers: Mapping[str, LayerMoments | KeptSpectrum]
     image: ImageStatistics
     pooled: NDArray[np.float32]
     histogram: NDArray[np.float64]
@@ -253,9 +283,7 @@ def save_features(path: Path, features: ImageFeatures) -> None:
     """Write the features to an ``.npz`` file, whole or not at all."""
     arrays: dict[str, NDArray[np.generic]] = {"pooled": features.pooled, "histogram": features.histogram}
     for name, layer in features.layers.items():
-        arrays[f"layer/{name}/gram"] = layer.gram
-        arrays[f"layer/{name}/sums"] = layer.sums
-        arrays[f"layer/{name}/voxels"] = np.array(layer.voxels)
+        arrays |= {f"layer/{name}/{part}": values for part, values in layer.arrays().items()}
     for name, values in features.image.values.items():
         arrays[f"image/{name}"] = values
     for name, output in features.outputs.items():
@@ -267,18 +295,20 @@ def save_features(path: Path, features: ImageFeatures) -> None:
 def load_features(path: Path) -> ImageFeatures:
     """The inverse of `save_features`."""
     with np.load(path) as archive:
-        layers = [key.split("/")[1] for key in archive.files if key.endswith("/gram")]
+        layers = [key.split("/")[1] for key in archive.files if key.endswith("/voxels")]
         statistics = [key.removeprefix("image/") for key in archive.files if key.startswith("image/")]
         outputs = [key.removeprefix("output/") for key in archive.files if key.startswith("output/")]
         return ImageFeatures(
-            {
-                n: LayerMoments(
-                    archive[f"layer/{n}/gram"], archive[f"layer/{n}/sums"], int(archive[f"layer/{n}/voxels"])
-                )
-                for n in layers
-            },
+            {name: _loaded_layer(archive, f"layer/{name}") for name in layers},
             ImageStatistics({name: archive[f"image/{name}"] for name in statistics}),
             archive["pooled"],
             archive["histogram"],
             {n: OutputStatistics.from_array(archive[f"output/{n}"]) for n in outputs},
         )
+
+
+def _loaded_layer(archive: Mapping[str, NDArray[np.float64]], place: str) -> LayerMoments | KeptSpectrum:
+    voxels = int(archive[f"{place}/voxels"])
+    if f"{place}/gram" in archive:
+        return LayerMoments(archive[f"{place}/gram"], archive[f"{place}/sums"], voxels)
+    return KeptSpectrum(LayerSpectrum(archive[f"{place}/values"], voxels, archive[f"{place}/means"]))

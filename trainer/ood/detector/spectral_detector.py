@@ -117,6 +117,7 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
     papers = [paper_detector(n, place, per_task=per_task) for per_task in (False, True) for n, place in places.items()]
     whitened = SignatureSpec("whitened", layer_names, MULTILAYER_FLOOR)
     own = "this project"
+    has_decoder = len(encoder) < len(layer_names)
     return [
         *papers,
         SpectralDetector(
@@ -124,13 +125,37 @@ def spectral_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
             "Lambert et al. 2023 (arXiv 2307.15647), changed",
             SignatureSpec("multilayer", layer_names, MULTILAYER_FLOOR),
         ),
-        SpectralDetector("whitened, all layers", own, whitened),
+        *([SpectralDetector("whitened, all layers", own, whitened)] if has_decoder else []),
         SpectralDetector("whitened, encoder only", own, SignatureSpec("whitened", encoder, MULTILAYER_FLOOR)),
         SpectralDetector(
             SHIPPED,
             own,
             SignatureSpec("composite", encoder[:WHITENED_STAGES], MULTILAYER_FLOOR),
         ),
+    ]
+
+
+def stage_detectors(layer_names: tuple[str, ...]) -> list[SpectralDetector]:
+    """The variant that ships with other stages of the encoder, the image's own part always among them: the fewer stages
+    there are, the more that part counts.
+
+    Instance normalisation takes level and contrast out of the maps of imported networks, so that the best choice for
+    networks of our own need not be theirs.
+
+    Args:
+        layer_names: of the encoder's maps.
+    """
+    chosen = {
+        "all stages": layer_names,
+        "first stage": layer_names[:1],
+        "first two stages": layer_names[:2],
+        "deepest stage": layer_names[-1:],
+    }
+    return [
+        SpectralDetector(
+            f"whitened, {name} and image", "this project", SignatureSpec("composite", own, MULTILAYER_FLOOR)
+        )
+        for name, own in chosen.items()
     ]
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from MultiTaskSegLib.runtime.hosting.candidate_memory import NetworkMemory
 from MultiTaskSegLib.runtime.hosting.memory_estimate import WRITING_BYTES, MemoryEstimate, StageMemory
+from MultiTaskSegLib.runtime.image.input_frame import input_frame
+from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.imported.patch_memory import FLOAT, PatchMemory, image_sizes
@@ -24,6 +29,11 @@ class ImportedRunMemory:
 
     def __init__(self, manifest: ImportedManifest, volume: Volume) -> None:
         self._memory = PatchMemory(manifest, image_sizes(volume, manifest), volume.channel_count)
+        self._verdict_bytes = 0
+        if manifest.ood is not None:
+            profile = manifest.tasks[0].profile
+            seen = volume if profile.channel_count > 1 else replace(volume, further=())
+            self._verdict_bytes = preparing_bytes(input_frame(seen, profile), profile.channel_count)
 
     def at(self, step: int) -> MemoryEstimate:
         """What the run takes with patches."""
@@ -41,6 +51,14 @@ class ImportedRunMemory:
                 StageMemory("preparing", image + memory.preparing_bytes),
                 StageMemory("sums", image + memory.grid_bytes + memory.running_bytes + memory.slab_bytes),
                 StageMemory("finishing", image + memory.grid_bytes + memory.running_bytes + memory.finishing_bytes),
+                *self._verdict(),
                 StageMemory("writing", WRITING_BYTES * image // FLOAT),
             )
         )
+
+    def _verdict(self) -> Iterator[StageMemory]:
+        """The image prepared for its own statistics, beside what a segmentation holds; nothing where none is judged."""
+        memory = self._memory
+        if self._verdict_bytes:
+            held = memory.image_bytes + memory.grid_bytes + memory.finished_bytes
+            yield StageMemory("verdict", held + self._verdict_bytes)

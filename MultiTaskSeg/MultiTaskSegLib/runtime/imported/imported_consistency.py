@@ -163,6 +163,8 @@ def _check_task(manifest: ImportedManifest, structures: Structures) -> None:
     single = (task.channel_start, task.single_component, task.surface_temperature)
     _require(single == (0, False, None), "the task has settings that only networks of our own have")
     _require(task.profile.grid == "spacing", "the profile of the task is no grid in millimetres")
+    seen = task.profile.channel_count
+    _require(seen in (1, task.input_count), "the profile of the task is one of other channels")
 
 
 def expected_tensors(manifest: ImportedManifest) -> Mapping[str, tuple[int, ...]]:

@@ -41,19 +41,22 @@ def required_reference(model: ImportedModel) -> SpectralReference:
 
 
 def plainly_prepared(volume: Volume, profile: Profile) -> Prepared:
-    """The first channel as the image's own statistics see it: turned to the body, resampled and scaled.
+    """An image as its own statistics see it: turned to the body, resampled and scaled.
+
+    Of several channels all; the first alone where the model file is an earlier one, whose reference knows no other.
 
     Raises:
         InputError: as `prepare`.
     """
-    return prepare(replace(volume, further=()), profile)
+    return prepare(volume if profile.channel_count > 1 else replace(volume, further=()), profile)
 
 
 def observed_of(
     spectra: Mapping[str, LayerSpectrum], prepared: Prepared, spec: SignatureSpec, planar: bool
 ) -> Observed:
     """What of an image is compared: its spectra, and for some signatures its own statistics."""
-    return {**spectra, **spec.image_part(prepared.voxels, planar)}
+    voxels = prepared.voxels
+    return {**spectra, **spec.image_part(voxels, planar, 1 if voxels.ndim == 3 else len(voxels))}
 
 
 def judged(model: ImportedModel, spectra: Mapping[str, LayerSpectrum], volume: Volume, prepared: Prepared) -> Verdict:

@@ -121,9 +121,15 @@ class ImportedManifest:
         return tuple(name for name in self.architecture.layer_names if name.startswith("encoder"))
 
     def in_own_terms(self, ood: OodInfo) -> Manifest:
-        """The same model as one that was trained here, as far as its check is concerned, which sees one channel."""
-        tasks = tuple(replace(task, inputs=()) for task in self.tasks)
-        return Manifest(FORMAT_VERSION, self.name, self.created_by, self.intended_use, self.architecture, tasks, ood)
+        """The same model as one that was trained here, as far as its check is concerned.
+
+        It sees the channels that the profile of the task has a scale for; in earlier files that is the first.
+        """
+        (task,) = self.tasks
+        count = task.profile.channel_count
+        tasks = (replace(task, inputs=task.inputs if count > 1 else ()),)
+        architecture = replace(self.architecture, stems=(count,))
+        return Manifest(FORMAT_VERSION, self.name, self.created_by, self.intended_use, architecture, tasks, ood)
 
     @property
     def is_calibrated(self) -> bool:

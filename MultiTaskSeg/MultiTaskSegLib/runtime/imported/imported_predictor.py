@@ -54,6 +54,21 @@ class _Sight:
     grid: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class OwnGridScores:
+    """What comes of one pass over an image.
+
+    Attributes:
+        slices: scores ``(outputs, Y, X)`` of the cropped image, in order.
+        way_back: to the whole image.
+        watch: has the spectra once all slices have come; None where none are wanted.
+    """
+
+    slices: Iterator[torch.Tensor]
+    way_back: WayBack
+    watch: PatchSpectra | None
+
+
 class ImportedPredictor:
     """A loaded model on a device.
 
@@ -203,15 +218,20 @@ class ImportedPredictor:
         patch, outputs = plan.preparation.patch, plan.structures.outputs
         return PatchStream(self._networks, outputs, patch, self._mirror_axes, self.device)
 
-    def own_grid_scores(self, volume: Volume) -> tuple[Iterator[torch.Tensor], WayBack]:
-        """Scores ``(outputs, Y, X)`` of one slice of the cropped image after another, and the way back to the whole.
+    def own_grid_scores(self, volume: Volume, spec: SignatureSpec | None = None) -> OwnGridScores:
+        """Scores of one slice after another on the image's own grid.
+
+        Args:
+            volume: the image.
+            spec: of the signature whose layers are looked at meanwhile; None where nobody wants to know.
 
         Raises:
             InputError: as `segment`.
         """
         self.require_fitting(volume)
         sight = self._prepared(volume, _nobody)
-        return self._slices(sight, None, _nobody), sight.way_back
+        watch = None if spec is None else self._collector(sight, spec)
+        return OwnGridScores(self._slices(sight, watch, _nobody), sight.way_back, watch)
 
     def _running(self, sight: _Sight, task: TaskInfo, watch: PatchSpectra | None, tell: Progress) -> Running:
         return running_maps(task, self._slices(sight, watch, tell), sight.prepared.cropped_shape)

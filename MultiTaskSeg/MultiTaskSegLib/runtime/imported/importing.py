@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
@@ -33,7 +34,11 @@ MAX_VALUE = 255
 MAX_CASES, MAX_LETTERS = 5_000, 200_000
 VALIDATION = "validation_cases"
 """In the manifest's ``training``: cases that a single imported fold was not trained on."""
+IMAGE_SPACING = "image_spacing_mm"
+"""In the manifest's ``training``: median spacing of the images of the training along the network's axes."""
+SPACING_OF_PLANS = "original_median_spacing_after_transp"
 PREDICTION = re.compile(rb'"prediction_file"\s*:\s*("(?:[^"\\]|\\.)*")')
+AXES, SMALLEST_MM, LARGEST_MM = 3, 1e-6, 1e6
 PERCENTILES = (1.0, 99.0)
 
 Progress = Callable[[float, str], None]
@@ -87,9 +92,12 @@ def import_model(
     tell(0.1, "reading weights")
     loaded = load_trained_model(source, found, choice.folds)
     manifest = manifest_of(loaded, licence.strip(), name.strip() or output.name.removesuffix(ENDING))
-    if len(loaded.folds) == 1:
-        cases = validation_cases(source, found, loaded.folds[0].fold)
-        manifest = replace(manifest, training={VALIDATION: list(cases)} if cases else {})
+    said: dict[str, Any] = {}
+    if spacing_mm := _image_spacing_mm(source, found):
+        said[IMAGE_SPACING] = list(spacing_mm)
+    if len(loaded.folds) == 1 and (cases := validation_cases(source, found, loaded.folds[0].fold)):
+        said[VALIDATION] = list(cases)
+    manifest = replace(manifest, training=said)
     tell(0.7, "writing the model")
     digest = save_imported(output, manifest, tuple(fold.network for fold in loaded.folds))
     tell(1.0, "done")
@@ -142,6 +150,22 @@ def validation_cases(source: ResultsSource, model: TrainedModel, fold: str) -> t
     return names
 
 
+def _image_spacing_mm(source: ResultsSource, model: TrainedModel) -> tuple[float, ...]:
+    """What the plans tell of the images of the training; nothing where they do not.
+
+    Raises:
+        ModelError: it is no spacing.
+    """
+    place = model.place / "plans.json"
+    plans = json_values(source.text(place), source.path / place)
+    if SPACING_OF_PLANS not in plans.values:
+        return ()
+    found = plans.numbers(SPACING_OF_PLANS)
+    if len(found) != AXES or not all(SMALLEST_MM <= edge <= LARGEST_MM for edge in found):
+        raise plans.refusal("is no spacing of three axes", SPACING_OF_PLANS)
+    return found
+
+
 def _shown(model: TrainedModel) -> str:
     text = f"{model.place} (folds {', '.join(model.folds)})"
     return "".join(letter if letter.isprintable() else "?" for letter in text)
@@ -190,11 +214,11 @@ def profile_of(plan: PreparationPlan) -> Profile:
     """
     across = plan.spacing_mm if len(plan.spacing_mm) == 3 else (max(plan.spacing_mm), *plan.spacing_mm)
     z, y, x = (float(across[plan.transpose.index(axis)]) for axis in range(3))
-    first = plan.normalisations[0]
-    intensity = (
-        Intensity("range", first.low, first.high) if first.scheme == CT else Intensity("percentile", *PERCENTILES)
+    intensity, *further = (
+        Intensity("range", rule.low, rule.high) if rule.scheme == CT else Intensity("percentile", *PERCENTILES)
+        for rule in plan.normalisations
     )
-    return Profile("imported", "spacing", intensity, spacing_zyx_mm=(z, y, x))
+    return Profile("imported", "spacing", intensity, spacing_zyx_mm=(z, y, x), further=tuple(further))
 
 
 def _nobody(share: float, step: str) -> None:

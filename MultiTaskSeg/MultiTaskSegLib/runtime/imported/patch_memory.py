@@ -115,6 +115,11 @@ class PatchMemory:
         return 2 * self._map_bytes * prod(self.sizes.whole)
 
     @property
+    def finished_bytes(self) -> int:
+        """Maps on the image's own grid."""
+        return self._map_bytes * prod(self.sizes.whole)
+
+    @property
     def slab_bytes(self) -> int:
         """Sums of scores; their mean and what is shifted; and slices that are interpolated."""
         structures, folds = self.manifest.plan.structures, len(self.manifest.origin.folds)

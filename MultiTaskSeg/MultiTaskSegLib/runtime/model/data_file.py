@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 
 MAX_HEADER_BYTES = 1_000_000
@@ -83,7 +83,11 @@ def write_data_file(path: Path, text: str, tensors: Mapping[str, Tensor]) -> str
     """
     digest = content_digest(text, tensors)
     with atomic_path(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={"manifest": text, "digest": digest})
+        try:
+            save_file(dict(tensors), temporary, metadata={"manifest": text, "digest": digest})
+        except SafetensorError as error:
+            # The library's own words for what the system refuses, such as a full disk.
+            raise ResourceError(f"cannot write ({error})", file=path, remedy="Check free disk space") from error
     return digest
 
 

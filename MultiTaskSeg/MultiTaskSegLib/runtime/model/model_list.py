@@ -14,7 +14,7 @@ from MultiTaskSegLib.runtime.model.released import NAMES, released_models
 from MultiTaskSegLib.runtime.model.weights_licence import licence_of_data
 
 SHOWN_LABELS = 12
-BYTES_PER_MB = 1e6
+BYTES_PER_KB, BYTES_PER_MB = 1e3, 1e6
 KEPT_LETTERS = 200  # of a text out of a file
 NO_REFERENCE = "the model has no reference images to compare with"
 
@@ -118,9 +118,15 @@ class ListedModel:
             "problem": self.problem or None,
         }
 
+    def size_text(self) -> str:
+        """Size of the file, in kB where it is so small that there is little to be read in MB."""
+        if self.size_bytes < BYTES_PER_MB:
+            return f"{max(1, round(self.size_bytes / BYTES_PER_KB))} kB"
+        return f"{self.size_bytes / BYTES_PER_MB:.1f} MB"
+
     def lines(self) -> list[str]:
         """The model for people, in lines."""
-        kind = f"{'released' if self.is_released else 'your own'}, {self.size_bytes / BYTES_PER_MB:.1f} MB"
+        kind = f"{'released' if self.is_released else 'your own'}, {self.size_text()}"
         if self.problem:
             return [f"{self.name} ({kind})", f"  cannot be used: {self.problem}"]
         return [
