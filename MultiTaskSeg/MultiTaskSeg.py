@@ -133,23 +133,15 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
         self._repair = RepairButton(ui, self.logic.devices, self._choices, self._message)
-        self._parameters = SceneParameters(
-            ui,
-            self.logic.getParameterNode,
-            changed=self.onParametersChanged,
-            attached=self._display.leave_alone,
-        )
+        followers = {"changed": self.onParametersChanged, "attached": self._display.leave_alone}
+        self._parameters = SceneParameters(ui, self.logic.getParameterNode, **followers)
         self._display.leave_alone()  # until the user chooses something, also when the panel is opened
         self.onParametersChanged()
 
     def cleanup(self) -> None:
         """The module is about to be unloaded."""
-        self._run.release()
-        self._batch.run.release()
-        self._loop.release()
-        self._model.release()
-        self._channels.release()
-        self._parameters.release()
+        for part in (self._run, self._batch.run, self._loop, self._model, self._channels, self._parameters):
+            part.release()
 
     def enter(self) -> None:
         """The user opens the module."""
@@ -267,8 +259,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         """The devices of this machine with their free memory, best first, as the worker finds them.
 
         Raises:
-            UsageError: a run is under way.
-            ResourceError: the worker cannot be started, or torch cannot be loaded.
+            UsageError, ResourceError: a run is under way; the worker cannot be started, or torch cannot be loaded.
         """
         return shared_runner().devices().wait(idle=slicer.app.processEvents).devices
 
@@ -285,8 +276,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             InputError: the volume cannot be segmented (label map, several values per voxel, non-linear transform ...).
-            UsageError: another run is under way, or ``existing`` is neither ``keep`` nor ``replace``.
-            ResourceError: the worker cannot be started.
+            UsageError, ResourceError: another run is under way, ``existing`` is unknown; the worker cannot be started.
         """
         require_installed()
         return start_segmentation(volumeNode, task, model, device, existing, wish_of(**wanted))
@@ -310,7 +300,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             volumeNode: the image; for tasks of several channels ``[t1Node, flairNode]`` in their order, or
                 ``{"T1": t1Node, "FLAIR": flairNode}`` in any.
             task: name of a task, or ``auto``.
-            model: a model file; None for the released one.
+            model: a model file; None for that of the list which knows the image.
             device: ``auto``, ``cpu`` or ``cuda``.
             existing: what becomes of earlier results of the same volume and task: ``keep`` or ``replace``. A good
                 result is never replaced by one that is out of distribution or empty.

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,6 @@ from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Measured, Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
-
-if TYPE_CHECKING:
-    from MultiTaskSegLib.runtime.selection.selection import Selection
 
 Event = dict[str, Any]
 Send = Callable[[Event], None]
@@ -211,7 +208,9 @@ class Worker:
         progress(0.0, "reading")
         volume = read_volume(request)
         progress(0.0, "model")
-        selection = _selection(request)
+        with needed_packages():
+            from MultiTaskSegLib.runtime.selection.requested import requested
+        selection = requested(request)
         outcome = self._run(
             request,
             selection.seen(volume),
@@ -264,17 +263,6 @@ class Worker:
 
     def _devices(self, _request: Request, send: Send) -> None:
         send({"event": "result", "devices": self._machine.devices()})
-
-
-def _selection(request: Request) -> Selection:
-    """What of the image is wanted: ``task``, ``region`` as of `Region.as_dict`, ``whole_check``, ``structures``."""
-    with needed_packages():
-        from MultiTaskSegLib.runtime.selection.region import Region
-        from MultiTaskSegLib.runtime.selection.selection import Selection
-    region = request.get("region")
-    names = tuple(str(name) for name in request.get("structures", ()))
-    box = None if region is None else Region.from_dict(region)
-    return Selection(request.get("task", "auto"), box, request.get("whole_check", False), names)
 
 
 def _write_result(found: Any, request: Request) -> dict[str, Any]:
