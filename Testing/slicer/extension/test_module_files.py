@@ -26,6 +26,7 @@ LIBRARY_WIDGET_CLASSES = {
     "QComboBox",
     "QCheckBox",
     "QProgressBar",
+    "QListWidget",
     "QTableWidget",
 }
 
