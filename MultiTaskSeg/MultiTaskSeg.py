@@ -304,8 +304,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             device: ``auto``, ``cpu`` or ``cuda``.
             existing: what becomes of earlier results of the same volume and task: ``keep`` or ``replace``. A good
                 result is never replaced by one that is out of distribution or empty.
-            wanted: ``region``, an ROI node; ``structures``, names of those that are wanted; ``wholeCheck``, whether
-                the whole image is checked beside a region. By default all structures in all of the image.
+            wanted: ``region``, an ROI node; ``structures``, names; ``wholeCheck``, to check more than a region.
 
         Raises:
             MtsError: what went wrong, as from :meth:`start` and the model.

@@ -33,6 +33,7 @@ LIBRARY_WIDGET_CLASSES = {
     "QComboBox",
     "QCheckBox",
     "QProgressBar",
+    "QListWidget",
     "QTableWidget",
 }
 

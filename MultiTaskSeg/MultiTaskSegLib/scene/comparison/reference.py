@@ -9,7 +9,6 @@ import slicer
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.agreement.mask_overlap import mask_overlap
-from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
 from MultiTaskSegLib.scene.node.table_column import add_numbers
@@ -142,6 +141,9 @@ def _mask(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: slicer.
 def _agreement(
     segment_id: str, own: Mask, other: Mask, spacing_zyx_mm: tuple[float, float, float], tolerance_mm: float
 ) -> Agreement:
+    # Late: scipy takes time to load, and Slicer loads this module when it starts.
+    from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
+
     distances = surface_distances(own, other, spacing_zyx_mm)
     near = distances.surface_dice(tolerance_mm)
     return Agreement(segment_id, mask_overlap(own, other).dice, distances.hausdorff95_mm, near)
