@@ -32,6 +32,7 @@ KNOWN_REASONS = (
     r"this torch has no oneDNN",
     r"Ray is not installed",
     r"Windows (has no file modes|has no named pipes|cannot open a folder|does not replace a file that is open)",
+    r"Windows has no signals that ask a process to end",
     r"a setting of glibc",
     r"only Linux names files with any bytes",
     r"the system has no resource usage of processes",

@@ -49,7 +49,7 @@ def ended_while_it_writes(command: list[str], by: signal.Signals) -> int:
     return process.returncode
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX systems")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that ask a process to end")
 def test_asked_to_end_it_leaves_nothing_and_killed_what_the_next_import_removes(tmp_path: Path) -> None:
     command = words(tmp_path)
     assert ended_while_it_writes(command, signal.SIGTERM) == 130

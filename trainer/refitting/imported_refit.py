@@ -94,26 +94,21 @@ def refit_imported(
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
     reference, scores = limited_reference(spec, [task.name for task in tasks], images)
-    said: dict[str, Any] = {
-        ORIENTATIONS: dict(orientations),
-        "reference": {"known": len(known), "held_out": len(unseen)},
-    }
-    said[CHECK_KEY] = _known_to_check(manifest, known, unseen)
-    info = ood_info(reference, scores)
-    manifest = replace(manifest, tasks=tasks, ood=info, training={**manifest.training, **said})
+    told = {**manifest.training, ORIENTATIONS: dict(orientations), **_said(manifest, known, unseen)}
+    manifest = replace(manifest, tasks=tasks, ood=ood_info(reference, scores), training=told)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_imported(output, manifest, predictor.model.networks, tensors)
     return manifest
 
 
-def _known_to_check(
-    manifest: ImportedManifest, known: Sequence[Labelled], held_out: Sequence[Labelled]
-) -> dict[str, Any]:
-    """Whose images the reference holds, as salted hashes."""
+def _said(manifest: ImportedManifest, known: Sequence[Labelled], held_out: Sequence[Labelled]) -> dict[str, Any]:
+    """How many images the reference has, and whose, as salted hashes."""
     name = manifest.tasks[0].name
-    sides = ({name: [case for case, _ in side]} for side in (known, held_out))
-    labelled, kept = sides
-    return record_generation(manifest.name, labelled, {}, kept).as_dict()
+    labelled, kept = ({name: [case for case, _ in side]} for side in (known, held_out))
+    return {
+        "reference": {"known": len(known), "held_out": len(held_out)},
+        CHECK_KEY: record_generation(manifest.name, labelled, {}, kept).as_dict(),
+    }
 
 
 def _sides(
