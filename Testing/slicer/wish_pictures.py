@@ -23,7 +23,6 @@ from Testing.slicer.stand_ins.installation import install
 from Testing.slicer.stand_ins.panel import Panels, run_event_loop_until
 
 PATIENCE_S = 600
-HEIGHTS = {"region.png": 950, "comparison.png": 1010}
 
 
 def run(panel: object) -> object:
@@ -43,6 +42,14 @@ def region_of_half(volume: object) -> object:
     return node
 
 
+def picture(panel: object, width: int, path: Path) -> None:
+    """The panel at a width, as high as it then wants to be."""
+    for _ in range(2):  # the tables learn their width by the first
+        panel.parent.resize(width, panel.parent.layout().heightForWidth(width))
+        slicer.app.processEvents()
+    save(panel.parent, path)
+
+
 def draw(output: Path, panels: Panels) -> None:
     """Both pictures."""
     from MultiTaskSegLib.runtime.image.image_file import read_image
@@ -57,14 +64,12 @@ def draw(output: Path, panels: Panels) -> None:
     whole = run(panel)
     panel.parameters.region = region_of_half(volume)
     run(panel)
-    panel.parent.resize(WIDTH, HEIGHTS["region.png"])
-    save(panel.parent, output / "region.png")
+    picture(panel, WIDTH, output / "region.png")
     panel.ui.comparisonCollapsibleButton.collapsed = False
     panel.ui.referenceSelector.setCurrentNode(whole)
     panel.ui.compareButton.click()
     panel.ui.differenceButton.click()
-    panel.parent.resize(WIDTH + 260, HEIGHTS["comparison.png"])
-    save(panel.parent, output / "comparison.png")
+    picture(panel, WIDTH + 260, output / "comparison.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -213,3 +213,14 @@ def test_the_names_of_widgets_follow_what_they_are():
     for module in MODULES:
         for widget in ui_tree(module).iter("widget"):
             assert widget.get("name").endswith(endings.get(widget.get("class"), ""))
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("*/Resources/UI/*.ui")), ids=lambda path: path.stem)
+def test_no_two_widgets_lie_in_one_cell_of_a_layout(path):
+    for layout in ElementTree.parse(path).iter("layout"):
+        cells = []
+        for item in layout.findall("item"):
+            if item.get("row") is not None:
+                first = int(item.get("column", "0"))
+                cells += [(item.get("row"), first + step) for step in range(int(item.get("colspan", "1")))]
+        assert len(cells) == len(set(cells)), f"two widgets in one cell of {layout.get('name')}"
