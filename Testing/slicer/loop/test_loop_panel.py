@@ -218,7 +218,9 @@ def test_the_section_is_built_like_the_panel_around_it(repository):
     folder = repository / "MultiTaskSeg" / "Resources" / "UI"
     trees = [ElementTree.parse(folder / f"{name}.ui") for name in ("MultiTaskSeg", "LearnPanel")]
     letters = [re.findall(r"&(\w)", " ".join(tree.getroot().itertext()).upper()) for tree in trees]
-    assert len(letters[1]) == len(set(letters[1])) == 5
+    # The panel has taken nearly all of the alphabet.
+    assert letters[1] == ["X"]
+    assert len(letters[0]) == len(set(letters[0]))
     assert not set(letters[1]) & {*letters[0], *"FEVH"}  # of the panel, and of Slicer's own menus
     section = trees[1]
     named = {widget.get("name"): widget for widget in section.iter("widget")}
