@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 import slicer
 
+from MultiTaskSegLib.correction.image_place import was_moved_apart
 from MultiTaskSegLib.scene.algorithm_tag import tag_correction
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
@@ -42,7 +43,7 @@ def mark_corrections(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[
     A corrected segment gets the tag ``MultiTaskSeg.Corrected`` and Segment Algorithm Type SEMIAUTOMATIC; in the table
     its volume is that of now, and what the model said of it (confidence, Dice, uncertain volume) is left out. All of
     that is taken back when its voxels are the model's again. Results of earlier versions, whose voxels were not noted,
-    and results without their image are left as they are.
+    results without their image, and those whose image was moved while the segments stayed, are left as they are.
 
     Raises:
         InputError: the image is under a transform that is not linear.
@@ -51,6 +52,8 @@ def mark_corrections(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[
     if volume_node is None or volume_node.GetImageData() is None:
         return corrected_segments(segmentation_node)
     one_voxel_mm3 = voxel_volume_mm3(volume_node)  # first: all is marked, or nothing
+    if was_moved_apart(segmentation_node, volume_node):
+        return corrected_segments(segmentation_node)
     voxels = changed_segments(segmentation_node, volume_node)
     segmentation = segmentation_node.GetSegmentation()
     for segment_id in segmentation.GetSegmentIDs():
