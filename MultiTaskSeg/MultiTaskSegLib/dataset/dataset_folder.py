@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,35 +69,57 @@ def _names(folder: Path, dataset: DatasetFile, cases: Sequence[TrainingCase]) ->
     """A free name for each case.
 
     Raises:
-        DatasetError: an image is in the dataset already.
+        DatasetError: an image is in the dataset already, or is given twice.
     """
     there = case_files(folder, dataset.ending)
     labels = (folder / LABELS).glob(f"*{dataset.ending}") if (folder / LABELS).is_dir() else ()
     taken = {*there, *(path.name.removesuffix(dataset.ending).removesuffix(".seg") for path in labels)}
+    _require_other_images(folder, cases, there)
     names: list[str] = []
     for case in cases:
         stem = _safe(case.name)
-        _require_other_image(case, {name: path for name, path in there.items() if _stem(name) == _stem(stem)}, folder)
-        name = _free(stem, {*taken, *names})
-        names.append(name)
+        names.append(_free(stem, {*taken, *names}))
     return names
 
 
-def _require_other_image(case: TrainingCase, alike: dict[str, Path], folder: Path) -> None:
-    for name, path in alike.items():
-        try:
-            stored = sitk.ReadImage(str(path))
-        except RuntimeError as error:
-            raise DatasetError(f"the image of the case {name} cannot be read", file=path) from error
+def _require_other_images(folder: Path, cases: Sequence[TrainingCase], there: Mapping[str, Path]) -> None:
+    """Refuse an image twice, under whatever name: as another patient it would be learnt and measured with."""
+    for number, case in enumerate(cases):
         image = case.channels[0]
-        if stored.GetSize() == image.GetSize() and np.array_equal(
-            sitk.GetArrayViewFromImage(stored), sitk.GetArrayViewFromImage(image)
-        ):
+        known = next((name for name, path in there.items() if _has_image(name, path, case)), None)
+        if known is not None:
             raise DatasetError(
-                f"this image is in the dataset already, as the case {name}; nothing is overwritten",
+                f"this image is in the dataset already, as the case {known}; nothing is overwritten",
                 file=folder,
                 remedy="To replace it, remove the files of that case first",
             )
+        if any(_has_same_voxels(image, earlier.channels[0]) for earlier in cases[:number]):
+            raise DatasetError(
+                f"the image {case.name} is given twice", file=folder, remedy="Choose one of its segmentations"
+            )
+
+
+def _has_image(name: str, path: Path, case: TrainingCase) -> bool:
+    """Whether a file holds the image of a case. Its voxels are read only where name or place let it be so."""
+    image, reader = case.channels[0], sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        if reader.GetSize() != image.GetSize():
+            return False
+        is_there = np.allclose(reader.GetOrigin(), image.GetOrigin(), atol=max(image.GetSpacing()))
+        is_alike = _stem(name) == _stem(_safe(case.name))
+        return (is_there or is_alike) and _has_same_voxels(reader.Execute(), image)
+    except RuntimeError as error:
+        raise DatasetError(
+            f"the image of the case {name} cannot be read", file=path, remedy="Repair or remove that case"
+        ) from error
+
+
+def _has_same_voxels(one: sitk.Image, other: sitk.Image) -> bool:
+    return one.GetSize() == other.GetSize() and np.array_equal(
+        sitk.GetArrayViewFromImage(one), sitk.GetArrayViewFromImage(other)
+    )
 
 
 def _rows_owed(folder: Path, dataset: DatasetFile) -> dict[str, str]:

@@ -128,10 +128,10 @@ def test_patients_of_dicom_are_kept_together_under_names_that_tell_nothing(tmp_p
         volume, made = seen(name=name)
         hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
         results.append(made.segmentation)
-    results.append(seen(name="other")[1].segmentation)
+    results.append(seen(name="another")[1].segmentation)
     folder = add_to_dataset(results, tmp_path / "d", T1).folder
     groups = read_groups(folder)
-    assert groups["first"] == groups["second"] != groups["other"] == "other"
+    assert groups["first"] == groups["second"] != groups["another"] == "another"
     assert not any("4711" in path.read_text(errors="ignore") for path in folder.glob("*.*"))
 
 
