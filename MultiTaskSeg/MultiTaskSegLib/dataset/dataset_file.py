@@ -20,6 +20,8 @@ BACKGROUND = "background"
 NO_LABELS = (BACKGROUND, "0", "ignore")
 """Names by which nnU-Net and the trainer know what is no structure."""
 MOST_LABELS = 255
+PATIENTS_KEY = "patients_key"
+"""Key of the file: check of the secret key that names of patients were made with."""
 FIX_REMEDY = "Correct it as nnU-Net v2 has it, or choose another folder"
 
 
@@ -117,13 +119,13 @@ def _require_label_names(case: TrainingCase, folder: Path) -> None:
         raise DatasetError(what, file=folder, remedy="Rename or remove segments")
 
 
-def write_dataset_file(folder: Path, dataset: DatasetFile, cases: int) -> None:
-    """Write ``dataset.json`` with the number of its cases; whatever else it says stays.
+def write_dataset_file(folder: Path, dataset: DatasetFile, cases: int, patients_key: str = "") -> None:
+    """Write ``dataset.json`` with the number of its cases, and the check of the key; whatever else it says stays.
 
     Raises:
         ResourceError: it cannot be written.
     """
-    info = {**dataset.info, "numTraining": cases}
+    info = {**dataset.info, "numTraining": cases, **({PATIENTS_KEY: patients_key} if patients_key else {})}
     with atomic_path(folder / FILE) as temporary:
         temporary.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -13,10 +13,16 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.dataset import dataset_file, groups_file
-from MultiTaskSegLib.dataset.dataset_file import DatasetFile, new_dataset_file, read_dataset_file, write_dataset_file
+from MultiTaskSegLib.dataset.dataset_file import (
+    PATIENTS_KEY,
+    DatasetFile,
+    new_dataset_file,
+    read_dataset_file,
+    write_dataset_file,
+)
 from MultiTaskSegLib.dataset.label_map import label_map
 from MultiTaskSegLib.dataset.label_match import matched_structures, require_channels
-from MultiTaskSegLib.dataset.patient_group import group_of
+from MultiTaskSegLib.dataset.patient_group import KEY_FILE, group_of, key_check
 from MultiTaskSegLib.dataset.training_case import Addition, TrainingCase
 from MultiTaskSegLib.runtime.errors import DatasetError, ResourceError
 from MultiTaskSegLib.runtime.image.sitk_image import write_image
@@ -26,7 +32,7 @@ STAGING = ".adding-"
 LONGEST_NAME = 80
 
 
-def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, channel_names: tuple[str, ...] = ()) -> Addition:
+def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes) -> Addition:
     """Add cases to a dataset, which is made when it is not there.
 
     Args:
@@ -41,15 +47,22 @@ def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, channel_n
         ResourceError: the folder cannot be written.
     """
     folder = Path(folder).absolute()
+    with _told(folder):
+        return _added(folder, cases, key)
+
+
+def _added(folder: Path, cases: Sequence[TrainingCase], key: bytes) -> Addition:
     known = read_dataset_file(folder)
     if not cases:
         raise DatasetError("there is nothing to add", file=folder, remedy="Correct a segment first")
     dataset = known or new_dataset_file(cases[0], folder)
     prepared = [_labelled(case, dataset, folder) for case in cases]
     names = _names(folder, dataset, cases)
-    groups = {**_rows_owed(folder, dataset), **_groups(folder, cases, names, key)}
+    made = _groups(folder, cases, names, key)
+    check = _required_key(folder, dataset, {group_of(case.patient, key) for case in cases} & {*made.values()}, key)
+    groups = {**_rows_owed(folder, dataset), **made}
     with _made(folder):
-        _write(folder, dataset, list(zip(names, cases, prepared, strict=True)), groups)
+        _write(folder, dataset, list(zip(names, cases, prepared, strict=True)), groups, check)
     return Addition(folder, tuple(names), known is None)
 
 
@@ -140,11 +153,30 @@ def _groups(folder: Path, cases: Sequence[TrainingCase], names: Sequence[str], k
     return groups
 
 
+def _required_key(folder: Path, dataset: DatasetFile, made: Collection[str], key: bytes) -> str:
+    """The check of the key, where names of patients were made with it.
+
+    Raises:
+        DatasetError: those of the dataset were made with another one: a patient of it would be taken for a new one.
+    """
+    check, noted = key_check(key), str(dataset.info.get(PATIENTS_KEY) or "")
+    if made and noted not in ("", check):
+        raise DatasetError(
+            f"the names of this dataset's patients were made with another {KEY_FILE} than yours, so that it cannot be"
+            " told who is in it already",
+            file=folder,
+            remedy=f"Put that {KEY_FILE} beside your models; if it is lost, write your own names of all patients into"
+            f" {groups_file.FILE} and take '{PATIENTS_KEY}' out of {dataset_file.FILE}",
+        )
+    return check if made else ""
+
+
 def _write(
     folder: Path,
     dataset: DatasetFile,
     labelled: Sequence[tuple[str, TrainingCase, NDArray[np.uint8]]],
     groups: dict[str, str],
+    patients_key: str,
 ) -> None:
     count = len(case_files(folder, dataset.ending)) + len(labelled)
     staging = Path(tempfile.mkdtemp(dir=folder, prefix=STAGING))
@@ -159,7 +191,7 @@ def _write(
             write_image(_on_grid(labels, case.channels[0]), moves[-1][0])
         with _kept(folder / groups_file.FILE), _kept(folder / dataset_file.FILE), _moved(moves):
             groups_file.add_groups(folder, groups)
-            write_dataset_file(folder, dataset, count)
+            write_dataset_file(folder, dataset, count, patients_key)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -171,26 +203,33 @@ def _on_grid(labels: NDArray[np.uint8], image: sitk.Image) -> sitk.Image:
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """The folder with its two parts; where the block fails, what was made is removed again.
+def _told(folder: Path) -> Iterator[None]:
+    """What the system refuses, in words.
 
     Raises:
-        ResourceError: it cannot be made or written.
+        ResourceError: instead of an `OSError`.
     """
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"the dataset cannot be read or written ({error.strerror or error}); nothing was added",
+            file=error.filename or folder,
+            remedy="Check permissions and free disk space",
+        ) from error
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """The folder with its two parts; where the block fails, what was made is removed again."""
     new = [path for path in (folder, folder / IMAGES, folder / LABELS) if not path.exists()]
     try:
         for path in new:
             path.mkdir(parents=True, exist_ok=True)
         yield
-    except BaseException as error:
+    except BaseException:
         for path in reversed(new):
             shutil.rmtree(path, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise ResourceError(
-                f"the dataset cannot be written ({error.strerror or error}); nothing was added",
-                file=error.filename or folder,
-                remedy="Check permissions and free disk space",
-            ) from error
         raise
 
 
