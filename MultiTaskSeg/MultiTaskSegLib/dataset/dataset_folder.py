@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from MultiTaskSegLib.runtime.image.sitk_image import write_image
 IMAGES, LABELS = "imagesTr", "labelsTr"
 STAGING = ".adding-"
 LONGEST_NAME = 80
+LEFTOVER_S = 24 * 3600.0
 
 
 def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes) -> Addition:
@@ -142,12 +144,13 @@ def _rows_owed(folder: Path, dataset: DatasetFile) -> dict[str, str]:
 
 
 def _groups(folder: Path, cases: Sequence[TrainingCase], names: Sequence[str], key: bytes) -> dict[str, str]:
-    known = set(groups_file.read_groups(folder).values())
+    rows = groups_file.read_groups(folder)
+    known = set(rows.values())
     groups = {}
     for case, name in zip(cases, names, strict=True):
         patient = case.patient.strip()
         if not patient:
-            groups[name] = name
+            groups[name] = rows.get(name) or name  # what somebody wrote of a case that is being replaced
         else:
             groups[name] = patient if patient in known else group_of(patient, key)
     return groups
@@ -179,6 +182,7 @@ def _write(
     patients_key: str,
 ) -> None:
     count = len(case_files(folder, dataset.ending)) + len(labelled)
+    _sweep(folder)
     staging = Path(tempfile.mkdtemp(dir=folder, prefix=STAGING))
     try:
         moves = []
@@ -189,11 +193,20 @@ def _write(
             (staging / LABELS).mkdir(exist_ok=True)
             moves.append((staging / LABELS / f"{name}{dataset.ending}", folder / LABELS))
             write_image(_on_grid(labels, case.channels[0]), moves[-1][0])
-        with _kept(folder / groups_file.FILE), _kept(folder / dataset_file.FILE), _moved(moves):
+        with _kept(folder / groups_file.FILE), _kept(folder / dataset_file.FILE):
+            # First: who is killed in between leaves a row without a case, and never a case without its patient.
             groups_file.add_groups(folder, groups)
-            write_dataset_file(folder, dataset, count, patients_key)
+            with _moved(moves):
+                write_dataset_file(folder, dataset, count, patients_key)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what somebody left who was killed while adding; nothing that is being added is so old."""
+    for path in folder.glob(f"{STAGING}*"):
+        if time.time() - path.stat().st_mtime > LEFTOVER_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _on_grid(labels: NDArray[np.uint8], image: sitk.Image) -> sitk.Image:
