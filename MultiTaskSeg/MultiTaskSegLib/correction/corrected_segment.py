@@ -12,11 +12,13 @@ from dataclasses import asdict
 
 import slicer
 
+from MultiTaskSegLib.correction.image_place import was_moved_apart
 from MultiTaskSegLib.scene.algorithm_tag import tag_correction
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
 from MultiTaskSegLib.scene.handwork import changed_segments
-from MultiTaskSegLib.scene.result_table import SegmentRow, rewrite_row, rows_of
+from MultiTaskSegLib.scene.node.measured_column import clear_outdated
+from MultiTaskSegLib.scene.result_table import SEGMENT_ID, SegmentRow, rewrite_row, rows_of
 from MultiTaskSegLib.scene.uncertain_region import MM3_PER_ML
 from MultiTaskSegLib.scene.volume import voxel_volume_mm3
 
@@ -41,8 +43,11 @@ def mark_corrections(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[
 
     A corrected segment gets the tag ``MultiTaskSeg.Corrected`` and Segment Algorithm Type SEMIAUTOMATIC; in the table
     its volume is that of now, and what the model said of it (confidence, Dice, uncertain volume) is left out. All of
-    that is taken back when its voxels are the model's again. Results of earlier versions, whose voxels were not noted,
-    and results without their image are left as they are.
+    that is taken back when its voxels are the model's again. What was measured of other voxels than those of now, by
+    Segment Statistics or against a reference, is left out until it is measured again.
+
+    Results of earlier versions, whose voxels were not noted, results without their image, and those whose image was
+    moved while the segments stayed, are left as they are.
 
     Raises:
         InputError: the image is under a transform that is not linear.
@@ -51,13 +56,17 @@ def mark_corrections(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[
     if volume_node is None or volume_node.GetImageData() is None:
         return corrected_segments(segmentation_node)
     one_voxel_mm3 = voxel_volume_mm3(volume_node)  # first: all is marked, or nothing
+    if was_moved_apart(segmentation_node, volume_node):
+        return corrected_segments(segmentation_node)
     voxels = changed_segments(segmentation_node, volume_node)
     segmentation = segmentation_node.GetSegmentation()
     for segment_id in segmentation.GetSegmentIDs():
         segment, is_corrected = segmentation.GetSegment(segment_id), segment_id in voxels
         if is_corrected != is_marked(segment):
             _mark(segment, is_corrected)
-    _tell_in_table(segmentation_node.GetNodeReference(TABLE_ROLE), voxels, one_voxel_mm3)
+    if (table := segmentation_node.GetNodeReference(TABLE_ROLE)) is not None:
+        _tell_in_table(table, voxels, one_voxel_mm3)
+        clear_outdated(table, SEGMENT_ID, segmentation_node, volume_node)
     return list(voxels)
 
 
@@ -69,10 +78,8 @@ def _mark(segment: slicer.vtkSegment, is_corrected: bool) -> None:
     tag_correction(segment, is_corrected)
 
 
-def _tell_in_table(table: slicer.vtkMRMLTableNode | None, voxels: Mapping[str, int], one_voxel_mm3: float) -> None:
+def _tell_in_table(table: slicer.vtkMRMLTableNode, voxels: Mapping[str, int], one_voxel_mm3: float) -> None:
     """Rewrite the rows of segments that were corrected, and of those that no longer are."""
-    if table is None:
-        return
     made = json.loads(table.GetAttribute(ROWS_AS_MADE) or "{}")
     for row in rows_of(table):
         if row.segment_id in voxels:

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 
+from MultiTaskSegLib.correction.image_place import was_moved_apart
 from MultiTaskSegLib.correction.patient import patient_of
 from MultiTaskSegLib.correction.used_model import task_of
 from MultiTaskSegLib.dataset.training_case import Structure, TrainingCase
@@ -46,6 +47,12 @@ def case_of(segmentation_node: slicer.vtkMRMLSegmentationNode, channel_names: Se
             "the segmentation and its image are under different transforms",
             file=segmentation_node.GetName(),
             remedy="Put both under the same one",
+        )
+    if is_result and was_moved_apart(segmentation_node, volume_node):
+        raise InputError(
+            "the image was moved after it was segmented, and its segments were not",
+            file=volume_node.GetName(),
+            remedy="Move it back, or segment it again; a transform moves both when both are under it",
         )
     channels = (volume_node, *channels_of(segmentation_node))
     _require_one_grid(channels)

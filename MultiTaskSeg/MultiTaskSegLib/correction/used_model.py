@@ -8,24 +8,35 @@ from pathlib import Path
 import slicer
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.model.file_header import header_manifest
-from MultiTaskSegLib.runtime.model.released import released_model
+from MultiTaskSegLib.runtime.model.file_header import header_digest, header_manifest
+from MultiTaskSegLib.runtime.model.model_list import listed_models
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.task_list import KnownTask, known_tasks
 
 
 def model_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Path:
-    """The model file of a result.
+    """The model file of a result: the one that was asked for, else the one of the list that the image decided on.
+
+    A file counts only with the content that made the result: another model may have come to its place.
 
     Raises:
         ModelError: it is not there any more, or nobody noted it.
     """
     asked = json.loads(segmentation_node.GetAttribute(f"{PREFIX}Parameters") or "{}").get("model") or ""
-    path = Path(asked) if asked else _released(segmentation_node.GetAttribute(f"{PREFIX}Model") or "")
-    if not path.is_file():
-        raise ModelError("the model that made this result is not there any more", file=path, remedy="Choose another")
-    header_manifest(path)
-    return path
+    digest = segmentation_node.GetAttribute(f"{PREFIX}Model.SHA256") or ""
+    name = segmentation_node.GetAttribute(f"{PREFIX}Model") or ""
+    if not asked and not digest:
+        raise ModelError("nobody noted which model file made this result", remedy="Choose the model to start from")
+    known = [Path(asked)] if asked else []
+    if digest:
+        known += [listed.path for listed in listed_models()]
+    for path in known:
+        if path.is_file() and digest in ("", header_digest(path)):
+            header_manifest(path)
+            return path
+    raise ModelError(
+        "the model that made this result is not there any more", file=asked or name, remedy="Choose another"
+    )
 
 
 def task_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> KnownTask | None:
@@ -36,11 +47,3 @@ def task_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> KnownTask | No
         return None
     name = segmentation_node.GetAttribute(f"{PREFIX}Task")
     return next((task for task in tasks if task.name == name), None)
-
-
-def _released(name: str) -> Path:
-    for planar in (False, True):
-        path = released_model(planar)
-        if path.name.startswith(f"{name}."):
-            return path
-    raise ModelError("nobody noted which model file made this result", remedy="Choose the model to start from")

@@ -17,6 +17,11 @@ NEW_ENDING = ".nrrd"
 """Of images in new folders: its header holds the geometry to the last digit, that of NIfTI in single precision."""
 ENDINGS = (".nrrd", ".nii.gz")
 BACKGROUND = "background"
+NO_LABELS = (BACKGROUND, "0", "ignore")
+"""Names by which nnU-Net and the trainer know what is no structure."""
+MOST_LABELS = 255
+PATIENTS_KEY = "patients_key"
+"""Key of the file: check of the secret key that names of patients were made with."""
 FIX_REMEDY = "Correct it as nnU-Net v2 has it, or choose another folder"
 
 
@@ -76,7 +81,8 @@ def new_dataset_file(case: TrainingCase, folder: Path) -> DatasetFile:
     """What a new folder is to say of itself, from its first case.
 
     Raises:
-        DatasetError: it is not known what the channels show, or there is nothing that is labelled.
+        DatasetError: it is not known what the channels show, there is nothing that is labelled, or a structure has a
+            name that no label, or another one, has.
     """
     names = case.channel_names
     if len(names) != len(case.channels) or not all(names):
@@ -87,6 +93,7 @@ def new_dataset_file(case: TrainingCase, folder: Path) -> DatasetFile:
         )
     if not case.structures:
         raise DatasetError(f"nothing is labelled in {case.name}", file=folder, remedy="Choose another segmentation")
+    _require_label_names(case, folder)
     labels = {structure.name: (value,) for value, structure in enumerate(case.structures, start=1)}
     info: dict[str, Any] = {
         "channel_names": {str(number): name for number, name in enumerate(names)},
@@ -99,13 +106,26 @@ def new_dataset_file(case: TrainingCase, folder: Path) -> DatasetFile:
     return DatasetFile(tuple(names), labels, NEW_ENDING, info)
 
 
-def write_dataset_file(folder: Path, dataset: DatasetFile, cases: int) -> None:
-    """Write ``dataset.json`` with the number of its cases; whatever else it says stays.
+def _require_label_names(case: TrainingCase, folder: Path) -> None:
+    names = [structure.name for structure in case.structures]
+    what = ""
+    if odd := [name for name in names if not name.strip() or name.strip().casefold() in NO_LABELS]:
+        what = f"a segment of {case.name} is named {odd[0]!r}, which is no name of a structure"
+    elif twice := [name for name in names if names.count(name) > 1]:
+        what = f"two segments of {case.name} are named {twice[0]}"
+    elif len(names) > MOST_LABELS:
+        what = f"{case.name} has {len(names)} segments, and a dataset holds {MOST_LABELS}"
+    if what:
+        raise DatasetError(what, file=folder, remedy="Rename or remove segments")
+
+
+def write_dataset_file(folder: Path, dataset: DatasetFile, cases: int, patients_key: str = "") -> None:
+    """Write ``dataset.json`` with the number of its cases, and the check of the key; whatever else it says stays.
 
     Raises:
         ResourceError: it cannot be written.
     """
-    info = {**dataset.info, "numTraining": cases}
+    info = {**dataset.info, "numTraining": cases, **({PATIENTS_KEY: patients_key} if patients_key else {})}
     with atomic_path(folder / FILE) as temporary:
         temporary.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -24,13 +24,16 @@ def read_groups(folder: Path) -> dict[str, str]:
 
 
 def add_groups(folder: Path, groups: Mapping[str, str]) -> None:
-    """Add rows for new cases; those that are there stay as they are, with all their columns.
+    """Add rows for new cases; those of others stay as they are, with all their columns.
+
+    A row that is there for a new case is of one that was removed, or never got so far; it goes, since a case has one.
 
     Raises:
         DatasetError: the file cannot be read, or lacks the columns.
         ResourceError: it cannot be written.
     """
     columns, rows = _rows(folder)
+    rows = [row for row in rows if (row[CASE] or "").strip() not in groups]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

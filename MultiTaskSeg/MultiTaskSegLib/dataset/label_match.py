@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,21 +11,24 @@ from MultiTaskSegLib.dataset.dataset_file import DatasetFile
 from MultiTaskSegLib.dataset.training_case import Structure, TrainingCase
 from MultiTaskSegLib.runtime.errors import DatasetError
 
+SEPARATORS = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")  # between letters or digits
+
 
 def matched_structures(case: TrainingCase, dataset: DatasetFile, folder: Path) -> dict[str, Structure]:
     """The structure of each label of a dataset, by the label's name.
 
-    Upper and lower case do not count, nor does what separates words. Each label needs a structure, which may be empty:
+    The very name goes first. Else upper and lower case do not count, nor whether a blank, an underscore or a hyphen
+    separates words; all other signs do, as of ``T2`` and ``T2*``, and a label is passed over for whose name, written
+    so, there is another label. Each label needs a structure, which may be empty:
     what is simply missing would be taught to be absent.
 
     Raises:
         DatasetError: a structure is no label, a label has no structure, or two structures have the same name.
     """
-    labels = {_plain(name): name for name in dataset.labels}
     found: dict[str, Structure] = {}
     unknown = []
     for structure in case.structures:
-        label = labels.get(_plain(structure.name)) or labels.get(_plain(structure.title))
+        label = _label_of(structure, dataset)
         if label is None:
             unknown.append(structure)
         elif label in found:
@@ -57,6 +62,17 @@ def require_channels(case: TrainingCase, dataset: DatasetFile, folder: Path) -> 
         )
 
 
+def _label_of(structure: Structure, dataset: DatasetFile) -> str | None:
+    names = [name for name in (structure.name, structure.title) if name]
+    if exact := [name for name in names if name in dataset.labels]:
+        return exact[0]
+    for name in names:
+        alike = [label for label in dataset.labels if _plain(label) == _plain(name)]
+        if len(alike) == 1:
+            return alike[0]
+    return None
+
+
 def _conflict(case: str, unknown: Iterable[Structure], missing: Iterable[str]) -> str:
     parts = []
     if strange := ", ".join(structure.title or structure.name for structure in unknown):
@@ -76,9 +92,9 @@ def _remedy(unknown: Iterable[Structure], missing: Iterable[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """Letters and digits only.
+    """A name without what people write in one way or another.
 
-    >>> _plain("Left kidney") == _plain("left_Kidney")
-    True
+    >>> _plain("Left kidney") == _plain("left_Kidney") == _plain("left-kidney"), _plain("T2*") == _plain("T2")
+    (True, False)
     """
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    return SEPARATORS.sub(" ", unicodedata.normalize("NFC", name).casefold()).strip()

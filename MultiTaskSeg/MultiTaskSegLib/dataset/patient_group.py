@@ -12,6 +12,7 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 KEY_FILE = "patients.key"
 KEY_BYTES = 32
 SHOWN_DIGITS = 16
+CHECK_TEXT, CHECK_DIGITS = b"check of a key for names of patients", 8
 
 
 def group_of(patient: str, key: bytes) -> str:
@@ -24,6 +25,15 @@ def group_of(patient: str, key: bytes) -> str:
     True
     """
     return f"patient-{hmac.new(key, patient.strip().encode(), hashlib.sha256).hexdigest()[:SHOWN_DIGITS]}"
+
+
+def key_check(key: bytes) -> str:
+    """By which a dataset knows the key that its names of patients were made with; it tells nothing of the key.
+
+    >>> key_check(b"key") == key_check(b"key") != key_check(b"other")
+    True
+    """
+    return hmac.new(key, CHECK_TEXT, hashlib.sha256).hexdigest()[:CHECK_DIGITS]
 
 
 def own_key(folder: Path) -> bytes:

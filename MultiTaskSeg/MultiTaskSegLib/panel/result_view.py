@@ -132,6 +132,12 @@ class ResultView:
     def show_next_region(self, _checked: bool = False) -> None:
         """Show the next region of high uncertainty that is left, from the largest to the smallest and round again."""
         uncertainty = self._uncertainty()
+        if uncertainty is None:  # removed since it was shown
+            self.worklist = self.region = None
+            self.ui.regionLabel.text = _("the uncertainty map is not in the scene any more")
+            self._update_buttons()
+            self.region_shown()
+            return
         try:
             self._show_region(uncertainty)
         except InputError as error:  # a transform that has become non-linear

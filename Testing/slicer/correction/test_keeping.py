@@ -11,6 +11,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 import SimpleITK as sitk
 
+from MultiTaskSegLib.correction.corrected_segment import mark_corrections
 from MultiTaskSegLib.correction.keeping import add_to_dataset, case_in
 from MultiTaskSegLib.correction.scene_case import case_of
 from MultiTaskSegLib.dataset.groups_file import read_groups
@@ -127,10 +128,10 @@ def test_patients_of_dicom_are_kept_together_under_names_that_tell_nothing(tmp_p
         volume, made = seen(name=name)
         hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
         results.append(made.segmentation)
-    results.append(seen(name="other")[1].segmentation)
+    results.append(seen(name="another")[1].segmentation)
     folder = add_to_dataset(results, tmp_path / "d", T1).folder
     groups = read_groups(folder)
-    assert groups["first"] == groups["second"] != groups["other"] == "other"
+    assert groups["first"] == groups["second"] != groups["another"] == "another"
     assert not any("4711" in path.read_text(errors="ignore") for path in folder.glob("*.*"))
 
 
@@ -235,3 +236,35 @@ def test_a_real_case_goes_into_its_own_dataset_and_stays_what_it_was(shared_data
         np.testing.assert_allclose(stored.GetDirection(), wanted.GetDirection(), atol=1e-6)
     lines: list[str] = []
     assert run_verify([folder], lines.append) == 0, lines
+
+
+@pytest.mark.parametrize("move", ["centred", "hardened", "origin by whole voxels"])
+def test_an_image_that_was_moved_off_its_segments_is_refused_and_nothing_is_called_corrected(tmp_path, move):
+    volume, made = seen()
+    if move == "centred":
+        volume.SetOrigin(3.0, 4.0, 5.0)
+    elif move == "hardened":
+        matrix = np.eye(4)
+        matrix[:3, 3] = (5, -4, 2)
+        samples.linear_transform(volume, matrix)
+        volume.HardenTransform()
+    else:
+        volume.SetOrigin(volume.GetOrigin()[0] + 2 * 0.8, *volume.GetOrigin()[1:])
+    assert mark_corrections(made.segmentation) == []
+    with pytest.raises(InputError, match="was moved after it was segmented"):
+        add_to_dataset(made.segmentation, tmp_path / "d", T1)
+    assert not (tmp_path / "d").exists()
+
+
+def test_image_and_segments_that_were_moved_together_for_good_are_one_case(tmp_path):
+    volume, made = seen("oblique")
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = samples.rotation(1, 33), (5, -40, 12)
+    moved = samples.linear_transform(volume, matrix)
+    made.segmentation.SetAndObserveTransformNodeID(moved.GetID())
+    for node in (volume, made.segmentation):
+        node.HardenTransform()
+    assert mark_corrections(made.segmentation) == []
+    added = add_to_dataset(made.segmentation, tmp_path / "d", T1)
+    drawn = sitk.GetArrayFromImage(sitk.ReadImage(str(added.folder / "labelsTr/Scan.nrrd")))
+    np.testing.assert_array_equal(drawn, samples.labels())

@@ -297,3 +297,13 @@ def test_the_requirements_are_those_of_the_extra(repository, trainer_packages):
     lines = trainer_packages.trainer_requirements_path().read_text().splitlines()
     wanted = {str(Requirement(line)) for line in lines if line and not line.startswith("#")}
     assert wanted == {str(Requirement(line)) for line in extra if not line.startswith("tomli")}
+
+
+@pytest.mark.parametrize("button", ["nextRegionButton", "regionDoneButton"])
+def test_a_map_that_was_removed_meanwhile_is_told(panel, uncertain, button):
+    panel.ui.nextRegionButton.click()
+    slicer.mrmlScene.RemoveNode(uncertain.GetNodeReference("MultiTaskSeg.Uncertainty"))
+    getattr(panel.ui, button).click()
+    assert "not in the scene any more" in panel.ui.regionLabel.text
+    assert not panel.ui.nextRegionButton.enabled
+    assert not panel.ui.regionDoneButton.enabled

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.agreement.mask_overlap import mask_overlap
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
+from MultiTaskSegLib.scene.node.measured_column import note_measured
 from MultiTaskSegLib.scene.node.table_column import add_numbers
 from MultiTaskSegLib.scene.result_table import rows_of
 from MultiTaskSegLib.scene.segmentation import add_segmentation
@@ -78,6 +79,7 @@ def compare(
     for column, by_segment in values.items():
         add_numbers(table, column, [by_segment.get(row.segment_id) for row in rows_of(table)])
         table.SetColumnDescription(column, f"Of {reference.GetName()}; surface Dice within {tolerance_mm:g} mm")
+    note_measured(table, COLUMNS, result, volume)
     table.Modified()
     return list(found.values())
 

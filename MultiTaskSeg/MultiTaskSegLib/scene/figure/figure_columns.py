@@ -14,6 +14,7 @@ from MultiTaskSegLib.scene.comparison.reference import COLUMNS as COMPARED
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
 from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_of
 from MultiTaskSegLib.scene.figure.segment_statistics import measured
+from MultiTaskSegLib.scene.node.measured_column import note_measured
 from MultiTaskSegLib.scene.node.table_column import add_numbers
 from MultiTaskSegLib.scene.result_table import rows_of
 
@@ -33,6 +34,8 @@ def set_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, columns: Sequ
     for one in wanted:
         add_numbers(table, one.column, [figures.get((row.segment_id, one.column)) for row in rows_of(table)])
         table.SetColumnDescription(one.column, f"{one.column}, by Slicer's Segment Statistics")
+    volume_node = segmentation_node.GetNodeReference(INPUT_ROLE)
+    note_measured(table, [one.column for one in wanted], segmentation_node, volume_node)
     table.Modified()
     return table
 
