@@ -27,16 +27,16 @@ def start_run(logic: Any, parameters: Any, volumes: Any, control: RunControl, pa
         parent: the window above which it is asked.
 
     Raises:
-        MtsError: the model cannot be used, packages are missing, or as the logic's ``start``.
+        MtsError: the model cannot be used, no structure is ticked, packages are missing, or as the logic's ``start``.
     """
     volume, task, model = parameters.inputVolume, parameters.task, parameters.modelPath
     require_model(model)
+    structures = wanted_structures(parameters, known_tasks(model or None))
     existing = decide_existing(parameters.existing, volume, task, parent)
     if existing is None:
         return None
     with control.preparing():
         ensure_packages()
-        structures = wanted_structures(parameters, known_tasks(model or None))
         wanted = {"region": parameters.region, "structures": structures, "wholeCheck": parameters.wholeCheck}
         run: SceneRun = logic.start(volumes, task, model or None, parameters.device, existing, **wanted)
     return run
@@ -46,14 +46,14 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
     """Start the batch that the parameters describe. Earlier results are replaced only where that was chosen.
 
     Raises:
-        MtsError: the model cannot be used, packages are missing, or there is no image.
+        MtsError: the model cannot be used, no structure is ticked, packages are missing, or there is no image.
     """
     require_model(parameters.modelPath)
+    structures = wanted_structures(parameters, known_tasks(parameters.modelPath or None))
     images, output = view.images()
     with view.run.preparing():
         ensure_packages()
     existing = REPLACE if parameters.existing == REPLACE else KEEP
     asked = (parameters.task, parameters.modelPath or None, parameters.device, output, existing)
-    structures = wanted_structures(parameters, known_tasks(parameters.modelPath or None))
     options = logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty, structures=structures)
     return SceneBatch(images, options)

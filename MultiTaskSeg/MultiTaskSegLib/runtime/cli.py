@@ -148,7 +148,10 @@ def _segment(options: argparse.Namespace) -> int:
     selection = Selection(options.task, region, options.whole_check, tuple(options.structures))
     volume = read_channels(paths, list(channels))
     outcome = ImageRuns(_model_file(options), options.device, _progress_line()).run(
-        selection.seen(volume), selection.purpose, lambda model, tell: selection.segment(model, volume, tell)
+        volume,
+        selection.purpose,
+        lambda model, tell: selection.segment(model, volume, tell),
+        selection.seen(volume),
     )
     result = outcome.found.with_warnings(outcome.notes).with_model_choice(outcome.choice)
     require_place()

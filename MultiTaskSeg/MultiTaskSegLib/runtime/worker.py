@@ -199,9 +199,10 @@ class Worker:
         purpose: Purpose,
         act: Callable[[Answers, Callable[[float, str], None]], T],
         progress: ProgressEvents,
+        seen: Volume | None = None,
     ) -> Outcome[T]:
         model, device = request.get("model"), request.get("device", "auto")
-        return self._runs.run(model, device, volume, purpose, act, progress, progress.go_on)
+        return self._runs.run(model, device, volume, purpose, act, progress, progress.go_on, seen)
 
     def _segment(self, request: Request, send: Send) -> None:
         progress = ProgressEvents(send)
@@ -213,10 +214,11 @@ class Worker:
         selection = requested(request)
         outcome = self._run(
             request,
-            selection.seen(volume),
+            volume,
             selection.purpose,
             lambda model, tell: selection.segment(model, volume, tell),
             progress,
+            selection.seen(volume),
         )
         found = outcome.found
         if outcome.notes:

@@ -245,3 +245,24 @@ def test_a_model_of_the_list_that_is_trained_again_between_two_images_is_told(tm
         runs._runs = {kind: ListedRuns(ModelHost(machine), machine) for kind in (False, True)}
         notes.append(runs.run(VOLUME, Purpose("auto"), lambda model, tell: None).notes)
     assert notes == [(), (REPLACED,)]
+
+
+def test_models_are_compared_by_the_whole_image_and_memory_is_planned_for_what_is_wanted_of_it() -> None:
+    machine = Shelf(listed("a"), listed("b"), shares={"a": 0.9, "b": 0.2})
+    region = Volume(VOLUME.voxels[:, :, :1], np.eye(4), "scan.nii.gz", whole=VOLUME)
+    planned = []
+
+    def plan(predictor, volume, purpose, device):
+        """Note what is planned for."""
+        planned.append((purpose, volume.whole is not None))
+        return RunPlan(device)
+
+    machine.plan = plan
+    act = lambda predictor, tell: predictor.manifest.name  # noqa: E731
+    wanted, tell = Purpose("auto"), lambda *told: None
+    for runs in (ListedRuns(ModelHost(machine), machine), ImageRuns(None, "auto", tell, machine)):
+        told = ("auto", VOLUME, wanted, act, tell, tell, region)
+        outcome = runs.run(None, *told) if isinstance(runs, ListedRuns) else runs.run(VOLUME, wanted, act, region)
+        assert outcome.found == "b of the file"
+        assert planned == [(CHECK, False), (CHECK, False), (wanted, True)]
+        planned.clear()

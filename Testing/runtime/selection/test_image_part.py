@@ -86,3 +86,13 @@ def test_intensities_of_a_part_are_scaled_as_those_of_the_whole() -> None:
     part = ImagePart(volume, Region.between([0, 1, 0, 1, 0, 1]), (slice(12, 20), slice(0, 20), slice(4, 16)))
     whole = prepare(volume, profile)
     np.testing.assert_array_equal(prepare(part.volume, profile).voxels, whole.voxels[part.block])
+
+
+def test_a_part_of_a_picture_has_pixels_of_the_size_that_they_have_in_the_whole() -> None:
+    # Scaled to the network's own number of pixels, a part would be magnified.
+    profile = Profile("picture", "fit", Intensity("percentile", 0.0, 100.0), matrix=48)
+    volume = image((1, 64, 96))
+    part = ImagePart(volume, Region.between([0, 1, 0, 1, 0, 1]), (slice(0, 1), slice(16, 48), slice(24, 64)))
+    whole, seen = prepare(volume, profile), prepare(part.volume, profile)
+    assert seen.frame.reached_spacing_zyx_mm == whole.frame.reached_spacing_zyx_mm == (1.0, 2.0, 2.0)
+    np.testing.assert_allclose(seen.voxels[:, 1:-1, 1:-1], whole.voxels[:, 9:23, 13:31], atol=1e-6)

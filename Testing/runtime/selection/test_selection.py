@@ -13,7 +13,8 @@ from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.hosting.memory_estimate import RunMemory
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED
+from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.selection.region import Region
@@ -142,3 +143,80 @@ def test_the_files_of_a_region_name_it(model: Predictor, scan: Volume, tmp_path:
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["region"] == MIDDLE.as_dict()
     assert report["left_out"] == ["left_ball"]
+
+
+class Answering:
+    """A model whose answer on every image is known: where a mask is, a ball, or a region of a ball."""
+
+    def __init__(self, model: Predictor, whole: Segmentation, verdict: Verdict, *, in_regions: bool = False) -> None:
+        self.manifest, self._whole, self._verdict, self._in_regions = model.manifest, whole, verdict, in_regions
+
+    def check(self, volume: Volume, progress: object) -> Verdict:
+        """The verdict."""
+        return self._verdict
+
+    def segment(self, volume: Volume, task: str, progress: object) -> Segmentation:
+        """Left ball everywhere but in the middle."""
+        labels = np.ones(volume.shape, np.uint8)
+        labels[4:-4, 4:-4, 4:-4] = 0
+        regions = np.stack([labels == 1, labels == 2]) if self._in_regions else None
+        expected = {1: 0.9}
+        like = np.zeros(volume.shape, np.float32)
+        return replace(
+            self._whole,
+            volume=volume,
+            labels=labels,
+            uncertainty=like,
+            confidence=like,
+            regions=regions,
+            region_confidence=expected if self._in_regions else {},
+            predicted_dice=expected,
+            warnings=(),
+        )
+
+
+KNOWN = Verdict(False, 1.0, 2.0, 0.5, BALLS, {BALLS: 1.0}, rivals=("Dataset002_Cubes",))
+NOTHING = f"no structure of {BALLS} was found"
+
+
+@pytest.mark.parametrize("in_regions", [False, True])
+def test_what_lies_in_the_surroundings_alone_is_not_found_and_nothing_is_expected_of_it(
+    model: Predictor, scan: Volume, whole: Segmentation, in_regions: bool
+) -> None:
+    found = Selection(BALLS, MIDDLE).segment(Answering(model, whole, KNOWN, in_regions=in_regions), scan, untold)
+    row = found.report()["labels"][0]
+    assert (row["voxels"], row["mean_confidence"], row["predicted_dice"]) == (0, None, None)
+    assert NOTHING in found.warnings
+    everywhere = Selection(BALLS, Region.between([-10, 200, -10, 200, -10, 200]))
+    found = everywhere.segment(Answering(model, whole, KNOWN, in_regions=in_regions), scan, untold)
+    assert found.report()["labels"][0]["predicted_dice"] == 0.9
+    assert NOTHING not in found.warnings
+
+
+def test_where_none_of_the_structures_that_are_wanted_was_found_a_warning_says_so(
+    model: Predictor, scan: Volume, whole: Segmentation
+) -> None:
+    answering = Answering(model, whole, KNOWN)
+    found = Selection(BALLS, structures=("right_ball",)).segment(answering, scan, untold)
+    assert found.warnings == (f"no structure of {BALLS} that is wanted was found",)
+    assert Selection(BALLS, structures=("left_ball",)).segment(answering, scan, untold).warnings == ()
+
+
+def test_a_task_that_was_recognised_for_a_region_is_told_with_its_rivals(
+    model: Predictor, scan: Volume, whole: Segmentation
+) -> None:
+    def rivals_of(selection: Selection) -> list[str]:
+        found = selection.segment(Answering(model, whole, KNOWN), scan, untold)
+        return [warning for warning in found.warnings if "the task is not certain" in warning]
+
+    assert len(rivals_of(Selection("auto", MIDDLE))) == 1
+    assert rivals_of(Selection(BALLS, MIDDLE, whole_check=True)) == []
+
+
+def test_weak_structures_that_are_not_wanted_are_not_warned_of(whole: Segmentation) -> None:
+    task = replace(whole.task, held_out_dice={"left_ball": 0.2, "right_ball": 0.3})
+    found = replace(whole, task=task, warnings=(*weakness(task), "another"))
+    (other, words) = only_structures(found, ["left_ball"]).warnings
+    assert other == "another"
+    assert "left ball (0.20)" in words
+    assert "right ball" not in words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copy2
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime import cli
+from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.model_list import listed_model
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import NONE, Z_SCORE, Normalisation, PreparationPlan, Resampling
 from MultiTaskSegLib.runtime.nnunet.prepared_image import prepared_image
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED
-from MultiTaskSegLib.runtime.predictor import open_predictor
+from MultiTaskSegLib.runtime.predictor import Predictor, open_predictor
 from MultiTaskSegLib.runtime.selection.region import Region
 from MultiTaskSegLib.runtime.selection.selection import Selection
 from MultiTaskSegLib.runtime.worker import Worker
@@ -105,3 +108,31 @@ def test_nnunets_intensities_of_a_part_are_measured_on_the_whole() -> None:
         all_of_it = prepared_image([whole], (1.0, 1.0, 1.0), plan).voxels[0]
         found = prepared_image([part], (1.0, 1.0, 1.0), plan, [whole]).voxels[0]
         np.testing.assert_array_equal(found, all_of_it[7:11, 2:12, 3:15])
+
+
+@pytest.mark.parametrize("door", ["command line", "worker"])
+def test_of_several_models_the_one_for_a_region_is_chosen_by_the_whole_image(
+    door: str, image: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[int, ...]] = []
+    check = Predictor.check
+
+    def noted(own: Predictor, volume: Volume, *told: Any) -> Any:
+        """Note what is looked at."""
+        looked.append(volume.shape)
+        return check(own, volume, *told)
+
+    monkeypatch.setattr(Predictor, "check", noted)
+    copies = [copy2(model, tmp_path / f"{name}.mts.safetensors") for name in "ab"]
+    monkeypatch.setattr(TorchMachine, "models", lambda self: [listed_model(path.stem, path) for path in copies])
+    bounds = [-11.5, -3.5, -11.5, -3.5, 3.5, 11.5]
+    if door == "worker":
+        events: list[dict[str, Any]] = []
+        asked = {"id": 1, "command": "segment", "device": "cpu", "image": str(image), "task": BALLS}
+        region = Region.between(bounds).as_dict()
+        assert Worker(events.append).handle(json.dumps({**asked, "region": region, "output": str(tmp_path)}))
+        assert events[-1]["event"] == "result"
+    else:
+        words = ["segment", str(image), "-o", str(tmp_path / "out"), "--task", BALLS, "--region", *map(str, bounds)]
+        assert cli.main(words) == 0
+    assert looked == [(16, 18, 20)] * 2

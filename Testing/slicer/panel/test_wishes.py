@@ -70,6 +70,17 @@ def test_what_is_left_out_is_remembered_for_each_task(panel, model, qt):
     assert panel.parameters.leftOut == "{}"
 
 
+@pytest.mark.parametrize("button", ["segmentButton", "batchButton"])
+def test_without_any_tick_nothing_starts_and_all_is_not_meant(panel, model, qt, worker, button):
+    choose(panel, model, "Chest")
+    for row in range(3):
+        panel.ui.structuresListWidget.item(row).setCheckState(qt.Qt.Unchecked)
+    getattr(panel.ui, button).click()
+    shown = panel.ui.messageLabel if button == "segmentButton" else panel.ui.batchMessageLabel
+    assert "no structure is ticked" in shown.text
+    assert panel.ui.segmentButton.text == "Segment"
+
+
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]"])
 def test_a_list_that_cannot_be_read_leaves_nothing_out(panel, text):
     panel.parameters.leftOut = text

@@ -64,6 +64,22 @@ def test_the_difference_is_what_one_alone_has_and_what_both_have(volume, result)
         np.testing.assert_array_equal(shown, mask)
 
 
+def test_segments_that_were_renamed_are_compared_by_their_names(volume, result) -> None:
+    reference = reference_of(volume, samples.labels(), ("anterior", "posterior"))
+    segments = [reference.GetSegmentation().GetSegment(name) for name in ("anterior", "posterior")]
+    for segment, name in zip(segments, ("posterior", "anterior"), strict=True):
+        segment.SetName(name)
+    assert [one.dice for one in compare(result.segmentation, reference)] == [0, 0]
+    # What has the name of no other structure is still known by its identifier.
+    segments[0].SetName("head")
+    segments[1].SetName("posterior")
+    assert [one.dice for one in compare(result.segmentation, reference)] == [1, 1]
+    # One segment is not the reference of two structures.
+    segments[0].SetName("posterior")
+    segments[1].SetName("tail")
+    assert [one.segment_id for one in compare(result.segmentation, reference)] == ["posterior"]
+
+
 def test_a_reference_without_a_common_name_is_refused_with_what_it_has(volume, result) -> None:
     reference = reference_of(volume, samples.labels(), ("head", "tail"))
     with pytest.raises(InputError, match="there: head, tail"):

@@ -105,3 +105,21 @@ def test_what_has_lost_more_than_half_or_has_nothing_is_left_alone() -> None:
     cube.Update()
     assert not keep_volume(cube.GetOutput(), 5.0)
     assert surface_volume_mm3(cube.GetOutput()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("handedness", [1.0, -1.0])
+def test_a_single_voxel_and_what_is_one_voxel_thin_keep_their_volume_and_place(session, smoothing, handedness) -> None:
+    labels = np.zeros((8, 20, 20), np.uint8)
+    labels[3, 4, 5] = 1
+    labels[5, 2:16, 12] = 2
+    volume = slicer.util.addVolumeFromArray(labels.astype(np.int16), np.diag([1.0, handedness, 3.0, 1.0]))
+    node = add_segmentation(volume, labels, LEGEND, "Result")
+    show_3d(node, smoothing=smoothing)
+    for name, voxels, middle in (
+        ("ball", 1, (5.0, 4.0 * handedness, 9.0)),
+        ("rod", 14, (12.0, 8.5 * handedness, 15.0)),
+    ):
+        surface = surface_of(node, name)
+        assert surface_volume_mm3(surface) == pytest.approx(3.0 * voxels, rel=0.01)
+        np.testing.assert_allclose(surface.GetCenter(), middle, atol=0.1)

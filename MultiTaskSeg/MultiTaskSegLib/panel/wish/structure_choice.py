@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.task_list import KnownTask
 
 AUTO = "auto"
@@ -54,10 +55,16 @@ class StructureChoice:
 
 
 def wanted_structures(parameters: Any, tasks: Sequence[KnownTask]) -> list[str]:
-    """Names of the structures that are ticked; none where all are, or where the task is to be recognised."""
+    """Names of the structures that are ticked; none where all are, or where the task is to be recognised.
+
+    Raises:
+        UsageError: none is ticked, which must not mean all.
+    """
     left_out = _left_out(parameters).get(parameters.task, [])
     names = next((known.structures for known in tasks if known.name == parameters.task), ())
     wanted = [name for name in names if name not in left_out]
+    if names and not wanted:
+        raise UsageError("no structure is ticked", remedy="Tick what is to be segmented")
     return [] if len(wanted) == len(names) else wanted
 
 

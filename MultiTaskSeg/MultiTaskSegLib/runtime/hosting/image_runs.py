@@ -33,10 +33,16 @@ class ImageRuns:
         self._runs = {is_planar: ListedRuns(ModelHost(machine), machine) for is_planar in (False, True)}
         self._digests: dict[str, str] = {}
 
-    def run(self, volume: Volume, purpose: Purpose, act: Callable[[Answers, Progress], T]) -> Outcome[T]:
+    def run(
+        self,
+        volume: Volume,
+        purpose: Purpose,
+        act: Callable[[Answers, Progress], T],
+        seen: Volume | None = None,
+    ) -> Outcome[T]:
         """What ``act`` gives, and which model it was; see `ListedRuns.run`."""
         runs = self._runs[volume.is_planar and self._model is None]
-        outcome = runs.run(self._model, self._device, volume, purpose, act, self._progress, _say_nothing)
+        outcome = runs.run(self._model, self._device, volume, purpose, act, self._progress, _say_nothing, seen)
         name, digest = outcome.origin
         key = str(outcome.nearest.chosen.path) if outcome.nearest else name
         is_same = self._digests.setdefault(key, digest) == digest

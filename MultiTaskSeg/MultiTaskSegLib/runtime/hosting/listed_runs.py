@@ -65,6 +65,7 @@ class ListedRuns:
         act: Callable[[Answers, Progress], T],
         progress: Progress,
         tell: Callable[[str], None],
+        seen: Volume | None = None,
     ) -> Outcome[T]:
         """``act`` with a model file, or with the nearest model of the list; see `ModelHost.run`.
 
@@ -74,21 +75,24 @@ class ListedRuns:
             purpose: what ``act`` does; for a check, ``act`` gives the model's verdict and nothing else.
             act: called with the predictor, and with what it is to tell its progress to.
             progress: told the share that is done and the step's name.
+            seen: what of the volume ``act`` works on, where it is not all. Models are compared by the whole: known
+                images are wholes.
 
         Raises:
             MtsError: as `ModelHost.run` and `nearest_model`.
         """
+        worked_on = volume if seen is None else seen
         if model is not None:
-            return self._with(model, device, volume, purpose, act, progress, tell)
+            return self._with(model, device, worked_on, purpose, act, progress, tell)
         looks = _Looks(progress, 1.0 if purpose == CHECK else LOOKING_SHARE)
         nearest = nearest_model(self._host, self._machine, device, volume, purpose, looks, tell)
         if nearest is None:
-            return self._with(None, device, volume, purpose, act, progress, tell)
+            return self._with(None, device, worked_on, purpose, act, progress, tell)
         if purpose == CHECK and nearest.chosen.verdict is not None:
             chosen = nearest.chosen
             return Outcome(cast(T, chosen.verdict), chosen.notes, chosen.origin, nearest)
         path = str(nearest.chosen.path)
-        outcome = self._with(path, device, volume, purpose, act, looks.rest(), tell)
+        outcome = self._with(path, device, worked_on, purpose, act, looks.rest(), tell)
         return Outcome(outcome.found, outcome.notes, outcome.origin, nearest)
 
     def _with(

@@ -72,13 +72,28 @@ class InputFrame:
 
 
 def input_frame(volume: Volume, profile: Profile) -> InputFrame:
-    """How ``profile`` brings a volume onto the network's grid."""
+    """How ``profile`` brings a volume onto the network's grid.
+
+    A part of an image gets voxels of the size that the whole of it has there: scaled to the network's own number of
+    pixels, a part of a picture would be magnified.
+    """
     reorientation = canonical_reorientation(volume)
     spacing_zyx_mm = reorientation.spacing_zyx_mm(volume)
     arrays = [np.asarray(reorientation.apply(channel)) for channel in volume.channels]
     window = shared_window(arrays, profile.air(volume.whole or volume))
-    grid_shape = profile.grid_shape(window.shape, spacing_zyx_mm)
-    reached = profile.reached_spacing_zyx_mm(window.shape, spacing_zyx_mm)
+    # Where the size of the voxels does not depend on how large an image is, nobody looks at the whole of it.
+    sized = (
+        window.shape
+        if volume.whole is None or profile.matrix is None
+        else input_frame(volume.whole, profile).window.shape
+    )
+    reached = profile.reached_spacing_zyx_mm(sized, spacing_zyx_mm)
     return InputFrame(
-        reorientation, window, spacing_zyx_mm, grid_shape, reached, profile.spacing_zyx_mm, volume.measured
+        reorientation,
+        window,
+        spacing_zyx_mm,
+        profile.grid_shape(window.shape, spacing_zyx_mm, reached),
+        reached,
+        profile.spacing_zyx_mm,
+        volume.measured,
     )

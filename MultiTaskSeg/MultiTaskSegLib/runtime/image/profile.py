@@ -84,9 +84,10 @@ class Profile:
         z, y, x = (float(mm) for mm in np.maximum(self.spacing_zyx_mm, finest_mm))
         return z, y, x
 
-    def grid_shape(self, shape: Triple, spacing_zyx_mm: Spacing) -> Triple:
-        """``(Z, Y, X)`` of the network's grid; arguments as of `reached_spacing_zyx_mm`."""
-        reached = self.reached_spacing_zyx_mm(shape, spacing_zyx_mm)
+    def grid_shape(self, shape: Triple, spacing_zyx_mm: Spacing, reached: Spacing | None = None) -> Triple:
+        """``(Z, Y, X)`` of the network's grid; arguments as of `reached_spacing_zyx_mm`, and its voxel size where that
+        is known already."""
+        reached = reached or self.reached_spacing_zyx_mm(shape, spacing_zyx_mm)
         nz, ny, nx = (_whole(n * mm / new) for n, mm, new in zip(shape, spacing_zyx_mm, reached, strict=True))
         return nz, ny, nx
 

@@ -28,14 +28,17 @@ def cautions(
         is_recognised: whether the task was found by the image's signature, not told.
         is_something_found: whether any voxel has a label.
     """
-    sentences = _about(verdict, task, is_recognised)
-    if not is_something_found:
-        sentences.append(f"no structure of {task.name} was found")
-    return (*sentences, *weakness(task), *coarseness(frame))
+    nothing = [] if is_something_found else [nothing_found(task)]
+    return (*about_verdict(verdict, task, is_recognised), *nothing, *weakness(task), *coarseness(frame))
 
 
-def _about(verdict: Verdict | None, task: TaskInfo, is_recognised: bool) -> list[str]:
-    """What the verdict says against a result."""
+def nothing_found(task: TaskInfo, which: str = "") -> str:
+    """The sentence on a result without any label; ``which`` structures, where not all of the task count."""
+    return f"no structure of {task.name} {which}was found"
+
+
+def about_verdict(verdict: Verdict | None, task: TaskInfo, is_recognised: bool) -> list[str]:
+    """What the verdict says against a result; arguments as of `cautions`."""
     if verdict is None:
         return [REGION_NOT_CHECKED]
     sentences = [verdict.sentence()] if verdict.is_ood else []

@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.prediction.caution import about_verdict, nothing_found
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.selection.image_part import ImagePart
 from MultiTaskSegLib.runtime.selection.region import Region
@@ -66,7 +67,7 @@ class Selection:
             MtsError: as the model's ``segment`` and ``check``.
         """
         require_structures([own for own in model.manifest.tasks if self.task in (AUTO, own.name)], self.structures)
-        return only_structures(self._all_structures(model, volume, progress), self.structures)
+        return _told(only_structures(self._all_structures(model, volume, progress), self.structures))
 
     def _all_structures(self, model: Answers, volume: Volume, progress: Progress) -> Segmentation:
         if self.region is None:
@@ -78,31 +79,49 @@ class Selection:
         verdict = model.check(volume, lambda share, step: progress(CHECKED * share, step))
         task = verdict.nearest_task if self.task == AUTO else self.task
         rest = lambda share, step: progress(CHECKED + (1 - CHECKED) * share, step)  # noqa: E731
-        return _placed(model.segment(part.volume, task, rest), part, verdict)
+        return _judged(_placed(model.segment(part.volume, task, rest), part, verdict), self.task == AUTO)
 
 
 def _placed(found: Segmentation, part: ImagePart, verdict: Verdict | None) -> Segmentation:
     """A result on a part as one on the whole image: background, and nothing uncertain, outside the region."""
-    regions = found.regions
-    placed = replace(
+    regions = None if found.regions is None else np.stack([part.in_whole(one, 0) for one in found.regions])
+    labels = np.asarray(part.in_whole(found.labels, 0), dtype=np.uint8)
+    # Of what lies in the surroundings alone there is nothing to expect.
+    values = {label.value for label in found.task.labels}
+    if regions is None:
+        values &= set(np.unique(labels).tolist())
+    else:
+        values &= {label.value for label, one in zip(found.task.labels, regions, strict=True) if one.any()}
+    return replace(
         found,
         volume=part.whole,
-        labels=np.asarray(part.in_whole(found.labels, 0), dtype=np.uint8),
+        labels=labels,
         uncertainty=np.asarray(part.in_whole(found.uncertainty, 0), dtype=np.float32),
         confidence=np.asarray(part.in_whole(found.confidence, 1), dtype=np.float32),
-        regions=None if regions is None else np.stack([part.in_whole(one, 0) for one in regions]).astype(np.bool_),
+        regions=None if regions is None else regions.astype(np.bool_),
+        region_confidence={value: own for value, own in found.region_confidence.items() if value in values},
+        predicted_dice={value: own for value, own in found.predicted_dice.items() if value in values},
         region=part.region.as_dict(),
         inside=np.asarray(part.in_whole(np.ones(found.labels.shape, np.bool_), 0)),
         verdict=verdict,
     )
-    return placed if verdict is None else _judged(placed, verdict)
 
 
-def _judged(placed: Segmentation, verdict: Verdict) -> Segmentation:
+def _judged(placed: Segmentation, is_recognised: bool) -> Segmentation:
     """With what the verdict on the whole image says; what is to be expected of a foreign image nobody knows."""
+    verdict = placed.checked
     told = [warning for warning in placed.warnings if warning != REGION_NOT_CHECKED]
-    first = [verdict.sentence()] if verdict.is_ood else []
-    if not verdict.resembles(placed.task.name):
-        first.append(f"the image looks more like {verdict.nearest_task} than like the chosen task {placed.task.name}")
+    first = about_verdict(verdict, placed.task, is_recognised)
     notes = tuple(dict.fromkeys((*first, *verdict.warnings, *told)))
     return replace(placed, warnings=notes, predicted_dice={} if verdict.is_ood else placed.predicted_dice)
+
+
+def _told(found: Segmentation) -> Segmentation:
+    """Where nothing is left of what a model found, because it is not wanted or lies outside the region, with a word."""
+    if (
+        (found.region is None and not found.left_out)
+        or found.labels.any()
+        or nothing_found(found.task) in found.warnings
+    ):
+        return found
+    return found.with_warnings([nothing_found(found.task, "that is wanted " if found.left_out else "")])

@@ -10,6 +10,7 @@ import numpy as np
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 
 SHOWN = 12
@@ -48,6 +49,7 @@ def only_structures(found: Segmentation, names: Sequence[str]) -> Segmentation:
     left_out = tuple(label.name for label in found.task.labels if label not in kept)
     table = np.zeros(256, dtype=np.uint8)
     table[[label.value for label in kept]] = [label.value for label in kept]
+    found = _without_words_on(found, left_out)
     if found.regions is None:
         return replace(found, labels=table[found.labels], task=replace(found.task, labels=kept), left_out=left_out)
     regions = found.regions[[label in kept for label in found.task.labels]]
@@ -56,6 +58,14 @@ def only_structures(found: Segmentation, names: Sequence[str]) -> Segmentation:
     for label, region in zip(kept, regions, strict=True):
         painted[region] = label.value
     return replace(found, labels=painted, regions=regions, task=replace(found.task, labels=kept), left_out=left_out)
+
+
+def _without_words_on(found: Segmentation, left_out: Sequence[str]) -> Segmentation:
+    """A result that warns of the weak structures that are wanted, not of others."""
+    known = {name: dice for name, dice in found.task.held_out_dice.items() if name not in left_out}
+    task = replace(found.task, held_out_dice=known)
+    others = [warning for warning in found.warnings if warning not in weakness(found.task)]
+    return replace(found, task=task, warnings=(*others, *weakness(task)))
 
 
 def _is_called(label: LabelInfo, name: str) -> bool:

@@ -108,15 +108,20 @@ def add_difference(
 
 def _pairs(result: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
     """By the segment of the result, that of the reference with its name or its identifier."""
-    others: dict[str, str] = {}
-    for segment_id, name in _names(reference):
-        others.setdefault(_plain(name), segment_id)
-        others.setdefault(_plain(segment_id), segment_id)
-    names = dict(_names(result))
-    own = {segment_id: others.get(_plain(name), others.get(_plain(segment_id))) for segment_id, name in names.items()}
-    pairs = {segment_id: other for segment_id, other in own.items() if other is not None}
+    names, there = dict(_names(result)), _names(reference)
+    by_name: dict[str, str] = {}
+    for segment_id, name in there:
+        by_name.setdefault(_plain(name), segment_id)
+    # Identifiers outlive a new name, which says more: of two segments whose names were swapped, for example.
+    by_identifier = {_plain(segment_id): segment_id for segment_id, _ in there}
+    pairs: dict[str, str] = {}
+    for table in (by_name, by_identifier):
+        for segment_id, name in names.items():
+            other = table.get(_plain(name), table.get(_plain(segment_id)))
+            if other is not None and segment_id not in pairs and (table is by_name or other not in pairs.values()):
+                pairs[segment_id] = other
     if not pairs:
-        known = ", ".join(name for _, name in _names(reference)) or "none"
+        known = ", ".join(name for _, name in there) or "none"
         raise InputError(
             f"no structure of the reference has a name of the result's (there: {known})",
             file=reference.GetName(),

@@ -6,7 +6,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import slicer
+import vtk
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
@@ -16,7 +18,10 @@ from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_
 from MultiTaskSegLib.scene.figure.segment_statistics import measured
 from MultiTaskSegLib.scene.node.measured_column import note_measured
 from MultiTaskSegLib.scene.node.table_column import add_numbers
-from MultiTaskSegLib.scene.result_table import rows_of
+from MultiTaskSegLib.scene.result_table import CORRECTED, NAME, SEGMENT_ID, rows_of
+
+TEXTS = (NAME, CORRECTED, SEGMENT_ID)
+DIGITS = 10  # as text, VTK gives six
 
 
 def set_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, columns: Sequence[str]) -> slicer.vtkMRMLTableNode:
@@ -71,8 +76,15 @@ def write_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, path: str |
         writer = csv.writer(stream)
         writer.writerow([column.GetName() for column in columns])
         for row in range(table.GetNumberOfRows()):
-            cells = (column.GetVariantValue(row).ToString() for column in columns)
-            writer.writerow(["" if cell == "nan" else cell for cell in cells])
+            writer.writerow([_cell(column, row) for column in columns])
+
+
+def _cell(column: vtk.vtkAbstractArray, row: int) -> str:
+    value = column.GetVariantValue(row)
+    if column.GetName() in TEXTS:
+        return str(value.ToString())
+    number = value.ToDouble()
+    return "" if np.isnan(number) else f"{number:.{DIGITS}g}"
 
 
 def _table_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLTableNode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import slicer
 import vtk
@@ -9,7 +11,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.scene.segmentation import LABELMAP
-from MultiTaskSegLib.scene.surface.kept_volume import keep_volume
+from MultiTaskSegLib.scene.surface.kept_volume import LARGEST_CHANGE, keep_volume
 
 SURFACE = "Closed surface"
 DEFAULT_SMOOTHING, LEAST_SMOOTHING = 0.5, 0.1
@@ -64,8 +66,8 @@ def _keep(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) ->
     voxel_mm3 = abs(np.linalg.det(slicer.util.arrayFromVTKMatrix(matrix)[:3, :3]))
     labels = vtk_to_numpy(voxels.GetPointData().GetScalars())
     volume_mm3, smoothing = float(np.count_nonzero(labels)) * voxel_mm3, smoothing_of(segmentation_node)
-    while not keep_volume(surface, volume_mm3) and smoothing > 0:
-        # What is as thin as a voxel or two may be smoothed away altogether.
+    while not keep_volume(surface, volume_mm3, LARGEST_CHANGE if smoothing > 0 else math.inf) and smoothing > 0:
+        # What is as thin as a voxel or two may be smoothed away altogether; without smoothing, it is all there.
         smoothing = smoothing / 2 if smoothing > LEAST_SMOOTHING else 0.0
         surface.DeepCopy(_made_anew(segmentation_node.GetSegmentation(), segment_id, smoothing))
 
