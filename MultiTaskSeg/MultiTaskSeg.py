@@ -228,7 +228,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
     def onBatchFinished(self, batch: SceneBatch) -> None:
         """Show what became of each image, also when the batch ended early."""
         found = batch.finish()
-        self._batch.show_rows(found.rows)
+        self._batch.show_rows(found.rows, found.page)
         self._batchOnlooker.take_in_batch(found.results, self.parameters, self._isOpen)
         self.onParametersChanged()
         if batch.job.error is not None:
@@ -336,7 +336,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
             options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``,
-                the folder for results of image files; ``withUncertainty=False`` leaves out the uncertainty of volumes.
+                for results of image files, table and page; ``withUncertainty=False`` leaves out that of volumes.
 
         Raises:
             InputError: there is no image.

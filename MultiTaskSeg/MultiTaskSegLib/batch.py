@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from MultiTaskSegLib.gallery.framed_picture import framed_picture
 from MultiTaskSegLib.job import POLL_INTERVAL_S, Job
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, Cancelled, ModelError, MtsError, UsageError
@@ -57,6 +58,9 @@ class BatchRow:
         ood: the verdict with all its figures; None without one.
         model, model_sha256: what judged it; empty when it failed.
         file, volume_id: as of `BatchItem`.
+        output: folder with the results of a file; empty for others.
+        thumbnail: a PNG file, the picture of the result in a frame of the colour of its verdict; empty for a check,
+            when it failed, and in a row that was read back.
     """
 
     image: str
@@ -72,6 +76,8 @@ class BatchRow:
     model_sha256: str = ""
     file: str = ""
     volume_id: str = ""
+    output: str = ""
+    thumbnail: bytes = field(default=b"", repr=False)
 
     @property
     def score(self) -> float | None:
@@ -193,7 +199,7 @@ class Batch:
             job, self._job = self._job, None
             found = job.result()
             report = item.keep(found) or found.report
-            self._add(row_of(item, report, self._clock() - self._item_began_s))
+            self._add(_with_files(row_of(item, report, self._clock() - self._item_began_s), found))
             self._failures = []
 
     def _fail(self, item: BatchItem, error: MtsError) -> None:
@@ -269,6 +275,15 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
         file=item.file,
         volume_id=item.volume_id,
     )
+
+
+def _with_files(row: BatchRow, found: JobResult) -> BatchRow:
+    """The same row with the picture of the result, and with where its files are."""
+    warnings = row.warnings
+    if found.thumbnail_failure:
+        warnings = (*warnings, f"no picture could be drawn ({found.thumbnail_failure})")
+    picture = b"" if found.thumbnail is None else framed_picture(found.thumbnail, row.verdict)
+    return replace(row, warnings=warnings, output=str(found.output or ""), thumbnail=picture)
 
 
 def _volumes_mm3(report: Mapping[str, Any]) -> dict[str, float]:

@@ -43,8 +43,8 @@ def write_batch_csv(rows: Sequence[BatchRow], path: str | Path) -> None:
         ResourceError: the file cannot be written.
     """
     columns = batch_columns(rows)
-    # A mark at the start, without which spreadsheets do not take the file for UTF-8.
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as stream:
+    # A mark at the start, without which spreadsheets do not take the file for UTF-8. Names of files need not be text.
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig", errors="replace") as stream:
         writer = csv.writer(stream)
         writer.writerow([title for title, _ in columns])
         for number in range(len(rows)):

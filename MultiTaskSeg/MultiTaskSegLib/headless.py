@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import slicer
 
 from MultiTaskSegLib.batch import BatchRow
-from MultiTaskSegLib.batch_table import write_batch_csv
+from MultiTaskSegLib.gallery.batch_files import STEM
 from MultiTaskSegLib.installation.missing_package import require_installed
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, segment_batch
 from MultiTaskSegLib.typed_error import typed
 
-TABLE_FILE = "batch.csv"
-
 
 def segment_folder(arguments: Sequence[str]) -> int:
-    """Segment a folder of images: ``FOLDER RESULTS``; results and the table ``batch.csv`` go to ``RESULTS``.
+    """Segment a folder of images: ``FOLDER RESULTS``; results, the table ``batch.csv`` and the page ``batch.html`` go
+    to ``RESULTS``. Earlier ones that were edited are kept, and it is told what the new ones are called.
 
     Returns:
         The exit code: 0, 1 where an image failed, 2 for wrong arguments, 4 where nothing could be done. What went wrong
@@ -27,10 +25,15 @@ def segment_folder(arguments: Sequence[str]) -> int:
     """
 
     def work(folder: str, results: str) -> Sequence[BatchRow]:
-        """One folder of results per image, and the table of all."""
-        rows = segment_batch(folder, BatchOptions(output=results), idle=slicer.app.processEvents).rows
-        write_batch_csv(rows, Path(results) / TABLE_FILE)
-        return rows
+        """One folder of results per image, and table and page of all."""
+        found = segment_batch(folder, BatchOptions(output=results), idle=slicer.app.processEvents)
+        if found.unwritten is not None:
+            raise found.unwritten
+        if found.page is not None and found.page.stem != STEM:
+            _tell(
+                f"an earlier table or page was edited, and was kept: the new ones are {found.page.stem}.csv and .html"
+            )
+        return found.rows
 
     return exit_code_of(work, arguments, "FOLDER RESULTS")
 

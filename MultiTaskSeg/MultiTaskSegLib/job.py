@@ -237,17 +237,19 @@ class JobRunner:
         lease: Lease | None = None,
         further: Sequence[Volume] = (),
         wish: Mapping[str, Any] | None = None,
+        with_thumbnail: bool = False,
     ) -> Job:
         """Start to segment ``volume``; ``model`` None is the released default, ``lease`` what `hold` gave.
 
         ``further`` are the other channels of the image in the model's order, each with a grid of its own; ``wish`` has
         ``region`` (see `Region.as_dict`), ``whole_check`` and ``structures`` where not all is wanted.
+        ``with_thumbnail`` has a small picture drawn, too.
 
         Raises:
             UsageError: another job is running, or the worker is held for others.
             ResourceError: the worker cannot be started. A disk that is full is an error of the job.
         """
-        options = {**(wish or {}), "task": task}
+        options = {**(wish or {}), "task": task, "thumbnail": with_thumbnail}
         return self._start("segment", (volume, *further), model, device, options, lease=lease)
 
     def check(
@@ -275,14 +277,16 @@ class JobRunner:
         device: str = "auto",
         lease: Lease | None = None,
         wish: Mapping[str, Any] | None = None,
+        with_thumbnail: bool = False,
     ) -> Job:
         """Start to segment an image file or a DICOM folder; the worker reads it and the results go to ``output``.
 
         The files are those of ``multitaskseg segment``; all are put in place at the end, or none. A callable is asked
-        for the folder only then, in the background: somebody may work in it during the run. ``wish``
-        is that of :meth:`segment`. Raises as that.
+        for the folder only then, in the background: somebody may work in it during the run. ``wish`` and
+        ``with_thumbnail`` are those of :meth:`segment`. Raises as that.
         """
-        options = {**(wish or {}), "task": task, "image": str(Path(image).resolve()), "write": True}
+        asked = {"task": task, "image": str(Path(image).resolve()), "write": True, "thumbnail": with_thumbnail}
+        options = {**(wish or {}), **asked}
         if not callable(output):
             settled = Path(output).resolve()
             return self._start("segment", (), model, device, options, lambda: settled, lease=lease)

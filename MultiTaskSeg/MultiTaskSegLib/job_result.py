@@ -38,6 +38,8 @@ class JobResult:
         models: what nnU-Net has left in a folder: per model ``configuration``, ``trainer``, ``plans``, ``place`` and
             ``folds``; filled by ``trained``.
         card: the model card; filled by ``card`` and ``import``.
+        thumbnail: uint8 ``(Y, X, 3)``, a slice with the outlines of the structures; None unless it was asked for.
+        thumbnail_failure: why it was asked for and is not there.
     """
 
     report: dict[str, Any]
@@ -52,6 +54,8 @@ class JobResult:
     regions: NDArray[np.bool_] | None = None
     models: list[dict[str, Any]] = field(default_factory=list)
     card: str = ""
+    thumbnail: NDArray[np.uint8] | None = None
+    thumbnail_failure: str = ""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -72,7 +76,7 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
     try:
         arrays = [
             np.load(event[name], allow_pickle=False) if name in event else None
-            for name in ("labels", "uncertainty", "foreign", "regions")
+            for name in ("labels", "uncertainty", "foreign", "regions", "thumbnail")
         ]
     except (OSError, ValueError) as error:
         raise ResourceError(f"the result cannot be read ({error})", remedy="Start the run again") from error
@@ -95,4 +99,6 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
         arrays[3],
         event.get("models", []),
         event.get("card", ""),
+        arrays[4],
+        event.get("thumbnail_failure", ""),
     )

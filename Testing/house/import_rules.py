@@ -30,6 +30,7 @@ ABOVE_RUNTIME = tuple(
     for name in (
         *TORCH_FREE,
         "background_call",
+        "gallery",
         "headless",
         "interpreter",
         "scene",
@@ -52,7 +53,10 @@ FORBIDDEN_IMPORTS = {
         f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer")
         for room in ("panel", "catalogue", "registration", "installation", "correction", "loop")
     },
-    **{f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer", *SLICER) for room in ("dataset", "learning")},
+    **{
+        f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer", *SLICER)
+        for room in ("dataset", "gallery", "learning")
+    },
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
     "MultiTaskSeg/MultiTaskSegLib/interpreter/": ("torch", "trainer", *SLICER),
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),

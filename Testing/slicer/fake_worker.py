@@ -89,7 +89,16 @@ def answer(request: dict, behaviour: str) -> None:
     report.update(model={"name": str(request["model"]), "sha256": "00"}, uncertainty={}, timings={"total_s": 0.5})
     report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]))])
     files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
-    send(id=number, event="result", **files, report=report, legend=LEGEND)
+    send(id=number, event="result", **files, **thumbnail(request), report=report, legend=LEGEND)
+
+
+def thumbnail(request: dict) -> dict[str, str]:
+    """A picture that shows nothing, where one is asked for."""
+    if not request.get("thumbnail"):
+        return {}
+    file = Path(request["output"]) / "thumbnail.npy"
+    np.save(file, np.full((16, 24, 3), 99, np.uint8))
+    return {"thumbnail": str(file)}
 
 
 def answer_with_files(number: int, folder: Path, request: dict) -> None:
@@ -102,7 +111,8 @@ def answer_with_files(number: int, folder: Path, request: dict) -> None:
     (folder / "report.json").write_text(json.dumps(request))
     labels = [{"value": 1, "name": "bright part", "voxels": 4, "volume_mm3": 1500.0}]
     report = {"image": Path(request["image"]).name, "ood": OOD, "task": request["task"], "labels": labels}
-    send(id=number, event="result", files=str(folder), report={**report, "warnings": []}, legend=LEGEND)
+    told = {"report": {**report, "warnings": []}, "legend": LEGEND}
+    send(id=number, event="result", files=str(folder), **told, **thumbnail(request))
 
 
 def answer_about_file(number: int, image: str) -> None:

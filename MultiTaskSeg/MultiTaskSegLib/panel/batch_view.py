@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -10,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
+from MultiTaskSegLib.gallery.verdict_colour import COLOURS
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
@@ -17,7 +20,6 @@ from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
-from MultiTaskSegLib.panel.verdict_banner import BAD_COLOUR, GOOD_COLOUR, UNCHECKED_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
@@ -27,8 +29,7 @@ from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
-# How the verdict is told in a row, and at the beginning of the warning that repeats it.
-COLOURS = {FOREIGN: BAD_COLOUR, UNUSUAL: UNUSUAL_COLOUR, KNOWN: GOOD_COLOUR, UNCHECKED: UNCHECKED_COLOUR}
+PICTURE_PIXELS = 48  # of the longer side
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
@@ -98,9 +99,12 @@ class BatchView:
             return sequence, None
         return image_nodes(slicer.mrmlScene), None
 
-    def show_rows(self, rows: list[BatchRow]) -> None:
-        """Show what became of each image."""
+    def show_rows(self, rows: list[BatchRow], page: Path | None = None) -> None:
+        """Show what became of each image, and where the page of them is."""
         self._rows = rows
+        if page is not None:
+            link = f'<a href="{html.escape(page.resolve().as_uri())}">{html.escape(page.name)}</a>'
+            self.message.say(_("All images on one page, with pictures: {link}").format(link=link))
         table = self.ui.batchTableWidget
         table.setRowCount(len(rows))
         totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
@@ -109,6 +113,8 @@ class BatchView:
             for column, text in enumerate(_texts(row, total)):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip)
+                if column == IMAGE_COLUMN and row.thumbnail:
+                    item.setIcon(_icon(row.thumbnail))
                 if column == TOTAL_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 if column == VERDICT_COLUMN and row.verdict in COLOURS:
@@ -124,6 +130,7 @@ class BatchView:
         titles = (_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"))
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
+        table.setIconSize(qt.QSize(PICTURE_PIXELS, PICTURE_PIXELS))
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
@@ -149,6 +156,13 @@ def _scopes() -> list[tuple[str, str]]:
         (FRAMES, _("All frames of the selected volume's sequence")),
         (FOLDER, _("A folder of images")),
     ]
+
+
+def _icon(png: bytes) -> Any:
+    """A picture for a cell, from a PNG file."""
+    picture = qt.QPixmap()
+    picture.loadFromData(png)
+    return qt.QIcon(picture)
 
 
 def _texts(row: BatchRow, total: str) -> list[str]:

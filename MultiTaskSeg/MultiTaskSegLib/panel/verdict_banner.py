@@ -8,15 +8,10 @@ from enum import Enum
 
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.gallery.verdict_colour import BAD_COLOUR, GOOD_COLOUR, UNCHECKED_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.task_list import short_name
 from MultiTaskSegLib.verdict_words import UNUSUAL_P_VALUE, is_unusual
-
-# White on a dark colour is legible in Slicer's light and dark style alike.
-GOOD_COLOUR = "#1b7f3b"
-UNUSUAL_COLOUR = "#9a5b00"
-BAD_COLOUR = "#b3261e"
-UNCHECKED_COLOUR = "#5c5f66"
 
 
 class Level(Enum):

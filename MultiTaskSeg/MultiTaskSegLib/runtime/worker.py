@@ -211,6 +211,7 @@ class Worker:
         progress(0.0, "model")
         with needed_packages():
             from MultiTaskSegLib.runtime.selection.requested import requested
+            from MultiTaskSegLib.runtime.thumbnail.thumbnail_entry import thumbnail_entry
         selection = requested(request)
         outcome = self._run(
             request,
@@ -226,7 +227,7 @@ class Worker:
         if outcome.choice:
             found = found.with_model_choice(outcome.choice)
         progress(1.0, "writing")
-        files = _write_result(found, request)
+        files = _write_result(found, request) | thumbnail_entry(found, request)
         send({"event": "result", "report": found.report(), **files, "legend": legend_of(found.task)})
 
     def _check(self, request: Request, send: Send) -> None:

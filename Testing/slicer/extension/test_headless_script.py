@@ -68,6 +68,22 @@ def test_the_documented_script_segments_a_folder_and_tells_failures_by_its_exit_
     assert "torn.nii.gz" in rows["torn.nii.gz"]["error"]
     assert (tmp_path / "results" / "good" / "segmentation.seg.nrrd").is_file()
     assert capsys.readouterr().err.startswith("torn.nii.gz: ")
+    page = (tmp_path / "results" / "batch.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 1
+    assert 'href="good/segmentation.seg.nrrd"' in page
+    (tmp_path / "results" / "batch.csv").write_text("mine")
+    (tmp_path / "scans" / "good.nii.gz").unlink()
+    assert run(tmp_path / "scans", tmp_path / "results") == 1
+    assert (tmp_path / "results" / "batch.csv").read_text() == "mine"
+    assert "the new ones are batch_2.csv and .html" in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_written_ends_the_script_with_a_word(run, tmp_path, capsys):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "torn.nii.gz").write_bytes(b"no image")
+    (tmp_path / "results").write_text("a file")
+    assert run(tmp_path / "scans", tmp_path / "results") == 4
+    assert "a file is in the place of the folder for results" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import html
 import weakref
 
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.scene.batch import scene_batch
 from MultiTaskSegLib.scene.earlier_result import results_of
 from Testing.slicer import scene_samples as samples
 
@@ -79,6 +82,36 @@ def test_a_folder_is_segmented_into_another(panel, run_batch, tmp_path):
     run_batch("folder")
     assert [row[0] for row in cells(panel)] == ["a.nii.gz"]
     assert (tmp_path / "out").is_dir()
+
+
+def test_rows_show_the_picture_of_their_result_and_the_page_of_all_is_linked_to(panel, run_batch, tmp_path):
+    samples.warp_transform(samples.volume(name="warped"))
+    run_batch("scene")
+    table = panel.ui.batchTableWidget
+    assert [table.item(row, 0).icon().isNull() for row in range(2)] == [False, True]
+    assert "batch.html" not in panel.ui.batchMessageLabel.text
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.nii.gz").write_bytes(b"not looked at by the stand-in worker")
+    panel.parameters.batchFolder, panel.parameters.batchOutput = str(tmp_path / "in"), str(tmp_path / "out & <b>")
+    run_batch("folder")
+    assert not table.item(0, 0).icon().isNull()
+    page = tmp_path / "out & <b>" / "batch.html"
+    assert page.is_file()
+    assert f'href="{html.escape(page.resolve().as_uri())}"' in panel.ui.batchMessageLabel.text
+    assert panel.ui.batchMessageLabel.openExternalLinks
+
+
+def test_a_page_that_cannot_be_written_is_told_and_costs_no_row(panel, run_batch, tmp_path, monkeypatch):
+    def refuse(_rows: object, folder: str) -> None:
+        raise ResourceError("the disk is full", file=folder)
+
+    monkeypatch.setattr(scene_batch, "write_batch_files", refuse)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.nii.gz").write_bytes(b"not looked at by the stand-in worker")
+    panel.parameters.batchFolder, panel.parameters.batchOutput = str(tmp_path / "in"), str(tmp_path / "out")
+    run_batch("folder")
+    assert [row[0] for row in cells(panel)] == ["a.nii.gz"]
+    assert "the disk is full" in panel.ui.batchMessageLabel.text
 
 
 def test_cancelling_a_batch_keeps_what_is_done_and_frees_the_single_run(panel, worker, run_batch):

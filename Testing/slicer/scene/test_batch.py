@@ -18,6 +18,7 @@ from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow, row_of
 from MultiTaskSegLib.batch_table import batch_columns, write_batch_csv
 from MultiTaskSegLib.image_folder import image_paths, output_folders
 from MultiTaskSegLib.job import JobRunner
+from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import Cancelled, InputError, UsageError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.scene.batch.batch_table import add_batch_table
@@ -92,10 +93,8 @@ class JobStandIn:
         return self.polls > 1
 
     def result(self):
-        from types import SimpleNamespace
-
         ood = Verdict(True, 3.0, 1.5, 0.25, "near", {"near": 3.0}).as_dict()
-        return SimpleNamespace(report={"ood": ood, "task": "t", "warnings": ["w"], "model": {"name": "m"}})
+        return JobResult({"ood": ood, "task": "t", "warnings": ["w"], "model": {"name": "m"}}, None, None, [], [])
 
     def cancel(self, reason: str = "") -> None:
         self.reason = reason
@@ -269,7 +268,7 @@ def test_a_folder_is_segmented_into_a_folder_per_image(session, runner_of, tmp_p
         ("bad.mha", True),
         ("series", False),
     ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["A", "b", "series"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["A", "b", "series"]
     assert sorted(path.name for path in (tmp_path / "out" / "b").iterdir()) == [
         "checksums.sha256",
         "report.json",

@@ -164,10 +164,15 @@ def scans(folder: Path, *names: str) -> list[Path]:
     return [folder / name for name in names]
 
 
+def folders(place: Path) -> list[str]:
+    """Names of the folders in a folder; table and page of the batch lie beside them."""
+    return sorted(entry.name for entry in place.iterdir() if entry.is_dir())
+
+
 def test_images_of_the_same_name_each_have_their_results(runner, tmp_path):
     paths = scans(tmp_path, "sub-01/ct.nii.gz", "sub-02/ct.nii.gz")
     rows = segment_batch(paths, BatchOptions(output=tmp_path / "out"), runner=runner).rows
-    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["sub-01_ct", "sub-02_ct"]
+    assert folders(tmp_path / "out") == ["sub-01_ct", "sub-02_ct"]
     assert [row.file for row in rows] == [str(path) for path in paths]
 
 
@@ -193,7 +198,7 @@ def test_replacing_files_replaces_what_nobody_edited_and_nothing_else(runner, tm
     segment_batch(paths, options, runner=runner)
     mine = corrected(tmp_path / "out" / "b")
     rows = segment_batch(paths, options, runner=runner).rows
-    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["a", "b", "b_2"]
+    assert folders(tmp_path / "out") == ["a", "b", "b_2"]
     assert mine.read_bytes() == b"corrected by hand"
     assert [len(row.warnings) for row in rows] == [0, 1]
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib.batch import Batch, BatchRow
+from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow
 from MultiTaskSegLib.batch_table import write_batch_csv
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene.batch.batch_table import add_batch_table
-from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch
+from MultiTaskSegLib.scene.batch.batch_table import add_batch_table, batch_rows_of
+from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch, segment_batch
 from MultiTaskSegLib.scene.batch.sequence import SequenceResult
 from Testing.slicer import scene_samples as samples
 from Testing.slicer.panel.test_lifecycle import observer_count
@@ -51,7 +53,7 @@ def test_volumes_and_files_are_segmented_with_the_same_task_model_and_device(ses
     runner = AskedRunner()
     options = BatchOptions("heart", "own.model", "cuda:1", tmp_path / "out")
     SceneBatch([samples.volume(), tmp_path / "x.nrrd"], options, runner).job.wait()
-    choices = {"task": "heart", "model": "own.model", "device": "cuda:1"}
+    choices = {"task": "heart", "model": "own.model", "device": "cuda:1", "with_thumbnail": True}
     assert runner.asked == [{"image": "Scan", **choices}, {"image": "x.nrrd", "output": "x", **choices}]
 
 
@@ -61,6 +63,28 @@ def test_structures_are_asked_for_with_every_image_and_noted(session, tmp_path):
     SceneBatch([samples.volume(), tmp_path / "x.nrrd"], options, runner).job.wait()
     assert [asked["wish"] for asked in runner.asked] == [{"structures": ["ventricle"]}] * 2
     assert options.notes.parameters["structures"] == ["ventricle"]
+
+
+def test_a_picture_that_could_not_be_drawn_is_a_note_of_a_row_that_is_done(session):
+    report = {"ood": FOREIGN.as_dict(), "task": "t", "warnings": []}
+    found = JobResult(report, None, None, [], [], thumbnail_failure="MemoryError: ")
+    job = JobStandIn()
+    job.result = lambda: found
+    (row,) = Batch([BatchItem("a", lambda: job, lambda _: None)]).wait()
+    assert (row.error, row.thumbnail, row.verdict) == ("", b"", "out of distribution")
+    assert row.warnings == ("no picture could be drawn (MemoryError: )",)
+
+
+def test_volumes_and_frames_get_pictures_and_a_page_only_where_there_is_a_folder(session, worker, tmp_path):
+    volumes = [samples.volume(), samples.volume(name="<script>")]
+    found = segment_batch(volumes, BatchOptions(output=tmp_path / "out"))
+    assert [row.thumbnail[:4] for row in found.rows] == [b"\x89PNG"] * 2
+    assert found.page == tmp_path / "out" / "batch.html"
+    assert "<script>" not in found.page.read_text()
+    assert batch_rows_of(found.table) == [replace(row, thumbnail=b"") for row in found.rows]
+    frames = segment_batch(cine())
+    assert [row.thumbnail[:4] for row in frames.rows] == [b"\x89PNG"] * 3
+    assert (frames.page, frames.unwritten) == (None, None)
 
 
 def test_a_volume_that_is_removed_while_it_is_segmented_gets_no_result(session):

@@ -15,7 +15,7 @@ from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.node.table_column import add_numbers, add_texts
 from MultiTaskSegLib.typed_error import typed_errors
 
-ROWS_ATTRIBUTE = f"{PREFIX}Batch.Rows"  # every row to the sign, with the complete verdict
+ROWS_ATTRIBUTE = f"{PREFIX}Batch.Rows"  # every row to the sign but its picture, with the complete verdict
 
 
 def add_batch_table(scene: slicer.vtkMRMLScene, rows: Sequence[BatchRow], name: str) -> slicer.vtkMRMLTableNode:
@@ -29,8 +29,8 @@ def add_batch_table(scene: slicer.vtkMRMLScene, rows: Sequence[BatchRow], name: 
 def fill_batch_table(node: slicer.vtkMRMLTableNode, rows: Sequence[BatchRow]) -> None:
     """Put rows into a table node instead of what it had; missing figures are NaN.
 
-    Each row refers to its volume, if that is in the scene. The rows can be read back exactly with `batch_rows_of`, also
-    after the scene has been saved and loaded.
+    Each row refers to its volume, if that is in the scene. The rows can be read back exactly with `batch_rows_of`, but
+    for their pictures, also after the scene has been saved and loaded.
 
     Raises:
         ResourceError: whatever went wrong.
@@ -61,8 +61,10 @@ def batch_rows_of(node: slicer.vtkMRMLTableNode) -> list[BatchRow]:
 
 
 def _plain(row: BatchRow) -> dict[str, Any]:
+    """All but the picture, which would make scenes large."""
     ood = None if row.ood is None else row.ood.as_dict()
-    return {**vars(row), "volumes_ml": dict(row.volumes_ml), "warnings": list(row.warnings), "ood": ood}
+    plain = {name: value for name, value in vars(row).items() if name != "thumbnail"}
+    return {**plain, "volumes_ml": dict(row.volumes_ml), "warnings": list(row.warnings), "ood": ood}
 
 
 def _row(plain: dict[str, Any]) -> BatchRow:

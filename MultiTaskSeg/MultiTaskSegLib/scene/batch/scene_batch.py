@@ -10,12 +10,13 @@ from typing import Any
 import slicer
 
 from MultiTaskSegLib.batch import Batch, BatchItem, BatchRow
+from MultiTaskSegLib.gallery.batch_files import write_batch_files
 from MultiTaskSegLib.image_folder import image_paths, output_folders
 from MultiTaskSegLib.job import Job, JobRunner, shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.result_folder import claim, free_folder, is_taken, is_untouched
-from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError, UsageError
 from MultiTaskSegLib.scene.batch.batch_run import BatchRun
 from MultiTaskSegLib.scene.batch.sequence import SequenceResult
 from MultiTaskSegLib.scene.channel_nodes import require_single
@@ -42,12 +43,17 @@ class BatchResult:
         table: the same as a table node of the scene; None where the scene was closed.
         results: of the volumes of the scene that were segmented, by their ID.
         segmentations: sequence of a segmentation per frame, when the input was a sequence.
+        page: the rows with their pictures as an HTML file, in the folder of the results and beside the table of
+            the same name; None without such a folder.
+        unwritten: why page and table could not be written.
     """
 
     rows: list[BatchRow]
     table: slicer.vtkMRMLTableNode | None
     results: dict[str, SegmentationResult] = field(default_factory=dict)
     segmentations: slicer.vtkMRMLSequenceNode | None = None
+    page: Path | None = None
+    unwritten: MtsError | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class BatchOptions:
         task: a task's name or ``auto``.
         model: path of a model file; None for the released ones.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        output: folder for the results of image files; each gets a folder of its own in it.
+        output: folder for the results of image files; each gets a folder of its own in it, and all a table and a page.
         existing: ``keep`` or ``replace``, see `RunNotes`; results of files that are kept get the new ones beside them.
         with_uncertainty: whether volumes of the scene get their uncertainty as a volume, too.
         structures: names of those that are wanted; none for all.
@@ -74,8 +80,9 @@ class BatchOptions:
 
     @property
     def wish(self) -> dict[str, Any]:
-        """What every run is asked for besides; nothing where all is wanted."""
-        return {"wish": {"structures": list(self.structures)}} if self.structures else {}
+        """What every run is asked for besides: a picture, and structures where not all are wanted."""
+        chosen = {"wish": {"structures": list(self.structures)}} if self.structures else {}
+        return {"with_thumbnail": True, **chosen}
 
     @property
     def notes(self) -> RunNotes:
@@ -119,7 +126,8 @@ class SceneBatch:
         self._run.end(reason)
 
     def finish(self) -> BatchResult:
-        """End the batch and put the table of what is done into the scene, also when it was cancelled."""
+        """End the batch and put the table of what is done into the scene, and table and page into the folder of the
+        results, also when it was cancelled."""
         self.end()
         table = segmentations = None
         try:
@@ -127,7 +135,18 @@ class SceneBatch:
             segmentations = None if self._sequence is None or table is None else self._sequence.finish()
         except Exception as error:  # whatever it is: the results that are there must not be lost with it
             self.job.error = self.job.error or typed(error)
-        return BatchResult(self._run.rows, table, self._results, segmentations)
+        page, unwritten = self._write_page()
+        self.job.error = self.job.error or unwritten
+        return BatchResult(self._run.rows, table, self._results, segmentations, page, unwritten)
+
+    def _write_page(self) -> tuple[Path | None, MtsError | None]:
+        """Where the page is, or what went wrong."""
+        if self._options.output is None or not self._run.rows:
+            return None, None
+        try:
+            return write_batch_files(self._run.rows, self._options.output), None
+        except Exception as error:  # whatever it is: the results that are there must not be lost with it
+            return None, typed(error)
 
     def _items(self, images: Images, lease: Lease) -> list[BatchItem]:
         if isinstance(images, (str, Path)):
