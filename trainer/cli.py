@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_nnunet, cli_pretraining, cli_refitting
-from trainer.cli_environment import expand_patterns, find_models, missing_package
+from trainer.cli_environment import expand_patterns, find_models, missing_package, require_not_released
 from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
 
@@ -185,6 +185,7 @@ def _train(options: argparse.Namespace) -> int:
     from trainer.training.train_model import train_model
     from trainer.training.training import Budget
 
+    require_not_released(options.output)
     minutes = 60.0 if options.steps is None and options.minutes is None else options.minutes
     budget = Budget(options.steps, minutes)
     manifest = train_model(options.data, options.output, read_config(options.config), budget, resume=options.resume)

@@ -1,4 +1,4 @@
-"""What the command line meets: patterns that the shell did not expand, names of models, packages that are not there."""
+"""What the command line meets: patterns that the shell did not expand, names of models, places, missing packages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.machine.atomic_file import require_place
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
+from MultiTaskSegLib.runtime.model import released
+from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.runtime.model.released import named_model
 
 EXTRA_OF = {
@@ -18,6 +21,8 @@ EXTRA_OF = {
     "torchio": "benchmark",
     "ray": "cluster",
 }
+
+MODEL_OPTIONS = ("model", "models", "ensemble")
 
 
 def expand_patterns(options: argparse.Namespace) -> None:
@@ -32,16 +37,40 @@ def expand_patterns(options: argparse.Namespace) -> None:
 
 
 def find_models(options: argparse.Namespace) -> None:
-    """Replace names of the list of models (``multitaskseg models``) in ``-m`` by their files.
+    """Replace names of the list of models (``multitaskseg models``) by their files, wherever models are asked for.
 
     Raises:
         ModelError, ResourceError: as `named_model`.
     """
-    asked = getattr(options, "model", None)
-    if isinstance(asked, list):
-        options.model = [named_model(str(path)) for path in asked]
-    elif isinstance(asked, Path):
-        options.model = named_model(str(asked))
+    for name in MODEL_OPTIONS:
+        asked = getattr(options, name, None)
+        if isinstance(asked, list):
+            setattr(options, name, [named_model(str(path)) for path in asked])
+        elif isinstance(asked, Path):
+            setattr(options, name, named_model(str(asked)))
+
+
+def require_model_place(path: Path) -> None:
+    """Refuse a place where no model may be written, before anything is computed for it.
+
+    Raises:
+        UsageError: it has not the ending of a model file, or is a released model.
+        ResourceError: it cannot be written.
+    """
+    if not path.name.endswith(ENDING):
+        raise UsageError(f"the model file {path.name} does not end in {ENDING}", remedy=f"Name it MODEL{ENDING}")
+    require_not_released(path)
+    require_place(path)
+
+
+def require_not_released(path: Path) -> None:
+    """Refuse to write over a model that came with the program.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if path.resolve() in {own.resolve() for own in released.released_models()}:
+        raise UsageError("a released model is not replaced", file=path, remedy="Name another file with -o")
 
 
 def missing_package(error: ModuleNotFoundError) -> UsageError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
+from trainer.cli_environment import require_model_place
 
 
 def add_commands(commands: Any) -> None:
@@ -62,6 +63,7 @@ def _write(arguments: argparse.Namespace) -> int:
             file=output,
             remedy="Give another name, or --overwrite to replace it",
         )
+    require_model_place(output)
     # Of an import that was killed while it wrote.
     remove_leftovers(output)
     with _ended_cleanly(), tempfile.TemporaryDirectory() as folder:

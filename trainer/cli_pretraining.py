@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trainer.cli_environment import require_not_released
 from trainer.cli_experiments import add_executor_options, executor_of
 
 SOURCE_TASKS = ("segmentation", "classification", "self-supervised")
@@ -67,6 +68,7 @@ def _pretrain(options: argparse.Namespace) -> int:
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.pretraining.pretrain import pretrain
 
+    require_not_released(options.output)
     config, tables = read_tables(options.config, {"auxiliary": AuxiliaryConfig})
     require_known_mirrors(config, [dataset_name(directory) for directory in options.data])
     manifest = pretrain(
@@ -87,6 +89,7 @@ def _finetune(options: argparse.Namespace) -> int:
     from trainer.data.dataset import dataset_name
     from trainer.pretraining.finetune import finetune
 
+    require_not_released(options.output)
     config = read_config(options.config)
     require_known_mirrors(config, [dataset_name(directory) for directory in options.data])
     manifest = finetune(
@@ -111,6 +114,7 @@ def _two_stage(options: argparse.Namespace) -> int:
     from trainer.two_stage.findings import bar_text
     from trainer.two_stage.settings import Settings, TwoStageConfig
 
+    require_not_released(options.output)
     training, tables = read_tables(options.config, {"auxiliary": AuxiliaryConfig, "two_stage": TwoStageConfig})
     settings = Settings(training, tables["auxiliary"], tables["two_stage"])
     counts = tuple(options.labelled) if options.labelled else (None,)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
+from trainer.cli_environment import require_model_place, require_not_released
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
@@ -61,14 +62,15 @@ def _target(options: argparse.Namespace) -> Path:
     """Where the changed model goes: by default where it came from, but for the released ones.
 
     Raises:
-        UsageError: it is a released one.
+        UsageError, ResourceError: as `require_model_place`.
     """
-    from MultiTaskSegLib.runtime.model.released import released_models
-
     model: Path = options.model
-    if options.output is None and model.resolve() in {path.resolve() for path in released_models()}:
-        raise UsageError("a released model is not replaced", file=model, remedy="Name another file with -o")
-    return options.output or model
+    if options.output is None:
+        require_not_released(model)
+        return model
+    output: Path = options.output
+    require_model_place(output)
+    return output
 
 
 def _reference(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from Testing.runtime.imported.imported_models import imported
 from trainer import cli
-from trainer.cli_environment import EXTRA_OF
+from trainer.cli_environment import EXTRA_OF, find_models
 
 
 @pytest.mark.parametrize("module", ["yaml", "matplotlib"])
@@ -89,3 +90,76 @@ def test_a_released_model_is_not_replaced_by_one_that_is_changed(
     for command in ("reference", "calibrate", "describe"):
         assert cli.main([command, "-m", str(path), "--data", str(tmp_path)]) == 2
         assert "a released model is not replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["reference", "-m", "OTHER"],
+        ["calibrate", "-m", "OTHER"],
+        ["describe", "-m", "OTHER"],
+        ["train"],
+        ["pretrain", "--task", "segmentation"],
+        ["finetune", "-m", "OTHER"],
+        ["two-stage"],
+        ["import-nnunet", "FOLDER", "--licence", "x", "--overwrite"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_writes_over_a_released_model(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = imported(tmp_path)
+    before = path.read_bytes()
+    other = tmp_path / "other.mts.safetensors"
+    other.write_bytes(before)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.model.released.released_models", lambda: [path])
+    said = [{"OTHER": str(other), "FOLDER": str(tmp_path)}.get(word, word) for word in words]
+    data = [] if words[0] == "import-nnunet" else ["--data", str(tmp_path)]
+    assert cli.main([*said, *data, "-o", str(tmp_path / "." / path.name)]) == 2
+    assert "a released model is not replaced" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["reference", "calibrate", "describe"])
+def test_a_file_of_another_kind_is_not_replaced_by_a_model(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, image = imported(tmp_path), tmp_path / "image.nii.gz"
+    image.write_text("an image")
+    assert cli.main([command, "-m", str(model), "--data", str(tmp_path), "-o", str(image)]) == 2
+    assert "does not end in .mts.safetensors" in capsys.readouterr().err
+    assert image.read_text() == "an image"
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(imported(tmp_path))
+    monkeypatch.setattr("trainer.refitting.new_reference.fit_new_reference", pytest.fail)
+    (tmp_path / "folder.mts.safetensors").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("folder.mts.safetensors", "file/a.mts.safetensors"):
+        assert cli.main(["reference", "-m", model, "--data", str(tmp_path), "-o", str(tmp_path / name)]) == 4
+        assert "in the place of" in capsys.readouterr().err
+
+    def barred(**_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("MultiTaskSegLib.runtime.machine.atomic_file.tempfile.TemporaryFile", barred)
+    out = tmp_path / "new" / "a.mts.safetensors"
+    assert cli.main(["reference", "-m", model, "--data", str(tmp_path), "-o", str(out)]) == 4
+    assert "cannot write (Permission denied)" in capsys.readouterr().err
+    assert not out.parent.exists()
+
+
+def test_further_models_are_known_by_their_names_in_the_list_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MULTITASKSEG_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    path = imported(tmp_path).rename(tmp_path / "models" / "tumour.mts.safetensors")
+    options = argparse.Namespace(model=Path("tumour"), ensemble=[Path("tumour")], models=[Path("tumour"), tmp_path])
+    find_models(options)
+    assert (options.model, options.ensemble, options.models) == (path, [path], [path, tmp_path])

@@ -143,6 +143,24 @@ def require_folder(path: str | Path) -> None:
         raise _in_the_way(there)
 
 
+def require_place(path: str | Path) -> None:
+    """Refuse a file that can never be written, before anything is computed for it.
+
+    Raises:
+        ResourceError: a folder has its name, or nothing can be written where it is to lie.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise _unwritable(path, IsADirectoryError())
+    require_folder(path.parent)
+    there = next(place for place in path.absolute().parents if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there, prefix=PREFIX):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _in_the_way(path: Path) -> ResourceError:
     return ResourceError(
         "a file is in the place of the folder for results", file=path, remedy="Give the name of a folder"
