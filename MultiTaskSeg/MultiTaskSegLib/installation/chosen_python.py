@@ -23,7 +23,9 @@ def chosen_path() -> str:
 
 
 def apply_choice() -> OtherPython | None:
-    """Let the worker follow what is remembered; what it is."""
+    """Let the worker follow what is remembered; what it is. A run that is under way goes on as it began."""
+    if shared_runner().is_busy:
+        return other_python()
     path = chosen_path()
     other = OtherPython(Path(path), slicer.util.startupEnvironment()) if path else None
     if use_python(other):
@@ -59,7 +61,7 @@ def require_usable() -> str:
         raise ResourceError(
             f"the chosen Python cannot run the worker ({found.detail})",
             file=other.path,
-            remedy=f"Run '{other.path} -m pip install torch numpy scipy SimpleITK safetensors',"
+            remedy=f'Run "{other.path}" -m pip install torch numpy scipy SimpleITK safetensors,'
             " or choose this Slicer's Python under Advanced",
         )
     return found.detail

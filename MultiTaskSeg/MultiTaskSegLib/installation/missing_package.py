@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from MultiTaskSegLib.installation.torch_probe import is_installed
-from MultiTaskSegLib.interpreter.other_python import other_python
 from MultiTaskSegLib.runtime.errors import ResourceError
 
 
@@ -24,8 +23,10 @@ def require_installed() -> None:
     Raises:
         ResourceError: with their names and the ways to get them.
     """
+    from MultiTaskSegLib.installation.chosen_python import apply_choice
+
     # Of another Python only a trial tells; the worker says what it lacks.
-    missing = [] if other_python() is not None else missing_packages()
+    missing = [] if apply_choice() is not None else missing_packages()
     if missing:
         raise ResourceError(
             f"Python packages are missing: {', '.join(missing)}",

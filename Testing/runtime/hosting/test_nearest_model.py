@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, ResourceError, UsageError
 from MultiTaskSegLib.runtime.hosting.image_runs import REPLACED, ImageRuns
 from MultiTaskSegLib.runtime.hosting.listed_runs import ListedRuns
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
@@ -212,6 +212,15 @@ def test_where_no_model_can_look_at_the_image_the_first_reason_is_told() -> None
     )
     with pytest.raises(InputError, match="the image is constant"):
         run(machine)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_model_that_has_too_little_memory_for_the_image_is_left_out(error) -> None:
+    outcome = run(Shelf(listed("a"), listed("b"), shares={"a": error}))
+    assert outcome.origin[0] == "b of the file"
+    assert "not enough memory" in outcome.choice["models"][1]["reason"]
+    with pytest.raises(ResourceError, match="not enough memory"):
+        run(Shelf(listed("a"), listed("b"), shares={"a": error, "b": InputError("other")}))
 
 
 def test_a_fault_of_the_program_is_not_taken_for_a_model_that_cannot_look() -> None:

@@ -96,3 +96,12 @@ def test_a_part_of_a_picture_has_pixels_of_the_size_that_they_have_in_the_whole(
     whole, seen = prepare(volume, profile), prepare(part.volume, profile)
     assert seen.frame.reached_spacing_zyx_mm == whole.frame.reached_spacing_zyx_mm == (1.0, 2.0, 2.0)
     np.testing.assert_allclose(seen.voxels[:, 1:-1, 1:-1], whole.voxels[:, 9:23, 13:31], atol=1e-6)
+
+
+def test_of_a_part_that_shows_nothing_it_is_not_said_that_the_image_is_constant() -> None:
+    profile = Profile("plain", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
+    volume = image((20, 20, 20))
+    volume.voxels[:8] = 0
+    part = ImagePart(volume, Region.between([0, 1, 0, 1, 0, 1]), (slice(0, 8), slice(0, 20), slice(4, 16)))
+    with pytest.raises(InputError, match="what is seen of the image around the region is constant"):
+        prepare(part.volume, profile)

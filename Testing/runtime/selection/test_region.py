@@ -101,7 +101,10 @@ def test_other_words_are_no_region(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{}", '{"markups": [{"type": "Line"}]}', '{"markups": [{"type": "ROI", "size": [1, 1, 1]}]}',
-     '{"markups": [{"type": "ROI", "center": [0, 0, 0], "size": [1, 1, 1], "insideOut": true}]}'],
+     '{"markups": [{"type": "ROI", "center": [0, 0, 0], "size": [1, 1, 1], "insideOut": true}]}',
+     '{"markups": [{"type": "ROI", "center": [0, 0, 0], "size": [1, 1, 1], "coordinateSystem": "scanner"}]}',
+     "[" * 100_000],
+    ids=range(7),
 )  # fmt: skip
 def test_a_file_without_one_box_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "roi.mrk.json"

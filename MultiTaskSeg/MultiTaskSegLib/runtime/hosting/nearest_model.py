@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, Res
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
@@ -134,7 +135,7 @@ def nearest_model(
     Raises:
         InputError: no model can look at the image, which is constant for example.
         UsageError: none of those that take such images has the task.
-        MtsError: what went wrong with the last one, where none could be asked.
+        MtsError: what went wrong with the first one, where none could be asked.
     """
     models = machine.models()
     standings = [Standing(model.name, model.path, reason=_objection(model, volume, purpose)) for model in models]
@@ -150,15 +151,25 @@ def nearest_model(
         part = _part(progress, number, len(asked), standing.name)
         try:
             found.append(_looked(host, standing, device, volume, part, tell))
-        except (InputError, ModelError, ResourceError) as error:
-            failure = failure or error.with_traceback(None)
-            found.append(Standing(standing.name, standing.path, reason=str(error)))
+        except Exception as error:
+            reason = _reason(error)
+            failure = failure or reason
+            found.append(Standing(standing.name, standing.path, reason=str(reason)))
     left_out = [standing for standing in standings if standing.reason]
     ordered = sorted(found, key=lambda standing: standing.share_of_limit)
     if ordered[0].verdict is None:
         assert failure is not None
         raise failure
     return NearestModel(_preferred(ordered), (*ordered, *left_out))
+
+
+def _reason(error: Exception) -> MtsError:
+    """Why a model could not look at an image; a fault of the program is none, and goes on."""
+    if isinstance(error, (InputError, ModelError, ResourceError)):
+        return error.with_traceback(None)
+    if is_out_of_memory(error):
+        return memory_error(error)
+    raise error
 
 
 def _preferred(ordered: Sequence[Standing]) -> Standing:

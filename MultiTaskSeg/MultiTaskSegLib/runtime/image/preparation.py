@@ -110,6 +110,8 @@ def _scaled(
     grid = _on_grid(channel, frame)
     if grid.min() == grid.max() and channel.min() < channel.max():
         raise _too_small(volume)
+    if volume.whole is not None:
+        what = f"what is seen of {what} around the region"
     return scale_intensity(grid, intensity, volume.name, what)
 
 
@@ -159,7 +161,9 @@ def scale_intensity(
     scale = np.float32(1.0 / (high - low) if high > low else 0.0)
     scaled: NDArray[np.float32] = np.clip((array - np.float32(low)) * scale, 0.0, 1.0)
     if not float(scaled.max()) > float(scaled.min()):
-        raise InputError(f"{what} is constant", file=name or None, remedy="Choose an image that shows something")
+        raise InputError(
+            f"{what} is constant", file=name or None, remedy="Choose an image, or a part of it, that shows something"
+        )
     return scaled.astype(np.float32, copy=False)
 
 

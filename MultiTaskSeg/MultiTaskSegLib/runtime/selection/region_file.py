@@ -44,7 +44,7 @@ def region_in_file(path: Path) -> Region:
     try:
         markups = json.loads(path.read_text(encoding="utf-8"))["markups"]
         boxes = [entry for entry in markups if entry.get("type") == "ROI"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"this is no file of an ROI ({error})", file=path, remedy=REMEDY) from error
     if len(boxes) != 1:
         raise InputError(f"there are {len(boxes)} ROIs", file=path, remedy="Save one ROI")
@@ -59,7 +59,10 @@ def region_in_file(path: Path) -> Region:
 
 
 def _region(box: dict[str, Any]) -> Region:
-    to_ras = LPS_TO_RAS[:3, :3] if box.get("coordinateSystem", "LPS") == "LPS" else np.eye(3)
+    system = box.get("coordinateSystem", "LPS")
+    if system not in ("LPS", "RAS"):
+        raise ValueError(f"unknown coordinate system {system!r}")
+    to_ras = LPS_TO_RAS[:3, :3] if system == "LPS" else np.eye(3)
     edges = np.asarray(box.get("orientation", to_ras), dtype=float).reshape(3, 3)
     centre = to_ras @ np.asarray(box["center"], dtype=float)
     plain = {"centre_ras_mm": centre, "size_mm": box["size"], "axes_ras": (to_ras @ edges).T}
