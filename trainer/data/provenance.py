@@ -136,7 +136,7 @@ def unknown_to_check(dataset: Dataset, manifest: Manifest | ImportedManifest) ->
     Raises:
         ModelError: the model file does not say whom its check knows.
     """
-    if isinstance(manifest, Manifest):
+    if not isinstance(manifest, ImportedManifest):
         return unseen(dataset, manifest)
     try:
         known = _generation(manifest.training[CHECK_KEY])

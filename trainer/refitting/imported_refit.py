@@ -71,8 +71,7 @@ def refit_imported(
         ResourceError: the file cannot be written.
     """
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
-    manifest = predictor.manifest
-    spec = encoder_spec(manifest, variant, layers)
+    spec = encoder_spec(manifest := predictor.manifest, variant, layers)
     datasets = read_datasets(directories, several=True)
     require_like_training(manifest, datasets, stream)
     _tell_doubts(manifest, held_out, stream)
