@@ -76,7 +76,7 @@ class Provenance:
         """
         try:
             return cls(tuple(_generation(plain) for plain in manifest.training[KEY]))
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise ModelError(
                 f"the file of model {manifest.name!r} does not say on which patients it was trained",
                 remedy="Train it with this version; what was measured on patients that it may know is worth nothing",
@@ -136,16 +136,26 @@ def unknown_to_check(dataset: Dataset, manifest: Manifest | ImportedManifest) ->
     Raises:
         ModelError: the model file does not say whom its check knows.
     """
-    if isinstance(manifest, Manifest):
+    if not isinstance(manifest, ImportedManifest):
         return unseen(dataset, manifest)
     try:
         known = _generation(manifest.training[CHECK_KEY])
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise ModelError(
             f"the file of model {manifest.name!r} does not say of which patients the images of its reference are",
             remedy="Fit it again with 'multitaskseg-trainer reference'",
         ) from None
     return tuple(case for case in dataset.cases if not known.saw(case.group))
+
+
+def checked_datasets(manifest: Manifest | ImportedManifest) -> frozenset[str]:
+    """Names of the datasets whose images the reference of an imported model holds; none of a file without.
+
+    They need not be named as the task: whoever imports a model may keep its images in several folders.
+    """
+    said = manifest.training.get(CHECK_KEY) if isinstance(manifest, ImportedManifest) else None
+    parts = [said.get(part) for part in PARTS] if isinstance(said, dict) else []
+    return frozenset(name for part in parts if isinstance(part, dict) for name in part)
 
 
 def require_unseen(cases: Iterable[Case], manifest: Manifest) -> None:
@@ -173,4 +183,5 @@ def _generation(plain: Mapping[str, Any]) -> Generation:
     labelled, unlabelled, held_out = parts
     # Files of earlier versions say nothing of terms.
     terms = dict(plain.get("terms", {}))
+    bytes.fromhex(str(plain["salt"]))
     return Generation(str(plain["model"]), str(plain["salt"]), labelled, unlabelled, held_out, terms)

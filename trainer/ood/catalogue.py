@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
-from trainer.data.provenance import unknown_to_check
+from trainer.data.provenance import checked_datasets, unknown_to_check
 from trainer.data.spread import evenly
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
@@ -100,14 +100,15 @@ def catalogue(
         DatasetError: there is no known or no foreign image, or a task lacks images to fit the check on.
     """
     tasks = {task.name for task in predictor.manifest.tasks}
-    known = [d for d in datasets if d.name in tasks]
-    sides = [_known(dataset, predictor) for dataset in known]
-    foreign = [e for d in datasets if d.name not in tasks for e in _left_out(d, predictor)]
+    task_of = {dataset.name: _task_of(dataset, predictor) for dataset in datasets}
+    known = [dataset for dataset in datasets if task_of[dataset.name]]
+    sides = [_known(dataset, task_of[dataset.name], predictor) for dataset in known]
+    foreign = [e for d in datasets if not task_of[d.name] for e in _left_out(d, predictor)]
     foreign += [e for root in foreign_roots for e in _real(root, predictor)]
     if not sides or not foreign:
         raise DatasetError("one side of the benchmark has no image for this model", remedy="Check --in and --ood")
     _require_every_task(tasks, known, sides)
-    likes = [held_out[0].case for _, held_out in sides]
+    likes = [held_out[0].case for _, held_out in sides if held_out]
     kinds = PLANAR_ARTEFACT_KINDS if predictor.manifest.is_planar else ARTEFACT_KINDS
     return [
         *(entry for training, held_out in sides for entry in (*training, *held_out)),
@@ -135,18 +136,28 @@ def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:
             yield path.parent, path
 
 
+def _task_of(dataset: Dataset, predictor: Subject) -> str:
+    """The task that a dataset's images are known images of; nothing where they are foreign."""
+    tasks = [task.name for task in predictor.manifest.tasks]
+    if dataset.name in checked_datasets(predictor.manifest):
+        return tasks[0]
+    return dataset.name if dataset.name in tasks else ""
+
+
 def _require_every_task(
     tasks: Collection[str], known: Sequence[Dataset], sides: Sequence[tuple[list[Entry], list[Entry]]]
 ) -> None:
     """Say before anything is measured what would stop the benchmark when all is."""
-    missing = sorted(set(tasks) - {dataset.name for dataset in known})
-    if missing:
+    entries = [entry for training, held_out in sides for entry in (*training, *held_out)]
+    if missing := sorted(set(tasks) - {entry.task for entry in entries}):
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --in")
-    for dataset, (training, held_out) in zip(known, sides, strict=True):
-        if len({entry.group for entry in training}) < 2 or not held_out:
+    directories = {dataset.name: dataset.directory for dataset in known}
+    for task in sorted(tasks):
+        own = [entry for entry in entries if entry.task == task]
+        if len({e.group for e in own if e.family == TRAINING}) < 2 or all(e.family == TRAINING for e in own):
             raise DatasetError(
                 "fewer than two patients that were trained on, or none that was held out",
-                file=dataset.directory,
+                file=directories[own[0].source],
                 remedy="Give the whole dataset that the model was trained on",
             )
     if len({entry.group for _, held_out in sides for entry in held_out}) < 2:
@@ -156,12 +167,12 @@ def _require_every_task(
         )
 
 
-def _known(dataset: Dataset, predictor: Subject) -> tuple[list[Entry], list[Entry]]:
+def _known(dataset: Dataset, task: str, predictor: Subject) -> tuple[list[Entry], list[Entry]]:
     held_out = {case.name for case in unknown_to_check(dataset, predictor.manifest)}
 
     def entry(case: Case, family: str) -> Entry:
         """The case as it is."""
-        where = (dataset.name, case.name, case.group, dataset.name, case.image, case.label)
+        where = (dataset.name, case.name, case.group, task, case.image, case.label)
         return Entry(family, *where, reader=case.reader, label_names=dataset.labels)
 
     training = [entry(case, TRAINING) for case in dataset.cases if case.name not in held_out]

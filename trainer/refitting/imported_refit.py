@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,9 +15,8 @@ import torch
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
 from MultiTaskSegLib.runtime.imported.imported_judgement import ORIENTATIONS, observed_of, plainly_prepared
-from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
+from MultiTaskSegLib.runtime.imported.imported_manifest import VALIDATION, ImportedManifest
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
-from MultiTaskSegLib.runtime.imported.importing import VALIDATION
 from MultiTaskSegLib.runtime.imported.stored_axes import AS_STORED, orientation_letters
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
@@ -71,10 +71,10 @@ def refit_imported(
         ResourceError: the file cannot be written.
     """
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
-    manifest = predictor.manifest
-    spec = encoder_spec(manifest, variant, layers)
+    spec = encoder_spec(manifest := predictor.manifest, variant, layers)
     datasets = read_datasets(directories, several=True)
     require_like_training(manifest, datasets, stream)
+    _tell_doubts(manifest, held_out, stream)
     known, unseen, is_named = _sides(datasets, held_out, manifest.training.get(VALIDATION, ()))
     calibration = ImportedCalibration(np.random.default_rng(SEED))
     images: list[ReferenceImage] = []
@@ -94,17 +94,31 @@ def refit_imported(
         progress.update(len(images))
     tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
     reference, scores = limited_reference(spec, [task.name for task in tasks], images)
-    told = {**manifest.training, ORIENTATIONS: dict(orientations), **_said(manifest, known, unseen)}
+    told = {**manifest.training, ORIENTATIONS: dict(orientations), **_said(manifest, datasets, known, unseen)}
     manifest = replace(manifest, tasks=tasks, ood=ood_info(reference, scores), training=told)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_imported(output, manifest, predictor.model.networks, tensors)
     return manifest
 
 
-def _said(manifest: ImportedManifest, known: Sequence[Labelled], held_out: Sequence[Labelled]) -> dict[str, Any]:
-    """How many images the reference has, and whose, as salted hashes."""
-    name = manifest.tasks[0].name
-    labelled, kept = ({name: [case for case, _ in side]} for side in (known, held_out))
+def _tell_doubts(manifest: ImportedManifest, held_out: Sequence[str], stream: TextIO | None) -> None:
+    """Name the cases of which nnU-Net does not say that the fold was not trained on them."""
+    validated = manifest.training.get(VALIDATION, ())
+    if validated and (others := sorted(set(held_out) - set(validated))):
+        (stream or sys.stderr).write(
+            f"nnU-Net did not validate the fold on {', '.join(others)}: if it was trained on them, limit, "
+            "temperature and Dice flatter the model\n"
+        )
+
+
+def _said(
+    manifest: ImportedManifest, datasets: Sequence[Dataset], known: Sequence[Labelled], held_out: Sequence[Labelled]
+) -> dict[str, Any]:
+    """How many images the reference has, and whose, as salted hashes by dataset."""
+    sides = ({case.image for case, _ in side} for side in (known, held_out))
+    labelled, kept = (
+        {own.name: [case for case in own.cases if case.image in images] for own in datasets} for images in sides
+    )
     return {
         "reference": {"known": len(known), "held_out": len(held_out)},
         CHECK_KEY: record_generation(manifest.name, labelled, {}, kept).as_dict(),

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import DatasetError
-from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
-from MultiTaskSegLib.runtime.imported.importing import IMAGE_SPACING
+from MultiTaskSegLib.runtime.imported.imported_manifest import IMAGE_SPACING, ImportedManifest
 from MultiTaskSegLib.runtime.imported.stored_axes import reader_axes, reader_spacing_mm
 from trainer.data.dataset import Dataset
 from trainer.data.spread import evenly

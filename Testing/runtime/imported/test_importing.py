@@ -13,6 +13,7 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.imported.imported_card import imported_card
+from MultiTaskSegLib.runtime.imported.imported_consistency import check_imported_manifest
 from MultiTaskSegLib.runtime.imported.imported_file import is_imported, load_imported, save_imported
 from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
 from MultiTaskSegLib.runtime.model.model_file import load_model
@@ -186,3 +187,20 @@ def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path: Pat
     with pytest.raises(ModelError, match="epochs"):
         save_imported(tmp_path / "wrong.mts.safetensors", wrong, model.networks)
     assert not (tmp_path / "wrong.mts.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("image_spacing_mm", "1 1 1"),
+        ("image_spacing_mm", [1.0, 1.0]),
+        ("image_spacing_mm", [1.0, 0.0, 1.0]),
+        ("image_spacing_mm", [1.0, None, 1.0]),
+        ("validation_cases", 5),
+        ("validation_cases", [["a"]]),
+    ],
+)
+def test_what_a_reference_is_fitted_by_is_checked_when_a_file_is_read(key: str, value: object, tmp_path: Path) -> None:
+    manifest = load_imported(imported(tmp_path)).manifest
+    with pytest.raises(ModelError):
+        check_imported_manifest(replace(manifest, training={key: value}))

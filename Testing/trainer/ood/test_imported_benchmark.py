@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,9 @@ from MultiTaskSegLib.runtime.ood.signature import MULTILAYER_FLOOR, SignatureSpe
 from Testing.runtime.imported.imported_models import imported
 from trainer import cli
 from trainer.data.dataset import read_dataset
-from trainer.data.provenance import unknown_to_check
+from trainer.data.provenance import CHECK_KEY, unknown_to_check
 from trainer.ood.benchmark import BenchmarkSettings, run_benchmark
+from trainer.ood.catalogue import catalogue
 from trainer.ood.detector.features import load_features, save_features
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.look import ImportedLook, Truth
@@ -114,3 +117,32 @@ def test_what_cannot_be_measured_is_refused_before_any_work(folder: Path, tmp_pa
     with pytest.raises(ModelError, match="no reference"):
         run_benchmark([imported(tmp_path)], *where)
     assert not (tmp_path / "out").exists()
+
+
+def test_images_of_the_reference_are_known_whatever_their_folders_are_called(folder: Path, tmp_path: Path) -> None:
+    whole, parts = folder / "Dataset900_Tiny", [tmp_path / name for name in ("Dataset901_Near", "Dataset902_Far")]
+    for number, part in enumerate(parts):
+        shutil.copytree(whole, part)
+        for file in [*part.glob("imagesTr/*"), *part.glob("labelsTr/*")]:
+            if int(file.name[5]) // 5 != number:
+                file.unlink()
+        facts = json.loads((part / "dataset.json").read_text())
+        (part / "dataset.json").write_text(json.dumps(facts | {"numTraining": CASES // 2}))
+    model, named = imported(tmp_path), [str(part) for part in parts]
+    assert cli.main(["reference", "-m", str(model), "--data", *named, "--held-out", *HELD_OUT]) == 0
+    predictor = ImportedPredictor(load_imported(model), torch.device("cpu"))
+    entries = catalogue(predictor, [read_dataset(part) for part in parts], [folder / "foreign"], 1)
+    assert {entry.name for entry in entries if entry.family == "known"} == set(HELD_OUT)
+    assert sum(entry.family == "training" for entry in entries) == CASES - len(HELD_OUT)
+    assert {entry.source for entry in entries if entry.family in ("left-out", "real")} == {"noise"}
+    assert {entry.task for entry in entries if entry.family == "training"} == {predictor.manifest.tasks[0].name}
+
+
+@pytest.mark.parametrize("salt", ["no digits", 7, None])
+def test_a_record_that_is_none_is_refused_in_words(salt: object, folder: Path) -> None:
+    manifest = load_imported(folder / "tiny.mts.safetensors").manifest
+    spoilt = replace(
+        manifest, training={**manifest.training, CHECK_KEY: {**manifest.training[CHECK_KEY], "salt": salt}}
+    )
+    with pytest.raises(ModelError, match="of which patients"):
+        unknown_to_check(read_dataset(folder / "Dataset900_Tiny"), spoilt)

@@ -146,7 +146,9 @@ def test_labels_that_are_the_models_own_have_a_dice_of_one_and_ask_for_more_conf
     assert "measured on 3 cases" in described_model(path).card
 
 
-def test_of_a_single_fold_nnunets_own_validation_says_who_is_unseen(dataset: Path, tmp_path: Path) -> None:
+def test_of_a_single_fold_nnunets_own_validation_says_who_is_unseen(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = results_folder(tmp_path / "results")
     (folder / "fold_0" / "validation").mkdir()
     cases = [{"prediction_file": f"C:\\results\\fold_0\\ball_{case}.nii.gz", "metrics": {}} for case in (4, 5)]
@@ -158,6 +160,11 @@ def test_of_a_single_fold_nnunets_own_validation_says_who_is_unseen(dataset: Pat
     assert manifest.training["validation_cases"] == ["ball_4", "ball_5"]
     assert manifest.training["reference"] == {"known": CASES - 2, "held_out": 2}
     assert manifest.is_calibrated
+    capsys.readouterr()
+    again = ["reference", "-m", str(output), "--data", str(dataset), "--held-out", "ball_4", "ball_1", "ball_5"]
+    assert cli.main(again) == 0
+    told = capsys.readouterr().err
+    assert "did not validate the fold on ball_1: if it was trained on them" in told
 
 
 def test_a_model_that_was_trained_here_needs_no_names_of_cases(

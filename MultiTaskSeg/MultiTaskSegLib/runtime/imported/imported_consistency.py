@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
+from MultiTaskSegLib.runtime.imported.imported_manifest import IMAGE_SPACING, VALIDATION, ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest_bounds import BOUNDS, COUNTS, check_bounds
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.structure import to_plain
@@ -111,6 +111,7 @@ def check_imported_manifest(manifest: ImportedManifest) -> None:
         "the mirrored axes are not those of a patch",
     )
     _check_task(manifest, plan.structures)
+    _check_training(manifest.training)
     if manifest.ood is not None:
         # Tells of whatever the signature cannot be.
         check_manifest(manifest.in_own_terms(manifest.ood))
@@ -165,6 +166,20 @@ def _check_task(manifest: ImportedManifest, structures: Structures) -> None:
     _require(task.profile.grid == "spacing", "the profile of the task is no grid in millimetres")
     seen = task.profile.channel_count
     _require(seen in (1, task.input_count), "the profile of the task is one of other channels")
+
+
+def _check_training(said: Mapping[str, Any]) -> None:
+    """What a reference is fitted by; the rest is for people to read."""
+    spacing_mm, names = said.get(IMAGE_SPACING, [1, 1, 1]), said.get(VALIDATION, [])
+    low, high = _MILLIMETRES
+    is_spacing = isinstance(spacing_mm, list) and len(spacing_mm) == 3
+    _require(
+        is_spacing and all(isinstance(edge, int | float) and low <= edge <= high for edge in spacing_mm),
+        "the spacing of the images of the training is none",
+    )
+    _require(
+        isinstance(names, list) and all(isinstance(name, str) for name in names), "the validated cases are no names"
+    )
 
 
 def expected_tensors(manifest: ImportedManifest) -> Mapping[str, tuple[int, ...]]:

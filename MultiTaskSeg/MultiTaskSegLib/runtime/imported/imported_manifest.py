@@ -12,6 +12,10 @@ from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
 
 FORMAT_VERSION = 2
 KIND: Literal["nnunet"] = "nnunet"
+VALIDATION = "validation_cases"
+"""In the manifest's ``training``: cases that a single imported fold was not trained on."""
+IMAGE_SPACING = "image_spacing_mm"
+"""In the manifest's ``training``: median spacing of the images of the training along the network's axes."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,15 @@ from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.imported.imported_file import save_imported
-from MultiTaskSegLib.runtime.imported.imported_manifest import FORMAT_VERSION, KIND, Fold, ImportedManifest, Origin
+from MultiTaskSegLib.runtime.imported.imported_manifest import (
+    FORMAT_VERSION,
+    IMAGE_SPACING,
+    KIND,
+    VALIDATION,
+    Fold,
+    ImportedManifest,
+    Origin,
+)
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.runtime.naming.terminology import label_terminology
@@ -32,10 +40,6 @@ from MultiTaskSegLib.runtime.nnunet.trained_model import (
 INTENDED_USE = "Research. Whoever trained the model knows for which images it was made; it is no medical device"
 MAX_VALUE = 255
 MAX_CASES, MAX_LETTERS = 5_000, 200_000
-VALIDATION = "validation_cases"
-"""In the manifest's ``training``: cases that a single imported fold was not trained on."""
-IMAGE_SPACING = "image_spacing_mm"
-"""In the manifest's ``training``: median spacing of the images of the training along the network's axes."""
 SPACING_OF_PLANS = "original_median_spacing_after_transp"
 PREDICTION = re.compile(rb'"prediction_file"\s*:\s*("(?:[^"\\]|\\.)*")')
 AXES, SMALLEST_MM, LARGEST_MM = 3, 1e-6, 1e6
