@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from MultiTaskSegLib.gallery.framed_picture import framed_picture
 from MultiTaskSegLib.job import POLL_INTERVAL_S, Job
 from MultiTaskSegLib.job_result import JobResult
+from MultiTaskSegLib.picture.framed_picture import framed_picture
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, Cancelled, ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.typed_error import typed

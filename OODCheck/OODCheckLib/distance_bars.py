@@ -6,7 +6,7 @@ import html
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.gallery.verdict_colour import BAD_COLOUR, GOOD_COLOUR
+from MultiTaskSegLib.picture.verdict_colour import BAD_COLOUR, GOOD_COLOUR
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.task_list import short_name
 

@@ -32,6 +32,7 @@ ABOVE_RUNTIME = tuple(
         "background_call",
         "gallery",
         "headless",
+        "picture",
         "interpreter",
         "scene",
         "panel",
@@ -55,7 +56,7 @@ FORBIDDEN_IMPORTS = {
     },
     **{
         f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer", *SLICER)
-        for room in ("dataset", "gallery", "learning")
+        for room in ("dataset", "gallery", "learning", "picture")
     },
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
     "MultiTaskSeg/MultiTaskSegLib/interpreter/": ("torch", "trainer", *SLICER),

@@ -10,8 +10,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.chosen_model import is_checkable, is_importable, is_released
-from MultiTaskSegLib.gallery.verdict_colour import BAD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.panel.summary import badge
+from MultiTaskSegLib.picture.verdict_colour import BAD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.registration.sample_data import is_sample_model
 from MultiTaskSegLib.runtime.model.model_list import listed_model
 from MultiTaskSegLib.task_list import known_tasks

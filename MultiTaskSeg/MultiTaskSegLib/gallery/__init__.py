@@ -1,1 +1,1 @@
-"""Results of many images to look through: pictures framed in the colour of their verdict, and a page of them."""
+"""Results of many images to look through: a page of their pictures, with the table."""

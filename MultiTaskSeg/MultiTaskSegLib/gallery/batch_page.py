@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.batch_table import Column, batch_columns
-from MultiTaskSegLib.gallery.verdict_colour import COLOURS, UNCHECKED_COLOUR
+from MultiTaskSegLib.picture.verdict_colour import COLOURS, UNCHECKED_COLOUR
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES
 
 TITLE = "MultiTaskSeg batch"

@@ -12,7 +12,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
-from MultiTaskSegLib.gallery.verdict_colour import COLOURS
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
@@ -20,6 +19,7 @@ from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
+from MultiTaskSegLib.picture.verdict_colour import COLOURS
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.gallery.verdict_colour import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.panel.preflight import Finding
 from MultiTaskSegLib.panel.verdict_banner import verdict_banner
+from MultiTaskSegLib.picture.verdict_colour import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.task_list import short_name
 

@@ -8,7 +8,7 @@ from enum import Enum
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.gallery.verdict_colour import BAD_COLOUR, GOOD_COLOUR, UNCHECKED_COLOUR, UNUSUAL_COLOUR
+from MultiTaskSegLib.picture.verdict_colour import BAD_COLOUR, GOOD_COLOUR, UNCHECKED_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.task_list import short_name
 from MultiTaskSegLib.verdict_words import UNUSUAL_P_VALUE, is_unusual

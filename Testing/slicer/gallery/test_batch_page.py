@@ -13,7 +13,7 @@ import pytest
 
 from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.gallery.batch_page import batch_page
-from MultiTaskSegLib.gallery.framed_picture import framed_picture
+from MultiTaskSegLib.picture.framed_picture import framed_picture
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from MultiTaskSegLib.gallery.framed_picture import FRAME_PIXELS, framed_picture
-from MultiTaskSegLib.gallery.png import png
+from MultiTaskSegLib.picture.framed_picture import FRAME_PIXELS, framed_picture
+from MultiTaskSegLib.picture.png import png
 from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.gallery.png import png
-from MultiTaskSegLib.gallery.verdict_colour import COLOURS, UNCHECKED_COLOUR
+from MultiTaskSegLib.picture.png import png
+from MultiTaskSegLib.picture.verdict_colour import COLOURS, UNCHECKED_COLOUR
 
 FRAME_PIXELS = 5
 
