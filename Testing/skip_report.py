@@ -34,6 +34,7 @@ KNOWN_REASONS = (
     r"Windows (has no file modes|has no named pipes|cannot open a folder|does not replace a file that is open)",
     r"Windows has no signals that ask a process to end",
     r"a setting of glibc",
+    r"needs a program that is a text",
     r"only Linux names files with any bytes",
     r"the system has no resource usage of processes",
     r"(measures|sets the limit|limits the memory) the Linux way",

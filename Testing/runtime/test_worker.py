@@ -80,6 +80,8 @@ class PredictorStandIn:
             uncertainty=np.full(volume.shape, 0.25, np.float32),
             task=TASK,
             regions=None,
+            region=None,
+            left_out=(),
             report=lambda: {"task": task, "ood": VERDICT.as_dict()},
         )
 
