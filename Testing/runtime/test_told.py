@@ -97,9 +97,9 @@ def test_an_image_that_fails_is_listed_with_its_error_between_the_verdicts_on_th
     entries = json.loads(printed.out)
     assert [entry["image"] for entry in entries] == [str(path) for path in images]
     assert [set(entry) for entry in entries] == [
-        {"image", "ood", "network_grid", "warnings"},
+        {"image", "model", "ood", "network_grid", "warnings"},
         {"image", "error"},
-        {"image", "ood", "network_grid", "warnings"},
+        {"image", "model", "ood", "network_grid", "warnings"},
     ]
     assert entries[1]["error"].startswith(says)
     assert printed.err.count(entries[1]["error"]) == 1
