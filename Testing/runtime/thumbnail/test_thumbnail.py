@@ -160,7 +160,7 @@ def test_a_small_structure_is_seen_within_and_beside_one_of_a_higher_label(at):
     volume = of_size((3, 200, 200))
     labels = np.zeros(volume.shape, np.uint8)
     labels[1, 20:180, 20:180] = 2
-    labels[1, *at] = 1
+    labels[(1, *at)] = 1
     picture = thumbnail(volume, labels, {1: RED, 2: BLUE}, longest=20)
     assert np.argwhere(coloured(picture, RED)).tolist() == [[at[0] // 10, at[1] // 10]]
 
