@@ -232,7 +232,7 @@ class MultiTaskSegWidget(ScriptedLoadableModuleWidget):
         self._batchOnlooker.take_in_batch(found.results, self.parameters, self._isOpen)
         self.onParametersChanged()
         if batch.job.error is not None:
-            self._batch.message.fail(str(batch.job.error))
+            self._batch.fail(str(batch.job.error))
 
 
 class MultiTaskSegLogic(ScriptedLoadableModuleLogic):

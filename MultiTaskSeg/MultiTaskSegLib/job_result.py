@@ -76,10 +76,11 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
     try:
         arrays = [
             np.load(event[name], allow_pickle=False) if name in event else None
-            for name in ("labels", "uncertainty", "foreign", "regions", "thumbnail")
+            for name in ("labels", "uncertainty", "foreign", "regions")
         ]
     except (OSError, ValueError) as error:
         raise ResourceError(f"the result cannot be read ({error})", remedy="Start the run again") from error
+    picture, failure = _picture_of(event)
     place = destination() if "files" in event and destination is not None else None
     if place is not None:
         with staged_files(place) as stage:
@@ -99,6 +100,17 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
         arrays[3],
         event.get("models", []),
         event.get("card", ""),
-        arrays[4],
-        event.get("thumbnail_failure", ""),
+        picture,
+        failure,
     )
+
+
+def _picture_of(event: dict[str, Any]) -> tuple[NDArray[np.uint8] | None, str]:
+    """The picture, or why it is not there, which is no reason to lose the result."""
+    if "thumbnail" not in event:
+        return None, str(event.get("thumbnail_failure", ""))
+    try:
+        pixels = np.load(event["thumbnail"], allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return None, f"{type(error).__name__}: {error}"
+    return pixels, ""

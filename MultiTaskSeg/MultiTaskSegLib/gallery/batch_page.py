@@ -61,10 +61,15 @@ def _words(row: BatchRow) -> str:
 def _figures(columns: Sequence[Column], number: int) -> list[tuple[str, str]]:
     """Titles and values of a row, without those that are missing."""
     cells = ((title, values[number]) for title, values in columns if title not in HEADLINES)
-    shown = (
-        (title, f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for title, cell in cells if cell is not None
-    )
+    shown = ((title, _text(cell)) for title, cell in cells if cell is not None)
     return [(title, text) for title, text in shown if text]
+
+
+def _text(cell: str | float) -> str:
+    """Four digits, all of them where a figure has more before its point: nobody reads millilitres as 1.2e+04."""
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:.0f}" if abs(cell) >= 1e3 else f"{cell:.4g}"
 
 
 def _card(row: BatchRow, figures: Sequence[tuple[str, str]], folder: Path) -> str:

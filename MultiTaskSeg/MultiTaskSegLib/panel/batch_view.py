@@ -48,6 +48,7 @@ class BatchView:
         self._activated = activated
         self._parameters: Any = None
         self._rows: list[BatchRow] = []
+        self._page_text = ""
         display = (ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel)
         self.run = RunControl(*display, _("Segment all"), finished)
         self.message = MessageView(ui.batchMessageLabel, lambda: values_of(self._parameters, CAUSES))
@@ -101,10 +102,11 @@ class BatchView:
 
     def show_rows(self, rows: list[BatchRow], page: Path | None = None) -> None:
         """Show what became of each image, and where the page of them is."""
-        self._rows = rows
+        self._rows, self._page_text = rows, ""
         if page is not None:
             link = f'<a href="{html.escape(page.resolve().as_uri())}">{html.escape(page.name)}</a>'
-            self.message.say(_("All images on one page, with pictures: {link}").format(link=link))
+            self._page_text = _("All images on one page, with pictures: {link}").format(link=link)
+            self.message.say(self._page_text)
         table = self.ui.batchTableWidget
         table.setRowCount(len(rows))
         totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
@@ -124,6 +126,10 @@ class BatchView:
         table.setColumnHidden(NOTE_COLUMN, not any(table.item(row, NOTE_COLUMN).text() for row in range(len(rows))))
         table.visible = bool(rows)
         self._fit.fit()
+
+    def fail(self, message: str) -> None:
+        """Say why not all is done; of what is done there may be a page."""
+        self.message.fail(message, f"<p>{self._page_text}</p>" if self._page_text else "")
 
     def _set_up_table(self) -> None:
         table = self.ui.batchTableWidget
@@ -162,7 +168,9 @@ def _icon(png: bytes) -> Any:
     """A picture for a cell, from a PNG file."""
     picture = qt.QPixmap()
     picture.loadFromData(png)
-    return qt.QIcon(picture)
+    # Twice as large as it is shown, for fine screens; the whole ones of a thousand rows would take 100 MB.
+    side = 2 * PICTURE_PIXELS
+    return qt.QIcon(picture.scaled(side, side, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
 
 
 def _texts(row: BatchRow, total: str) -> list[str]:

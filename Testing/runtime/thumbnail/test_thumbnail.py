@@ -67,7 +67,7 @@ def test_exactly_the_border_of_each_label_is_outlined_in_the_slice_with_the_most
 
 
 def test_a_structure_at_the_edge_of_the_image_is_closed_there():
-    np.testing.assert_array_equal(outline(np.ones((3, 4), np.uint8)), border_by_hand(np.ones((3, 4)), 1))
+    np.testing.assert_array_equal(outline(np.ones((3, 4), np.bool_)), border_by_hand(np.ones((3, 4)), 1))
 
 
 def test_an_axial_picture_has_the_right_of_the_patient_at_its_left_and_the_front_at_its_top():
@@ -155,6 +155,16 @@ def test_a_structure_smaller_than_a_pixel_of_the_picture_is_seen():
     assert np.argwhere(coloured(picture, RED)).tolist() == [[10, 5]]
 
 
+@pytest.mark.parametrize("at", [(101, 57), (100, 20)])  # within another structure, and on its border
+def test_a_small_structure_is_seen_within_and_beside_one_of_a_higher_label(at):
+    volume = of_size((3, 200, 200))
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[1, 20:180, 20:180] = 2
+    labels[(1, *at)] = 1
+    picture = thumbnail(volume, labels, {1: RED, 2: BLUE}, longest=20)
+    assert np.argwhere(coloured(picture, RED)).tolist() == [[at[0] // 10, at[1] // 10]]
+
+
 def test_a_smaller_picture_shows_the_means_of_its_blocks():
     values = np.random.default_rng(1).normal(size=(12, 20)).astype(np.float32)
     grid = PixelGrid.of((12, 20), (1.0, 1.0), 10)
@@ -170,6 +180,27 @@ def test_a_larger_picture_repeats_pixels_and_changes_no_value():
 def test_an_image_of_one_value_is_grey():
     volume = Volume(np.full((3, 8, 8), 7.0, np.float32), CUBE_MM)
     assert (thumbnail(volume, np.zeros(volume.shape, np.uint8), {}) == 128).all()
+
+
+@pytest.mark.parametrize("value", [7.3, 12345.678, -1000.1])
+def test_an_image_of_one_value_is_grey_in_whatever_blocks_it_is_shown(value):
+    volume = Volume(np.full((1, 512, 511), value, np.float32), CUBE_MM)
+    assert (thumbnail(volume, np.zeros(volume.shape, np.uint8), {}) == 128).all()
+
+
+def test_little_that_is_bright_in_a_slice_of_one_value_is_seen():
+    volume = Volume(np.zeros((1, 160, 160), np.float32), CUBE_MM)
+    volume.voxels[0, 50:55, 60:65] = 500.0
+    picture = thumbnail(volume, np.zeros(volume.shape, np.uint8), {})
+    np.testing.assert_array_equal(picture[..., 0], np.where(volume.voxels[0] > 0, 255, 0))
+
+
+def test_the_largest_values_that_an_image_can_have_are_told_apart():
+    volume = Volume(np.full((1, 320, 320), 3e38, np.float32), CUBE_MM)
+    volume.voxels[0, :160] = -3e38
+    picture = thumbnail(volume, np.zeros(volume.shape, np.uint8), {})
+    assert (picture[:80] == 0).all()
+    assert (picture[80:] == 255).all()
 
 
 def test_one_bright_pixel_does_not_darken_the_others():

@@ -104,6 +104,14 @@ def test_each_image_has_its_picture_verdict_and_figures(tmp_path):
         assert words in page.text
 
 
+@pytest.mark.parametrize(
+    ("volume_ml", "text"), [(12345.6, "12346"), (9999.6, "10000"), (1234.56, "1235"), (-0.00123456, "-0.001235")]
+)
+def test_large_volumes_are_written_out(tmp_path, volume_ml, text):
+    page = Page(batch_page([BatchRow("x", volumes_ml={"liver": volume_ml})], tmp_path))
+    assert text in page.text.splitlines()
+
+
 @pytest.mark.parametrize("name", ["plain", "with blank", "50% #1?", "ü:<b>'\"&"])
 def test_links_lead_to_the_files_of_the_result_also_after_the_folder_was_moved(tmp_path, name):
     home = tmp_path / "results"

@@ -151,3 +151,15 @@ def test_without_a_model_the_tasks_of_the_whole_list_are_offered_each_once(tmp_p
 def test_a_damaged_model_file_offers_no_tasks(tmp_path, content):
     (tmp_path / "own.mts.safetensors").write_bytes(content)
     assert task_list.known_tasks(tmp_path / "own.mts.safetensors") == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x93NUMPY"])
+def test_a_picture_that_cannot_be_read_costs_no_result(tmp_path, content):
+    labels, picture = tmp_path / "labels.npy", tmp_path / "thumbnail.npy"
+    np.save(labels, np.ones((1, 2, 3), np.uint8))
+    if content is not None:
+        picture.write_bytes(content)
+    found = job_result.result_of({"report": {}, "labels": str(labels), "thumbnail": str(picture)})
+    assert found.labels.shape == (1, 2, 3)
+    assert found.thumbnail is None
+    assert "Error: " in found.thumbnail_failure

@@ -6,10 +6,13 @@ import gc
 import html
 import weakref
 
+import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib.batch import BatchRow
+from MultiTaskSegLib.picture.framed_picture import framed_picture
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.scene.batch import scene_batch
 from MultiTaskSegLib.scene.earlier_result import results_of
@@ -99,6 +102,24 @@ def test_rows_show_the_picture_of_their_result_and_the_page_of_all_is_linked_to(
     assert page.is_file()
     assert f'href="{html.escape(page.resolve().as_uri())}"' in panel.ui.batchMessageLabel.text
     assert panel.ui.batchMessageLabel.openExternalLinks
+
+
+def test_the_page_of_a_batch_that_was_not_done_to_its_end_is_linked_to_beside_the_reason(panel, tmp_path):
+    panel._batch.show_rows([BatchRow("a")], tmp_path / "batch.html")
+    panel._batch.fail("the batch was cancelled")
+    text = panel.ui.batchMessageLabel.text
+    assert "the batch was cancelled" in text
+    assert 'batch.html"' in text
+    panel._batch.show_rows([BatchRow("a")])
+    panel._batch.fail("the batch was cancelled")
+    assert "batch.html" not in panel.ui.batchMessageLabel.text
+
+
+def test_pictures_of_rows_are_no_larger_in_memory_than_a_fine_screen_shows_them(panel):
+    pixels = np.zeros((80, 160, 3), np.uint8)
+    panel._batch.show_rows([BatchRow("a", thumbnail=framed_picture(pixels, ""))])
+    (size,) = panel.ui.batchTableWidget.item(0, 0).icon().availableSizes()
+    assert (size.width(), size.height()) == (96, 50)
 
 
 def test_a_page_that_cannot_be_written_is_told_and_costs_no_row(panel, run_batch, tmp_path, monkeypatch):

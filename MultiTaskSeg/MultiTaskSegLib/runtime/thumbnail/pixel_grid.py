@@ -34,15 +34,17 @@ class PixelGrid:
         return cls(np.arange(height) * size[0] // height, np.arange(width) * size[1] // width, size)
 
     def means(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of each block of a slice ``(Y, X)`` the mean."""
-        sums = np.add.reduceat(np.add.reduceat(values, self.rows, axis=0), self.columns, axis=1)
+        """Of each block of a slice ``(Y, X)`` the mean; blocks of one value have that value."""
+        # In double precision: neither does a sum overflow, nor do equal values come out a little apart.
+        by_row = np.add.reduceat(values, self.rows, axis=0, dtype=np.float64)
+        sums = np.add.reduceat(by_row, self.columns, axis=1)
         counts = np.outer(_lengths(self.rows, self.size[0]), _lengths(self.columns, self.size[1]))
         return (sums / counts).astype(np.float32)
 
-    def labels(self, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Of each block of a slice ``(Y, X)`` the largest label: what is smaller than a pixel is not lost."""
-        by_row: NDArray[np.uint8] = np.maximum.reduceat(values, self.rows, axis=0)
-        return np.asarray(np.maximum.reduceat(by_row, self.columns, axis=1), dtype=np.uint8)
+    def covered(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Of each block of a slice ``(Y, X)`` whether any of it is marked: what is smaller than a pixel is not lost."""
+        by_row: NDArray[np.bool_] = np.logical_or.reduceat(mask, self.rows, axis=0)
+        return np.asarray(np.logical_or.reduceat(by_row, self.columns, axis=1), dtype=np.bool_)
 
 
 def _lengths(starts: NDArray[np.int64], end: int) -> NDArray[np.int64]:

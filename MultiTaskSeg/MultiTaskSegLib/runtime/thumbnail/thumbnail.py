@@ -45,14 +45,15 @@ def thumbnail(
     plain = np.asarray(turn.apply(volume.voxels)[shown], dtype=np.float32)
     grid = PixelGrid.of((plain.shape[0], plain.shape[1]), (y_mm, x_mm), longest)
     picture = np.repeat(_grey(grid.means(plain))[..., np.newaxis], 3, axis=2)
-    layers = [labels] if regions is None else list(regions)
-    for layer, values in zip(
-        layers, [list(colours)] if regions is None else [[value] for value in colours], strict=True
-    ):
-        seen = grid.labels(np.asarray(turn.apply(layer)[shown], dtype=np.uint8))
-        border = outline(seen)
-        for value in values:
-            picture[border & (seen == value if regions is None else seen > 0)] = colours[value]
+    parts = (
+        {value: turn.apply(labels)[shown] == value for value in colours}
+        if regions is None
+        else {value: np.asarray(turn.apply(one)[shown]) for value, one in zip(colours, regions, strict=True)}
+    )
+    seen = {value: grid.covered(part) for value, part in parts.items()}
+    # The largest first: the line of a small structure is not drawn over by that of one beside it.
+    for value in sorted(seen, key=lambda value: -int(np.count_nonzero(seen[value]))):
+        picture[outline(seen[value])] = colours[value]
     return picture
 
 
@@ -64,7 +65,10 @@ def shown_slice(labels: NDArray[np.generic]) -> int:
 
 def _grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Grey values from black to white; one value alone is grey."""
-    black, white = np.percentile(values, (BLACK_PERCENT, WHITE_PERCENT))
+    exact = values.astype(np.float64)  # the difference of two values need not be a float32
+    black, white = np.percentile(exact, (BLACK_PERCENT, WHITE_PERCENT))
+    if not white > black:  # nearly all of the slice has one value: what is left may be all that there is to see
+        black, white = exact.min(), exact.max()
     if not white > black:
         return np.full(values.shape, 128, dtype=np.uint8)
-    return np.asarray(np.rint(np.clip((values - black) / (white - black), 0.0, 1.0) * 255), dtype=np.uint8)
+    return np.asarray(np.rint(np.clip((exact - black) / (white - black), 0.0, 1.0) * 255), dtype=np.uint8)
