@@ -151,7 +151,7 @@ def test_one_broken_image_does_not_hide_the_verdicts_on_the_others(
     assert code == 4
     refused, answered = json.loads(out)
     assert (refused["image"], set(refused)) == (str(broken), {"image", "error"})
-    assert (answered["image"], set(answered)) == (str(image), {"image", "ood", "network_grid", "warnings"})
+    assert (answered["image"], set(answered)) == (str(image), {"image", "model", "ood", "network_grid", "warnings"})
     assert len(err.splitlines()) == 1
 
 

@@ -98,7 +98,7 @@ def test_a_3_d_image_is_refused_by_a_2_d_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:7", ""])
 def test_an_unknown_device_is_wrong_use(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="auto, cpu, cuda or mps"):
         Predictor.load(write_tiny_model(tmp_path / "tiny.mts.safetensors"), name)
 
 

@@ -92,9 +92,9 @@ def run_benchmark(
         UsageError: it takes several channels, or is to be asked several times.
     """
     settings = settings or BenchmarkSettings()
+    datasets = read_datasets(known)
     subjects = [subject_of(path, bool(ensemble) or settings.passes > 0) for path in models]
     members = [Predictor.load(path) for path in ensemble]
-    datasets = read_datasets(known)
     results = []
     for number, predictor in enumerate(subjects):
         repeats = Repeats(settings.passes, ensemble=members) if number == 0 else Repeats()
@@ -116,7 +116,7 @@ def subject_of(path: Path, is_repeated: bool) -> Subject:
         ModelError: it cannot be loaded, or has no reference.
         UsageError: it is imported, and takes several channels or is to predict several times.
     """
-    predictor = open_predictor(path, "cpu", "torch")
+    predictor = open_predictor(path)
     if not isinstance(predictor, ImportedPredictor):
         return predictor
     reference_of(predictor)
