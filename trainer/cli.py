@@ -103,6 +103,9 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--split", default="imagesTr", choices=("imagesTr", "imagesTs"))
     evaluate.add_argument("--task", default="auto", choices=("auto", "dataset"), help="recognise the task, or name it")
     evaluate.add_argument("--all-cases", action="store_true", help="also cases that the model was trained on")
+    evaluate.add_argument(
+        "--pictures", type=int, metavar="N", help="draw a typical case and the N worst of each dataset"
+    )
     evaluate.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     evaluate.set_defaults(command=_evaluate)
 
@@ -204,6 +207,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         split=options.split,
         task=options.task,
         held_out_only=not options.all_cases,
+        pictures=options.pictures,
         words=options.words,
     )
     for name, figures in summary.items():
@@ -309,10 +313,11 @@ def _calibration_page(options: argparse.Namespace) -> int:
 
 
 def _model_page(options: argparse.Namespace) -> int:
-    from trainer.evaluation.model_page import keep_evaluation, write_model_page
+    from trainer.evaluation.model_page import CARDS, keep_evaluation, write_model_page
 
     for metrics in options.evaluations:
-        print(f"written: {keep_evaluation(metrics, options.model, options.results)}")
+        for path in keep_evaluation(metrics, options.model, options.results, options.output.parent / CARDS):
+            print(f"written: {path}")
     write_model_page(options.output, options.model, options.results)
     print(f"written: {options.output}")
     return 0

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
-
-import numpy as np
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets, split_view
 from trainer.data.provenance import unseen
+from trainer.evaluation.case_result import CaseResult, cases_csv, evaluate_case
+from trainer.evaluation.shown_case import write_pictures
+from trainer.evaluation.summary import summarise
 from trainer.layout.case import Case
-from trainer.metrics.case_overlap import overlap_by_label
-from trainer.metrics.interval import PatientDraws, drawn_interval
-from trainer.metrics.overlap import mean_defined
 from trainer.report.curves import dice_figure
 from trainer.report.note import write_note
 from trainer.report.origin import origin
@@ -27,29 +22,8 @@ from trainer.report.progress import Progress
 from trainer.report.report import Report
 from trainer.report.run_folder import write_json_file, write_text_file
 
-DRAWS = 2000
 
-
-@dataclass(frozen=True)
-class CaseResult:
-    """One evaluated case.
-
-    Attributes:
-        dataset, case, group: where it comes from.
-        task: what the model took it for.
-        dice: by label name; NaN where neither truth nor result has the label.
-        score, is_ood: of the out-of-distribution check.
-        seconds: of the segmentation.
-    """
-
-    dataset: str
-    case: str
-    group: str
-    task: str
-    dice: dict[str, float]
-    score: float
-    is_ood: bool
-    seconds: float
+PICTURES = "pictures"
 
 
 def evaluate(
@@ -60,6 +34,7 @@ def evaluate(
     split: str = "imagesTr",
     task: str = "auto",
     held_out_only: bool = True,
+    pictures: int | None = None,
     words: Sequence[str] = (),
     stream: TextIO | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +48,8 @@ def evaluate(
         task: ``auto``, or ``dataset``: the task with the dataset's name.
         held_out_only: use only groups (patients) that neither the model nor one that it descends from has ever seen,
             in whichever dataset.
+        pictures: how many of the worst cases of a dataset to draw, beside a typical one, into ``pictures``; None: no
+            pictures.
         words: of the command, for the record.
 
     Raises:
@@ -81,6 +58,8 @@ def evaluate(
     """
     if task not in ("auto", "dataset"):
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
+    if pictures is not None and pictures < 0:
+        raise UsageError(f"--pictures is {pictures}", remedy="Give 0 or more")
     _require_other_folder(output, directories)
     # Before the work: the sources may have changed when it is done.
     source = origin("python -m trainer", words)
@@ -105,7 +84,10 @@ def evaluate(
         "with_training_cases": not held_out_only,
         "left_out_as_seen": left_out,
     }
-    _write(output, said | source | {"datasets": summary}, results)
+    drawn = {}
+    if pictures is not None:
+        drawn = write_pictures(predictor, chosen, results, task, pictures, output / PICTURES, stream)
+    _write(output, said | source | {"datasets": summary, "pictures": drawn}, results)
     _write_report(
         results, summary, predictor.manifest.name, whose_text(held_out_only, left_out), output / "report.html"
     )
@@ -135,72 +117,6 @@ def _evaluated(
     return results
 
 
-def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str) -> CaseResult:
-    """Segment one case. A label that the recognised task does not have counts as not found.
-
-    Raises:
-        DatasetError: the label map does not lie on the image's grid, or holds values that are not declared.
-        InputError: a file cannot be read.
-    """
-    volume, truth = case.read_pair(dataset.labels)
-    result = predictor.segment(volume, task)
-    overlaps = overlap_by_label(result.labels, result.task, truth, dataset.labels, result.regions)
-    scores = {name: overlap.dice for name, overlap in overlaps.items()}
-    return CaseResult(
-        dataset.name,
-        case.name,
-        case.group,
-        result.task.name,
-        scores,
-        result.checked.score,
-        result.checked.is_ood,
-        result.timings["total_s"],
-    )
-
-
-def summarise(results: Sequence[CaseResult]) -> dict[str, Any]:
-    """Per dataset: cases, mean foreground Dice with its interval, Dice by label, shares, seconds."""
-    summary: dict[str, Any] = {}
-    for name in dict.fromkeys(r.dataset for r in results):
-        own = [r for r in results if r.dataset == name]
-        labels = {label: mean_defined([r.dice[label] for r in own]) for label in own[0].dice}
-        summary[name] = {
-            "cases": len(own),
-            "mean_foreground_dice": mean_defined([mean_defined(list(r.dice.values())) for r in own]),
-            "interval": _dice_interval(own),
-            "patients": len({r.group for r in own}),
-            "dice": labels,
-            "recognised": float(np.mean([r.task == name for r in own])),
-            "flagged_ood": float(np.mean([r.is_ood for r in own])),
-            "seconds_per_case": float(np.mean([r.seconds for r in own])),
-        }
-    return summary
-
-
-def _dice_interval(results: Sequence[CaseResult]) -> list[float] | None:
-    """95 % interval of the mean foreground Dice of cases, from draws of patients; None where they are too few."""
-    scored = [(r.group, value) for r in results if not np.isnan(value := mean_defined(list(r.dice.values())))]
-    if not scored:
-        return None
-    groups, values = zip(*scored, strict=True)
-    weights = PatientDraws(groups, np.random.default_rng(0), DRAWS).weights(groups)
-    # Every round draws as many patients as there are, so that no round is empty.
-    limits = drawn_interval(weights @ np.asarray(values) / weights.sum(axis=1), len(set(groups)))
-    return None if limits is None else list(limits)
-
-
-def cases_csv(results: Sequence[CaseResult]) -> str:
-    """One row per case and label."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["dataset", "case", "group", "task", "label", "dice", "ood_score", "is_ood", "seconds"])
-    for r in results:
-        for label, value in r.dice.items():
-            row = [r.dataset, r.case, r.group, r.task, label, f"{value:.6f}", f"{r.score:.6f}", r.is_ood]
-            writer.writerow([*row, f"{r.seconds:.3f}"])
-    return buffer.getvalue()
-
-
 def _left_out_notes(left_out: dict[str, int], datasets: Sequence[Dataset], predictor: Predictor) -> list[str]:
     """What is said of cases that are left out though the model was not trained on their dataset."""
     known = {task.name for task in predictor.manifest.tasks}
@@ -228,10 +144,27 @@ def whose_text(held_out_only: bool, left_out: Mapping[str, int]) -> str:
 def _write_report(results: Sequence[CaseResult], summary: dict[str, Any], model: str, whose: str, path: Path) -> None:
     scores: dict[str, dict[str, list[float]]] = {}
     for r in results:
-        for label, value in r.dice.items():
-            scores.setdefault(r.dataset, {}).setdefault(label, []).append(value)
-    headers = ["Dataset", "Cases", "Mean foreground Dice", "Recognised", "Flagged", "Seconds per case"]
-    keys = ("cases", "mean_foreground_dice", "recognised", "flagged_ood", "seconds_per_case")
-    rows = [[name, *(figures[key] for key in keys)] for name, figures in summary.items()]
+        for name, label in r.labels.items():
+            scores.setdefault(r.dataset, {}).setdefault(name, []).append(label.dice)
+    headers = [
+        "Dataset", "Cases", "Mean foreground Dice", "Mean HD95", "Mean surface Dice", "Recognised", "Flagged",
+        "Seconds per case",
+    ]  # fmt: skip
+    rows = [
+        [
+            name, figures["cases"], figures["mean_foreground_dice"], _with_unit(figures),
+            figures["surface_dice"]["mean"], figures["recognised"], figures["flagged_ood"], figures["seconds_per_case"],
+        ]
+        for name, figures in summary.items()
+    ]  # fmt: skip
     report = Report(f"Evaluation of {model}").add_figure(dice_figure(scores), "Dice of every case")
-    report.add_table(headers, rows, "Mean over cases").add_text(whose).write(path)
+    report.add_table(headers, rows, "Mean over cases")
+    report.add_text(
+        "HD95 is the 95th percentile of the distances between the surfaces, of labels that truth and result have; the "
+        "surface Dice counts what lies within the smallest edge of a voxel, and is 0 where only one has the label."
+    )
+    report.add_text(whose).write(path)
+
+
+def _with_unit(figures: Mapping[str, Any]) -> str:
+    return f"{figures['hausdorff95']['mean']:.2f} {figures['unit']}"

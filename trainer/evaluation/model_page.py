@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,12 @@ from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
-from trainer.evaluation.model_words import check_words, data_words, few_words
-from trainer.ood.page import UNTRAINED
+from trainer.evaluation.card_page import BEFORE_REFIT, card_text
+from trainer.evaluation.evaluation import PICTURES
+from trainer.evaluation.model_history import history_words
+from trainer.evaluation.model_words import check_words, few_words
+from trainer.evaluation.published_figures import TOLD, PublishedFigures, measured_as, published_figures
+from trainer.report.report import write_whole
 from trainer.report.run_folder import write_json_file, write_text_file
 
 MARK = "<!-- What follows is written by `python -m trainer experiment model-page`. -->"
@@ -23,12 +27,22 @@ HEADINGS = (
 )  # fmt: skip
 
 
-TOLD = "-told"
-BEFORE_REFIT = " These figures were measured before the check was fitted anew, with the same weights."
+CARDS = "models"
 
 
-def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Path:
+def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path, cards: Path) -> list[Path]:
     """Copy a ``metrics.json`` of ``evaluate`` to the published figures, under the name of its model.
+
+    Pictures go beside the card of the model, where ``auto`` chose the task.
+
+    Args:
+        metrics: beside which ``pictures`` may lie.
+        models: model files, one of which it is of.
+        results: folder of the published figures.
+        cards: folder of the cards.
+
+    Returns:
+        What was written.
 
     Raises:
         DatasetError: it is of none of the models, or not of held-out cases alone.
@@ -48,13 +62,18 @@ def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path) -> Pat
             remedy="Evaluate without --all-cases",
         )
     told = TOLD if content.get("task") == "dataset" else ""
+    pictures = {} if told else content.get("pictures", {})
+    copies = {dataset: f"{names[0]}-{name}" for dataset, name in pictures.items()}
+    for dataset, name in pictures.items():
+        write_whole(cards / copies[dataset], (metrics.parent / PICTURES / name).read_bytes())
     path = results / f"evaluation-{datetime.date.today().isoformat()}-{names[0]}{told}.json"
-    write_json_file(path, content)
-    return path
+    write_json_file(path, content | {"pictures": copies})
+    return [path, *(cards / name for name in copies.values())]
 
 
 def write_model_page(page: Path, models: Sequence[Path], results: Path) -> None:
-    """Write the tables of the models into the page, in place of what follows its mark.
+    """Write the tables of the models into the page, in place of what follows its mark, and the card of each model into
+    the folder ``models`` beside it.
 
     Args:
         page: with the prose and `MARK`.
@@ -65,7 +84,17 @@ def write_model_page(page: Path, models: Sequence[Path], results: Path) -> None:
         DatasetError: the page has no mark, or a figure of a model is not published.
         ModelError: the data of a model do not allow its release.
     """
-    write_text_file(page, page_text(page.read_text(encoding="utf-8"), models, results))
+    written = page_text(page.read_text(encoding="utf-8"), models, results)
+    cards = {page.parent / CARDS / f"{read_manifest(model)[0].name}.md": card_of(model, results) for model in models}
+    for path, text in {**cards, page: written}.items():
+        write_text_file(path, text)
+
+
+def card_of(model: Path, results: Path) -> str:
+    """The card of a model; see `write_model_page`."""
+    manifest, digest = read_manifest(model)
+    figures = published_figures(manifest, digest, results)
+    return card_text(manifest, digest, figures, figures.evaluation.get("pictures", {}))
 
 
 def page_text(text: str, models: Sequence[Path], results: Path) -> str:
@@ -75,7 +104,8 @@ def page_text(text: str, models: Sequence[Path], results: Path) -> str:
         raise DatasetError(f"the page lacks the line {MARK}", remedy="Put it below the prose")
     for model in models:
         require_releasable(read_manifest(model)[0], model)
-    sections = [_section(*read_manifest(model), results) for model in models]
+    read = [read_manifest(model) for model in models]
+    sections = [_section(*model, published_figures(*model, results)) for model in read]
     return "\n".join([prose + MARK + "\n", *sections])
 
 
@@ -93,73 +123,24 @@ def require_releasable(manifest: Manifest, model: Path) -> None:
         )
 
 
-def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
-    """Digests of the files whose figures are the model's: its own, and those of earlier files that differ in nothing
-    but in what the manifest says about the training."""
-    return digest, *manifest.training.get("measured_as", ())
-
-
-def _section(manifest: Manifest, digest: str, results: Path) -> str:
-    digests = measured_as(manifest, digest)
-    older = (*digests, *manifest.training.get("refitted_from", ()))
-
-    def of_model(content: Mapping[str, Any]) -> bool:
-        """Whether figures were measured with this very model."""
-        return content.get("model") in digests
-
-    def of_weights(content: Mapping[str, Any]) -> bool:
-        """Whether figures were measured with these weights, before the check was fitted anew or since."""
-        return content.get("model") in older
-
-    def complete(content: Mapping[str, Any]) -> bool:
-        """Whether a benchmark is of these weights alone, of all families and with every control."""
-        first = content["models"][0]
-        is_controlled = any(name.startswith(UNTRAINED) for name in first["detectors"])
-        is_whole = is_controlled and "artefact" in first["shipped"]["sensitivity"]
-        return first["sha256"] in older and len(content["models"]) == 1 and is_whole
-
-    _, evaluation = _published(results, f"evaluation-*-{manifest.name}.json", of_model)
-    _, benchmark = _published(results, "ood-benchmark-*.json", complete)
-    places, localisation = _published(results, f"localisation-*-{manifest.name}.json", of_weights)
-    _, told = _published(results, f"evaluation-*-{manifest.name}{TOLD}.json", of_model)
-    rows = [_row(task, evaluation["datasets"][task.name], told["datasets"][task.name]) for task in manifest.tasks]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows])
-    history = f"SHA-256 of the content `{digest}`, {_history(manifest.training)}."
-    for earlier in digests[1:]:
-        history += (
-            f" Figures that name `{earlier}` hold for it, too: that file differs in nothing but in what it says about "
-            "the training."
-        )
-    check, found = check_words(benchmark["models"][0]), _place_words(localisation, places)
-    if benchmark["models"][0]["sha256"] not in digests:
-        check += BEFORE_REFIT
-    if localisation["model"] not in digests:
-        found += BEFORE_REFIT
+def _section(manifest: Manifest, digest: str, figures: PublishedFigures) -> str:
+    rows = [
+        _row(task, figures.evaluation["datasets"][task.name], figures.told["datasets"][task.name])
+        for task in manifest.tasks
+    ]
     parts = [
         f"## {manifest.name}",
-        history,
-        table,
-        few_words(evaluation["datasets"]),
-        data_words(manifest),
-        check,
-        found,
+        history_words(manifest, digest),
+        "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows]),
+        few_words(figures.evaluation["datasets"]),
+        f"Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): "
+        f"{weights_licence(manifest).text()}.",
+        check_words(figures.benchmark)
+        + ("" if figures.benchmark["sha256"] in measured_as(manifest, digest) else BEFORE_REFIT),
+        f"**[The card of {manifest.name}]({CARDS}/{manifest.name}.md)** has distances of surfaces, every structure, "
+        "calibration, false alarms of every task, the data with whom to cite, and pictures of typical and worst cases.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _published(folder: Path, pattern: str, fits: Callable[[Mapping[str, Any]], bool]) -> tuple[str, dict[str, Any]]:
-    """Name and content of the newest file that fits."""
-    for path in sorted(folder.glob(pattern), reverse=True):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if fits(content):
-            return path.name, content
-    raise DatasetError(f"no {pattern} is of this model file", file=folder, remedy="Measure and publish it first")
-
-
-def _history(training: Mapping[str, Any]) -> str:
-    words = f"{training['steps']} steps in {training['minutes']:.0f} minutes"
-    start = training.get("finetuning", {}).get("model")
-    return f"{words}, on top of the weights of an earlier {start}" if start else words
 
 
 def _row(task: TaskInfo, measured: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, ...]:
@@ -181,12 +162,3 @@ def _row(task: TaskInfo, measured: Mapping[str, Any], told: Mapping[str, Any]) -
 def _dice_text(measured: Mapping[str, Any]) -> str:
     limits = measured.get("interval")
     return f"{measured['mean_foreground_dice']:.3f}" + (f" ({limits[0]:.2f} to {limits[1]:.2f})" if limits else "")
-
-
-def _place_words(found: Mapping[str, Any], name: str) -> str:
-    patch, streak = found["patch"], found["streak"]
-    return (
-        "Map of foreign places (`check --map`): cells of an inserted foreign patch are told from the others with an "
-        f"AUROC of {patch['auroc']:.2f} (place alone {patch['control']:.2f}), those of a metal streak with "
-        f"{streak['auroc']:.2f} ({streak['control']:.2f}), means over the tasks ([figures](results/{name}))."
-    )

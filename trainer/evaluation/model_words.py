@@ -16,8 +16,13 @@ FEW_PATIENTS = 10
 NOT_RECORDED = "not recorded"
 
 
-def check_words(measured: Mapping[str, Any]) -> str:
-    """What the check finds and what it misses, of one model of a published benchmark."""
+def check_words(measured: Mapping[str, Any], results: str = "results") -> str:
+    """What the check finds and what it misses, of one model of a published benchmark.
+
+    Args:
+        measured: of the model.
+        results: folder of the published figures, as seen from the page.
+    """
     shipped = measured["shipped"]
     by_source: Mapping[str, float] = shipped.get("sensitivity_by_source", {})
     flagged = ", ".join(
@@ -30,7 +35,7 @@ def check_words(measured: Mapping[str, Any]) -> str:
         f"accepted; flagged are {flagged}.",
         _missed(by_source),
         _compared(measured["detectors"]),
-        "All figures: [the benchmark](results/ood-benchmark.md).",
+        f"All figures: [the benchmark]({results}/ood-benchmark.md).",
     ]
     return " ".join(filter(None, words))
 
@@ -75,8 +80,13 @@ def _lead(difference: float, limits: Sequence[float] | None) -> str:
     return f"the difference is {words}." if limits[0] > 0 else f"that the network helps is not shown, {words}."
 
 
-def data_words(manifest: Manifest) -> str:
-    """The licence of the weights, and a table of what each task has seen."""
+def data_words(manifest: Manifest, docs: str = "") -> str:
+    """The licence of the weights, and a table of what each task has seen.
+
+    Args:
+        manifest: of the model.
+        docs: folder of the documents, as seen from the page.
+    """
     columns = {
         "images": [task.data.description for task in manifest.tasks],
         "size of the images": [task.data.sizes.text() if task.data.sizes else "" for task in manifest.tasks],
@@ -93,7 +103,7 @@ def data_words(manifest: Manifest) -> str:
     ]
     unknown = [name for name in columns if name not in known]
     parts = [
-        "Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): "
+        f"Licence of the weights, [from those of their data]({docs}model_file.md#licence-of-the-weights): "
         f"{weights_licence(manifest).text()}.",
         "What each task has seen" + (f" (not recorded of any: {', '.join(unknown)})" if unknown else "") + ":",
         table(["task", *known], rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,19 @@ def overlap_by_label(
     labels: Mapping[int, str],
     regions: NDArray[np.bool_] | None = None,
 ) -> dict[str, MaskOverlap]:
-    """Voxels of every label of a dataset, see `label_pairs`; what the task does not have counts as not found.
+    """Voxels of every label of a dataset; for the arguments see `masks_by_label`."""
+    return {name: mask_overlap(*masks) for name, *masks in masks_by_label(predicted, task, truth, labels, regions)}
+
+
+def masks_by_label(
+    predicted: NDArray[np.integer],
+    task: TaskInfo,
+    truth: NDArray[np.integer],
+    labels: Mapping[int, str],
+    regions: NDArray[np.bool_] | None = None,
+) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Name, mask of the result and mask of the truth ``(Z, Y, X)`` of every label of a dataset, see `label_pairs`; what
+    the task does not have counts as not found.
 
     Args:
         predicted: label values ``(Z, Y, X)`` of the task.
@@ -29,10 +41,8 @@ def overlap_by_label(
         regions: bool ``(R, Z, Y, X)`` in the order of the task's labels, where these may overlap; each is then
             compared as a whole, not as far as it is seen in ``predicted``.
     """
-    return {
-        pair.name: mask_overlap(_predicted(pair, predicted, task, regions), pair.truth_mask(truth))
-        for pair in label_pairs(task, labels)
-    }
+    for pair in label_pairs(task, labels):
+        yield pair.name, _predicted(pair, predicted, task, regions), pair.truth_mask(truth)
 
 
 def _predicted(

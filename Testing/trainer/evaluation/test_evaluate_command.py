@@ -160,3 +160,27 @@ def test_the_report_says_whose_figures_they_are(
     evaluated(model, folder, tmp_path, *options)
     assert words in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert ("trained on are among" in capsys.readouterr().out) == bool(options)
+
+
+def test_pictures_show_a_typical_and_the_worst_case_and_need_a_number_that_makes_sense(
+    model: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, metrics, rows = evaluated(model, folder, tmp_path, "--pictures", "1")
+    assert status == 0
+    assert metrics["pictures"] == {BALLS: f"{BALLS}.jpg"}
+    picture = sitk.ReadImage(str(tmp_path / "pictures" / f"{BALLS}.jpg"))
+    # Four columns of three inches, and a row of three inches for each of one or two cases.
+    assert picture.GetSize()[0] == 960
+    assert picture.GetSize()[1] >= 240
+    # The truth is the answer itself: the surfaces are the same.
+    assert {row["surface_dice"] for row in rows} == {"1.000000"}
+    assert {row["hausdorff95"] for row in rows} == {"0.000000"}
+    assert {row["tolerance"] for row in rows} == {"2"}
+    assert cli.main(["evaluate", "-m", str(model), "--data", str(folder), "-o", str(tmp_path), "--pictures", "-1"]) == 2
+    assert "--pictures is -1" in capsys.readouterr().err
+
+
+def test_without_pictures_there_is_no_folder_of_them(model: Path, folder: Path, tmp_path: Path) -> None:
+    _, metrics, _ = evaluated(model, folder, tmp_path)
+    assert metrics["pictures"] == {}
+    assert not (tmp_path / "pictures").exists()

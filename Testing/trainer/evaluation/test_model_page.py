@@ -15,8 +15,10 @@ from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
-from trainer.evaluation.model_page import MARK, keep_evaluation, page_text, write_model_page
+from trainer.evaluation.card_page import card_text
+from trainer.evaluation.model_page import MARK, card_of, keep_evaluation, page_text, write_model_page
 from trainer.evaluation.model_words import check_words
+from trainer.evaluation.published_figures import published_figures
 
 REPOSITORY = Path(__file__).parents[3]
 REST = "(0.25 to 0.90) | 50 % | 25 % | 0.062 |"
@@ -25,7 +27,10 @@ REST = "(0.25 to 0.90) | 50 % | 25 % | 0.062 |"
 def measured(dice: float) -> dict[str, Any]:
     return {
         "cases": 2, "patients": 2, "mean_foreground_dice": dice, "interval": [0.25, 0.9], "recognised": 0.5,
-        "flagged_ood": 0.25,
+        "flagged_ood": 0.25, "flagged_interval": [0.0, 0.5], "unit": "mm", "tolerance": [1.0, 1.25], "one_is_empty": 3,
+        "hausdorff95": {"mean": 4.5, "interval": [3.0, 6.0]}, "surface_dice": {"mean": 0.625, "interval": None},
+        "expected_dice_error": 0.0625,
+        "by_label": {"ball": {"dice": 0.75, "hausdorff95": None, "surface_dice": 0.5}},
     }  # fmt: skip
 
 
@@ -88,8 +93,26 @@ def test_the_tables_hold_the_published_figures_of_this_very_file_and_the_prose_s
     assert "AUROC of 0.93, by the statistics of the image alone, without any network, with 0.91" in text
     assert "others may lie far from these figures: Dataset001_Balls (2), Dataset002_Cubes (2)." in text
     assert "Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): CC BY 4.0" in text
+    assert f"[The card of {manifest.name}](models/{manifest.name}.md)" in text
+
+
+def test_the_card_holds_surfaces_structures_calibration_false_alarms_data_and_pictures(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, digest = read_manifest(model)
+    pictures = {"Dataset001_Balls": "tiny-Dataset001_Balls.jpg"}
+    text = card_text(manifest, digest, published_figures(manifest, digest, tmp_path), pictures)
+    row = "| 2 | 2 | 0.750 (0.25 to 0.90) | 4.50 (3.00 to 6.00) mm | 0.625 within 1 to 1.25 mm | 3 | 0.062 |"
+    assert text.count(row) == len(manifest.tasks)
+    assert text.count("| ball | 0.750 | – | 0.500 |") == len(manifest.tasks)
+    assert text.count("| 0.062 |") == 2 * len(manifest.tasks)
+    assert text.count("| 2 | 25 % (0 to 50) | – |") == len(manifest.tasks)
     assert text.count("| CC BY 4.0 | Somebody 2020 |") == len(manifest.tasks)
     assert "AUROC of 0.88 (place alone 0.50)" in text
+    assert "](../model_file.md#licence-of-the-weights)" in text
+    assert "](../results/ood-benchmark.md)" in text
+    assert text.count("![") == 1
+    assert "![A typical case and the worst ones of Dataset001_Balls](tiny-Dataset001_Balls.jpg)" in text
+    assert digest in text
 
 
 def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:
@@ -122,7 +145,8 @@ def test_after_a_refit_the_evaluation_must_be_new_and_older_figures_of_the_check
     for told in ("", "-told"):
         path = tmp_path / f"evaluation-2026-03-03-{manifest.name}{told}.json"
         path.write_text(json.dumps(content), encoding="utf-8")
-    assert page_text(MARK, [model], tmp_path).count("before the check was fitted anew") == 2
+    assert page_text(MARK, [model], tmp_path).count("before the check was fitted anew") == 1
+    assert card_of(model, tmp_path).count("before the check was fitted anew") == 2
 
 
 def test_of_several_evaluations_the_newest_counts(tmp_path: Path) -> None:
@@ -167,15 +191,33 @@ def test_an_evaluation_is_kept_under_the_name_of_its_model_and_others_are_refuse
     manifest, digest = read_manifest(model)
     metrics = tmp_path / "metrics.json"
     metrics.write_text(json.dumps({"model": digest, "datasets": {}}), encoding="utf-8")
-    kept = keep_evaluation(metrics, [model], tmp_path)
+    (kept,) = keep_evaluation(metrics, [model], tmp_path, tmp_path)
     assert kept.name.startswith("evaluation-")
     assert kept.name.endswith(f"-{manifest.name}.json")
     assert json.loads(kept.read_text(encoding="utf-8"))["model"] == digest
     metrics.write_text(json.dumps({"model": digest, "task": "dataset", "datasets": {}}), encoding="utf-8")
-    assert keep_evaluation(metrics, [model], tmp_path).name.endswith(f"-{manifest.name}-told.json")
+    assert keep_evaluation(metrics, [model], tmp_path, tmp_path)[0].name.endswith(f"-{manifest.name}-told.json")
     metrics.write_text(json.dumps({"model": "other", "datasets": {}}), encoding="utf-8")
     with pytest.raises(DatasetError, match="none of the models"):
-        keep_evaluation(metrics, [model], tmp_path)
+        keep_evaluation(metrics, [model], tmp_path, tmp_path)
+
+
+def test_pictures_are_kept_beside_the_card_under_the_name_of_the_model(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    manifest, digest = read_manifest(model)
+    metrics, cards = tmp_path / "metrics.json", tmp_path / "models"
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "D.jpg").write_bytes(b"drawn")
+    content = {"model": digest, "datasets": {}, "pictures": {"D": "D.jpg"}}
+    metrics.write_text(json.dumps(content), encoding="utf-8")
+    kept, picture = keep_evaluation(metrics, [model], tmp_path, cards)
+    assert picture == cards / f"{manifest.name}-D.jpg"
+    assert picture.read_bytes() == b"drawn"
+    assert json.loads(kept.read_text(encoding="utf-8"))["pictures"] == {"D": picture.name}
+    # Told the task, the pictures are of other results than the page's.
+    metrics.write_text(json.dumps(content | {"task": "dataset"}), encoding="utf-8")
+    assert len(keep_evaluation(metrics, [model], tmp_path, tmp_path / "other")) == 1
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_evaluation_with_cases_that_were_trained_on_is_not_kept(tmp_path: Path) -> None:
@@ -184,10 +226,10 @@ def test_an_evaluation_with_cases_that_were_trained_on_is_not_kept(tmp_path: Pat
     content = {"model": read_manifest(model)[1], "datasets": {}}
     metrics.write_text(json.dumps({**content, "with_training_cases": True}), encoding="utf-8")
     with pytest.raises(DatasetError, match=r"was trained on.*all-cases"):
-        keep_evaluation(metrics, [model], tmp_path)
+        keep_evaluation(metrics, [model], tmp_path, tmp_path)
     assert not list(tmp_path.glob("evaluation-*"))
     metrics.write_text(json.dumps({**content, "with_training_cases": False}), encoding="utf-8")
-    assert keep_evaluation(metrics, [model], tmp_path).is_file()
+    assert keep_evaluation(metrics, [model], tmp_path, tmp_path)[0].is_file()
 
 
 def test_the_command_publishes_evaluations_and_then_writes_the_page(
@@ -214,6 +256,9 @@ def test_the_page_of_this_repository_is_that_of_its_models_and_figures() -> None
     page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
     models = [released_model(planar=False), released_model(planar=True)]
     assert page == page_text(page, models, REPOSITORY / "docs" / "results")
+    for model in models:
+        card = REPOSITORY / "docs" / "models" / f"{read_manifest(model)[0].name}.md"
+        assert card.read_text(encoding="utf-8") == card_of(model, REPOSITORY / "docs" / "results")
 
 
 @pytest.mark.parametrize(

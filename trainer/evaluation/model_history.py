@@ -1,0 +1,26 @@
+"""Which file a model is, and what its weights come from, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+from trainer.evaluation.published_figures import measured_as
+
+
+def history_words(manifest: Manifest, digest: str) -> str:
+    """Digest and training of a model file, and which earlier files its figures may name."""
+    words = f"SHA-256 of the content `{digest}`, {_training(manifest.training)}."
+    for earlier in measured_as(manifest, digest)[1:]:
+        words += (
+            f" Figures that name `{earlier}` hold for it, too: that file differs in nothing but in what it says about "
+            "the training."
+        )
+    return words
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    words = f"{training['steps']} steps in {training['minutes']:.0f} minutes"
+    start = training.get("finetuning", {}).get("model")
+    return f"{words}, on top of the weights of an earlier {start}" if start else words
