@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_clos
 from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
-from trainer import cli_experiments, cli_nnunet, cli_pretraining, cli_refitting
+from trainer import cli_experiments, cli_multi_task, cli_nnunet, cli_pretraining, cli_refitting
 from trainer.cli_environment import expand_patterns, find_models, missing_package, require_not_released
 from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
@@ -174,6 +174,7 @@ def _add_experiment(commands: Any) -> None:
     )
     models.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE", help="page with prose, and a mark")
     models.set_defaults(command=_model_page)
+    cli_multi_task.add_command(names)
 
 
 def _verify(options: argparse.Namespace) -> int:

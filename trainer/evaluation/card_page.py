@@ -1,4 +1,4 @@
-"""The card of a released model as a page: how well, how sure, what is not known, which data, typical and worst cases."""
+"""The card of a released model as a page: how well, how sure, what it does not know, which data, pictures."""
 
 from __future__ import annotations
 

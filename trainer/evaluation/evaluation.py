@@ -22,7 +22,6 @@ from trainer.report.progress import Progress
 from trainer.report.report import Report
 from trainer.report.run_folder import write_json_file, write_text_file
 
-
 PICTURES = "pictures"
 
 

@@ -20,8 +20,8 @@ from trainer.data.dataset import Dataset
 from trainer.evaluation.case_result import CaseResult, ranked
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import masks_by_label
-from trainer.report.progress import Progress
 from trainer.report.curves import INK, new_figure, plain
+from trainer.report.progress import Progress
 from trainer.report.slice_view import HEATMAP, LabelStyle, Slice, best_slice, draw_image, draw_labels, grey_window
 
 COLOURS = ((231, 84, 72), (78, 190, 112), (70, 140, 240), (250, 200, 60), (190, 110, 220), (70, 200, 210))

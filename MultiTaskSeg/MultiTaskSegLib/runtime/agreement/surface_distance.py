@@ -31,6 +31,14 @@ class SurfaceDistances:
             return float("nan")
         return max(float(np.percentile(found, PERCENTILE)) for found in (self.from_marked_mm, self.from_truth_mm))
 
+    @property
+    def mean_mm(self) -> float:
+        """Mean over the surface voxels of both masks (ASSD, the average symmetric surface distance: Maier-Hein et al.,
+        *Nature Methods* 21, 2024); NaN when a mask is empty."""
+        if not (self.from_marked_mm.size and self.from_truth_mm.size):
+            return float("nan")
+        return float(np.concatenate([self.from_marked_mm, self.from_truth_mm]).mean())
+
     def surface_dice(self, tolerance_mm: float) -> float:
         """Share of both surfaces that lies within a tolerance of the other (Nikolov et al., *JMIR* 23(7), 2021), each
         surface voxel counting alike; 0 when one mask is empty, NaN when both are."""

@@ -1,0 +1,167 @@
+"""Which runs a multi-task experiment consists of: nobody is tested on whom a training saw, every arm costs the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from Testing.trainer.multi_task.tiny_study import (
+    CT,
+    DATASETS,
+    FLAIR,
+    SHORT_ARMS,
+    T1,
+    ULTRASOUND,
+    write_config,
+    write_data,
+)
+from trainer.data.dataset import read_dataset
+from trainer.experiment.run import Run, make_jobs
+from trainer.multi_task.design import Design
+from trainer.multi_task.settings import ARMS, read_multi_task
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    write_data(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def design(root: Path) -> Design:
+    """All arms of the defaults."""
+    return Design(read_multi_task(write_config(root / "all.toml", arms="")))
+
+
+def names_of(run: Run) -> list[str]:
+    return [Path(data).name for data in run.parameters["data"]]
+
+
+def test_no_training_sees_a_patient_who_is_tested_in_whichever_dataset(design: Design, root: Path) -> None:
+    tested = {group for groups in design.division.tested.values() for group in groups}
+    assert all(design.division.tested[name] for name in DATASETS)
+    for run in design.runs:
+        for data, hidden in zip(run.parameters["data"], run.parameters["hidden_groups"], strict=True):
+            seen = set(read_dataset(Path(data)).groups) - set(hidden)
+            assert len(seen) >= 3
+            assert not seen & tested
+
+
+def test_datasets_of_the_same_patients_test_the_same_ones_and_do_not_lend_each_other_networks(design: Design) -> None:
+    shared = set(read_dataset(design.division.datasets[T1].directory).groups)
+    assert design.division.tested[FLAIR] & shared == design.division.tested[T1]
+    assert FLAIR not in design.division.strangers(T1)
+    transfers = [run for run in design.runs if run.name.startswith("pretrained.others-of-" + T1)]
+    assert transfers
+    assert all(sorted(names_of(run)) == sorted([ULTRASOUND, CT]) for run in transfers)
+
+
+def test_every_arm_spends_the_same_steps_on_each_dataset(design: Design) -> None:
+    runs = {run.name: run for run in design.runs}
+    settings = design.plan.settings
+    for arm in ARMS:
+        for name in DATASETS:
+            own = runs[design.run_of(arm, name, 4, 0)]
+            start = [runs[need] for need in own.needs]
+            per_dataset = 0.0
+            for run in (own, *start):
+                # A network of all datasets is there for each of them, one that is lent for one target.
+                is_of_all = len(run.parameters["data"]) == len(DATASETS)
+                per_dataset += run.parameters["steps"] / (len(DATASETS) if is_of_all else 1)
+            assert per_dataset == settings.steps, arm.name
+
+
+def test_arms_that_differ_in_the_fine_tuning_alone_start_from_the_same_run(design: Design) -> None:
+    runs = {run.name: run for run in design.runs}
+    by_name = {arm.name: arm for arm in ARMS}
+    for source in ("largest", "others"):
+        one, other = (runs[design.run_of(by_name[f"transfer-{source}{end}"], CT, 4, 1)] for end in ("", "-last"))
+        assert one.needs == other.needs
+        assert (one.parameters["strategy"], other.parameters["strategy"]) == ("all", "last-layers")
+    (lent,) = runs[design.run_of(by_name["transfer-largest"], CT, 4, 1)].needs
+    sizes = {name: len(design.division.labelled(name, 0, 0)) for name in DATASETS if name != CT}
+    assert sizes[names_of(runs[lent])[0]] == max(sizes.values())
+
+
+def test_fewer_labels_are_among_more_labels_and_the_tests_stay(design: Design) -> None:
+    few, every = (set(design.division.labelled(ULTRASOUND, count, 0)) for count in (4, 0))
+    assert len(few) == 4
+    assert few < every
+    assert every | design.division.tested[ULTRASOUND] == set(design.division.datasets[ULTRASOUND].groups)
+    assert set(design.division.labelled(ULTRASOUND, 4, 1)) != few
+    # More than there are: all.
+    assert set(design.division.labelled(ULTRASOUND, 50, 0)) == every
+
+
+def test_one_number_of_labels_and_one_seed_are_complete_before_the_next_begins(design: Design, root: Path) -> None:
+    jobs = make_jobs(design.runs, root / "runs")
+    order = [name.split(".")[2:] for name in jobs]
+    assert order == sorted(order, key=lambda part: (("4", "all").index(part[0]), part[1]))
+    measured: dict[str, int] = defaultdict(int)
+    for run in design.runs:
+        for wanted in run.parameters["measured"]:
+            measured[Path(wanted["data"]).name] += 1
+            assert wanted["lesions"] == wanted["data"].endswith(FLAIR)
+    assert set(measured) == set(DATASETS)
+
+
+def test_other_patients_make_other_runs_of_all_networks_that_learn_from_them(root: Path, tmp_path: Path) -> None:
+    config = write_config(root / "short.toml")
+    write_data(tmp_path / "data")
+    cases = tmp_path / "data" / T1 / "cases.csv"
+    cases.write_text(cases.read_text().replace("case_00,patient_0", "case_00,patient_other"))
+    before, after = (Design(read_multi_task(config, data)).runs for data in (None, tmp_path / "data"))
+    for one, other in zip(before, after, strict=True):
+        assert (one.parameters["content"] != other.parameters["content"]) == (T1 in names_of(one)), one.name
+
+
+@pytest.mark.parametrize(
+    ("more", "arms", "why"),
+    [
+        ("reference = 'nothing'", SHORT_ARMS, "reference or ours is no arm"),
+        ("minimum_test_groups = 4\nours = 'nothing'", SHORT_ARMS, "reference or ours is no arm"),
+        ("", SHORT_ARMS + "\n[[multi_task.arms]]\nname = 'joint'\nkind = 'joint'\n", "two arms have the same name"),
+        ("", SHORT_ARMS + "\n[[multi_task.arms]]\nname = 'a b'\nkind = 'joint'\n", "no name of one word"),
+        ("", SHORT_ARMS + "\n[[multi_task.arms]]\nname = 'a'\nkind = 'best'\n", "kind is 'best'"),
+        ("", SHORT_ARMS + "numbers = {sampling = 1.0}\n", "unknown key sampling"),
+        ("test_fraction = 1.0", SHORT_ARMS, "test_fraction"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_themselves_are_refused_before_anything_is_read(
+    tmp_path: Path, more: str, arms: str, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        read_multi_task(write_config(tmp_path / "wrong.toml", more=more, arms=arms))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("labelled_groups = [4, 0]", "labelled_groups = [2]", "below 3"),
+        ("labelled_groups = [4, 0]", "labelled_groups = []", "empty"),
+        ("seeds = [0, 1]", "seeds = [1, 1]", "seed"),
+        ("finetune_steps = 2", "finetune_steps = 4", "more than finetune_steps"),
+        (f'lesions = ["{FLAIR}"]', 'lesions = ["Dataset009"]', "lesions names a dataset"),
+        (f'"{T1}", ', f'"{FLAIR}", ', "named twice"),
+    ],
+)  # fmt: skip
+def test_numbers_that_make_no_sense_are_refused(tmp_path: Path, old: str, new: str, why: str) -> None:
+    config = write_config(tmp_path / "wrong.toml")
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+    with pytest.raises(UsageError, match=why):
+        read_multi_task(config)
+
+
+def test_a_dataset_of_too_few_patients_is_refused_by_name(root: Path, tmp_path: Path) -> None:
+    write_data(tmp_path / "data")
+    cases = tmp_path / "data" / CT / "cases.csv"
+    lines = cases.read_text().splitlines()
+    cases.write_text("\n".join([lines[0], *(f"{line.split(',')[0]},p{n % 3}" for n, line in enumerate(lines[1:]))]))
+    with pytest.raises(DatasetError, match=rf"{CT} has 3 groups: too few"):
+        Design(read_multi_task(write_config(root / "few.toml"), tmp_path / "data"))

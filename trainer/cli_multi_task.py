@@ -1,0 +1,45 @@
+"""The command ``experiment multi-task``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer.cli_experiments import EXIT_INCOMPLETE, add_executor_options, executor_of
+
+
+def add_command(names: Any) -> None:
+    """Add the command to the sub-commands of ``experiment``."""
+    study = names.add_parser("multi-task", help="one network for all datasets against dedicated ones and transfer")
+    study.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML or YAML; see docs")
+    study.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    study.add_argument("--data-root", type=Path, metavar="DIR", help="instead of the file's data_root")
+    study.add_argument("--publish", type=Path, metavar="DIR", help="also a dated JSON file, pictures and a page")
+    add_executor_options(study)
+    study.set_defaults(command=_multi_task)
+
+
+def _multi_task(options: argparse.Namespace) -> int:
+    from trainer.multi_task.experiment import run_multi_task
+    from trainer.multi_task.settings import read_multi_task
+    from trainer.multi_task.wording import trouble_sentences, verdict_sentence
+
+    plan = read_multi_task(options.config, options.data_root)
+    result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
+    for regime in result["regimes"]:
+        sys.stdout.write(verdict_sentence(result, regime) + "\n")
+    for sentence in trouble_sentences(result):
+        _say(sentence)
+    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+    if options.publish:
+        from trainer.multi_task.publication import publish
+
+        for path in publish(result, options.words, options.publish):
+            sys.stdout.write(f"published: {path}\n")
+    return EXIT_INCOMPLETE if result["failures"] else 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")

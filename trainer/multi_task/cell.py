@@ -1,0 +1,141 @@
+"""One arm on one dataset with one number of labels, all seeds: the cases, and figures of drawn patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.metrics.overlap import mean_defined
+from trainer.multi_task.foreign import auroc
+from trainer.multi_task.measurement import FOREGROUND, REGIONS
+from trainer.transfer.claim import number
+from trainer.uncertainty.reliability import expected_calibration_error, maximum_calibration_error
+
+Floats = NDArray[np.float64]
+LESION_COUNTS = ("lesions", "detected", "candidates", "true_candidates")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """S seeds and C test cases, the same for every arm.
+
+    Attributes:
+        seeds: that were measured.
+        groups: patient of each case.
+        values: figures of a case ``(S, C)`` by name; NaN where there is nothing to measure.
+        tables: ``(S, C, regions, 3, bins)``, see `reliability_table`.
+        counts: ``(S, C, 4)``, `LESION_COUNTS`; zeros where no lesions are counted.
+        unit: of distances.
+    """
+
+    seeds: tuple[int, ...]
+    groups: tuple[str, ...]
+    values: Mapping[str, Floats]
+    tables: Floats
+    counts: Floats
+    unit: str
+
+    def of_seeds(self, seeds: Sequence[int]) -> Cell:
+        """The same with some of the seeds."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        values = {name: array[rows] for name, array in self.values.items()}
+        return Cell(tuple(seeds), self.groups, values, self.tables[rows], self.counts[rows], self.unit)
+
+
+def make_cell(found: Mapping[int, Mapping[str, Any]], name: str) -> Cell:
+    """Gather what the runs of an arm say about a dataset.
+
+    Args:
+        found: metrics of `train_network` by seed; at least one.
+        name: of the dataset.
+    """
+    cases = {seed: metrics["datasets"][name] for seed, metrics in found.items()}
+    first = next(iter(cases.values()))
+    values = {
+        key: np.array([[pick(case, found[seed]["foreign"]) for case in of_seed] for seed, of_seed in cases.items()])
+        for key, pick in PER_CASE.items()
+    }
+    tables = np.array([[case["reliability"] for case in of_seed] for of_seed in cases.values()], dtype=np.float64)
+    counts = [
+        [[case.get("lesions", {}).get(key, 0) for key in LESION_COUNTS] for case in of_seed]
+        for of_seed in cases.values()
+    ]
+    return Cell(
+        tuple(found),
+        tuple(case["group"] for case in first),
+        values,
+        tables,
+        np.array(counts, dtype=np.float64),
+        str(first[0]["unit"]),
+    )
+
+
+def _structures(key: str) -> Callable[[Mapping[str, Any], Sequence[float]], float]:
+    """Mean over the labels; of a network that tells foreground alone, only where the dataset has one label."""
+
+    def pick(case: Mapping[str, Any], foreign: Sequence[float]) -> float:
+        own = {name: figures for name, figures in case["structures"].items() if name != FOREGROUND}
+        if not own and case["labels"] > 1:
+            return float("nan")
+        return mean_defined([number(figures[key]) for figures in (own or case["structures"]).values()])
+
+    return pick
+
+
+PER_CASE: dict[str, Callable[[Mapping[str, Any], Sequence[float]], float]] = {
+    "dice": _structures("dice"),
+    "foreground_dice": lambda case, _: number(case["structures"][FOREGROUND]["dice"]),
+    "hausdorff95": _structures("hausdorff95"),
+    "assd": _structures("assd"),
+    "surface_dice": _structures("surface_dice"),
+    "auroc": lambda case, foreign: auroc([case["score"]], foreign),
+}
+
+
+def figure(cell: Cell, name: str, weights: Floats) -> Floats:
+    """A figure of drawn patients by seed, ``(rounds, S)``; NaN where nothing was measured.
+
+    Args:
+        cell: what was measured.
+        name: one of `FIGURES`.
+        weights: how often each case counts, ``(rounds, C)``.
+    """
+    if name in PER_CASE:
+        values = cell.values[name]
+        defined = ~np.isnan(values)
+        return _ratio(weights @ np.where(defined, values, 0.0).T, weights @ defined.astype(np.float64).T)
+    if name in LESION_RATES:
+        lesions, detected, candidates, right = np.moveaxis(np.einsum("rc,sck->rsk", weights, cell.counts), -1, 0)
+        return LESION_RATES[name](lesions, detected, candidates, right)
+    region, error = CALIBRATION[name]
+    tables = np.einsum("rc,sckb->rskb", weights, cell.tables[:, :, REGIONS.index(region)])
+    return error(tables)
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    return np.asarray(np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan), dtype=np.float64)
+
+
+def _f1(lesions: Floats, detected: Floats, candidates: Floats, right: Floats) -> Floats:
+    """Harmonic mean of sensitivity and precision; 0 where nothing right was marked, NaN without lesions."""
+    sensitivity, precision = _ratio(detected, lesions), np.nan_to_num(_ratio(right, candidates))
+    total = sensitivity + precision
+    return np.where(np.isnan(total), np.nan, np.nan_to_num(_ratio(2 * sensitivity * precision, total)))
+
+
+LESION_RATES: dict[str, Callable[[Floats, Floats, Floats, Floats], Floats]] = {
+    "lesion_sensitivity": lambda lesions, detected, candidates, right: _ratio(detected, lesions),
+    "lesion_f1": _f1,
+}
+CALIBRATION: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
+    "ece": ("whole", expected_calibration_error),
+    "ring_ece": ("ring", expected_calibration_error),
+    "predicted_ring_ece": ("predicted_ring", expected_calibration_error),
+    "ring_mce": ("ring", maximum_calibration_error),
+}
+FIGURES = (*PER_CASE, *CALIBRATION, *LESION_RATES)
+SMALLER_IS_BETTER = frozenset({"hausdorff95", "assd", *CALIBRATION})

@@ -1,0 +1,57 @@
+"""The whole of ``experiment multi-task``: one configuration file in, the matrix and its report out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.experiment.executor import Executor
+from trainer.experiment.matrix import Say, run_matrix
+from trainer.experiment.run import CACHE, RUNS
+from trainer.identity.file_content import MEMORY_NAME, FileContents
+from trainer.multi_task.design import Design
+from trainer.multi_task.findings import findings
+from trainer.multi_task.page import write_page
+from trainer.multi_task.settings import MultiTaskPlan
+from trainer.report.run_folder import write_json_file
+
+
+def run_multi_task(
+    plan: MultiTaskPlan, output: Path, executor: Executor, say: Say, command: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Do what is left of the matrix and write ``metrics.json`` and ``report.html``.
+
+    Args:
+        plan: from `trainer.multi_task.settings.read_multi_task`.
+        output: folder; the runs are in its ``runs``.
+        executor: where the runs are done.
+        say: takes one line per run.
+        command: words of the command line; of paths only the last part is kept.
+
+    Returns:
+        The findings, as in ``metrics.json``.
+
+    Raises:
+        DatasetError, UsageError: before any training starts.
+    """
+    contents = FileContents(output / CACHE / MEMORY_NAME)
+    try:
+        design = Design(plan, contents)
+        contents.keep()
+        result = run_matrix(design.runs, output / RUNS, executor, say)
+    finally:
+        executor.stop()
+    found = findings(plan, design, result.metrics, result.failures)
+    found |= {
+        "command": " ".join(Path(word).name for word in command),
+        "commit": ", ".join(result.commits) or None,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    write_json_file(output / "metrics.json", found)
+    # As a reader of the file will see it: null where nothing was measured.
+    kept: dict[str, Any] = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    write_page(kept, output / "report.html")
+    return kept

@@ -1,0 +1,232 @@
+"""What the runs of a multi-task experiment say: figures of every arm, differences from the reference, the claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+
+from trainer.metrics.interval import PatientDraws, drawn_interval
+from trainer.metrics.multiple_comparison import holm
+from trainer.multi_task.cell import FIGURES, SMALLER_IS_BETTER, Cell, figure, make_cell
+from trainer.multi_task.design import Design
+from trainer.multi_task.settings import MultiTaskPlan
+
+SCHEMA = "multitaskseg-multi-task/1"
+ROUNDS = 2000
+BARS = (("dice", 0.75), ("ring_ece", 0.80))
+"""On which share of the datasets ours is to be at least as good as the reference."""
+
+Floats = NDArray[np.float64]
+Metrics = Mapping[str, Mapping[str, Any]]
+Cells = Mapping[tuple[int, str, str], Cell]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Rounds of a bootstrap: patients, the same for all datasets and arms, and seeds.
+
+    Attributes:
+        patients: of all datasets.
+        seeds: how often each seed counts, ``(rounds, seeds)``.
+        every_seed: in the order of the columns.
+    """
+
+    patients: PatientDraws
+    seeds: Floats
+    every_seed: tuple[int, ...]
+
+    def of(self, cell: Cell, name: str) -> Floats:
+        """A figure in each round ``(rounds,)``."""
+        return self.mean(cell, figure(cell, name, self.patients.weights(cell.groups)))
+
+    def mean(self, cell: Cell, by_seed: Floats) -> Floats:
+        """Mean over the drawn seeds ``(rounds,)`` of ``(rounds, S)``; seeds without a figure are left out."""
+        weights = self.seeds[:, [self.every_seed.index(seed) for seed in cell.seeds]] * ~np.isnan(by_seed)
+        total = weights.sum(axis=1)
+        return np.where(total > 0, (weights * np.nan_to_num(by_seed)).sum(axis=1) / np.maximum(total, 1), np.nan)
+
+
+def findings(plan: MultiTaskPlan, design: Design, metrics: Metrics, failures: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that is reported, as plain values.
+
+    Args:
+        plan, design: of the experiment.
+        metrics: by name of the runs that succeeded.
+        failures: by name of those that did not.
+    """
+    cells = _cells(plan, design, metrics)
+    draws = _draws(plan, design)
+    settings = plan.settings
+    regimes = [_regime(plan, design, cells, draws, count) for count in settings.labelled_groups]
+    return {
+        "schema": SCHEMA,
+        "title": settings.title,
+        "config": plan.as_dict(),
+        "datasets": {
+            name: {
+                "cases": len(dataset.cases),
+                "groups": len(dataset.groups),
+                "tested_groups": len(design.division.tested[name]),
+                "modality": dataset.modality,
+            }
+            for name, dataset in design.division.datasets.items()
+        },
+        "arms": [arm.name for arm in settings.arms],
+        "reference": settings.reference,
+        "ours": settings.ours,
+        "regimes": regimes,
+        "compute": _compute(plan, design, metrics),
+        "failures": dict(failures),
+    }
+
+
+def _cells(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[tuple[int, str, str], Cell]:
+    cells = {}
+    for count in plan.settings.labelled_groups:
+        for name in design.division.names:
+            for arm in plan.settings.arms:
+                names = {seed: design.run_of(arm, name, count, seed) for seed in plan.settings.seeds}
+                found = {seed: metrics[run] for seed, run in names.items() if run in metrics}
+                if found:
+                    cells[count, name, arm.name] = make_cell(found, name)
+    return cells
+
+
+def _draws(plan: MultiTaskPlan, design: Design) -> Draws:
+    rng = np.random.default_rng(0)
+    patients = PatientDraws({group for tested in design.division.tested.values() for group in tested}, rng, ROUNDS)
+    count = len(plan.settings.seeds)
+    seeds = rng.multinomial(count, np.full(count, 1 / count), size=ROUNDS).astype(np.float64)
+    return Draws(patients, seeds, plan.settings.seeds)
+
+
+def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: Draws, count: int) -> dict[str, Any]:
+    """One number of labels: every arm on every dataset, and every arm against the reference."""
+    settings, names = plan.settings, design.division.names
+    rows = [
+        {"dataset": name, "arm": arm.name, **_figures(cells[count, name, arm.name], draws)}
+        for name in names
+        for arm in settings.arms
+        if (count, name, arm.name) in cells
+    ]
+    others = [arm.name for arm in settings.arms if arm.name != settings.reference]
+    compared = [_compared(cells, draws, count, names, arm, settings.reference) for arm in others]
+    against = [arm.name for arm in settings.arms if arm.name not in (settings.ours, settings.reference)]
+    return {
+        "labelled_groups": count,
+        "rows": rows,
+        "against_reference": compared,
+        "ours_against": [_compared(cells, draws, count, names, settings.ours, arm) for arm in against],
+        "bars": [_bar(compared, settings.ours, name, share) for name, share in BARS],
+    }
+
+
+def _figures(cell: Cell, draws: Draws) -> dict[str, Any]:
+    patients = len(set(cell.groups))
+    measured: dict[str, Any] = {"cases": len(cell.groups), "patients": patients, "seeds": list(cell.seeds)}
+    once = np.ones((1, len(cell.groups)))
+    for name in FIGURES:
+        by_seed = figure(cell, name, once)[0]
+        limits = drawn_interval(draws.of(cell, name), patients)
+        measured[name] = {
+            "value": float(np.nanmean(by_seed)) if not np.isnan(by_seed).all() else float("nan"),
+            "by_seed": {str(seed): float(value) for seed, value in zip(cell.seeds, by_seed, strict=True)},
+            "interval": None if limits is None else list(limits),
+        }
+    return measured | {"unit": cell.unit, "reliability": cell.tables.sum(axis=(0, 1)).tolist()}
+
+
+def _compared(cells: Cells, draws: Draws, count: int, names: Sequence[str], arm: str, reference: str) -> dict[str, Any]:
+    """One arm against another on every dataset that both were measured on, with the seeds that both have."""
+    pairs: dict[str, tuple[Cell, Cell]] = {}
+    for name in names:
+        own, other = cells.get((count, name, arm)), cells.get((count, name, reference))
+        seeds = [s for s in own.seeds if s in other.seeds] if own and other else []
+        if own and other and seeds:
+            pairs[name] = own.of_seeds(seeds), other.of_seeds(seeds)
+    by_figure = {name: _differences(pairs, draws, name) for name in FIGURES}
+    return {"arm": arm, "reference": reference, "datasets": list(pairs), "figures": by_figure}
+
+
+def _differences(pairs: Mapping[str, tuple[Cell, Cell]], draws: Draws, name: str) -> dict[str, Any]:
+    """By how much the first is ahead (more, of errors less), by dataset and in the mean over datasets."""
+    sign = -1.0 if name in SMALLER_IS_BETTER else 1.0
+    by_dataset: dict[str, dict[str, Any]] = {}
+    rounds: list[Floats] = []
+    for dataset, (own, other) in pairs.items():
+        once = np.ones((1, len(own.groups)))
+        value = _mean(sign * (figure(own, name, once)[0] - figure(other, name, once)[0]))
+        drawn = sign * (draws.of(own, name) - draws.of(other, name))
+        patients = len(set(own.groups))
+        limits = drawn_interval(drawn, patients)
+        by_dataset[dataset] = {
+            "value": value,
+            "interval": None if limits is None else list(limits),
+            "p": _p_value(own, other, name),
+        }
+        if not np.isnan(value):
+            rounds.append(drawn)
+    tested = [dataset for dataset, found in by_dataset.items() if found["p"] is not None]
+    corrected = holm([by_dataset[dataset]["p"] for dataset in tested])
+    for dataset, p in zip(tested, corrected, strict=True):
+        by_dataset[dataset]["p_corrected"] = p
+    values = [found["value"] for found in by_dataset.values() if not np.isnan(found["value"])]
+    people = {group for own, _ in pairs.values() for group in own.groups}
+    limits = drawn_interval(np.mean(rounds, axis=0), len(people)) if rounds else None
+    return {
+        "by_dataset": by_dataset,
+        "mean": _mean(np.array(values)),
+        "interval": None if limits is None else list(limits),
+        "not_worse": sum(value >= 0 for value in values),
+        "compared": len(values),
+    }
+
+
+def _p_value(own: Cell, other: Cell, name: str) -> float | None:
+    """Wilcoxon's signed-rank test over patients (means over their cases and over seeds); None where a figure is not
+    one of single cases, or patients are too few or all alike."""
+    if name not in own.values:
+        return None
+    with np.errstate(invalid="ignore"):
+        difference = own.values[name] - other.values[name]
+    by_case = [_mean(column) for column in difference.T]
+    groups = np.asarray(own.groups)
+    by_patient = np.array([_mean(np.asarray(by_case)[groups == group]) for group in dict.fromkeys(own.groups)])
+    by_patient = by_patient[~np.isnan(by_patient)]
+    if len(by_patient) < 2 or not by_patient.any():
+        return None
+    return float(wilcoxon(by_patient).pvalue)
+
+
+def _bar(compared: Sequence[Mapping[str, Any]], ours: str, name: str, share: float) -> dict[str, Any]:
+    """Whether ours is not worse than the reference on the share of the datasets that was asked for."""
+    found = next((one["figures"][name] for one in compared if one["arm"] == ours), None)
+    count, of = (found["not_worse"], found["compared"]) if found else (0, 0)
+    return {"figure": name, "share": share, "not_worse": count, "compared": of, "met": bool(of and count >= share * of)}
+
+
+def _compute(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[str, Any]:
+    """CPU seconds of each arm by number of labels, mean over seeds; what arms share counts for each of them."""
+    needs = {run.name: run.needs for run in design.runs}
+    found: dict[str, Any] = {}
+    for count in plan.settings.labelled_groups:
+        for arm in plan.settings.arms:
+            spent = []
+            for seed in plan.settings.seeds:
+                own = {design.run_of(arm, name, count, seed) for name in design.division.names}
+                every = own | {need for run in own for need in needs[run]}
+                costs = [metrics[run]["training"]["cpu_s"] for run in every if run in metrics]
+                if len(costs) == len(every) and None not in costs:
+                    spent.append(sum(costs))
+            found.setdefault(str(count), {})[arm.name] = _mean(np.array(spent))
+    return found
+
+
+def _mean(values: Floats) -> float:
+    defined = values[~np.isnan(values)] if len(values) else values
+    return float(defined.mean()) if len(defined) else float("nan")

@@ -1,0 +1,84 @@
+"""Figures of a multi-task experiment for ``docs/results``: a dated JSON file with its pictures, and a page of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.multi_task import wording
+from trainer.multi_task.figures import labels_text
+from trainer.multi_task.page import figures
+from trainer.report.markdown_table import table
+from trainer.report.origin import machine_facts
+from trainer.report.published_json import write_published
+from trainer.report.report import png_bytes, write_whole
+from trainer.report.run_folder import write_text_file
+
+PAGE = "multi-task.md"
+FILES = "multi-task-*.json"
+TEXT = """# One network for all datasets, or one for each?
+
+Made by `python -m trainer experiment multi-task`; nothing on this page is typed by hand.
+"""
+
+
+def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path) -> list[Path]:
+    """Write ``multi-task-DATE-TITLE.json`` and its pictures to ``folder``, and the page of all such files.
+
+    Args:
+        result: content of ``metrics.json``.
+        command: arguments; of paths only the last part is kept.
+        folder: where to.
+
+    Returns:
+        Paths of the JSON file and of the page.
+    """
+    date = datetime.date.today().isoformat()
+    content = {
+        "command": [Path(word).name for word in command],
+        "commit": result["commit"],
+        "machine": machine_facts(0),
+        "date": date,
+        "results": dict(result),
+    }
+    slug = re.sub(r"[^a-z0-9]+", "-", result["title"].lower()).strip("-")
+    path = folder / f"multi-task-{date}-{slug}.json"
+    for name, (figure, _) in figures(write_published(path, content)["results"]).items():
+        write_whole(_picture(path, name), png_bytes(figure))
+    page = folder / PAGE
+    write_text_file(page, published_page(folder))
+    return [path, page]
+
+
+def published_page(folder: Path) -> str:
+    """The page of all published JSON files of a folder."""
+    definitions = [f"{paragraph}\n" for paragraph in wording.DEFINITIONS]
+    return "\n".join([TEXT, *definitions, *(_section(path) for path in sorted(folder.glob(FILES)))])
+
+
+def _picture(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}-{name}.png")
+
+
+def _section(path: Path) -> str:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    result = content["results"]
+    lines = [
+        f"## {result['title']}, {content['date']}\n",
+        f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`, "
+        f"{content['machine'].get('processor', 'unknown processor')}.\n",
+        *(f"- {wording.verdict_sentence(result, regime)}" for regime in result["regimes"]),
+        *(f"- {sentence}" for sentence in wording.trouble_sentences(result)),
+        "",
+    ]
+    for regime in result["regimes"]:
+        lines += [f"### {labels_text(regime['labelled_groups'])} patients with labels\n"]
+        lines += [table(*wording.summary_rows(result, regime)), ""]
+        headers, rows = wording.dataset_rows(result, regime, "dice")
+        lines += ["Dice (95 % interval):\n", table(headers, rows), ""]
+    pictures = [f"![{caption}]({_picture(path, name).name})\n" for name, (_, caption) in figures(result).items()]
+    return "\n".join([*lines, *pictures])

@@ -1,0 +1,174 @@
+"""What a multi-task experiment compares: the table ``[multi_task]`` of a configuration file."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from MultiTaskSegLib.runtime.errors import UsageError
+from trainer.config import TrainingConfig, config_from_dict, read_tables, require_known_mirrors
+from trainer.data.dataset import dataset_name
+from trainer.pretraining.unfreezing import Strategy
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ALL = 0
+"""Of ``labelled_groups``: every group that is not tested on."""
+
+Kind = Literal["dedicated", "transfer", "joint", "joint_finetuned"]
+
+
+@dataclass(frozen=True)
+class ArmSettings:
+    """One way to get a network for every dataset.
+
+    Attributes:
+        name: one word.
+        kind: ``dedicated``: a network for each dataset; ``transfer``: pre-trained on other datasets, then fine-tuned on
+            each; ``joint``: one network for all; ``joint_finetuned``: that, then fine-tuned on each.
+        source: of ``transfer``: the ``largest`` other dataset, or all ``others`` together.
+        strategy: of the fine-tuning, see `trainer.pretraining.finetune.finetune`.
+        head: of the network; ``shared_foreground`` is the paper's.
+        numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``.
+    """
+
+    name: str
+    kind: Kind
+    source: Literal["largest", "others"] = "largest"
+    strategy: Strategy = "all"
+    head: Literal["per_task", "shared_foreground"] = "per_task"
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+ARMS = (
+    ArmSettings("dedicated", "dedicated"),
+    ArmSettings("transfer-largest", "transfer"),
+    ArmSettings("transfer-largest-last", "transfer", strategy="last-layers"),
+    ArmSettings("transfer-others", "transfer", source="others"),
+    ArmSettings("transfer-others-last", "transfer", source="others", strategy="last-layers"),
+    ArmSettings("joint-shared", "joint", head="shared_foreground"),
+    ArmSettings("joint", "joint"),
+    ArmSettings("joint-finetuned", "joint_finetuned"),
+)
+
+
+@dataclass(frozen=True)
+class MultiTaskSettings:
+    """The whole matrix.
+
+    Attributes:
+        data: dataset folders, relative to the data root; views as for `trainer.data.dataset.read_dataset`.
+        title: of the report and of what is published.
+        data_root: folder that holds the data; relative to the configuration file.
+        lesions: which of ``data`` have lesions as labels, to be counted one by one.
+        labelled_groups: groups (patients) of each dataset that have labels; 0: all that are not tested on.
+        seeds: of weights, draws and of which groups have labels; three or more for intervals.
+        steps: of the optimiser that every arm spends on each dataset.
+        finetune_steps: how many of them are spent on fine-tuning, in the arms that fine-tune.
+        test_fraction: share of the groups of each dataset that no training sees.
+        minimum_test_groups: at least so many, but never more than a third.
+        foreign: folders of images that no arm knows, for the check; relative to the data root.
+        foreign_images: how many of them, spread evenly.
+        arms: what is compared; ``ours`` and ``reference`` must be among them.
+        reference: what every other arm is compared with.
+        ours: the arm whose claim is judged.
+    """
+
+    data: tuple[str, ...]
+    title: str = "One network for all"
+    data_root: str = "."
+    lesions: tuple[str, ...] = ()
+    labelled_groups: tuple[int, ...] = (5, 20, ALL)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int = 400
+    finetune_steps: int = 200
+    test_fraction: float = 0.3
+    minimum_test_groups: int = 4
+    foreign: tuple[str, ...] = ()
+    foreign_images: int = 20
+    arms: tuple[ArmSettings, ...] = ARMS
+    reference: str = "dedicated"
+    ours: str = "joint"
+
+
+@dataclass(frozen=True)
+class MultiTaskPlan:
+    """Settings with the training configuration and the folders found.
+
+    Attributes:
+        settings: what is compared.
+        training: how every network is trained, apart from what an arm changes.
+        root: folder that the data's paths are relative to.
+    """
+
+    settings: MultiTaskSettings
+    training: TrainingConfig
+    root: Path
+
+    def folder(self, data: str) -> Path:
+        """A data path of the settings as a path on disk, its view included."""
+        return Path(f"{self.root / data}")
+
+    def training_of(self, arm: ArmSettings, seed: int, names: list[str]) -> TrainingConfig:
+        """Configuration of a network of an arm that is trained on the datasets of these names.
+
+        Raises:
+            UsageError: a setting that the arm changes does not exist or is no number.
+        """
+        values = self.training.as_dict() | arm.numbers
+        config = config_from_dict(values, f"arm {arm.name}")
+        mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
+        return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, without the folder on this machine."""
+        return {"multi_task": dataclasses.asdict(self.settings), "training": self.training.as_dict()}
+
+
+def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
+    """Read a configuration file: the training's settings at its top level, the experiment in ``[multi_task]``.
+
+    Args:
+        path: TOML or YAML file.
+        data_root: instead of the file's ``data_root``.
+
+    Raises:
+        UsageError: the file is missing or malformed, or the settings contradict themselves.
+    """
+    training, tables = read_tables(path, {"multi_task": MultiTaskSettings})
+    settings: MultiTaskSettings = tables["multi_task"]
+    _check(settings, path)
+    require_known_mirrors(training, [dataset_name(Path(data)) for data in settings.data])
+    root = data_root or path.parent / settings.data_root
+    plan = MultiTaskPlan(settings, training, root.absolute())
+    for arm in settings.arms:
+        plan.training_of(arm, 0, [])
+    return plan
+
+
+def _check(settings: MultiTaskSettings, path: Path) -> None:
+    names = [arm.name for arm in settings.arms]
+    for what, is_wrong, remedy in (
+        ("fewer than two datasets are named", len(settings.data) < 2, "Name at least two"),
+        ("a dataset is named twice", len(set(settings.data)) < len(settings.data), "Name each once"),
+        ("lesions names a dataset that is not in data", not set(settings.lesions) <= set(settings.data), "Correct it"),
+        ("an arm has no name of one word", not all(NAME.fullmatch(name) for name in names), "Rename it"),
+        ("two arms have the same name", len(set(names)) < len(names), "Rename one"),
+        ("reference or ours is no arm", not {settings.reference, settings.ours} <= set(names), "Name two of the arms"),
+        ("a seed is missing or given twice", not _are_different(settings.seeds), "Give different seeds"),
+        ("labelled_groups is empty or has a number twice", not _are_different(settings.labelled_groups), "Correct it"),
+        # With two, none could be kept back for the temperatures.
+        ("labelled_groups has a number below 3", any(0 < n < 3 for n in settings.labelled_groups), "Give 3 or more"),
+        ("labelled_groups has a number below 0", min(settings.labelled_groups, default=0) < 0, "0 means all"),
+        ("steps must be more than finetune_steps, and both positive",
+         not 0 < settings.finetune_steps < settings.steps, "Correct them"),
+        ("test_fraction must lie between 0 and 1", not 0 < settings.test_fraction < 1, "Correct it"),
+    ):  # fmt: skip
+        if is_wrong:
+            raise UsageError(what, file=path, remedy=remedy)
+
+
+def _are_different(values: tuple[int, ...]) -> bool:
+    return bool(values) and len(set(values)) == len(values)

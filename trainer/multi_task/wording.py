@@ -1,0 +1,132 @@
+"""What a multi-task experiment found, in words and rows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.metrics.multiple_comparison import p_text
+from trainer.multi_task.figures import labels_text
+from trainer.transfer.claim import number
+
+Cell = str | float | int | None
+WORDS = {
+    "dice": "Dice",
+    "foreground_dice": "Dice of all labels as one",
+    "hausdorff95": "HD95",
+    "assd": "ASSD",
+    "surface_dice": "surface Dice",
+    "ring_ece": "ring ECE",
+    "predicted_ring_ece": "predicted-ring ECE",
+    "ring_mce": "ring MCE",
+    "ece": "ECE of the whole image",
+    "auroc": "AUROC of the check",
+    "lesion_sensitivity": "lesions found",
+    "lesion_f1": "lesion F1",
+}
+SUMMARY = ("dice", "foreground_dice", "surface_dice", "ring_ece", "ring_mce", "auroc")
+DEFINITIONS = (
+    "Every arm spends the same number of optimiser steps on each dataset. All figures are of patients whom no training "
+    "has seen, the same for every arm, segmented by the shipped pipeline on the images' own grids with the task told; "
+    "means over cases and seeds, intervals of 95 % from draws of patients and seeds.",
+    "Dice, HD95 (95th percentile of the distances between surfaces), ASSD (their mean) and surface Dice (within the "
+    "smallest edge of a voxel) are means over the labels of a dataset; a network with the paper's shared head tells "
+    "foreground alone, and is compared by the Dice of all labels as one.",
+    "Ring: within 2 voxels of the true surface, on the network's grid. AUROC: test images against images of kinds that "
+    "no arm knows, by the distance that the check measures.",
+    "p: Wilcoxon's signed-rank test over patients, corrected for the number of datasets (Holm).",
+)
+
+
+def verdict_sentence(result: Mapping[str, Any], regime: Mapping[str, Any]) -> str:
+    """The claim for one number of labels."""
+    ours, reference = result["ours"], result["reference"]
+    parts = []
+    for bar in regime["bars"]:
+        how = "met" if bar["met"] else "not met"
+        parts.append(
+            f"{WORDS[bar['figure']]} not worse on {bar['not_worse']} of {bar['compared']} datasets (bar "
+            f"{100 * bar['share']:.0f} %, {how})"
+        )
+    found = next((one for one in regime["against_reference"] if one["arm"] == ours), None)
+    lead = "" if found is None else f"; mean Dice {lead_text(found['figures']['dice'])}"
+    people = labels_text(regime["labelled_groups"])
+    return f"{people} patients with labels: {ours} against {reference}: {', '.join(parts)}{lead}."
+
+
+def lead_text(found: Mapping[str, Any]) -> str:
+    """A mean difference with its interval."""
+    mean, limits = number(found["mean"]), found["interval"]
+    if np.isnan(mean):
+        return "not measured"
+    return f"{mean:+.3f}" + (f" ({limits[0]:+.3f} to {limits[1]:+.3f})" if limits else "")
+
+
+def trouble_sentences(result: Mapping[str, Any]) -> list[str]:
+    """One line for each run that failed."""
+    return [f"Run {name} failed: {why}" for name, why in result["failures"].items()]
+
+
+def summary_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[list[str], list[list[Cell]]]:
+    """Headers and one row per arm: means over datasets of the figures, leads over the reference, CPU minutes."""
+    headers = ["Arm", *(WORDS[key] for key in SUMMARY), "Dice ahead of reference", "Not worse on", "CPU min"]
+    rows: list[list[Cell]] = []
+    for arm in result["arms"]:
+        own = [row for row in regime["rows"] if row["arm"] == arm]
+        means = [_mean([number(row[key]["value"]) for row in own]) for key in SUMMARY]
+        found = next((one for one in regime["against_reference"] if one["arm"] == arm), None)
+        dice = None if found is None else found["figures"]["dice"]
+        seconds = result["compute"][str(regime["labelled_groups"])].get(arm)
+        rows.append(
+            [
+                arm,
+                *(_three(value) for value in means),
+                "" if dice is None else lead_text(dice),
+                "" if dice is None else f"{dice['not_worse']} of {dice['compared']}",
+                None if np.isnan(number(seconds)) else round(number(seconds) / 60, 1),
+            ]
+        )
+    return headers, rows
+
+
+def dataset_rows(result: Mapping[str, Any], regime: Mapping[str, Any], key: str) -> tuple[list[str], list[list[Cell]]]:
+    """Headers and one row per dataset: a figure of every arm."""
+    rows: list[list[Cell]] = []
+    for name in result["datasets"]:
+        by_arm = {row["arm"]: row for row in regime["rows"] if row["dataset"] == name}
+        values = [value_text(by_arm[arm][key], by_arm[arm]["unit"], key) if arm in by_arm else None
+                  for arm in result["arms"]]  # fmt: skip
+        if any(values):
+            rows.append([name, *values])
+    return ["Dataset", *result["arms"]], rows
+
+
+def comparison_rows(compared: Mapping[str, Any], key: str) -> list[list[Cell]]:
+    """One row per dataset: difference, interval, p."""
+    rows: list[list[Cell]] = []
+    for name, found in compared["figures"][key]["by_dataset"].items():
+        if not np.isnan(number(found["value"])):
+            corrected = found.get("p_corrected")
+            rows.append([name, lead_text(found | {"mean": found["value"]}), None if corrected is None else
+                         p_text(corrected)])  # fmt: skip
+    return rows
+
+
+def value_text(found: Mapping[str, Any], unit: str, key: str) -> str | None:
+    """A figure with its interval and unit; None where it was not measured."""
+    value, limits = number(found["value"]), found["interval"]
+    if np.isnan(value):
+        return None
+    words = f"{value:.3f}" + (f" ({limits[0]:.2f} to {limits[1]:.2f})" if limits else "")
+    return f"{words} {unit}" if key in ("hausdorff95", "assd") else words
+
+
+def _three(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 3)
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
