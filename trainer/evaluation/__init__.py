@@ -1,1 +1,1 @@
-"""Models measured with the shipped pipeline on labelled cases, and the page of released models."""
+"""Models measured with the shipped pipeline on labelled cases, and the page and cards of released models."""

@@ -36,6 +36,8 @@ def test_distances_are_those_of_a_search_over_all_pairs() -> None:
     found = surface_distances(one, other, SPACING)
     np.testing.assert_allclose(np.sort(found.from_marked_mm), np.sort(pairs.min(axis=1)))
     np.testing.assert_allclose(np.sort(found.from_truth_mm), np.sort(pairs.min(axis=0)))
+    # Each surface voxel counts alike, whichever mask it belongs to.
+    assert found.mean_mm == pytest.approx(np.concatenate([pairs.min(axis=1), pairs.min(axis=0)]).mean())
 
 
 def test_a_mask_and_itself_are_nothing_apart() -> None:
@@ -51,6 +53,7 @@ def test_a_shift_along_an_axis_is_as_far_as_the_voxels_are_long() -> None:
     one[3], other[5] = True, True
     found = surface_distances(one, other, SPACING)
     assert found.hausdorff95_mm == pytest.approx(2 * SPACING[0])
+    assert found.mean_mm == pytest.approx(2 * SPACING[0])
     assert found.surface_dice(5.9) == 0
     assert found.surface_dice(6.0) == 1
 
