@@ -126,8 +126,13 @@ def test_results_become_cases_by_two_buttons_and_refusals_are_told(panel, learn,
     panel.ui.inputSelector.setCurrentNode(samples.volume("oblique", "other"))
     slicer.util.arrayFromVolume(panel.parameters.inputVolume)[0, 0, 0] = 77
     paint(segment(), 1)
+    scan = slicer.mrmlScene.GetFirstNodeByName("Scan segmentation (phantom)")
+    scan.RemoveAttribute("MultiTaskSeg.Dataset.Cases")
+    paint(scan, 1)
     learn.addAllButton.click()
-    assert "other" in learn.datasetMessageLabel.text
+    added, left_out = learn.datasetMessageLabel.text.split("Left out: ")
+    assert "other" in added
+    assert "the image Scan is in the dataset already" in left_out
     assert segmentation.GetAttribute("MultiTaskSeg.Dataset.Cases")
 
 

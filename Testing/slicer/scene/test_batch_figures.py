@@ -1,4 +1,4 @@
-"""Figures of Segment Statistics (A STAND-IN) in the rows of a batch: those of boxes, and none is mixed up or made up."""
+"""Figures of Segment Statistics (A STAND-IN) in rows of a batch: those of boxes; none is mixed up or made up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of results for the rows of a batch: of volumes in the scene, of frames, and of files, which are in no scene."""
+"""Figures of results for the rows of a batch: of volumes in the scene, of frames, and of files, which are in none."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _labels(folder: Path, count: int) -> tuple[NDArray[np.uint8], NDArray[np.boo
         reader.ReadImageInformation()
         if reader.GetNumberOfComponents() == 1:
             return labels, None
-        layers = np.atleast_3d(sitk.GetArrayFromImage(reader.Execute())).reshape(*labels.shape, count)
+        layers = sitk.GetArrayFromImage(reader.Execute()).reshape(*labels.shape, count)
     except (RuntimeError, ValueError) as error:
         raise InputError("the result cannot be read", file=folder / LAYERS, remedy="Segment it again") from error
     return labels, np.moveaxis(layers > 0, -1, 0)
