@@ -29,8 +29,8 @@ def add_to_dataset(
 
     Args:
         segmentations: a result, several, or a segmentation that was drawn on a volume; None for all corrected results
-            of the scene that are not in this dataset yet; of these, such whose image is in it all the same, or that have
-            one image, are left out and told.
+            of the scene that are not in this dataset yet. Of these, such are left out and told whose image is in it all
+            the same, or has two results.
         folder: of the dataset; made when it is not there.
         channel_names: what the channels of the images show (``["T1"]``); none for what the model says.
 

@@ -16,8 +16,10 @@ from MultiTaskSegLib.scene.volume import world_spacing_mm
 
 
 class LabelmapSegmentStatisticsPlugin:
-    keys = ("voxel_count", "volume_mm3", "volume_cm3", "centroid_ras", "feret_diameter_mm", "surface_area_mm2",
-            "roundness", "flatness", "elongation", "principal_moments", "obb_origin_ras", "obb_diameter_mm")  # fmt: skip
+    keys = (
+        *("voxel_count", "volume_mm3", "volume_cm3", "centroid_ras", "feret_diameter_mm", "surface_area_mm2"),
+        *("roundness", "flatness", "elongation", "principal_moments", "obb_origin_ras", "obb_diameter_mm"),
+    )
 
     def measure(self, inside, _values, edges_mm):
         padded, area = np.pad(inside, 1).astype(int), 0.0
