@@ -56,7 +56,8 @@ def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, *, leave_
     if not cases:
         raise DatasetError("there is nothing to add", file=folder, remedy="Correct a segment first")
     with _told(folder):
-        read_dataset_file(folder)  # what is no dataset gets not even a lock
+        if folder.is_file():
+            read_dataset_file(folder)  # says that it is no dataset; there is no place for a lock
         with locked(folder):
             return _added(folder, cases, key, leave_out_known)
 
@@ -64,11 +65,14 @@ def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, *, leave_
 def _added(folder: Path, cases: Sequence[TrainingCase], key: bytes, leave_out_known: bool) -> Addition:
     known = read_dataset_file(folder)
     refused = _refused(folder, known, cases)
-    if refused and (len(refused) == len(cases) or not leave_out_known):
+    if leave_out_known:
+        cases = [case for number, case in enumerate(cases) if number not in refused]
+    if not cases:
         raise next(iter(refused.values()))
-    cases = [case for number, case in enumerate(cases) if number not in refused]
     dataset = known or new_dataset_file(cases[0], folder)
     prepared = [_labelled(case, dataset, folder) for case in cases]
+    if refused and not leave_out_known:
+        raise next(iter(refused.values()))
     names = _names(folder, dataset, cases)
     made = _groups(folder, cases, names, key)
     check = _required_key(folder, dataset, {group_of(case.patient, key) for case in cases} & {*made.values()}, key)

@@ -81,4 +81,6 @@ def test_a_folder_that_is_no_dataset_is_left_as_it_is(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DatasetError, match="has files, but no"):
         add_cases(tmp_path, [case()], KEY)
+    with pytest.raises(DatasetError, match="has files, but no"):
+        add_cases(tmp_path / "notes.txt", [case()], KEY)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
