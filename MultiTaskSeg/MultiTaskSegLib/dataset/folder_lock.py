@@ -92,11 +92,12 @@ def _lock(stream: IO[bytes]) -> None:
 
 
 def _let_go(stream: IO[bytes], path: Path) -> None:
-    # Windows removes no file that is open, and there who waits for it keeps it; elsewhere it has to go while it is
-    # locked, or another one might be removed, which somebody has locked meanwhile.
-    if sys.platform != "win32":
-        path.unlink(missing_ok=True)
-    stream.close()
-    with suppress(OSError):
-        if sys.platform == "win32":
+    if sys.platform == "win32":  # which removes no file that is open: who waits for it keeps it
+        stream.seek(0)
+        msvcrt.locking(stream.fileno(), msvcrt.LK_UNLCK, 1)
+        stream.close()
+        with suppress(OSError):
             path.unlink()
+    else:  # while it is locked: later, it might be another one, which somebody else has locked
+        path.unlink(missing_ok=True)
+        stream.close()

@@ -30,7 +30,7 @@ from MultiTaskSegLib.task_list import short_name
 from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
-CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
+CAUSES = ("batchScope", "batchFolder", "batchOutput", "batchFigures", "task", "modelPath", "device")  # of messages
 PICTURE_PIXELS = 48  # of the longer side
 TEXT_PIXELS = 160  # of columns of text beside those of figures
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
