@@ -1,6 +1,5 @@
 """Slicer module: segments a volume and shows segments, uncertainty and the out-of-distribution verdict."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -96,6 +95,7 @@ class MultiTaskSegParameterNode:
     batchFolder: str = ""
     batchOutput: str = ""
     batchUncertainty: bool = True
+    batchFigures: str = ""  # those that are ticked
     segmentation: vtkMRMLSegmentationNode
 
 
@@ -316,19 +316,10 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             run.end()
         return self.finish(run)
 
-    def batchOptions(
-        self,
-        task: str = AUTO,
-        model: str | Path | None = None,
-        device: str = AUTO,
-        output: str | Path | None = None,
-        existing: str = KEEP,
-        withUncertainty: bool = True,
-        structures: Sequence[str] = (),
-    ) -> BatchOptions:
+    def batchOptions(self, withUncertainty: bool = True, **options: Any) -> BatchOptions:
         """What all images of a batch have in common; the arguments are those of :meth:`segmentBatch`."""
         require_installed()
-        return BatchOptions(task, model, device, output, existing, withUncertainty, structures)
+        return BatchOptions(with_uncertainty=withUncertainty, **options)
 
     def segmentBatch(self, images: Images, **options: Any) -> BatchResult:
         """Segment many images on one loaded model and wait; one that fails gets a row with the reason.
@@ -336,7 +327,8 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
             options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``,
-                for results of image files, table and page; ``withUncertainty=False`` leaves out that of volumes.
+                for results of image files, table and page; ``withUncertainty=False`` leaves out that of volumes;
+                ``figures``, columns of Segment Statistics (``["Surface [mm2]"]``).
 
         Raises:
             InputError: there is no image.

@@ -52,6 +52,8 @@ class BatchRow:
             where the model has no reference images, or empty when it failed.
         p_value: of the out-of-distribution check; None without one.
         volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
+        figures: those of Segment Statistics that were asked for, by structure, by the title of the figure; None where
+            there is none to give.
         seconds: from start to end, with reading and keeping.
         warnings: what there is to know about the result.
         error: why it failed; empty when it did not.
@@ -78,6 +80,7 @@ class BatchRow:
     volume_id: str = ""
     output: str = ""
     thumbnail: bytes = field(default=b"", repr=False)
+    figures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -274,6 +277,7 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
         model_sha256=str(model.get("sha256", "")),
         file=item.file,
         volume_id=item.volume_id,
+        figures=report.get("figures", {}),
     )
 
 

@@ -18,7 +18,7 @@ SECONDS, WARNINGS, ERROR = "seconds", "warnings", "error"
 
 def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
     """Titles with the values of all rows, which were segmented or checked: what was found, then one column of
-    millilitres per structure.
+    millilitres per structure, then the `figure_columns`.
 
     Titles are the same in every language, so that scripts can rely on them. Figures that are missing are None.
 
@@ -31,9 +31,28 @@ def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
     columns += [(title, [getattr(row, title) for row in rows]) for title in FIGURES]
     columns.append((SECONDS, [round(row.seconds, 3) for row in rows]))
     columns += [(f"{name} [mL]", [row.volumes_ml.get(name) for row in rows]) for name in structures]
+    columns += figure_columns(rows)
     columns.append((WARNINGS, [" | ".join(row.warnings) for row in rows]))
     columns.append((ERROR, [row.error for row in rows]))
     return columns
+
+
+def figure_columns(rows: Sequence[BatchRow]) -> list[tuple[str, list[float | None]]]:
+    """Titles with the values of all rows, of those figures of Segment Statistics that any row was asked for: one column
+    per figure and structure, those of a figure side by side.
+
+    >>> figure_columns([BatchRow("a", figures={"Roundness": {"heart": 0.5}}), BatchRow("b")])
+    [('heart: Roundness', [0.5, None])]
+    """
+    structures: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for figure, values in row.figures.items():
+            structures.setdefault(figure, {}).update(dict.fromkeys(values))
+    return [
+        (f"{name}: {figure}", [row.figures.get(figure, {}).get(name) for row in rows])
+        for figure, names in structures.items()
+        for name in names
+    ]
 
 
 def write_batch_csv(rows: Sequence[BatchRow], path: str | Path) -> None:

@@ -18,7 +18,8 @@ def write_checksums(folder: str | Path) -> None:
         OSError: a file cannot be read or written.
     """
     lines = [f"{digest_of(file)}  {file.name}\n" for file in _files(Path(folder)) if file.name != CHECKSUMS]
-    (Path(folder) / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    # With the line ends of Windows the program would look for names that end in a carriage return.
+    (Path(folder) / CHECKSUMS).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def is_untouched(folder: str | Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class KnownTask:
         is_planar: whether it is for 2-D images.
         spacing_zyx_mm: voxel size of its training images; None where it does not matter or is not told.
         inputs: names of the image's channels, in the model's order; none for one channel without a name.
-        structures: names of what it segments.
+        structures: names of what it segments; none where several models know the task with different ones.
+        has_various: whether they do, so that it is told only of a chosen model what there is.
     """
 
     name: str
@@ -36,6 +37,7 @@ class KnownTask:
     spacing_zyx_mm: tuple[float, float, float] | None = None
     inputs: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
+    has_various: bool = False
 
     @property
     def input_count(self) -> int:
@@ -70,6 +72,14 @@ def wanted_inputs(tasks: Sequence[KnownTask], task: str) -> tuple[str, ...]:
     return inputs if len(inputs) > 1 else ()
 
 
+def offered_structures(tasks: Sequence[KnownTask], task: str) -> tuple[str, ...] | None:
+    """What can be chosen of a task; nothing where no such task is known, None where that depends on the model."""
+    found = [known for known in tasks if known.name == task]
+    if any(known.has_various for known in found) or len({frozenset(known.structures) for known in found}) > 1:
+        return None
+    return found[0].structures if found else ()
+
+
 def known_tasks(model: str | Path | None = None) -> list[KnownTask]:
     """The tasks of a model file; of all models of the list where ``model`` is None, those of one kind only once.
 
@@ -78,7 +88,10 @@ def known_tasks(model: str | Path | None = None) -> list[KnownTask]:
     tasks: dict[tuple[object, ...], KnownTask] = {}
     for path in [listed.path for listed in listed_models()] if model is None else [Path(model)]:
         for task in _tasks_in(path):
-            tasks.setdefault((task.name, task.is_planar, task.inputs), task)
+            kind = (task.name, task.is_planar, task.inputs)
+            known = tasks.setdefault(kind, task)
+            if set(known.structures) != set(task.structures):
+                tasks[kind] = replace(known, structures=(), has_various=True)
     return list(tasks.values())
 
 

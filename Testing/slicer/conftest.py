@@ -170,3 +170,14 @@ def fake_trainer(tmp_path, monkeypatch) -> Iterator[Callable[[str], TrainerPytho
 
     yield choose
     shared_training.forget_training()
+
+
+@pytest.fixture
+def line_ends_of_windows(monkeypatch) -> None:
+    """Text files get the line ends of Windows, unless it is said which they are to have."""
+
+    def write_text(path, data, encoding=None, errors=None, newline=None) -> int:
+        with path.open("w", encoding=encoding, errors=errors, newline="\r\n" if newline is None else newline) as file:
+            return file.write(data)
+
+    monkeypatch.setattr(Path, "write_text", write_text)

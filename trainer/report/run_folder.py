@@ -105,7 +105,7 @@ def write_json_file(path: Path, value: Any) -> None:
 def write_text_file(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _without_nan(value: Any) -> Any:

@@ -29,7 +29,8 @@ def add_to_dataset(
 
     Args:
         segmentations: a result, several, or a segmentation that was drawn on a volume; None for all corrected results
-            of the scene that are not in this dataset yet.
+            of the scene that are not in this dataset yet. Of these, such are left out and told whose image is in it all
+            the same, or has two results.
         folder: of the dataset; made when it is not there.
         channel_names: what the channels of the images show (``["T1"]``); none for what the model says.
 
@@ -57,8 +58,9 @@ def add_to_dataset(
         if node is None:
             raise InputError("there is no segmentation to add", remedy="Select a result")
     cases = [case_of(node, channel_names) for node in chosen]
-    added = add_cases(folder, cases, own_key(model_folder()))
-    for node, name in zip(chosen, added.cases, strict=True):
+    added = add_cases(folder, cases, own_key(model_folder()), leave_out_known=segmentations is None)
+    new = [node for number, node in enumerate(chosen) if number not in added.left_out]
+    for node, name in zip(new, added.cases, strict=True):
         node.SetAttribute(KEPT_AS, json.dumps({**_kept(node), str(folder): name}))
     return added
 

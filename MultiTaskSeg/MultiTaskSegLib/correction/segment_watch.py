@@ -10,6 +10,7 @@ import vtk
 
 from MultiTaskSegLib.correction.corrected_segment import mark_corrections, results_in
 from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.scene.comparison.reference import clear_outdated_comparison, compared_with
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE
 
 EVENTS = (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentRemoved)
@@ -31,6 +32,7 @@ class SegmentWatch:
         """
         self._scene, self._later = scene, later
         self._changed: set[str] = set()
+        self._compared: set[str] = set()  # results that were compared with a segmentation which was changed
         self._is_waiting = False
         self._told: list[Callable[[], object]] = []
         self._tags: list[tuple[Any, int]] = []
@@ -55,14 +57,18 @@ class SegmentWatch:
         """Mark what was changed since the last time."""
         self._is_waiting = False
         ids, self._changed = self._changed, set()
-        for node in (node for node in results_in(self._scene) if node.GetID() in ids):
+        compared, self._compared = self._compared, set()
+        results = results_in(self._scene)
+        for node in (node for node in results if node.GetID() in compared):
+            clear_outdated_comparison(node)
+        for node in (node for node in results if node.GetID() in ids):
             try:
                 mark_corrections(node)
             except MtsError:
                 # Under a transform that is not linear nothing can be compared; it is tried again at the next change,
                 # and whoever needs the answer (the panel, the dataset) is told the reason.
                 self._changed.add(node.GetID())
-        if ids:
+        if ids or compared:
             for told in self._told:
                 told()
 
@@ -70,7 +76,7 @@ class SegmentWatch:
         """Watch no more."""
         for watched, tag in self._tags:
             watched.RemoveObserver(tag)
-        self._tags, self._told, self._changed = [], [], set()
+        self._tags, self._told, self._changed, self._compared = [], [], set(), set()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_added(self, _scene: Any, _event: str, node: Any) -> None:
@@ -84,7 +90,7 @@ class SegmentWatch:
         self._tags = [pair for pair in self._tags if pair[0] is not node]
 
     def _on_import(self, *_event: Any) -> None:
-        for node in results_in(self._scene):
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", self._scene):
             self._on_changed(node, "")
 
     def _observe(self, node: slicer.vtkMRMLSegmentationNode) -> None:
@@ -92,9 +98,9 @@ class SegmentWatch:
             self._tags.append((node, node.AddObserver(event, self._on_changed)))
 
     def _on_changed(self, node: slicer.vtkMRMLSegmentationNode, _event: str) -> None:
-        if node.GetNodeReferenceID(INPUT_ROLE) is None:  # being made just now, or nobody's result
-            return
-        self._changed.add(node.GetID())
-        if not self._is_waiting:
+        self._compared.update(result.GetID() for result in compared_with(node))
+        if node.GetNodeReferenceID(INPUT_ROLE) is not None:  # else it is being made just now, or nobody's result
+            self._changed.add(node.GetID())
+        if (self._changed or self._compared) and not self._is_waiting:
             self._is_waiting = True
             self._later(self.update)

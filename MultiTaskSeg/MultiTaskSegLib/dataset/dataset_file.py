@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from MultiTaskSegLib.dataset.folder_lock import LOCK
 from MultiTaskSegLib.dataset.training_case import TrainingCase
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
@@ -55,7 +56,7 @@ def read_dataset_file(folder: Path) -> DatasetFile | None:
     """
     path = folder / FILE
     if not path.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(entry.name != LOCK for entry in folder.iterdir())):
             raise DatasetError(
                 f"the folder has files, but no {FILE}", file=folder, remedy="Choose a dataset, or a new folder"
             )
@@ -127,7 +128,8 @@ def write_dataset_file(folder: Path, dataset: DatasetFile, cases: int, patients_
     """
     info = {**dataset.info, "numTraining": cases, **({PATIENTS_KEY: patients_key} if patients_key else {})}
     with atomic_path(folder / FILE) as temporary:
-        temporary.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _values(value: Any) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.dataset import dataset_file, groups_file
+from MultiTaskSegLib.dataset.case_name import free_name, safe_name
 from MultiTaskSegLib.dataset.dataset_file import (
     PATIENTS_KEY,
     DatasetFile,
@@ -21,6 +22,8 @@ from MultiTaskSegLib.dataset.dataset_file import (
     read_dataset_file,
     write_dataset_file,
 )
+from MultiTaskSegLib.dataset.folder_lock import locked
+from MultiTaskSegLib.dataset.known_image import refused_images
 from MultiTaskSegLib.dataset.label_map import label_map
 from MultiTaskSegLib.dataset.label_match import matched_structures, require_channels
 from MultiTaskSegLib.dataset.patient_group import KEY_FILE, group_of, key_check
@@ -30,42 +33,58 @@ from MultiTaskSegLib.runtime.image.sitk_image import write_image
 
 IMAGES, LABELS = "imagesTr", "labelsTr"
 STAGING = ".adding-"
-LONGEST_NAME = 80
 LEFTOVER_S = 24 * 3600.0
 
 
-def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes) -> Addition:
-    """Add cases to a dataset, which is made when it is not there.
+def add_cases(folder: Path, cases: Sequence[TrainingCase], key: bytes, *, leave_out_known: bool = False) -> Addition:
+    """Add cases to a dataset, which is made when it is not there. Whoever else is adding to it is waited for.
 
     Args:
         folder: an nnU-Net v2 dataset, or a new or empty folder.
         cases: labelled images.
         key: with which names of patients are made, see `group_of`; a patient who is a group of the dataset under the
             plain identifier stays in that one.
+        leave_out_known: leave out cases whose image is in the dataset already, or is given twice, and add the others;
+            where none is left, that is an error all the same.
 
     Raises:
         DatasetError: labels or channels do not match, segments overlap, an image is in the dataset already, or the
             dataset cannot be used.
-        ResourceError: the folder cannot be written.
+        ResourceError: the folder cannot be written, or another program is adding to it for long.
     """
     folder = Path(folder).absolute()
-    with _told(folder):
-        return _added(folder, cases, key)
-
-
-def _added(folder: Path, cases: Sequence[TrainingCase], key: bytes) -> Addition:
-    known = read_dataset_file(folder)
     if not cases:
         raise DatasetError("there is nothing to add", file=folder, remedy="Correct a segment first")
+    with _told(folder):
+        if folder.is_file():
+            read_dataset_file(folder)  # says that it is no dataset; there is no place for a lock
+        with locked(folder):
+            return _added(folder, cases, key, leave_out_known)
+
+
+def _added(folder: Path, cases: Sequence[TrainingCase], key: bytes, leave_out_known: bool) -> Addition:
+    known = read_dataset_file(folder)
+    refused = _refused(folder, known, cases)
+    if leave_out_known:
+        cases = [case for number, case in enumerate(cases) if number not in refused]
+    if not cases:
+        raise next(iter(refused.values()))
     dataset = known or new_dataset_file(cases[0], folder)
     prepared = [_labelled(case, dataset, folder) for case in cases]
+    if refused and not leave_out_known:
+        raise next(iter(refused.values()))
     names = _names(folder, dataset, cases)
     made = _groups(folder, cases, names, key)
     check = _required_key(folder, dataset, {group_of(case.patient, key) for case in cases} & {*made.values()}, key)
     groups = {**_rows_owed(folder, dataset), **made}
     with _made(folder):
         _write(folder, dataset, list(zip(names, cases, prepared, strict=True)), groups, check)
-    return Addition(folder, tuple(names), known is None)
+    return Addition(folder, tuple(names), known is None, {number: error.what for number, error in refused.items()})
+
+
+def _refused(folder: Path, known: DatasetFile | None, cases: Sequence[TrainingCase]) -> dict[int, DatasetError]:
+    there = {} if known is None else case_files(folder, known.ending)
+    return refused_images(folder, cases, there)
 
 
 def case_files(folder: Path, ending: str) -> dict[str, Path]:
@@ -81,60 +100,14 @@ def _labelled(case: TrainingCase, dataset: DatasetFile, folder: Path) -> NDArray
 
 
 def _names(folder: Path, dataset: DatasetFile, cases: Sequence[TrainingCase]) -> list[str]:
-    """A free name for each case.
-
-    Raises:
-        DatasetError: an image is in the dataset already, or is given twice.
-    """
+    """A free name for each case."""
     there = case_files(folder, dataset.ending)
     labels = (folder / LABELS).glob(f"*{dataset.ending}") if (folder / LABELS).is_dir() else ()
     taken = {*there, *(path.name.removesuffix(dataset.ending).removesuffix(".seg") for path in labels)}
-    _require_other_images(folder, cases, there)
     names: list[str] = []
     for case in cases:
-        stem = _safe(case.name)
-        names.append(_free(stem, {*taken, *names}))
+        names.append(free_name(safe_name(case.name), {*taken, *names}))
     return names
-
-
-def _require_other_images(folder: Path, cases: Sequence[TrainingCase], there: Mapping[str, Path]) -> None:
-    """Refuse an image twice, under whatever name: as another patient it would be learnt and measured with."""
-    for number, case in enumerate(cases):
-        image = case.channels[0]
-        known = next((name for name, path in there.items() if _has_image(name, path, case)), None)
-        if known is not None:
-            raise DatasetError(
-                f"this image is in the dataset already, as the case {known}; nothing is overwritten",
-                file=folder,
-                remedy="To replace it, remove the files of that case first",
-            )
-        if any(_has_same_voxels(image, earlier.channels[0]) for earlier in cases[:number]):
-            raise DatasetError(
-                f"the image {case.name} is given twice", file=folder, remedy="Choose one of its segmentations"
-            )
-
-
-def _has_image(name: str, path: Path, case: TrainingCase) -> bool:
-    """Whether a file holds the image of a case. Its voxels are read only where name or place let it be so."""
-    image, reader = case.channels[0], sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        if reader.GetSize() != image.GetSize():
-            return False
-        is_there = np.allclose(reader.GetOrigin(), image.GetOrigin(), atol=max(image.GetSpacing()))
-        is_alike = _stem(name) == _stem(_safe(case.name))
-        return (is_there or is_alike) and _has_same_voxels(reader.Execute(), image)
-    except RuntimeError as error:
-        raise DatasetError(
-            f"the image of the case {name} cannot be read", file=path, remedy="Repair or remove that case"
-        ) from error
-
-
-def _has_same_voxels(one: sitk.Image, other: sitk.Image) -> bool:
-    return one.GetSize() == other.GetSize() and np.array_equal(
-        sitk.GetArrayViewFromImage(one), sitk.GetArrayViewFromImage(other)
-    )
 
 
 def _rows_owed(folder: Path, dataset: DatasetFile) -> dict[str, str]:
@@ -275,29 +248,3 @@ def _kept(path: Path) -> Iterator[None]:
         elif path.read_bytes() != before:
             path.write_bytes(before)
         raise
-
-
-def _safe(name: str) -> str:
-    """A name for files of any system.
-
-    >>> _safe("Head: T1 (2)"), _safe("...")
-    ('Head_T1_2', 'case')
-    """
-    kept = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-    words = [word for word in kept.split("_") if word]
-    return "_".join(words)[:LONGEST_NAME].strip("._-") or "case"
-
-
-def _stem(name: str) -> str:
-    """A name without the number that tells it from others."""
-    stem, _, number = name.rpartition("_")
-    return (stem if stem and number.isdigit() else name).casefold()
-
-
-def _free(stem: str, taken: Collection[str]) -> str:
-    known = {name.casefold() for name in taken}
-    number, name = 1, stem
-    while name.casefold() in known:
-        number += 1
-        name = f"{stem}_{number}"
-    return name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,10 @@ class Addition:
         folder: the dataset.
         cases: names of the new cases.
         is_new: whether the dataset was made.
+        left_out: why cases were left out, by their number among those that were given.
     """
 
     folder: Path
     cases: tuple[str, ...]
     is_new: bool
+    left_out: Mapping[int, str] = field(default_factory=dict)

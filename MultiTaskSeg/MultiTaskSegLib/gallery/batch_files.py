@@ -43,9 +43,9 @@ def write_batch_files(rows: Sequence[BatchRow], folder: str | Path) -> Path:
         table, page = (stage / f"{stem}{ending}" for ending in (TABLE_ENDING, PAGE_ENDING))
         write_batch_csv(rows, table)
         # Names of files need not be text: what cannot be written is shown as a question mark.
-        page.write_text(batch_page(rows, folder), encoding="utf-8", errors="replace")
+        page.write_text(batch_page(rows, folder), encoding="utf-8", errors="replace", newline="\n")
         lines = [f"{digest_of(file)}  {file.name}\n" for file in (table, page)]
-        (stage / f"{stem}{CHECKSUMS_ENDING}").write_text("".join(lines), encoding="utf-8")
+        (stage / f"{stem}{CHECKSUMS_ENDING}").write_text("".join(lines), encoding="utf-8", newline="\n")
     return folder / page.name
 
 

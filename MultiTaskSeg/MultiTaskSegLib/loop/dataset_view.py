@@ -64,5 +64,8 @@ class DatasetView:
 
 def _added_text(added: Addition) -> str:
     what = _("the new dataset") if added.is_new else _("the dataset")
-    name = added.folder.name
-    return _("added to {what} {folder}: {cases}").format(what=what, folder=name, cases=", ".join(added.cases))
+    text = _("added to {what} {folder}: {cases}").format(
+        what=what, folder=added.folder.name, cases=", ".join(added.cases)
+    )
+    left_out = "; ".join(dict.fromkeys(added.left_out.values()))
+    return _("{text}. Left out: {reasons}").format(text=text, reasons=left_out) if left_out else text

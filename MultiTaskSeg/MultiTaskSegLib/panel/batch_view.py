@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.batch import BatchRow
+from MultiTaskSegLib.batch_table import figure_columns
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
+from MultiTaskSegLib.panel.figure.figure_ticks import FigureTicks
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
@@ -28,8 +30,9 @@ from MultiTaskSegLib.task_list import short_name
 from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
-CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
+CAUSES = ("batchScope", "batchFolder", "batchOutput", "batchFigures", "task", "modelPath", "device")  # of messages
 PICTURE_PIXELS = 48  # of the longer side
+TEXT_PIXELS = 160  # of columns of text beside those of figures
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
@@ -52,6 +55,7 @@ class BatchView:
         display = (ui.batchButton, ui.batchProgressBar, ui.batchProgressLabel)
         self.run = RunControl(*display, _("Segment all"), finished)
         self.message = MessageView(ui.batchMessageLabel, lambda: values_of(self._parameters, CAUSES))
+        self._figures = FigureTicks(ui.batchFiguresButton)
         self._scopes = ChoiceList(ui.batchScopeComboBox, self._on_scope)
         self._paths = [
             PathBinding(ui.batchFolderPathLineEdit, "batchFolder"),
@@ -68,6 +72,7 @@ class BatchView:
             path.show(parameters)
         scope = SCENE if parameters is None else parameters.batchScope
         self.message.update()
+        self._figures.show(parameters)
         self._scopes.offer(_scopes(), scope)
         for widget in (
             self.ui.batchFolderLabel,
@@ -108,16 +113,19 @@ class BatchView:
             self._page_text = _("All images on one page, with pictures: {link}").format(link=link)
             self.message.say(self._page_text)
         table = self.ui.batchTableWidget
+        further = figure_columns(rows)
+        self._set_titles([":\n".join(title.rsplit(": ", 1)) for title, _values in further])
         table.setRowCount(len(rows))
         totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
         for number, (row, total) in enumerate(zip(rows, totals, strict=True)):
             tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
-            for column, text in enumerate(_texts(row, total)):
+            figures = ["" if values[number] is None else f"{values[number]:.4g}" for _title, values in further]
+            for column, text in enumerate([*_texts(row, total), *figures]):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(tip)
+                item.setToolTip(tip if text or column <= NOTE_COLUMN else _("There is no such figure of this image"))
                 if column == IMAGE_COLUMN and row.thumbnail:
                     item.setIcon(_icon(row.thumbnail))
-                if column == TOTAL_COLUMN:
+                if column == TOTAL_COLUMN or column > NOTE_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 if column == VERDICT_COLUMN and row.verdict in COLOURS:
                     item.setBackground(qt.QBrush(qt.QColor(COLOURS[row.verdict])))
@@ -133,17 +141,24 @@ class BatchView:
 
     def _set_up_table(self) -> None:
         table = self.ui.batchTableWidget
-        titles = (_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"))
-        table.setColumnCount(len(titles))
-        table.setHorizontalHeaderLabels(titles)
+        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        self._set_titles([])
         table.setIconSize(qt.QSize(PICTURE_PIXELS, PICTURE_PIXELS))
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
-        header.setSectionResizeMode(NOTE_COLUMN, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
         when_activated(table, self._on_activated)
         self._fit = TableFit(table)
+
+    def _set_titles(self, further: Sequence[str]) -> None:
+        titles = [_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"), *further]
+        table = self.ui.batchTableWidget
+        table.setColumnCount(len(titles))
+        table.setHorizontalHeaderLabels(titles)
+        # Two that take what is left would be left nothing beside many figures, which are scrolled to.
+        for column in (IMAGE_COLUMN, NOTE_COLUMN):
+            mode = qt.QHeaderView.Interactive if further else qt.QHeaderView.Stretch
+            table.horizontalHeader().setSectionResizeMode(column, mode)
+            if further:
+                table.setColumnWidth(column, TEXT_PIXELS)
 
     def _on_activated(self, row: int) -> None:
         # Not a node: the rows of a batch would keep volumes in memory that have been removed.

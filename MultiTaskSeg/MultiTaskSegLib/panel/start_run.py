@@ -8,6 +8,7 @@ from MultiTaskSegLib.chosen_model import require_model
 from MultiTaskSegLib.installation.installation import ensure_packages
 from MultiTaskSegLib.panel.batch_view import BatchView
 from MultiTaskSegLib.panel.existing_question import decide_existing
+from MultiTaskSegLib.panel.figure.figure_ticks import ticked_figures
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.wish.structure_choice import wanted_structures
 from MultiTaskSegLib.scene.batch.scene_batch import SceneBatch
@@ -54,6 +55,14 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
     with view.run.preparing():
         ensure_packages()
     existing = REPLACE if parameters.existing == REPLACE else KEEP
-    asked = (parameters.task, parameters.modelPath or None, parameters.device, output, existing)
-    options = logic.batchOptions(*asked, withUncertainty=parameters.batchUncertainty, structures=structures)
+    options = logic.batchOptions(
+        task=parameters.task,
+        model=parameters.modelPath or None,
+        device=parameters.device,
+        output=output,
+        existing=existing,
+        structures=structures,
+        withUncertainty=parameters.batchUncertainty,
+        figures=ticked_figures(parameters),
+    )
     return SceneBatch(images, options)

@@ -92,6 +92,19 @@ def test_all_corrected_results_that_are_not_there_yet_go_in_together(tmp_path):
     assert add_to_dataset(None, folder, T1).cases == ("second",)
 
 
+def test_a_result_whose_image_is_there_is_left_out_and_told_and_the_others_go_in(tmp_path):
+    results = {name: seen(name=name)[1] for name in ("one", "second", "third scan")}
+    add_to_dataset(results["one"].segmentation, tmp_path / "d", T1)
+    results["one"].segmentation.RemoveAttribute("MultiTaskSeg.Dataset.Cases")  # as of a scene from before
+    for made in results.values():
+        paint(made, "anterior", (0, 0, 0))
+    added = add_to_dataset(None, tmp_path / "d", T1)
+    assert added.cases == ("second", "third_scan")
+    assert ["as the case one" in reason for reason in added.left_out.values()] == [True]
+    kept = {name: case_in(made.segmentation, tmp_path / "d") for name, made in results.items()}
+    assert kept == {"one": None, "second": "second", "third scan": "third_scan"}
+
+
 def test_one_that_cannot_be_used_keeps_all_of_them_out(tmp_path):
     fine, spoilt = seen(name="fine")[1], seen(name="spoilt")[1]
     for made in (fine, spoilt):

@@ -10,7 +10,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.correction.corrected_segment import mark_corrections
-from MultiTaskSegLib.scene.comparison.reference import COLUMNS, compare
+from MultiTaskSegLib.correction.segment_watch import SegmentWatch
+from MultiTaskSegLib.scene.comparison.reference import COLUMNS, clear_outdated_comparison, compare
 from MultiTaskSegLib.scene.figure.figure_columns import set_figures
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_table import rows_of
@@ -70,3 +71,31 @@ def test_back_at_the_model_s_voxels_nothing_is_shown_of_those_in_between(made):
     set_figures(made.segmentation, [])
     mark_corrections(made.segmentation)
     assert made.table.GetColumnIndex(MEAN) < 0
+
+
+def test_a_reference_that_is_edited_empties_what_was_compared_with_the_edited_structure(made, session):
+    later: list = []
+    watch = SegmentWatch(session.scene, later.append)
+    reference = made.table.GetNodeReference("MultiTaskSeg.Reference")
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(reference, "posterior")
+    mask[0, 0, 0] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, reference, "posterior", slicer.util.getNode("Scan"))
+    (update,) = later
+    update()
+    watch.release()
+    assert [missing(made, title) for title in COLUMNS] == 3 * [[False, True]]
+    assert missing(made, MEAN) == [False, False]
+
+
+def test_a_reference_that_nobody_touched_or_that_is_gone_leaves_the_comparison(made):
+    clear_outdated_comparison(made.segmentation)
+    assert missing(made, COLUMNS[0]) == [False, False]
+    slicer.mrmlScene.RemoveNode(made.table.GetNodeReference("MultiTaskSeg.Reference"))
+    clear_outdated_comparison(made.segmentation)
+    assert missing(made, COLUMNS[0]) == [False, False]
+
+
+def test_a_structure_that_was_removed_from_the_reference_is_compared_with_nothing(made):
+    made.table.GetNodeReference("MultiTaskSeg.Reference").GetSegmentation().RemoveSegment("anterior")
+    clear_outdated_comparison(made.segmentation)
+    assert missing(made, COLUMNS[0]) == [True, False]

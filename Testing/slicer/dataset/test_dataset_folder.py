@@ -70,6 +70,11 @@ def test_a_new_dataset_is_made_and_the_trainer_finds_no_defect(tmp_path):
     assert json.loads((added.folder / "dataset.json").read_text())["numTraining"] == 2
 
 
+def test_a_dataset_is_the_same_to_the_byte_on_every_system(tmp_path, line_ends_of_windows):
+    folder = add_cases(tmp_path / "d", [case()], KEY).folder
+    assert [name for name in ("dataset.json", "cases.csv") if b"\r" in (folder / name).read_bytes()] == []
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32, np.int32])
 def test_voxels_and_geometry_are_exactly_the_image_s(tmp_path, dtype):
     given = image(3, dtype)

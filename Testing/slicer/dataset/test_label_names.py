@@ -101,3 +101,18 @@ def test_an_image_that_is_given_twice_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="given twice"):
         add_cases(tmp_path / "d", [case("one"), case("two")], KEY)
     assert not (tmp_path / "d").exists()
+
+
+def test_what_is_there_or_given_twice_is_left_out_where_that_is_wished_and_the_others_go_in(tmp_path):
+    folder = add_cases(tmp_path / "d", [case("first")], KEY).folder
+    before = files(folder)
+    given = [case("again"), case("new", 1, patient="P2"), case("one", 2), case("same", 2)]
+    added = add_cases(folder, given, KEY, leave_out_known=True)
+    assert added.cases == ("new",)
+    assert list(added.left_out) == [0, 2, 3]
+    assert "the image again is in the dataset already, as the case first" in added.left_out[0]
+    assert all("given twice" in added.left_out[number] for number in (2, 3))
+    kept = set(before) - {"dataset.json", "cases.csv"}
+    assert {name: files(folder)[name] for name in kept} == {name: before[name] for name in kept}
+    with pytest.raises(DatasetError, match="already, as the case new"):
+        add_cases(folder, [case("new", 1)], KEY, leave_out_known=True)

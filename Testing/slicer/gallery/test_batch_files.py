@@ -28,6 +28,14 @@ def test_table_and_page_lie_beside_each_other_with_their_checksums(tmp_path):
         assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
 
 
+def test_checksums_have_the_line_ends_that_sha256sum_reads_on_every_system(tmp_path, line_ends_of_windows):
+    write_batch_files([BatchRow("a")], tmp_path)
+    assert b"\r" not in (tmp_path / "batch.sha256").read_bytes()
+    assert b"\r" not in (tmp_path / "batch.html").read_bytes()
+    write_batch_files([BatchRow("b")], tmp_path)
+    assert names(tmp_path) == ["batch.csv", "batch.html", "batch.sha256"]
+
+
 def test_untouched_ones_are_replaced(tmp_path):
     write_batch_files([BatchRow("first")], tmp_path)
     page = write_batch_files([BatchRow("second")], tmp_path)

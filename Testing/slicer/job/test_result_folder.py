@@ -92,3 +92,11 @@ def test_a_taken_folder_gets_a_neighbour_with_the_next_free_number(tmp_path):
     result(tmp_path / "ct_2")
     assert free_folder(tmp_path / "ct", set()) == tmp_path / "ct_3"
     assert free_folder(tmp_path / "ct", {"ct_3"}) == tmp_path / "ct_4"
+
+
+def test_checksums_have_the_line_ends_that_sha256sum_reads_on_every_system(tmp_path, line_ends_of_windows):
+    files(tmp_path, "a", "b")
+    write_checksums(tmp_path)
+    assert (tmp_path / "checksums.sha256").read_bytes().count(b"\n") == 2
+    assert b"\r" not in (tmp_path / "checksums.sha256").read_bytes()
+    assert is_untouched(tmp_path)

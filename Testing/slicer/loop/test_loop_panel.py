@@ -123,12 +123,16 @@ def test_results_become_cases_by_two_buttons_and_refusals_are_told(panel, learn,
     assert (tmp_path / "Dataset1_Mine/labelsTr/Scan.nrrd").is_file()
     learn.addToDatasetButton.click()
     assert "nothing is overwritten" in learn.datasetMessageLabel.text
+    assert segmentation.GetAttribute("MultiTaskSeg.Dataset.Cases")
     panel.ui.inputSelector.setCurrentNode(samples.volume("oblique", "other"))
     slicer.util.arrayFromVolume(panel.parameters.inputVolume)[0, 0, 0] = 77
     paint(segment(), 1)
+    segmentation.RemoveAttribute("MultiTaskSeg.Dataset.Cases")  # as of a scene from before
+    paint(segmentation, 1)
     learn.addAllButton.click()
-    assert "other" in learn.datasetMessageLabel.text
-    assert segmentation.GetAttribute("MultiTaskSeg.Dataset.Cases")
+    added, left_out = learn.datasetMessageLabel.text.split("Left out: ")
+    assert "other" in added
+    assert "the image Scan is in the dataset already" in left_out
 
 
 def test_without_a_folder_it_is_asked_for_and_remembered(

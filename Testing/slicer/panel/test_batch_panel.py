@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import html
+import sys
 import weakref
 
 import numpy as np
@@ -17,11 +18,18 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.scene.batch import scene_batch
 from MultiTaskSegLib.scene.earlier_result import results_of
 from Testing.slicer import scene_samples as samples
+from Testing.slicer.stand_ins import segment_statistics
 
 
 def cells(panel) -> list[list[str]]:
     table = panel.ui.batchTableWidget
     return [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
+
+
+def ticked_figures(parameters) -> list[str]:
+    from MultiTaskSegLib.panel.figure import figure_ticks
+
+    return figure_ticks.ticked_figures(parameters)
 
 
 @pytest.fixture
@@ -102,6 +110,47 @@ def test_rows_show_the_picture_of_their_result_and_the_page_of_all_is_linked_to(
     assert page.is_file()
     assert f'href="{html.escape(page.resolve().as_uri())}"' in panel.ui.batchMessageLabel.text
     assert panel.ui.batchMessageLabel.openExternalLinks
+
+
+def tick(panel, title: str) -> None:
+    next(action for action in panel._batch._figures.menu.actions() if action.text() == title).trigger()
+
+
+def titles(panel) -> list[str]:
+    table = panel.ui.batchTableWidget
+    return [table.horizontalHeaderItem(column).text() for column in range(table.columnCount)]
+
+
+def test_ticked_figures_are_columns_of_the_next_batch_and_of_no_later_one_without_them(panel, run_batch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SegmentStatistics", segment_statistics)
+    own = titles(panel)
+    tick(panel, "Mean intensity")
+    tick(panel, "Surface [mm2]")
+    assert panel.ui.batchFiguresButton.text == "Figures: 2 of 10"
+    run_batch("scene")
+    assert titles(panel) == [*own, "bright part:\nSurface [mm2]", "bright part:\nMean intensity"]
+    voxels = slicer.util.arrayFromVolume(slicer.mrmlScene.GetFirstNodeByName("Scan"))
+    mean = voxels[voxels > voxels.mean()].mean()
+    assert float(panel.ui.batchTableWidget.item(0, len(own) + 1).text()) == pytest.approx(mean, rel=1e-3)
+    tick(panel, "Surface [mm2]")
+    tick(panel, "Mean intensity")
+    run_batch("scene")
+    assert titles(panel) == own
+
+
+def test_a_row_without_a_figure_has_an_empty_cell_that_says_so(panel):
+    panel._batch.show_rows([BatchRow("a", figures={"Roundness": {"heart": 0.5}}), BatchRow("b", error="damaged")])
+    items = [panel.ui.batchTableWidget.item(row, 4) for row in range(2)]
+    assert [item.text() for item in items] == ["0.5", ""]
+    assert "no such figure" in items[1].toolTip()
+
+
+def test_ticks_are_kept_with_the_scene_and_what_is_none_is_left_out(panel):
+    tick(panel, "Roundness")
+    assert ticked_figures(panel.parameters) == ["Roundness"]
+    for odd, ticked in (('["Roundness", "Weight"]', ["Roundness"]), ("{}", []), ("nonsense", []), ("3", [])):
+        panel.parameters.batchFigures = odd
+        assert ticked_figures(panel.parameters) == ticked
 
 
 def test_the_page_of_a_batch_that_was_not_done_to_its_end_is_linked_to_beside_the_reason(panel, tmp_path):

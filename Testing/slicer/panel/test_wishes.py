@@ -9,7 +9,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 from MultiTaskSegLib.scene.attributes import read_verdict
-from MultiTaskSegLib.task_list import KnownTask, known_tasks
+from MultiTaskSegLib.task_list import KnownTask, known_tasks, offered_structures
 from Testing.runtime.model.header_file import manifest, task_entry, write_header_file
 
 
@@ -68,6 +68,52 @@ def test_what_is_left_out_is_remembered_for_each_task(panel, model, qt):
     assert json.loads(qt.QSettings().value("MultiTaskSeg/leftOut")) == {"Chest": ["heart"]}
     panel.ui.structuresListWidget.item(2).setCheckState(qt.Qt.Checked)
     assert panel.parameters.leftOut == "{}"
+
+
+@pytest.fixture
+def other_model(models) -> str:
+    """Another model that knows one of the tasks, with other structures; both are in the list."""
+    labels = [{"name": name} for name in ("left_lung", "right_lung", "trachea")]
+    for name, task in (("one", "Chest"), ("two", "Chest")):
+        own = [{"name": "heart"}] if name == "one" else [{"name": "trachea"}]
+        described = manifest({**task_entry(task), "labels": labels[:2] + own})
+        write_header_file(models / f"{name}.mts.safetensors", described)
+    return str(models / "two.mts.safetensors")
+
+
+def test_of_models_that_know_a_task_with_other_structures_those_of_the_chosen_one_are_shown(
+    panel, model, qt, other_model
+):
+    choose(panel, model, "Chest")
+    panel.ui.structuresListWidget.item(2).setCheckState(qt.Qt.Unchecked)
+    choose(panel, other_model, "Chest")
+    assert ticks(panel) == [("left lung", True), ("right lung", True), ("trachea", True)]
+    panel.ui.structuresListWidget.item(0).setCheckState(qt.Qt.Unchecked)
+    assert wanted(panel.parameters, known_tasks(other_model)) == ["right_lung", "trachea"]
+    choose(panel, model, "Chest")
+    assert ticks(panel) == [("left lung", False), ("right lung", True), ("heart", False)]
+
+
+def test_where_which_structures_there_are_depends_on_the_model_all_are_meant_until_one_is_chosen(
+    panel, other_model, qt
+):
+    choose(panel, other_model, "Chest")
+    panel.ui.structuresListWidget.item(0).setCheckState(qt.Qt.Unchecked)
+    panel.parameters.modelPath = ""
+    assert panel.ui.structuresListWidget.count == 1
+    only = panel.ui.structuresListWidget.item(0)
+    assert "depends on the model" in only.text()
+    assert only.flags() == qt.Qt.NoItemFlags
+    assert wanted(panel.parameters, known_tasks()) == []
+    choose(panel, other_model, "Chest")
+    assert ticks(panel)[0] == ("left lung", False)
+
+
+def test_the_same_structures_of_a_volume_and_a_planar_task_are_told_and_others_are_not():
+    same = [KnownTask("Chest", structures=("a", "b")), KnownTask("Chest", is_planar=True, structures=("b", "a"))]
+    assert offered_structures(same, "Chest") == ("a", "b")
+    assert offered_structures([same[0], KnownTask("Chest", is_planar=True, structures=("c",))], "Chest") is None
+    assert offered_structures(same, "Thorax") == ()
 
 
 @pytest.mark.parametrize("button", ["segmentButton", "batchButton"])

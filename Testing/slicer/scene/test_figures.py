@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
-from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+from MultiTaskSegLib.job_result import JobResult
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
 from MultiTaskSegLib.scene.figure.figure_columns import chosen_figures, set_figures, write_figures
-from MultiTaskSegLib.scene.figure.measurement import measurements_of
+from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_of
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_table import rows_of
 from Testing.slicer import scene_samples as samples
@@ -28,6 +30,25 @@ def statistics(monkeypatch):
 @pytest.fixture
 def result(session):
     return add_result(samples.volume(), found())
+
+
+def boxes() -> JobResult:
+    """A result whose segments are two boxes of 6 x 3 voxels, of 3 and 2 slices."""
+    report = {"task": "t", "ood": None, "labels": [], "warnings": [], "model": {}}
+    labels = samples.labels()
+    return JobResult(report, labels, np.zeros(labels.shape, np.float32), samples.LEGEND, [])
+
+
+def box_surfaces_mm2(i_mm: float, j_mm: float, k_mm: float) -> Iterator[float]:
+    """Of the boxes of `boxes` in voxels of this size."""
+    a, b = 6 * i_mm, 3 * j_mm
+    for slices in (3, 2):
+        c = slices * k_mm
+        yield 2.0 * (a * b + b * c + c * a)
+
+
+def long_keys(plugin: object) -> list[str]:
+    return [f"{type(plugin).__name__}.{key}" for key in plugin.keys]
 
 
 def column(table, name: str) -> list[float]:
@@ -65,6 +86,45 @@ def test_nothing_stays_in_the_scene_but_the_columns(result, statistics) -> None:
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode") == count
 
 
+def test_what_somebody_has_set_up_in_segment_statistics_stays_as_it_is(result, statistics) -> None:
+    theirs = segment_statistics.SegmentStatisticsLogic().getParameterNode()
+    theirs.SetParameter("Segmentation", "theirs")
+    set_figures(result.segmentation, ["Surface [mm2]"])
+    assert slicer.mrmlScene.IsNodePresent(theirs)
+    assert theirs.GetParameterNamesAsCommaSeparatedList() == "Segmentation"
+    assert theirs.GetParameter("Segmentation") == "theirs"
+    assert column(result.table, "Surface [mm2]")[0] > 0.0
+
+
+def test_the_surface_of_boxes_of_anisotropic_voxels_is_that_of_the_boxes(session, statistics) -> None:
+    volume = samples.volume("oblique")
+    result = add_result(volume, boxes())
+    set_figures(result.segmentation, ["Surface [mm2]"])
+    assert column(result.table, "Surface [mm2]") == pytest.approx(list(box_surfaces_mm2(0.8, 1.1, 2.5)))
+    samples.linear_transform(volume, np.diag([2.0, 2.0, 2.0, 1.0]))
+    result.segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    set_figures(result.segmentation, ["Surface [mm2]"])
+    assert column(result.table, "Surface [mm2]") == pytest.approx(list(box_surfaces_mm2(1.6, 2.2, 5.0)))
+
+
+def test_a_picture_has_figures_of_its_grey_values_and_no_lengths(session, statistics) -> None:
+    volume = samples.volume()
+    volume.SetAttribute("MultiTaskSeg.Picture", ".png")
+    result = add_result(volume, boxes())
+    set_figures(result.segmentation, ["Surface [mm2]", "Mean intensity"])
+    assert np.isnan(column(result.table, "Surface [mm2]")).all()
+    assert not np.isnan(column(result.table, "Mean intensity")).any()
+
+
+def test_surfaces_are_asked_for_by_the_name_that_the_labelmap_plugin_has() -> None:
+    # "surface_mm2" is what the plugin for closed surfaces calls it.
+    assert [one.long_key for one in measurements_of(["Surface [mm2]"])] == [
+        "LabelmapSegmentStatisticsPlugin.surface_area_mm2"
+    ]
+    keys = {key for plugin in segment_statistics.SegmentStatisticsLogic().plugins for key in long_keys(plugin)}
+    assert {one.long_key for one in measurements()} <= keys
+
+
 def test_the_csv_file_has_every_column_and_empty_cells_for_what_is_missing(result, statistics, tmp_path) -> None:
     set_figures(result.segmentation, ["Mean intensity", "Feret diameter [mm]"])
     write_figures(result.segmentation, tmp_path / "figures.csv")
@@ -100,5 +160,5 @@ def test_without_the_module_or_a_table_the_reason_is_said(result, monkeypatch) -
 
 
 def test_an_unknown_column_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        measurements_of(["Weight [kg]"])
+    with pytest.raises(UsageError, match=r"no figure 'Mean intensty'.*Mean intensity"):
+        measurements_of(["Mean intensty"])

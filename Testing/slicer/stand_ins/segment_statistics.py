@@ -1,9 +1,10 @@
 """STAND-IN for Slicer's scripted module ``SegmentStatistics``, which slicer-core lacks.
 
 Names compared with its source (5.8 to 5.13): ``SegmentStatisticsLogic.plugins``, their ``keys``, the parameters
-``Segmentation``, ``ScalarVolume``, ``visibleSegmentsOnly``, ``PLUGIN.enabled`` and ``PLUGIN.KEY.enabled`` of a node of
-its own, and ``getStatistics()`` by ``(segment ID, "PLUGIN.KEY")``. Nothing is measured of an empty segment. Figures are
-real where they are simple: surface as the area of the voxels' open faces.
+``Segmentation``, ``ScalarVolume``, ``visibleSegmentsOnly``, ``PLUGIN.enabled`` and ``PLUGIN.KEY.enabled`` of a node,
+``setParameterNode``, and ``getStatistics()`` by ``(segment ID, "PLUGIN.KEY")``. A new logic takes the first parameter
+node of the module that is in the scene, and makes one where there is none. Nothing is measured of an empty segment, and
+all is measured in the world. Figures are real where they are simple: surface as the area of the voxels' open faces.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
+from MultiTaskSegLib.scene.volume import world_spacing_mm
+
 
 class LabelmapSegmentStatisticsPlugin:
-    keys = ("voxel_count", "volume_mm3", "volume_cm3", "centroid_ras", "feret_diameter_mm", "surface_mm2", "roundness",
-            "flatness", "elongation", "principal_moments", "obb_origin_ras", "obb_diameter_mm")  # fmt: skip
+    keys = (
+        *("voxel_count", "volume_mm3", "volume_cm3", "centroid_ras", "feret_diameter_mm", "surface_area_mm2"),
+        *("roundness", "flatness", "elongation", "principal_moments", "obb_origin_ras", "obb_diameter_mm"),
+    )
 
     def measure(self, inside, _values, edges_mm):
         padded, area = np.pad(inside, 1).astype(int), 0.0
         for axis, edge_mm in enumerate(edges_mm):
             area += np.abs(np.diff(padded, axis=axis)).sum() * np.prod(edges_mm) / edge_mm
-        return {"voxel_count": int(inside.sum()), "surface_mm2": float(area), "obb_diameter_mm": [1.0, 2.0, 3.0]}
+        return {"voxel_count": int(inside.sum()), "surface_area_mm2": float(area), "obb_diameter_mm": [1.0, 2.0, 3.0]}
 
 
 class ScalarVolumeSegmentStatisticsPlugin:
@@ -34,16 +39,25 @@ class ScalarVolumeSegmentStatisticsPlugin:
 class SegmentStatisticsLogic:
     def __init__(self):
         self.plugins = [LabelmapSegmentStatisticsPlugin(), ScalarVolumeSegmentStatisticsPlugin()]
-        self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
-        self._found = {"SegmentIDs": [], "MeasurementInfo": {}}
+        self._node = None
+        self.getParameterNode()
 
     def getParameterNode(self):
+        if self._node is None:
+            nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+            known = [node for node in nodes if node.GetAttribute("ModuleName") == "SegmentStatistics"]
+            self._node = known[0] if known else slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+            self._node.SetAttribute("ModuleName", "SegmentStatistics")
         return self._node
+
+    def setParameterNode(self, node):
+        self._node = node
 
     def getStatistics(self):
         return self._found
 
     def computeStatistics(self):
+        self._found = {"SegmentIDs": [], "MeasurementInfo": {}}
         scene, wanted = slicer.mrmlScene, self._node.GetParameter
         segmentation, volume = (scene.GetNodeByID(wanted(name)) for name in ("Segmentation", "ScalarVolume"))
         assert wanted("visibleSegmentsOnly") == "False"
@@ -54,7 +68,8 @@ class SegmentStatisticsLogic:
             for plugin in self.plugins:
                 name = type(plugin).__name__
                 if wanted(f"{name}.enabled") == "True" and inside.any():
-                    found = plugin.measure(inside, slicer.util.arrayFromVolume(volume), volume.GetSpacing()[::-1])
+                    edges_mm = world_spacing_mm(volume)[::-1]
+                    found = plugin.measure(inside, slicer.util.arrayFromVolume(volume), edges_mm)
                     for key, value in found.items():
                         if wanted(f"{name}.{key}.enabled") == "True":
                             self._found[segment_id, f"{name}.{key}"] = value

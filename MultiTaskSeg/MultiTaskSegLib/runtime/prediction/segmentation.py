@@ -145,7 +145,7 @@ class Segmentation:
             write_image(to_sitk(self.uncertainty, self.volume), stage / "uncertainty.nii.gz")
             report = with_digests(self.report(), sorted(stage.iterdir()))
             text = json.dumps(report, indent=1, ensure_ascii=False)
-            (stage / REPORT).write_text(text + "\n", encoding="utf-8")
+            (stage / REPORT).write_text(text + "\n", encoding="utf-8", newline="\n")
         return report
 
     def _label_table(self) -> list[dict[str, Any]]:

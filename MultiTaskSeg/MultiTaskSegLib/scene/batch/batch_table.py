@@ -64,7 +64,9 @@ def _plain(row: BatchRow) -> dict[str, Any]:
     """All but the picture, which would make scenes large."""
     ood = None if row.ood is None else row.ood.as_dict()
     plain = {name: value for name, value in vars(row).items() if name != "thumbnail"}
-    return {**plain, "volumes_ml": dict(row.volumes_ml), "warnings": list(row.warnings), "ood": ood}
+    figures = {figure: dict(values) for figure, values in row.figures.items()}
+    more = {"volumes_ml": dict(row.volumes_ml), "warnings": list(row.warnings), "ood": ood, "figures": figures}
+    return {**plain, **more}
 
 
 def _row(plain: dict[str, Any]) -> BatchRow:

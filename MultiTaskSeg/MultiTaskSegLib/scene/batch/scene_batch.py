@@ -21,6 +21,15 @@ from MultiTaskSegLib.scene.batch.batch_run import BatchRun
 from MultiTaskSegLib.scene.batch.sequence import SequenceResult
 from MultiTaskSegLib.scene.channel_nodes import require_single
 from MultiTaskSegLib.scene.earlier_result import KEEP, REPLACE, require_choice
+from MultiTaskSegLib.scene.figure.measurement import measurements_of
+from MultiTaskSegLib.scene.figure.result_figures import (
+    FileState,
+    figures_of_file,
+    figures_of_result,
+    file_state,
+    with_figures,
+)
+from MultiTaskSegLib.scene.figure.segment_statistics import Figures, require_statistics
 from MultiTaskSegLib.scene.image_record import ImageRecord
 from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
@@ -68,6 +77,7 @@ class BatchOptions:
         existing: ``keep`` or ``replace``, see `RunNotes`; results of files that are kept get the new ones beside them.
         with_uncertainty: whether volumes of the scene get their uncertainty as a volume, too.
         structures: names of those that are wanted; none for all.
+        figures: columns of Segment Statistics, see `measurements`, that each structure of each image gets.
     """
 
     task: str = AUTO
@@ -77,6 +87,7 @@ class BatchOptions:
     existing: str = KEEP
     with_uncertainty: bool = True
     structures: Sequence[str] = ()
+    figures: Sequence[str] = ()
 
     @property
     def wish(self) -> dict[str, Any]:
@@ -106,10 +117,13 @@ class SceneBatch:
         Raises:
             InputError: there is no image.
             UsageError: another run is under way, image files are given without a folder for their results, there is no
-                such choice for earlier results, or the task takes several volumes for one image.
+                such choice for earlier results or no such figure, or the task takes several volumes for one image.
+            ResourceError: figures are wanted, and this Slicer has no module Segment Statistics.
         """
         self._options = BatchOptions() if options is None else options
         require_choice(self._options.existing)
+        if measurements_of(self._options.figures):
+            require_statistics()
         require_single(known_tasks(self._options.model or None), self._options.task)
         self._runner = shared_runner() if runner is None else runner
         self._results: dict[str, SegmentationResult] = {}
@@ -173,14 +187,14 @@ class SceneBatch:
             """Put the result beside the volume, unless that has been removed or changed meanwhile."""
             require_present(node)
             self._results[identity] = result = add_result(node, found, noted[0])
-            return result.report
+            return self._measured(result.report, found, lambda asked: figures_of_result(result.segmentation, asked))
 
         return BatchItem(name, start, keep, volume_id=identity)
 
     def _frame_items(self, sequence_node: slicer.vtkMRMLSequenceNode, lease: Lease) -> list[BatchItem]:
         if sequence_node.GetNumberOfDataNodes() == 0:
             raise InputError("the sequence is empty", file=sequence_node.GetName(), remedy="Choose another sequence")
-        self._sequence = sequence = SequenceResult(sequence_node, self._options.notes)
+        self._sequence = sequence = SequenceResult(sequence_node, self._options.notes, self._options.figures)
 
         def item(number: int) -> BatchItem:
             """The frame of that number."""
@@ -204,6 +218,7 @@ class SceneBatch:
     def _file_item(self, path: Path, folder: Path, claimed: set[str], lease: Lease) -> BatchItem:
         """One file, whose results the worker's parent has put in place by the time its job is done."""
         notes: list[str] = []
+        state: list[FileState] = []
 
         def place() -> Path:
             """Look where the result may go only when it is written: until then somebody may work in the folder."""
@@ -212,14 +227,23 @@ class SceneBatch:
 
         def start() -> Job:
             """Have the worker read the file."""
+            state[:] = file_state(path) if self._options.figures else []
             options = {"task": self._options.task, "model": self._options.model, "device": self._options.device}
             return self._runner.segment_file(path, place, lease=lease, **options, **self._options.wish)
 
         def keep(found: JobResult) -> Mapping[str, Any]:
             """Say where the results are, where that is not where one would look."""
-            return {**found.report, "warnings": [*found.report.get("warnings", []), *notes]}
+            report = {**found.report, "warnings": [*found.report.get("warnings", []), *notes]}
+            return self._measured(report, found, lambda asked: figures_of_file(path, found, asked, state))
 
         return BatchItem(path.name, start, keep, str(path))
+
+    def _measured(
+        self, report: Mapping[str, Any], found: JobResult, measure: Callable[[Sequence[str]], Figures]
+    ) -> Mapping[str, Any]:
+        """The report with the figures that the batch was asked for."""
+        asked = self._options.figures
+        return with_figures(report, found.legend, asked, lambda: measure(asked))
 
     def _segment(self, image: object, lease: Lease) -> Job:
         options = self._options

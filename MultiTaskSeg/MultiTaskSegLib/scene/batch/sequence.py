@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS, Volume
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.batch.earlier_sequence import earlier_sequences, remove_sequence, replaceable
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, REPLACE
+from MultiTaskSegLib.scene.figure.measurement import measurements_of
+from MultiTaskSegLib.scene.figure.result_figures import with_figures
+from MultiTaskSegLib.scene.figure.segment_statistics import Figures, measured
 from MultiTaskSegLib.scene.handwork import seal_name, seal_segments
 from MultiTaskSegLib.scene.image_record import ImageRecord, voxel_fingerprint
 from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
@@ -34,10 +37,13 @@ class SequenceResult:
     Args:
         sequence_node: of scalar volumes.
         notes: what was noted when the batch started; its record is not used, each frame has one of its own.
+        figures: columns of Segment Statistics that each structure of each frame gets.
     """
 
-    def __init__(self, sequence_node: slicer.vtkMRMLSequenceNode, notes: RunNotes | None = None) -> None:
-        self._frames = sequence_node
+    def __init__(
+        self, sequence_node: slicer.vtkMRMLSequenceNode, notes: RunNotes | None = None, figures: Sequence[str] = ()
+    ) -> None:
+        self._frames, self._figures = sequence_node, figures
         self._scene = sequence_node.GetScene()
         self._notes = notes or RunNotes()
         self._segmentations: slicer.vtkMRMLSequenceNode | None = None
@@ -61,8 +67,8 @@ class SequenceResult:
         self._records[number] = ImageRecord(voxel_fingerprint(frame), world, frame_title(self._frames, number))
         return replace(image, ijk_to_lps=LPS_TO_RAS @ ijk_to_ras, name=self.frame_name(number))
 
-    def keep(self, number: int, found: JobResult) -> None:
-        """Add the segmentation of a frame.
+    def keep(self, number: int, found: JobResult) -> Mapping[str, Any]:
+        """Add the segmentation of a frame; its report, with the figures.
 
         Raises:
             InputError: the sequence was removed, or the frame was changed meanwhile.
@@ -75,7 +81,7 @@ class SequenceResult:
         if voxel_fingerprint(frame) != record.voxels:
             raise InputError("the frame was changed during the run: nothing was added", remedy="Start the run again")
         with all_or_nothing(self._scene):
-            self._add(number, found, record)
+            return self._add(number, found, record)
 
     def finish(self) -> slicer.vtkMRMLSequenceNode | None:
         """Show the segmentations together with the frames; their sequence, or None where no frame was segmented."""
@@ -97,7 +103,7 @@ class SequenceResult:
         self._align(browser.GetProxyNode(self._segmentations), browser.GetProxyNode(self._frames))
         return self._segmentations
 
-    def _add(self, number: int, found: JobResult, record: ImageRecord) -> None:
+    def _add(self, number: int, found: JobResult, record: ImageRecord) -> Mapping[str, Any]:
         # Nodes of a sequence live in a scene of their own: the segmentation is made beside a copy in the main one.
         frame = self._frames.GetNthDataNode(number)
         volume = self._scene.AddNewNodeByClass(VOLUME_CLASS, self.frame_name(number))
@@ -112,17 +118,34 @@ class SequenceResult:
         node = add_segmentation(volume, found.labels, legend, name, found.regions)
         write_record(node, record, found.report, self._notes.parameters)
         seal_segments(node, found.labels, found.regions)
+        measure = lambda: self._measured(node, volume)  # noqa: E731
+        report = with_figures(found.report, found.legend, self._figures, measure)
         sequence = self._sequence(found.report)
         sequence.SetDataNodeAtValue(node, self._frames.GetNthIndexValue(number))
         for extra in (node.GetDisplayNode(), node, volume):
             if extra is not None and extra.GetScene() is not None:
                 self._scene.RemoveNode(extra)
+        return report
+
+    def _measured(self, node: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> Figures:
+        """Where the frames are shown: a transform may stretch them."""
+        shown = self._shown_frame()
+        place = None if shown is None else shown.GetTransformNodeID()
+        try:
+            for one in (node, volume):
+                one.SetAndObserveTransformNodeID(place)
+            return measured(node, volume, measurements_of(self._figures))
+        finally:
+            node.SetAndObserveTransformNodeID(None)
 
     def _to_world(self) -> np.ndarray:
         """Through the transforms of the node that shows the frames; a sequence has none of its own."""
-        browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(self._frames)
-        shown = None if browser is None else browser.GetProxyNode(self._frames)
+        shown = self._shown_frame()
         return np.eye(4) if shown is None else to_world_of(shown)
+
+    def _shown_frame(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(self._frames)
+        return None if browser is None else browser.GetProxyNode(self._frames)
 
     def _align(
         self, shown: slicer.vtkMRMLSegmentationNode | None, volume: slicer.vtkMRMLScalarVolumeNode | None

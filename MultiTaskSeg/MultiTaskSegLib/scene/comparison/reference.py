@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +12,18 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.agreement.mask_overlap import mask_overlap
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
-from MultiTaskSegLib.scene.node.measured_column import note_measured
+from MultiTaskSegLib.scene.node.measured_column import empty_cells, note_measured
+from MultiTaskSegLib.scene.node.segment_print import segment_prints
 from MultiTaskSegLib.scene.node.table_column import add_numbers
-from MultiTaskSegLib.scene.result_table import rows_of
+from MultiTaskSegLib.scene.result_table import SEGMENT_ID, rows_of
 from MultiTaskSegLib.scene.segmentation import add_segmentation
 from MultiTaskSegLib.scene.volume import world_spacing_mm
 
 DICE, HAUSDORFF, SURFACE_DICE = "Dice with reference", "HD95 [mm]", "Surface Dice"
 COLUMNS = (DICE, HAUSDORFF, SURFACE_DICE)
 TOLERANCE_MM = 1.0
+REFERENCE_ROLE, COMPARED = "MultiTaskSeg.Reference", "MultiTaskSeg.Compared"
+"""Of a table: the segmentation that was compared with, and by segment its counterpart with its fingerprint, as JSON."""
 ONLY_RESULT, ONLY_REFERENCE, BOTH = "only in the result", "only in the reference", "in both"
 COLOURS = {ONLY_RESULT: (214, 110, 30), ONLY_REFERENCE: (40, 110, 200), BOTH: (70, 150, 70)}
 Mask = NDArray[np.bool_]
@@ -80,8 +84,39 @@ def compare(
         add_numbers(table, column, [by_segment.get(row.segment_id) for row in rows_of(table)])
         table.SetColumnDescription(column, f"Of {reference.GetName()}; surface Dice within {tolerance_mm:g} mm")
     note_measured(table, COLUMNS, result, volume)
+    prints = segment_prints(reference, volume)
+    table.SetNodeReferenceID(REFERENCE_ROLE, reference.GetID())
+    table.SetAttribute(COMPARED, json.dumps({own: [other, prints[other]] for own, other in pairs.items()}))
     table.Modified()
     return list(found.values())
+
+
+def compared_with(reference: slicer.vtkMRMLSegmentationNode) -> list[slicer.vtkMRMLSegmentationNode]:
+    """The results whose tables say how far they agree with a segmentation."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", reference.GetScene())
+    tables = {node: node.GetNodeReference(TABLE_ROLE) for node in nodes}
+    return [
+        node
+        for node, table in tables.items()
+        if table is not None and table.GetNodeReferenceID(REFERENCE_ROLE) == reference.GetID()
+    ]
+
+
+def clear_outdated_comparison(result: slicer.vtkMRMLSegmentationNode) -> None:
+    """Leave out how far structures agree with such of the reference as were changed or removed since.
+
+    Where the reference itself is gone, the figures stay: they are true of what it was.
+    """
+    volume, table = result.GetNodeReference(INPUT_ROLE), result.GetNodeReference(TABLE_ROLE)
+    reference = None if table is None else table.GetNodeReference(REFERENCE_ROLE)
+    if volume is None or reference is None:
+        return
+    noted, now = json.loads(table.GetAttribute(COMPARED) or "{}"), segment_prints(reference, volume)
+    outdated = [own for own, (other, made) in noted.items() if now.get(other) != made]
+    if outdated:
+        empty_cells(table, SEGMENT_ID, COLUMNS, outdated)
+        table.SetAttribute(COMPARED, json.dumps({own: one for own, one in noted.items() if own not in outdated}))
+        table.Modified()
 
 
 def add_difference(

@@ -14,8 +14,8 @@ from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.scene.comparison.reference import COLUMNS as COMPARED
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
-from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_of
-from MultiTaskSegLib.scene.figure.segment_statistics import measured
+from MultiTaskSegLib.scene.figure.measurement import Measurement, measurements, measurements_of
+from MultiTaskSegLib.scene.figure.segment_statistics import Figures, measured
 from MultiTaskSegLib.scene.node.measured_column import note_measured
 from MultiTaskSegLib.scene.node.table_column import add_numbers
 from MultiTaskSegLib.scene.result_table import CORRECTED, NAME, SEGMENT_ID, rows_of
@@ -29,11 +29,24 @@ def set_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, columns: Sequ
 
     Raises:
         InputError: the segmentation has no table.
+        UsageError: there is no such measurement.
         ResourceError: this Slicer has no module Segment Statistics.
     """
+    _table_of(segmentation_node)  # first: measuring takes its time
+    wanted = measurements_of(columns)
+    volume_node = segmentation_node.GetNodeReference(INPUT_ROLE)
+    return put_figures(segmentation_node, wanted, measured(segmentation_node, volume_node, wanted) if wanted else {})
+
+
+def put_figures(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, wanted: Sequence[Measurement], figures: Figures
+) -> slicer.vtkMRMLTableNode:
+    """Let the table of a result have figures that were measured of it just now, see `set_figures`.
+
+    Raises:
+        InputError: the segmentation has no table.
+    """
     table = _table_of(segmentation_node)
-    wanted = measurements_of(list(columns))
-    figures = measured(segmentation_node, segmentation_node.GetNodeReference(INPUT_ROLE), wanted) if wanted else {}
     for column in chosen_figures(segmentation_node):
         table.RemoveColumn(table.GetColumnIndex(column))
     for one in wanted:

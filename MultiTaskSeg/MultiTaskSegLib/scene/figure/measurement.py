@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from MultiTaskSegLib.runtime.errors import UsageError
 
 LABELMAP, INTENSITY = "LabelmapSegmentStatisticsPlugin", "ScalarVolumeSegmentStatisticsPlugin"
 
@@ -26,11 +30,16 @@ class Measurement:
         """By which Segment Statistics keeps it."""
         return f"{self.plugin}.{self.key}"
 
+    @property
+    def is_length(self) -> bool:
+        """Whether it is in millimetres, or square ones."""
+        return "[mm" in self.column
+
 
 def measurements() -> list[Measurement]:
     """All that can be chosen, in the order of the columns."""
     return [
-        Measurement(LABELMAP, "surface_mm2", "Surface [mm2]"),
+        Measurement(LABELMAP, "surface_area_mm2", "Surface [mm2]"),
         Measurement(LABELMAP, "feret_diameter_mm", "Feret diameter [mm]"),
         Measurement(LABELMAP, "roundness", "Roundness"),
         Measurement(LABELMAP, "flatness", "Flatness"),
@@ -43,12 +52,15 @@ def measurements() -> list[Measurement]:
     ]
 
 
-def measurements_of(columns: list[str] | tuple[str, ...]) -> list[Measurement]:
+def measurements_of(columns: Sequence[str]) -> list[Measurement]:
     """Those with these columns, in the order of all.
 
     Raises:
-        KeyError: there is none of a column.
+        UsageError: there is none of a column.
     """
-    by_column = {measurement.column: measurement for measurement in measurements()}
-    wanted = {by_column[column].column for column in columns}
-    return [measurement for measurement in by_column.values() if measurement.column in wanted]
+    known = {measurement.column: measurement for measurement in measurements()}
+    unknown = next((column for column in columns if column not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known) or known
+        raise UsageError(f"there is no figure '{unknown}'", remedy=f"Known are {', '.join(near)}")
+    return [measurement for measurement in known.values() if measurement.column in columns]

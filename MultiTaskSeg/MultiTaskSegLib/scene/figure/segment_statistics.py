@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import slicer
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.scene.figure.measurement import Measurement
+from MultiTaskSegLib.scene.volume import picture_ending
 
 Figures = dict[tuple[str, str], float]
 """By segment and column."""
+PARAMETERS = "vtkMRMLScriptedModuleNode"
 
 
 def measured(
@@ -21,6 +24,9 @@ def measured(
 ) -> Figures:
     """What is wanted of each segment, hidden ones included; nothing of empty ones.
 
+    Segment Statistics measures in the world, that is after all parent transforms. Of a picture, which has no size in
+    millimetres, no lengths and areas are measured.
+
     Args:
         segmentation_node: whose segments.
         volume_node: whose intensities; without one none are measured.
@@ -29,9 +35,9 @@ def measured(
     Raises:
         ResourceError: this Slicer has no module Segment Statistics.
     """
-    logic = _logic()
-    parameters = logic.getParameterNode()
-    try:
+    is_measured = volume_node is None or not picture_ending(volume_node)
+    wanted = [one for one in wanted if is_measured or not one.is_length]
+    with _own_logic() as (logic, parameters):
         _ask(logic, parameters, segmentation_node, volume_node, wanted)
         logic.computeStatistics()
         found = logic.getStatistics()
@@ -41,23 +47,41 @@ def measured(
             for one in wanted
             if (segment_id, one.long_key) in found
         }
+
+
+def require_statistics() -> None:
+    """Refuse to promise figures that cannot be measured.
+
+    Raises:
+        ResourceError: this Slicer has no module Segment Statistics.
+    """
+    _logic_class()
+
+
+@contextmanager
+def _own_logic() -> Iterator[tuple[Any, Any]]:
+    """The logic of the module with parameters of its own: a new one takes the first that it finds, which may be those
+    that somebody has set up in the module."""
+    scene = slicer.mrmlScene
+    known = set(slicer.util.getNodesByClass(PARAMETERS, scene))
+    try:
+        logic = _logic_class()()
+        parameters = scene.AddNewNodeByClass(PARAMETERS)
+        logic.setParameterNode(parameters)
+        yield logic, parameters
     finally:
-        slicer.mrmlScene.RemoveNode(parameters)
+        for node in set(slicer.util.getNodesByClass(PARAMETERS, scene)) - known:
+            scene.RemoveNode(node)
 
 
-def has_statistics() -> bool:
-    """Whether this Slicer has the module."""
-    return hasattr(slicer.modules, "segmentstatistics")
-
-
-def _logic() -> Any:
+def _logic_class() -> Any:
     try:
         from SegmentStatistics import SegmentStatisticsLogic
     except ImportError as error:
         raise ResourceError(
             "this Slicer has no module Segment Statistics", remedy="Turn it on in the settings, under Modules"
         ) from error
-    return SegmentStatisticsLogic()
+    return SegmentStatisticsLogic
 
 
 def _ask(

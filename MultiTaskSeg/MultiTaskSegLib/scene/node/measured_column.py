@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import slicer
 
@@ -41,16 +41,31 @@ def clear_outdated(
     noted = _noted(table)
     if not noted:
         return
-    now, ids = segment_prints(segmentation_node, volume_node), table.GetTable().GetColumnByName(segment_ids)
+    now = segment_prints(segmentation_node, volume_node)
     for column, prints in noted.items():
-        values = table.GetTable().GetColumnByName(column)
-        rows = {} if values is None else {ids.GetValue(row): row for row in range(ids.GetNumberOfValues())}
-        for one in [one for one, made in prints.items() if now.get(one) != made]:
-            if one in rows:
-                values.SetValue(rows[one], float("nan"))
+        outdated = [one for one, made in prints.items() if now.get(one) != made]
+        empty_cells(table, segment_ids, [column], outdated)
+        for one in outdated:
             del prints[one]
     _write(table, noted)
     table.Modified()
+
+
+def empty_cells(
+    table: slicer.vtkMRMLTableNode, segment_ids: str, columns: Iterable[str], segments: Collection[str]
+) -> None:
+    """Leave out what columns, as far as the table has them, say of segments.
+
+    Args:
+        table: of a result.
+        segment_ids: title of the column with the ID of each row's segment.
+        columns: titles.
+        segments: their IDs.
+    """
+    ids = table.GetTable().GetColumnByName(segment_ids)
+    for values in filter(None, map(table.GetTable().GetColumnByName, columns)):
+        for row in (row for row in range(ids.GetNumberOfValues()) if ids.GetValue(row) in segments):
+            values.SetValue(row, float("nan"))
 
 
 def _noted(table: slicer.vtkMRMLTableNode) -> dict[str, dict[str, str]]:
