@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from MultiTaskSegLib.runtime.errors import ModelError, MtsError, ResourceError, 
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost, Progress
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine
-from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.image.image_file import image_name, read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
@@ -81,13 +80,13 @@ class CaseWorker:
 
     def run(self, case: Case, attempt: int) -> CaseOutcome:
         """Do a case; whatever goes wrong is told, never raised."""
-        began_s = time.perf_counter()
+        began_s, place = time.perf_counter(), case.image
         try:
             with gathered(case) as place:
-                volume = read_image(place)
+                volume = replace(read_image(place), name=image_name(case.image))
                 found = self._found(volume)
         except Exception as error:  # one image that fails must not end the others
-            return CaseOutcome(reason=sentence(error).replace(_place_of(error), str(case.image)))
+            return CaseOutcome(reason=sentence(error).replace(str(place), str(case.image)))
         known = {"case": case.identity, "source": str(case.image), "attempts": attempt, **vars(scan_origin(case))}
         try:
             return CaseOutcome(self._keep(case, volume, found, known, began_s))
@@ -112,7 +111,11 @@ class CaseWorker:
                 "network_grid": verdict.network_grid,
                 "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
             }
-        act: Callable[[Answers, Progress], Segmentation] = lambda one, tell: self._selection.segment(one, volume, tell)  # noqa: E731
+
+        def act(one: Answers, tell: Progress) -> Segmentation:
+            """Segment what is wanted."""
+            return self._selection.segment(one, volume, tell)
+
         found, notes = self._host.run(model, device, volume, self._selection.purpose, act, _unseen, _unheard)
         self._require_model(found.model_sha256)
         return found.with_warnings(notes)
@@ -171,12 +174,6 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return system_error_sentence(error)
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _place_of(error: Exception) -> str:
-    """The temporary folder that an error names instead of the user's; something that no sentence holds otherwise."""
-    file = getattr(error, "file", None) or getattr(error, "filename", None) or ""
-    return next((str(one) for one in (Path(file), *Path(file).parents) if one.name.startswith("mts-series-")), "\0")
 
 
 def _unseen(share: float, step: str) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from MultiTaskSegLib.cohort.result.results import count_results, finished_record
 from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.case_tree import cases_of
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.imported.described_model import described_model
 from MultiTaskSegLib.runtime.model.released import named_model
 
@@ -113,11 +114,20 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
         for case in (one for one in left if one.problem):
             books.failed(case, 0, case.problem)
         _dispatch(options, job, [case for case in left if not case.problem], books)
+        rows = _sum_up(job, cases, books)
+    except BaseException:
+        with suppress(MtsError):  # why it ended is what is to be told
+            _sum_up(job, cases, books)
+        raise
     finally:
-        rows = all_records(cases, finished, failures(job.output))
-        write_summary(rows, job.settings, job.output)
-        journal.add(ENDED, finished=len(finished))
         journal.close()
+    return rows
+
+
+def _sum_up(job: CohortJob, cases: Sequence[Case], books: _Bookkeeping) -> list[CaseRecord]:
+    rows = all_records(cases, books.finished, failures(job.output))
+    write_summary(rows, job.settings, job.output)
+    books.journal.add(ENDED, finished=len(books.finished))
     return rows
 
 
@@ -125,7 +135,7 @@ def _dispatch(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]
     if not cases:
         return
     workers = min(options.workers, len(cases))
-    cpus = options.cpus or (1.0 if options.address else max(1, (os.cpu_count() or 1) // workers))
+    cpus = options.cpus or (1.0 if options.address else max(1, _cores() // workers))
     gpus = options.gpus if options.gpus is not None else float(options.device == "cuda")
     pool = RayPool(job, workers, options.address, cpus, gpus)
     try:
@@ -151,6 +161,12 @@ def _told(rows: Sequence[CaseRecord], job: CohortJob, options: argparse.Namespac
             print(f"{others} results are of cases that are not listed now; the table leaves them out")
         print(f"results in {job.output}, overview in {page}")
     return EXIT_FAILURES if counts[FAILED] else 0
+
+
+def _cores() -> int:
+    """Of this machine, as far as this process may use them."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _absolute(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,28 +47,26 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    return _bounded(int(text), 1)
+    return int(_bounded(text, 1, is_whole=True))
 
 
 def _whole(text: str) -> int:
-    return _bounded(int(text), 0)
+    return int(_bounded(text, 0, is_whole=True))
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < 1e6:
-        raise ValueError(text)
-    return value
+    return _bounded(text, 0.01)
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value < 1e6:
-        raise ValueError(text)
-    return value
+    return _bounded(text, 0)
 
 
-def _bounded(value: int, least: int) -> int:
-    if value < least:
-        raise ValueError(value)
+def _bounded(text: str, least: float, *, is_whole: bool = False) -> float:
+    try:
+        value = int(text) if is_whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"give {'a whole number' if is_whole else 'a number'}, {least:g} or more")
     return value

@@ -19,6 +19,7 @@ RAY_STATISTICS = "RAY_USAGE_STATS_ENABLED"
 PACKAGES = ("ray", "pyarrow")
 WAIT_S = 1.0
 START_LIMIT_S = 600.0
+WORDS = 400  # characters of what Ray says of a worker that ended
 STORE_BYTES = 100 << 20  # for what goes between processes: paths and figures, never voxels
 
 
@@ -144,12 +145,12 @@ class RayPool:
             told = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             self._ray.kill(self._actors.pop(worker))  # also one that is alive, but cannot answer
-            return WorkerEvent(worker, death=_first_line(error))
+            return WorkerEvent(worker, death=_in_short(error))
         self._was_ready = True
         return WorkerEvent(worker, refusal=told) if isinstance(told, str) else WorkerEvent(worker, told)
 
 
-def _first_line(error: Exception) -> str:
-    """What Ray says of it without the pages that follow."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(". ") if lines else type(error).__name__
+def _in_short(error: Exception) -> str:
+    """What Ray says first, and last, of the pages that it says."""
+    lines = [line.strip().rstrip(". ") for line in str(error).splitlines() if line.strip()]
+    return ": ".join(dict.fromkeys((*lines[:1], *lines[-1:])))[:WORDS] or type(error).__name__

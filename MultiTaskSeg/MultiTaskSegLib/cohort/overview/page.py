@@ -18,6 +18,7 @@ from MultiTaskSegLib.gallery.batch_page import STYLE, cards
 from MultiTaskSegLib.picture.verdict_colour import COLOURS
 
 TITLE = "MultiTaskSeg cohort"
+MOST_MONTHS = 60
 LISTED = 200  # failures; the table has all
 OWN_STYLE = """
 section { margin-bottom: 2rem; } figure { display: inline-block; margin: 0 1.5rem 1rem 0; }
@@ -68,13 +69,17 @@ def _summary(records: Sequence[CaseRecord], settings: CohortSettings) -> str:
 
 
 def _over_time(records: Sequence[CaseRecord]) -> str:
-    """By month, by day where all are of one month; months without cases are shown, too."""
+    """By day within one month, by month within some years, else by year; times without cases are shown, too."""
     dated = [record for record in records if record.date and record.verdict]
     if not dated:
         return "<p>No image says when it was made.</p>"
-    months = sorted({record.date[:7] for record in dated})
-    length = 7 if len(months) > 1 else 10
-    labels = _months(months[0], months[-1]) if len(months) > 1 else sorted({record.date for record in dated})
+    days = sorted(record.date for record in dated)
+    months = _months(days[0][:7], days[-1][:7])
+    labels, length = months, 7
+    if len(months) == 1:
+        labels, length = [f"{months[0]}-{day:02d}" for day in range(int(days[0][8:]), int(days[-1][8:]) + 1)], 10
+    elif len(months) > MOST_MONTHS:
+        labels, length = [f"{year:04d}" for year in range(int(days[0][:4]), int(days[-1][:4]) + 1)], 4
     counts = Counter((record.date[:length], record.verdict) for record in dated)
     bars = [(label, {words: counts[label, words] for words in COLOURS}) for label in labels]
     return f"<p>{len(dated)} of {len(records)} cases have a date.</p>{stacked_bars(bars, COLOURS)}"

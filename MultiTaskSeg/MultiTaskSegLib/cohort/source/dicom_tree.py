@@ -95,8 +95,9 @@ def gathered(case: Case) -> Iterator[Path]:
         yield case.image
         return
     with tempfile.TemporaryDirectory(prefix="mts-series-", ignore_cleanup_errors=True) as name:
+        is_distinct = len({file.name.casefold() for file in case.files}) == len(case.files)
         for number, file in enumerate(case.files):
-            _link(file.resolve(), Path(name) / f"{number:06d}.dcm")
+            _link(file.resolve(), Path(name) / (file.name if is_distinct else f"{number:06d}_{file.name}"))
         yield Path(name)
 
 
