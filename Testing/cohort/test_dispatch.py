@@ -159,7 +159,7 @@ def test_workers_that_die_again_and_again_end_the_run(workers: int):
     working = PretendedPool(dies)
     for pool in (starting, working):
         with pytest.raises(ResourceError, match="workers ended one after the other"):
-            Dispatch(pool, CASES * 1, Heard(), workers=workers, retries=0).run()
+            Dispatch(pool, CASES, Heard(), workers=workers, retries=0).run()
         assert len(pool.started) <= DEATHS_IN_A_ROW * workers + workers
 
 

@@ -43,9 +43,13 @@ def test_until_the_last_file_is_written_there_is_no_result(tmp_path: Path):
 
 
 def test_a_failure_in_between_leaves_nothing_and_names_the_place(tmp_path: Path):
-    with pytest.raises(ResourceError, match=r"cases.*a_scan.nii.gz-") as told, new_result(tmp_path, CASE) as stage:
-        (stage / "half").write_bytes(b"x")
-        raise OSError(errno.ENOSPC, "No space left on device", str(stage / "half"))
+    def fill_the_disk() -> None:
+        with new_result(tmp_path, CASE) as stage:
+            (stage / "half").write_bytes(b"x")
+            raise OSError(errno.ENOSPC, "No space left on device", str(stage / "half"))
+
+    with pytest.raises(ResourceError, match=r"cases.*a_scan.nii.gz-") as told:
+        fill_the_disk()
     assert "No space left" in str(told.value)
     assert ".mts-partial" not in str(told.value)
     assert list((tmp_path / "cases").iterdir()) == []
