@@ -120,6 +120,7 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
             _sum_up(job, cases, books)
         raise
     finally:
+        progress.wipe()
         journal.close()
     return rows
 

@@ -49,3 +49,9 @@ class CohortProgress:
         text = self.line(workers)[:CHARACTERS]
         self._stream.write(f"\r{text:{CHARACTERS}}\r" if is_terminal else f"{text}\n")
         self._stream.flush()
+
+    def wipe(self) -> None:
+        """Leave nothing of the line on a terminal."""
+        if self._stream.isatty():
+            self._stream.write(" " * CHARACTERS + "\r")
+            self._stream.flush()
