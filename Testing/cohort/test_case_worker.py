@@ -19,8 +19,9 @@ from MultiTaskSegLib.cohort.result.settings import CHECK, SEGMENT, CohortSetting
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.predictor import Predictor
-from Testing.runtime.tiny_model import write_tiny_model
+from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 BALLS = "Dataset001_Balls"
 
@@ -93,6 +94,21 @@ def test_where_nothing_can_be_written_the_whole_run_hears_of_it(place: Path, pre
     (tmp_path / "cases").write_bytes(b"")
     outcome = worker.run(Case("scan.nii.gz", place / "scan.nii.gz"), 1)
     assert (outcome.record, outcome.is_general) == (None, True)
+
+
+@pytest.mark.parametrize("command", [SEGMENT, CHECK])
+def test_a_model_that_is_replaced_in_the_middle_ends_the_run(
+    place: Path, predictor: Predictor, tmp_path: Path, command: str
+):
+    own = tmp_path / "own.mts.safetensors"
+    own.write_bytes((place / "tiny.mts.safetensors").read_bytes())
+    worker = CaseWorker(replace(job_in(tmp_path / "out", place, predictor, command), model=own))
+    case = Case("scan.nii.gz", place / "scan.nii.gz")
+    assert worker.open() == ""
+    save_model(own, tiny_manifest(), tiny_network(seed=6), reference_tensors(tiny_images(), tiny_reference()))
+    outcome = worker.run(case, 1)
+    assert (outcome.record, outcome.is_general) == (None, True)
+    assert "was replaced during the run" in outcome.reason
 
 
 def test_a_worker_that_sees_another_model_or_another_folder_refuses(place: Path, predictor: Predictor, tmp_path: Path):

@@ -29,6 +29,7 @@ from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memor
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
+from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.segmentation import REPORT_SCHEMA, Segmentation
 from MultiTaskSegLib.runtime.selection.selection import Selection
 from MultiTaskSegLib.runtime.selection.structures import require_structures
@@ -52,6 +53,10 @@ class CohortJob:
     model: Path
     output: Path
     device: str = AUTO
+
+
+class _OtherModelError(ModelError):
+    """The file is not, or no longer, that of the run: no case can be done."""
 
 
 class CaseWorker:
@@ -86,12 +91,13 @@ class CaseWorker:
                 volume = replace(read_image(place), name=image_name(case.image))
                 found = self._found(volume)
         except Exception as error:  # one image that fails must not end the others
-            return CaseOutcome(reason=sentence(error).replace(str(place), str(case.image)))
+            told = sentence(error).replace(str(place), str(case.image))
+            return CaseOutcome(reason=told, is_general=isinstance(error, _OtherModelError))
         known = {"case": case.identity, "source": str(case.image), "attempts": attempt, **vars(scan_origin(case))}
         try:
             return CaseOutcome(self._keep(case, volume, found, known, began_s))
         except Exception as error:  # what cannot be written here can be written nowhere: the run must hear of it
-            return CaseOutcome(reason=sentence(error), is_general=isinstance(error, (ResourceError, ModelError)))
+            return CaseOutcome(reason=sentence(error), is_general=isinstance(error, ResourceError))
         finally:
             # Images of different sizes would leave gigabytes of holes in the heap.
             release_freed_memory()
@@ -99,10 +105,20 @@ class CaseWorker:
     def _found(self, volume: Volume) -> Segmentation | dict[str, Any]:
         """The segmentation, or the report of a check."""
         model, device = str(self._job.model), self._job.device
+
+        def judge(one: Answers, tell: Progress) -> Verdict:
+            """Check with the model that is meant."""
+            self._require_model(one.model.digest)
+            verdict: Verdict = one.check(volume, tell)
+            return verdict
+
+        def act(one: Answers, tell: Progress) -> Segmentation:
+            """Segment what is wanted with the model that is meant."""
+            self._require_model(one.model.digest)
+            return self._selection.segment(one, volume, tell)
+
         if self._settings.command == CHECK_COMMAND:
-            verdict, notes = self._host.run(
-                model, device, volume, CHECK, lambda one, tell: one.check(volume, tell), _unseen, _unheard
-            )
+            verdict, notes = self._host.run(model, device, volume, CHECK, judge, _unseen, _unheard)
             return {
                 "schema": REPORT_SCHEMA,
                 "image": volume.name,
@@ -111,13 +127,7 @@ class CaseWorker:
                 "network_grid": verdict.network_grid,
                 "warnings": list(dict.fromkeys((*verdict.warnings, *notes))),
             }
-
-        def act(one: Answers, tell: Progress) -> Segmentation:
-            """Segment what is wanted."""
-            return self._selection.segment(one, volume, tell)
-
         found, notes = self._host.run(model, device, volume, self._selection.purpose, act, _unseen, _unheard)
-        self._require_model(found.model_sha256)
         return found.with_warnings(notes)
 
     def _keep(
@@ -128,7 +138,7 @@ class CaseWorker:
                 report = found.write(stage)
             else:
                 report = with_digests(found, [])
-                (stage / REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                (stage / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
             record = record_of(report, **known, seconds=round(time.perf_counter() - began_s, 3))
             (stage / PICTURE_FILE).write_bytes(_picture(volume, found, record.verdict))
             (stage / RECORD_FILE).write_text(record.as_text(), encoding="utf-8")
@@ -145,7 +155,7 @@ class CaseWorker:
 
     def _require_model(self, digest: str) -> None:
         if digest != self._settings.model_sha256:
-            raise ModelError(
+            raise _OtherModelError(
                 "a worker sees another model under this path, or it was replaced during the run",
                 file=self._job.model,
                 remedy="Give a file that every machine sees, and leave it as it is",
