@@ -36,7 +36,7 @@ class Case:
         """Name of the folder with the result: it depends on the identity alone, so that it stays when others come.
 
         >>> Case("sub-01/anat/T1w.nii.gz", Path("T1w.nii.gz")).folder_name
-        'sub-01_anat_T1w.nii.gz-59a7a35ba39a'
+        'sub-01_anat_T1w.nii.gz-98bc916ca553'
         """
         plain = unicodedata.normalize("NFKD", self.identity).encode("ascii", "ignore").decode("ascii")
         shown = re.sub(r"[^A-Za-z0-9.-]+", "_", plain)[-NAME_CHARACTERS:].strip("._-")
