@@ -109,6 +109,15 @@ def test_a_wrong_address_is_told_in_words(monkeypatch: pytest.MonkeyPatch):
         RayPool(JOB, 1, "host:1")
 
 
+def test_a_ray_that_does_not_start_is_told_in_words(monkeypatch: pytest.MonkeyPatch):
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray does it
+
+    pretended(monkeypatch, init=init)
+    with pytest.raises(ResourceError, match=r"Ray cannot be started \(The current node timed out during startup"):
+        RayPool(JOB, 1)
+
+
 def test_a_ray_that_is_started_here_sends_no_statistics_and_has_room_for_every_worker(monkeypatch: pytest.MonkeyPatch):
     found: dict[str, Any] = {}
 

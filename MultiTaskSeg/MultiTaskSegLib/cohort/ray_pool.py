@@ -90,10 +90,10 @@ class RayPool:
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
                 **({} if address else here),
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises what it likes, also a bare Exception where its start takes too long
             text = " ".join(str(error).split())
             raise ResourceError(
                 f"there is no Ray cluster at {address} ({text})" if address else f"Ray cannot be started ({text})",
