@@ -104,18 +104,22 @@ def test_a_wrong_address_is_told_in_words(monkeypatch: pytest.MonkeyPatch):
     def init(**options: Any) -> None:
         raise ConnectionError(f"nobody\nat {options['address']}")
 
-    pretended(monkeypatch, init=init)
+    pretended(monkeypatch, init=init, shutdown=lambda: None)
     with pytest.raises(ResourceError, match=r"no Ray cluster at host:1 \(nobody at host:1\).*--address"):
         RayPool(JOB, 1, "host:1")
 
 
-def test_a_ray_that_does_not_start_is_told_in_words(monkeypatch: pytest.MonkeyPatch):
-    def init(**_: Any) -> None:
+def test_a_ray_that_takes_too_long_is_started_once_more_and_then_told_in_words(monkeypatch: pytest.MonkeyPatch):
+    starts: list[str] = []
+
+    def init(**options: Any) -> None:
+        starts.append(options["address"])
         raise Exception("The current node timed out during startup.")  # as Ray does it
 
-    pretended(monkeypatch, init=init)
+    pretended(monkeypatch, init=init, shutdown=lambda: None)
     with pytest.raises(ResourceError, match=r"Ray cannot be started \(The current node timed out during startup"):
         RayPool(JOB, 1)
+    assert starts == ["local", "local"]
 
 
 def test_a_ray_that_is_started_here_sends_no_statistics_and_has_room_for_every_worker(monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ PACKAGES = ("ray", "pyarrow")
 WAIT_S = 1.0
 START_LIMIT_S = 600.0
 WORDS = 400  # characters of what Ray says of a worker that ended
+STARTS = 2
 STORE_BYTES = 100 << 20  # for what goes between processes: paths and figures, never voxels
 
 
@@ -78,29 +80,7 @@ class RayPool:
         import ray
 
         self._ray: Any = ray
-        # A Ray that is started here would send usage statistics to its makers; of a cluster its owner decides.
-        os.environ[RAY_STATISTICS] = "0"
-        # Without an address Ray would look for a cluster that somebody left here, and wait for it for minutes.
-        here = {
-            "num_cpus": int(max(1, -(-workers * cpus // 1))),
-            "include_dashboard": False,
-            "object_store_memory": STORE_BYTES,
-        }
-        try:
-            ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                **({} if address else here),
-            )
-        except Exception as error:  # Ray raises what it likes, also a bare Exception where its start takes too long
-            text = " ".join(str(error).split())
-            raise ResourceError(
-                f"there is no Ray cluster at {address} ({text})" if address else f"Ray cannot be started ({text})",
-                remedy="Start it, or correct --address"
-                if address
-                else "Check memory and the folder for temporary files",
-            ) from error
+        _begin(ray, address, max(1, math.ceil(workers * cpus)))
         self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Actor)
         self._job, self._clock = job, clock
         self._wanted = f"{cpus:g} processors and {gpus:g} graphics cards"
@@ -148,6 +128,32 @@ class RayPool:
             return WorkerEvent(worker, death=_in_short(error))
         self._was_ready = True
         return WorkerEvent(worker, refusal=told) if isinstance(told, str) else WorkerEvent(worker, told)
+
+
+def _begin(ray: Any, address: str | None, processors: int) -> None:
+    """Connect to a cluster, or start Ray here: twice where it takes longer than Ray waits, as on a busy machine."""
+    # A Ray that is started here would send usage statistics to its makers; of a cluster its owner decides.
+    os.environ[RAY_STATISTICS] = "0"
+    here = {"num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    text = ""
+    for _ in range(1 if address else STARTS):
+        try:
+            # Without an address Ray would look for a cluster that somebody left here, and wait for it for minutes.
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **({} if address else here),
+            )
+        except Exception as error:  # Ray raises what it likes, also a bare Exception where its start takes too long
+            text = " ".join(str(error).split())
+            ray.shutdown()
+        else:
+            return
+    raise ResourceError(
+        f"there is no Ray cluster at {address} ({text})" if address else f"Ray cannot be started ({text})",
+        remedy="Start it, or correct --address" if address else "Check memory and the folder for temporary files",
+    )
 
 
 def _in_short(error: Exception) -> str:
