@@ -14,6 +14,7 @@ from pathlib import Path
 
 from MultiTaskSegLib.cohort.case_worker import AUTO, CohortJob
 from MultiTaskSegLib.cohort.dispatch import Dispatch
+from MultiTaskSegLib.cohort.overview.bids_derivatives import require_bids, write_derivatives
 from MultiTaskSegLib.cohort.overview.summary_files import PAGE_FILE, all_records, write_summary
 from MultiTaskSegLib.cohort.progress import CohortProgress
 from MultiTaskSegLib.cohort.ray_pool import RayPool, require_packages
@@ -45,6 +46,8 @@ def cohort(options: argparse.Namespace) -> int:
     job = CohortJob(
         _settings(options), _absolute(named_model(options.model)), _absolute(options.output), options.device
     )
+    if options.bids_derivatives:
+        require_bids(_absolute(options.cases))
     problems = [case for case in cases if case.problem]
     if len(problems) == len(cases):
         raise InputError(f"no image of the list can be read: {problems[0].problem}", file=problems[0].image)
@@ -56,7 +59,10 @@ def cohort(options: argparse.Namespace) -> int:
         job.settings.require_same(job.output)  # another run may have taken the folder meanwhile
         job.settings.write(job.output)
         require_writable(job.output)
-        return _told(_run(options, job, cases), job, options)
+        rows = _run(options, job, cases)
+        if options.bids_derivatives:
+            write_derivatives(rows, _absolute(options.cases), job.output)
+        return _told(rows, job, options)
     finally:
         lock.release()
 

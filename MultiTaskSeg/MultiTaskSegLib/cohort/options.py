@@ -20,8 +20,11 @@ def add_cohort(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
     segment = kinds.add_parser(SEGMENT, help="segment every image")
     segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from each image")
     segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
+    segment.add_argument(
+        "--bids-derivatives", action="store_true", help="of a BIDS dataset: also as derivatives in OUT/bids"
+    )
     check = kinds.add_parser(CHECK, help="is each image like the training images?")
-    check.set_defaults(task="", structures=())
+    check.set_defaults(task="", structures=(), bids_derivatives=False)
     for kind, parser in ((SEGMENT, segment), (CHECK, check)):
         _add_common(parser)
         parser.set_defaults(command=command, kind=kind)
