@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from Testing.house.source_tree import Source, module_name
+from Testing.house.source_tree import REPOSITORY, Source, module_name
 
 SLICER = ("slicer", "vtk", "vtkmodules", "qt", "ctk", "sitkUtils", "mrml")
 TORCH_FREE = (
@@ -46,9 +46,19 @@ ABOVE_RUNTIME = tuple(
     )
 )
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime/"
+CLUSTER = ("ray", "pyarrow")
+COHORT = "MultiTaskSegLib.cohort"
+# The command line alone leads to cohorts: nothing that runs inside Slicer's worker does.
+RUNTIME_WITHOUT_CLI = [
+    f"{RUNTIME}{path.name}{'/' * path.is_dir()}"
+    for path in sorted((REPOSITORY / RUNTIME).iterdir())
+    if path.name[0] != "_" and path.name != "cli.py"
+]
 FORBIDDEN_IMPORTS = {
-    RUNTIME: (*SLICER, "trainer", "matplotlib", "OODCheckLib", *ABOVE_RUNTIME),
-    "trainer/": (*SLICER, "OODCheckLib", *ABOVE_RUNTIME),
+    RUNTIME: (*SLICER, *CLUSTER, "trainer", "matplotlib", "OODCheckLib", *ABOVE_RUNTIME),
+    **dict.fromkeys(RUNTIME_WITHOUT_CLI, (COHORT,)),
+    "trainer/": (*SLICER, "OODCheckLib", COHORT, *ABOVE_RUNTIME),
+    "MultiTaskSeg/MultiTaskSegLib/cohort/": (*SLICER, "trainer", "OODCheckLib"),
     "MultiTaskSeg/MultiTaskSegLib/scene/": ("torch", "trainer"),
     **{
         f"MultiTaskSeg/MultiTaskSegLib/{room}/": ("torch", "trainer")

@@ -9,7 +9,7 @@ import pytest
 
 from Testing.house.source_tree import Source, module_name, product_sources
 
-PLACES = ("MultiTaskSeg/MultiTaskSegLib/runtime/", "trainer/")
+PLACES = ("MultiTaskSeg/MultiTaskSegLib/cohort/", "MultiTaskSeg/MultiTaskSegLib/runtime/", "trainer/")
 WITH_EXAMPLES = [source for source in product_sources() if source.name.startswith(PLACES) and ">>> " in source.text]
 
 

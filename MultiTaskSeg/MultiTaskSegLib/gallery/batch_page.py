@@ -42,16 +42,21 @@ def batch_page(rows: Sequence[BatchRow], folder: str | Path) -> str:
         rows: of a batch, see `batch_columns` for their figures.
         folder: where the page will lie: files in it, or below, are linked to from there, so that it can be moved.
     """
-    columns = batch_columns(rows)
     counts = Counter(_words(row) for row in rows)
     summary = ", ".join(f"{count} {words}" for words, count in counts.most_common())
-    cards = "\n".join(_card(row, _figures(columns, number), Path(folder)) for number, row in enumerate(rows))
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
         f"<style>{STYLE}</style></head>"
         f"\n<body><h1>{TITLE}</h1><p>{len(rows)} images: {html.escape(summary)}</p>"
-        f"\n<main>\n{cards}\n</main></body></html>\n"
+        f"\n{cards(rows, folder)}</body></html>\n"
     )
+
+
+def cards(rows: Sequence[BatchRow], folder: str | Path) -> str:
+    """A card for each row, as part of a page with `STYLE`; arguments as of `batch_page`."""
+    columns = batch_columns(rows)
+    shown = "\n".join(_card(row, _figures(columns, number), Path(folder)) for number, row in enumerate(rows))
+    return f"<main>\n{shown}\n</main>"
 
 
 def _words(row: BatchRow) -> str:

@@ -77,6 +77,8 @@ def _sentence(error: Exception) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """The argument parser."""
+    from MultiTaskSegLib.cohort.options import add_cohort
+
     parser = argparse.ArgumentParser(
         prog="multitaskseg", description="Multi-task segmentation with uncertainty and out-of-distribution detection."
     )
@@ -115,6 +117,8 @@ def make_parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the released models and your own, with what they segment")
     models.add_argument("--json", action="store_true", help="print the list as JSON")
     models.set_defaults(command=_models)
+
+    add_cohort(commands, _cohort)
 
     demo = commands.add_parser("demo", help="the whole story on data it makes itself, with pictures")
     demo.add_argument("-o", "--output", type=Path, default=Path("multitaskseg-demo"), metavar="DIR")
@@ -321,6 +325,13 @@ def _models(options: argparse.Namespace) -> int:
         print("\n".join(entry.lines()))
     print(f"your own models lie in {model_folder()}")
     return 0
+
+
+def _cohort(options: argparse.Namespace) -> int:
+    """Loaded by this command alone: nothing else of the runtime knows that there are clusters."""
+    from MultiTaskSegLib.cohort.cli import cohort
+
+    return cohort(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -1,0 +1,75 @@
+"""The options of ``multitaskseg cohort``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from MultiTaskSegLib.cohort.result.settings import CHECK, SEGMENT
+
+RETRIES = 2
+CASES_HELP = "a folder (image files, DICOM series, or a BIDS dataset) or a list of paths (text, .csv or .tsv)"
+
+
+def add_cohort(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Callable[..., int]) -> None:
+    """Add the command to those of the program; ``command`` is called with its options."""
+    cohort = commands.add_parser("cohort", help="thousands of images, on this machine or on a cluster (Ray)")
+    kinds = cohort.add_subparsers(required=True, metavar="COMMAND")
+    segment = kinds.add_parser(SEGMENT, help="segment every image")
+    segment.add_argument("--task", default="auto", help="a task of the model, or auto: recognised from each image")
+    segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
+    segment.add_argument(
+        "--bids-derivatives", action="store_true", help="of a BIDS dataset: also as derivatives in OUT/bids"
+    )
+    check = kinds.add_parser(CHECK, help="is each image like the training images?")
+    check.set_defaults(task="", structures=(), bids_derivatives=False)
+    for kind, parser in ((SEGMENT, segment), (CHECK, check)):
+        _add_common(parser)
+        parser.set_defaults(command=command, kind=kind)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cases", type=Path, metavar="LIST_OR_FOLDER", help=CASES_HELP)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    parser.add_argument("-m", "--model", required=True, help="model file, or a name that 'multitaskseg models' lists")
+    parser.add_argument("--column", metavar="NAME", help="of a list that is a table: the column of the paths")
+    parser.add_argument("--only", metavar="PATTERN", help="only cases whose path matches, such as '*_T1w.nii.gz'")
+    parser.add_argument("--address", help="of a Ray cluster (auto, host:port, ray://...); default: Ray on this machine")
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="images at once")
+    parser.add_argument("--cpus", type=_positive, metavar="K", help="processors of a worker; here: an equal share")
+    parser.add_argument(
+        "--gpus", type=_share, metavar="K", help="graphics cards of a worker; default: 1 with --device cuda"
+    )
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument(
+        "--retries", type=_whole, default=RETRIES, metavar="N", help="after a first attempt that failed"
+    )
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def _count(text: str) -> int:
+    return int(_bounded(text, 1, is_whole=True))
+
+
+def _whole(text: str) -> int:
+    return int(_bounded(text, 0, is_whole=True))
+
+
+def _positive(text: str) -> float:
+    return _bounded(text, 0.01)
+
+
+def _share(text: str) -> float:
+    return _bounded(text, 0)
+
+
+def _bounded(text: str, least: float, *, is_whole: bool = False) -> float:
+    try:
+        value = int(text) if is_whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"give {'a whole number' if is_whole else 'a number'}, {least:g} or more")
+    return value

@@ -1,0 +1,126 @@
+"""A cohort on one page in HTML: counts, verdicts over time, distributions, worst cases, failures with their reasons.
+
+The page holds all that it shows, runs nothing, and asks for nothing else. Whatever a name contains is shown as text.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from MultiTaskSegLib.cohort.overview.chart import histogram, stacked_bars
+from MultiTaskSegLib.cohort.overview.worst_cases import pictured, worst
+from MultiTaskSegLib.cohort.result.case_record import DONE, FAILED, PENDING, CaseRecord
+from MultiTaskSegLib.cohort.result.settings import CohortSettings
+from MultiTaskSegLib.gallery.batch_page import STYLE, cards
+from MultiTaskSegLib.picture.verdict_colour import COLOURS
+
+TITLE = "MultiTaskSeg cohort"
+MOST_MONTHS = 60
+LISTED = 200  # failures; the table has all
+OWN_STYLE = """
+section { margin-bottom: 2rem; } figure { display: inline-block; margin: 0 1.5rem 1rem 0; }
+figcaption { opacity: 0.75; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
+table { border-collapse: collapse; } td, th { border: 1px solid #888888; padding: 0.2rem 0.6rem; text-align: left; }
+"""
+
+
+def cohort_page(records: Sequence[CaseRecord], settings: CohortSettings, output: Path) -> str:
+    """The text of the page.
+
+    Args:
+        records: of all cases.
+        settings: of the run.
+        output: the folder of the results, where the page will lie.
+    """
+    rows = [pictured(record, output) for record in worst(records)]
+    parts = {
+        "": _summary(records, settings),
+        "Verdicts over time": _over_time(records),
+        "Distributions": _distributions(records),
+        "Worst cases": f"<p>Furthest from the training images, then least expected Dice.</p>{cards(rows, output)}",
+        "Not done": _not_done(records),
+    }
+    sections = "\n".join(
+        f"<section>{f'<h2>{title}</h2>' if title else ''}{content}</section>"
+        for title, content in parts.items()
+        if content
+    )
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
+        f"<style>{STYLE}{OWN_STYLE}</style></head>\n<body><h1>{TITLE}</h1>\n{sections}\n</body></html>\n"
+    )
+
+
+def _summary(records: Sequence[CaseRecord], settings: CohortSettings) -> str:
+    counts = Counter(record.status for record in records)
+    verdicts = Counter(record.verdict for record in records if record.status == DONE)
+    told = ", ".join(f"{counts[status]} {status}" for status in (DONE, FAILED, PENDING) if counts[status])
+    listed = "".join(
+        f"<tr><td>{html.escape(words)}</td><td>{count}</td></tr>" for words, count in verdicts.most_common()
+    )
+    model = f"{settings.command}, model {settings.model} ({settings.model_sha256[:12]})"
+    return (
+        f"<p>{len(records)} cases: {told}</p><p>{html.escape(model)}</p>"
+        f"<table><tr><th>verdict</th><th>cases</th></tr>{listed}</table>"
+    )
+
+
+def _over_time(records: Sequence[CaseRecord]) -> str:
+    """By day within one month, by month within some years, else by year; times without cases are shown, too."""
+    dated = [record for record in records if record.date and record.verdict]
+    if not dated:
+        return "<p>No image says when it was made.</p>"
+    days = sorted(record.date for record in dated)
+    months = _months(days[0][:7], days[-1][:7])
+    labels, length = months, 7
+    if len(months) == 1:
+        labels, length = [f"{months[0]}-{day:02d}" for day in range(int(days[0][8:]), int(days[-1][8:]) + 1)], 10
+    elif len(months) > MOST_MONTHS:
+        labels, length = [f"{year:04d}" for year in range(int(days[0][:4]), int(days[-1][:4]) + 1)], 4
+    counts = Counter((record.date[:length], record.verdict) for record in dated)
+    bars = [(label, {words: counts[label, words] for words in COLOURS}) for label in labels]
+    return f"<p>{len(dated)} of {len(records)} cases have a date.</p>{stacked_bars(bars, COLOURS)}"
+
+
+def _months(first: str, last: str) -> list[str]:
+    """All months from one to another.
+
+    >>> _months("2025-11", "2026-01")
+    ['2025-11', '2025-12', '2026-01']
+    """
+    start, end = (12 * int(month[:4]) + int(month[5:]) - 1 for month in (first, last))
+    return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(start, end + 1)]
+
+
+def _distributions(records: Sequence[CaseRecord]) -> str:
+    figures = [
+        _figure("score / limit of the task", [record.remoteness for record in records], 1.0),
+        _figure("expected Dice of the worst segment", [record.lowest_dice for record in records]),
+        _figure("seconds per case", [record.seconds for record in records]),
+    ]
+    for name in dict.fromkeys(name for record in records for name in record.volumes_ml):
+        figures.append(_figure(f"{name} [mL]", [record.volumes_ml.get(name) for record in records]))
+    return "".join(figures)
+
+
+def _figure(title: str, values: Sequence[float | None], limit: float | None = None) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    caption = f"{html.escape(title)}, {len(known)} cases"
+    return f"<figure>{histogram(known, limit)}<figcaption>{caption}</figcaption></figure>"
+
+
+def _not_done(records: Sequence[CaseRecord]) -> str:
+    failed = [record for record in records if record.status == FAILED]
+    if not failed:
+        return ""
+    rows = "".join(
+        f"<tr><td>{html.escape(record.case)}</td><td>{record.attempts}</td><td>{html.escape(record.reason)}</td></tr>"
+        for record in failed[:LISTED]
+    )
+    more = f"<p>{len(failed) - LISTED} more are in the table.</p>" if len(failed) > LISTED else ""
+    return f"<table><tr><th>case</th><th>attempts</th><th>reason</th></tr>{rows}</table>{more}"

@@ -1,0 +1,1 @@
+"""The results of a cohort on the disk: settings, lock, journal, and a folder for each finished case."""

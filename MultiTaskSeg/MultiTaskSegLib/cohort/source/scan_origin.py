@@ -1,0 +1,107 @@
+"""When, with which scanner and where an image was made, as far as its headers say it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom, read_elements, text_of
+
+# Acquisition, series and study date; scanner and site: PS3.6, section 6.
+_DATES = (0x00080022, 0x00080021, 0x00080020)
+_MAKER, _SCANNER, _SITE = 0x00080070, 0x00081090, 0x00080080
+_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ScanOrigin:
+    """What headers say; empty where they do not.
+
+    Attributes:
+        date: ``YYYY-MM-DD``.
+        scanner: maker and model.
+        site: institution.
+    """
+
+    date: str = ""
+    scanner: str = ""
+    site: str = ""
+
+
+def scan_origin(case: Case) -> ScanOrigin:
+    """From DICOM elements, or from what lies beside a NIfTI file as BIDS has it: a JSON file and ``_scans.tsv``.
+
+    An image is worth more than what is said about it: what cannot be read says nothing.
+    """
+    try:
+        if _NIFTI.search(case.image.name):
+            return _beside(case.image)
+        first = next(iter(case.files), None) or _first_dicom(case.image)
+        return ScanOrigin() if first is None else _of_dicom(first)
+    except (OSError, ValueError):
+        return ScanOrigin()
+
+
+def _first_dicom(image: Path) -> Path | None:
+    files = sorted(entry for entry in image.iterdir() if entry.is_file()) if image.is_dir() else [image]
+    return next((file for file in files if looks_like_dicom(file)), None)
+
+
+def _of_dicom(file: Path) -> ScanOrigin:
+    elements = read_elements(file)
+    dates = (_day(text_of(elements, tag)) for tag in _DATES)
+    scanner = _scanner(text_of(elements, _MAKER), text_of(elements, _SCANNER))
+    return ScanOrigin(next(filter(None, dates), ""), scanner, text_of(elements, _SITE))
+
+
+def _beside(image: Path) -> ScanOrigin:
+    notes = image.with_name(_NIFTI.sub("", image.name) + ".json")
+    found = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    found = found if isinstance(found, dict) else {}
+    date = _day(_text(found, "AcquisitionDateTime")) or _day(_acquired(image))
+    scanner = _scanner(_text(found, "Manufacturer"), _text(found, "ManufacturersModelName"))
+    return ScanOrigin(date, scanner, _text(found, "InstitutionName"))
+
+
+def _acquired(image: Path) -> str:
+    """``acq_time`` of the image in the ``_scans.tsv`` of its session or subject (BIDS 1.9, Scans file)."""
+    for folder in image.parents[1:3]:
+        for table in sorted(folder.glob("*_scans.tsv")):
+            with table.open(encoding="utf-8", newline="") as stream:
+                for row in csv.DictReader(stream, delimiter="\t"):
+                    if row.get("filename") == image.relative_to(folder).as_posix():
+                        return row.get("acq_time") or ""
+    return ""
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _scanner(maker: str, model: str) -> str:
+    """Both, the maker once where the model names it, too.
+
+    >>> _scanner("SIEMENS", "Skyra"), _scanner("GE", "GE Signa")
+    ('SIEMENS Skyra', 'GE Signa')
+    """
+    return model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}".strip()
+
+
+def _day(text: str) -> str:
+    """The day of a DICOM date or of an ISO time; empty where it is none.
+
+    >>> _day("20260131"), _day("2026-01-31T12:00:00"), _day("n/a"), _day("20261301")
+    ('2026-01-31', '2026-01-31', '', '')
+    """
+    match = _DAY.match(text)
+    if match is None or not (1 <= int(match[2]) <= 12 and 1 <= int(match[3]) <= 31):
+        return ""
+    return "-".join(match.groups())

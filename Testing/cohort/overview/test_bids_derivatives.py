@@ -1,0 +1,69 @@
+"""A BIDS dataset gets a derivative dataset: one segmentation for each scan, with its labels and where it is from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.cohort.overview.bids_derivatives import derivative_name, require_bids, write_derivatives
+from MultiTaskSegLib.cohort.result.case_record import FAILED, CaseRecord
+from MultiTaskSegLib.cohort.result.results import new_result
+from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.runtime.errors import UsageError
+
+SCANS = ("sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz", "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz")
+ROW = CaseRecord(SCANS[0], "scan", task="Brain", model="tiny", model_sha256="ab")
+
+
+def write(output: Path, name: str) -> CaseRecord:
+    with new_result(output, Case(name, Path("scan"))) as stage:
+        (stage / "segmentation.nii.gz").write_bytes(name.encode())
+        report = {"labels": [{"value": 1, "name": "grey matter"}, {"value": 3, "name": "fluid"}]}
+        (stage / "report.json").write_text(json.dumps(report))
+    return replace(ROW, case=name)
+
+
+def test_each_scan_that_is_done_has_its_segmentation_with_labels_and_source(tmp_path: Path):
+    rows = [write(tmp_path, name) for name in SCANS]
+    failed = replace(ROW, case="sub-03/anat/sub-03_T1w.nii.gz", status=FAILED)
+    place = write_derivatives([*rows, failed], tmp_path / "raw", tmp_path)
+    stems = [
+        "sub-01/anat/sub-01_seg-Brain_desc-T1w_dseg",
+        "sub-01/anat/sub-01_seg-Brain_desc-T2w_dseg",
+        "sub-02/ses-1/anat/sub-02_ses-1_seg-Brain_desc-T1w_dseg",
+    ]
+    found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    assert found == {
+        "dataset_description.json",
+        *(stem + end for stem in stems for end in (".nii.gz", ".tsv", ".json")),
+    }
+    for name, stem in zip(SCANS, stems, strict=True):
+        assert (place / f"{stem}.nii.gz").read_bytes() == name.encode()
+        assert (place / f"{stem}.tsv").read_text() == "index\tname\n1\tgrey matter\n3\tfluid\n"
+        assert json.loads((place / f"{stem}.json").read_text())["Sources"] == [f"bids:raw:{name}"]
+    description = json.loads((place / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["DatasetLinks"] == {"raw": (tmp_path / "raw").as_uri()}
+
+
+def test_what_is_there_stays(tmp_path: Path):
+    row = write(tmp_path, SCANS[0])
+    place = write_derivatives([row], tmp_path, tmp_path)
+    (image,) = place.rglob("*.nii.gz")
+    image.unlink()
+    image.write_bytes(b"corrected by hand")
+    write_derivatives([row], tmp_path, tmp_path)
+    assert image.read_bytes() == b"corrected by hand"
+
+
+def test_scans_of_one_subject_never_share_a_name():
+    names = [derivative_name(name, "Brain") for name in (*SCANS, "sub-01/anat/sub-01_run-1_T1w.nii.gz")]
+    assert len(set(names)) == len(names)
+
+
+def test_what_is_no_bids_dataset_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"has no dataset_description.json"):
+        require_bids(tmp_path)

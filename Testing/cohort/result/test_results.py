@@ -1,0 +1,90 @@
+"""A result is there whole or not at all, and belongs to its case."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE, CaseRecord, read_record
+from MultiTaskSegLib.cohort.result.results import (
+    case_folder,
+    count_results,
+    finished_records,
+    new_result,
+    remove_leftovers,
+    require_writable,
+)
+from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.runtime.errors import InputError, ResourceError
+
+CASE = Case("a/scan.nii.gz", Path("scan.nii.gz"))
+
+
+def write(output: Path, case: Case = CASE, reason: str = "") -> None:
+    with new_result(output, case) as stage:
+        (stage / RECORD_FILE).write_text(CaseRecord(case.identity, "scan", reason=reason, warnings=("w",)).as_text())
+
+
+def test_a_result_is_read_back_as_it_was_written(tmp_path: Path):
+    record = CaseRecord("a", "b", p_value=0.25, volumes_ml={"x": 1.5}, warnings=("one", "two"))
+    (tmp_path / RECORD_FILE).write_text(record.as_text())
+    assert read_record(tmp_path) == record
+
+
+def test_until_the_last_file_is_written_there_is_no_result(tmp_path: Path):
+    with new_result(tmp_path, CASE) as stage:
+        (stage / RECORD_FILE).write_text(CaseRecord(CASE.identity, "scan").as_text())
+        assert finished_records(tmp_path, [CASE]) == {}
+        assert count_results(tmp_path) == 0
+    assert finished_records(tmp_path, [CASE]) == {CASE.identity: CaseRecord(CASE.identity, "scan")}
+    assert count_results(tmp_path) == 1
+
+
+def test_a_failure_in_between_leaves_nothing_and_names_the_place(tmp_path: Path):
+    def fill_the_disk() -> None:
+        with new_result(tmp_path, CASE) as stage:
+            (stage / "half").write_bytes(b"x")
+            raise OSError(errno.ENOSPC, "No space left on device", str(stage / "half"))
+
+    with pytest.raises(ResourceError, match=r"cases.*a_scan.nii.gz-") as told:
+        fill_the_disk()
+    assert "No space left" in str(told.value)
+    assert ".mts-partial" not in str(told.value)
+    assert list((tmp_path / "cases").iterdir()) == []
+
+
+def test_of_two_that_do_the_same_case_the_first_one_counts(tmp_path: Path):
+    write(tmp_path, reason="first")
+    write(tmp_path, reason="second")
+    assert finished_records(tmp_path, [CASE])[CASE.identity].reason == "first"
+    assert [entry.name for entry in (tmp_path / "cases").iterdir()] == [CASE.folder_name]
+
+
+def test_what_a_killed_worker_left_counts_nothing_and_goes(tmp_path: Path):
+    write(tmp_path)
+    left = tmp_path / "cases" / ".mts-partial-x" / CASE.folder_name
+    left.mkdir(parents=True)
+    (left / "segmentation.nii.gz").write_bytes(b"half")
+    assert count_results(tmp_path) == 1
+    remove_leftovers(tmp_path)
+    assert [entry.name for entry in (tmp_path / "cases").iterdir()] == [CASE.folder_name]
+
+
+def test_a_result_of_another_case_or_a_damaged_one_is_refused(tmp_path: Path):
+    write(tmp_path)
+    file = case_folder(tmp_path, CASE) / RECORD_FILE
+    file.write_text(CaseRecord("other", "scan").as_text())
+    with pytest.raises(InputError, match="another case, other"):
+        finished_records(tmp_path, [CASE])
+    for text in ("{", "[]", '{"case": "x"}'):
+        file.write_text(text)
+        with pytest.raises(InputError, match="Remove this folder"):
+            finished_records(tmp_path, [CASE])
+
+
+def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path):
+    (tmp_path / "cases").write_bytes(b"")
+    with pytest.raises(ResourceError, match="cannot write"):
+        require_writable(tmp_path)

@@ -1,0 +1,180 @@
+"""The command from its words to its table, with workers that die, images that are broken, and runs that end early."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE
+from MultiTaskSegLib.cohort.result.journal import entries
+from MultiTaskSegLib.cohort.result.lock import FolderLock
+from MultiTaskSegLib.runtime import cli
+from MultiTaskSegLib.runtime.machine.result_place import REPORT
+from Testing.cohort.pretended_ray import PretendedRay
+from Testing.runtime.tiny_model import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.mts.safetensors")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Three images and a broken one, which comes first."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        voxels = np.random.default_rng(number).normal(200, 40, (8, 9, 10)).astype(np.float32)
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(folder / f"scan{number}.nii.gz"))
+    (folder / "broken.nii.gz").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> PretendedRay:
+    """It stands for the real one; Parquet needs the real PyArrow."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    made = PretendedRay()
+    monkeypatch.setitem(sys.modules, "ray", made)
+    monkeypatch.setattr("MultiTaskSegLib.cohort.ray_pool.find_spec", lambda name: name)
+    return made
+
+
+def words(model: Path, images: Path, *more: str, kind: str = "check") -> list[str]:
+    given = [str(images), "-m", str(model), "-o", str(images.parent / "out"), "--device", "cpu"]
+    return ["cohort", kind, *given, *more]
+
+
+def rows(images: Path) -> dict[str, dict[str, str]]:
+    with (images.parent / "out" / "cohort.csv").open(encoding="utf-8-sig", newline="") as stream:
+        return {row["case"]: row for row in csv.DictReader(stream)}
+
+
+def told(images: Path, event: str) -> list[dict[str, Any]]:
+    return [entry for entry in entries(images.parent / "out") if entry["event"] == event]
+
+
+def test_a_dead_worker_and_a_broken_image_cost_no_other_case_and_the_next_call_does_the_rest(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    ray.deaths = (3,)  # call 1 opens the model, 2 is the broken image, 3 the first good one
+    assert cli.main(words(model, images, "--json", "--retries", "1")) == 4
+    counts = json.loads(capsys.readouterr().out)
+    assert [counts[key] for key in ("cases", "done", "failed", "pending")] == [4, 3, 1, 0]
+    assert (ray.actors, ray.is_running) == (2, False)
+    assert {name: row["status"] for name, row in rows(images).items()} == {
+        "broken.nii.gz": "failed", "scan0.nii.gz": "done", "scan1.nii.gz": "done", "scan2.nii.gz": "done"
+    }  # fmt: skip
+    assert rows(images)["scan0.nii.gz"]["attempts"] == "2"
+    reasons = [entry["reason"] for entry in told(images, "tried") if entry["case"] == "scan0.nii.gz"]
+    assert reasons == ["the worker ended in the middle of it (The actor died unexpectedly: Its process was killed)"]
+    ((folder_name, before),) = [
+        (path.parent.name, path.stat().st_mtime_ns)
+        for path in (images.parent / "out" / "cases").glob(f"scan1*/{RECORD_FILE}")
+    ]
+    shutil.copy(images / "scan0.nii.gz", images / "broken.nii.gz")
+    calls = ray.calls
+    assert cli.main(words(model, images)) == 0
+    assert "4 of 4 cases are done, 0 failed" in capsys.readouterr().out
+    assert ray.calls - calls == 2  # the model, and the image that was mended
+    assert (images.parent / "out" / "cases" / folder_name / RECORD_FILE).stat().st_mtime_ns == before
+    assert sorted(entry["case"] for entry in told(images, "done")) == sorted(rows(images))
+
+    calls = ray.calls
+    assert cli.main(words(model, images)) == 0
+    assert ray.calls == calls
+    assert cli.main(words(model, images, kind="segment")) == 2
+    assert "holds results of another run: command 'check', not 'segment'" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_ends_the_run_and_what_is_done_stays(
+    model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (images / "broken.nii.gz").unlink()
+    write_text = Path.write_text
+
+    def full(path: Path, *given: Any, **named: Any) -> int:
+        if path.name == REPORT and "scan1" in str(path):
+            raise OSError(28, "No space left on device", str(path))
+        return write_text(path, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert cli.main(words(model, images)) == 4
+    assert "the run ended early: cannot write (No space left on device)" in capsys.readouterr().err
+    assert {name: row["status"] for name, row in rows(images).items()} == {
+        "scan0.nii.gz": "done", "scan1.nii.gz": "pending", "scan2.nii.gz": "pending"
+    }  # fmt: skip
+    assert not ray.is_running
+    assert cli.main(words(model, images)) == 0
+    assert len(told(images, "done")) == 3
+
+
+def test_a_run_that_is_interrupted_sums_up_and_frees_the_folder(
+    model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray, "wait", interrupted)
+    assert cli.main(words(model, images)) == 130
+    assert {row["status"] for row in rows(images).values()} == {"pending"}
+    assert not ray.is_running
+    FolderLock(images.parent / "out").release()
+
+
+def test_a_second_run_is_refused_before_it_touches_anything(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    lock = FolderLock(images.parent / "out")
+    assert cli.main(words(model, images)) == 4
+    assert "is at work on these results" in capsys.readouterr().err
+    assert [entry.name for entry in (images.parent / "out").iterdir()] == [".cohort.lock"]
+    lock.release()
+
+
+def test_a_path_of_a_list_that_leads_nowhere_is_told_at_once_and_listed_as_failed(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    listed = images / "list.txt"
+    listed.write_text("gone.nii.gz\nscan2.nii.gz\n", encoding="utf-8")
+    options = [str(listed), "-m", str(model), "-o", str(images.parent / "out"), "--device", "cpu"]
+    assert cli.main(["cohort", "check", *options]) == 4
+    said = capsys.readouterr()
+    assert said.err.startswith("warning: gone.nii.gz: there is no such file or folder\n")
+    assert "1 of 2 cases are done, 1 failed" in said.out
+    assert rows(images)["gone.nii.gz"]["reason"] == "there is no such file or folder"
+    listed.write_text("gone.nii.gz\n", encoding="utf-8")
+    assert cli.main(["cohort", "check", *options]) == 4
+    assert "no image of the list can be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--workers", "0"], "give a whole number, 1 or more"),
+        (["--cpus", "nan"], "give a number, 0.01 or more"),
+        (["--retries", "-1"], "give a whole number, 0 or more"),
+        (["--task", "Liver"], "the model has no task 'Liver'"),
+        (["-m", "nobody"], "nobody"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_anything_starts(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+):
+    try:
+        code = cli.main(words(model, images, *more, kind="segment"))
+    except SystemExit as end:
+        code = int(end.code or 0)
+    assert code in (2, 4)
+    assert said in capsys.readouterr().err
+    assert not (images.parent / "out").exists()

@@ -1,0 +1,156 @@
+"""The whole command through Ray: a worker is killed in the middle, an image is broken, the next call does the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiTaskSegLib.cohort import cli as cohort_cli
+from MultiTaskSegLib.cohort.case_worker import CohortJob
+from MultiTaskSegLib.cohort.ray_pool import RAY_STATISTICS, RayPool
+from MultiTaskSegLib.cohort.result.journal import entries
+from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
+from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.runtime import cli
+from MultiTaskSegLib.runtime.errors import ResourceError
+from Testing.runtime.tiny_model import write_tiny_model
+
+JOB = CohortJob(CohortSettings(CHECK, "tiny", "0" * 64), Path("model"), Path("output"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A model and a folder of three images and a broken one."""
+    write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        voxels = np.random.default_rng(number).normal(200, 40, (8, 9, 10)).astype(np.float32)
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "images" / f"scan{number}.nii.gz"))
+    (tmp_path / "images" / "broken.nii.gz").write_bytes(b"no image")
+    return tmp_path
+
+
+def words(place: Path, *more: str) -> list[str]:
+    given = [str(place / "images"), "-m", str(place / "tiny.mts.safetensors"), "-o", str(place / "out"), "--cpus", "1"]
+    return ["cohort", "check", *given, "--device", "cpu", "--retries", "1", *more]
+
+
+class DeadlyPool(RayPool):
+    """Kills the process of the first worker right after it was given its first case."""
+
+    killed = 0
+
+    def hand(self, worker: int, case: Case, attempt: int) -> None:
+        process = self._ray.get(self._actors[worker].__ray_call__.remote(lambda _: os.getpid()))
+        super().hand(worker, case, attempt)
+        if not DeadlyPool.killed:
+            DeadlyPool.killed = process
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no signals that ask a process to end")
+def test_a_killed_worker_and_a_broken_image_cost_no_other_case_and_nothing_is_done_twice(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(cohort_cli, "RayPool", DeadlyPool)
+    assert cli.main(words(place, "--json")) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["cases"], told["done"], told["failed"], told["pending"]) == (4, 3, 1, 0)
+    assert DeadlyPool.killed
+    tries = [entry for entry in entries(place / "out") if entry["event"] == "tried"]
+    # The first case is the broken one: its first attempt died with the worker.
+    assert "the worker ended in the middle of it" in tries[0]["reason"]
+    (failed,) = [entry for entry in entries(place / "out") if entry["event"] == "failed"]
+    assert (failed["case"], failed["attempts"]) == ("broken.nii.gz", 2)
+    before = {path: path.stat().st_mtime_ns for path in (place / "out" / "cases").rglob("*")}
+    shutil.copy(place / "images" / "scan0.nii.gz", place / "images" / "broken.nii.gz")
+
+    # Nothing is left to do for Ray but the one image that was mended.
+    assert cli.main(words(place)) == 0
+    assert "4 of 4 cases are done, 0 failed" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    done = [entry["case"] for entry in entries(place / "out") if entry["event"] == "done"]
+    assert sorted(done) == ["broken.nii.gz", "scan0.nii.gz", "scan1.nii.gz", "scan2.nii.gz"]
+
+    # Now nothing is left, and other settings are refused before anything starts.
+    monkeypatch.setattr(cohort_cli, "RayPool", None)
+    assert cli.main(words(place)) == 0
+    assert cli.main(["cohort", "segment", *words(place)[2:]]) == 2
+    assert "holds results of another run: command 'check', not 'segment'" in capsys.readouterr().err
+
+
+def pretended(monkeypatch: pytest.MonkeyPatch, **named: Any) -> None:
+    """A Ray that does as it is told."""
+    module = types.ModuleType("ray")
+    for name, value in named.items():
+        setattr(module, name, value)
+    monkeypatch.setitem(sys.modules, "ray", module)
+
+
+def test_a_wrong_address_is_told_in_words(monkeypatch: pytest.MonkeyPatch):
+    def init(**options: Any) -> None:
+        raise ConnectionError(f"nobody\nat {options['address']}")
+
+    pretended(monkeypatch, init=init, shutdown=lambda: None)
+    with pytest.raises(ResourceError, match=r"no Ray cluster at host:1 \(nobody at host:1\).*--address"):
+        RayPool(JOB, 1, "host:1")
+
+
+def test_a_ray_that_takes_too_long_is_started_once_more_and_then_told_in_words(monkeypatch: pytest.MonkeyPatch):
+    starts: list[str] = []
+
+    def init(**options: Any) -> None:
+        starts.append(options["address"])
+        raise Exception("The current node timed out during startup.")  # as Ray does it
+
+    pretended(monkeypatch, init=init, shutdown=lambda: None)
+    with pytest.raises(ResourceError, match=r"Ray cannot be started \(The current node timed out during startup"):
+        RayPool(JOB, 1)
+    assert starts == ["local", "local"]
+
+
+def test_a_ray_that_is_started_here_sends_no_statistics_and_has_room_for_every_worker(monkeypatch: pytest.MonkeyPatch):
+    found: dict[str, Any] = {}
+
+    def init(**options: Any) -> None:
+        found.update(options, statistics=os.environ.get(RAY_STATISTICS))
+
+    pretended(monkeypatch, init=init, remote=lambda **_: lambda actor: actor)
+    monkeypatch.setenv(RAY_STATISTICS, "1")
+    RayPool(JOB, 3, cpus=1.5)
+    assert (found["address"], found["num_cpus"], found["statistics"]) == ("local", 5, "0")
+
+
+def test_workers_that_never_come_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch):
+    times = iter([0.0, 1.0, 601.0])
+    pretended(
+        monkeypatch, init=lambda **_: None, remote=lambda **_: lambda actor: actor, wait=lambda *_, **__: ([], [])
+    )
+    pool = RayPool(JOB, 1, "auto", clock=lambda: next(times))
+    assert pool.wait() == []
+    with pytest.raises(ResourceError, match="no worker could be started within 600 s: each takes 1 processors"):
+        pool.wait()
+
+
+def test_without_the_packages_of_the_extra_nothing_begins(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("MultiTaskSegLib.cohort.ray_pool.find_spec", lambda name: None)
+    assert cli.main(words(place)) == 2
+    assert (
+        "cohorts need ray and pyarrow, not installed here. Run 'pip install \".[cluster]\"'" in capsys.readouterr().err
+    )
+    assert not (place / "out").exists()
