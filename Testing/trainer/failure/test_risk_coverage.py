@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def by_hand(confidence: list[float], risk: list[float]) -> tuple[float, float]:
         undetected = [sum(kept[:k]) / n for k in range(n + 1)]
         points = [selective[0], *selective]
         areas.append(
-            [sum((a + b) / 2 for a, b in zip(values, values[1:], strict=False)) / n for values in (points, undetected)]
+            [sum((a + b) / 2 for a, b in pairwise(values)) / n for values in (points, undetected)]
         )
     first, second = np.mean(areas, axis=0)
     return float(first), float(second)
@@ -176,5 +176,5 @@ def test_the_curve_has_the_area_under_it(pairs: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize(("confidence", "risk"), [([np.nan, 1.0], [0.1, 0.2]), ([0.0, 1.0], [np.nan, 0.2]), ([], [])])
 def test_what_is_no_number_is_refused(figure: object, confidence: list[float], risk: list[float]) -> None:
-    with pytest.raises(ValueError, match="must be numbers|no image"):
+    with pytest.raises(ValueError, match=r"must be numbers|no image"):
         figure(np.array(confidence), np.array(risk), once(len(risk)))  # type: ignore[operator]
