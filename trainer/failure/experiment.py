@@ -12,6 +12,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
+from trainer.failure.confidence import confidences
 from trainer.failure.failure_flag import FAILURE_DICE
 from trainer.failure.findings import findings
 from trainer.failure.image_store import ImageStore
@@ -87,7 +88,7 @@ def run_failure_detection(
         "kinds": list(options.kinds),
         "failure_dice": FAILURE_DICE,
         "left_out": left_out,
-        **findings(images, options.seed, options.rounds),
+        **findings(images, confidences(images), options.seed, options.rounds),
     }
     write_json_file(output / "metrics.json", metrics)
     write_page(metrics, output / "report.html")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.failure.confidence import BASELINE, confidences
+from trainer.failure.confidence import BASELINE
 from trainer.failure.failure_flag import FAILURE_DICE, failure_auroc, false_alarm_rate
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.failure.risk_coverage import (
@@ -59,29 +59,28 @@ class _Task:
         return len({image.group for image in self.images})
 
 
-def findings(images: Sequence[MeasuredImage], seed: int, rounds: int) -> dict[str, Any]:
+def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: int, rounds: int) -> dict[str, Any]:
     """All figures as plain values.
 
     Every patient is drawn once for all tasks, kinds of artefact and rows, so that differences between rows are paired.
     Ranks are compared within tasks only: over all tasks together a row may look good because it tells tasks apart.
 
     Args:
-        images: of all tasks.
+        images: of all tasks, whose Dice is defined.
+        rows: confidence ``(N,)`` by name; of an image of a task in which it could not be fitted, NaN.
         seed: of the draws.
         rounds: number of rounds.
 
     Returns:
         ``tasks`` by name, ``means`` over tasks, and ``verdict``: what the check flags and lets pass.
     """
-    defined = [image for image in images if not np.isnan(image.mean_dice)]
-    rows = confidences(defined)
-    draws = PatientDraws([image.group for image in defined], np.random.default_rng(seed), rounds)
-    groups = [image.group for image in defined]
-    weights = np.concatenate([np.ones((1, len(defined))), draws.weights(groups)])
+    groups = [image.group for image in images]
+    draws = PatientDraws(groups, np.random.default_rng(seed), rounds)
+    weights = np.concatenate([np.ones((1, len(images))), draws.weights(groups)])
     tasks: dict[str, _Task] = {}
-    for name in dict.fromkeys(image.task for image in defined):
-        own = np.array([image.task == name for image in defined])
-        of_task = [image for image in defined if image.task == name]
+    for name in dict.fromkeys(image.task for image in images):
+        own = np.array([image.task == name for image in images])
+        of_task = [image for image in images if image.task == name]
         tasks[name] = _Task(of_task, {row: values[own] for row, values in rows.items()}, weights[:, own])
     figures = {name: _task_figures(task) for name, task in tasks.items()}
     patients = len(set(groups))
@@ -89,7 +88,7 @@ def findings(images: Sequence[MeasuredImage], seed: int, rounds: int) -> dict[st
         "tasks": {name: _task_entry(tasks[name], own) for name, own in figures.items()},
         "means": {row: entries(mean_over_tasks([own[row] for own in figures.values() if row in own]), patients)
                   for row in rows if any(row in own for own in figures.values())},
-        "verdict": verdict_worth(defined, weights, patients),
+        "verdict": verdict_worth(images, weights, patients),
     }  # fmt: skip
 
 

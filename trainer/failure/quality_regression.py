@@ -21,6 +21,8 @@ from trainer.failure.cross_fitting import Mask, cross_fitted
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 
 Floats = NDArray[np.float64]
+FEWEST_IMAGES = 8
+"""Of fewer nothing is learnt."""
 TREES = 100
 SMALLEST_LEAF = 3
 PENALTIES = tuple(np.logspace(-2, 3, 11))
@@ -77,6 +79,8 @@ def simple_forest(images: Sequence[MeasuredImage]) -> Floats:
 
         def foretell(known: Mask, wanted: Mask, own: NDArray[np.intp] = own) -> Floats:
             """By a forest of the task."""
+            if known.sum() < FEWEST_IMAGES:
+                return np.full(int(wanted.sum()), np.nan)
             model = forest()
             model.fit(features[own[known]], dice[own[known]])
             return model.predict(features[own[wanted]])
@@ -94,7 +98,8 @@ def quality_regression(images: Sequence[MeasuredImage], make: Callable[[], Regre
         make: `linear` or `forest`.
 
     Returns:
-        ``(N,)``, not clipped to 0 to 1: the order counts; NaN where the task has no other patient.
+        ``(N,)``, not clipped to 0 to 1: the order counts; NaN where the task has no other patient, or all
+        tasks together too few images.
     """
     traits = np.column_stack(
         [_traits(images, TRAITS), [[np.log(image.score), np.log1p(image.traits["pieces"])] for image in images]]
@@ -105,6 +110,8 @@ def quality_regression(images: Sequence[MeasuredImage], make: Callable[[], Regre
         """By a function of what is usual among the known images."""
         features, usual = _from_usual(images, traits, dice, known)
         use = known & ~np.isnan(usual)
+        if use.sum() < FEWEST_IMAGES:
+            return np.full(int(wanted.sum()), np.nan)
         model = make()
         model.fit(features[use], dice[use] - usual[use])
         # Beyond what was seen a linear function would go on for ever.

@@ -51,9 +51,7 @@ def by_hand(confidence: list[float], risk: list[float]) -> tuple[float, float]:
         selective = [sum(kept[:k]) / k for k in range(1, n + 1)]
         undetected = [sum(kept[:k]) / n for k in range(n + 1)]
         points = [selective[0], *selective]
-        areas.append(
-            [sum((a + b) / 2 for a, b in pairwise(values)) / n for values in (points, undetected)]
-        )
+        areas.append([sum((a + b) / 2 for a, b in pairwise(values)) / n for values in (points, undetected)])
     first, second = np.mean(areas, axis=0)
     return float(first), float(second)
 
