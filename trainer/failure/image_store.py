@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class ImageStore:
             return None
         agreement: dict[str, float] = {}
         for way in self._repeats:
-            found = self._kept(entry, way.name, way.settings, lambda way=way: _agreement(way, entry, task))
+            found = self._kept(entry, way.name, way.settings, partial(_agreement, way, entry, task))
             agreement[way.name] = _or_nan(found[PAIRWISE_DICE])
         return replace(MeasuredImage.from_dict(facts), agreement=agreement)
 

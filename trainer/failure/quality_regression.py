@@ -85,7 +85,7 @@ def simple_forest(images: Sequence[MeasuredImage]) -> Floats:
             model.fit(features[own[known]], dice[own[known]])
             return model.predict(features[own[wanted]])
 
-        patients, kinds = [images[i].group for i in own], [images[i].kind for i in own]
+        patients, kinds = zip(*((image.group, image.kind) for image in images if image.task == task), strict=True)
         result[own] = cross_fitted(patients, kinds, foretell)
     return result
 
