@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_clos
 from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
-from trainer import cli_experiments, cli_multi_task, cli_nnunet, cli_pretraining, cli_refitting
+from trainer import cli_experiments, cli_failure, cli_multi_task, cli_nnunet, cli_pretraining, cli_refitting
 from trainer.cli_environment import expand_patterns, find_models, missing_package, require_not_released
 from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
@@ -166,6 +166,7 @@ def _add_experiment(commands: Any) -> None:
     page.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="metrics.json of each model")
     page.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     page.set_defaults(command=_calibration_page)
+    cli_failure.add_experiment(names)
     models = names.add_parser("model-page", help="write the tables of released models into a page")
     models.add_argument("-m", "--model", type=Path, nargs="+", required=True)
     models.add_argument("--results", type=Path, required=True, metavar="DIR", help="published figures, docs/results")

@@ -118,7 +118,7 @@ def catalogue(
             e
             for _, held_out in sides
             for case in _one_per_group(held_out, artefact_cases)
-            for e in _spoilt(case, kinds)
+            for e in spoilt_images(case, kinds)
         ),
     ]
 
@@ -207,7 +207,8 @@ def _one_per_group(entries: Sequence[Entry], count: int) -> list[Entry]:
     return list({entry.group: entry for entry in reversed(entries)}.values())[::-1][:count]
 
 
-def _spoilt(case: Entry, kinds: Sequence[str]) -> Iterator[Entry]:
+def spoilt_images(case: Entry, kinds: Sequence[str]) -> Iterator[Entry]:
+    """A known image with every kind of artefact in every severity; the same image always gets the same faults."""
     for kind in kinds:
         seed = int(hashlib.sha256(f"{case.name} {kind}".encode()).hexdigest()[:7], 16)
         for severity in SEVERITIES:

@@ -1,0 +1,163 @@
+"""The whole experiment on a tiny model: who is measured, what is kept, and what is published."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.predictor import Predictor
+from Testing.trainer.evaluation.known_answer import BALLS, write_answers, write_model
+from trainer import cli, cli_failure
+from trainer.data.dataset import read_dataset
+from trainer.failure import image_store, quality_regression
+from trainer.failure.experiment import KINDS, FailureOptions, entries, run_failure_detection
+from trainer.failure.image_store import ImageStore
+from trainer.failure.publication import PAGE, published_page
+from trainer.failure.repeat import Dropout, Ensemble
+from trainer.failure.shipped_look import look
+
+FAULTS = ("noise", "cropped_field_of_view")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "tiny.mts.safetensors")
+
+
+@pytest.fixture(scope="module")
+def balls(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_answers(model, tmp_path_factory.mktemp("data") / BALLS, ("p0", "p1", "p2", "p3"))
+
+
+def test_a_look_gives_what_users_get_and_the_expected_dice_also_of_what_is_flagged(model: Path, balls: Path) -> None:
+    predictor = Predictor.load(model, "cpu")
+    volume = read_image(balls / "imagesTr" / "p1_0000.nii.gz")
+    flagged = replace(volume, voxels=np.indices(volume.shape).sum(axis=0).astype(np.float32))
+    task = predictor.manifest.task(BALLS)
+    told = []
+    for image in (volume, flagged):
+        shipped, seen = predictor.segment(image, BALLS), look(predictor, image, task)
+        np.testing.assert_array_equal(seen.maps.labels, shipped.labels)
+        np.testing.assert_array_equal(seen.maps.uncertainty, shipped.uncertainty)
+        assert (seen.verdict.score, seen.verdict.is_ood) == (shipped.checked.score, shipped.checked.is_ood)
+        told.append(bool(shipped.predicted_dice))
+        if shipped.predicted_dice:
+            assert seen.maps.predicted_dice == dict(shipped.predicted_dice)
+        assert any(value is not None for value in seen.maps.predicted_dice.values())
+    assert told[1] is False
+
+
+def test_only_patients_whom_the_model_has_not_seen_are_measured(model: Path, balls: Path) -> None:
+    chosen = entries(read_dataset(balls), [Predictor.load(model, "cpu")], FAULTS)
+    assert {entry.group for entry in chosen} == {"p1", "p3"}
+    assert len(chosen) == 2 * (1 + 3 * len(FAULTS))
+    assert [entry.artefact is None for entry in chosen[:8]] == [True, *[False] * 6, True]
+
+
+def test_what_cannot_be_measured_is_refused(model: Path, balls: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(model, "cpu")
+    other = write_answers(model, tmp_path / BALLS, ("p1",)).rename(tmp_path / "Other")
+    with pytest.raises(DatasetError, match="no task 'Other'"):
+        entries(read_dataset(other), [predictor], ())
+    seen = write_answers(model, tmp_path / BALLS, ("p0",))
+    with pytest.raises(DatasetError, match="no case was held out"):
+        entries(read_dataset(seen), [predictor], ())
+    with pytest.raises(UsageError, match="no artefact is called 'rain'"):
+        entries(read_dataset(balls), [predictor], ("rain",))
+    with pytest.raises(UsageError, match="cannot be compared"):
+        Dropout(predictor, 1)
+
+
+def test_images_that_are_measured_are_not_measured_again_unless_something_changes(
+    model: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(model, "cpu")
+    (entry, *_) = entries(read_dataset(balls), [predictor], ())
+    first = ImageStore(tmp_path, predictor, [Dropout(predictor, 2)]).get(entry)
+    assert first is not None
+    assert first.mean_dice == 1
+    assert 0 <= first.agreement["dropout"] < 1
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it was measured again")
+
+    monkeypatch.setattr(image_store, "look", refuse)
+    assert ImageStore(tmp_path, predictor, [Dropout(predictor, 2)]).get(entry) == first
+    # Another way of repeating needs passes of its own, not another look.
+    more = ImageStore(tmp_path, predictor, [Dropout(predictor, 3)]).get(entry)
+    assert more is not None
+    assert more.agreement != first.agreement
+    with pytest.raises(AssertionError, match="measured again"):
+        ImageStore(tmp_path, predictor).get(replace(entry, label_names={**entry.label_names, 8: "more"}))
+    label = entry.label
+    assert label is not None
+    (tmp_path / "label.nii.gz").write_bytes(label.read_bytes() + b"\0")
+    with pytest.raises(AssertionError, match="measured again"):
+        ImageStore(tmp_path, predictor).get(replace(entry, label=tmp_path / "label.nii.gz"))
+
+
+def test_an_image_that_cannot_be_prepared_is_left_out_and_counted(model: Path, balls: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(model, "cpu")
+    (entry, *_) = entries(read_dataset(balls), [predictor], ())
+    (tmp_path / "flat.nii.gz").write_bytes(b"no image")
+    assert ImageStore(tmp_path / "store", predictor).get(replace(entry, image=tmp_path / "flat.nii.gz")) is None
+
+
+def test_an_ensemble_of_the_same_network_agrees_with_itself(model: Path, balls: Path) -> None:
+    predictor = Predictor.load(model, "cpu")
+    (entry, *_) = entries(read_dataset(balls), [predictor], ())
+    same = Ensemble([predictor, predictor]).agreement(entry.load()[0], predictor.manifest.task(BALLS))
+    assert same == 1
+
+
+def test_the_command_writes_figures_report_and_page_without_naming_anyone(
+    model: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality_regression, "TREES", 5)
+    output, results = tmp_path / "out", tmp_path / "results"
+    words = ["experiment", "failure-detection", "-m", str(model), "--data", str(balls), "-o", str(output)]
+    assert cli.main([*words, "--kinds", *FAULTS, "--publish", str(results), "--title", "Tiny"]) == 0
+    said = capsys.readouterr()
+    assert "expected Dice, as shipped: AURC" in said.out
+    assert "100 % (14/14)" in said.err
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    task = metrics["tasks"][BALLS]
+    assert (task["images"] + metrics["left_out"].get(BALLS, 0), task["patients"]) == (14, 2)
+    assert {"entropy", "expected_dice", "ood_score", "quality_regression", "random_forest"} <= set(task["rows"])
+    assert set(metrics["verdict"]) == {"all", *FAULTS}
+    (published,) = results.glob("failure-detection-*-tiny.json")
+    assert published.with_suffix(".png").is_file()
+    page = (results / PAGE).read_text(encoding="utf-8")
+    assert page == published_page(results)
+    assert f"### {BALLS}" in page
+    for text in (page, published.read_text(encoding="utf-8"), (output / "report.html").read_text(encoding="utf-8")):
+        assert str(tmp_path) not in text
+        assert not re.search(r"\bp[13]\b", text)
+    assert json.loads(published.read_text(encoding="utf-8"))["command"].startswith("python -m trainer experiment")
+
+
+def test_models_of_other_labels_are_no_ensemble(model: Path, balls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor, other = Predictor.load(model, "cpu"), Predictor.load(model, "cpu")
+    task = other.manifest.task(BALLS)
+    renamed = replace(task, labels=(replace(task.labels[0], name="another"), *task.labels[1:]))
+    others = tuple(renamed if one.name == BALLS else one for one in other.manifest.tasks)
+    monkeypatch.setattr(other, "model", replace(other.model, manifest=replace(other.manifest, tasks=others)))
+    with pytest.raises(UsageError, match="same labels"):
+        entries(read_dataset(balls), [predictor, other], ())
+
+
+def test_the_command_line_names_the_faults_that_the_experiment_has_by_default() -> None:
+    assert cli_failure.KINDS == KINDS == FailureOptions((), ()).kinds
+
+
+def test_nothing_is_left_to_measure(model: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageStore, "get", lambda *_: None)
+    with pytest.raises(DatasetError, match="none of the images"):
+        run_failure_detection(FailureOptions((model,), (balls,), ()), tmp_path)

@@ -1,0 +1,53 @@
+"""The command ``experiment failure-detection``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+KINDS = ("bias_field", "ghosting", "spikes", "motion")
+
+
+def add_experiment(names: Any) -> None:
+    """Add the experiment to the parser's named ones."""
+    failure = names.add_parser("failure-detection", help="does a confidence tell that a segmentation is bad?")
+    failure.add_argument(
+        "-m", "--model", type=Path, nargs="+", required=True, help="the first is measured; an ensemble"
+    )
+    failure.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="of the model's tasks")
+    failure.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    failure.add_argument("--kinds", nargs="*", default=KINDS, metavar="KIND", help="of artefacts, see ood-benchmark")
+    failure.add_argument("--passes", type=int, default=0, help="of Monte Carlo dropout (default 0: left out)")
+    failure.add_argument("--seed", type=int, default=0, help="of dropout and bootstrap (default 0)")
+    failure.add_argument("--publish", type=Path, metavar="DIR", help="also a dated JSON file and a page")
+    failure.add_argument("--title", default="Failure detection", help="of what is measured")
+    failure.set_defaults(command=_failure_detection)
+
+
+def _failure_detection(options: argparse.Namespace) -> int:
+    from trainer.failure.experiment import FailureOptions, run_failure_detection
+    from trainer.failure.wording import ROW_NAMES, ordered
+
+    wanted = FailureOptions(
+        tuple(options.model),
+        tuple(options.data),
+        tuple(options.kinds),
+        options.passes,
+        options.seed,
+        title=options.title,
+    )
+    metrics = run_failure_detection(wanted, options.output, options.words)
+    for name in ordered(metrics["means"]):
+        row = metrics["means"][name]
+        sys.stdout.write(
+            f"{ROW_NAMES[name]}: AURC {100 * row['aurc']['value']:.1f}, nAURC {row['n_aurc']['value']:.2f}\n"
+        )
+    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+    if options.publish:
+        from trainer.failure.publication import publish
+
+        for path in publish(metrics, options.publish):
+            sys.stdout.write(f"published: {path}\n")
+    return 0

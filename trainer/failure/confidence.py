@@ -1,0 +1,60 @@
+"""The confidences that are compared: one number per image and row, higher for results that are thought to be better.
+
+Where nothing was found there is nothing to measure, and every row has its lowest confidence: the Dice is 0, if the
+structure is there; if not, the Dice is not defined and the image is not among those that are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.failure.measured_image import MeasuredImage
+from trainer.failure.quality_regression import forest, linear, quality_regression, simple_forest
+
+Floats = NDArray[np.float64]
+
+ENTROPIES = (
+    "entropy",
+    "entropy_foreground",
+    "entropy_boundary",
+    "entropy_non_boundary",
+    "entropy_worst_patch",
+)
+CONFIDENCES = ("confidence_worst_patch", "confidence_foreground", "expected_dice", "expected_dice_lowest")
+BASELINE = "entropy"
+PAIRWISE = "pairwise_dice_"
+
+
+def confidences(images: Sequence[MeasuredImage]) -> dict[str, Floats]:
+    """All rows, each ``(N,)``.
+
+    Args:
+        images: whose Dice is defined.
+
+    Returns:
+        by name; a fitted row has NaN for images of tasks with a single patient, on whom nothing could be fitted.
+    """
+    rows = {name: _lowest_where_missing(-_trait(images, name)) for name in ENTROPIES}
+    rows |= {name: _lowest_where_missing(_trait(images, name)) for name in CONFIDENCES}
+    rows["ood_score"] = -np.array([image.score for image in images])
+    flagged = np.array([image.is_ood for image in images])
+    # The verdict first: all that it flags lies below all that it lets pass, and the expected Dice orders within both.
+    rows["verdict_and_expected_dice"] = rows["expected_dice"] - flagged
+    rows["random_forest"] = simple_forest(images)
+    rows["quality_regression"] = quality_regression(images, linear)
+    rows["quality_forest"] = quality_regression(images, forest)
+    for way in dict.fromkeys(name for image in images for name in image.agreement):
+        agreement = np.array([image.agreement[way] for image in images])
+        rows[f"{PAIRWISE}{way}"] = _lowest_where_missing(agreement)
+    return rows
+
+
+def _trait(images: Sequence[MeasuredImage], name: str) -> Floats:
+    return np.array([image.traits[name] for image in images], dtype=np.float64)
+
+
+def _lowest_where_missing(values: Floats) -> Floats:
+    return np.where(np.isnan(values), -np.inf, values)

@@ -1,0 +1,157 @@
+"""From measured images to the figures of every confidence, by task and as means over tasks, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.failure.confidence import BASELINE
+from trainer.failure.failure_flag import FAILURE_DICE, failure_auroc, false_alarm_rate
+from trainer.failure.measured_image import CLEAN, MeasuredImage
+from trainer.failure.risk_coverage import (
+    area_under_risk_coverage,
+    excess_area,
+    generalised_area,
+    normalised_area,
+    optimal_area,
+    risk_coverage_curve,
+)
+from trainer.failure.verdict_worth import verdict_worth
+from trainer.metrics.interval import PatientDraws, drawn_interval
+from trainer.metrics.weighted_figure import mean_of_defined, weighted_mean, weighted_spearman
+
+Floats = NDArray[np.float64]
+Figures = dict[str, Floats]
+"""Name to ``(1 + rounds,)``: the figure itself, then its bootstrap rounds."""
+
+COVERAGES = np.linspace(0.02, 1.0, 50)
+GAIN = "gain_over_entropy"
+ESTIMATES = ("expected_dice", "random_forest", "quality_regression", "quality_forest")
+"""Rows that foretell the Dice itself, so that their error can be told, too."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Images of a task with their confidences.
+
+    Attributes:
+        images: whose Dice is defined.
+        rows: confidence ``(N,)`` by name.
+        weights: ``(1 + rounds, N)``: all ones, then how often each image was drawn.
+    """
+
+    images: Sequence[MeasuredImage]
+    rows: Mapping[str, Floats]
+    weights: Floats
+
+    @property
+    def dice(self) -> Floats:
+        """By image."""
+        return np.array([image.mean_dice for image in self.images])
+
+    @property
+    def patients(self) -> int:
+        """How many there are."""
+        return len({image.group for image in self.images})
+
+
+def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: int, rounds: int) -> dict[str, Any]:
+    """All figures as plain values.
+
+    Every patient is drawn once for all tasks, kinds of artefact and rows, so that differences between rows are paired.
+    Ranks are compared within tasks only: over all tasks together a row may look good because it tells tasks apart.
+
+    Args:
+        images: of all tasks, whose Dice is defined.
+        rows: confidence ``(N,)`` by name; of an image of a task in which it could not be fitted, NaN.
+        seed: of the draws.
+        rounds: number of rounds.
+
+    Returns:
+        ``tasks`` by name, ``means`` over tasks, and ``verdict``: what the check flags and lets pass.
+    """
+    groups = [image.group for image in images]
+    draws = PatientDraws(groups, np.random.default_rng(seed), rounds)
+    weights = np.concatenate([np.ones((1, len(images))), draws.weights(groups)])
+    tasks: dict[str, _Task] = {}
+    for name in dict.fromkeys(image.task for image in images):
+        own = np.array([image.task == name for image in images])
+        of_task = [image for image in images if image.task == name]
+        tasks[name] = _Task(of_task, {row: values[own] for row, values in rows.items()}, weights[:, own])
+    figures = {name: _task_figures(task) for name, task in tasks.items()}
+    patients = len(set(groups))
+    return {
+        "tasks": {name: _task_entry(tasks[name], own) for name, own in figures.items()},
+        "means": {row: entries(mean_over_tasks([own[row] for own in figures.values() if row in own]), patients)
+                  for row in rows if any(row in own for own in figures.values())},
+        "verdict": verdict_worth(images, weights, patients),
+    }  # fmt: skip
+
+
+def row_figures(confidence: Floats, dice: Floats, weights: Floats) -> Figures:
+    """All figures of one confidence in one task."""
+    risk, failed = 1 - dice, dice < FAILURE_DICE
+    return {
+        "aurc": area_under_risk_coverage(confidence, risk, weights),
+        "e_aurc": excess_area(confidence, risk, weights),
+        "n_aurc": normalised_area(confidence, risk, weights),
+        "augrc": generalised_area(confidence, risk, weights),
+        "failure_auroc": failure_auroc(confidence, failed, weights),
+        "fpr95": false_alarm_rate(confidence, failed, weights),
+        "spearman": weighted_spearman(confidence, dice, weights),
+    }
+
+
+def mean_over_tasks(figures: Sequence[Figures]) -> Figures:
+    """Mean over the tasks in which a figure is defined."""
+    names = dict.fromkeys(name for own in figures for name in own)
+    means = {name: mean_of_defined(np.stack([own[name] for own in figures if name in own])) for name in names}
+    return means
+
+
+def entries(figures: Figures, patients: int) -> dict[str, dict[str, Any]]:
+    """Plain values for JSON: ``{"value": float, "interval": [low, high] or None}`` by name."""
+    return {
+        name: {"value": float(values[0]), "interval": drawn_interval(values[1:], patients)}
+        for name, values in figures.items()
+    }
+
+
+def _task_figures(task: _Task) -> dict[str, Figures]:
+    # A row that could not be fitted for this task has no figures.
+    usable = {row: values for row, values in task.rows.items() if not np.isnan(values).any()}
+    figures = {row: row_figures(values, task.dice, task.weights) for row, values in usable.items()}
+    for row in figures:
+        figures[row][GAIN] = 1 - figures[row]["aurc"] / figures[BASELINE]["aurc"]
+        if row in ESTIMATES:
+            # Where nothing was found, a Dice of 0 is foretold.
+            told = np.clip(np.where(np.isfinite(usable[row]), usable[row], 0.0), 0.0, 1.0)
+            figures[row]["error"] = weighted_mean(task.weights, np.abs(told - task.dice))
+    return figures
+
+
+def _task_entry(task: _Task, figures: Mapping[str, Figures]) -> dict[str, Any]:
+    dice, ones = task.dice, task.weights[:1]
+    clean = np.array([image.kind == CLEAN for image in task.images])
+    curves = {row: _curve(task.rows[row], dice) for row in figures}
+    return {
+        "images": len(dice),
+        "patients": task.patients,
+        "clean_images": int(clean.sum()),
+        "failures": int((dice < FAILURE_DICE).sum()),
+        "mean_dice": float(dice.mean()),
+        "mean_dice_clean": float(dice[clean].mean()) if clean.any() else float("nan"),
+        "best_aurc": float(optimal_area(1 - dice, ones)[0]),
+        "seconds": float(np.mean([image.seconds for image in task.images])),
+        "rows": {row: entries(own, task.patients) for row, own in figures.items()},
+        "risk_coverage": {"coverage": COVERAGES.tolist(), "best": _curve(dice, dice), **curves},
+    }
+
+
+def _curve(confidence: Floats, dice: Floats) -> list[float]:
+    coverage, risk = risk_coverage_curve(confidence, 1 - dice)
+    return [float(value) for value in np.interp(COVERAGES, coverage, risk)]

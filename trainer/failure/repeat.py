@@ -1,0 +1,99 @@
+"""Ways to segment an image several times: what they agree on is probably right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.predictor import Predictor
+from trainer.failure.pairwise_dice import pairwise_dice
+from trainer.failure.shipped_look import dropout_labels, look
+
+ENSEMBLE, DROPOUT = "ensemble", "dropout"
+
+
+class Repeat(Protocol):
+    """One way.
+
+    Attributes:
+        name: short and unique.
+        settings: all that the result depends on besides the image and the model that is measured.
+    """
+
+    name: str
+    settings: Mapping[str, object]
+
+    def agreement(self, volume: Volume, task: TaskInfo) -> float:
+        """Pairwise Dice of the segmentations of an image; NaN where none has found anything.
+
+        Raises:
+            InputError: the image cannot be prepared.
+        """
+
+
+class Dropout:
+    """The network several times, with activations dropped at random (Monte Carlo dropout, injected at test time).
+
+    Args:
+        predictor: the model.
+        passes: how many, two or more.
+        rate: share of activations set to 0.
+        seed: of the masks, which are the same for every image.
+
+    Raises:
+        UsageError: there is nothing to compare.
+    """
+
+    name = DROPOUT
+
+    def __init__(self, predictor: Predictor, passes: int, rate: float = 0.1, seed: int = 0) -> None:
+        if passes < 2 or not 0 < rate < 1:
+            raise UsageError(
+                f"{passes} passes that drop {rate:g} of the activations cannot be compared",
+                remedy="Use 2 passes or more, and a rate between 0 and 1",
+            )
+        self._predictor, self._passes, self._rate, self._seed = predictor, passes, rate, seed
+        self.settings: Mapping[str, object] = {"passes": passes, "rate": rate, "seed": seed}
+
+    def agreement(self, volume: Volume, task: TaskInfo) -> float:
+        """See `Repeat`; on the network's grid."""
+        maps = list(dropout_labels(self._predictor, volume, task, self._passes, self._rate, self._seed))
+        return pairwise_dice(maps, range(1, 1 + len(task.labels)))
+
+
+class Ensemble:
+    """Several networks that were trained for the same tasks, the one that is measured first.
+
+    Args:
+        predictors: two or more.
+    """
+
+    name = ENSEMBLE
+
+    def __init__(self, predictors: Sequence[Predictor]) -> None:
+        self._predictors = tuple(predictors)
+        self.settings: Mapping[str, object] = {"models": [predictor.model.digest for predictor in predictors]}
+
+    def agreement(self, volume: Volume, task: TaskInfo) -> float:
+        """See `Repeat`; on the image's own grid."""
+        maps = [look(p, volume, p.manifest.task(task.name)).maps.labels for p in self._predictors]
+        return pairwise_dice(maps, [label.value for label in task.labels])
+
+
+def require_same_labels(predictors: Sequence[Predictor], task: TaskInfo) -> None:
+    """Refuse models that do not mean the same by a task's labels.
+
+    Raises:
+        UsageError: one lacks the task, or has other labels.
+    """
+    meant = [(label.name, label.value) for label in task.labels]
+    for predictor in predictors:
+        own = [t for t in predictor.manifest.tasks if t.name == task.name]
+        if not own or [(label.name, label.value) for label in own[0].labels] != meant:
+            raise UsageError(
+                f"the model {predictor.manifest.name} has no task {task.name} with the same labels",
+                remedy="Give models that were trained on the same datasets",
+            )

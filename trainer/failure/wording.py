@@ -1,0 +1,138 @@
+"""Words and tables of the experiment ``failure-detection``, for report and published page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.report.report import Cell
+
+ROW_NAMES = {
+    "entropy": "mean entropy",
+    "entropy_foreground": "entropy, foreground",
+    "entropy_boundary": "entropy, boundary",
+    "entropy_non_boundary": "entropy, outside the boundary",
+    "entropy_worst_patch": "entropy, worst patch",
+    "confidence_worst_patch": "confidence, worst patch",
+    "confidence_foreground": "confidence, foreground",
+    "expected_dice": "expected Dice, as shipped",
+    "expected_dice_lowest": "expected Dice, lowest of the structures",
+    "ood_score": "score of the check",
+    "verdict_and_expected_dice": "verdict, then expected Dice",
+    "random_forest": "random forest, five features",
+    "quality_regression": "quality regression, linear",
+    "quality_forest": "quality regression, forest",
+    "pairwise_dice_dropout": "pairwise Dice, dropout",
+    "pairwise_dice_ensemble": "pairwise Dice, ensemble",
+}
+FIGURES = {
+    "aurc": ("AURC", 100.0, 1),
+    "gain_over_entropy": ("gain over mean entropy, %", 100.0, 0),
+    "e_aurc": ("e-AURC", 100.0, 1),
+    "n_aurc": ("nAURC", 1.0, 2),
+    "augrc": ("AUGRC", 100.0, 1),
+    "failure_auroc": ("failure AUROC", 1.0, 3),
+    "fpr95": ("FPR at 95 % TPR", 1.0, 2),
+    "spearman": ("Spearman", 1.0, 3),
+    "error": ("error of the Dice", 1.0, 3),
+}
+"""Header, factor and digits of each figure; areas are given in hundredths, as in the literature."""
+WORTH = {
+    "flagged": "flagged",
+    "loss_flagged": "loss of Dice, flagged",
+    "loss_passed": "loss of Dice, let pass",
+    "failures_passed": "failures let pass",
+}
+ROW_HEADERS = ("Confidence", *(header for header, _, _ in FIGURES.values()))
+TASK_HEADERS = ("Task", "images", "patients", "failures", "mean Dice", "mean Dice, clean", "seconds per pass")
+WORTH_HEADERS = ("Artefact", *WORTH.values())
+
+DEFINITIONS = (
+    "The risk of an image is 1 - its mean Dice over the structures, on the image's own grid, of the segmentation that "
+    "users get where the task is named. Images are those of patients whom the model has never seen, clean and under "
+    "artefacts in three severities. A confidence puts the images of a task in an order; the table says how good it is.",
+    "AURC: mean risk of the images that are kept, over all coverages (x 100, lower is better). e-AURC: by how much it "
+    "is above the best order. nAURC: share of the possible gain, 1 for the best order, 0 for none. AUGRC: mean risk "
+    "that goes undetected (x 100). A failure is a mean Dice below 0.75; FPR at 95 % TPR: the share of good results "
+    "that must be looked at to find 95 % of the failures. Spearman: rank correlation of confidence and Dice. Means "
+    "over tasks of figures within tasks, for over all tasks together a confidence may look good because it tells tasks "
+    "apart; in brackets 95 % intervals from drawing patients, each once for all tasks and artefacts.",
+    "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
+    "artefacts than it was fitted on. The pairwise Dice of an ensemble judges the segmentation of its first network.",
+)
+
+
+def ordered(rows: Mapping[str, Any]) -> list[str]:
+    """Names of rows, the lowest AURC first."""
+    return sorted(rows, key=lambda name: float(rows[name]["aurc"]["value"]))
+
+
+def row_table(rows: Mapping[str, Any]) -> list[list[Cell]]:
+    """A row per confidence; intervals with the AURC, the failure AUROC and Spearman's correlation."""
+    return [[ROW_NAMES.get(name, name), *(_cell(rows[name], figure) for figure in FIGURES)] for name in ordered(rows)]
+
+
+def task_table(tasks: Mapping[str, Any]) -> list[list[Cell]]:
+    """What was measured, a row per task."""
+    return [
+        [name, own["images"], own["patients"], own["failures"], f"{own['mean_dice']:.3f}",
+         _number(own["mean_dice_clean"], 3), f"{own['seconds']:.1f}"]
+        for name, own in tasks.items()
+    ]  # fmt: skip
+
+
+def worth_table(verdict: Mapping[str, Any]) -> list[list[Cell]]:
+    """What the verdict flags and lets pass, a row per kind of artefact."""
+    return [
+        [kind.replace("_", " "), *(_with_interval(found[figure], 1.0, 2) for figure in WORTH)]
+        for kind, found in verdict.items()
+    ]
+
+
+def worth_sentence(verdict: Mapping[str, Any]) -> str:
+    """What the verdict is worth, over all kinds."""
+    if "all" not in verdict:
+        return "There are no artefacts in this measurement."
+    flagged, passed = (verdict["all"][f"loss_{side}"]["value"] for side in ("flagged", "passed"))
+    return (
+        f"An image that the check flags has lost {_number(flagged, 2)} of Dice to its artefact, one that it lets pass "
+        f"{_number(passed, 2)}: what is lost without a warning."
+    )
+
+
+def provenance(metrics: Mapping[str, Any]) -> list[list[Cell]]:
+    """How the figures were made."""
+    members = ", ".join(f"{own['name']} {own['sha256'][:12]}" for own in metrics["ensemble"]) or "none"
+    left = ", ".join(f"{count} of {name}" for name, count in metrics["left_out"].items()) or "none"
+    return [
+        ["model", f"{metrics['model']['name']} {metrics['model']['sha256'][:12]}"],
+        ["ensemble with", members],
+        ["passes with dropout", metrics["dropout_passes"] or "none"],
+        ["artefacts", ", ".join(kind.replace("_", " ") for kind in metrics["kinds"]) or "none"],
+        ["images left out (not to be prepared, or without a Dice)", left],
+        ["command", metrics["command"]],
+        ["commit", metrics["commit"] or "unknown"],
+        ["processor", metrics["machine"]["processor"]],
+    ]
+
+
+def _cell(row: Mapping[str, Any], figure: str) -> str:
+    if figure not in row:
+        return "–"
+    _, factor, digits = FIGURES[figure]
+    if figure in ("aurc", "failure_auroc", "spearman"):
+        return _with_interval(row[figure], factor, digits)
+    return _number(row[figure]["value"], digits, factor)
+
+
+def _with_interval(entry: Mapping[str, Any], factor: float, digits: int) -> str:
+    between: Sequence[float] | None = entry["interval"]
+    value = _number(entry["value"], digits, factor)
+    if between is None or value == "–":
+        return value
+    low, high = (f"{factor * limit:.{digits}f}" for limit in between)
+    return f"{value} ({low} to {high})"
+
+
+def _number(value: float | None, digits: int, factor: float = 1.0) -> str:
+    return "–" if value is None or value != value else f"{factor * value:.{digits}f}"
