@@ -16,6 +16,7 @@ from MultiTaskSegLib.batch_table import figure_columns
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
+from MultiTaskSegLib.panel.element.text_size import letters_wide, lines_high
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.figure.figure_ticks import FigureTicks
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
@@ -31,8 +32,8 @@ from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "batchFigures", "task", "modelPath", "device")  # of messages
-PICTURE_PIXELS = 48  # of the longer side
-TEXT_PIXELS = 160  # of columns of text beside those of figures
+PICTURE_LINES = 3  # of text, beside which a picture stands
+TEXT_LETTERS = 24  # of columns of text beside those of figures
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
@@ -124,7 +125,7 @@ class BatchView:
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip if text or column <= NOTE_COLUMN else _("There is no such figure of this image"))
                 if column == IMAGE_COLUMN and row.thumbnail:
-                    item.setIcon(_icon(row.thumbnail))
+                    item.setIcon(_icon(row.thumbnail, table.iconSize.width()))
                 if column == TOTAL_COLUMN or column > NOTE_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 if column == VERDICT_COLUMN and row.verdict in COLOURS:
@@ -143,7 +144,8 @@ class BatchView:
         table = self.ui.batchTableWidget
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self._set_titles([])
-        table.setIconSize(qt.QSize(PICTURE_PIXELS, PICTURE_PIXELS))
+        side = lines_high(table, PICTURE_LINES)
+        table.setIconSize(qt.QSize(side, side))
         table.verticalHeader().setVisible(False)
         when_activated(table, self._on_activated)
         self._fit = TableFit(table)
@@ -158,7 +160,7 @@ class BatchView:
             mode = qt.QHeaderView.Interactive if further else qt.QHeaderView.Stretch
             table.horizontalHeader().setSectionResizeMode(column, mode)
             if further:
-                table.setColumnWidth(column, TEXT_PIXELS)
+                table.setColumnWidth(column, letters_wide(table, TEXT_LETTERS))
 
     def _on_activated(self, row: int) -> None:
         # Not a node: the rows of a batch would keep volumes in memory that have been removed.
@@ -179,13 +181,12 @@ def _scopes() -> list[tuple[str, str]]:
     ]
 
 
-def _icon(png: bytes) -> Any:
-    """A picture for a cell, from a PNG file."""
+def _icon(png: bytes, side: int) -> Any:
+    """A picture for a cell, from a PNG file, whose longer side is shown with so many of Qt's pixels."""
     picture = qt.QPixmap()
     picture.loadFromData(png)
     # Twice as large as it is shown, for fine screens; the whole ones of a thousand rows would take 100 MB.
-    side = 2 * PICTURE_PIXELS
-    return qt.QIcon(picture.scaled(side, side, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
+    return qt.QIcon(picture.scaled(2 * side, 2 * side, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
 
 
 def _texts(row: BatchRow, total: str) -> list[str]:

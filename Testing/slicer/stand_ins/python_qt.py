@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+VIRTUAL_GETTERS = ("sizeHint", "minimumSizeHint", "text")  # of the properties of widgets; the last in QProgressBar
+
 
 class PythonQtObject:
     """What PythonQt adds to every QObject. An unknown signal is an error here; PythonQt only prints a line."""
@@ -39,9 +41,15 @@ class PythonQtObject:
         return self.property("objectName")
 
 
-def _meta_property(name: str) -> property:
+def _meta_property(native: type, name: str) -> property:
+    """A property of Qt as one of Python.
+
+    Before Qt calls a virtual getter, PySide6 looks an override up in Python and so finds this property: read through
+    Qt, it would ask for itself without end. Called by its class the getter is the one in C++, without a look-up.
+    """
+
     def read(self):
-        return self.property(name)
+        return getattr(native, name)(self) if name in VIRTUAL_GETTERS else self.property(name)
 
     def write(self, value):
         if not self.setProperty(name, value):
@@ -54,7 +62,7 @@ def pythonqt(native: type) -> type:
     """A subclass of a PySide6 class with the manners of PythonQt."""
     meta = native.staticMetaObject
     names = [meta.property(index).name() for index in range(meta.propertyCount())]
-    return type(native.__name__, (PythonQtObject, native), {name: _meta_property(name) for name in names})
+    return type(native.__name__, (PythonQtObject, native), {name: _meta_property(native, name) for name in names})
 
 
 def build_qt() -> types.ModuleType:
