@@ -155,12 +155,14 @@ class BatchView:
         table = self.ui.batchTableWidget
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
+        header = table.horizontalHeader()
         # Two that take what is left would be left nothing beside many figures, which are scrolled to.
         for column in (IMAGE_COLUMN, NOTE_COLUMN):
             mode = qt.QHeaderView.Interactive if further else qt.QHeaderView.Stretch
-            table.horizontalHeader().setSectionResizeMode(column, mode)
+            header.setSectionResizeMode(column, mode)
             if further:
                 table.setColumnWidth(column, letters_wide(table, TEXT_LETTERS))
+        header.moveSection(header.visualIndex(NOTE_COLUMN), len(titles) - 1)  # figures before words, which are long
 
     def _on_activated(self, row: int) -> None:
         # Not a node: the rows of a batch would keep volumes in memory that have been removed.

@@ -143,6 +143,10 @@ def test_a_row_without_a_figure_has_an_empty_cell_that_says_so(panel):
     items = [panel.ui.batchTableWidget.item(row, 4) for row in range(2)]
     assert [item.text() for item in items] == ["0.5", ""]
     assert "no such figure" in items[1].toolTip()
+    header = panel.ui.batchTableWidget.horizontalHeader()
+    assert [header.visualIndex(column) for column in range(5)] == [0, 1, 2, 4, 3]  # the note comes last
+    panel._batch.show_rows([BatchRow("a")])
+    assert [header.visualIndex(column) for column in range(4)] == [0, 1, 2, 3]
 
 
 def test_ticks_are_kept_with_the_scene_and_what_is_none_is_left_out(panel):
