@@ -61,7 +61,7 @@ DEFINITIONS = (
     "apart; in brackets 95 % intervals from drawing patients, each once for all tasks and artefacts.",
     "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
     "artefacts than it was fitted on; where faults are known, only of other patients. The pairwise Dice of an ensemble "
-    "judges the segmentation of its first network.",
+    "judges the segmentation of its first network. An empty result has the lowest confidence in every row.",
 )
 
 

@@ -123,8 +123,10 @@ def test_where_nothing_was_found_every_confidence_is_the_lowest() -> None:
         measured("q", 0.0, traits=nothing, agreement={"ensemble": np.nan}),
     ]
     rows = confidences(images)
-    for name in ("expected_dice", "entropy_foreground", "pairwise_dice_ensemble", "verdict_and_expected_dice"):
-        assert rows[name][1] == -np.inf < rows[name][0]
+    assert {"entropy", "expected_dice", "ood_score", "quality_forest", "pairwise_dice_ensemble"} <= set(rows)
+    for values in rows.values():
+        assert values[1] == -np.inf
+        assert not values[0] == -np.inf
 
 
 def test_what_the_verdict_flags_lies_below_all_that_it_lets_pass() -> None:
