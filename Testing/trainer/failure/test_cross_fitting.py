@@ -115,9 +115,8 @@ def test_beyond_what_was_seen_the_linear_function_stays_where_it_is() -> None:
 
 
 def test_where_nothing_was_found_every_confidence_is_the_lowest() -> None:
-    nothing = dict.fromkeys(
-        ("expected_dice", "entropy_foreground", "entropy_boundary", "confidence_foreground"), np.nan
-    )
+    missing = ("expected_dice", "entropy_foreground", "entropy_boundary", "confidence_foreground")
+    nothing = dict.fromkeys(missing, np.nan) | {"labels_found": 0.0, "entropy": 0.0}
     images = [
         measured("p", 0.9, agreement={"ensemble": 0.9}),
         measured("q", 0.0, traits=nothing, agreement={"ensemble": np.nan}),
@@ -126,7 +125,7 @@ def test_where_nothing_was_found_every_confidence_is_the_lowest() -> None:
     assert {"entropy", "expected_dice", "ood_score", "quality_forest", "pairwise_dice_ensemble"} <= set(rows)
     for values in rows.values():
         assert values[1] == -np.inf
-        assert not values[0] == -np.inf
+        assert values[0] != -np.inf
 
 
 def test_what_the_verdict_flags_lies_below_all_that_it_lets_pass() -> None:
