@@ -1,7 +1,8 @@
 """The confidences that are compared: one number per image and row, higher for results that are thought to be better.
 
-Where nothing was found there is nothing to measure, and every row has its lowest confidence: the Dice is 0, if the
-structure is there; if not, the Dice is not defined and the image is not among those that are compared.
+Where nothing was found every row has its lowest confidence: the Dice is 0, if the structure is there; if not, the Dice
+is not defined and the image is not among those that are compared. Anybody sees an empty result, so that a row gains
+nothing over others by telling it.
 """
 
 from __future__ import annotations
@@ -46,10 +47,13 @@ def confidences(images: Sequence[MeasuredImage]) -> dict[str, Floats]:
     rows["random_forest"] = simple_forest(images)
     rows["quality_regression"] = quality_regression(images, linear)
     rows["quality_forest"] = quality_regression(images, forest)
+    rows["quality_regression_faults_known"] = quality_regression(images, linear, faults_known=True)
+    rows["quality_forest_faults_known"] = quality_regression(images, forest, faults_known=True)
     for way in dict.fromkeys(name for image in images for name in image.agreement):
         agreement = np.array([image.agreement[way] for image in images])
         rows[f"{PAIRWISE}{way}"] = _lowest_where_missing(agreement)
-    return rows
+    nothing = _trait(images, "labels_found") == 0
+    return {name: np.where(nothing, -np.inf, values) for name, values in rows.items()}
 
 
 def _trait(images: Sequence[MeasuredImage], name: str) -> Floats:

@@ -13,7 +13,7 @@ from trainer.report.curves import COLOURS, INK, SOFT, new_figure, plain
 from trainer.uncertainty.figures import short_name
 
 COLUMNS = 3
-SHOWN = (BASELINE, "ood_score", "expected_dice", "quality_regression", "quality_forest")
+SHOWN = (BASELINE, "entropy_foreground", "ood_score", "expected_dice", "quality_regression", "quality_forest")
 """Of one pass; what takes several is shown, too. All rows in one panel cannot be told apart."""
 
 

@@ -30,7 +30,14 @@ Figures = dict[str, Floats]
 
 COVERAGES = np.linspace(0.02, 1.0, 50)
 GAIN = "gain_over_entropy"
-ESTIMATES = ("expected_dice", "random_forest", "quality_regression", "quality_forest")
+ESTIMATES = (
+    "expected_dice",
+    "random_forest",
+    "quality_regression",
+    "quality_forest",
+    "quality_regression_faults_known",
+    "quality_forest_faults_known",
+)
 """Rows that foretell the Dice itself, so that their error can be told, too."""
 
 

@@ -1,8 +1,8 @@
 """The Dice of an image foretold from what one pass says about it: fitted to held-out images, clean and spoilt.
 
 Tasks differ in what is usual: how large structures are, how sure the network is, how high the Dice. So an image is
-described by how far it is from the usual of its task, and what is foretold is the loss against the usual Dice; one
-function then serves all tasks, also those with few patients.
+described by how far it is from the usual of its task; one function then serves all tasks, also those with few patients.
+What is fitted corrects the expected Dice: where nothing can be learnt, that is what remains.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FEWEST_IMAGES = 8
 """Of fewer nothing is learnt."""
 TREES = 100
 SMALLEST_LEAF = 3
-PENALTIES = tuple(np.logspace(-2, 3, 11))
+PENALTIES = tuple(np.logspace(-2, 4, 13))
 SMALLEST_VOLUME_ML = 1e-3
 
 FOREST_TRAITS = ("entropy_boundary", "entropy_foreground", "entropy_background", "foreground_share", "pieces")
@@ -90,12 +90,15 @@ def simple_forest(images: Sequence[MeasuredImage]) -> Floats:
     return result
 
 
-def quality_regression(images: Sequence[MeasuredImage], make: Callable[[], Regressor]) -> Floats:
+def quality_regression(
+    images: Sequence[MeasuredImage], make: Callable[[], Regressor], *, faults_known: bool = False
+) -> Floats:
     """Dice by image, from one function of the distance to the usual, fitted to all tasks together.
 
     Args:
         images: of any number of tasks.
         make: `linear` or `forest`.
+        faults_known: see `cross_fitted`.
 
     Returns:
         ``(N,)``, not clipped to 0 to 1: the order counts; NaN where the task has no other patient, or all
@@ -119,11 +122,13 @@ def quality_regression(images: Sequence[MeasuredImage], make: Callable[[], Regre
         told: Floats = usual[wanted] + model.predict(np.nan_to_num(inside))
         return told
 
-    return cross_fitted([image.group for image in images], [image.kind for image in images], foretell)
+    patients, kinds = [image.group for image in images], [image.kind for image in images]
+    return cross_fitted(patients, kinds, foretell, faults_known=faults_known)
 
 
 def _from_usual(images: Sequence[MeasuredImage], traits: Floats, dice: Floats, known: Mask) -> tuple[Floats, Floats]:
-    """Features as differences from the medians of the task's known clean images, and their median Dice, by image."""
+    """Features as differences from the medians of the task's known clean images, and by image the Dice to begin with:
+    their median Dice, more or less by as much as the expected Dice differs from theirs."""
     features, usual = np.zeros((len(images), traits.shape[1] + 1)), np.full(len(images), np.nan)
     for task in dict.fromkeys(image.task for image in images):
         own = np.array([image.task == task for image in images])
@@ -133,7 +138,7 @@ def _from_usual(images: Sequence[MeasuredImage], traits: Floats, dice: Floats, k
             among = clean[own]
             unusual = np.abs(volumes - np.median(volumes[among], axis=0)).mean(axis=1)
             features[own] = np.column_stack([traits[own] - np.median(traits[clean], axis=0), unusual])
-            usual[own] = np.median(dice[clean])
+            usual[own] = np.median(dice[clean]) + features[own, TRAITS.index("expected_dice")]
     return features, usual
 
 

@@ -22,6 +22,8 @@ ROW_NAMES = {
     "random_forest": "random forest, five features",
     "quality_regression": "quality regression, linear",
     "quality_forest": "quality regression, forest",
+    "quality_regression_faults_known": "quality regression, linear, faults known",
+    "quality_forest_faults_known": "quality regression, forest, faults known",
     "pairwise_dice_dropout": "pairwise Dice, dropout",
     "pairwise_dice_ensemble": "pairwise Dice, ensemble",
 }
@@ -58,7 +60,8 @@ DEFINITIONS = (
     "over tasks of figures within tasks, for over all tasks together a confidence may look good because it tells tasks "
     "apart; in brackets 95 % intervals from drawing patients, each once for all tasks and artefacts.",
     "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
-    "artefacts than it was fitted on. The pairwise Dice of an ensemble judges the segmentation of its first network.",
+    "artefacts than it was fitted on; where faults are known, only of other patients. The pairwise Dice of an ensemble "
+    "judges the segmentation of its first network. An empty result has the lowest confidence in every row.",
 )
 
 

@@ -39,6 +39,23 @@ def test_neither_the_patient_nor_the_kind_of_an_image_is_fitted_on() -> None:
         assert {kind for _, kind in known} == ({*KINDS} if KINDS[image] == CLEAN else {*KINDS} - {KINDS[image]})
 
 
+def test_where_faults_are_known_only_the_patient_is_left_out() -> None:
+    told = cross_fitted(
+        PATIENTS, KINDS, lambda known, wanted: np.full(int(wanted.sum()), known.sum()), faults_known=True
+    )
+    # 23 patients in ten folds: three of two or three.
+    assert set(told) == {60, 63}
+
+
+def test_where_nothing_can_be_learnt_the_expected_dice_remains() -> None:
+    rng = np.random.default_rng(1)
+    images = [measured(f"p{n}", 0.9, traits={"expected_dice": 0.85}) for n in range(9)]
+    images += [measured(f"p{n}", 0.9, kind="blur", traits={"expected_dice": rng.random()}) for n in range(9)]
+    told = quality_regression(images, linear)
+    # The clean images, all alike, teach nothing about the only fault.
+    np.testing.assert_allclose(told[9:], [image.traits["expected_dice"] + 0.05 for image in images[9:]], atol=1e-6)
+
+
 def test_of_a_patient_who_is_alone_nothing_is_foretold() -> None:
     told = cross_fitted(["p", "p"], [CLEAN, "noise"], lambda known, wanted: np.zeros(int(wanted.sum())))
     assert np.isnan(told).all()
@@ -54,7 +71,7 @@ def planted(task: str, patients: int, usual: float, seed: int) -> list[MeasuredI
     for patient in range(patients):
         for kind in (CLEAN, "noise", "blur"):
             more = 0.0 if kind == CLEAN else rng.uniform(0, 0.3)
-            traits = {"entropy_foreground": usual / 2 + more, "expected_dice": rng.random()}
+            traits = {"entropy_foreground": usual / 2 + more, "entropy": rng.random()}
             images.append(measured(f"{task}{patient}", usual - more, task=task, kind=kind, traits=traits))
     return images
 
@@ -98,16 +115,17 @@ def test_beyond_what_was_seen_the_linear_function_stays_where_it_is() -> None:
 
 
 def test_where_nothing_was_found_every_confidence_is_the_lowest() -> None:
-    nothing = dict.fromkeys(
-        ("expected_dice", "entropy_foreground", "entropy_boundary", "confidence_foreground"), np.nan
-    )
+    missing = ("expected_dice", "entropy_foreground", "entropy_boundary", "confidence_foreground")
+    nothing = dict.fromkeys(missing, np.nan) | {"labels_found": 0.0, "entropy": 0.0}
     images = [
         measured("p", 0.9, agreement={"ensemble": 0.9}),
         measured("q", 0.0, traits=nothing, agreement={"ensemble": np.nan}),
     ]
     rows = confidences(images)
-    for name in ("expected_dice", "entropy_foreground", "pairwise_dice_ensemble", "verdict_and_expected_dice"):
-        assert rows[name][1] == -np.inf < rows[name][0]
+    assert {"entropy", "expected_dice", "ood_score", "quality_forest", "pairwise_dice_ensemble"} <= set(rows)
+    for values in rows.values():
+        assert values[1] == -np.inf
+        assert values[0] != -np.inf
 
 
 def test_what_the_verdict_flags_lies_below_all_that_it_lets_pass() -> None:

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.evaluation.known_answer import BALLS, write_answers, write_model
 from trainer import cli, cli_failure
 from trainer.data.dataset import read_dataset
-from trainer.failure import image_store, quality_regression
+from trainer.failure import image_store
 from trainer.failure.experiment import KINDS, FailureOptions, entries, run_failure_detection
 from trainer.failure.image_store import ImageStore
 from trainer.failure.publication import PAGE, published_page
@@ -118,9 +118,8 @@ def test_an_ensemble_of_the_same_network_agrees_with_itself(model: Path, balls: 
 
 
 def test_the_command_writes_figures_report_and_page_without_naming_anyone(
-    model: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quality_regression, "TREES", 5)
     output, results = tmp_path / "out", tmp_path / "results"
     words = ["experiment", "failure-detection", "-m", str(model), "--data", str(balls), "-o", str(output)]
     assert cli.main([*words, "--kinds", *FAULTS, "--publish", str(results), "--title", "Tiny"]) == 0
@@ -130,7 +129,8 @@ def test_the_command_writes_figures_report_and_page_without_naming_anyone(
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     task = metrics["tasks"][BALLS]
     assert (task["images"] + metrics["left_out"].get(BALLS, 0), task["patients"]) == (14, 2)
-    assert {"entropy", "expected_dice", "ood_score", "quality_regression", "random_forest"} <= set(task["rows"])
+    assert {"entropy", "expected_dice", "ood_score", "verdict_and_expected_dice"} <= set(task["rows"])
+    assert "random_forest" not in task["rows"], "two patients are too few to fit anything"
     assert set(metrics["verdict"]) == {"all", *FAULTS}
     (published,) = results.glob("failure-detection-*-tiny.json")
     assert published.with_suffix(".png").is_file()
@@ -151,6 +151,14 @@ def test_models_of_other_labels_are_no_ensemble(model: Path, balls: Path, monkey
     monkeypatch.setattr(other, "model", replace(other.model, manifest=replace(other.manifest, tasks=others)))
     with pytest.raises(UsageError, match="same labels"):
         entries(read_dataset(balls), [predictor, other], ())
+
+
+def test_a_task_of_several_channels_is_refused(model: Path, balls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor.load(model, "cpu")
+    tasks = tuple(replace(task, inputs=("T1", "T2")) for task in predictor.manifest.tasks)
+    monkeypatch.setattr(predictor, "model", replace(predictor.model, manifest=replace(predictor.manifest, tasks=tasks)))
+    with pytest.raises(UsageError, match="several channels"):
+        entries(read_dataset(balls), [predictor], ())
 
 
 def test_the_command_line_names_the_faults_that_the_experiment_has_by_default() -> None:
