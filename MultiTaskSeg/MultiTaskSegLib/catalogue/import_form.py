@@ -13,6 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.text_size import letters_wide, lines_high
 
 UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 ALL = "all of them"
@@ -60,6 +61,7 @@ class ImportForm:
         self.dialog.setParent(parent, qt.Qt.Dialog)
         self.ui = ui = slicer.util.childWidgetVariables(self.dialog)
         ui.sourceLabel.text = html.escape(source)
+        self.dialog.resize(letters_wide(self.dialog, 70), lines_high(self.dialog, 14))
         self._model_list = ChoiceList(ui.modelComboBox, self._on_model)
         self._fold_list = ChoiceList(ui.foldsComboBox, lambda _value: None)
         entries = [(str(number), _title(model)) for number, model in enumerate(self._models)]

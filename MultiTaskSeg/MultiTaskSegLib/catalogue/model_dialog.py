@@ -20,6 +20,7 @@ from MultiTaskSegLib.installation.installation import ensure_packages
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.panel.element.row_activation import when_activated
+from MultiTaskSegLib.panel.element.text_size import letters_wide, lines_high
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.summary import error_text, notice_text
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
@@ -48,6 +49,9 @@ class ModelDialog:
         self.dialog = slicer.util.loadUI(str(UI_FOLDER / "ModelList.ui"))
         self.dialog.setParent(parent, qt.Qt.Dialog)
         self.ui = ui = slicer.util.childWidgetVariables(self.dialog)
+        ui.modelTable.minimumHeight = lines_high(self.dialog, 11)
+        ui.cardText.minimumHeight = lines_high(self.dialog, 10)
+        self.dialog.resize(letters_wide(self.dialog, 125), lines_high(self.dialog, 27))
         self._table = ModelTable(ui.modelTable)
         self.control = RunControl(ui.addButton, ui.progressBar, ui.progressLabel, _("Add file..."), self._on_finished)
         ui.modelTable.connect("itemSelectionChanged()", self._show_selected)

@@ -9,12 +9,13 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.text_size import letters_wide
 from MultiTaskSegLib.runtime.model.model_list import ListedModel
 from MultiTaskSegLib.task_list import short_name
 
 SEGMENTS_COLUMN, MODALITY_COLUMN, LICENCE_COLUMN = 1, 2, 5
 MARK = "\u2713 "
-LONG_TEXT_PIXELS = 130  # of columns whose texts may be long; they are wrapped, and shown whole in the tip
+LONG_TEXT_LETTERS = 20  # of columns whose texts may be long; they are wrapped, and shown whole in the tip
 
 
 class ModelTable:
@@ -32,7 +33,7 @@ class ModelTable:
         header.setSectionResizeMode(SEGMENTS_COLUMN, qt.QHeaderView.Stretch)
         for column in (MODALITY_COLUMN, LICENCE_COLUMN):
             header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
-            widget.setColumnWidth(column, LONG_TEXT_PIXELS)
+            widget.setColumnWidth(column, letters_wide(widget, LONG_TEXT_LETTERS))
 
     def show(self, models: Sequence[ListedModel], used: str) -> None:
         """Show these models instead of what was there; ``used`` is the panel's path, or empty."""

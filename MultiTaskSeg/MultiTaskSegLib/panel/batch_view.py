@@ -15,6 +15,7 @@ from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
+from MultiTaskSegLib.panel.element.text_size import lines_high
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
@@ -29,7 +30,7 @@ from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "task", "modelPath", "device")  # of messages
-PICTURE_PIXELS = 48  # of the longer side
+PICTURE_LINES = 3  # of text, beside which a picture stands
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
@@ -116,7 +117,7 @@ class BatchView:
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip)
                 if column == IMAGE_COLUMN and row.thumbnail:
-                    item.setIcon(_icon(row.thumbnail))
+                    item.setIcon(_icon(row.thumbnail, table.iconSize.width()))
                 if column == TOTAL_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 if column == VERDICT_COLUMN and row.verdict in COLOURS:
@@ -136,7 +137,8 @@ class BatchView:
         titles = (_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"))
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
-        table.setIconSize(qt.QSize(PICTURE_PIXELS, PICTURE_PIXELS))
+        side = lines_high(table, PICTURE_LINES)
+        table.setIconSize(qt.QSize(side, side))
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(IMAGE_COLUMN, qt.QHeaderView.Stretch)
@@ -164,13 +166,12 @@ def _scopes() -> list[tuple[str, str]]:
     ]
 
 
-def _icon(png: bytes) -> Any:
-    """A picture for a cell, from a PNG file."""
+def _icon(png: bytes, side: int) -> Any:
+    """A picture for a cell, from a PNG file, whose longer side is shown with so many of Qt's pixels."""
     picture = qt.QPixmap()
     picture.loadFromData(png)
     # Twice as large as it is shown, for fine screens; the whole ones of a thousand rows would take 100 MB.
-    side = 2 * PICTURE_PIXELS
-    return qt.QIcon(picture.scaled(side, side, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
+    return qt.QIcon(picture.scaled(2 * side, 2 * side, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
 
 
 def _texts(row: BatchRow, total: str) -> list[str]:

@@ -119,7 +119,8 @@ def test_pictures_of_rows_are_no_larger_in_memory_than_a_fine_screen_shows_them(
     pixels = np.zeros((80, 160, 3), np.uint8)
     panel._batch.show_rows([BatchRow("a", thumbnail=framed_picture(pixels, ""))])
     (size,) = panel.ui.batchTableWidget.item(0, 0).icon().availableSizes()
-    assert (size.width(), size.height()) == (96, 50)
+    fine = 2 * panel.ui.batchTableWidget.iconSize.width()
+    assert (size.width(), size.height()) == (fine, round(fine * 90 / 170))  # with the frame
 
 
 def test_a_page_that_cannot_be_written_is_told_and_costs_no_row(panel, run_batch, tmp_path, monkeypatch):

@@ -200,7 +200,7 @@ def test_a_table_is_as_high_as_its_rows_and_not_higher_than_the_limit(stand_ins)
         heights.append(table.height)
     one_row = table.rowHeight(0)
     assert heights[1] - heights[0] == 2 * one_row
-    assert heights[2] == fit.MAX_HEIGHT_PIXELS
+    assert heights[2] == fit.MAX_LINES * stand_ins.QFontMetrics(table.font).lineSpacing()
     assert (table.minimumHeight, table.maximumHeight) == (heights[2], heights[2])
 
 

@@ -146,4 +146,5 @@ def _torchio() -> Any:
     try:
         return importlib.import_module("torchio")
     except ImportError as error:
-        raise UsageError("artefacts need torchio", remedy="Install multitaskseg[trainer]") from error
+        remedy = "Install it with 'pip install \".[benchmark]\"' in a checkout"
+        raise UsageError("artefacts need torchio", remedy=remedy) from error

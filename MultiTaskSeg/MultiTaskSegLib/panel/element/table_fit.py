@@ -6,7 +6,9 @@ from typing import Any
 
 import qt
 
-MAX_HEIGHT_PIXELS = 260
+from MultiTaskSegLib.panel.element.text_size import lines_high
+
+MAX_LINES = 17
 
 
 class TableFit:
@@ -33,4 +35,4 @@ class TableFit:
         widget.resizeRowsToContents()
         titles = widget.horizontalHeader().sizeHint.height()
         wanted = widget.verticalHeader().length() + titles + 2 * widget.frameWidth
-        widget.setFixedHeight(min(wanted, MAX_HEIGHT_PIXELS))
+        widget.setFixedHeight(min(wanted, lines_high(widget, MAX_LINES)))

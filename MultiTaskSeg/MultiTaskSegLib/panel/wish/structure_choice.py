@@ -8,11 +8,13 @@ from typing import Any
 
 import qt
 
+from MultiTaskSegLib.panel.element.text_size import lines_high
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.task_list import KnownTask
 
 AUTO = "auto"
 NAME_ROLE = qt.Qt.UserRole
+MAX_LINES = 6
 
 
 class StructureChoice:
@@ -22,6 +24,7 @@ class StructureChoice:
         """Take over the widgets; ``store`` remembers the parameters for scenes to come."""
         self._store = store
         self._list, self._label = ui.structuresListWidget, ui.structuresLabel
+        self._list.maximumHeight = lines_high(self._list, MAX_LINES)
         self._parameters: Any = None
         self._shown: tuple[Any, ...] = ()
         self._list.connect("itemChanged(QListWidgetItem*)", self._on_changed)

@@ -310,6 +310,6 @@ def test_without_torchio_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) ->
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", refuse)
-    with pytest.raises(UsageError, match=r"Install multitaskseg\[trainer\]"):
+    with pytest.raises(UsageError, match=r"pip install \"\.\[benchmark\]\""):
         apply_artefact(Artefact("noise", 1, 0), scene("planar")[0])
     assert apply_artefact(Artefact("zipper", 1, 0), scene("planar")[0])[0].shape == (1, 48, 44)
