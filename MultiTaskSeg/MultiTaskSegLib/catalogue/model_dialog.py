@@ -51,7 +51,7 @@ class ModelDialog:
         self.ui = ui = slicer.util.childWidgetVariables(self.dialog)
         ui.modelTable.minimumHeight = lines_high(self.dialog, 11)
         ui.cardText.minimumHeight = lines_high(self.dialog, 10)
-        self.dialog.resize(letters_wide(self.dialog, 125), lines_high(self.dialog, 27))
+        self.dialog.resize(letters_wide(self.dialog, 140), lines_high(self.dialog, 28))
         self._table = ModelTable(ui.modelTable)
         self.control = RunControl(ui.addButton, ui.progressBar, ui.progressLabel, _("Add file..."), self._on_finished)
         ui.modelTable.connect("itemSelectionChanged()", self._show_selected)

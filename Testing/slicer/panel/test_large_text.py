@@ -60,7 +60,7 @@ def test_lists_tables_and_pictures_of_the_panel_grow_with_the_text(text_height, 
     shown = panel._model.list
     assert shown.ui.modelTable.minimumHeight == 11 * text_height
     assert shown.ui.cardText.minimumHeight == 10 * text_height
-    assert shown.dialog.height >= 27 * text_height
+    assert shown.dialog.height >= 28 * text_height
 
 
 def test_no_text_of_a_panel_is_cut_off(text_height, panel, open_panel):

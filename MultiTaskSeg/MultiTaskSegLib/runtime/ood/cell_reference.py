@@ -87,7 +87,7 @@ def nearest_ratios(
         nearest = here.add_((block**2).sum(dim=1)[:, None]).topk(min(NEIGHBOURS, len(known)), dim=1, largest=False)
         distances = nearest.values.clamp_min(0).sqrt().mean(dim=1)
         first = number * BLOCK_ROWS
-        ratios[first : first + len(block)] = distances / scale[nearest.indices].mean(dim=1)
+        ratios[first : first + len(block)] = (distances / scale[nearest.indices].mean(dim=1)).numpy()
     return ratios
 
 
