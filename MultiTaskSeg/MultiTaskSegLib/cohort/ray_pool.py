@@ -81,7 +81,7 @@ class RayPool:
 
         self._ray: Any = ray
         _begin(ray, address, max(1, math.ceil(workers * cpus)))
-        self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Actor)
+        self._actor: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Actor)
         self._job, self._clock = job, clock
         self._wanted = f"{cpus:g} processors and {gpus:g} graphics cards"
         self._actors: dict[int, Any] = {}

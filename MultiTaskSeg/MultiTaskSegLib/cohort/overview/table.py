@@ -28,7 +28,7 @@ def cohort_columns(records: Sequence[CaseRecord]) -> list[Column]:
     columns += [(title, _texts(records, title)) for title in TEXTS]
     columns += [(title, [getattr(record, title) for record in records]) for title in FIGURES]
     columns.append(("expected Dice", [record.lowest_dice for record in records]))
-    for name in dict.fromkeys(name for record in records for name in record.volumes_ml | record.expected_dice):
+    for name in dict.fromkeys(name for record in records for name in {**record.volumes_ml, **record.expected_dice}):
         columns.append((f"{name} [mL]", [record.volumes_ml.get(name) for record in records]))
         columns.append((f"{name} expected Dice", [record.expected_dice.get(name) for record in records]))
     columns.append(("seconds", [record.seconds for record in records]))
