@@ -107,6 +107,12 @@ def differences(one: Labels, other: Labels) -> dict[str, Any]:
     }
 
 
+def are_plans_old(model: Path, configuration: str) -> bool:
+    """Whether a results folder has plans of the older format, which name a class of networks, not an architecture."""
+    plans = json.loads(next(iter(sorted(model.rglob("plans.json")))).read_text(encoding="utf-8"))
+    return "architecture" not in plans["configurations"][configuration]
+
+
 def facts(imported: Path) -> dict[str, Any]:
     """What kind of model it is, as a reader of the figures wants to know."""
     manifest = load_imported(imported).manifest
@@ -163,7 +169,10 @@ def _compare_all(arguments: argparse.Namespace, words: list[str]) -> int:
         for channels, kind in asked:
             rows.append(compare(arguments, imported, channels, kind))
             sys.stdout.write(json.dumps(rows[-1]) + "\n")
-        content = {"model": facts(imported), "mirrored": arguments.mirror, "images": rows}
+        known = facts(imported)
+        if arguments.model.is_dir():
+            known["old_plans"] = are_plans_old(arguments.model, known["configuration"])
+        content = {"model": known, "mirrored": arguments.mirror, "images": rows}
     if arguments.json:
         content |= origin(f"python -m {PROGRAM}", words, torch.get_num_threads())
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from MultiTaskSegLib.runtime.model.released import ENDING
 from MultiTaskSegLib.runtime.nnunet.patch_stream import patch_weights
 from MultiTaskSegLib.runtime.nnunet.results_source import results_source
 from MultiTaskSegLib.runtime.nnunet.trained_model import load_trained_model, trained_models
-from Testing.bench.nnunet_parity import differences, ours
+from Testing.bench.nnunet_parity import are_plans_old, differences, ours
 from Testing.bench.parity_image import MADE, written
 from Testing.bench.parity_table import parity_table
 from Testing.runtime.nnunet.checkpoint_bytes import checkpoint_content, saved_checkpoint, written_results
@@ -89,3 +90,14 @@ def test_the_page_sums_up_what_differs_and_says_who_gave_up_where() -> None:
     assert "1 of 1000 voxels differ (99.9000 % are the same) on 1 images." in text
     assert "| as it is | 1000 | 1 | 1.2 | 1.2 | 10 | 10 |" in text
     assert "Ours gave up on the image that was made empty: InputError: nothing to see" in text
+
+
+def test_plans_that_describe_no_architecture_are_told_as_old_ones(tmp_path: Path) -> None:
+    model = written_results(tmp_path / "model", {"0": saved_checkpoint(checkpoint_content())})
+    path = next(model.rglob("plans.json"))
+    plans = json.loads(path.read_text(encoding="utf-8"))
+    (configuration,) = plans["configurations"]
+    assert not are_plans_old(model, configuration)
+    del plans["configurations"][configuration]["architecture"]
+    path.write_text(json.dumps(plans), encoding="utf-8")
+    assert are_plans_old(model, configuration)
