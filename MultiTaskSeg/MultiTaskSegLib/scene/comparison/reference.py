@@ -17,7 +17,7 @@ from MultiTaskSegLib.scene.node.segment_print import segment_prints
 from MultiTaskSegLib.scene.node.table_column import add_numbers
 from MultiTaskSegLib.scene.result_table import SEGMENT_ID, rows_of
 from MultiTaskSegLib.scene.segmentation import add_segmentation
-from MultiTaskSegLib.scene.volume import world_spacing_mm
+from MultiTaskSegLib.scene.volume import picture_ending, world_spacing_mm
 
 DICE, HAUSDORFF, SURFACE_DICE = "Dice with reference", "HD95 [mm]", "Surface Dice"
 COLUMNS = (DICE, HAUSDORFF, SURFACE_DICE)
@@ -36,8 +36,8 @@ class Agreement:
     Attributes:
         segment_id: in the result.
         dice: with the reference; NaN where neither has a voxel.
-        hausdorff95_mm: NaN where one has none.
-        surface_dice: at a tolerance.
+        hausdorff95_mm: NaN where one has none, and of a picture, which has no size in millimetres.
+        surface_dice: at a tolerance; NaN where neither has a voxel, and of a picture.
     """
 
     segment_id: str
@@ -68,7 +68,7 @@ def compare(
     if volume is None or table is None:
         raise InputError("the result has lost its volume or table", file=result.GetName(), remedy="Segment it again")
     pairs = _pairs(result, reference)
-    spacing_zyx_mm = world_spacing_mm(volume)[::-1]
+    spacing_zyx_mm = None if picture_ending(volume) else world_spacing_mm(volume)[::-1]
     found = {
         own: _agreement(own, _mask(result, own, volume), _mask(reference, other, volume), spacing_zyx_mm, tolerance_mm)
         for own, other in pairs.items()
@@ -181,11 +181,13 @@ def _mask(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: slicer.
 
 
 def _agreement(
-    segment_id: str, own: Mask, other: Mask, spacing_zyx_mm: tuple[float, float, float], tolerance_mm: float
+    segment_id: str, own: Mask, other: Mask, spacing_zyx_mm: tuple[float, float, float] | None, tolerance_mm: float
 ) -> Agreement:
     # Late: scipy takes time to load, and Slicer loads this module when it starts.
     from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
 
+    dice = mask_overlap(own, other).dice
+    if spacing_zyx_mm is None:
+        return Agreement(segment_id, dice, float("nan"), float("nan"))
     distances = surface_distances(own, other, spacing_zyx_mm)
-    near = distances.surface_dice(tolerance_mm)
-    return Agreement(segment_id, mask_overlap(own, other).dice, distances.hausdorff95_mm, near)
+    return Agreement(segment_id, dice, distances.hausdorff95_mm, distances.surface_dice(tolerance_mm))
