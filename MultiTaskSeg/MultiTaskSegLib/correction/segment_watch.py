@@ -10,10 +10,11 @@ import vtk
 
 from MultiTaskSegLib.correction.corrected_segment import mark_corrections, results_in
 from MultiTaskSegLib.runtime.errors import MtsError
-from MultiTaskSegLib.scene.comparison.reference import clear_outdated_comparison, compared_with
+from MultiTaskSegLib.scene.comparison.reference import clear_outdated_comparison, compared_with, is_compared
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE
 
 EVENTS = (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentRemoved)
+MOVED = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
 
 
 class SegmentWatch:
@@ -32,7 +33,7 @@ class SegmentWatch:
         """
         self._scene, self._later = scene, later
         self._changed: set[str] = set()
-        self._compared: set[str] = set()  # results that were compared with a segmentation which was changed
+        self._compared: set[str] = set()  # results of which a comparison may not hold any more
         self._is_waiting = False
         self._told: list[Callable[[], object]] = []
         self._tags: list[tuple[Any, int]] = []
@@ -96,11 +97,21 @@ class SegmentWatch:
     def _observe(self, node: slicer.vtkMRMLSegmentationNode) -> None:
         for event in EVENTS:
             self._tags.append((node, node.AddObserver(event, self._on_changed)))
+        self._tags.append((node, node.AddObserver(MOVED, self._on_moved)))
 
     def _on_changed(self, node: slicer.vtkMRMLSegmentationNode, _event: str) -> None:
         self._compared.update(result.GetID() for result in compared_with(node))
         if node.GetNodeReferenceID(INPUT_ROLE) is not None:  # else it is being made just now, or nobody's result
             self._changed.add(node.GetID())
+        self._wait()
+
+    def _on_moved(self, node: slicer.vtkMRMLSegmentationNode, _event: str) -> None:
+        self._compared.update(result.GetID() for result in compared_with(node))
+        if is_compared(node):
+            self._compared.add(node.GetID())
+        self._wait()
+
+    def _wait(self) -> None:
         if (self._changed or self._compared) and not self._is_waiting:
             self._is_waiting = True
             self._later(self.update)

@@ -99,5 +99,6 @@ def _let_go(stream: IO[bytes], path: Path) -> None:
         with suppress(OSError):
             path.unlink()
     else:  # while it is locked: later, it might be another one, which somebody else has locked
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # one that stays keeps nobody out, and what was added is added all the same
+            path.unlink(missing_ok=True)
         stream.close()

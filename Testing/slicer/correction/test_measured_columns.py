@@ -87,6 +87,24 @@ def test_a_reference_that_is_edited_empties_what_was_compared_with_the_edited_st
     assert missing(made, MEAN) == [False, False]
 
 
+@pytest.mark.parametrize("is_reference", [True, False])
+def test_who_moves_one_of_both_empties_the_comparison_and_who_moves_all_does_not(made, session, is_reference):
+    later: list = []
+    watch = SegmentWatch(session.scene, later.append)
+    volume, reference = slicer.util.getNode("Scan"), made.table.GetNodeReference("MultiTaskSeg.Reference")
+    by_2_mm = np.eye(4)
+    by_2_mm[0, 3] = 2.0
+    moved = samples.linear_transform(reference if is_reference else made.segmentation, by_2_mm)
+    for node in (volume, made.segmentation, reference):
+        node.SetAndObserveTransformNodeID(moved.GetID())
+    later.pop()()
+    assert missing(made, COLUMNS[0]) == [False, False]
+    (reference if is_reference else made.segmentation).SetAndObserveTransformNodeID(None)
+    later.pop()()
+    watch.release()
+    assert [missing(made, title) for title in COLUMNS] == 3 * [[True, True]]
+
+
 def test_a_reference_that_nobody_touched_or_that_is_gone_leaves_the_comparison(made):
     clear_outdated_comparison(made.segmentation)
     assert missing(made, COLUMNS[0]) == [False, False]

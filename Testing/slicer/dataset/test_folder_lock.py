@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,20 @@ def test_who_waits_for_long_is_told_and_has_added_nothing(tmp_path, monkeypatch)
     with locked(folder), pytest.raises(ResourceError, match="another program is adding"):
         add_cases(folder, [case("b", 2)], KEY)
     assert files(folder) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, who waits keeps the file")
+def test_what_was_added_is_not_said_to_have_failed_where_the_lock_cannot_be_removed(tmp_path, monkeypatch):
+    unlink = Path.unlink
+
+    def refuse(path, *arguments, **options) -> None:
+        if path.name == LOCK:
+            raise PermissionError(13, "Permission denied")
+        unlink(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert add_cases(tmp_path / "d", [case("a", 1)], KEY).cases == ("a",)
+    assert add_cases(tmp_path / "d", [case("b", 2)], KEY).cases == ("b",)
 
 
 def test_a_drive_without_locks_is_told_in_words(tmp_path, monkeypatch):

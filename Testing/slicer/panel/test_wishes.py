@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,6 +126,12 @@ def test_without_any_tick_nothing_starts_and_all_is_not_meant(panel, model, qt, 
     shown = panel.ui.messageLabel if button == "segmentButton" else panel.ui.batchMessageLabel
     assert "no structure is ticked" in shown.text
     assert panel.ui.segmentButton.text == "Segment"
+
+
+def test_the_only_structure_of_a_task_is_wanted_though_it_was_left_out_of_those_of_another_model(qt):
+    parameters = SimpleNamespace(task="Chest", leftOut=json.dumps({"Chest": ["heart"]}))
+    assert wanted(parameters, [KnownTask("Chest", structures=("heart",))]) == []
+    assert wanted(parameters, [KnownTask("Chest", structures=("heart", "aorta"))]) == ["aorta"]
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]"])

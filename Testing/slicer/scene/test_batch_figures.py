@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from MultiTaskSegLib.gallery.batch_page import batch_page
 from MultiTaskSegLib.job import JobRunner
 from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.image import image_file
 from MultiTaskSegLib.runtime.image.volume import LPS_TO_RAS
 from MultiTaskSegLib.scene.batch.batch_table import add_batch_table, batch_rows_of
 from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch, segment_batch
@@ -179,6 +181,24 @@ def test_files_are_measured_without_anything_left_in_the_scene(statistics, tmp_p
     assert found["box 2", SURFACE] == pytest.approx(surface_mm2((2, 3, 2)))
     voxels = np.arange(9 * 12 * 15).reshape(9, 12, 15)
     assert found["box 2", MEAN] == pytest.approx(voxels[2:4, 3:6, 1:3].mean())
+
+
+@pytest.mark.parametrize("size", ["pixel", "nothing"])
+def test_images_without_a_size_have_no_lengths_whatever_they_are_called(statistics, tmp_path, monkeypatch, size):
+    result, path = written(tmp_path, [(4, 3, 2)], overlap=False), tmp_path / "series"
+    image = replace(image_file.read_image(tmp_path / "image.nrrd"), measured=size)
+    path.mkdir()  # of DICOM files, for example
+    monkeypatch.setattr(image_file, "read_image", lambda _path: image)
+    found = figures_of_file(path, result, [SURFACE, MEAN], file_state(path))
+    assert [column for _segment, column in found] == [MEAN]
+
+
+def test_frames_that_are_pictures_have_no_lengths(statistics, runner):
+    sequence, frame = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine"), box("frame", (2, 3, 4), 10.0)
+    frame.SetAttribute("MultiTaskSeg.Picture", ".png")
+    sequence.SetDataNodeAtValue(frame, "0")
+    found = segment_batch(sequence, BatchOptions(figures=[SURFACE, MEAN]), runner=runner)
+    assert figures(found.rows[0]) == {SURFACE: None, MEAN: 10.0}
 
 
 def test_an_image_file_that_was_changed_during_the_run_is_not_measured(statistics, tmp_path):

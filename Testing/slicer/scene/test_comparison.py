@@ -38,6 +38,13 @@ def test_against_itself_everything_agrees(volume, result) -> None:
         assert (one.dice, one.hausdorff95_mm, one.surface_dice) == (1, 0, 1)
 
 
+def test_pictures_are_compared_by_dice_alone_for_they_have_no_millimetres(volume, result) -> None:
+    volume.SetAttribute("MultiTaskSeg.Picture", ".png")
+    for one in compare(result.segmentation, reference_of(volume, samples.labels())):
+        assert one.dice == 1
+        assert np.isnan([one.hausdorff95_mm, one.surface_dice]).all()
+
+
 def test_the_figures_become_columns_and_those_of_the_model_stay(volume, result) -> None:
     before = rows_of(result.table)
     labels = np.roll(samples.labels(), 1, axis=2)

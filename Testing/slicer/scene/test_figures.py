@@ -15,6 +15,7 @@ from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
 from MultiTaskSegLib.scene.figure.figure_columns import chosen_figures, set_figures, write_figures
 from MultiTaskSegLib.scene.figure.measurement import measurements, measurements_of
+from MultiTaskSegLib.scene.figure.segment_statistics import measured
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.result_table import rows_of
 from Testing.slicer import scene_samples as samples
@@ -89,10 +90,12 @@ def test_nothing_stays_in_the_scene_but_the_columns(result, statistics) -> None:
 def test_what_somebody_has_set_up_in_segment_statistics_stays_as_it_is(result, statistics) -> None:
     theirs = segment_statistics.SegmentStatisticsLogic().getParameterNode()
     theirs.SetParameter("Segmentation", "theirs")
+    theirs.statistics = {("heart", "LabelmapSegmentStatisticsPlugin.roundness"): 0.5}
     set_figures(result.segmentation, ["Surface [mm2]"])
     assert slicer.mrmlScene.IsNodePresent(theirs)
     assert theirs.GetParameterNamesAsCommaSeparatedList() == "Segmentation"
     assert theirs.GetParameter("Segmentation") == "theirs"
+    assert theirs.statistics == {("heart", "LabelmapSegmentStatisticsPlugin.roundness"): 0.5}
     assert column(result.table, "Surface [mm2]")[0] > 0.0
 
 
@@ -114,6 +117,21 @@ def test_a_picture_has_figures_of_its_grey_values_and_no_lengths(session, statis
     set_figures(result.segmentation, ["Surface [mm2]", "Mean intensity"])
     assert np.isnan(column(result.table, "Surface [mm2]")).all()
     assert not np.isnan(column(result.table, "Mean intensity")).any()
+
+
+def test_intensities_that_have_no_mean_leave_the_cell_empty_in_table_and_file(session, statistics, tmp_path) -> None:
+    volume = samples.volume()
+    voxels = slicer.util.arrayFromVolume(volume).astype(np.float32)
+    voxels[np.argwhere(samples.labels() == 1)[0][0], ...] = np.nan
+    slicer.util.updateVolumeFromArray(volume, voxels)
+    result = add_result(volume, boxes())
+    set_figures(result.segmentation, ["Mean intensity"])
+    assert np.isnan(column(result.table, "Mean intensity")[0])
+    write_figures(result.segmentation, tmp_path / "figures.csv")
+    with (tmp_path / "figures.csv").open(newline="", encoding="utf-8-sig") as stream:
+        assert [row["Mean intensity"] == "" for row in csv.DictReader(stream)] == [True, False]
+    [mean] = measurements_of(["Mean intensity"])
+    assert list(measured(result.segmentation, volume, [mean])) == [("posterior", "Mean intensity")]
 
 
 def test_surfaces_are_asked_for_by_the_name_that_the_labelmap_plugin_has() -> None:

@@ -3,8 +3,9 @@
 Names compared with its source (5.8 to 5.13): ``SegmentStatisticsLogic.plugins``, their ``keys``, the parameters
 ``Segmentation``, ``ScalarVolume``, ``visibleSegmentsOnly``, ``PLUGIN.enabled`` and ``PLUGIN.KEY.enabled`` of a node,
 ``setParameterNode``, and ``getStatistics()`` by ``(segment ID, "PLUGIN.KEY")``. A new logic takes the first parameter
-node of the module that is in the scene, and makes one where there is none. Nothing is measured of an empty segment, and
-all is measured in the world. Figures are real where they are simple: surface as the area of the voxels' open faces.
+node of the module that is in the scene, and makes one where there is none; what was found is kept on the node, and a
+new logic forgets it. Nothing is measured of an empty segment, and all is measured in the world. Figures are real where
+they are simple: surface as the area of the voxels' open faces.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class SegmentStatisticsLogic:
     def __init__(self):
         self.plugins = [LabelmapSegmentStatisticsPlugin(), ScalarVolumeSegmentStatisticsPlugin()]
         self._node = None
-        self.getParameterNode()
+        self.reset()
+
+    def reset(self):
+        self.getParameterNode().statistics = {"SegmentIDs": [], "MeasurementInfo": {}}
 
     def getParameterNode(self):
         if self._node is None:
@@ -54,16 +58,17 @@ class SegmentStatisticsLogic:
         self._node = node
 
     def getStatistics(self):
-        return self._found
+        return self._node.statistics
 
     def computeStatistics(self):
-        self._found = {"SegmentIDs": [], "MeasurementInfo": {}}
+        self.reset()
+        statistics = self.getStatistics()
         scene, wanted = slicer.mrmlScene, self._node.GetParameter
         segmentation, volume = (scene.GetNodeByID(wanted(name)) for name in ("Segmentation", "ScalarVolume"))
         assert wanted("visibleSegmentsOnly") == "False"
         for number in range(segmentation.GetSegmentation().GetNumberOfSegments()):
             segment_id = segmentation.GetSegmentation().GetNthSegmentID(number)
-            self._found["SegmentIDs"].append(segment_id)
+            statistics["SegmentIDs"].append(segment_id)
             inside = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume) > 0
             for plugin in self.plugins:
                 name = type(plugin).__name__
@@ -72,4 +77,4 @@ class SegmentStatisticsLogic:
                     found = plugin.measure(inside, slicer.util.arrayFromVolume(volume), edges_mm)
                     for key, value in found.items():
                         if wanted(f"{name}.{key}.enabled") == "True":
-                            self._found[segment_id, f"{name}.{key}"] = value
+                            statistics[segment_id, f"{name}.{key}"] = value

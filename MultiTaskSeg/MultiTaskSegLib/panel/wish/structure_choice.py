@@ -68,8 +68,8 @@ class StructureChoice:
 
 
 def wanted_structures(parameters: Any, tasks: Sequence[KnownTask]) -> list[str]:
-    """Names of the structures that are ticked; none where all are, where the task is to be recognised, and where which
-    there are depends on the model, of which none is chosen.
+    """Names of the structures that are ticked; none where all are, where the task is to be recognised, where there is
+    but one, of which nobody is asked, and where which there are depends on the model, of which none is chosen.
 
     Raises:
         UsageError: none is ticked, which must not mean all.
@@ -77,7 +77,9 @@ def wanted_structures(parameters: Any, tasks: Sequence[KnownTask]) -> list[str]:
     left_out = _left_out(parameters).get(parameters.task, [])
     names = offered_structures(tasks, parameters.task) or ()
     wanted = [name for name in names if name not in left_out]
-    if names and not wanted:
+    if len(names) < 2:
+        return []
+    if not wanted:
         raise UsageError("no structure is ticked", remedy="Tick what is to be segmented")
     return [] if len(wanted) == len(names) else wanted
 

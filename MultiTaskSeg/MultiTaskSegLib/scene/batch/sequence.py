@@ -24,7 +24,7 @@ from MultiTaskSegLib.scene.node.added_nodes import all_or_nothing
 from MultiTaskSegLib.scene.result import RunNotes
 from MultiTaskSegLib.scene.result_record import write_record
 from MultiTaskSegLib.scene.segmentation import add_segmentation
-from MultiTaskSegLib.scene.volume import image_from_node, to_world_of
+from MultiTaskSegLib.scene.volume import image_from_node, picture_ending, to_world_of
 from MultiTaskSegLib.scene.volume_sequence import frame_title
 from MultiTaskSegLib.task_list import short_name
 
@@ -118,7 +118,7 @@ class SequenceResult:
         node = add_segmentation(volume, found.labels, legend, name, found.regions)
         write_record(node, record, found.report, self._notes.parameters)
         seal_segments(node, found.labels, found.regions)
-        measure = lambda: self._measured(node, volume)  # noqa: E731
+        measure = lambda: self._measured(node, volume, has_size=not picture_ending(frame))  # noqa: E731
         report = with_figures(found.report, found.legend, self._figures, measure)
         sequence = self._sequence(found.report)
         sequence.SetDataNodeAtValue(node, self._frames.GetNthIndexValue(number))
@@ -127,14 +127,16 @@ class SequenceResult:
                 self._scene.RemoveNode(extra)
         return report
 
-    def _measured(self, node: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> Figures:
+    def _measured(
+        self, node: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode, *, has_size: bool
+    ) -> Figures:
         """Where the frames are shown: a transform may stretch them."""
         shown = self._shown_frame()
         place = None if shown is None else shown.GetTransformNodeID()
         try:
             for one in (node, volume):
                 one.SetAndObserveTransformNodeID(place)
-            return measured(node, volume, measurements_of(self._figures))
+            return measured(node, volume, measurements_of(self._figures), has_size=has_size)
         finally:
             node.SetAndObserveTransformNodeID(None)
 

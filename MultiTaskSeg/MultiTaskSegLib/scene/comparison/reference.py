@@ -17,13 +17,15 @@ from MultiTaskSegLib.scene.node.segment_print import segment_prints
 from MultiTaskSegLib.scene.node.table_column import add_numbers
 from MultiTaskSegLib.scene.result_table import SEGMENT_ID, rows_of
 from MultiTaskSegLib.scene.segmentation import add_segmentation
-from MultiTaskSegLib.scene.volume import world_spacing_mm
+from MultiTaskSegLib.scene.volume import picture_ending, to_world_of, world_spacing_mm
 
 DICE, HAUSDORFF, SURFACE_DICE = "Dice with reference", "HD95 [mm]", "Surface Dice"
 COLUMNS = (DICE, HAUSDORFF, SURFACE_DICE)
 TOLERANCE_MM = 1.0
-REFERENCE_ROLE, COMPARED = "MultiTaskSeg.Reference", "MultiTaskSeg.Compared"
-"""Of a table: the segmentation that was compared with, and by segment its counterpart with its fingerprint, as JSON."""
+REFERENCE_ROLE, COMPARED, PLACES = "MultiTaskSeg.Reference", "MultiTaskSeg.Compared", "MultiTaskSeg.ComparedPlaces"
+"""Of a table: the segmentation that was compared with; by segment its counterpart with its fingerprint, and `_places`,
+both as JSON."""
+PLACE_TOLERANCE = 1e-4  # of axes, and in millimetres
 ONLY_RESULT, ONLY_REFERENCE, BOTH = "only in the result", "only in the reference", "in both"
 COLOURS = {ONLY_RESULT: (214, 110, 30), ONLY_REFERENCE: (40, 110, 200), BOTH: (70, 150, 70)}
 Mask = NDArray[np.bool_]
@@ -36,8 +38,8 @@ class Agreement:
     Attributes:
         segment_id: in the result.
         dice: with the reference; NaN where neither has a voxel.
-        hausdorff95_mm: NaN where one has none.
-        surface_dice: at a tolerance.
+        hausdorff95_mm: NaN where one has none, and of a picture, which has no size in millimetres.
+        surface_dice: at a tolerance; NaN where neither has a voxel, and of a picture.
     """
 
     segment_id: str
@@ -68,7 +70,7 @@ def compare(
     if volume is None or table is None:
         raise InputError("the result has lost its volume or table", file=result.GetName(), remedy="Segment it again")
     pairs = _pairs(result, reference)
-    spacing_zyx_mm = world_spacing_mm(volume)[::-1]
+    spacing_zyx_mm = None if picture_ending(volume) else world_spacing_mm(volume)[::-1]
     found = {
         own: _agreement(own, _mask(result, own, volume), _mask(reference, other, volume), spacing_zyx_mm, tolerance_mm)
         for own, other in pairs.items()
@@ -87,6 +89,7 @@ def compare(
     prints = segment_prints(reference, volume)
     table.SetNodeReferenceID(REFERENCE_ROLE, reference.GetID())
     table.SetAttribute(COMPARED, json.dumps({own: [other, prints[other]] for own, other in pairs.items()}))
+    table.SetAttribute(PLACES, json.dumps(_places(result, reference, volume)))
     table.Modified()
     return list(found.values())
 
@@ -102,8 +105,15 @@ def compared_with(reference: slicer.vtkMRMLSegmentationNode) -> list[slicer.vtkM
     ]
 
 
+def is_compared(result: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Whether the table of a segmentation, if it has one, says how far it agrees with another."""
+    table = result.GetNodeReference(TABLE_ROLE)
+    return table is not None and table.GetNodeReferenceID(REFERENCE_ROLE) is not None
+
+
 def clear_outdated_comparison(result: slicer.vtkMRMLSegmentationNode) -> None:
-    """Leave out how far structures agree with such of the reference as were changed or removed since.
+    """Leave out how far structures agree with such of the reference as were changed or removed since, and how far all
+    do where one of both was moved by a linear transform.
 
     Where the reference itself is gone, the figures stay: they are true of what it was.
     """
@@ -111,8 +121,13 @@ def clear_outdated_comparison(result: slicer.vtkMRMLSegmentationNode) -> None:
     reference = None if table is None else table.GetNodeReference(REFERENCE_ROLE)
     if volume is None or reference is None:
         return
-    noted, now = json.loads(table.GetAttribute(COMPARED) or "{}"), segment_prints(reference, volume)
-    outdated = [own for own, (other, made) in noted.items() if now.get(other) != made]
+    noted = json.loads(table.GetAttribute(COMPARED) or "{}")
+    if not noted:
+        return
+    places, now = json.loads(table.GetAttribute(PLACES) or "null"), _places(result, reference, volume)
+    is_moved = None not in (places, now) and not np.allclose(places, now, rtol=0.0, atol=PLACE_TOLERANCE)
+    prints = {} if is_moved else segment_prints(reference, volume)
+    outdated = [own for own, (other, made) in noted.items() if prints.get(other) != made]
     if outdated:
         empty_cells(table, SEGMENT_ID, COLUMNS, outdated)
         table.SetAttribute(COMPARED, json.dumps({own: one for own, one in noted.items() if own not in outdated}))
@@ -139,6 +154,20 @@ def add_difference(
     name = result.GetSegmentation().GetSegment(segment_id).GetName()
     scene = volume.GetScene()
     return add_segmentation(volume, labels, legend, scene.GenerateUniqueName(f"{name}: result and reference"))
+
+
+def _places(
+    result: slicer.vtkMRMLSegmentationNode,
+    reference: slicer.vtkMRMLSegmentationNode,
+    volume: slicer.vtkMRMLScalarVolumeNode,
+) -> list[list[list[float]]] | None:
+    """Matrices from the millimetres of both segmentations to those of the volume, through their parent transforms; None
+    where one of these is not linear."""
+    try:
+        to_volume = np.linalg.inv(to_world_of(volume))
+        return [(to_volume @ to_world_of(node)).tolist() for node in (result, reference)]
+    except InputError:
+        return None
 
 
 def _pairs(result: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
@@ -181,11 +210,13 @@ def _mask(node: slicer.vtkMRMLSegmentationNode, segment_id: str, volume: slicer.
 
 
 def _agreement(
-    segment_id: str, own: Mask, other: Mask, spacing_zyx_mm: tuple[float, float, float], tolerance_mm: float
+    segment_id: str, own: Mask, other: Mask, spacing_zyx_mm: tuple[float, float, float] | None, tolerance_mm: float
 ) -> Agreement:
     # Late: scipy takes time to load, and Slicer loads this module when it starts.
     from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
 
+    dice = mask_overlap(own, other).dice
+    if spacing_zyx_mm is None:
+        return Agreement(segment_id, dice, float("nan"), float("nan"))
     distances = surface_distances(own, other, spacing_zyx_mm)
-    near = distances.surface_dice(tolerance_mm)
-    return Agreement(segment_id, mask_overlap(own, other).dice, distances.hausdorff95_mm, near)
+    return Agreement(segment_id, dice, distances.hausdorff95_mm, distances.surface_dice(tolerance_mm))

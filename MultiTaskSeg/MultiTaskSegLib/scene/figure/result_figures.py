@@ -18,7 +18,6 @@ from MultiTaskSegLib.scene.figure.measurement import measurements_of
 from MultiTaskSegLib.scene.figure.segment_statistics import Figures, measured
 from MultiTaskSegLib.scene.node.added_nodes import passing
 from MultiTaskSegLib.scene.segmentation import add_segmentation
-from MultiTaskSegLib.scene.volume import PICTURE_ATTRIBUTE
 from MultiTaskSegLib.typed_error import typed
 
 LABELS, LAYERS = "segmentation.nii.gz", "segmentation.seg.nrrd"
@@ -97,10 +96,8 @@ def figures_of_file(path: Path, found: JobResult, columns: Sequence[str], state:
     labels, regions = _labels(found.output, len(found.legend))
     with passing(slicer.mrmlScene):
         volume = slicer.util.addVolumeFromArray(image.voxels, ijkToRAS=image.ijk_to_ras, name=path.name)
-        if image.measured != "voxel":
-            volume.SetAttribute(PICTURE_ATTRIBUTE, path.suffix)
         segmentation = add_segmentation(volume, labels, found.legend, path.name, regions)
-        return measured(segmentation, volume, measurements_of(columns))
+        return measured(segmentation, volume, measurements_of(columns), has_size=image.measured == "voxel")
 
 
 def _labels(folder: Path, count: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:

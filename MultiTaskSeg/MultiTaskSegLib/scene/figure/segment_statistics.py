@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import slicer
 
 from MultiTaskSegLib.runtime.errors import ResourceError
@@ -21,8 +22,11 @@ def measured(
     segmentation_node: slicer.vtkMRMLSegmentationNode,
     volume_node: slicer.vtkMRMLScalarVolumeNode | None,
     wanted: Sequence[Measurement],
+    *,
+    has_size: bool = True,
 ) -> Figures:
-    """What is wanted of each segment, hidden ones included; nothing of empty ones.
+    """What is wanted of each segment, hidden ones included; nothing of empty ones, and nothing that is no number, such
+    as the mean of intensities with NaN among them.
 
     Segment Statistics measures in the world, that is after all parent transforms. Of a picture, which has no size in
     millimetres, no lengths and areas are measured.
@@ -31,12 +35,13 @@ def measured(
         segmentation_node: whose segments.
         volume_node: whose intensities; without one none are measured.
         wanted: which measurements.
+        has_size: whether the voxels have a size in millimetres, as far as the volume itself does not tell.
 
     Raises:
         ResourceError: this Slicer has no module Segment Statistics.
     """
-    is_measured = volume_node is None or not picture_ending(volume_node)
-    wanted = [one for one in wanted if is_measured or not one.is_length]
+    has_size = has_size and (volume_node is None or not picture_ending(volume_node))
+    wanted = [one for one in wanted if has_size or not one.is_length]
     with _own_logic() as (logic, parameters):
         _ask(logic, parameters, segmentation_node, volume_node, wanted)
         logic.computeStatistics()
@@ -45,7 +50,7 @@ def measured(
             (segment_id, one.column): float(found[segment_id, one.long_key])
             for segment_id in found["SegmentIDs"]
             for one in wanted
-            if (segment_id, one.long_key) in found
+            if np.isfinite(found.get((segment_id, one.long_key), np.nan))
         }
 
 
@@ -61,11 +66,14 @@ def require_statistics() -> None:
 @contextmanager
 def _own_logic() -> Iterator[tuple[Any, Any]]:
     """The logic of the module with parameters of its own: a new one takes the first that it finds, which may be those
-    that somebody has set up in the module."""
+    that somebody has set up in the module, and forgets what was found with them."""
     scene = slicer.mrmlScene
     known = set(slicer.util.getNodesByClass(PARAMETERS, scene))
+    theirs = {node: node.statistics for node in known if hasattr(node, "statistics")}
     try:
         logic = _logic_class()()
+        for node, statistics in theirs.items():
+            node.statistics = statistics
         parameters = scene.AddNewNodeByClass(PARAMETERS)
         logic.setParameterNode(parameters)
         yield logic, parameters
