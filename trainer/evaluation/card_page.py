@@ -71,6 +71,12 @@ def mean_text(measured: Mapping[str, Any], digits: int = 3) -> str:
     return f"{measured['mean']:.{digits}f}" + (f" ({limits[0]:.2f} to {limits[1]:.2f})" if limits else "")
 
 
+def _with(measured: Mapping[str, Any], digits: int, words: str) -> str:
+    """A mean with what it is of; nothing but a dash where there is none."""
+    found = mean_text(measured, digits)
+    return found if measured["mean"] is None else f"{found} {words}"
+
+
 def _if_older(measured: str, manifest: Manifest, digest: str) -> str:
     return "" if measured in measured_as(manifest, digest) else BEFORE_REFIT
 
@@ -90,8 +96,8 @@ def _agreement_row(task: TaskInfo, measured: Mapping[str, Any]) -> list[str]:
         str(measured["cases"]),
         str(measured["patients"]),
         mean_text(dice),
-        f"{mean_text(measured['hausdorff95'], 2)} {measured['unit']}",
-        f"{mean_text(measured['surface_dice'])} within {within} {measured['unit']}",
+        _with(measured["hausdorff95"], 2, measured["unit"]),
+        _with(measured["surface_dice"], 3, f"within {within} {measured['unit']}"),
         str(measured["one_is_empty"]),
         "–" if off is None else f"{off:.3f}",
     ]

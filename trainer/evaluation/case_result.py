@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
+from trainer.data.label_pair import is_shared
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import masks_by_label
 from trainer.metrics.overlap import mask_overlap, mean_defined
@@ -85,7 +88,7 @@ def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str)
     spacing_zyx, unit = measured_spacing(volume)
     expected = _expected_dice(result)
     labels: dict[str, Agreement] = {}
-    for name, own, other in masks_by_label(result.labels, result.task, truth, dataset.labels, result.regions):
+    for name, own, other in compared_masks(predictor.manifest.tasks, result, truth, dataset.labels):
         surfaces = surface_distances(own, other, spacing_zyx)
         labels[name] = Agreement(
             mask_overlap(own, other).dice,
@@ -105,6 +108,26 @@ def evaluate_case(predictor: Predictor, dataset: Dataset, case: Case, task: str)
         result.checked.is_ood,
         result.timings["total_s"],
     )
+
+
+def compared_masks(
+    tasks: Sequence[TaskInfo], result: Segmentation, truth: NDArray[np.integer], labels: Mapping[int, str]
+) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """What is compared label by label, see `masks_by_label`.
+
+    A task whose only label is called ``foreground`` stands for every label of a dataset where the head is shared by all
+    tasks; beside tasks with labels of their own it is a task like them.
+
+    Args:
+        tasks: of the model.
+        result: of one of them.
+        truth: label values of the dataset ``(Z, Y, X)`` on the result's grid.
+        labels: the dataset's label names by value.
+    """
+    task = result.task
+    if is_shared(task) and not all(is_shared(one) for one in tasks) and "foreground" not in labels.values():
+        task = replace(task, labels=())
+    return masks_by_label(result.labels, task, truth, labels, result.regions)
 
 
 def measured_spacing(volume: Volume) -> tuple[tuple[float, float, float], Unit]:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_datasets, split_view
+from trainer.data.dataset import Dataset, read_datasets, require_masks, split_view
 from trainer.data.provenance import unseen
 from trainer.evaluation.case_result import CaseResult, cases_csv, evaluate_case
 from trainer.evaluation.shown_case import write_pictures
@@ -52,7 +54,7 @@ def evaluate(
         words: of the command, for the record.
 
     Raises:
-        DatasetError: nothing is left to evaluate.
+        DatasetError: nothing is left to evaluate, or a dataset has no masks.
         ModelError: the model does not say whom it has seen.
     """
     if task not in ("auto", "dataset"):
@@ -64,6 +66,8 @@ def evaluate(
     source = origin("python -m trainer", words)
     predictor = Predictor.load(model)
     datasets = read_datasets(directories, split, several=True)
+    for dataset in datasets:
+        require_masks(dataset)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
     left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
     for note in _left_out_notes(left_out, datasets, predictor):
@@ -165,5 +169,7 @@ def _write_report(results: Sequence[CaseResult], summary: dict[str, Any], model:
     report.add_text(whose).write(path)
 
 
-def _with_unit(figures: Mapping[str, Any]) -> str:
-    return f"{figures['hausdorff95']['mean']:.2f} {figures['unit']}"
+def _with_unit(figures: Mapping[str, Any]) -> str | None:
+    """None where no label is in truth and result."""
+    mean = figures["hausdorff95"]["mean"]
+    return None if np.isnan(mean) else f"{mean:.2f} {figures['unit']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ HEADINGS = (
 
 
 CARDS = "models"
+PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 
 
 def keep_evaluation(metrics: Path, models: Sequence[Path], results: Path, cards: Path) -> list[Path]:
@@ -81,13 +83,30 @@ def write_model_page(page: Path, models: Sequence[Path], results: Path) -> None:
         results: folder with the published ``evaluation-*``, ``ood-benchmark-*`` and ``localisation-*`` JSON files.
 
     Raises:
-        DatasetError: the page has no mark, or a figure of a model is not published.
+        DatasetError: the page has no mark, or a figure or picture of a model is not published.
         ModelError: the data of a model do not allow its release.
     """
     written = page_text(page.read_text(encoding="utf-8"), models, results)
-    cards = {page.parent / CARDS / f"{read_manifest(model)[0].name}.md": card_of(model, results) for model in models}
+    folder = page.parent / CARDS
+    names = [read_manifest(model)[0].name for model in models]
+    cards = {folder / f"{name}.md": card_of(model, results) for name, model in zip(names, models, strict=True)}
+    for text in cards.values():
+        if missing := [name for name in PICTURE.findall(text) if not (folder / name).is_file()]:
+            raise DatasetError(
+                "a picture of a card is missing", file=folder / missing[0], remedy="Give the evaluation again"
+            )
     for path, text in {**cards, page: written}.items():
         write_text_file(path, text)
+    _discard_pictures(folder, names)
+
+
+def _discard_pictures(folder: Path, names: Sequence[str]) -> None:
+    """Pictures of the models that no card shows any more: of a dataset that left the model, or a file before."""
+    shown = {name for card in folder.glob("*.md") for name in PICTURE.findall(card.read_text(encoding="utf-8"))}
+    for name in names:
+        for picture in folder.glob(f"{name}-*.jpg"):
+            if picture.name not in shown:
+                picture.unlink()
 
 
 def card_of(model: Path, results: Path) -> str:

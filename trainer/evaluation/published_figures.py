@@ -44,11 +44,12 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
         DatasetError: one of them is missing.
     """
     digests = measured_as(manifest, digest)
+    names = {task.name for task in manifest.tasks}
     older = (*digests, *manifest.training.get("refitted_from", ()))
 
     def of_model(content: Content) -> bool:
-        """Whether figures were measured with this very model."""
-        return content.get("model") in digests
+        """Whether figures were measured with this very model, on all of its tasks."""
+        return content.get("model") in digests and names <= set(content["datasets"])
 
     def of_weights(content: Content) -> bool:
         """Whether figures were measured with these weights, before the check was fitted anew or since."""
@@ -80,4 +81,6 @@ def _newest(folder: Path, pattern: str, fits: Callable[[Content], bool]) -> tupl
         content = json.loads(path.read_text(encoding="utf-8"))
         if fits(content):
             return path.name, content
-    raise DatasetError(f"no {pattern} is of this model file", file=folder, remedy="Measure and publish it first")
+    raise DatasetError(
+        f"no {pattern} is of this model file and all of its tasks", file=folder, remedy="Measure and publish it first"
+    )

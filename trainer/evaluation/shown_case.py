@@ -17,9 +17,8 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
-from trainer.evaluation.case_result import CaseResult, ranked
+from trainer.evaluation.case_result import CaseResult, compared_masks, ranked
 from trainer.layout.case import Case
-from trainer.metrics.case_overlap import masks_by_label
 from trainer.report.curves import INK, new_figure, plain
 from trainer.report.progress import Progress
 from trainer.report.slice_view import HEATMAP, LabelStyle, Slice, best_slice, draw_image, draw_labels, grey_window
@@ -154,7 +153,7 @@ def _shown(predictor: Predictor, dataset: Dataset, case: Case, measured: CaseRes
     volume, truth = case.read_pair(dataset.labels)
     result = predictor.segment(volume, dataset.name if task == "dataset" else "auto")
     drawn = np.zeros((2, *truth.shape), dtype=np.uint16)
-    masks = masks_by_label(result.labels, result.task, truth, dataset.labels, result.regions)
+    masks = compared_masks(predictor.manifest.tasks, result, truth, dataset.labels)
     for number, (_, own, other) in enumerate(masks, 1):
         drawn[0][other], drawn[1][own] = number, number
     title = f"{word}: {measured.case}\nDice {measured.mean_dice:.2f}"

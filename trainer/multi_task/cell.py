@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ class Cell:
     Attributes:
         seeds: that were measured.
         groups: patient of each case.
-        values: figures of a case ``(S, C)`` by name; NaN where there is nothing to measure.
+        values: figures of a case ``(S, C)`` by name, distances of its L labels ``(S, C, L)``; NaN where there is
+            nothing to measure.
         tables: ``(S, C, regions, 3, bins)``, see `reliability_table`.
         counts: ``(S, C, 4)``, `LESION_COUNTS`; zeros where no lesions are counted.
         unit: of distances.
@@ -74,26 +75,41 @@ def make_cell(found: Mapping[int, Mapping[str, Any]], name: str) -> Cell:
     )
 
 
-def _structures(key: str) -> Callable[[Mapping[str, Any], Sequence[float]], float]:
-    """Mean over the labels; of a network that tells foreground alone, only where the dataset has one label."""
-
-    def pick(case: Mapping[str, Any], foreign: Sequence[float]) -> float:
-        own = {name: figures for name, figures in case["structures"].items() if name != FOREGROUND}
-        if not own and case["labels"] > 1:
-            return float("nan")
-        return mean_defined([number(figures[key]) for figures in (own or case["structures"]).values()])
-
-    return pick
+def _labels(case: Mapping[str, Any], key: str) -> list[float]:
+    """A figure of every label; NaN of a network that tells foreground alone, unless the dataset has one label."""
+    own = [number(figures[key]) for name, figures in case["structures"].items() if name != FOREGROUND]
+    return own if len(own) == case["labels"] else [float("nan")] * case["labels"]
 
 
-PER_CASE: dict[str, Callable[[Mapping[str, Any], Sequence[float]], float]] = {
-    "dice": _structures("dice"),
+PER_CASE: dict[str, Callable[[Mapping[str, Any], Sequence[float]], float | list[float]]] = {
+    "dice": lambda case, _: mean_defined(_labels(case, "dice")),
     "foreground_dice": lambda case, _: number(case["structures"][FOREGROUND]["dice"]),
-    "hausdorff95": _structures("hausdorff95"),
-    "assd": _structures("assd"),
-    "surface_dice": _structures("surface_dice"),
+    "hausdorff95": lambda case, _: _labels(case, "hausdorff95"),
+    "assd": lambda case, _: _labels(case, "assd"),
+    "surface_dice": lambda case, _: mean_defined(_labels(case, "surface_dice")),
     "auroc": lambda case, foreign: auroc([case["score"]], foreign),
 }
+DISTANCES = ("hausdorff95", "assd")
+
+
+def case_values(cell: Cell, name: str) -> Floats:
+    """A figure of single cases ``(S, C)``; distances are means over the labels that truth and result have."""
+    values = cell.values[name]
+    if values.ndim == 2:
+        return values
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))
+
+
+def paired(own: Cell, other: Cell, name: str) -> tuple[Cell, Cell]:
+    """Both with the distances that both have: a network that misses what is hard is not ahead for that."""
+    if name not in DISTANCES:
+        return own, other
+    lacks = np.isnan(own.values[name]) | np.isnan(other.values[name])
+    first, second = (
+        replace(cell, values={**cell.values, name: np.where(lacks, np.nan, cell.values[name])}) for cell in (own, other)
+    )
+    return first, second
 
 
 def figure(cell: Cell, name: str, weights: Floats) -> Floats:
@@ -105,7 +121,7 @@ def figure(cell: Cell, name: str, weights: Floats) -> Floats:
         weights: how often each case counts, ``(rounds, C)``.
     """
     if name in PER_CASE:
-        values = cell.values[name]
+        values = case_values(cell, name)
         defined = ~np.isnan(values)
         return _ratio(weights @ np.where(defined, values, 0.0).T, weights @ defined.astype(np.float64).T)
     if name in LESION_RATES:
@@ -138,4 +154,4 @@ CALIBRATION: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
     "ring_mce": ("ring", maximum_calibration_error),
 }
 FIGURES = (*PER_CASE, *CALIBRATION, *LESION_RATES)
-SMALLER_IS_BETTER = frozenset({"hausdorff95", "assd", *CALIBRATION})
+SMALLER_IS_BETTER = frozenset({*DISTANCES, *CALIBRATION})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ class Design:
         contents: knows what files hold.
 
     Raises:
-        DatasetError: a folder is missing or too small, has no masks, or 2-D and 3-D images are mixed.
+        DatasetError: a folder is missing or too small, has no masks, 2-D and 3-D images are mixed, or a foreign image
+            is one of a dataset.
     """
 
     def __init__(self, plan: MultiTaskPlan, contents: FileContents | None = None) -> None:
@@ -44,8 +46,11 @@ class Design:
             name: data in plan.settings.lesions
             for name, data in zip(self.division.names, plan.settings.data, strict=True)
         }
-        self._foreign = [str(path) for path in foreign_paths(plan, is_planar=_is_planar(datasets[0]))]
+        foreign = foreign_paths(plan, is_planar=_is_planar(datasets[0]))
+        self._foreign, self._foreign_content = [str(path) for path in foreign], known.of_all(foreign)
+        _require_foreign(self._foreign_content, datasets, known)
         self._runs: dict[str, Run] = {}
+        self._measured_in: dict[tuple[str, str, int, int], str] = {}
         for count in plan.settings.labelled_groups:
             for seed in plan.settings.seeds:
                 for arm in plan.settings.arms:
@@ -58,13 +63,15 @@ class Design:
 
     def run_of(self, arm: ArmSettings, name: str, count: int, seed: int) -> str:
         """Name of the run in which an arm is measured on a dataset."""
-        return run_name(arm.name, EVERYTHING if arm.kind == "joint" else name, count, seed)
+        return self._measured_in[arm.name, name, count, seed]
 
     def _add_arm(self, arm: ArmSettings, count: int, seed: int) -> None:
         settings, every = self.plan.settings, self.division.names
         first = settings.steps - settings.finetune_steps
         if arm.kind == "joint":
-            self._add(arm, run_name(arm.name, EVERYTHING, count, seed), every, every, settings.steps, (count, seed))
+            whole = run_name(arm.name, EVERYTHING, count, seed)
+            whole = self._add(arm, whole, every, every, settings.steps, (count, seed))
+            self._measured_in |= {(arm.name, name, count, seed): whole for name in every}
             return
         for name in every:
             needs: tuple[str, ...] = ()
@@ -76,16 +83,16 @@ class Design:
             elif arm.kind == "joint_finetuned":
                 needs = (self._pretrained(arm, EVERYTHING, every, first, (count, seed)),)
             steps = settings.finetune_steps if needs else settings.steps
-            self._add(arm, run_name(arm.name, name, count, seed), [name], [name], steps, (count, seed), needs)
+            own = run_name(arm.name, name, count, seed)
+            own = self._add(arm, own, [name], [name], steps, (count, seed), needs)
+            self._measured_in[arm.name, name, count, seed] = own
 
     def _pretrained(
         self, arm: ArmSettings, word: str, sources: Sequence[str], steps: int, regime: tuple[int, int]
     ) -> str:
         """The run that an arm fine-tunes from: shared by arms that differ in the fine-tuning alone."""
         kind = "_".join(["pretrained", *(f"{key}-{value:g}" for key, value in sorted(arm.numbers.items()))])
-        name = run_name(kind, word, *regime)
-        self._add(arm, name, sources, [], steps, regime)
-        return name
+        return self._add(arm, run_name(kind, word, *regime), sources, [], steps, regime)
 
     def _add(
         self,
@@ -96,7 +103,8 @@ class Design:
         steps: int,
         regime: tuple[int, int],
         needs: tuple[str, ...] = (),
-    ) -> None:
+    ) -> str:
+        """Add a run, unless there is the same one; its name, which gets a number where another run has it."""
         count, seed = regime
         parameters: dict[str, Any] = {
             "data": [self._folders[one] for one in trained],
@@ -116,12 +124,17 @@ class Design:
                 for one in measured
             ],
             "foreign": self._foreign if measured else [],
+            "foreign_content": self._foreign_content if measured else [],
         }
-        self._runs.setdefault(name, Run(name, TRAIN, parameters, needs))
+        run, number = Run(name, TRAIN, parameters, needs), 1
+        while self._runs.setdefault(run.name, run) != run:
+            number += 1
+            run = Run(f"{name}-{number}", TRAIN, parameters, needs)
+        return run.name
 
 
 def run_name(arm: str, what: str, count: int, seed: int) -> str:
-    """Name of a run.
+    """Name of a run; what a name of a run cannot hold is replaced.
 
     Args:
         arm: of the arm, or of what several arms start from.
@@ -129,7 +142,18 @@ def run_name(arm: str, what: str, count: int, seed: int) -> str:
         count: groups with labels.
         seed: of the run.
     """
-    return f"{arm}.{what}.{'all' if count == ALL else count}.s{seed}".replace("::", "-").replace(",", "-")
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{arm}.{what}.{'all' if count == ALL else count}.s{seed}")
+
+
+def _require_foreign(content: Sequence[str], datasets: Sequence[Dataset], known: FileContents) -> None:
+    for dataset in datasets if content else ():
+        images = {known.of(case.image): case.image for case in dataset.cases}
+        if found := [images[one] for one in content if one in images]:
+            raise DatasetError(
+                f"a foreign image is an image of dataset {dataset.name}",
+                file=found[0],
+                remedy="Name folders in foreign whose images no arm knows",
+            )
 
 
 def _is_planar(dataset: Dataset) -> bool:

@@ -17,6 +17,7 @@ from trainer.multi_task.findings import findings
 from trainer.multi_task.page import write_page
 from trainer.multi_task.settings import MultiTaskPlan
 from trainer.report.run_folder import write_json_file
+from trainer.transfer.design import require_listable
 
 
 def run_multi_task(
@@ -37,8 +38,9 @@ def run_multi_task(
     Raises:
         DatasetError, UsageError: before any training starts.
     """
-    contents = FileContents(output / CACHE / MEMORY_NAME)
     try:
+        require_listable(output)
+        contents = FileContents(output / CACHE / MEMORY_NAME)
         design = Design(plan, contents)
         contents.keep()
         result = run_matrix(design.runs, output / RUNS, executor, say)

@@ -86,7 +86,7 @@ def reliability_diagram(rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) 
     figure = new_figure(6.4, 4.6)
     axes: Axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
-    for colour, arm in zip(PALETTE, arms, strict=False):
+    for colour, arm in zip(PALETTE * (1 + len(arms) // len(PALETTE)), arms, strict=False):
         tables = [np.asarray(row["reliability"])[REGIONS.index("ring")] for row in rows if row["arm"] == arm]
         if not tables:
             continue

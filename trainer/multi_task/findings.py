@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from trainer.metrics.interval import PatientDraws, drawn_interval
+from trainer.metrics.interval import PatientDraws
 from trainer.metrics.multiple_comparison import holm
-from trainer.multi_task.cell import FIGURES, SMALLER_IS_BETTER, Cell, figure, make_cell
+from trainer.multi_task.cell import DISTANCES, FIGURES, SMALLER_IS_BETTER, Cell, case_values, figure, make_cell, paired
 from trainer.multi_task.design import Design
+from trainer.multi_task.interval import interval_over_patients_and_seeds
 from trainer.multi_task.settings import MultiTaskPlan
 
 SCHEMA = "multitaskseg-multi-task/1"
@@ -26,31 +26,6 @@ Metrics = Mapping[str, Mapping[str, Any]]
 Cells = Mapping[tuple[int, str, str], Cell]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Rounds of a bootstrap: patients, the same for all datasets and arms, and seeds.
-
-    Attributes:
-        patients: of all datasets.
-        seeds: how often each seed counts, ``(rounds, seeds)``.
-        every_seed: in the order of the columns.
-    """
-
-    patients: PatientDraws
-    seeds: Floats
-    every_seed: tuple[int, ...]
-
-    def of(self, cell: Cell, name: str) -> Floats:
-        """A figure in each round ``(rounds,)``."""
-        return self.mean(cell, figure(cell, name, self.patients.weights(cell.groups)))
-
-    def mean(self, cell: Cell, by_seed: Floats) -> Floats:
-        """Mean over the drawn seeds ``(rounds,)`` of ``(rounds, S)``; seeds without a figure are left out."""
-        weights = self.seeds[:, [self.every_seed.index(seed) for seed in cell.seeds]] * ~np.isnan(by_seed)
-        total = weights.sum(axis=1)
-        return np.where(total > 0, (weights * np.nan_to_num(by_seed)).sum(axis=1) / np.maximum(total, 1), np.nan)
-
-
 def findings(plan: MultiTaskPlan, design: Design, metrics: Metrics, failures: Mapping[str, str]) -> dict[str, Any]:
     """Everything that is reported, as plain values.
 
@@ -60,7 +35,7 @@ def findings(plan: MultiTaskPlan, design: Design, metrics: Metrics, failures: Ma
         failures: by name of those that did not.
     """
     cells = _cells(plan, design, metrics)
-    draws = _draws(plan, design)
+    draws = _draws(design)
     settings = plan.settings
     regimes = [_regime(plan, design, cells, draws, count) for count in settings.labelled_groups]
     return {
@@ -97,15 +72,13 @@ def _cells(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[tuple[
     return cells
 
 
-def _draws(plan: MultiTaskPlan, design: Design) -> Draws:
-    rng = np.random.default_rng(0)
-    patients = PatientDraws({group for tested in design.division.tested.values() for group in tested}, rng, ROUNDS)
-    count = len(plan.settings.seeds)
-    seeds = rng.multinomial(count, np.full(count, 1 / count), size=ROUNDS).astype(np.float64)
-    return Draws(patients, seeds, plan.settings.seeds)
+def _draws(design: Design) -> PatientDraws:
+    """The same patients for all datasets and arms in a round."""
+    tested = {group for groups in design.division.tested.values() for group in groups}
+    return PatientDraws(tested, np.random.default_rng(0), ROUNDS)
 
 
-def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: Draws, count: int) -> dict[str, Any]:
+def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: PatientDraws, count: int) -> dict[str, Any]:
     """One number of labels: every arm on every dataset, and every arm against the reference."""
     settings, names = plan.settings, design.division.names
     rows = [
@@ -122,26 +95,27 @@ def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: Draws, cou
         "rows": rows,
         "against_reference": compared,
         "ours_against": [_compared(cells, draws, count, names, settings.ours, arm) for arm in against],
-        "bars": [_bar(compared, settings.ours, name, share) for name, share in BARS],
+        "bars": [_bar(compared, settings.ours, name, share, len(names)) for name, share in BARS],
     }
 
 
-def _figures(cell: Cell, draws: Draws) -> dict[str, Any]:
+def _figures(cell: Cell, draws: PatientDraws) -> dict[str, Any]:
     patients = len(set(cell.groups))
     measured: dict[str, Any] = {"cases": len(cell.groups), "patients": patients, "seeds": list(cell.seeds)}
-    once = np.ones((1, len(cell.groups)))
     for name in FIGURES:
-        by_seed = figure(cell, name, once)[0]
-        limits = drawn_interval(draws.of(cell, name), patients)
+        by_seed, bounds = _of_all(cell, name), (0.0, np.inf if name in DISTANCES else 1.0)
+        rounds = figure(cell, name, draws.weights(cell.groups))
         measured[name] = {
-            "value": float(np.nanmean(by_seed)) if not np.isnan(by_seed).all() else float("nan"),
+            "value": _mean(by_seed),
             "by_seed": {str(seed): float(value) for seed, value in zip(cell.seeds, by_seed, strict=True)},
-            "interval": None if limits is None else list(limits),
+            "interval": interval_over_patients_and_seeds(by_seed, rounds, patients, bounds),
         }
     return measured | {"unit": cell.unit, "reliability": cell.tables.sum(axis=(0, 1)).tolist()}
 
 
-def _compared(cells: Cells, draws: Draws, count: int, names: Sequence[str], arm: str, reference: str) -> dict[str, Any]:
+def _compared(
+    cells: Cells, draws: PatientDraws, count: int, names: Sequence[str], arm: str, reference: str
+) -> dict[str, Any]:
     """One arm against another on every dataset that both were measured on, with the seeds that both have."""
     pairs: dict[str, tuple[Cell, Cell]] = {}
     for name in names:
@@ -153,38 +127,61 @@ def _compared(cells: Cells, draws: Draws, count: int, names: Sequence[str], arm:
     return {"arm": arm, "reference": reference, "datasets": list(pairs), "figures": by_figure}
 
 
-def _differences(pairs: Mapping[str, tuple[Cell, Cell]], draws: Draws, name: str) -> dict[str, Any]:
+def _differences(pairs: Mapping[str, tuple[Cell, Cell]], draws: PatientDraws, name: str) -> dict[str, Any]:
     """By how much the first is ahead (more, of errors less), by dataset and in the mean over datasets."""
-    sign = -1.0 if name in SMALLER_IS_BETTER else 1.0
     by_dataset: dict[str, dict[str, Any]] = {}
+    leads: list[Floats] = []
     rounds: list[Floats] = []
     for dataset, (own, other) in pairs.items():
-        once = np.ones((1, len(own.groups)))
-        value = _mean(sign * (figure(own, name, once)[0] - figure(other, name, once)[0]))
-        drawn = sign * (draws.of(own, name) - draws.of(other, name))
-        patients = len(set(own.groups))
-        limits = drawn_interval(drawn, patients)
+        lead, drawn = _lead(*paired(own, other, name), draws, name)
         by_dataset[dataset] = {
-            "value": value,
-            "interval": None if limits is None else list(limits),
+            "value": _mean(lead),
+            "interval": interval_over_patients_and_seeds(lead, drawn, len(set(own.groups))),
             "p": _p_value(own, other, name),
         }
-        if not np.isnan(value):
+        if not np.isnan(lead).all():
+            leads.append(lead)
             rounds.append(drawn)
+    _correct(by_dataset)
+    values = [found["value"] for found in by_dataset.values() if not np.isnan(found["value"])]
+    return {
+        "by_dataset": by_dataset,
+        "mean": _mean(np.array(values)),
+        "interval": _interval_of_mean(pairs, leads, rounds),
+        "not_worse": sum(value >= 0 for value in values),
+        "compared": len(values),
+    }
+
+
+def _lead(own: Cell, other: Cell, draws: PatientDraws, name: str) -> tuple[Floats, Floats]:
+    """By how much the first is ahead, seed by seed: with all patients ``(S,)``, and with drawn ones ``(rounds, S)``."""
+    sign, weights = -1.0 if name in SMALLER_IS_BETTER else 1.0, draws.weights(own.groups)
+    return (
+        sign * (_of_all(own, name) - _of_all(other, name)),
+        sign * (figure(own, name, weights) - figure(other, name, weights)),
+    )
+
+
+def _of_all(cell: Cell, name: str) -> Floats:
+    """A figure with every case once, by seed."""
+    return figure(cell, name, np.ones((1, len(cell.groups))))[0]
+
+
+def _correct(by_dataset: Mapping[str, dict[str, Any]]) -> None:
     tested = [dataset for dataset, found in by_dataset.items() if found["p"] is not None]
     corrected = holm([by_dataset[dataset]["p"] for dataset in tested])
     for dataset, p in zip(tested, corrected, strict=True):
         by_dataset[dataset]["p_corrected"] = p
-    values = [found["value"] for found in by_dataset.values() if not np.isnan(found["value"])]
+
+
+def _interval_of_mean(
+    pairs: Mapping[str, tuple[Cell, Cell]], leads: Sequence[Floats], rounds: Sequence[Floats]
+) -> list[float] | None:
+    """Of the mean lead over the datasets; None where one of them lacks a seed that others have."""
+    if not leads or len({len(lead) for lead in leads}) > 1:
+        return None
     people = {group for own, _ in pairs.values() for group in own.groups}
-    limits = drawn_interval(np.mean(rounds, axis=0), len(people)) if rounds else None
-    return {
-        "by_dataset": by_dataset,
-        "mean": _mean(np.array(values)),
-        "interval": None if limits is None else list(limits),
-        "not_worse": sum(value >= 0 for value in values),
-        "compared": len(values),
-    }
+    return interval_over_patients_and_seeds(np.mean(leads, axis=0), np.mean(rounds, axis=0), len(people))
 
 
 def _p_value(own: Cell, other: Cell, name: str) -> float | None:
@@ -192,8 +189,8 @@ def _p_value(own: Cell, other: Cell, name: str) -> float | None:
     one of single cases, or patients are too few or all alike."""
     if name not in own.values:
         return None
-    with np.errstate(invalid="ignore"):
-        difference = own.values[name] - other.values[name]
+    own, other = paired(own, other, name)
+    difference = case_values(own, name) - case_values(other, name)
     by_case = [_mean(column) for column in difference.T]
     groups = np.asarray(own.groups)
     by_patient = np.array([_mean(np.asarray(by_case)[groups == group]) for group in dict.fromkeys(own.groups)])
@@ -203,11 +200,13 @@ def _p_value(own: Cell, other: Cell, name: str) -> float | None:
     return float(wilcoxon(by_patient).pvalue)
 
 
-def _bar(compared: Sequence[Mapping[str, Any]], ours: str, name: str, share: float) -> dict[str, Any]:
-    """Whether ours is not worse than the reference on the share of the datasets that was asked for."""
+def _bar(compared: Sequence[Mapping[str, Any]], ours: str, name: str, share: float, datasets: int) -> dict[str, Any]:
+    """Whether ours is not worse than the reference on the share of all datasets that was asked for; one on which they
+    could not be compared counts for nothing."""
     found = next((one["figures"][name] for one in compared if one["arm"] == ours), None)
     count, of = (found["not_worse"], found["compared"]) if found else (0, 0)
-    return {"figure": name, "share": share, "not_worse": count, "compared": of, "met": bool(of and count >= share * of)}
+    is_met = bool(of and count >= share * datasets)
+    return {"figure": name, "share": share, "not_worse": count, "compared": of, "datasets": datasets, "met": is_met}
 
 
 def _compute(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[str, Any]:

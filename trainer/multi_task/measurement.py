@@ -28,8 +28,8 @@ from trainer.uncertainty.case_statistics import predicted_labels
 from trainer.uncertainty.estimator import SinglePass
 from trainer.uncertainty.reliability import reliability_table
 
-FOREGROUND = "foreground"
-"""All labels of a dataset as one structure: what a head that all tasks share can be compared by."""
+FOREGROUND = "all labels as one"
+"""Not the name of a label: what a head that all tasks share can be compared by."""
 
 FIGURES = ("dice", "hausdorff95", "assd", "surface_dice")
 REGIONS = ("whole", "ring", "predicted_ring")

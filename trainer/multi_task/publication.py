@@ -20,6 +20,10 @@ from trainer.report.run_folder import write_text_file
 
 PAGE = "multi-task.md"
 FILES = "multi-task-*.json"
+PICTURES = re.compile(r"(forest-(dice|ring_ece)|reliability)-(\d+|all)|gain|compute")
+"""Names that `figures` gives."""
+FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\]+[/\\])+")
+"""Of a path from the root on, what comes before its last part."""
 TEXT = """# One network for all datasets, or one for each?
 
 Made by `python -m trainer experiment multi-task`; nothing on this page is typed by hand.
@@ -43,12 +47,18 @@ def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path) -> 
         "commit": result["commit"],
         "machine": machine_facts(0),
         "date": date,
-        "results": dict(result),
+        "results": _without_folders(dict(result)),
     }
-    slug = re.sub(r"[^a-z0-9]+", "-", result["title"].lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", result["title"].lower()).strip("-") or "study"
     path = folder / f"multi-task-{date}-{slug}.json"
-    for name, (figure, _) in figures(write_published(path, content)["results"]).items():
+    made = figures(write_published(path, content)["results"])
+    for name, (figure, _) in made.items():
         write_whole(_picture(path, name), png_bytes(figure))
+    # Of what was published before under this name, with other numbers of labels.
+    for old in folder.glob(f"{path.stem}-*.png"):
+        name = old.stem.removeprefix(f"{path.stem}-")
+        if PICTURES.fullmatch(name) and name not in made:
+            old.unlink()
     page = folder / PAGE
     write_text_file(page, published_page(folder))
     return [path, page]
@@ -58,6 +68,15 @@ def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
     definitions = [f"{paragraph}\n" for paragraph in wording.DEFINITIONS]
     return "\n".join([TEXT, *definitions, *(_section(path) for path in sorted(folder.glob(FILES)))])
+
+
+def _without_folders(value: Any) -> Any:
+    """Plain values with the last part of every path from the root on: where files lie here is nobody's business."""
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_folders(item) for item in value]
+    return FOLDERS.sub("", value) if isinstance(value, str) else value
 
 
 def _picture(path: Path, name: str) -> Path:

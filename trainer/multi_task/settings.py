@@ -31,7 +31,7 @@ class ArmSettings:
         source: of ``transfer``: the ``largest`` other dataset, or all ``others`` together.
         strategy: of the fine-tuning, see `trainer.pretraining.finetune.finetune`.
         head: of the network; ``shared_foreground`` is the paper's.
-        numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``.
+        numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``; not the seed.
     """
 
     name: str
@@ -117,7 +117,10 @@ class MultiTaskPlan:
         Raises:
             UsageError: a setting that the arm changes does not exist or is no number.
         """
-        values = self.training.as_dict() | arm.numbers
+        own = self.training.as_dict()
+        whole = {key for key, value in own.items() if type(value) is int}
+        numbers = {key: int(n) if key in whole and n.is_integer() else n for key, n in arm.numbers.items()}
+        values = own | numbers
         config = config_from_dict(values, f"arm {arm.name}")
         mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
         return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors)
@@ -140,6 +143,7 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
     training, tables = read_tables(path, {"multi_task": MultiTaskSettings})
     settings: MultiTaskSettings = tables["multi_task"]
     _check(settings, path)
+    _require_unset(training, path)
     require_known_mirrors(training, [dataset_name(Path(data)) for data in settings.data])
     root = data_root or path.parent / settings.data_root
     plan = MultiTaskPlan(settings, training, root.absolute())
@@ -157,6 +161,8 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
         ("an arm has no name of one word", not all(NAME.fullmatch(name) for name in names), "Rename it"),
         ("two arms have the same name", len(set(names)) < len(names), "Rename one"),
         ("reference or ours is no arm", not {settings.reference, settings.ours} <= set(names), "Name two of the arms"),
+        ("reference and ours are the same arm", settings.reference == settings.ours, "Name two of the arms"),
+        ("numbers of an arm has a seed", any("seed" in arm.numbers for arm in settings.arms), "Give it in seeds"),
         ("a seed is missing or given twice", not _are_different(settings.seeds), "Give different seeds"),
         ("labelled_groups is empty or has a number twice", not _are_different(settings.labelled_groups), "Correct it"),
         # With two, none could be kept back for the temperatures.
@@ -165,9 +171,17 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
         ("steps must be more than finetune_steps, and both positive",
          not 0 < settings.finetune_steps < settings.steps, "Correct them"),
         ("test_fraction must lie between 0 and 1", not 0 < settings.test_fraction < 1, "Correct it"),
+        ("foreign_images is negative", settings.foreign_images < 0, "Correct it"),
     ):  # fmt: skip
         if is_wrong:
             raise UsageError(what, file=path, remedy=remedy)
+
+
+def _require_unset(training: TrainingConfig, path: Path) -> None:
+    """Refuse what every run sets anew: given for all of them, it would change nothing, and nobody would know."""
+    for key, remedy in (("seed", "Use seeds in [multi_task]"), ("head", "Give the head of each arm")):
+        if getattr(training, key) != getattr(TrainingConfig(), key):
+            raise UsageError(f"{key} at the top level has no effect here", file=path, remedy=remedy)
 
 
 def _are_different(values: tuple[int, ...]) -> bool:

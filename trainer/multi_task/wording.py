@@ -30,13 +30,16 @@ SUMMARY = ("dice", "foreground_dice", "surface_dice", "ring_ece", "ring_mce", "a
 DEFINITIONS = (
     "Every arm spends the same number of optimiser steps on each dataset. All figures are of patients whom no training "
     "has seen, the same for every arm, segmented by the shipped pipeline on the images' own grids with the task told; "
-    "means over cases and seeds, intervals of 95 % from draws of patients and seeds.",
+    "means over cases and seeds, with intervals of 95 % over patients (draws) and seeds (Student's t; of one seed they "
+    "are of patients alone). A mean over fewer than all datasets says over how many.",
     "Dice, HD95 (95th percentile of the distances between surfaces), ASSD (their mean) and surface Dice (within the "
-    "smallest edge of a voxel) are means over the labels of a dataset; a network with the paper's shared head tells "
+    "smallest edge of a voxel) are means over the labels of a dataset; distances are of labels that truth and result "
+    "have, and those of two arms are compared where both have them; a network with the paper's shared head tells "
     "foreground alone, and is compared by the Dice of all labels as one.",
     "Ring: within 2 voxels of the true surface, on the network's grid. AUROC: test images against images of kinds that "
     "no arm knows, by the distance that the check measures.",
-    "p: Wilcoxon's signed-rank test over patients, corrected for the number of datasets (Holm).",
+    "p: Wilcoxon's signed-rank test over patients, corrected for the number of datasets (Holm). It is of the networks "
+    "that were trained: that networks of other seeds would differ likewise is told by the intervals alone.",
 )
 
 
@@ -46,9 +49,11 @@ def verdict_sentence(result: Mapping[str, Any], regime: Mapping[str, Any]) -> st
     parts = []
     for bar in regime["bars"]:
         how = "met" if bar["met"] else "not met"
+        missing = bar["datasets"] - bar["compared"]
+        left = f"; {missing} not compared" if missing else ""
         parts.append(
-            f"{WORDS[bar['figure']]} not worse on {bar['not_worse']} of {bar['compared']} datasets (bar "
-            f"{100 * bar['share']:.0f} %, {how})"
+            f"{WORDS[bar['figure']]} not worse on {bar['not_worse']} of {bar['datasets']} datasets (bar "
+            f"{100 * bar['share']:.0f} %, {how}{left})"
         )
     found = next((one for one in regime["against_reference"] if one["arm"] == ours), None)
     lead = "" if found is None else f"; mean Dice {lead_text(found['figures']['dice'])}"
@@ -75,14 +80,14 @@ def summary_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[
     rows: list[list[Cell]] = []
     for arm in result["arms"]:
         own = [row for row in regime["rows"] if row["arm"] == arm]
-        means = [_mean([number(row[key]["value"]) for row in own]) for key in SUMMARY]
+        means = [_mean_text([number(row[key]["value"]) for row in own], len(result["datasets"])) for key in SUMMARY]
         found = next((one for one in regime["against_reference"] if one["arm"] == arm), None)
         dice = None if found is None else found["figures"]["dice"]
         seconds = result["compute"][str(regime["labelled_groups"])].get(arm)
         rows.append(
             [
                 arm,
-                *(_three(value) for value in means),
+                *means,
                 "" if dice is None else lead_text(dice),
                 "" if dice is None else f"{dice['not_worse']} of {dice['compared']}",
                 None if np.isnan(number(seconds)) else round(number(seconds) / 60, 1),
@@ -123,10 +128,9 @@ def value_text(found: Mapping[str, Any], unit: str, key: str) -> str | None:
     return f"{words} {unit}" if key in ("hausdorff95", "assd") else words
 
 
-def _three(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 3)
-
-
-def _mean(values: Sequence[float]) -> float:
+def _mean_text(values: Sequence[float], datasets: int) -> str | None:
+    """Mean over datasets; of fewer than all it says so, for it cannot be compared with others."""
     defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
+    if not defined:
+        return None
+    return f"{np.mean(defined):.3f}" + (f" ({len(defined)} of {datasets})" if len(defined) < datasets else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.config import TrainingConfig
 from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import VIEW_MARK, WITHOUT, Dataset, read_dataset, require_masks, split_view
@@ -90,12 +90,27 @@ def held_out_groups(dataset: Dataset, config: TrainingConfig) -> set[str]:
 
 
 def without_groups(folder: Path, groups: Sequence[str], listed: Path) -> Path:
-    """The folder as a view without some groups, whose names are written to the file ``listed``."""
+    """The folder as a view without some groups, whose names are written to the file ``listed``.
+
+    Raises:
+        UsageError: the words of a view cannot hold its path.
+    """
     if not groups:
         return folder
+    require_listable(listed)
     listed.write_text("".join(f"{group}\n" for group in groups), encoding="utf-8")
     directory, words = split_view(folder)
     return Path(f"{directory}{VIEW_MARK}{','.join([*words, f'{WITHOUT}{listed}'])}")
+
+
+def require_listable(path: Path) -> None:
+    """Refuse a place for runs whose path would be taken for words of a view, see `without_groups`.
+
+    Raises:
+        UsageError: it has a comma or a view's mark.
+    """
+    if "," in str(path.absolute()) or VIEW_MARK in str(path.absolute()):
+        raise UsageError(f"the path has a comma or {VIEW_MARK}", file=path, remedy="Give another folder with -o")
 
 
 def _read_target(plan: TransferPlan, target: TargetSettings) -> Dataset:

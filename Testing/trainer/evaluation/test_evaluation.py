@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.volume import Volume
-from trainer.evaluation.case_result import Agreement, CaseResult, Unit, cases_csv, measured_spacing, ranked
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
+from Testing.runtime.tiny_model import write_tiny_model
+from trainer.evaluation.case_result import (
+    Agreement,
+    CaseResult,
+    Unit,
+    cases_csv,
+    compared_masks,
+    measured_spacing,
+    ranked,
+)
+from trainer.evaluation.evaluation import evaluate
 from trainer.evaluation.shown_case import worth_showing
 from trainer.evaluation.summary import summarise
 
@@ -88,3 +104,28 @@ def test_the_typical_case_is_the_median_and_the_worst_come_in_order_each_once() 
         ("typical", "4"), ("worst", "1"), ("3. worst", "2"), ("4. worst", "0"),
     ]  # fmt: skip
     assert worth_showing(results[3:4], 2) == []
+
+
+def test_a_task_whose_label_is_called_foreground_stands_for_others_only_where_all_tasks_share_the_head(
+    tmp_path: Path,
+) -> None:
+    """Taken for that task, a liver is not found, whatever the result shows there."""
+    first, second = read_manifest(write_tiny_model(tmp_path / "tiny.mts.safetensors"))[0].tasks[:2]
+    foreground = replace(first, labels=(replace(first.labels[0], value=1, name="foreground"),))
+    labels = np.array([[[1, 0]]], dtype=np.uint16)
+    result: Any = SimpleNamespace(task=foreground, labels=labels, regions=None)
+    ((name, own, other),) = compared_masks([foreground, second], result, labels, {1: "liver"})
+    assert (name, own.any(), other.sum()) == ("liver", False, 1)
+    ((name, own, other),) = compared_masks([foreground, foreground], result, labels, {1: "liver"})
+    assert (name, own.sum(), other.sum()) == ("foreground", 1, 1)
+
+
+def test_images_with_classes_instead_of_masks_are_refused(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    for kind in ("healthy", "ill"):
+        folder = tmp_path / "classes" / kind
+        folder.mkdir(parents=True)
+        for number in range(2):
+            sitk.WriteImage(sitk.GetImageFromArray(np.full((8, 8), number, np.uint8)), str(folder / f"{number}.png"))
+    with pytest.raises(DatasetError, match="no masks"):
+        evaluate(model, [tmp_path / "classes"], tmp_path / "out", held_out_only=False)

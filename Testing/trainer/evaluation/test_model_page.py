@@ -277,3 +277,44 @@ def test_that_the_network_helps_is_said_only_where_an_interval_shows_it(limits: 
         "variant": "composite", "layers": [], "specificity": 1.0, "known_images": 9, "sensitivity": {"artefact": 0.6},
     }  # fmt: skip
     assert words in check_words({"shipped": shipped, "detectors": detectors})
+
+
+def test_newer_figures_of_some_tasks_do_not_take_the_place_of_those_of_all(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, digest = read_manifest(model)
+    part = {"model": digest, "datasets": {manifest.tasks[0].name: measured(0.1)}}
+    (tmp_path / f"evaluation-2026-02-02-{manifest.name}.json").write_text(json.dumps(part), encoding="utf-8")
+    found = published_figures(manifest, digest, tmp_path).evaluation["datasets"]
+    assert [own["mean_foreground_dice"] for own in found.values()] == [0.75] * len(manifest.tasks)
+    (tmp_path / f"evaluation-2026-01-02-{manifest.name}.json").unlink()
+    with pytest.raises(DatasetError, match="all of its tasks"):
+        card_of(model, tmp_path)
+
+
+def test_pictures_that_no_card_shows_any_more_go_and_missing_ones_are_told(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    name = read_manifest(model)[0].name
+    figures = tmp_path / f"evaluation-2026-01-02-{name}.json"
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    shown = f"{name}-Dataset001_Balls.jpg"
+    figures.write_text(json.dumps(content | {"pictures": {"Dataset001_Balls": shown}}), encoding="utf-8")
+    page, cards = tmp_path / "models.md", tmp_path / "models"
+    page.write_text(MARK, encoding="utf-8")
+    cards.mkdir()
+    with pytest.raises(DatasetError, match="picture of a card is missing"):
+        write_model_page(page, [model], tmp_path)
+    for picture in (shown, f"{name}-Dataset009_Gone.jpg", f"{name}-other-Dataset001.jpg", "else.jpg"):
+        (cards / picture).write_bytes(b"jpeg")
+    (cards / f"{name}-other.md").write_text(f"![x]({name}-other-Dataset001.jpg)", encoding="utf-8")
+    write_model_page(page, [model], tmp_path)
+    assert {p.name for p in cards.glob("*.jpg")} == {shown, f"{name}-other-Dataset001.jpg", "else.jpg"}
+
+
+def test_where_no_distance_was_measured_the_card_has_no_unit(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, digest = read_manifest(model)
+    figures = published_figures(manifest, digest, tmp_path)
+    empty = measured(0.0) | {"hausdorff95": {"mean": None, "interval": None}}
+    evaluation = {**figures.evaluation, "datasets": {task.name: empty for task in manifest.tasks}}
+    text = card_text(manifest, digest, replace(figures, evaluation=evaluation), {})
+    assert text.count("| 0.000 (0.25 to 0.90) | – | 0.625 within") == len(manifest.tasks)

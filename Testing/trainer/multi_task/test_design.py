@@ -19,8 +19,10 @@ from Testing.trainer.multi_task.tiny_study import (
     write_data,
 )
 from trainer.data.dataset import read_dataset
+from trainer.experiment.executor import SequentialExecutor
 from trainer.experiment.run import Run, make_jobs
 from trainer.multi_task.design import Design
+from trainer.multi_task.experiment import run_multi_task
 from trainer.multi_task.settings import ARMS, read_multi_task
 
 
@@ -128,6 +130,8 @@ def test_other_patients_make_other_runs_of_all_networks_that_learn_from_them(roo
         ("", SHORT_ARMS + "\n[[multi_task.arms]]\nname = 'a b'\nkind = 'joint'\n", "no name of one word"),
         ("", SHORT_ARMS + "\n[[multi_task.arms]]\nname = 'a'\nkind = 'best'\n", "kind is 'best'"),
         ("", SHORT_ARMS + "numbers = {sampling = 1.0}\n", "unknown key sampling"),
+        ("", SHORT_ARMS + "numbers = {seed = 1}\n", "numbers of an arm has a seed"),
+        ("ours = 'dedicated'", SHORT_ARMS, "the same arm"),
         ("test_fraction = 1.0", SHORT_ARMS, "test_fraction"),
     ],
 )  # fmt: skip
@@ -147,6 +151,9 @@ def test_settings_that_contradict_themselves_are_refused_before_anything_is_read
         ("finetune_steps = 2", "finetune_steps = 4", "more than finetune_steps"),
         (f'lesions = ["{FLAIR}"]', 'lesions = ["Dataset009"]', "lesions names a dataset"),
         (f'"{T1}", ', f'"{FLAIR}", ', "named twice"),
+        ("foreign_images = 2", "foreign_images = -1", "foreign_images is negative"),
+        ("[multi_task]", "seed = 3\n[multi_task]", "seed at the top level has no effect"),
+        ("[multi_task]", "head = 'shared_foreground'\n[multi_task]", "head at the top level has no effect"),
     ],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_refused(tmp_path: Path, old: str, new: str, why: str) -> None:
@@ -165,3 +172,79 @@ def test_a_dataset_of_too_few_patients_is_refused_by_name(root: Path, tmp_path: 
     cases.write_text("\n".join([lines[0], *(f"{line.split(',')[0]},p{n % 3}" for n, line in enumerate(lines[1:]))]))
     with pytest.raises(DatasetError, match=rf"{CT} has 3 groups: too few"):
         Design(read_multi_task(write_config(root / "few.toml"), tmp_path / "data"))
+
+
+def test_networks_that_differ_in_head_or_in_a_number_that_prints_alike_are_not_shared(root: Path) -> None:
+    arms = SHORT_ARMS + "".join(
+        f"""
+[[multi_task.arms]]
+name = "{name}"
+kind = "{kind}"
+source = "others"
+{rest}
+"""
+        for name, kind, rest in (
+            ("finetuned-shared", "joint_finetuned", "head = 'shared_foreground'"),
+            ("lent-shared", "transfer", "head = 'shared_foreground'"),
+            ("close", "joint_finetuned", "numbers = {learning_rate = 0.00200001}"),
+            ("closer", "joint_finetuned", "numbers = {learning_rate = 0.00200002}"),
+        )
+    )
+    design = Design(read_multi_task(write_config(root / "heads.toml", arms=arms)))
+    runs = {run.name: run for run in design.runs}
+    assert len(runs) == len(design.runs)
+    for arm in design.plan.settings.arms:
+        own = runs[design.run_of(arm, CT, 4, 0)]
+        for one in (own, *(runs[need] for need in own.needs)):
+            assert one.parameters["training"]["head"] == arm.head
+            for key, value in arm.numbers.items():
+                assert one.parameters["training"][key] == value
+    make_jobs(design.runs, root / "runs")
+
+
+def test_names_of_datasets_that_no_run_can_have_are_replaced_and_kept_apart(tmp_path: Path) -> None:
+    write_data(tmp_path / "data")
+    odd = ("Herz, Daten (1)", "Herz, Daten [1]", "Lunge_\u00fc", "all")
+    for name, new in zip(DATASETS, odd, strict=True):
+        (tmp_path / "data" / name).rename(tmp_path / "data" / new)
+    config = write_config(tmp_path / "odd.toml", data=odd)
+    config.write_text(config.read_text().replace(f'lesions = ["{FLAIR}"]', "lesions = []"))
+    design = Design(read_multi_task(config))
+    runs = {run.name: run for run in design.runs}
+    assert len(make_jobs(design.runs, tmp_path / "runs")) == len(design.runs)
+    for arm in design.plan.settings.arms:
+        for name in odd:
+            measured = runs[design.run_of(arm, name, 4, 1)].parameters["measured"]
+            assert name in [Path(one["data"]).name for one in measured]
+            if arm.kind != "joint":
+                assert len(measured) == 1
+
+
+def test_foreign_images_count_by_what_they_hold_and_must_be_of_no_dataset(root: Path, tmp_path: Path) -> None:
+    config = write_config(root / "foreign.toml")
+    write_data(tmp_path / "data")
+    (tmp_path / "data" / "foreign" / "noise_0.png").write_bytes(
+        (tmp_path / "data" / "foreign" / "noise_1.png").read_bytes()
+    )
+    before, after = (Design(read_multi_task(config, data)).runs for data in (None, tmp_path / "data"))
+    for one, other in zip(before, after, strict=True):
+        differs = one.parameters["foreign_content"] != other.parameters["foreign_content"]
+        assert differs == bool(one.parameters["measured"]), one.name
+    config.write_text(config.read_text().replace('foreign = ["foreign"]', f'foreign = ["{CT}/imagesTr"]'))
+    with pytest.raises(DatasetError, match=f"a foreign image is an image of dataset {CT}"):
+        Design(read_multi_task(config))
+
+
+def test_whole_numbers_can_be_changed_by_an_arm(tmp_path: Path) -> None:
+    plan = read_multi_task(write_config(tmp_path / "whole.toml", arms=SHORT_ARMS + "numbers = {fit_matrix = 32}\n"))
+    assert plan.training_of(plan.settings.arms[-1], 0, []).fit_matrix == 32
+    with pytest.raises(UsageError, match="fit_matrix"):
+        read_multi_task(write_config(tmp_path / "part.toml", arms=SHORT_ARMS + "numbers = {fit_matrix = 32.5}\n"))
+
+
+def test_results_are_not_written_where_a_view_could_not_name_them(root: Path) -> None:
+    plan = read_multi_task(write_config(root / "comma.toml"))
+    for name in ("a,b", "a::b"):
+        with pytest.raises(UsageError, match="comma"):
+            run_multi_task(plan, root / name, SequentialExecutor(), lambda line: None)
+        assert not (root / name).exists()

@@ -9,9 +9,12 @@ import pytest
 
 from trainer.metrics.interval import PatientDraws
 from trainer.multi_task.cell import FIGURES, Cell, figure, make_cell
-from trainer.multi_task.findings import Draws, _bar, _differences, _p_value
+from trainer.multi_task.figures import reliability_diagram
+from trainer.multi_task.findings import _bar, _differences, _figures, _p_value
 from trainer.multi_task.foreign import auroc
+from trainer.multi_task.interval import interval_over_patients_and_seeds
 from trainer.multi_task.measurement import FOREGROUND
+from trainer.multi_task.wording import SUMMARY, summary_rows, verdict_sentence
 from trainer.uncertainty.reliability import BINS
 
 NAN = float("nan")
@@ -22,13 +25,14 @@ def agreement(dice: float | None, hausdorff95: float | None = 2.0) -> dict[str, 
 
 
 def case(
-    group: str, dice: dict[str, float | None], score: float = 0.5, labels: int = 2, lesions: tuple[int, ...] = ()
+    group: str, dice: dict[str, float | None], score: float = 0.5, labels: int = 0, lesions: tuple[int, ...] = ()
 ) -> dict[str, Any]:
     """One measured case; the ring has ten voxels of probability .35, of which three are foreground."""
     table = np.zeros((3, 3, BINS))
     table[:, :, 3] = [10, 3.5, 3]
     measured = {
-        "case": f"{group}_case", "group": group, "labels": labels, "unit": "mm", "score": score, "voxels": 1000,
+        "case": f"{group}_case", "group": group, "labels": labels or len(dice), "unit": "mm", "score": score,
+        "voxels": 1000,
         "structures": {name: agreement(value) for name, value in dice.items()} | {FOREGROUND: agreement(0.9)},
         "reliability": table.tolist(),
     }  # fmt: skip
@@ -56,8 +60,14 @@ def test_a_patient_who_is_drawn_twice_counts_twice() -> None:
 
 
 def test_of_a_network_that_tells_foreground_alone_labels_are_measured_only_where_there_is_one() -> None:
-    assert np.isnan(once(cell_of({0: [case("p", {}, labels=2)]}), "dice")[0])
-    assert once(cell_of({0: [case("p", {}, labels=1)]}), "dice") == pytest.approx([0.9])
+    assert np.isnan(once(cell_of({0: [case("p", {"foreground": 0.9}, labels=2)]}), "dice")[0])
+    assert once(cell_of({0: [case("p", {"foreground": 0.9}, labels=1)]}), "dice") == pytest.approx([0.9])
+
+
+def test_a_label_that_is_called_foreground_counts_like_the_others() -> None:
+    cell = cell_of({0: [case("p", {"foreground": 0.2, "b": 0.4})]})
+    assert once(cell, "dice") == pytest.approx([0.3])
+    assert once(cell, "foreground_dice") == pytest.approx([0.9])
 
 
 def test_calibration_errors_are_of_all_cases_together_and_lesions_are_counted_over_images() -> None:
@@ -97,9 +107,73 @@ def test_errors_that_are_smaller_are_ahead_and_seeds_that_only_one_has_are_left_
     assert _differences({"D": (worse, farther)}, draws(["p", "q"]), "hausdorff95")["mean"] == pytest.approx(1.0)
 
 
-def draws(patients: list[str], seeds: tuple[int, ...] = (0,)) -> Draws:
-    rng = np.random.default_rng(0)
-    return Draws(PatientDraws(patients, rng, 500), np.ones((500, len(seeds))), seeds)
+def test_distances_of_two_arms_are_compared_where_both_have_a_label() -> None:
+    """The second misses what is hard, in one case as a whole: that must not make it nearer."""
+
+    def far(**distances: float | None) -> dict[str, Any]:
+        measured = case("p", {}, labels=2)
+        measured["structures"] |= {name: agreement(0.5, value) for name, value in distances.items()}
+        return measured
+
+    complete = cell_of({0: [far(a=1.0, b=9.0), far(a=1.0, b=1.0)]})
+    missing = cell_of({0: [far(a=1.0, b=None), far(a=None, b=None)]})
+    for name in ("hausdorff95", "assd"):
+        assert once(complete, name) == pytest.approx([3.0])
+        found = _differences({"D": (missing, complete)}, draws(["p"]), name)["by_dataset"]["D"]
+        assert found["value"] == pytest.approx(0.0)
+        assert found["p"] is None
+
+
+def test_a_difference_is_of_the_seeds_in_which_both_have_the_figure() -> None:
+    own = cell_of({0: [case("p", {"a": 0.5, "b": 0.5})], 1: [case("p", {"a": 0.9, "b": 0.9})]})
+    other = cell_of({0: [case("p", {"a": 0.4, "b": 0.4})], 1: [case("p", {"a": None, "b": None})]})
+    assert _differences({"D": (own, other)}, draws(["p"]), "dice")["mean"] == pytest.approx(0.1)
+
+
+def draws(patients: list[str]) -> PatientDraws:
+    return PatientDraws(patients, np.random.default_rng(0), 500)
+
+
+def test_limits_of_patients_and_of_seeds_are_put_together_in_quadrature() -> None:
+    by_seed = np.array([0.1, 0.2, 0.3])
+    rounds = np.random.default_rng(0).normal(0.2, 0.05, (4000, 1)).repeat(3, axis=1)
+    patients = interval_over_patients_and_seeds(by_seed[[1, 1, 1]], rounds, 10**6)
+    both = interval_over_patients_and_seeds(by_seed, rounds, 10**6)
+    assert patients is not None
+    assert both is not None
+    student = 4.3027 * 0.1 / 3**0.5
+    for limit, alone in zip(both, patients, strict=True):
+        assert abs(limit - 0.2) == pytest.approx(np.hypot(alone - 0.2, student), rel=1e-4)
+    assert interval_over_patients_and_seeds(by_seed, rounds, 10**6, (0.0, 0.3)) == [0.0, 0.3]
+
+
+def test_intervals_hold_the_true_difference_as_often_as_they_say_where_seeds_matter_most() -> None:
+    rng = np.random.default_rng(3)
+    people = [f"p{n}" for n in range(30)]
+    weights = PatientDraws(people, np.random.default_rng(0), 400).weights(people)
+    held = []
+    for _ in range(400):
+        leads = 0.03 + rng.normal(0, 0.05, 30) + rng.normal(0, 0.03, (3, 1)) + rng.normal(0, 0.02, (3, 30))
+        limits = interval_over_patients_and_seeds(leads.mean(axis=1), weights @ leads.T / 30, len(people))
+        assert limits is not None
+        held.append(limits[0] <= 0.03 <= limits[1])
+    # A bootstrap of three seeds holds it in 88 %.
+    assert np.mean(held) > 0.93
+
+
+def test_of_fewer_seeds_in_one_dataset_the_mean_has_no_interval() -> None:
+    people = [f"p{n}" for n in range(6)]
+    one = [case(p, {"a": 0.3 + n / 20}) for n, p in enumerate(people)]
+    two = [case(p, {"a": 0.3 + n / 30}) for n, p in enumerate(people)]
+    whole, part = (cell_of({0: one, 1: two}), cell_of({0: two, 1: two})), (cell_of({0: one}), cell_of({0: two}))
+    assert _differences({"D": whole, "E": whole}, draws(people), "dice")["interval"] is not None
+    assert _differences({"D": whole, "E": part}, draws(people), "dice")["interval"] is None
+
+
+def test_no_interval_leaves_what_is_possible() -> None:
+    cell = cell_of({s: [case(f"p{n}", {"a": 0.999 - s / 2 - n / 99}) for n in range(4)] for s in (0, 1)})
+    found = _figures(cell, draws([f"p{n}" for n in range(4)]))
+    assert found["dice"]["interval"] == [0.0, 1.0]
 
 
 def test_an_interval_of_a_difference_is_paired() -> None:
@@ -139,8 +213,37 @@ def test_the_bar_is_a_share_of_the_datasets_and_is_not_met_where_nothing_was_com
     not_worse: int, compared: int, met: bool
 ) -> None:
     one = {"arm": "joint", "figures": {"dice": {"not_worse": not_worse, "compared": compared}}}
-    assert _bar([one], "joint", "dice", 0.75)["met"] is met
-    assert not _bar([], "joint", "dice", 0.75)["met"]
+    assert _bar([one], "joint", "dice", 0.75, 4)["met"] is met
+    assert not _bar([], "joint", "dice", 0.75, 4)["met"]
+
+
+def test_the_bar_is_not_met_by_the_few_datasets_that_could_be_compared() -> None:
+    one = {"arm": "joint", "figures": {"dice": {"not_worse": 3, "compared": 3}}}
+    bar = _bar([one], "joint", "dice", 0.75, 10)
+    assert not bar["met"]
+    result = {"ours": "joint", "reference": "dedicated"}
+    words = verdict_sentence(result, {"labelled_groups": 5, "bars": [bar], "against_reference": []})
+    assert "Dice not worse on 3 of 10 datasets (bar 75 %, not met; 7 not compared)" in words
+
+
+def test_a_mean_over_some_of_the_datasets_says_so() -> None:
+    values = {key: {"value": 0.5} for key in SUMMARY}
+    rows = [
+        {"arm": "joint", "dataset": "D", **values},
+        {"arm": "joint", "dataset": "E", **values, "dice": {"value": None}},
+        {"arm": "dedicated", "dataset": "D", **values, "auroc": {"value": None}},
+    ]
+    result = {"arms": ["joint", "dedicated"], "datasets": {"D": {}, "E": {}}, "compute": {"5": {}}}
+    _, (joint, dedicated) = summary_rows(result, {"labelled_groups": 5, "rows": rows, "against_reference": []})
+    assert joint[1:3] == ["0.500 (1 of 2)", "0.500"]
+    assert dedicated[len(SUMMARY)] is None
+
+
+def test_every_arm_has_a_curve_however_many_there_are() -> None:
+    table = np.full((3, 3, BINS), 30.0).tolist()
+    arms = [f"arm{n}" for n in range(11)]
+    shown = reliability_diagram([{"arm": arm, "reliability": table} for arm in arms], arms)
+    assert len(shown.axes[0].get_lines()) == 1 + len(arms)
 
 
 def test_every_figure_can_be_drawn() -> None:
