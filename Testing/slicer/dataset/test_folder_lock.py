@@ -69,7 +69,6 @@ def test_who_waits_for_long_is_told_and_has_added_nothing(tmp_path, monkeypatch)
     assert files(folder) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there, who waits keeps the file")
 def test_what_was_added_is_not_said_to_have_failed_where_the_lock_cannot_be_removed(tmp_path, monkeypatch):
     unlink = Path.unlink
 

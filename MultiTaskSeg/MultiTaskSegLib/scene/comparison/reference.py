@@ -125,7 +125,8 @@ def clear_outdated_comparison(result: slicer.vtkMRMLSegmentationNode) -> None:
     if not noted:
         return
     places, now = json.loads(table.GetAttribute(PLACES) or "null"), _places(result, reference, volume)
-    is_moved = None not in (places, now) and not np.allclose(places, now, rtol=0.0, atol=PLACE_TOLERANCE)
+    is_known = places is not None and now is not None
+    is_moved = is_known and not np.allclose(np.array(places), np.array(now), rtol=0.0, atol=PLACE_TOLERANCE)
     prints = {} if is_moved else segment_prints(reference, volume)
     outdated = [own for own, (other, made) in noted.items() if prints.get(other) != made]
     if outdated:
