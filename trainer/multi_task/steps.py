@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,13 @@ from trainer.experiment.run import shared_cache
 from trainer.multi_task.foreign import relative_scores
 from trainer.multi_task.measurement import measure_cases
 from trainer.pretraining.finetune import finetune
-from trainer.report.run_folder import RunFolder, discard_checkpoints
+from trainer.report.run_folder import RunFolder, discard_checkpoints, write_json_file
 from trainer.training.training import Budget
 from trainer.transfer.design import without_groups
 
 MODEL = "model.mts.safetensors"
+COST = "training.json"
+"""What a training has cost: a run that failed afterwards, when it was measured, does not train again to know it."""
 
 
 def train_network(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:
@@ -66,7 +69,12 @@ def _trained(
     # Of an interrupted run only the rest is measured here; its share of the steps tells the whole.
     share = (done - before) / done if done else 0.0
     spent_s = _processor_s() - started_s
-    return {"steps": float(done), "cpu_s": spent_s / share if share else None}
+    if not share and (folder / COST).is_file():
+        kept: dict[str, float | None] = json.loads((folder / COST).read_text(encoding="utf-8"))
+        return kept
+    cost = {"steps": float(done), "cpu_s": spent_s / share if share else None}
+    write_json_file(folder / COST, cost)
+    return cost
 
 
 def _last_step(run: RunFolder) -> int:

@@ -1,0 +1,41 @@
+"""What a run says about the cost of its training, however often it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.config import TrainingConfig
+from trainer.multi_task import steps
+
+PARAMETERS = {
+    "data": [], "hidden_groups": [], "training": TrainingConfig().as_dict(), "steps": 10, "strategy": "all",
+}  # fmt: skip
+
+
+def cost(folder: Path, monkeypatch: pytest.MonkeyPatch, reached: tuple[int, int], clock_s: Iterator[float]) -> Any:
+    """Of a training that begins and ends at these steps."""
+    found = iter(reached)
+    monkeypatch.setattr(steps, "_last_step", lambda run: next(found))
+    monkeypatch.setattr(steps, "_processor_s", lambda: next(clock_s))
+    monkeypatch.setattr(steps, "finetune", lambda *arguments, **named: None)
+    return steps._trained(PARAMETERS, folder, folder / steps.MODEL, {})
+
+
+def test_the_cost_is_kept_of_a_run_that_failed_when_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    first = cost(folder, monkeypatch, (0, 10), iter((5.0, 25.0)))
+    assert first == {"steps": 10.0, "cpu_s": 20.0}
+    assert cost(folder, monkeypatch, (10, 10), iter((0.0, 0.5))) == first
+
+
+def test_of_an_interrupted_training_the_rest_tells_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    assert cost(folder, monkeypatch, (6, 10), iter((0.0, 8.0))) == {"steps": 10.0, "cpu_s": 20.0}
