@@ -20,9 +20,10 @@ from trainer.failure.risk_coverage import (
     optimal_area,
     risk_coverage_curve,
 )
+from trainer.failure.task_mean import task_mean
 from trainer.failure.verdict_worth import verdict_worth
 from trainer.metrics.interval import PatientDraws, drawn_interval
-from trainer.metrics.weighted_figure import mean_of_defined, weighted_mean, weighted_spearman
+from trainer.metrics.weighted_figure import weighted_mean, weighted_spearman
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Floats]
@@ -132,13 +133,10 @@ def means_over_tasks(
     """
     result = {}
     for name in dict.fromkeys(name for own in figures.values() for name in own):
-        defined = [task for task, own in figures.items() if name in own and not np.isnan(own[name][0])]
-        # Where none is, all say the same: nothing.
-        values = mean_of_defined(
-            np.stack([figures[task][name] for task in defined or figures if name in figures[task]])
-        )
+        by_task = {task: own[name] for task, own in figures.items() if name in own}
+        defined = [task for task, values in by_task.items() if not np.isnan(values[0])]
         number = len(frozenset().union(*(patients[task] for task in defined)))
-        result[name] = entries({name: values}, number)[name] | {"tasks": len(defined)}
+        result[name] = entries({name: task_mean(list(by_task.values()))}, number)[name] | {"tasks": len(defined)}
     return result
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trainer.failure.failure_flag import FAILURE_DICE, mean_drop
 from trainer.failure.measured_image import CLEAN, MeasuredImage
+from trainer.failure.task_mean import task_mean
 from trainer.metrics.interval import drawn_interval
-from trainer.metrics.weighted_figure import mean_of_defined
 
 Floats = NDArray[np.float64]
 
@@ -57,8 +57,6 @@ def _mean_over_tasks(
     images: Sequence[MeasuredImage], values: Floats, chosen: NDArray[np.bool_], weights: Floats
 ) -> dict[str, Any]:
     task = np.array([image.task for image in images], dtype=object)
-    means = mean_of_defined(
-        np.stack([mean_drop(values, chosen & (task == name), weights) for name in dict.fromkeys(task)])
-    )
+    means = task_mean([mean_drop(values, chosen & (task == name), weights) for name in dict.fromkeys(task)])
     patients = {image.group for image, counts in zip(images, chosen, strict=True) if counts}
     return {"value": float(means[0]), "interval": drawn_interval(means[1:], len(patients))}

@@ -63,7 +63,8 @@ DEFINITIONS = (
     "Means over tasks of figures within tasks, for over all tasks together a confidence may look good because it tells "
     "tasks apart; in brackets 95 % intervals from drawing patients, each once for all tasks and artefacts. A figure "
     "that is not defined in a task (nothing could be fitted, or there is no failure) is left out of its mean: where "
-    "that is so, the number of tasks is told, and the mean must not be compared with one over other tasks.",
+    "that is so, the number of tasks is told, and the mean must not be compared with one over other tasks. In its "
+    "interval a task of which nobody was drawn counts with its own figure: a task of one patient adds nothing to it.",
     "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
     "artefacts than it was fitted on; where faults are known, only of other patients. The pairwise Dice of an ensemble "
     "judges the segmentation of its first network. An empty result has the lowest confidence in every row. The model's "
@@ -139,7 +140,8 @@ def _cell(row: Mapping[str, Any], figure: str) -> str:
     found = row[figure]
     has_interval = figure in ("aurc", "failure_auroc", "spearman")
     text = _with_interval(found, factor, digits) if has_interval else _number(found["value"], digits, factor)
-    return f"{text}, {_tasks(found)} tasks" if 0 < _tasks(found) < _tasks(row["aurc"]) else text
+    own, every = _tasks(found), _tasks(row["aurc"])
+    return f"{text}, in {own} of {every} tasks" if 0 < own < every else text
 
 
 def _tasks(found: Mapping[str, Any]) -> int:

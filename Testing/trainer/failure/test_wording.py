@@ -27,7 +27,7 @@ def test_a_row_that_is_defined_in_the_easy_tasks_alone_is_not_put_first() -> Non
 
 def test_a_figure_that_is_not_defined_in_all_tasks_of_a_row_says_in_how_many() -> None:
     cells = dict(zip(ROW_HEADERS, row_table(MEANS)[0], strict=True))
-    assert cells["failure AUROC"] == "0.900 (0.800 to 1.000), 4 tasks"
+    assert cells["failure AUROC"] == "0.900 (0.800 to 1.000), in 4 of 5 tasks"
     assert cells["AURC"] == "30.0"
 
 
