@@ -118,7 +118,7 @@ def test_beyond_what_was_seen_the_linear_function_stays_where_it_is() -> None:
 
 def test_a_small_task_whose_patients_are_all_dealt_into_one_fold_is_foretold_all_the_same() -> None:
     # Of eleven names in ten folds the first and the last share one.
-    renamed = {"B0": "a first", "B1": "z last"}
+    renamed = {"B0": "0 first", "B1": "z last"}
     small = [replace(image, group=renamed[image.group]) for image in planted("B", 2, 0.6, 1)]
     for images in ([*planted("A", 9, 0.9, 0), *small], small):
         told = quality_regression(images, linear)
