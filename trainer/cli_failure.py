@@ -28,7 +28,7 @@ def add_experiment(names: Any) -> None:
 
 def _failure_detection(options: argparse.Namespace) -> int:
     from trainer.failure.experiment import FailureOptions, run_failure_detection
-    from trainer.failure.wording import ROW_NAMES, ordered
+    from trainer.failure.wording import ordered, row_name
 
     wanted = FailureOptions(
         tuple(options.model),
@@ -39,11 +39,11 @@ def _failure_detection(options: argparse.Namespace) -> int:
         title=options.title,
     )
     metrics = run_failure_detection(wanted, options.output, options.words)
-    for name in ordered(metrics["means"]):
-        row = metrics["means"][name]
-        sys.stdout.write(
-            f"{ROW_NAMES[name]}: AURC {100 * row['aurc']['value']:.1f}, nAURC {row['n_aurc']['value']:.2f}\n"
-        )
+    means = metrics["means"]
+    for name in ordered(means):
+        aurc, gain = (means[name][figure]["value"] for figure in ("aurc", "n_aurc"))
+        told = "" if gain != gain else f", nAURC {gain:.2f}"
+        sys.stdout.write(f"{row_name(means, name)}: AURC {100 * aurc:.1f}{told}\n")
     sys.stdout.write(f"report: {options.output / 'report.html'}\n")
     if options.publish:
         from trainer.failure.publication import publish

@@ -27,9 +27,14 @@ def fewest_patients(coverage: float = COVERAGE) -> int:
     Args:
         coverage: share of images for which the bound is to hold, above 0 and below 1.
 
+    Raises:
+        ValueError: the coverage is no such share.
+
     >>> fewest_patients(0.9), fewest_patients(0.95)
     (9, 19)
     """
+    if not 0 < coverage < 1:
+        raise ValueError("a coverage is a share above 0 and below 1")
     return ceil(coverage / (1 - coverage) - ROUNDING)
 
 
@@ -53,11 +58,11 @@ def conformal_margin(
         None for fewer patients than `fewest_patients`.
 
     Raises:
-        ValueError: a value is no number.
+        ValueError: a value is not finite, there are not as many patients, or the coverage is no share.
     """
     shortfall = np.asarray(foretold, dtype=np.float64) - np.asarray(real, dtype=np.float64)
-    if np.isnan(shortfall).any():
-        raise ValueError("a bound is made from numbers")
+    if not np.isfinite(shortfall).all() or len(shortfall) != len(patients):
+        raise ValueError("a bound is made from numbers, one of each image")
     names, number = np.unique(np.asarray(patients, dtype=object), return_inverse=True)
     if len(names) < fewest_patients(coverage):
         return None

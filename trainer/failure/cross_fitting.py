@@ -35,16 +35,24 @@ def cross_fitted(
         faults_known: fit on other patients' images with the same kind of artefact, too, as the literature does.
 
     Returns:
-        ``(N,)``; NaN for images of a patient who is alone.
+        ``(N,)``; NaN where nothing can be said, also when nobody but the patient is left out.
     """
-    names = sorted(set(patients))
-    fold = np.array([names.index(name) for name in patients]) % max(1, min(FOLDS, len(names)))
+    number = np.unique(np.array(patients, dtype=object), return_inverse=True)[1]
     kind = np.array(kinds, dtype=object)
-    result = np.full(len(fold), np.nan)
-    for part in np.unique(fold):
+    result = np.full(len(number), np.nan)
+
+    def fill(left_out: Mask) -> None:
+        """Predictions for images of these patients that have none yet."""
         for own in dict.fromkeys(kinds):
-            wanted = (fold == part) & (kind == own)
-            known = (fold != part) & ((kind == CLEAN) | (kind != own) | faults_known)
+            wanted = left_out & (kind == own) & np.isnan(result)
+            known = ~left_out & ((kind == CLEAN) | (kind != own) | faults_known)
             if wanted.any() and known.any():
                 result[wanted] = foretell(known, wanted)
+
+    fold = number % FOLDS
+    for part in np.unique(fold):
+        fill(fold == part)
+    # Chance can deal all patients of a small task into one fold, and nothing is known of the task then.
+    for patient in np.unique(number[np.isnan(result)]):
+        fill(number == patient)
     return result

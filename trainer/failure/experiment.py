@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from trainer.failure.measured_image import MeasuredImage
 from trainer.failure.page import write_page
 from trainer.failure.repeat import Dropout, Ensemble, Repeat, require_same_labels
 from trainer.ood.catalogue import KNOWN, Entry, spoilt_images
+from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS
 from trainer.report.origin import origin
 from trainer.report.progress import Progress
 from trainer.report.run_folder import write_json_file
@@ -69,11 +71,17 @@ def run_failure_detection(
     Raises:
         DatasetError: a dataset is not a task of the model, or no case of it was held out from all models.
         ModelError: a model does not say whom it has seen.
-        UsageError: models do not know the same labels, or a task takes several channels.
+        UsageError: models do not know the same labels, a task takes several channels or has regions that overlap, or a
+            model or a kind is given twice, a kind is unknown or cannot be seen in the model's images, or the seed is
+            negative.
     """
     # Before the work: the sources may have changed when it is done.
     source = origin("python -m trainer", words)
+    require_different(options.kinds, "artefact")
+    if options.seed < 0:
+        raise UsageError(f"the seed {options.seed} is negative", remedy="Use 0 or more")
     predictors = [Predictor.load(path) for path in options.models]
+    require_different([predictor.model.digest for predictor in predictors], "model of the digest")
     chosen = [entry for dataset in read_datasets(options.data) for entry in entries(dataset, predictors, options.kinds)]
     store = ImageStore(output / "images", predictors[0], repeats(options, predictors))
     images, left_out = _measured(store, chosen, stream)
@@ -100,12 +108,16 @@ def entries(dataset: Dataset, predictors: Sequence[Predictor], kinds: Sequence[s
 
     Raises:
         DatasetError: it is no task of the first model, or there is no such image.
-        UsageError: the models do not mean the same by the task, or it takes several channels.
+        UsageError: the models do not mean the same by the task, it takes several channels or has regions that overlap,
+            or a kind is unknown or cannot be seen in the model's images.
     """
     task = _task(predictors[0], dataset)
     require_same_labels(predictors, task)
-    if task.input_count > 1:
-        raise UsageError(f"{task.name} takes several channels, and artefacts are made in one", remedy="Leave it out")
+    for own in (predictor.manifest.task(task.name) for predictor in predictors):
+        if own.input_count > 1 or own.are_regions:
+            has = "takes several channels, and artefacts are made in one" if own.input_count > 1 else "has regions"
+            raise UsageError(f"{task.name} {has}", remedy="Leave it out")
+    _require_visible(kinds, predictors[0])
     cases = usable_cases(dataset, predictors)
     known = [
         Entry(
@@ -115,6 +127,21 @@ def entries(dataset: Dataset, predictors: Sequence[Predictor], kinds: Sequence[s
         for case in cases
     ]  # fmt: skip
     return [image for entry in known for image in (entry, *spoilt_images(entry, kinds))]
+
+
+def require_different(names: Sequence[str], what: str) -> None:
+    """Refuse what would count twice.
+
+    Args:
+        names: of which none may be given twice.
+        what: they are, for the message.
+
+    Raises:
+        UsageError: one is.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError(f"the {what} {twice[0]} is given twice", remedy="Give it once")
 
 
 def repeats(options: FailureOptions, predictors: Sequence[Predictor]) -> list[Repeat]:
@@ -154,6 +181,13 @@ def _task(predictor: Predictor, dataset: Dataset) -> TaskInfo:
         raise DatasetError(
             f"the model has no task {dataset.name!r}", file=dataset.directory, remedy="Give its own datasets"
         ) from None
+
+
+def _require_visible(kinds: Sequence[str], predictor: Predictor) -> None:
+    """What cannot be seen in 2-D images would be measured as if it did no harm."""
+    unseen = [kind for kind in kinds if kind in ARTEFACT_KINDS and kind not in PLANAR_ARTEFACT_KINDS]
+    if unseen and predictor.manifest.is_planar:
+        raise UsageError(f"{unseen[0]} cannot be seen in 2-D images", remedy="Leave it out of --kinds")
 
 
 def _identity(predictor: Predictor) -> dict[str, str]:

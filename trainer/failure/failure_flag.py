@@ -40,7 +40,10 @@ def failure_auroc(confidence: Floats, is_failure: NDArray[np.bool_], weights: Fl
 def false_alarm_rate(confidence: Floats, is_failure: NDArray[np.bool_], weights: Floats) -> Floats:
     """FPR at 95 % TPR: the share of good results that must be looked at so that 95 % of the failures are found.
 
-    Images of equal confidence are looked at together.
+    Images of equal confidence are looked at together. Failures are what is to be found. Others count good results as
+    the positive ones (DeVries & Taylor, arXiv 1802.04865; FD-Shifts of Jaeger et al., ICLR 2023; Zenk et al.): their
+    figure, the share of failures that are accepted with 95 % of the good results, is that of the negative confidence
+    and of good results in the place of failures.
 
     Args:
         confidence, is_failure, weights: see `failure_auroc`.

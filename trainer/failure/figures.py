@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from trainer.failure.confidence import BASELINE, PAIRWISE
-from trainer.failure.wording import ROW_NAMES, ordered
+from trainer.failure.wording import ROW_NAMES, ordered, row_name
 from trainer.report.curves import COLOURS, INK, SOFT, new_figure, plain
 from trainer.uncertainty.figures import short_name
 
@@ -51,7 +51,8 @@ def risk_coverage_panels(tasks: Mapping[str, Any]) -> Figure:
 
 
 def area_bars(means: Mapping[str, Any]) -> Figure:
-    """AURC of every confidence, means over tasks with their intervals, the best on top."""
+    """AURC of every confidence, means over tasks with their intervals, the best on top; rows that lack tasks, which say
+    so, at the bottom."""
     names = ordered(means)[::-1]
     figure = new_figure(8.0, 1.0 + 0.28 * len(names))
     axes = figure.subplots()
@@ -63,7 +64,7 @@ def area_bars(means: Mapping[str, Any]) -> Figure:
                 [100 * limit for limit in found["interval"]], [height, height], color=colour, alpha=0.5, linewidth=2
             )
         axes.plot([100 * found["value"]], [height], marker="o", color=colour)
-    axes.set_yticks(range(len(names)), [plain(ROW_NAMES.get(name, name)) for name in names], fontsize=8.5)
+    axes.set_yticks(range(len(names)), [plain(row_name(means, name)) for name in names], fontsize=8.5)
     axes.set_xlabel("AURC x 100 (lower is better)", fontsize=9, color=INK)
     axes.grid(axis="x", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -20,9 +20,10 @@ from trainer.failure.risk_coverage import (
     optimal_area,
     risk_coverage_curve,
 )
+from trainer.failure.task_mean import task_mean
 from trainer.failure.verdict_worth import verdict_worth
 from trainer.metrics.interval import PatientDraws, drawn_interval
-from trainer.metrics.weighted_figure import mean_of_defined, weighted_mean, weighted_spearman
+from trainer.metrics.weighted_figure import weighted_mean, weighted_spearman
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Floats]
@@ -61,9 +62,9 @@ class _Task:
         return np.array([image.mean_dice for image in self.images])
 
     @property
-    def patients(self) -> int:
-        """How many there are."""
-        return len({image.group for image in self.images})
+    def patients(self) -> frozenset[str]:
+        """Whose images they are."""
+        return frozenset(image.group for image in self.images)
 
 
 def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: int, rounds: int) -> dict[str, Any]:
@@ -79,7 +80,8 @@ def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: 
         rounds: number of rounds.
 
     Returns:
-        ``tasks`` by name, ``means`` over tasks, and ``verdict``: what the check flags and lets pass.
+        ``tasks`` by name; ``means`` over tasks, each with the number of ``tasks`` in which it is defined; and
+        ``verdict``: what the check flags and lets pass.
     """
     groups = [image.group for image in images]
     draws = PatientDraws(groups, np.random.default_rng(seed), rounds)
@@ -90,13 +92,13 @@ def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: 
         of_task = [image for image in images if image.task == name]
         tasks[name] = _Task(of_task, {row: values[own] for row, values in rows.items()}, weights[:, own])
     figures = {name: _task_figures(task) for name, task in tasks.items()}
-    patients = len(set(groups))
+    patients = {name: task.patients for name, task in tasks.items()}
+    fitted = {row: {name: own[row] for name, own in figures.items() if row in own} for row in rows}
     return {
         "tasks": {name: _task_entry(tasks[name], own) for name, own in figures.items()},
-        "means": {row: entries(mean_over_tasks([own[row] for own in figures.values() if row in own]), patients)
-                  for row in rows if any(row in own for own in figures.values())},
-        "verdict": verdict_worth(images, weights, patients),
-    }  # fmt: skip
+        "means": {row: means_over_tasks(by_task, patients) for row, by_task in fitted.items() if by_task},
+        "verdict": verdict_worth(images, weights),
+    }
 
 
 def row_figures(confidence: Floats, dice: Floats, weights: Floats) -> Figures:
@@ -109,15 +111,33 @@ def row_figures(confidence: Floats, dice: Floats, weights: Floats) -> Figures:
         "augrc": generalised_area(confidence, risk, weights),
         "failure_auroc": failure_auroc(confidence, failed, weights),
         "fpr95": false_alarm_rate(confidence, failed, weights),
+        "failures_accepted": false_alarm_rate(-confidence, ~failed, weights),
         "spearman": weighted_spearman(confidence, dice, weights),
     }
 
 
-def mean_over_tasks(figures: Sequence[Figures]) -> Figures:
-    """Mean over the tasks in which a figure is defined."""
-    names = dict.fromkeys(name for own in figures for name in own)
-    means = {name: mean_of_defined(np.stack([own[name] for own in figures if name in own])) for name in names}
-    return means
+def means_over_tasks(
+    figures: Mapping[str, Figures], patients: Mapping[str, frozenset[str]]
+) -> dict[str, dict[str, Any]]:
+    """Mean of every figure of a row over the tasks in which it is defined, as plain values.
+
+    Rows may be defined in different tasks, of which some are harder than others: their means then cannot be compared,
+    and whoever shows them must say so.
+
+    Args:
+        figures: of the row, by task.
+        patients: by task.
+
+    Returns:
+        as `entries`, with ``tasks``: how many there are. An interval rests on the patients of these tasks alone.
+    """
+    result = {}
+    for name in dict.fromkeys(name for own in figures.values() for name in own):
+        by_task = {task: own[name] for task, own in figures.items() if name in own}
+        defined = [task for task, values in by_task.items() if not np.isnan(values[0])]
+        number = len(frozenset().union(*(patients[task] for task in defined)))
+        result[name] = entries({name: task_mean(list(by_task.values()))}, number)[name] | {"tasks": len(defined)}
+    return result
 
 
 def entries(figures: Figures, patients: int) -> dict[str, dict[str, Any]]:
@@ -133,12 +153,17 @@ def _task_figures(task: _Task) -> dict[str, Figures]:
     usable = {row: values for row, values in task.rows.items() if not np.isnan(values).any()}
     figures = {row: row_figures(values, task.dice, task.weights) for row, values in usable.items()}
     for row in figures:
-        figures[row][GAIN] = 1 - figures[row]["aurc"] / figures[BASELINE]["aurc"]
+        figures[row][GAIN] = _gain(figures[row]["aurc"], figures[BASELINE]["aurc"])
         if row in ESTIMATES:
             # Where nothing was found, a Dice of 0 is foretold.
             told = np.clip(np.where(np.isfinite(usable[row]), usable[row], 0.0), 0.0, 1.0)
             figures[row]["error"] = weighted_mean(task.weights, np.abs(told - task.dice))
     return figures
+
+
+def _gain(area: Floats, baseline: Floats) -> Floats:
+    """The share of the baseline's area that a row saves; NaN in rounds in which there is none to save."""
+    return np.asarray(1 - area / np.where(baseline > 0, baseline, np.nan), dtype=np.float64)
 
 
 def _task_entry(task: _Task, figures: Mapping[str, Figures]) -> dict[str, Any]:
@@ -147,14 +172,14 @@ def _task_entry(task: _Task, figures: Mapping[str, Figures]) -> dict[str, Any]:
     curves = {row: _curve(task.rows[row], dice) for row in figures}
     return {
         "images": len(dice),
-        "patients": task.patients,
+        "patients": len(task.patients),
         "clean_images": int(clean.sum()),
         "failures": int((dice < FAILURE_DICE).sum()),
         "mean_dice": float(dice.mean()),
         "mean_dice_clean": float(dice[clean].mean()) if clean.any() else float("nan"),
         "best_aurc": float(optimal_area(1 - dice, ones)[0]),
         "seconds": float(np.mean([image.seconds for image in task.images])),
-        "rows": {row: entries(own, task.patients) for row, own in figures.items()},
+        "rows": {row: entries(own, len(task.patients)) for row, own in figures.items()},
         "risk_coverage": {"coverage": COVERAGES.tolist(), "best": _curve(dice, dice), **curves},
     }
 

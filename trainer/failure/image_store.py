@@ -16,6 +16,8 @@ from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memor
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.data_fingerprint import case_content
+from trainer.data.label_resampling import LABELS_BY
+from trainer.data.prepared_label import PREPARED_BY
 from trainer.failure.image_traits import image_traits, label_volumes_ml
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.failure.repeat import Repeat
@@ -49,7 +51,8 @@ class ImageStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, entry: Entry) -> MeasuredImage | None:
-        """An image; None when it cannot be prepared: an artefact can leave nothing but air."""
+        """An image; None when it cannot be prepared, for the model that is measured or for another of an ensemble: an
+        artefact can leave nothing but air."""
         task = self._predictor.manifest.task(entry.task)
         facts = self._kept(entry, "image", {}, lambda: self._measured(entry, task).as_dict())
         if REFUSED in facts:
@@ -57,6 +60,8 @@ class ImageStore:
         agreement: dict[str, float] = {}
         for way in self._repeats:
             found = self._kept(entry, way.name, way.settings, partial(_agreement, way, entry, task))
+            if REFUSED in found:
+                return None
             agreement[way.name] = _or_nan(found[PAIRWISE_DICE])
         return replace(MeasuredImage.from_dict(facts), agreement=agreement)
 
@@ -90,7 +95,8 @@ class ImageStore:
     ) -> dict[str, Any]:
         content = [case_content(case, self._contents) for case in entry.cases]
         names = list(entry.label_names.items())
-        mark = fingerprint([STORE_VERSION, self._predictor.model.digest, dict(settings), content, names])
+        versions = [STORE_VERSION, PREPARED_BY, LABELS_BY]
+        mark = fingerprint([versions, self._predictor.model.digest, dict(settings), content, names])
         path = self._folder / f"{entry.key}.{what}.{mark[:NAME_DIGITS]}.json"
         if not path.is_file():
             try:

@@ -22,7 +22,9 @@ FILES = "failure-detection-*.json"
 
 
 def publish(metrics: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
-    """Write ``failure-detection-DATE-TITLE.json``, its picture, and the page of all such files in the folder.
+    """Write ``failure-detection-DATE-TITLE-MODEL.json``, its picture, and the page of all such files in the folder.
+
+    What the same model gave under this title on this day is overwritten, and nothing else.
 
     Args:
         metrics: from `trainer.failure.experiment.run_failure_detection`.
@@ -31,13 +33,18 @@ def publish(metrics: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     Returns:
         Paths of the JSON file and of the page.
     """
-    word = re.sub(r"[^a-z0-9]+", "-", str(metrics["title"]).lower()).strip("-")
-    path = folder / f"failure-detection-{metrics['created'][:10]}-{word}.json"
+    path = publication_path(folder, metrics)
     found = write_published(path, dict(metrics))
     write_whole(path.with_suffix(".png"), png_bytes(risk_coverage_panels(found["tasks"])))
     page = folder / PAGE
     write_text_file(page, published_page(folder))
     return path, page
+
+
+def publication_path(folder: Path, metrics: Mapping[str, Any]) -> Path:
+    """Where the figures of a day, a title and a model lie."""
+    words = f"{metrics['created'][:10]} {metrics['title']} {metrics['model']['name']}"
+    return folder / f"failure-detection-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')}.json"
 
 
 def published_page(folder: Path) -> str:

@@ -27,6 +27,8 @@ TREES = 100
 SMALLEST_LEAF = 3
 PENALTIES = tuple(np.logspace(-2, 4, 13))
 SMALLEST_VOLUME_ML = 1e-3
+SCORES = (1e-3, 1e6)
+"""Beyond these a score says no more."""
 
 FOREST_TRAITS = ("entropy_boundary", "entropy_foreground", "entropy_background", "foreground_share", "pieces")
 """The five simple features of Jungo et al. (Frontiers in Neuroscience 14, 2020) as Zenk et al. 2025 use them."""
@@ -104,9 +106,9 @@ def quality_regression(
         ``(N,)``, not clipped to 0 to 1: the order counts; NaN where the task has no other patient, or all
         tasks together too few images.
     """
-    traits = np.column_stack(
-        [_traits(images, TRAITS), [[np.log(image.score), np.log1p(image.traits["pieces"])] for image in images]]
-    )
+    # The score can be 0, of an image that is in the reference, or more than any number.
+    scores = np.log(np.clip([image.score for image in images], *SCORES))
+    traits = np.column_stack([_traits(images, TRAITS), scores, np.log1p([image.traits["pieces"] for image in images])])
     dice = np.array([image.mean_dice for image in images])
 
     def foretell(known: Mask, wanted: Mask) -> Floats:

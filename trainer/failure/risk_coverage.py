@@ -78,7 +78,8 @@ def area_under_risk_coverage(confidence: Floats, risk: Floats, weights: Floats) 
 
     The trapezoidal rule over R(k/n), the mean risk of the k most confident images (Geifman & El-Yaniv, NeurIPS 2017;
     for segmentation Zenk et al., Medical Image Analysis 101, 2025, section 3.2). Down to no image the risk is that of
-    the first, so that a confidence that says nothing has the mean risk.
+    the first, so that a confidence that says nothing has the mean risk; programs that begin at 1/n have less by 1/n of
+    that risk.
 
     Args:
         confidence, risk, weights: see `ranked`.
@@ -112,8 +113,8 @@ def excess_area(confidence: Floats, risk: Floats, weights: Floats) -> Floats:
 
 def normalised_area(confidence: Floats, risk: Floats, weights: Floats) -> Floats:
     """nAURC: the share of the possible gain that is reached: 1 for the best order, 0 for one that says nothing, below 0
-    for a misleading one. How good the segmentations are does not count (Zenk et al. 2025; also Cattelan & Silva, UAI
-    2024). NaN where all images are equally good."""
+    for a misleading one. How good the segmentations are does not count (Zenk et al. 2025; Cattelan & Silva, UAI 2024,
+    have 1 minus this). NaN where all images are equally good."""
     chance = weighted_mean(weights, risk)
     possible = chance - optimal_area(risk, weights)
     gain = chance - area_under_risk_coverage(confidence, risk, weights)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from trainer.failure.failure_flag import FAILURE_DICE, mean_drop
 from trainer.failure.measured_image import CLEAN, MeasuredImage
+from trainer.failure.task_mean import task_mean
 from trainer.metrics.interval import drawn_interval
-from trainer.metrics.weighted_figure import mean_of_defined, weighted_mean
 
 Floats = NDArray[np.float64]
 
 
-def verdict_worth(images: Sequence[MeasuredImage], weights: Floats, patients: int) -> dict[str, Any]:
+def verdict_worth(images: Sequence[MeasuredImage], weights: Floats) -> dict[str, Any]:
     """Figures by kind of artefact and over all kinds, each a mean over tasks.
 
     The loss of an image is the Dice of the same image without the artefact minus its own; images without such a twin
@@ -25,11 +25,11 @@ def verdict_worth(images: Sequence[MeasuredImage], weights: Floats, patients: in
     Args:
         images: clean ones and spoilt ones, whose Dice is defined.
         weights: ``(1 + rounds, N)``, all ones first.
-        patients: how many there are.
 
     Returns:
         by kind, and ``all``: ``flagged`` (share), ``loss_flagged``, ``loss_passed`` (mean loss of Dice) and
-        ``failures_passed`` (share of failures that are not flagged), each with value and interval.
+        ``failures_passed`` (share of failures that are not flagged), each with value and interval; an interval rests on
+        the patients whose images count for the figure.
     """
     clean = {(image.task, image.case): image.mean_dice for image in images if image.kind == CLEAN}
     loss = np.array([clean.get((image.task, image.case), np.nan) - image.mean_dice for image in images])
@@ -37,28 +37,26 @@ def verdict_worth(images: Sequence[MeasuredImage], weights: Floats, patients: in
     kind = np.array([image.kind for image in images], dtype=object)
     kinds = list(dict.fromkeys(kind[spoilt]))
     chosen = {"all": spoilt, **{name: spoilt & (kind == name) for name in kinds}} if kinds else {}
-    return {name: _worth(images, loss, own, weights, patients) for name, own in chosen.items()}
+    return {name: _worth(images, loss, own, weights) for name, own in chosen.items()}
 
 
-def _worth(
-    images: Sequence[MeasuredImage], loss: Floats, chosen: NDArray[np.bool_], weights: Floats, patients: int
-) -> dict[str, Any]:
+def _worth(images: Sequence[MeasuredImage], loss: Floats, chosen: NDArray[np.bool_], weights: Floats) -> dict[str, Any]:
     flagged = np.array([image.is_ood for image in images])
     failed = np.array([image.mean_dice < FAILURE_DICE for image in images])
-    task = np.array([image.task for image in images], dtype=object)
-    by_task: dict[str, list[Floats]] = {}
-    for name in dict.fromkeys(task[chosen]):
-        own = chosen & (task == name)
-        found = {
-            "flagged": weighted_mean(weights[:, own], flagged[own].astype(np.float64)),
-            "loss_flagged": mean_drop(loss, own & flagged, weights),
-            "loss_passed": mean_drop(loss, own & ~flagged, weights),
-            "failures_passed": mean_drop((~flagged).astype(np.float64), own & failed, weights),
-        }
-        for figure, values in found.items():
-            by_task.setdefault(figure, []).append(values)
-    means = {figure: mean_of_defined(np.stack(values)) for figure, values in by_task.items()}
-    return {
-        figure: {"value": float(values[0]), "interval": drawn_interval(values[1:], patients)}
-        for figure, values in means.items()
+    is_passed = (~flagged).astype(np.float64)
+    counted = {
+        "flagged": (1 - is_passed, chosen),
+        "loss_flagged": (loss, chosen & flagged),
+        "loss_passed": (loss, chosen & ~flagged),
+        "failures_passed": (is_passed, chosen & failed),
     }
+    return {figure: _mean_over_tasks(images, values, own, weights) for figure, (values, own) in counted.items()}
+
+
+def _mean_over_tasks(
+    images: Sequence[MeasuredImage], values: Floats, chosen: NDArray[np.bool_], weights: Floats
+) -> dict[str, Any]:
+    task = np.array([image.task for image in images], dtype=object)
+    means = task_mean([mean_drop(values, chosen & (task == name), weights) for name in dict.fromkeys(task)])
+    patients = {image.group for image, counts in zip(images, chosen, strict=True) if counts}
+    return {"value": float(means[0]), "interval": drawn_interval(means[1:], len(patients))}

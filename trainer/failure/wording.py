@@ -35,6 +35,7 @@ FIGURES = {
     "augrc": ("AUGRC", 100.0, 1),
     "failure_auroc": ("failure AUROC", 1.0, 3),
     "fpr95": ("FPR at 95 % TPR", 1.0, 2),
+    "failures_accepted": ("failures accepted", 1.0, 2),
     "spearman": ("Spearman", 1.0, 3),
     "error": ("error of the Dice", 1.0, 3),
 }
@@ -56,23 +57,36 @@ DEFINITIONS = (
     "AURC: mean risk of the images that are kept, over all coverages (x 100, lower is better). e-AURC: by how much it "
     "is above the best order. nAURC: share of the possible gain, 1 for the best order, 0 for none. AUGRC: mean risk "
     "that goes undetected (x 100). A failure is a mean Dice below 0.75; FPR at 95 % TPR: the share of good results "
-    "that must be looked at to find 95 % of the failures. Spearman: rank correlation of confidence and Dice. Means "
-    "over tasks of figures within tasks, for over all tasks together a confidence may look good because it tells tasks "
-    "apart; in brackets 95 % intervals from drawing patients, each once for all tasks and artefacts.",
+    "that must be looked at to find 95 % of the failures. Failures accepted: the share of all failures that is kept "
+    "when 95 % of the good results are (what FD-Shifts and Zenk et al. call FPR at 95 % TPR). Spearman: rank "
+    "correlation of confidence and Dice.",
+    "Means over tasks of figures within tasks, for over all tasks together a confidence may look good because it tells "
+    "tasks apart; in brackets 95 % intervals from drawing patients, each once for all tasks and artefacts. A figure "
+    "that is not defined in a task (nothing could be fitted, or there is no failure) is left out of its mean: where "
+    "that is so, the number of tasks is told, and the mean must not be compared with one over other tasks. In its "
+    "interval a task of which nobody was drawn counts with its own figure: a task of one patient adds nothing to it.",
     "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
     "artefacts than it was fitted on; where faults are known, only of other patients. The pairwise Dice of an ensemble "
-    "judges the segmentation of its first network. An empty result has the lowest confidence in every row.",
+    "judges the segmentation of its first network. An empty result has the lowest confidence in every row. The model's "
+    "own temperatures and the limit of its check, a few numbers for each task, come from clean images of these "
+    "patients where it was trained on the same datasets.",
 )
 
 
 def ordered(rows: Mapping[str, Any]) -> list[str]:
-    """Names of rows, the lowest AURC first."""
-    return sorted(rows, key=lambda name: float(rows[name]["aurc"]["value"]))
+    """Names of rows, the lowest AURC first; of means over tasks, those that lack tasks come last."""
+    return sorted(rows, key=lambda name: (-_tasks(rows[name]["aurc"]), float(rows[name]["aurc"]["value"])))
+
+
+def row_name(rows: Mapping[str, Any], name: str) -> str:
+    """What a row is called, and in how many of the tasks it is defined, where that is not in all."""
+    own, every = (max(_tasks(rows[each]["aurc"]) for each in names) for names in ((name,), rows))
+    return ROW_NAMES.get(name, name) + (f" (in {own} of {every} tasks)" if own < every else "")
 
 
 def row_table(rows: Mapping[str, Any]) -> list[list[Cell]]:
     """A row per confidence; intervals with the AURC, the failure AUROC and Spearman's correlation."""
-    return [[ROW_NAMES.get(name, name), *(_cell(rows[name], figure) for figure in FIGURES)] for name in ordered(rows)]
+    return [[row_name(rows, name), *(_cell(rows[name], figure) for figure in FIGURES)] for name in ordered(rows)]
 
 
 def task_table(tasks: Mapping[str, Any]) -> list[list[Cell]]:
@@ -123,9 +137,16 @@ def _cell(row: Mapping[str, Any], figure: str) -> str:
     if figure not in row:
         return "–"
     _, factor, digits = FIGURES[figure]
-    if figure in ("aurc", "failure_auroc", "spearman"):
-        return _with_interval(row[figure], factor, digits)
-    return _number(row[figure]["value"], digits, factor)
+    found = row[figure]
+    has_interval = figure in ("aurc", "failure_auroc", "spearman")
+    text = _with_interval(found, factor, digits) if has_interval else _number(found["value"], digits, factor)
+    own, every = _tasks(found), _tasks(row["aurc"])
+    return f"{text}, in {own} of {every} tasks" if 0 < own < every else text
+
+
+def _tasks(found: Mapping[str, Any]) -> int:
+    """Over how many tasks a figure is the mean; 0 of one that is no mean."""
+    return int(found.get("tasks", 0))
 
 
 def _with_interval(entry: Mapping[str, Any], factor: float, digits: int) -> str:

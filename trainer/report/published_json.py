@@ -46,7 +46,7 @@ def compact(value: Any, depth: int = 0) -> str:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_rounded(item) for item in value]
     if isinstance(value, float):
         return None if math.isnan(value) else float(f"{value:.{SIGNIFICANT_DIGITS}g}")

@@ -64,5 +64,12 @@ def test_a_patient_with_many_images_counts_as_one() -> None:
 def test_a_bound_stays_a_dice_and_is_made_from_numbers() -> None:
     assert (lower_bound(0.3, 0.5), lower_bound(0.9, -0.4)) == (0, 1)
     assert lower_bound(0.9, 0.1) == pytest.approx(0.8)
-    with pytest.raises(ValueError, match="numbers"):
-        conformal_margin(np.array([np.nan] * 9), np.zeros(9), names(9))
+    # A confidence of minus infinity, as that of an empty result, would make the bound of the next image 1.
+    for told in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="numbers"):
+            conformal_margin(np.array([told] * 9), np.zeros(9), names(9))
+    with pytest.raises(ValueError, match="one of each image"):
+        conformal_margin(np.zeros(9), np.zeros(9), names(12))
+    for coverage in (0.0, 1.0, 90.0, np.nan):
+        with pytest.raises(ValueError, match="share"):
+            fewest_patients(coverage)

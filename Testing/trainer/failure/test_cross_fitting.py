@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -112,6 +114,23 @@ def test_beyond_what_was_seen_the_linear_function_stays_where_it_is() -> None:
     )
     assert quality_regression(far, linear)[-1] == pytest.approx(quality_regression(farther, linear)[-1])
     assert quality_regression(far, linear)[-1] < 0.75
+
+
+def test_a_small_task_whose_patients_are_all_dealt_into_one_fold_is_foretold_all_the_same() -> None:
+    # Of eleven names in ten folds the first and the last share one.
+    renamed = {"B0": "0 first", "B1": "z last"}
+    small = [replace(image, group=renamed[image.group]) for image in planted("B", 2, 0.6, 1)]
+    for images in ([*planted("A", 9, 0.9, 0), *small], small):
+        told = quality_regression(images, linear)
+        assert np.isfinite(told).all() == (len(images) > len(small))
+
+
+def test_a_score_of_zero_or_beyond_all_numbers_does_not_stop_a_fit() -> None:
+    images = [
+        replace(image, score=score)
+        for image, score in zip(planted("A", 6, 0.9, 0), [0.0, np.inf, 1.0] * 6, strict=True)
+    ]
+    assert np.isfinite(quality_regression(images, linear)).all()
 
 
 def test_where_nothing_was_found_every_confidence_is_the_lowest() -> None:

@@ -6,11 +6,12 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from MultiTaskSegLib.runtime.errors import DatasetError, InputError, UsageError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.evaluation.known_answer import BALLS, write_answers, write_model
@@ -19,7 +20,7 @@ from trainer.data.dataset import read_dataset
 from trainer.failure import image_store
 from trainer.failure.experiment import KINDS, FailureOptions, entries, run_failure_detection
 from trainer.failure.image_store import ImageStore
-from trainer.failure.publication import PAGE, published_page
+from trainer.failure.publication import PAGE, publication_path, published_page
 from trainer.failure.repeat import Dropout, Ensemble
 from trainer.failure.shipped_look import look
 
@@ -117,6 +118,68 @@ def test_an_ensemble_of_the_same_network_agrees_with_itself(model: Path, balls: 
     assert same == 1
 
 
+def test_an_image_that_another_model_of_the_ensemble_cannot_prepare_is_left_out(
+    model: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(model, "cpu")
+    (entry, *_) = entries(read_dataset(balls), [predictor], ())
+
+    def refuse(*_: object) -> float:
+        raise InputError("the image is constant")
+
+    monkeypatch.setattr(Ensemble, "agreement", refuse)
+    assert ImageStore(tmp_path, predictor, [Ensemble([predictor, predictor])]).get(entry) is None
+
+
+def test_what_was_stored_is_not_used_when_images_are_prepared_otherwise(
+    model: Path, balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(model, "cpu")
+    (entry, *_) = entries(read_dataset(balls), [predictor], ())
+    for count, version in enumerate((image_store.PREPARED_BY, "another"), start=1):
+        monkeypatch.setattr(image_store, "PREPARED_BY", version)
+        assert ImageStore(tmp_path, predictor).get(entry) is not None
+        assert len(list(tmp_path.glob("*.image.*.json"))) == count
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"kinds": ("noise", "blur", "noise")}, "artefact noise is given twice"),
+        ({"seed": -1}, "seed -1 is negative"),
+        ({"twice": True}, "model of the digest .* is given twice"),
+    ],
+)
+def test_what_would_count_twice_or_fail_at_the_end_is_refused_before_anything_is_measured(
+    model: Path, balls: Path, tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    models = (model,) * (1 + changes.pop("twice", False))
+    with pytest.raises(UsageError, match=told):
+        run_failure_detection(replace(FailureOptions(models, (balls,), ()), **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fault_that_cannot_be_seen_in_the_model_s_images_is_refused(
+    model: Path, balls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(model, "cpu")
+    tasks = tuple(
+        replace(task, profile=replace(task.profile, grid="fit", spacing_zyx_mm=None, matrix=32))
+        for task in predictor.manifest.tasks
+    )
+    monkeypatch.setattr(predictor, "model", replace(predictor.model, manifest=replace(predictor.manifest, tasks=tasks)))
+    with pytest.raises(UsageError, match="wrong_spacing cannot be seen"):
+        entries(read_dataset(balls), [predictor], ("noise", "wrong_spacing"))
+
+
+def test_figures_of_another_model_are_not_overwritten(tmp_path: Path) -> None:
+    names = [publication_path(tmp_path, {"created": "2026-11-29T10:00", "title": "T", "model": {"name": name}})
+             for name in ("mr3d", "planar2d")]  # fmt: skip
+    assert [path.name for path in names] == [
+        f"failure-detection-2026-11-29-t-{name}.json" for name in ("mr3d", "planar2d")
+    ]
+
+
 def test_the_command_writes_figures_report_and_page_without_naming_anyone(
     model: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,12 +216,18 @@ def test_models_of_other_labels_are_no_ensemble(model: Path, balls: Path, monkey
         entries(read_dataset(balls), [predictor, other], ())
 
 
-def test_a_task_of_several_channels_is_refused(model: Path, balls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor.load(model, "cpu")
-    tasks = tuple(replace(task, inputs=("T1", "T2")) for task in predictor.manifest.tasks)
-    monkeypatch.setattr(predictor, "model", replace(predictor.model, manifest=replace(predictor.manifest, tasks=tasks)))
-    with pytest.raises(UsageError, match="several channels"):
-        entries(read_dataset(balls), [predictor], ())
+@pytest.mark.parametrize(
+    ("changes", "told"), [({"inputs": ("T1", "T2")}, "several channels"), ({"are_regions": True}, "regions")]
+)
+def test_a_task_of_several_channels_or_of_regions_is_refused_of_whichever_model(
+    model: Path, balls: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], told: str
+) -> None:
+    first, other = Predictor.load(model, "cpu"), Predictor.load(model, "cpu")
+    tasks = tuple(replace(task, **changes) for task in other.manifest.tasks)
+    monkeypatch.setattr(other, "model", replace(other.model, manifest=replace(other.manifest, tasks=tasks)))
+    for predictors in ([other], [first, other]):
+        with pytest.raises(UsageError, match=told):
+            entries(read_dataset(balls), predictors, ())
 
 
 def test_the_command_line_names_the_faults_that_the_experiment_has_by_default() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_curve
 
 from Testing.trainer.failure.synthetic_image import measured
 from trainer.failure import findings as module
+from trainer.failure import verdict_worth as worth
+from trainer.failure.failure_flag import FAILURE_DICE
 from trainer.failure.findings import findings, row_figures
 from trainer.failure.measured_image import MeasuredImage
 from trainer.failure.verdict_worth import verdict_worth
@@ -62,11 +66,12 @@ def test_counts_and_intervals_are_told_and_all_is_plain() -> None:
 def test_a_row_that_could_not_be_fitted_in_a_task_has_no_figures_there() -> None:
     known = [*images("A", 0.8, 0.9, 0), *images("B", 0.8, 0.9, 1)]
     fitted = np.where([image.task == "A" for image in known], 0.5, np.nan)
-    found = findings(known, rows(known) | {"random_forest": fitted}, seed=0, rounds=10)
+    found = findings(known, rows(known) | {"random_forest": fitted}, seed=0, rounds=50)
     assert "random_forest" not in found["tasks"]["B"]["rows"]
-    assert found["means"]["random_forest"]["aurc"] == found["tasks"]["A"]["rows"]["random_forest"]["aurc"] | {
-        "interval": found["means"]["random_forest"]["aurc"]["interval"]
-    }
+    # Its mean and the interval are those of task A and of A's patients alone, and it says so.
+    alone = found["tasks"]["A"]["rows"]["random_forest"]["aurc"]
+    assert found["means"]["random_forest"]["aurc"] == alone | {"tasks": 1}
+    assert found["means"]["entropy"]["aurc"]["tasks"] == 2
 
 
 def test_a_patient_is_drawn_once_for_all_tasks_and_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +101,35 @@ def test_an_error_of_the_dice_is_told_of_rows_that_foretell_it() -> None:
     assert "error" not in found["rows"]["entropy"]
 
 
+def test_where_nothing_goes_wrong_there_is_no_gain_over_entropy_to_tell() -> None:
+    known = [replace(image, dice={"part": 1.0}) for image in images("A", 0.8, 0.9, 0)]
+    with np.errstate(all="raise"):
+        found = found_in(known)["means"]["expected_dice"]
+    assert np.isnan(found["gain_over_entropy"]["value"])
+    assert (found["gain_over_entropy"]["tasks"], found["failure_auroc"]["tasks"], found["aurc"]["tasks"]) == (0, 0, 1)
+
+
+def test_what_is_called_failures_accepted_is_the_rate_of_others_who_count_good_results_as_positive() -> None:
+    rng = np.random.default_rng(3)
+    confidence, dice = rng.integers(0, 15, 60).astype(float), rng.uniform(0.5, 1, 60)
+    rate, found, _ = roc_curve(dice >= FAILURE_DICE, confidence, drop_intermediate=False)
+    value = row_figures(confidence, dice, np.ones((1, 60)))["failures_accepted"][0]
+    assert value == pytest.approx(rate[found >= 0.95].min())
+
+
+def test_an_interval_of_the_verdict_rests_on_the_patients_whose_images_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(worth, "drawn_interval", lambda _, patients: counted.append(patients))
+    spoilt = [
+        *(measured(name, 0.9) for name in "pqr"),
+        measured("p", 0.5, kind="noise", severity=3, is_ood=True),
+        *(measured(name, 0.8, kind="noise", severity=1) for name in "pqr"),
+    ]
+    verdict_worth(spoilt, np.ones((3, len(spoilt))))
+    # Flagged, lost where flagged, lost where let pass, failures; over all kinds, then of noise.
+    assert counted == [3, 1, 3, 1] * 2
+
+
 def test_what_is_lost_is_counted_against_the_same_image_without_the_fault() -> None:
     spoilt = [
         measured("p", 0.9), measured("p", 0.5, kind="noise", severity=3, is_ood=True),
@@ -103,7 +137,7 @@ def test_what_is_lost_is_counted_against_the_same_image_without_the_fault() -> N
         measured("q", 0.8), measured("q", 0.7, kind="blur", severity=1),
         measured("r", 0.6, kind="blur", severity=1),
     ]  # fmt: skip
-    found = verdict_worth(spoilt, np.ones((3, len(spoilt))), 3)
+    found = verdict_worth(spoilt, np.ones((3, len(spoilt))))
     values = {kind: {name: entry["value"] for name, entry in own.items()} for kind, own in found.items()}
     assert values["all"] == pytest.approx(
         {"flagged": 1 / 3, "loss_flagged": 0.4, "loss_passed": 0.15, "failures_passed": 2 / 3}
@@ -114,4 +148,4 @@ def test_what_is_lost_is_counted_against_the_same_image_without_the_fault() -> N
     # Patient r has no image without a fault to compare with.
     assert values["blur"]["loss_passed"] == pytest.approx(0.1)
     assert np.isnan(values["blur"]["loss_flagged"])
-    assert verdict_worth(spoilt[:1], np.ones((3, 1)), 1) == {}
+    assert verdict_worth(spoilt[:1], np.ones((3, 1))) == {}

@@ -21,7 +21,7 @@ from trainer.report.published_json import compact, write_published
     ],
 )
 def test_numbers_have_six_digits_and_counts_all_of_them(value: float, expected: str) -> None:
-    assert compact([value]) == f"[{expected}]"
+    assert compact([value]) == compact((value,)) == f"[{expected}]"
 
 
 @pytest.mark.parametrize("length, lines", [(81, 1), (82, 3)])
