@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -178,3 +179,20 @@ def test_what_cannot_end_well_is_refused_before_anything_starts(
     assert code in (2, 4)
     assert said in capsys.readouterr().err
     assert not (images.parent / "out").exists()
+
+
+def test_a_folder_with_other_images_of_the_same_names_is_refused_and_a_changed_image_is_told(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    (images / "broken.nii.gz").unlink()
+    assert cli.main(words(model, images)) == 0
+    others = images.parent / "others"
+    others.mkdir()
+    shutil.copyfile(images / "scan0.nii.gz", others / "scan1.nii.gz")
+    assert cli.main([*words(model, images)[:2], str(others), *words(model, images)[3:]]) == 4
+    assert "there is a result of the same name, scan1.nii.gz, of another image" in capsys.readouterr().err
+    shutil.copyfile(images / "scan0.nii.gz", images / "scan1.nii.gz")
+    os.utime(images / "scan1.nii.gz", (1, 1))
+    assert cli.main(words(model, images)) == 0
+    assert "warning: scan1.nii.gz: the image was changed after this result was made" in capsys.readouterr().err
+    assert "the image was changed" in rows(images)["scan1.nii.gz"]["warnings"]

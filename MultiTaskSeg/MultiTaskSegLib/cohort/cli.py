@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,13 @@ from MultiTaskSegLib.cohort.result.journal import DONE as DONE_EVENT
 from MultiTaskSegLib.cohort.result.journal import FAILED as FAILED_EVENT
 from MultiTaskSegLib.cohort.result.journal import TRIED as TRIED_EVENT
 from MultiTaskSegLib.cohort.result.lock import FolderLock
-from MultiTaskSegLib.cohort.result.results import count_results, finished_records, remove_leftovers, require_writable
+from MultiTaskSegLib.cohort.result.results import (
+    CHANGED,
+    count_results,
+    finished_records,
+    remove_leftovers,
+    require_writable,
+)
 from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.case_tree import cases_of
@@ -116,6 +122,7 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
     books = _Bookkeeping(journal, progress, finished)
     try:
         journal.add(BEGUN, cases=len(cases), finished=len(finished), workers=options.workers, process=os.getpid())
+        _tell_changed(finished)
         left = [case for case in cases if case.identity not in finished]
         for case in (one for one in left if one.problem):
             books.failed(case, 0, case.problem)
@@ -129,6 +136,12 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
         progress.wipe()
         journal.close()
     return rows
+
+
+def _tell_changed(finished: Mapping[str, CaseRecord]) -> None:
+    for row in finished.values():
+        if row.warnings and row.warnings[-1].startswith(CHANGED):
+            print(f"warning: {row.case}: {row.warnings[-1]}", file=sys.stderr)
 
 
 def _sum_up(job: CohortJob, cases: Sequence[Case], books: _Bookkeeping) -> list[CaseRecord]:
