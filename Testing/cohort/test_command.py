@@ -97,6 +97,23 @@ def test_a_dead_worker_and_a_broken_image_cost_no_other_case_and_the_next_call_d
     assert "holds results of another run: command 'check', not 'segment'" in capsys.readouterr().err
 
 
+def test_what_ray_prints_does_not_come_between_the_counts(
+    model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """It prints a page for each worker that dies, from a thread of its own."""
+    wait = ray.wait
+
+    def talk(*given: Any, **named: Any) -> Any:
+        print("(raylet) A worker died or was killed")
+        return wait(*given, **named)
+
+    monkeypatch.setattr(ray, "wait", talk)
+    assert cli.main(words(model, images, "--json", "--retries", "0")) == 4
+    said = capsys.readouterr()
+    assert json.loads(said.out)["done"] == 3
+    assert "(raylet)" in said.err
+
+
 def test_a_disk_that_is_full_ends_the_run_and_what_is_done_stays(
     model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -8,7 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,12 +157,14 @@ def _dispatch(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]
     workers = min(options.workers, len(cases))
     cpus = options.cpus or (1.0 if options.address else max(1, _cores() // workers))
     gpus = options.gpus if options.gpus is not None else float(options.device == "cuda")
-    pool = RayPool(job, workers, options.address, cpus, gpus)
-    try:
-        Dispatch(pool, cases, books, workers, options.retries).run()
-    finally:
-        pool.stop()
-        remove_leftovers(job.output)
+    # Ray prints what it has to say of a worker that died among the results, also where these are JSON.
+    with redirect_stdout(sys.stderr):
+        pool = RayPool(job, workers, options.address, cpus, gpus)
+        try:
+            Dispatch(pool, cases, books, workers, options.retries).run()
+        finally:
+            pool.stop()
+            remove_leftovers(job.output)
 
 
 def _told(rows: Sequence[CaseRecord], job: CohortJob, options: argparse.Namespace) -> int:
