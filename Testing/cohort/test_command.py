@@ -104,7 +104,7 @@ def test_what_ray_prints_does_not_come_between_the_counts(
     wait = ray.wait
 
     def talk(*given: Any, **named: Any) -> Any:
-        print("(raylet) A worker died or was killed")
+        sys.stdout.write("(raylet) A worker died or was killed\n")
         return wait(*given, **named)
 
     monkeypatch.setattr(ray, "wait", talk)
