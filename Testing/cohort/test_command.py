@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,26 @@ def test_a_run_that_is_interrupted_sums_up_and_frees_the_folder(
     assert {row["status"] for row in rows(images).values()} == {"pending"}
     assert not ray.is_running
     FolderLock(images.parent / "out").release()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that ask a process to end")
+def test_a_run_that_is_asked_to_end_sums_up_as_well(
+    model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def asked(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise TimeoutError("nobody took the signal")
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # as Ray takes it for itself
+    try:
+        monkeypatch.setattr(ray, "wait", asked)
+        monkeypatch.setattr(ray, "kill", lambda _: None)
+        assert cli.main(words(model, images)) == 130
+        assert "interrupted" in capsys.readouterr().err
+        assert {row["status"] for row in rows(images).values()} == {"pending"}
+        FolderLock(images.parent / "out").release()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_second_run_is_refused_before_it_touches_anything(

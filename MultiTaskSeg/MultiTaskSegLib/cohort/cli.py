@@ -34,6 +34,7 @@ from MultiTaskSegLib.cohort.result.results import (
 from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.case_tree import cases_of
+from MultiTaskSegLib.cohort.termination import termination_as_interruption
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.imported.described_model import described_model
 from MultiTaskSegLib.runtime.model.released import named_model
@@ -161,7 +162,8 @@ def _dispatch(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]
     with redirect_stdout(sys.stderr):
         pool = RayPool(job, workers, options.address, cpus, gpus)
         try:
-            Dispatch(pool, cases, books, workers, options.retries).run()
+            with termination_as_interruption():
+                Dispatch(pool, cases, books, workers, options.retries).run()
         finally:
             pool.stop()
             remove_leftovers(job.output)
