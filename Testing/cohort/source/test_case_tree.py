@@ -86,7 +86,7 @@ def test_a_link_that_leads_nowhere_stops_no_other(tmp_path: Path):
     assert {case.identity: bool(case.problem) for case in cases_of(tmp_path)} == {"README": True, "a.nii.gz": False}
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes among its files")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path):
     os.mkfifo(touch(tmp_path, "a.nii.gz") / "pipe")
     assert names_of(cases_of(tmp_path)) == ["a.nii.gz"]
