@@ -68,7 +68,8 @@ def cohort(options: argparse.Namespace) -> int:
         require_writable(job.output)
         rows = _run(options, job, cases)
         if options.bids_derivatives:
-            write_derivatives(rows, _absolute(options.cases), job.output)
+            for name in write_derivatives(rows, _absolute(options.cases), job.output):
+                print(f"warning: {name}: no derivative, its name is none of BIDS or that of another", file=sys.stderr)
         return _told(rows, job, options)
     finally:
         lock.release()
