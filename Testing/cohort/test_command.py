@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,23 @@ def test_a_dead_worker_and_a_broken_image_cost_no_other_case_and_the_next_call_d
     assert "holds results of another run: command 'check', not 'segment'" in capsys.readouterr().err
 
 
+def test_what_ray_prints_does_not_come_between_the_counts(
+    model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """It prints a page for each worker that dies, from a thread of its own."""
+    wait = ray.wait
+
+    def talk(*given: Any, **named: Any) -> Any:
+        sys.stdout.write("(raylet) A worker died or was killed\n")
+        return wait(*given, **named)
+
+    monkeypatch.setattr(ray, "wait", talk)
+    assert cli.main(words(model, images, "--json", "--retries", "0")) == 4
+    said = capsys.readouterr()
+    assert json.loads(said.out)["done"] == 3
+    assert "(raylet)" in said.err
+
+
 def test_a_disk_that_is_full_ends_the_run_and_what_is_done_stays(
     model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -130,6 +149,26 @@ def test_a_run_that_is_interrupted_sums_up_and_frees_the_folder(
     assert {row["status"] for row in rows(images).values()} == {"pending"}
     assert not ray.is_running
     FolderLock(images.parent / "out").release()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that ask a process to end")
+def test_a_run_that_is_asked_to_end_sums_up_as_well(
+    model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def asked(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise TimeoutError("nobody took the signal")
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # as Ray takes it for itself
+    try:
+        monkeypatch.setattr(ray, "wait", asked)
+        monkeypatch.setattr(ray, "kill", lambda _: None)
+        assert cli.main(words(model, images)) == 130
+        assert "interrupted" in capsys.readouterr().err
+        assert {row["status"] for row in rows(images).values()} == {"pending"}
+        FolderLock(images.parent / "out").release()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_second_run_is_refused_before_it_touches_anything(
@@ -178,3 +217,20 @@ def test_what_cannot_end_well_is_refused_before_anything_starts(
     assert code in (2, 4)
     assert said in capsys.readouterr().err
     assert not (images.parent / "out").exists()
+
+
+def test_a_folder_with_other_images_of_the_same_names_is_refused_and_a_changed_image_is_told(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    (images / "broken.nii.gz").unlink()
+    assert cli.main(words(model, images)) == 0
+    others = images.parent / "others"
+    others.mkdir()
+    shutil.copyfile(images / "scan0.nii.gz", others / "scan1.nii.gz")
+    assert cli.main([*words(model, images)[:2], str(others), *words(model, images)[3:]]) == 4
+    assert "there is a result of the same name, scan1.nii.gz, of another image" in capsys.readouterr().err
+    shutil.copyfile(images / "scan0.nii.gz", images / "scan1.nii.gz")
+    os.utime(images / "scan1.nii.gz", (1, 1))
+    assert cli.main(words(model, images)) == 0
+    assert "warning: scan1.nii.gz: the image was changed after this result was made" in capsys.readouterr().err
+    assert "the image was changed" in rows(images)["scan1.nii.gz"]["warnings"]

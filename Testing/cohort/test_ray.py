@@ -66,6 +66,7 @@ def test_a_killed_worker_and_a_broken_image_cost_no_other_case_and_nothing_is_do
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(cohort_cli, "RayPool", DeadlyPool)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own 15 lets workers wait for minutes on a busy machine
     assert cli.main(words(place, "--json")) == 4
     told = json.loads(capsys.readouterr().out)
     assert (told["cases"], told["done"], told["failed"], told["pending"]) == (4, 3, 1, 0)
@@ -134,15 +135,81 @@ def test_a_ray_that_is_started_here_sends_no_statistics_and_has_room_for_every_w
     assert (found["address"], found["num_cpus"], found["statistics"]) == ("local", 5, "0")
 
 
+class Clock:
+    """Seconds that are set."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Starting:
+    """A Ray in which calls end when it is told so."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self.answer: Any = ""
+        self.exceptions = types.SimpleNamespace(RayError=RuntimeError)
+
+    def named(self) -> dict[str, Any]:
+        call = types.SimpleNamespace(remote=lambda *_: "call")
+        actor = types.SimpleNamespace(open=call, run=call)
+        made = types.SimpleNamespace(remote=lambda *_: actor)
+        return {
+            "init": lambda **_: None, "remote": lambda **_: lambda _: made, "wait": self.wait, "get": self.get,
+            "kill": lambda _: None, "exceptions": self.exceptions,
+        }  # fmt: skip
+
+    def wait(self, *_: Any, **__: Any) -> tuple[list[str], list[str]]:
+        ended, self.ended = self.ended, []
+        return ended, []
+
+    def get(self, _: str) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 def test_workers_that_never_come_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch):
-    times = iter([0.0, 1.0, 601.0])
-    pretended(
-        monkeypatch, init=lambda **_: None, remote=lambda **_: lambda actor: actor, wait=lambda *_, **__: ([], [])
-    )
-    pool = RayPool(JOB, 1, "auto", clock=lambda: next(times))
+    clock, ray = Clock(), Starting()
+    pretended(monkeypatch, **ray.named())
+    pool = RayPool(JOB, 1, "auto", clock=clock)
+    pool.start(0)
+    clock.now_s = 600.0
     assert pool.wait() == []
+    clock.now_s = 601.0
     with pytest.raises(ResourceError, match="no worker could be started within 600 s: each takes 1 processors"):
         pool.wait()
+
+
+def test_nor_are_those_that_should_follow_the_last_one_that_died(monkeypatch: pytest.MonkeyPatch):
+    clock, ray = Clock(), Starting()
+    pretended(monkeypatch, **ray.named())
+    pool = RayPool(JOB, 1, "auto", clock=clock)
+    pool.start(0)
+    ray.ended = ["call"]
+    assert [event.refusal for event in pool.wait()] == [""]
+    pool.hand(0, Case("a", Path("a")), 1)
+    clock.now_s = 5000.0  # a case may take long: there is a worker
+    assert pool.wait() == []
+    ray.ended, ray.answer = ["call"], RuntimeError("its machine is lost")
+    assert [event.death for event in pool.wait()] == ["its machine is lost"]
+    pool.start(1)
+    clock.now_s = 5601.0
+    with pytest.raises(ResourceError, match="no worker could be started within 600 s"):
+        pool.wait()
+
+
+def test_graphics_cards_that_this_machine_has_not_are_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    ended: list[bool] = []
+    named = {**Starting().named(), "cluster_resources": lambda: {"GPU": 1.0}, "shutdown": lambda: ended.append(True)}
+    pretended(monkeypatch, **named)
+    with pytest.raises(ResourceError, match="the workers take 2 graphics cards, and this machine has 1"):
+        RayPool(JOB, 2, gpus=1.0)
+    assert ended
+    RayPool(JOB, 2, gpus=0.5)
+    RayPool(JOB, 2, "auto", gpus=1.0)  # a cluster may grow
 
 
 def test_without_the_packages_of_the_extra_nothing_begins(

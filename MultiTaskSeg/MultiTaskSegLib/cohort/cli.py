@@ -7,8 +7,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,17 @@ from MultiTaskSegLib.cohort.result.journal import DONE as DONE_EVENT
 from MultiTaskSegLib.cohort.result.journal import FAILED as FAILED_EVENT
 from MultiTaskSegLib.cohort.result.journal import TRIED as TRIED_EVENT
 from MultiTaskSegLib.cohort.result.lock import FolderLock
-from MultiTaskSegLib.cohort.result.results import count_results, finished_records, remove_leftovers, require_writable
+from MultiTaskSegLib.cohort.result.results import (
+    CHANGED,
+    count_results,
+    finished_records,
+    remove_leftovers,
+    require_writable,
+)
 from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.case_tree import cases_of
+from MultiTaskSegLib.cohort.termination import termination_as_interruption
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.imported.described_model import described_model
 from MultiTaskSegLib.runtime.model.released import named_model
@@ -61,7 +68,8 @@ def cohort(options: argparse.Namespace) -> int:
         require_writable(job.output)
         rows = _run(options, job, cases)
         if options.bids_derivatives:
-            write_derivatives(rows, _absolute(options.cases), job.output)
+            for name in write_derivatives(rows, _absolute(options.cases), job.output):
+                print(f"warning: {name}: no derivative, its name is none of BIDS or that of another", file=sys.stderr)
         return _told(rows, job, options)
     finally:
         lock.release()
@@ -116,6 +124,7 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
     books = _Bookkeeping(journal, progress, finished)
     try:
         journal.add(BEGUN, cases=len(cases), finished=len(finished), workers=options.workers, process=os.getpid())
+        _tell_changed(finished)
         left = [case for case in cases if case.identity not in finished]
         for case in (one for one in left if one.problem):
             books.failed(case, 0, case.problem)
@@ -131,6 +140,12 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
     return rows
 
 
+def _tell_changed(finished: Mapping[str, CaseRecord]) -> None:
+    for row in finished.values():
+        if row.warnings and row.warnings[-1].startswith(CHANGED):
+            print(f"warning: {row.case}: {row.warnings[-1]}", file=sys.stderr)
+
+
 def _sum_up(job: CohortJob, cases: Sequence[Case], books: _Bookkeeping) -> list[CaseRecord]:
     rows = all_records(cases, books.finished, failures(job.output))
     write_summary(rows, job.settings, job.output)
@@ -144,12 +159,15 @@ def _dispatch(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]
     workers = min(options.workers, len(cases))
     cpus = options.cpus or (1.0 if options.address else max(1, _cores() // workers))
     gpus = options.gpus if options.gpus is not None else float(options.device == "cuda")
-    pool = RayPool(job, workers, options.address, cpus, gpus)
-    try:
-        Dispatch(pool, cases, books, workers, options.retries).run()
-    finally:
-        pool.stop()
-        remove_leftovers(job.output)
+    # Ray prints what it has to say of a worker that died among the results, also where these are JSON.
+    with redirect_stdout(sys.stderr):
+        pool = RayPool(job, workers, options.address, cpus, gpus)
+        try:
+            with termination_as_interruption():
+                Dispatch(pool, cases, books, workers, options.retries).run()
+        finally:
+            pool.stop()
+            remove_leftovers(job.output)
 
 
 def _told(rows: Sequence[CaseRecord], job: CohortJob, options: argparse.Namespace) -> int:

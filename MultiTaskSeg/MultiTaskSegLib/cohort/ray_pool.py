@@ -65,7 +65,7 @@ class RayPool:
         clock: seconds.
 
     Raises:
-        ResourceError: there is no cluster at the address.
+        ResourceError: there is no cluster at the address, or this machine has not the graphics cards.
     """
 
     def __init__(
@@ -81,12 +81,15 @@ class RayPool:
 
         self._ray: Any = ray
         _begin(ray, address, max(1, math.ceil(workers * cpus)))
+        if not address and gpus:
+            _require_cards(ray, workers * gpus)
         self._actor: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Actor)
         self._job, self._clock = job, clock
         self._wanted = f"{cpus:g} processors and {gpus:g} graphics cards"
         self._actors: dict[int, Any] = {}
         self._under_way: dict[Any, int] = {}
-        self._began_s, self._was_ready = clock(), False
+        self._ready: set[int] = set()
+        self._since_s = clock()  # when there was a worker, or when it began
 
     def start(self, worker: int) -> None:
         """Begin to start an actor; the cluster may let it wait."""
@@ -101,10 +104,13 @@ class RayPool:
         """Wait for a second at most.
 
         Raises:
-            ResourceError: no worker could be started for long.
+            ResourceError: for long there has been no worker, and none could be started.
         """
         ended, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=WAIT_S)
-        if not ended and not self._was_ready and self._clock() - self._began_s > START_LIMIT_S:
+        now_s = self._clock()
+        if ended or self._ready:
+            self._since_s = now_s
+        elif now_s - self._since_s > START_LIMIT_S:
             raise ResourceError(
                 f"no worker could be started within {START_LIMIT_S:.0f} s: each takes {self._wanted}",
                 remedy="Ask for less with --cpus and --gpus, or wait until the cluster has some free",
@@ -124,9 +130,10 @@ class RayPool:
         try:
             told = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
+            self._ready.discard(worker)
             self._ray.kill(self._actors.pop(worker))  # also one that is alive, but cannot answer
             return WorkerEvent(worker, death=_in_short(error))
-        self._was_ready = True
+        self._ready.add(worker)
         return WorkerEvent(worker, refusal=told) if isinstance(told, str) else WorkerEvent(worker, told)
 
 
@@ -154,6 +161,17 @@ def _begin(ray: Any, address: str | None, processors: int) -> None:
         f"there is no Ray cluster at {address} ({text})" if address else f"Ray cannot be started ({text})",
         remedy="Start it, or correct --address" if address else "Check memory and the folder for temporary files",
     )
+
+
+def _require_cards(ray: Any, wanted: float) -> None:
+    """Of this machine nobody will bring more, so that workers would wait for them in vain."""
+    found = float(ray.cluster_resources().get("GPU", 0.0))
+    if found < wanted:
+        ray.shutdown()
+        raise ResourceError(
+            f"the workers take {wanted:g} graphics cards, and this machine has {found:g}",
+            remedy="Ask for fewer --workers or --gpus, or use --device cpu",
+        )
 
 
 def _in_short(error: Exception) -> str:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from MultiTaskSegLib.cohort.overview.bids_derivatives import derivative_name, require_bids, write_derivatives
+from MultiTaskSegLib.cohort.overview.bids_derivatives import (
+    DERIVATIVES,
+    derivative_name,
+    require_bids,
+    write_derivatives,
+)
 from MultiTaskSegLib.cohort.result.case_record import FAILED, CaseRecord
 from MultiTaskSegLib.cohort.result.results import new_result
 from MultiTaskSegLib.cohort.source.case import Case
@@ -29,7 +34,8 @@ def write(output: Path, name: str) -> CaseRecord:
 def test_each_scan_that_is_done_has_its_segmentation_with_labels_and_source(tmp_path: Path):
     rows = [write(tmp_path, name) for name in SCANS]
     failed = replace(ROW, case="sub-03/anat/sub-03_T1w.nii.gz", status=FAILED)
-    place = write_derivatives([*rows, failed], tmp_path / "raw", tmp_path)
+    place = tmp_path / DERIVATIVES
+    assert write_derivatives([*rows, failed], tmp_path / "raw", tmp_path) == []
     stems = [
         "sub-01/anat/sub-01_seg-Brain_desc-T1w_dseg",
         "sub-01/anat/sub-01_seg-Brain_desc-T2w_dseg",
@@ -51,12 +57,21 @@ def test_each_scan_that_is_done_has_its_segmentation_with_labels_and_source(tmp_
 
 def test_what_is_there_stays(tmp_path: Path):
     row = write(tmp_path, SCANS[0])
-    place = write_derivatives([row], tmp_path, tmp_path)
-    (image,) = place.rglob("*.nii.gz")
+    write_derivatives([row], tmp_path, tmp_path)
+    (image,) = (tmp_path / DERIVATIVES).rglob("*.nii.gz")
     image.unlink()
     image.write_bytes(b"corrected by hand")
     write_derivatives([row], tmp_path, tmp_path)
     assert image.read_bytes() == b"corrected by hand"
+
+
+def test_cases_without_a_name_of_their_own_are_told_and_take_no_other_s(tmp_path: Path):
+    twins = ["sub-01/anat/sub-01_T1w.nii", "sub-01/anat/sub-01_T1w.nii.gz"]
+    rows = [write(tmp_path, name) for name in ("sub-01/notes.nrrd", *twins)]
+    for _ in range(2):
+        assert write_derivatives(rows, tmp_path, tmp_path) == ["sub-01/notes.nrrd", twins[1]]
+    (image,) = (tmp_path / DERIVATIVES).rglob("*.nii.gz")
+    assert image.read_bytes() == twins[0].encode()
 
 
 def test_scans_of_one_subject_never_share_a_name():

@@ -34,9 +34,16 @@ def test_a_histogram_counts_every_value_and_draws_the_limit_in_its_place():
     assert float(re.search(r'<line x1="([\d.]+)"', chart)[1]) == WIDTH / 2
 
 
-@pytest.mark.parametrize("values", [[3.0], [3.0, 3.0]])
-def test_equal_values_are_one_bar(values: list[float]):
+@pytest.mark.parametrize(
+    "values", [[3.0], [3.0, 3.0], [0.705, 0.7049999999999998], [1e6, 1e6 + 1e-9], [0.0, 5e-324], [-2e17, -2e17 + 32]]
+)
+def test_values_that_are_equal_but_for_rounding_are_one_bar(values: list[float]):
     assert len(bars(histogram(values))) == 1
+    assert len(bars(histogram(values, limit=values[0]))) == 1
+
+
+def test_values_that_differ_a_little_are_two_bars():
+    assert len(bars(histogram([1.0, 1.0 + 1e-7]))) == 2
 
 
 def test_a_limit_beyond_all_values_is_shown():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
 from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE, CaseRecord, read_record
 from MultiTaskSegLib.cohort.result.results import (
+    CHANGED,
     case_folder,
     count_results,
     finished_records,
@@ -17,6 +19,7 @@ from MultiTaskSegLib.cohort.result.results import (
     require_writable,
 )
 from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.cohort.source.image_stamp import image_stamp
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 
 CASE = Case("a/scan.nii.gz", Path("scan.nii.gz"))
@@ -35,10 +38,10 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path: Path):
 
 def test_until_the_last_file_is_written_there_is_no_result(tmp_path: Path):
     with new_result(tmp_path, CASE) as stage:
-        (stage / RECORD_FILE).write_text(CaseRecord(CASE.identity, "scan").as_text())
+        (stage / RECORD_FILE).write_text(CaseRecord(CASE.identity, "scan.nii.gz").as_text())
         assert finished_records(tmp_path, [CASE]) == {}
         assert count_results(tmp_path) == 0
-    assert finished_records(tmp_path, [CASE]) == {CASE.identity: CaseRecord(CASE.identity, "scan")}
+    assert finished_records(tmp_path, [CASE]) == {CASE.identity: CaseRecord(CASE.identity, "scan.nii.gz")}
     assert count_results(tmp_path) == 1
 
 
@@ -88,3 +91,35 @@ def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path):
     (tmp_path / "cases").write_bytes(b"")
     with pytest.raises(ResourceError, match="cannot write"):
         require_writable(tmp_path)
+
+
+def of_image(output: Path, image: Path, stamp: str | None = None) -> Case:
+    """A case with a result that was made of its image as it is, or with a given stamp."""
+    image.parent.mkdir(exist_ok=True)
+    image.write_bytes(b"voxels")
+    case = Case("scan.nii", image)
+    row = CaseRecord(case.identity, str(image), stamp=image_stamp(case) if stamp is None else stamp)
+    with new_result(output, case) as stage:
+        (stage / RECORD_FILE).write_text(row.as_text())
+    return case
+
+
+def test_an_image_that_was_changed_after_its_result_is_told(tmp_path: Path):
+    case = of_image(tmp_path / "out", tmp_path / "one" / "scan.nii")
+    assert finished_records(tmp_path / "out", [case])[case.identity].warnings == ()
+    case.image.write_bytes(b"other voxels")
+    (told,) = finished_records(tmp_path / "out", [case])[case.identity].warnings
+    assert told == f"{CHANGED}; remove {case_folder(tmp_path / 'out', case)} to make it anew"
+    case.image.unlink()
+    assert finished_records(tmp_path / "out", [case])[case.identity].warnings == ()
+
+
+def test_a_result_of_another_image_of_the_same_name_is_never_taken_for_this_one(tmp_path: Path):
+    case = of_image(tmp_path / "out", tmp_path / "one" / "scan.nii")
+    other = Case(case.identity, tmp_path / "two" / "scan.nii")
+    other.image.parent.mkdir()
+    shutil.copy2(case.image, other.image)  # moved, and the same
+    assert finished_records(tmp_path / "out", [other])[case.identity].source == str(other.image)
+    other.image.write_bytes(b"of another patient")
+    with pytest.raises(InputError, match=r"result of the same name, scan.nii, of another image, .*one"):
+        finished_records(tmp_path / "out", [other])

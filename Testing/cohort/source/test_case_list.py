@@ -62,3 +62,37 @@ def test_what_would_give_two_cases_one_result_is_refused(images: Path, name: str
 def test_an_empty_list_is_refused(images: Path):
     with pytest.raises(InputError, match="names no image"):
         cases_of(written(images, "list.txt", "# nothing\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("list.txt", "a.nii.gz\n".encode("utf-16")), ("scan.nii.gz", b"\x1f\x8b\0\0"), ("x.csv", b"path\0")],
+)
+def test_an_image_or_a_text_in_another_encoding_is_no_list(images: Path, name: str, data: bytes):
+    (images / name).write_bytes(data)
+    with pytest.raises(InputError, match=r"neither a folder nor a list in UTF-8.*'multitaskseg segment'"):
+        cases_of(images / name)
+
+
+def test_a_path_that_cannot_be_followed_stops_no_other(images: Path):
+    found = cases_of(written(images, "list.txt", f"{'x' * 5000}\na.nii.gz\n"))
+    assert [bool(case.problem) for case in found] == [True, False]
+    (images / "round").symlink_to("round")
+    found = cases_of(written(images, "list.txt", "round\na.nii.gz\n"))
+    assert found[0].problem.startswith("this path cannot be followed")
+
+
+def test_a_cell_may_hold_a_line_break_and_titles_may_be_capitals(images: Path):
+    found = cases_of(written(images, "list.csv", 'Case,IMAGE\r\n"x\ny",a.nii.gz\r\nz,deep/b.nii.gz\r\n'))
+    assert [case.identity for case in found] == ["x\ny", "z"]
+
+
+def test_a_table_that_is_damaged_is_told_in_words(images: Path):
+    with pytest.raises(InputError, match="the table cannot be read"):
+        cases_of(written(images, "list.csv", "path\n" + "x" * 200_000 + "\n"))
+
+
+def test_a_column_is_refused_where_there_are_none(images: Path):
+    for place in (written(images, "list.txt", "a.nii.gz\n"), images):
+        with pytest.raises(UsageError, match="--column is for tables"):
+            cases_of(place, column="path")

@@ -72,6 +72,26 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path):
         (tmp_path / "locked").chmod(0o700)
 
 
+def test_linked_folders_are_walked_through_and_circles_end(tmp_path: Path):
+    folder, archive = touch(tmp_path / "scans", "a.nii.gz"), touch(tmp_path / "archive", "deep/b.nii.gz")
+    (folder / "linked").symlink_to(archive, target_is_directory=True)
+    (archive / "deep" / "round").symlink_to(archive, target_is_directory=True)
+    (archive / "back").symlink_to(folder, target_is_directory=True)
+    assert names_of(cases_of(folder)) == ["a.nii.gz", "linked/deep/b.nii.gz"]
+
+
+def test_a_link_that_leads_nowhere_stops_no_other(tmp_path: Path):
+    touch(tmp_path, "a.nii.gz")
+    (tmp_path / "README").symlink_to("nowhere")
+    assert {case.identity: bool(case.problem) for case in cases_of(tmp_path)} == {"README": True, "a.nii.gz": False}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(touch(tmp_path, "a.nii.gz") / "pipe")
+    assert names_of(cases_of(tmp_path)) == ["a.nii.gz"]
+
+
 def test_names_of_results_differ_where_those_of_cases_do_and_stay_when_others_come():
     alike = ["a/b_c.nii", "a_b/c.nii", "A/b_c.nii", "a/b c.nii", "ä/b.nii", "a/b.nii", "//", ""]
     folders = [Case(name, Path()).folder_name for name in alike]

@@ -58,7 +58,7 @@ def derivative_name(identity: str, task: str) -> str | None:
     return (path.parent / f"{match['entities']}_seg-{plain}_desc-{match['suffix']}_dseg").as_posix()
 
 
-def write_derivatives(records: Sequence[CaseRecord], source: Path, output: Path) -> Path:
+def write_derivatives(records: Sequence[CaseRecord], source: Path, output: Path) -> list[str]:
     """Write the segmentations of all finished cases; those that are there stay.
 
     They are copies: who corrects one leaves the result as the model made it.
@@ -69,18 +69,24 @@ def write_derivatives(records: Sequence[CaseRecord], source: Path, output: Path)
         output: folder of the results.
 
     Returns:
-        The folder of the derivative dataset.
+        Cases that are done and have none: their file has no name of BIDS, or one that differs from another's in its
+        ending alone.
 
     Raises:
         ResourceError: a file cannot be written, or a result cannot be read.
     """
     place = output / DERIVATIVES
     _write_json(place / BIDS_FILE, _description(source))
-    for record in records:
-        name = derivative_name(record.case, record.task) if record.status == DONE else None
-        if name is not None:
-            _write_case(record, place / name, case_folder(output, Case(record.case, Path(record.source))))
-    return place
+    taken: set[str] = set()
+    left_out = []
+    for record in (one for one in records if one.status == DONE):
+        name = derivative_name(record.case, record.task)
+        if name is None or name in taken:
+            left_out.append(record.case)
+            continue
+        taken.add(name)
+        _write_case(record, place / name, case_folder(output, Case(record.case, Path(record.source))))
+    return left_out
 
 
 def _description(source: Path) -> dict[str, Any]:

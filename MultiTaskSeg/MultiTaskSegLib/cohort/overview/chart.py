@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 WIDTH, HEIGHT, BINS = 320, 120, 24
+# Values that differ by so much of their size are equal but for rounding; there are no steps between them.
+SAME, TINY = 1e-9, 1e-200
 LABEL = 14  # pixels below the bars
 BAR = "#3b6ea5"
 
@@ -37,7 +39,10 @@ def histogram(values: Sequence[float], limit: float | None = None) -> str:
     """How often values of each size are, in equal steps from the least to the greatest; a line shows the limit."""
     exact = np.asarray(values, dtype=np.float64)
     low, high = float(min(exact.min(), limit or np.inf)), float(max(exact.max(), limit or -np.inf))
-    counts, edges = np.histogram(exact, BINS, (low, high) if high > low else (low - 0.5, low + 0.5))
+    size = max(abs(low), abs(high), 1.0)
+    if high - low <= SAME * max(abs(low), abs(high), TINY):
+        exact, low, high = np.full_like(exact, low), low - size / 2, low + size / 2
+    counts, edges = np.histogram(exact, BINS, (low, high))
     step, tallest = WIDTH / BINS, int(counts.max()) or 1
     bars = [
         _bar(

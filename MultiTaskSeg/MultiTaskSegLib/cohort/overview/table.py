@@ -14,6 +14,7 @@ Column = tuple[str, list[str] | list[float | None] | list[int]]
 FIRST = ("case", "source", "status", "reason")
 TEXTS = ("task", "verdict", "nearest_task")
 FIGURES = ("p_value", "score", "limit")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 LAST = ("model", "model_sha256", "date", "scanner", "site")
 
 
@@ -40,6 +41,9 @@ def cohort_columns(records: Sequence[CaseRecord]) -> list[Column]:
 def write_csv(columns: Sequence[Column], path: Path) -> None:
     """Write the columns with their titles, missing figures as empty cells.
 
+    Texts that a spreadsheet would take for a formula begin with an apostrophe: names of files and what headers say may
+    come from anybody (OWASP, CSV injection).
+
     Raises:
         OSError: the file cannot be written.
     """
@@ -48,7 +52,7 @@ def write_csv(columns: Sequence[Column], path: Path) -> None:
         writer = csv.writer(stream)
         writer.writerow([title for title, _ in columns])
         for cells in zip(*(values for _, values in columns), strict=True):
-            writer.writerow(["" if cell is None else cell for cell in cells])
+            writer.writerow(["" if cell is None else _cell(cell) for cell in cells])
 
 
 def write_parquet(columns: Sequence[Column], path: Path) -> None:
@@ -66,6 +70,10 @@ def write_parquet(columns: Sequence[Column], path: Path) -> None:
     }
     arrays = {title: pyarrow.array(values, kinds.get(title, pyarrow.float64())) for title, values in columns}
     pyarrow.parquet.write_table(pyarrow.table(arrays), path)
+
+
+def _cell(cell: str | float) -> str | float:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def _texts(records: Sequence[CaseRecord], name: str) -> list[str]:

@@ -37,6 +37,7 @@ class CaseRecord:
         model, model_sha256: whose result it is.
         date, scanner, site: as of `ScanOrigin`.
         warnings: what there is to know about the result.
+        stamp: of the image when it was read, see `image_stamp`; empty when it was not.
     """
 
     case: str
@@ -59,6 +60,7 @@ class CaseRecord:
     scanner: str = ""
     site: str = ""
     warnings: tuple[str, ...] = ()
+    stamp: str = ""
 
     @property
     def remoteness(self) -> float | None:

@@ -7,14 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE, CaseRecord, read_record
 from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.cohort.source.image_stamp import image_stamp
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import PREFIX, named_after_target
 
 CASES = "cases"
+CHANGED = "the image was changed after this result was made"
 
 
 def case_folder(output: Path, case: Case) -> Path:
@@ -44,10 +47,10 @@ def new_result(output: Path, case: Case) -> Iterator[Path]:
 
 
 def finished_records(output: Path, cases: Sequence[Case]) -> dict[str, CaseRecord]:
-    """Rows of the cases that have a result, by their identity.
+    """Rows of the cases that have a result, by their identity; a warning is added where the image was changed since.
 
     Raises:
-        InputError: the folder of a case holds something else, or the result of another case.
+        InputError: the folder of a case holds something else, or the result of another case or of another image.
     """
     found = {}
     for case in cases:
@@ -61,8 +64,24 @@ def finished_records(output: Path, cases: Sequence[Case]) -> dict[str, CaseRecor
                 file=folder,
                 remedy="Give another folder for the results",
             )
-        found[case.identity] = record
+        found[case.identity] = _of_image(record, case, folder)
     return found
+
+
+def _of_image(record: CaseRecord, case: Case, folder: Path) -> CaseRecord:
+    """The row, as that of the image that the case has now."""
+    with suppress(OSError):  # an image that is gone leaves its result as it is
+        if not record.stamp or record.stamp == image_stamp(case):
+            return replace(record, source=str(case.image))
+        if record.source != str(case.image):
+            raise InputError(
+                f"there is a result of the same name, {case.identity}, of another image, {record.source}",
+                file=case.image,
+                remedy="Give another folder for the results; of moved images keep the times",
+            )
+        told = f"{CHANGED}; remove {folder} to make it anew"
+        return replace(record, warnings=(*record.warnings, told))
+    return record
 
 
 def count_results(output: Path) -> int:

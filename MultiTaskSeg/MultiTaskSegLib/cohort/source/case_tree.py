@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from MultiTaskSegLib.cohort.source.case import Case, require_distinct
-from MultiTaskSegLib.cohort.source.case_list import listed_cases
+from MultiTaskSegLib.cohort.source.case_list import listed_cases, path_problem
 from MultiTaskSegLib.cohort.source.dicom_tree import series_cases
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
 from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom
@@ -30,10 +30,12 @@ def cases_of(place: Path, column: str | None = None, only: str | None = None) ->
 
     Raises:
         InputError: there is no such place, it cannot be read, or it holds no image.
-        UsageError: two cases are alike, or none matches the pattern.
+        UsageError: two cases are alike, none matches the pattern, or a folder has no columns.
     """
     if not place.exists():
         raise InputError("there is no such folder or list", file=place, remedy="Check the path")
+    if place.is_dir() and column is not None:
+        raise UsageError("--column is for tables (.csv, .tsv)", file=place, remedy="Leave it out")
     cases = _cases_in(place) if place.is_dir() else listed_cases(place, column)
     if only is not None:
         cases = [case for case in cases if fnmatch(case.identity, only)]
@@ -51,8 +53,12 @@ def _cases_in(folder: Path) -> list[Case]:
             ending = image_ending(file)
             if ending not in ("", DICOM_ENDING):
                 cases.append(Case(file.relative_to(folder).as_posix(), file))
-            elif not is_bids and looks_like_dicom(file):
-                dicom.append(file)
+            elif not is_bids:
+                problem = path_problem(file)
+                if problem:
+                    cases.append(Case(file.relative_to(folder).as_posix(), file, problem=problem))
+                elif file.is_file() and looks_like_dicom(file):
+                    dicom.append(file)
     except OSError as error:
         place = error.filename or folder
         raise InputError(f"the folder cannot be read ({error.strerror})", file=place, remedy="Check it") from error
@@ -65,6 +71,8 @@ def _cases_in(folder: Path) -> list[Case]:
 def _files(folder: Path, is_bids: bool) -> Iterator[Path]:
     """Files at any depth in order of their paths; nothing hidden, nothing that a run like this one has written.
 
+    Linked folders are walked through, too: archives are often put together of them.
+
     Of a BIDS dataset those of its subjects: ``derivatives``, ``sourcedata`` and ``code`` are no scans.
     """
 
@@ -72,8 +80,10 @@ def _files(folder: Path, is_bids: bool) -> Iterator[Path]:
         """A folder that cannot be read may hold images: it is not passed over."""
         raise error
 
-    for place, names, files in os.walk(folder, onerror=refuse):
-        if SETTINGS_FILE in files and Path(place) != folder:
+    for place, names, files in os.walk(folder, onerror=refuse, followlinks=True):
+        # A link to a folder that is being walked through would lead round and round.
+        is_circle = any(parent.samefile(place) for parent in Path(place).parents if parent.is_relative_to(folder))
+        if is_circle or (SETTINGS_FILE in files and Path(place) != folder):
             names.clear()
             continue
         names[:] = sorted(name for name in names if not name.startswith("."))

@@ -1,0 +1,38 @@
+"""The table says the same in all its files, and nothing in it is run by who opens it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.cohort.overview.table import cohort_columns, write_csv, write_parquet
+from MultiTaskSegLib.cohort.result.case_record import CaseRecord
+
+HOSTILE = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
+ODD = ["a,b", 'a"b', "a\nb", "ä 肝", "a=b", "'quoted'"]
+
+
+def cells(path: Path, title: str) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return [row[title] for row in csv.DictReader(stream)]
+
+
+def test_no_text_is_a_formula_and_figures_stay_figures(tmp_path: Path):
+    rows = [CaseRecord(name, "", site=name, score=-1.5) for name in HOSTILE]
+    write_csv(cohort_columns(rows), tmp_path / "a.csv")
+    for title in ("case", "site"):
+        assert cells(tmp_path / "a.csv", title) == [f"'{name}" for name in HOSTILE]
+    assert cells(tmp_path / "a.csv", "score") == ["-1.5"] * len(rows)
+
+
+def test_every_other_text_is_read_back_as_it_was(tmp_path: Path):
+    write_csv(cohort_columns([CaseRecord(name, "", reason=name) for name in ODD]), tmp_path / "a.csv")
+    assert cells(tmp_path / "a.csv", "reason") == ODD
+
+
+def test_parquet_holds_every_text_as_it_is(tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write_parquet(cohort_columns([CaseRecord(name, "") for name in (*HOSTILE, *ODD)]), tmp_path / "a.parquet")
+    assert parquet.read_table(tmp_path / "a.parquet")["case"].to_pylist() == [*HOSTILE, *ODD]
