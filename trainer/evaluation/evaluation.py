@@ -57,17 +57,12 @@ def evaluate(
         DatasetError: nothing is left to evaluate, or a dataset has no masks.
         ModelError: the model does not say whom it has seen.
     """
-    if task not in ("auto", "dataset"):
-        raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
-    if pictures is not None and pictures < 0:
-        raise UsageError(f"--pictures is {pictures}", remedy="Give 0 or more")
+    _require_sense(task, pictures)
     _require_other_folder(output, directories)
     # Before the work: the sources may have changed when it is done.
     source = origin("python -m trainer", words)
     predictor = Predictor.load(model)
-    datasets = read_datasets(directories, split, several=True)
-    for dataset in datasets:
-        require_masks(dataset)
+    datasets = _with_masks(directories, split)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
     left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
     for note in _left_out_notes(left_out, datasets, predictor):
@@ -95,6 +90,20 @@ def evaluate(
         results, summary, predictor.manifest.name, whose_text(held_out_only, left_out), output / "report.html"
     )
     return summary
+
+
+def _require_sense(task: str, pictures: int | None) -> None:
+    if task not in ("auto", "dataset"):
+        raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
+    if pictures is not None and pictures < 0:
+        raise UsageError(f"--pictures is {pictures}", remedy="Give 0 or more")
+
+
+def _with_masks(directories: Sequence[Path], split: str) -> list[Dataset]:
+    datasets = read_datasets(directories, split, several=True)
+    for dataset in datasets:
+        require_masks(dataset)
+    return datasets
 
 
 def _write(output: Path, metrics: Mapping[str, Any], results: Sequence[CaseResult]) -> None:

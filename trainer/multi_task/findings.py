@@ -164,7 +164,8 @@ def _lead(own: Cell, other: Cell, draws: PatientDraws, name: str) -> tuple[Float
 
 def _of_all(cell: Cell, name: str) -> Floats:
     """A figure with every case once, by seed."""
-    return figure(cell, name, np.ones((1, len(cell.groups))))[0]
+    found: Floats = figure(cell, name, np.ones((1, len(cell.groups))))[0]
+    return found
 
 
 def _correct(by_dataset: Mapping[str, dict[str, Any]]) -> None:
