@@ -68,11 +68,7 @@ def evaluate(
     for note in _left_out_notes(left_out, datasets, predictor):
         write_note(note, stream)
     chosen = [(dataset, case) for dataset in datasets for case in cases[dataset.name]]
-    if not chosen:
-        raise DatasetError(
-            "no case is left to evaluate: the model has seen all of these patients",
-            remedy="Give other datasets, or --all-cases for figures that say so",
-        )
+    _require_cases(chosen)
     results = _evaluated(predictor, chosen, task, Progress(len(chosen), "evaluating", stream))
     summary = summarise(results)
     said = {
@@ -97,6 +93,14 @@ def _require_sense(task: str, pictures: int | None) -> None:
         raise UsageError(f"--task is {task!r}", remedy="Use auto or dataset")
     if pictures is not None and pictures < 0:
         raise UsageError(f"--pictures is {pictures}", remedy="Give 0 or more")
+
+
+def _require_cases(chosen: Sequence[tuple[Dataset, Case]]) -> None:
+    if not chosen:
+        raise DatasetError(
+            "no case is left to evaluate: the model has seen all of these patients",
+            remedy="Give other datasets, or --all-cases for figures that say so",
+        )
 
 
 def _with_masks(directories: Sequence[Path], split: str) -> list[Dataset]:
