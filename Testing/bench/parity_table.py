@@ -14,7 +14,7 @@ def parity_table(found: dict[str, Any]) -> Iterator[str]:
     compared = [row for row in rows if "voxels" in row]
     voxels, differing = (sum(row[key] for row in compared) for key in ("voxels", "differing"))
     patch = " x ".join(map(str, model["patch"]))
-    kind = "regions" if model["are_regions"] else "labels"
+    kind = f"{model['structures']} {'regions' if model['are_regions'] else 'labels'}"
     kind += ", plans of the old format" if model.get("old_plans") else ""
     yield f"### Labels as nnU-Net's: {model['network']}, {model['dimension']}-D, {_channels(model)}, {kind}"
     yield ""

@@ -78,7 +78,7 @@ def test_voxels_that_differ_are_counted_and_other_grids_are_said() -> None:
 def test_the_page_sums_up_what_differs_and_says_who_gave_up_where() -> None:
     model = {
         "dataset": "D", "configuration": "2d", "network": "plain", "dimension": 2, "patch": [8, 8], "channels": 2,
-        "are_regions": False, "folds": ["0"],
+        "are_regions": False, "structures": 2, "folds": ["0"],
     }  # fmt: skip
     cost = {"cpu_s": 1.25, "wall_s": 1.0, "peak_mb": 9.6}
     rows = [
