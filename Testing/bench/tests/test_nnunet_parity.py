@@ -86,7 +86,7 @@ def test_the_page_sums_up_what_differs_and_says_who_gave_up_where() -> None:
         {"kind": "empty", "ours": {"gave_up": "a.errors.InputError: nothing to see"}, "nnunet": cost},
     ]
     text = "\n".join(parity_table({"model": model, "images": rows, "mirrored": False}))
-    assert "plain, 2-D, 2 channels, labels" in text
+    assert "plain, 2-D, 2 channels, 2 labels" in text
     assert "1 of 1000 voxels differ (99.9000 % are the same) on 1 images." in text
     assert "| as it is | 1000 | 1 | 1.2 | 1.2 | 10 | 10 |" in text
     assert "Ours gave up on the image that was made empty: InputError: nothing to see" in text
