@@ -20,9 +20,9 @@ from trainer.failure.risk_coverage import (
     optimal_area,
     risk_coverage_curve,
 )
-from trainer.failure.task_mean import task_mean
 from trainer.failure.verdict_worth import verdict_worth
 from trainer.metrics.interval import PatientDraws, drawn_interval
+from trainer.metrics.task_mean import task_mean
 from trainer.metrics.weighted_figure import weighted_mean, weighted_spearman
 
 Floats = NDArray[np.float64]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trainer.failure.failure_flag import FAILURE_DICE, mean_drop
 from trainer.failure.measured_image import CLEAN, MeasuredImage
-from trainer.failure.task_mean import task_mean
 from trainer.metrics.interval import drawn_interval
+from trainer.metrics.task_mean import task_mean
 
 Floats = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.failure.task_mean import task_mean
+from trainer.metrics.task_mean import task_mean
 
 
 def test_a_task_of_which_a_round_has_nobody_does_not_make_the_mean_one_of_the_other_tasks() -> None:
