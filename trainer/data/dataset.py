@@ -169,6 +169,23 @@ def read_datasets(directories: Sequence[Path], split: str = "imagesTr", *, sever
     return datasets
 
 
+def datasets_with_masks(
+    directories: Sequence[Path], split: str = "imagesTr", *, several: bool = False
+) -> list[Dataset]:
+    """Read several folders in whose images something is drawn, to train on it or to measure it.
+
+    Args:
+        directories, split, several: as for `read_datasets`.
+
+    Raises:
+        DatasetError, UsageError: as there, or a dataset has no masks.
+    """
+    datasets = read_datasets(directories, split, several=several)
+    for dataset in datasets:
+        require_masks(dataset)
+    return datasets
+
+
 def require_different_names(datasets: Sequence[Dataset]) -> None:
     """Refuse datasets of one name, of which all but one would be passed over or mixed up.
 

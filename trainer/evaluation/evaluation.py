@@ -11,7 +11,7 @@ import numpy as np
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_datasets, require_masks, split_view
+from trainer.data.dataset import Dataset, datasets_with_masks, split_view
 from trainer.data.provenance import unseen
 from trainer.evaluation.case_result import CaseResult, cases_csv, evaluate_case
 from trainer.evaluation.shown_case import write_pictures
@@ -62,7 +62,7 @@ def evaluate(
     # Before the work: the sources may have changed when it is done.
     source = origin("python -m trainer", words)
     predictor = Predictor.load(model)
-    datasets = _with_masks(directories, split)
+    datasets = datasets_with_masks(directories, split, several=True)
     cases = {d.name: unseen(d, predictor.manifest) if held_out_only else d.cases for d in datasets}
     left_out = {d.name: len(d.cases) - len(cases[d.name]) for d in datasets}
     for note in _left_out_notes(left_out, datasets, predictor):
@@ -101,13 +101,6 @@ def _require_cases(chosen: Sequence[tuple[Dataset, Case]]) -> None:
             "no case is left to evaluate: the model has seen all of these patients",
             remedy="Give other datasets, or --all-cases for figures that say so",
         )
-
-
-def _with_masks(directories: Sequence[Path], split: str) -> list[Dataset]:
-    datasets = read_datasets(directories, split, several=True)
-    for dataset in datasets:
-        require_masks(dataset)
-    return datasets
 
 
 def _write(output: Path, metrics: Mapping[str, Any], results: Sequence[CaseResult]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.data.dataset import Dataset, read_datasets
+from trainer.data.dataset import Dataset, datasets_with_masks
 from trainer.failure.confidence import confidences
 from trainer.failure.failure_flag import FAILURE_DICE
 from trainer.failure.findings import findings
@@ -82,7 +82,9 @@ def run_failure_detection(
         raise UsageError(f"the seed {options.seed} is negative", remedy="Use 0 or more")
     predictors = [Predictor.load(path) for path in options.models]
     require_different([predictor.model.digest for predictor in predictors], "model of the digest")
-    chosen = [entry for dataset in read_datasets(options.data) for entry in entries(dataset, predictors, options.kinds)]
+    chosen = [
+        entry for dataset in datasets_with_masks(options.data) for entry in entries(dataset, predictors, options.kinds)
+    ]
     store = ImageStore(output / "images", predictors[0], repeats(options, predictors))
     images, left_out = _measured(store, chosen, stream)
     metrics = {

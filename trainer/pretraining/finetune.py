@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from MultiTaskSegLib.runtime.model.manifest import Manifest, stems_of
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from trainer.config import TrainingConfig
+from trainer.data.dataset import datasets_with_masks
 from trainer.data.planning import Plan
 from trainer.data.provenance import NOBODY, Provenance
 from trainer.pretraining.initialization import Scope, config_for, initial_weights
@@ -16,7 +17,7 @@ from trainer.pretraining.known_head import known_rows
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
-from trainer.training.train_model import datasets_with_masks, require_model_name, train_prepared
+from trainer.training.train_model import require_model_name, train_prepared
 from trainer.training.training import Budget, prepare_data
 
 

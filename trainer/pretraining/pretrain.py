@@ -9,6 +9,7 @@ from typing import Literal, TextIO, get_args
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from trainer.config import TrainingConfig
+from trainer.data.dataset import datasets_with_masks
 from trainer.data.image_source import ImageSource, read_image_source
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 from trainer.pretraining.pretext.catalogue import pretexts_named
@@ -17,7 +18,7 @@ from trainer.pretraining.pretext.pretext import PretextTask
 from trainer.pretraining.pretext_companion import ImagePool, finishing, pretext_companions
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
-from trainer.training.train_model import datasets_with_masks, require_model_name, train_prepared
+from trainer.training.train_model import require_model_name, train_prepared
 from trainer.training.training import Budget, PreparedData, prepare_data
 
 SourceTask = Literal["segmentation", "classification", "self-supervised"]

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig, require_known_mirrors
-from trainer.data.dataset import Dataset, read_datasets, require_masks
+from trainer.data.dataset import datasets_with_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
 from trainer.measuring.plan import MeasuringPlan
 from trainer.origin.terms import terms_of
@@ -66,22 +66,6 @@ def train_model(
         folder.begin_anew()
     data = prepare_data(datasets, config, folder, stream)
     return train_prepared(data, output, config, budget, resume=resume, stream=stream)
-
-
-def datasets_with_masks(directories: Sequence[Path], *, several: bool = False) -> list[Dataset]:
-    """Read dataset folders that can be trained on.
-
-    Args:
-        directories: the folders.
-        several: see `read_dataset`.
-
-    Raises:
-        DatasetError: a folder is no dataset, or has no masks.
-    """
-    datasets = read_datasets(directories, several=several)
-    for dataset in datasets:
-        require_masks(dataset)
-    return datasets
 
 
 def require_model_name(output: Path) -> None:

@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.scaling import FORMS, Scaling, cross_fitted
-from trainer.data.dataset import Dataset, read_datasets
+from trainer.data.dataset import Dataset, datasets_with_masks
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
 from trainer.report.origin import machine_facts
@@ -89,7 +89,7 @@ def run_calibration(options: CalibrationOptions, output: Path, stream: TextIO | 
     """
     predictor = Predictor.load(options.model)
     members = [Predictor.load(path) for path in options.ensemble]
-    datasets = read_datasets(options.data)
+    datasets = datasets_with_masks(options.data)
     chosen = [(_task(predictor, d), usable_cases(d, [predictor, *members])) for d in datasets]
     every = make_estimators(options, predictor, members)
     # What applies to no task would only repeat the single pass under another name.

@@ -11,13 +11,12 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from Testing.trainer.dataset_folder import CASES, write_dataset
-from trainer.data.dataset import read_dataset, read_datasets
+from trainer.data.dataset import datasets_with_masks, read_dataset, read_datasets
 from trainer.evaluation.evaluation import evaluate
 from trainer.layout.nnunet import read_groups
 from trainer.ood.benchmark import run_benchmark
 from trainer.refitting.recalibration import refit_calibration
 from trainer.refitting.spectral_refit import refit_reference
-from trainer.training.train_model import datasets_with_masks
 from trainer.uncertainty.experiment import CalibrationOptions, run_calibration
 from trainer.verification.verify import verify_datasets
 

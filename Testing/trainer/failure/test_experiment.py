@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.errors import DatasetError, InputError, UsageError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.evaluation.known_answer import BALLS, write_answers, write_model
+from Testing.trainer.layout.written import noise, write_picture
 from trainer import cli, cli_failure
 from trainer.data.dataset import read_dataset
 from trainer.failure import image_store
@@ -23,6 +24,7 @@ from trainer.failure.image_store import ImageStore
 from trainer.failure.publication import PAGE, publication_path, published_page
 from trainer.failure.repeat import Dropout, Ensemble
 from trainer.failure.shipped_look import look
+from trainer.uncertainty.experiment import CalibrationOptions, run_calibration
 
 FAULTS = ("noise", "cropped_field_of_view")
 
@@ -156,6 +158,20 @@ def test_what_would_count_twice_or_fail_at_the_end_is_refused_before_anything_is
     models = (model,) * (1 + changes.pop("twice", False))
     with pytest.raises(UsageError, match=told):
         run_failure_detection(replace(FailureOptions(models, (balls,), ()), **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_of_classes_have_nothing_drawn_and_are_refused_in_words_by_either_experiment(
+    model: Path, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("cat", "cat", "dog", "dog")):
+        write_picture(tmp_path / "photos" / name / f"{number}.png", noise(number, (16, 16, 3)))
+    for run in (
+        lambda: run_failure_detection(FailureOptions((model,), (tmp_path / "photos",), ()), tmp_path / "out"),
+        lambda: run_calibration(CalibrationOptions(model, (tmp_path / "photos",)), tmp_path / "out"),
+    ):
+        with pytest.raises(DatasetError, match="no masks"):
+            run()
     assert not (tmp_path / "out").exists()
 
 
