@@ -20,9 +20,9 @@ def nothing_measured(title: str, **more: Any) -> dict[str, Any]:
 
 
 def test_paths_from_the_root_on_are_cut_to_their_last_part(tmp_path: Path) -> None:
-    config = {"data_root": "/home/someone/data", "data": ["/mnt/clinic/Dataset001_A::axial", "rel/Dataset002_B"]}
-    failures = {"joint.all.5.s0": "image /home/someone/x.nii.gz: broken, C:\\Users\\me\\y.mha too, a Dice/ECE of 1/2"}
-    path, page = publish(nothing_measured("Study", config=config, failures=failures), ["-o", "/home/out"], tmp_path)
+    config = {"data_root": "/srv/someone/data", "data": ["/srv/clinic/Dataset001_A::axial", "rel/Dataset002_B"]}
+    failures = {"joint.all.5.s0": "image /srv/someone/x.nii.gz: broken, D:\\scans\\me\\y.mha too, a Dice/ECE of 1/2"}
+    path, page = publish(nothing_measured("Study", config=config, failures=failures), ["-o", "/srv/out"], tmp_path)
     results = json.loads(path.read_text())["results"]
     assert results["config"] == {"data_root": "data", "data": ["Dataset001_A::axial", "rel/Dataset002_B"]}
     why = "image x.nii.gz: broken, y.mha too, a Dice/ECE of 1/2"
