@@ -32,7 +32,7 @@ WRITING_REGION_BYTES = 4
 HEAP_FACTOR, CARD_FACTOR = 1.1, 1.25
 HOLES_FACTOR, LARGEST_HOLES_BYTES = 2, 64_000_000
 # What libraries keep from their first use on, whatever the image.
-LIBRARY_BYTES = 16_000_000
+LIBRARY_BYTES = 24_000_000
 
 
 @dataclass(frozen=True)
