@@ -171,11 +171,11 @@ def test_the_peak_is_that_of_the_largest_stage_with_holes_between_blocks_and_wha
     mb = 1_000_000
     stages = (StageMemory("a", 500 * mb), StageMemory("b", 100 * mb, NetworkMemory(200 * mb, 10 * mb)))
     estimate = MemoryEstimate(stages)
-    assert estimate.host_bytes(is_on_host=False) == 16 * mb + 550 * mb
-    assert estimate.host_bytes(is_on_host=True) == 16 * mb + 550 * mb
+    assert estimate.host_bytes(is_on_host=False) == 24 * mb + 550 * mb
+    assert estimate.host_bytes(is_on_host=True) == 24 * mb + 550 * mb
     assert estimate.card_bytes() == 250 * mb
     large = MemoryEstimate((*stages, StageMemory("c", 100 * mb, NetworkMemory(900 * mb, 10 * mb))))
-    assert large.host_bytes(is_on_host=True) == 16 * mb + 1100 * mb + 20 * mb
+    assert large.host_bytes(is_on_host=True) == 24 * mb + 1100 * mb + 20 * mb
     assert MemoryEstimate((StageMemory("d", 0, NetworkMemory(0, 900 * mb)),)).host_bytes(True) == 80 * mb
 
 
