@@ -61,7 +61,7 @@ class ImportForm:
         self.dialog.setParent(parent, qt.Qt.Dialog)
         self.ui = ui = slicer.util.childWidgetVariables(self.dialog)
         ui.sourceLabel.text = html.escape(source)
-        self.dialog.resize(letters_wide(self.dialog, 70), lines_high(self.dialog, 14))
+        self.dialog.resize(letters_wide(self.dialog, 78), lines_high(self.dialog, 17))
         self._model_list = ChoiceList(ui.modelComboBox, self._on_model)
         self._fold_list = ChoiceList(ui.foldsComboBox, lambda _value: None)
         entries = [(str(number), _title(model)) for number, model in enumerate(self._models)]
