@@ -33,7 +33,7 @@ from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "batchFigures", "task", "modelPath", "device")  # of messages
 PICTURE_LINES = 3  # of text, beside which a picture stands
-TEXT_LETTERS = 24  # of columns of text beside those of figures
+TEXT_LETTERS = 28  # of columns of text beside those of figures
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
 
 
