@@ -8,6 +8,7 @@ from pathlib import Path
 
 from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 
 Column = tuple[str, list[str] | list[float | None]]
 
@@ -56,7 +57,7 @@ def figure_columns(rows: Sequence[BatchRow]) -> list[tuple[str, list[float | Non
 
 
 def write_batch_csv(rows: Sequence[BatchRow], path: str | Path) -> None:
-    """Write the rows with titles, missing figures as empty cells.
+    """Write the rows with titles, missing figures as empty cells, texts that look like formulas after an apostrophe.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -65,7 +66,7 @@ def write_batch_csv(rows: Sequence[BatchRow], path: str | Path) -> None:
     # A mark at the start, without which spreadsheets do not take the file for UTF-8. Names of files need not be text.
     with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig", errors="replace") as stream:
         writer = csv.writer(stream)
-        writer.writerow([title for title, _ in columns])
+        writer.writerow([spreadsheet_cell(title) for title, _ in columns])
         for number in range(len(rows)):
             cells = (values[number] for _, values in columns)
-            writer.writerow(["" if cell is None else cell for cell in cells])
+            writer.writerow([spreadsheet_cell(cell) for cell in cells])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
@@ -156,7 +157,8 @@ def cases_csv(results: Sequence[CaseResult]) -> str:
     for r in results:
         for name, label in r.labels.items():
             agreement = [label.dice, label.hausdorff95, label.surface_dice, label.expected_dice]
-            row = [r.dataset, r.case, r.group, r.task, name, *(f"{value:.6f}" for value in agreement)]
+            row = [spreadsheet_cell(text) for text in (r.dataset, r.case, r.group, r.task, name)]
+            row += [f"{value:.6f}" for value in agreement]
             row += [f"{r.tolerance:.6g}", r.unit, f"{r.score:.6f}", str(r.is_ood), f"{r.seconds:.3f}"]
             writer.writerow(row)
     return buffer.getvalue()

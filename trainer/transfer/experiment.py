@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.experiment.executor import Executor
+from trainer.experiment.kept_findings import keep_findings
 from trainer.experiment.matrix import Say, run_matrix
 from trainer.experiment.run import CACHE, RUNS
 from trainer.identity.file_content import MEMORY_NAME, FileContents
-from trainer.report.run_folder import write_json_file
 from trainer.transfer.design import make_runs
 from trainer.transfer.findings import findings
 from trainer.transfer.page import write_page
@@ -45,13 +43,6 @@ def run_transfer(
     finally:
         executor.stop()
     found = findings(plan, result.metrics, result.failures)
-    found |= {
-        "command": " ".join(Path(word).name for word in command),
-        "commit": ", ".join(result.commits) or None,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-    write_json_file(output / "metrics.json", found)
-    # As a reader of the file will see it: null where nothing was measured.
-    kept: dict[str, Any] = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    kept = keep_findings(found, result, command, output / "metrics.json")
     write_page(kept, output / "report.html")
     return kept

@@ -113,3 +113,11 @@ def test_a_batch_tells_the_same_verdicts_as_a_single_run(stand_ins, verdict, tas
             "not checked": Level.UNCHECKED,
         }[words]
     )
+
+
+def test_an_image_or_structure_that_is_named_like_a_formula_is_a_text_in_the_csv_file(tmp_path):
+    write_batch_csv([BatchRow("=cmd()", figures={"Roundness": {"@heart": -0.5}})], tmp_path / "batch.csv")
+    with (tmp_path / "batch.csv").open(newline="", encoding="utf-8-sig") as stream:
+        [row] = csv.DictReader(stream)
+    assert row["image"] == "'=cmd()"
+    assert row["'@heart: Roundness"] == "-0.5"

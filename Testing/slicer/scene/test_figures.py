@@ -155,16 +155,16 @@ def test_the_csv_file_has_every_column_and_empty_cells_for_what_is_missing(resul
     )
 
 
-def test_names_and_numbers_come_into_the_csv_file_as_they_are(result, tmp_path) -> None:
+def test_names_and_numbers_come_into_the_csv_file_as_they_are_and_none_as_a_formula(result, tmp_path) -> None:
     table = result.table.GetTable()
     names, volumes = table.GetColumnByName("Segment"), table.GetColumnByName("Volume [mL]")
-    for row, (name, volume_ml) in enumerate((("nan", 12345.6789), ("Leber, groß; ü", float("nan")))):
+    for row, (name, volume_ml) in enumerate((("nan", 12345.6789), ("=Leber, groß; ü", float("nan")))):
         names.SetValue(row, name)
         volumes.SetValue(row, volume_ml)
     write_figures(result.segmentation, tmp_path / "figures.csv")
     with (tmp_path / "figures.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = [(row["Segment"], row["Volume [mL]"]) for row in csv.DictReader(stream)]
-    assert rows == [("nan", "12345.6789"), ("Leber, groß; ü", "")]
+    assert rows == [("nan", "12345.6789"), ("'=Leber, groß; ü", "")]
 
 
 def test_without_the_module_or_a_table_the_reason_is_said(result, monkeypatch) -> None:

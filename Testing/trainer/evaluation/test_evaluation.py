@@ -129,3 +129,8 @@ def test_images_with_classes_instead_of_masks_are_refused(tmp_path: Path) -> Non
             sitk.WriteImage(sitk.GetImageFromArray(np.full((8, 8), number, np.uint8)), str(folder / f"{number}.png"))
     with pytest.raises(DatasetError, match="no masks"):
         evaluate(model, [tmp_path / "classes"], tmp_path / "out", held_out_only=False)
+
+
+def test_a_case_that_is_named_like_a_formula_is_a_text_in_the_table() -> None:
+    [_, line] = cases_csv([result("=1+1", {"@a": Agreement(-0.5)})]).splitlines()
+    assert line.startswith("D,'=1+1,g,D,'@a,-0.500000,")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.cohort.result.case_record import CaseRecord
+from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 
 Column = tuple[str, list[str] | list[float | None] | list[int]]
 
 FIRST = ("case", "source", "status", "reason")
 TEXTS = ("task", "verdict", "nearest_task")
 FIGURES = ("p_value", "score", "limit")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 LAST = ("model", "model_sha256", "date", "scanner", "site")
 
 
@@ -41,8 +41,7 @@ def cohort_columns(records: Sequence[CaseRecord]) -> list[Column]:
 def write_csv(columns: Sequence[Column], path: Path) -> None:
     """Write the columns with their titles, missing figures as empty cells.
 
-    Texts that a spreadsheet would take for a formula begin with an apostrophe: names of files and what headers say may
-    come from anybody (OWASP, CSV injection).
+    Texts that a spreadsheet would take for a formula begin with an apostrophe: see `spreadsheet_cell`.
 
     Raises:
         OSError: the file cannot be written.
@@ -50,9 +49,9 @@ def write_csv(columns: Sequence[Column], path: Path) -> None:
     # A mark at the start, without which spreadsheets do not take the file for UTF-8.
     with path.open("w", newline="", encoding="utf-8-sig") as stream:
         writer = csv.writer(stream)
-        writer.writerow([title for title, _ in columns])
+        writer.writerow([spreadsheet_cell(title) for title, _ in columns])
         for cells in zip(*(values for _, values in columns), strict=True):
-            writer.writerow(["" if cell is None else _cell(cell) for cell in cells])
+            writer.writerow([spreadsheet_cell(cell) for cell in cells])
 
 
 def write_parquet(columns: Sequence[Column], path: Path) -> None:
@@ -70,10 +69,6 @@ def write_parquet(columns: Sequence[Column], path: Path) -> None:
     }
     arrays = {title: pyarrow.array(values, kinds.get(title, pyarrow.float64())) for title, values in columns}
     pyarrow.parquet.write_table(pyarrow.table(arrays), path)
-
-
-def _cell(cell: str | float) -> str | float:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def _texts(records: Sequence[CaseRecord], name: str) -> list[str]:

@@ -12,6 +12,7 @@ import vtk
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 from MultiTaskSegLib.scene.comparison.reference import COLUMNS as COMPARED
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE
 from MultiTaskSegLib.scene.figure.measurement import Measurement, measurements, measurements_of
@@ -87,7 +88,7 @@ def write_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, path: str |
     columns = [table.GetColumn(number) for number in range(table.GetNumberOfColumns())]
     with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8-sig") as stream:
         writer = csv.writer(stream)
-        writer.writerow([column.GetName() for column in columns])
+        writer.writerow([spreadsheet_cell(column.GetName()) for column in columns])
         for row in range(table.GetNumberOfRows()):
             writer.writerow([_cell(column, row) for column in columns])
 
@@ -95,7 +96,7 @@ def write_figures(segmentation_node: slicer.vtkMRMLSegmentationNode, path: str |
 def _cell(column: vtk.vtkAbstractArray, row: int) -> str:
     value = column.GetVariantValue(row)
     if column.GetName() in TEXTS:
-        return str(value.ToString())
+        return str(spreadsheet_cell(value.ToString()))
     number = value.ToDouble()
     return "" if np.isnan(number) else f"{number:.{DIGITS}g}"
 
