@@ -96,7 +96,8 @@ class CaseWorker:
             told = sentence(error).replace(str(place), str(case.image))
             return CaseOutcome(reason=told, is_general=isinstance(error, _OtherModelError))
         known = {"case": case.identity, "source": str(case.image), "attempts": attempt, "stamp": stamp}
-        known |= vars(scan_origin(case))
+        if self._settings.origin:
+            known |= vars(scan_origin(case))
         try:
             return CaseOutcome(self._keep(case, volume, found, known, began_s))
         except Exception as error:  # what cannot be written here can be written nowhere: the run must hear of it

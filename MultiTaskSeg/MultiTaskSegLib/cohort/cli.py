@@ -85,7 +85,7 @@ def _settings(options: argparse.Namespace) -> CohortSettings:
             f"the model {model.plain['name']} has no reference images and checks nothing", remedy="Give another one"
         )
     structures = tuple(sorted(options.structures))
-    return CohortSettings(options.kind, model.plain["name"], model.digest, options.task, structures)
+    return CohortSettings(options.kind, model.plain["name"], model.digest, options.task, structures, options.origin)
 
 
 @dataclass

@@ -15,7 +15,7 @@ FIRST = ("case", "source", "status", "reason")
 TEXTS = ("task", "verdict", "nearest_task")
 FIGURES = ("p_value", "score", "limit")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-LAST = ("model", "model_sha256", "date", "scanner", "site")
+LAST = ("model", "model_sha256", "date", "scanner", "device", "site")
 
 
 def cohort_columns(records: Sequence[CaseRecord]) -> list[Column]:

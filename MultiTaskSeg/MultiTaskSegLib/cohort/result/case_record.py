@@ -35,7 +35,7 @@ class CaseRecord:
         volumes_ml: of each structure, by its name; empty for an image without a physical size.
         seconds: from reading to writing.
         model, model_sha256: whose result it is.
-        date, scanner, site: as of `ScanOrigin`.
+        date, scanner, device, site: as of `ScanOrigin`; empty where they are not to be noted.
         warnings: what there is to know about the result.
         stamp: of the image when it was read, see `image_stamp`; empty when it was not.
     """
@@ -58,6 +58,7 @@ class CaseRecord:
     model_sha256: str = ""
     date: str = ""
     scanner: str = ""
+    device: str = ""
     site: str = ""
     warnings: tuple[str, ...] = ()
     stamp: str = ""

@@ -84,12 +84,27 @@ def _of_image(record: CaseRecord, case: Case, folder: Path) -> CaseRecord:
     return record
 
 
+def all_results(output: Path) -> list[CaseRecord]:
+    """Rows of all results in a folder, in the order of their names, also of cases that nobody lists any more.
+
+    Raises:
+        InputError: one cannot be read back.
+    """
+    place = output / CASES
+    names = sorted(entry.name for entry in os.scandir(place) if _is_result(entry)) if place.is_dir() else []
+    return [read_record(place / name) for name in names]
+
+
 def count_results(output: Path) -> int:
     """How many results there are, also of cases that nobody asks for any more."""
     place = output / CASES
     if not place.is_dir():
         return 0
-    return sum(not entry.name.startswith(".") and entry.is_dir() for entry in os.scandir(place))
+    return sum(_is_result(entry) for entry in os.scandir(place))
+
+
+def _is_result(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.is_dir()
 
 
 def remove_leftovers(output: Path) -> None:
