@@ -37,7 +37,7 @@ class CaseRecord:
         model, model_sha256: whose result it is.
         date, scanner, device, site: as of `ScanOrigin`; empty where they are not to be noted.
         warnings: what there is to know about the result.
-        stamp: of the image when it was read, see `image_stamp`; empty when it was not.
+        stamp, image_sha256: of the image when it was read, see `image_stamp` and `image_digest`; empty when it was not.
     """
 
     case: str
@@ -62,6 +62,7 @@ class CaseRecord:
     site: str = ""
     warnings: tuple[str, ...] = ()
     stamp: str = ""
+    image_sha256: str = ""
 
     @property
     def remoteness(self) -> float | None:
