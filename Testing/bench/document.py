@@ -1,8 +1,8 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``. What
-stands between the marks of the document is replaced.
+``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``,
+``cohort*.json``, ``drift*.json``. What stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from Testing.bench.cohort.table import cohort_table, drift_table
 from Testing.bench.labelled_image import REPOSITORY
 from Testing.bench.parity_table import parity_table
 from Testing.bench.training_table import growth_table, training_table
@@ -46,6 +47,8 @@ def figures(folder: Path) -> str:
         "training": training_table,
         "step_growth": growth_table,
         "nnunet_parity": parity_table,
+        "cohort": cohort_table,
+        "drift": drift_table,
     }
     lines: list[str] = []
     for name, write in writers.items():

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MultiTaskSegLib.cohort.case_worker import CaseWorker, CohortJob
 from MultiTaskSegLib.cohort.overview.summary_files import CSV_FILE, PAGE_FILE, PARQUET_FILE, all_records, write_summary
 from MultiTaskSegLib.cohort.result.case_record import PICTURE_FILE, RECORD_FILE
-from MultiTaskSegLib.cohort.result.results import case_folder, finished_records
+from MultiTaskSegLib.cohort.result.results import case_folder, known_results
 from MultiTaskSegLib.cohort.result.settings import CHECK, SEGMENT, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.runtime.image.image_file import read_image
@@ -60,7 +60,7 @@ def test_a_case_gets_the_files_and_figures_of_its_image_alone(place: Path, predi
     alone = predictor.segment(read_image(case.image), BALLS)
     assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "segmentation.nii.gz"))), alone.labels)
     record, report = outcome.record, json.loads((folder / "report.json").read_text("utf-8"))
-    assert record == finished_records(tmp_path, [case])["scan.nii.gz"]
+    assert record == known_results(tmp_path, [case]).finished["scan.nii.gz"]
     assert (record.score, record.limit, record.p_value) == (
         alone.verdict.score,
         alone.verdict.threshold,

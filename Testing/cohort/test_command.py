@@ -219,7 +219,7 @@ def test_what_cannot_end_well_is_refused_before_anything_starts(
     assert not (images.parent / "out").exists()
 
 
-def test_a_folder_with_other_images_of_the_same_names_is_refused_and_a_changed_image_is_told(
+def test_a_folder_with_other_images_of_the_same_names_is_refused_and_a_changed_image_is_done_anew(
     model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
 ):
     (images / "broken.nii.gz").unlink()
@@ -229,8 +229,43 @@ def test_a_folder_with_other_images_of_the_same_names_is_refused_and_a_changed_i
     shutil.copyfile(images / "scan0.nii.gz", others / "scan1.nii.gz")
     assert cli.main([*words(model, images)[:2], str(others), *words(model, images)[3:]]) == 4
     assert "there is a result of the same name, scan1.nii.gz, of another image" in capsys.readouterr().err
+    before, calls = rows(images), ray.calls
     shutil.copyfile(images / "scan0.nii.gz", images / "scan1.nii.gz")
-    os.utime(images / "scan1.nii.gz", (1, 1))
+    os.utime(images / "scan2.nii.gz", (1, 1))  # the same bytes
     assert cli.main(words(model, images)) == 0
-    assert "warning: scan1.nii.gz: the image was changed after this result was made" in capsys.readouterr().err
-    assert "the image was changed" in rows(images)["scan1.nii.gz"]["warnings"]
+    said = "warning: scan1.nii.gz: the image was changed after its result was made; it is done anew\n"
+    assert said in capsys.readouterr().err
+    assert ray.calls - calls == 2  # the model, and this image
+    after = rows(images)
+    assert after["scan1.nii.gz"]["score"] == before["scan0.nii.gz"]["score"] != before["scan1.nii.gz"]["score"]
+    assert [entry["case"] for entry in told(images, "changed")] == ["scan1.nii.gz"]
+    assert [entry["case"] for entry in told(images, "done")].count("scan1.nii.gz") == 2
+
+
+def test_a_result_of_a_changed_image_that_was_edited_stays_and_is_not_reported_as_done(
+    model: Path, images: Path, ray: PretendedRay
+):
+    (images / "broken.nii.gz").unlink()
+    assert cli.main(words(model, images)) == 0
+    (report,) = (images.parent / "out" / "cases").glob("scan1*/report.json")
+    report.write_text("mine", encoding="utf-8")
+    shutil.copyfile(images / "scan0.nii.gz", images / "scan1.nii.gz")
+    assert cli.main(words(model, images)) == 4
+    assert report.read_text("utf-8") == "mine"
+    assert rows(images)["scan1.nii.gz"]["status"] == "failed"
+    assert f"move {report.parent} away" in rows(images)["scan1.nii.gz"]["reason"]
+    shutil.rmtree(report.parent)
+    assert cli.main(words(model, images)) == 0
+
+
+def test_where_it_is_not_wanted_nothing_says_when_and_where_an_image_was_made(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    (images / "broken.nii.gz").unlink()
+    facts = {"Manufacturer": "ACME", "InstitutionName": "North", "AcquisitionDateTime": "2026-01-02T03:04:05"}
+    (images / "scan0.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert cli.main(words(model, images, "--no-origin")) == 0
+    assert {(row["date"], row["scanner"], row["site"]) for row in rows(images).values()} == {("", "", "")}
+    assert not any("ACME" in file.read_text("utf-8") for file in (images.parent / "out").rglob("*.json"))
+    assert cli.main(words(model, images)) == 2
+    assert "origin False, not True" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from MultiTaskSegLib.cohort.result.settings import CHECK as CHECK_COMMAND
 from MultiTaskSegLib.cohort.result.settings import CohortSettings, read_settings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.dicom_tree import gathered
-from MultiTaskSegLib.cohort.source.image_stamp import image_stamp
+from MultiTaskSegLib.cohort.source.image_stamp import image_digest, image_stamp
 from MultiTaskSegLib.cohort.source.scan_origin import scan_origin
 from MultiTaskSegLib.picture.framed_picture import framed_picture
 from MultiTaskSegLib.runtime.errors import ModelError, MtsError, ResourceError, system_error_sentence
@@ -89,14 +89,16 @@ class CaseWorker:
         began_s, place = time.perf_counter(), case.image
         try:
             with gathered(case) as place:
-                stamp = image_stamp(case)
+                stamp, digest = image_stamp(case), image_digest(case)
                 volume = replace(read_image(place), name=image_name(case.image))
                 found = self._found(volume)
         except Exception as error:  # one image that fails must not end the others
             told = sentence(error).replace(str(place), str(case.image))
             return CaseOutcome(reason=told, is_general=isinstance(error, _OtherModelError))
         known = {"case": case.identity, "source": str(case.image), "attempts": attempt, "stamp": stamp}
-        known |= vars(scan_origin(case))
+        known["image_sha256"] = digest
+        if self._settings.origin:
+            known |= vars(scan_origin(case))
         try:
             return CaseOutcome(self._keep(case, volume, found, known, began_s))
         except Exception as error:  # what cannot be written here can be written nowhere: the run must hear of it

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from MultiTaskSegLib.cohort.progress import CohortProgress
 from MultiTaskSegLib.cohort.ray_pool import RayPool, require_packages
 from MultiTaskSegLib.cohort.result.case_record import DONE, FAILED, PENDING, CaseRecord
 from MultiTaskSegLib.cohort.result.journal import BEGUN, ENDED, Journal, failures
+from MultiTaskSegLib.cohort.result.journal import CHANGED as CHANGED_EVENT
 from MultiTaskSegLib.cohort.result.journal import DONE as DONE_EVENT
 from MultiTaskSegLib.cohort.result.journal import FAILED as FAILED_EVENT
 from MultiTaskSegLib.cohort.result.journal import TRIED as TRIED_EVENT
@@ -27,9 +28,10 @@ from MultiTaskSegLib.cohort.result.lock import FolderLock
 from MultiTaskSegLib.cohort.result.results import (
     CHANGED,
     count_results,
-    finished_records,
+    known_results,
     remove_leftovers,
     require_writable,
+    set_aside,
 )
 from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
@@ -68,8 +70,8 @@ def cohort(options: argparse.Namespace) -> int:
         require_writable(job.output)
         rows = _run(options, job, cases)
         if options.bids_derivatives:
-            for name in write_derivatives(rows, _absolute(options.cases), job.output):
-                print(f"warning: {name}: no derivative, its name is none of BIDS or that of another", file=sys.stderr)
+            for name, reason in write_derivatives(rows, _absolute(options.cases), job.output).items():
+                print(f"warning: {name}: no derivative, {reason}", file=sys.stderr)
         return _told(rows, job, options)
     finally:
         lock.release()
@@ -85,7 +87,7 @@ def _settings(options: argparse.Namespace) -> CohortSettings:
             f"the model {model.plain['name']} has no reference images and checks nothing", remedy="Give another one"
         )
     structures = tuple(sorted(options.structures))
-    return CohortSettings(options.kind, model.plain["name"], model.digest, options.task, structures)
+    return CohortSettings(options.kind, model.plain["name"], model.digest, options.task, structures, options.origin)
 
 
 @dataclass
@@ -118,17 +120,19 @@ class _Bookkeeping:
 
 def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> list[CaseRecord]:
     """Do what is left; rows of all cases, also written where the run ends early."""
-    finished = finished_records(job.output, cases)
+    known = known_results(job.output, cases)
+    finished = known.finished
     journal = Journal(job.output)
     progress = CohortProgress(sys.stderr, len(cases), len(finished))
     books = _Bookkeeping(journal, progress, finished)
     try:
         journal.add(BEGUN, cases=len(cases), finished=len(finished), workers=options.workers, process=os.getpid())
-        _tell_changed(finished)
+        kept = _do_anew(job.output, known.changed, books)
         left = [case for case in cases if case.identity not in finished]
-        for case in (one for one in left if one.problem):
-            books.failed(case, 0, case.problem)
-        _dispatch(options, job, [case for case in left if not case.problem], books)
+        problems = {case.identity: case.problem for case in left if case.problem} | kept
+        for case in (one for one in left if one.identity in problems):
+            books.failed(case, 0, problems[case.identity])
+        _dispatch(options, job, [case for case in left if case.identity not in problems], books)
         rows = _sum_up(job, cases, books)
     except BaseException:
         with suppress(MtsError):  # why it ended is what is to be told
@@ -140,10 +144,17 @@ def _run(options: argparse.Namespace, job: CohortJob, cases: Sequence[Case]) -> 
     return rows
 
 
-def _tell_changed(finished: Mapping[str, CaseRecord]) -> None:
-    for row in finished.values():
-        if row.warnings and row.warnings[-1].startswith(CHANGED):
-            print(f"warning: {row.case}: {row.warnings[-1]}", file=sys.stderr)
+def _do_anew(output: Path, changed: Sequence[Case], books: _Bookkeeping) -> dict[str, str]:
+    """Remove the results of images that are others now; by the identity of each that has to stay, why."""
+    kept = {}
+    for case in changed:
+        reason = set_aside(output, case)
+        books.journal.add(CHANGED_EVENT, case=case.identity, reason=reason)
+        if reason:
+            kept[case.identity] = reason
+        else:
+            print(f"warning: {case.identity}: {CHANGED}; it is done anew", file=sys.stderr)
+    return kept
 
 
 def _sum_up(job: CohortJob, cases: Sequence[Case], books: _Bookkeeping) -> list[CaseRecord]:

@@ -1,10 +1,11 @@
-"""The options of ``multitaskseg cohort``."""
+"""The options of ``multitaskseg cohort`` and ``multitaskseg drift``."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 from MultiTaskSegLib.cohort.result.settings import CHECK, SEGMENT
@@ -30,6 +31,23 @@ def add_cohort(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
         parser.set_defaults(command=command, kind=kind)
 
 
+def add_drift(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Callable[..., int]) -> None:
+    """Add the command to those of the program; ``command`` is called with its options."""
+    drift = commands.add_parser("drift", help="how the results of a cohort move over date, scanner and site")
+    drift.add_argument("output", type=Path, metavar="OUT", help="folder with the results of a cohort")
+    drift.add_argument(
+        "--by", action="append", choices=("date", "scanner", "site"), help="only this; may be given again; default: all"
+    )
+    drift.add_argument("--since", type=_day, metavar="DATE", help="only cases from this day on (YYYY-MM-DD)")
+    drift.add_argument("--until", type=_day, metavar="DATE", help="only cases up to this day")
+    drift.add_argument(
+        "--alpha", type=_level, default=0.05, help="how often chance may be taken for drift; default .05"
+    )
+    drift.add_argument("--fail-on-drift", action="store_true", help="exit with 3 where something has moved")
+    drift.add_argument("--json", action="store_true", help="print all tests as JSON")
+    drift.set_defaults(command=command)
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cases", type=Path, metavar="LIST_OR_FOLDER", help=CASES_HELP)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
@@ -45,6 +63,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument(
         "--retries", type=_whole, default=RETRIES, metavar="N", help="after a first attempt that failed"
+    )
+    parser.add_argument(
+        "--no-origin", dest="origin", action="store_false", help="note no date, scanner and site of the images"
     )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
@@ -63,6 +84,20 @@ def _positive(text: str) -> float:
 
 def _share(text: str) -> float:
     return _bounded(text, 0)
+
+
+def _level(text: str) -> float:
+    value = _bounded(text, 0.0001)
+    if value > 0.5:
+        raise argparse.ArgumentTypeError("give at most 0.5")
+    return value
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError("give a day as YYYY-MM-DD") from None
 
 
 def _bounded(text: str, least: float, *, is_whole: bool = False) -> float:

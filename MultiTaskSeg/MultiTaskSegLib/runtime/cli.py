@@ -1,4 +1,4 @@
-"""Command line ``multitaskseg``: segment, check, info, models, demo."""
+"""Command line ``multitaskseg``: segment, check, info, models, cohort, drift, demo."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _sentence(error: Exception) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    from MultiTaskSegLib.cohort.options import add_cohort
+    from MultiTaskSegLib.cohort.options import add_cohort, add_drift
 
     parser = argparse.ArgumentParser(
         prog="multitaskseg", description="Multi-task segmentation with uncertainty and out-of-distribution detection."
@@ -119,6 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     models.set_defaults(command=_models)
 
     add_cohort(commands, _cohort)
+    add_drift(commands, _drift)
 
     demo = commands.add_parser("demo", help="the whole story on data it makes itself, with pictures")
     demo.add_argument("-o", "--output", type=Path, default=Path("multitaskseg-demo"), metavar="DIR")
@@ -332,6 +333,12 @@ def _cohort(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.cohort.cli import cohort
 
     return cohort(options)
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.cohort.drift.cli import drift
+
+    return drift(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -10,16 +11,17 @@ import pytest
 
 from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE, CaseRecord, read_record
 from MultiTaskSegLib.cohort.result.results import (
-    CHANGED,
+    KnownResults,
     case_folder,
     count_results,
-    finished_records,
+    known_results,
     new_result,
     remove_leftovers,
     require_writable,
+    set_aside,
 )
 from MultiTaskSegLib.cohort.source.case import Case
-from MultiTaskSegLib.cohort.source.image_stamp import image_stamp
+from MultiTaskSegLib.cohort.source.image_stamp import image_digest, image_stamp
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 
 CASE = Case("a/scan.nii.gz", Path("scan.nii.gz"))
@@ -39,9 +41,9 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path: Path):
 def test_until_the_last_file_is_written_there_is_no_result(tmp_path: Path):
     with new_result(tmp_path, CASE) as stage:
         (stage / RECORD_FILE).write_text(CaseRecord(CASE.identity, "scan.nii.gz").as_text())
-        assert finished_records(tmp_path, [CASE]) == {}
+        assert known_results(tmp_path, [CASE]).finished == {}
         assert count_results(tmp_path) == 0
-    assert finished_records(tmp_path, [CASE]) == {CASE.identity: CaseRecord(CASE.identity, "scan.nii.gz")}
+    assert known_results(tmp_path, [CASE]).finished == {CASE.identity: CaseRecord(CASE.identity, "scan.nii.gz")}
     assert count_results(tmp_path) == 1
 
 
@@ -61,7 +63,7 @@ def test_a_failure_in_between_leaves_nothing_and_names_the_place(tmp_path: Path)
 def test_of_two_that_do_the_same_case_the_first_one_counts(tmp_path: Path):
     write(tmp_path, reason="first")
     write(tmp_path, reason="second")
-    assert finished_records(tmp_path, [CASE])[CASE.identity].reason == "first"
+    assert known_results(tmp_path, [CASE]).finished[CASE.identity].reason == "first"
     assert [entry.name for entry in (tmp_path / "cases").iterdir()] == [CASE.folder_name]
 
 
@@ -80,11 +82,11 @@ def test_a_result_of_another_case_or_a_damaged_one_is_refused(tmp_path: Path):
     file = case_folder(tmp_path, CASE) / RECORD_FILE
     file.write_text(CaseRecord("other", "scan").as_text())
     with pytest.raises(InputError, match="another case, other"):
-        finished_records(tmp_path, [CASE])
+        known_results(tmp_path, [CASE])
     for text in ("{", "[]", '{"case": "x"}'):
         file.write_text(text)
         with pytest.raises(InputError, match="Remove this folder"):
-            finished_records(tmp_path, [CASE])
+            known_results(tmp_path, [CASE])
 
 
 def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path):
@@ -93,25 +95,45 @@ def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path):
         require_writable(tmp_path)
 
 
-def of_image(output: Path, image: Path, stamp: str | None = None) -> Case:
-    """A case with a result that was made of its image as it is, or with a given stamp."""
+def of_image(output: Path, image: Path) -> Case:
+    """A case with a result that was made of its image as it is."""
     image.parent.mkdir(exist_ok=True)
     image.write_bytes(b"voxels")
     case = Case("scan.nii", image)
-    row = CaseRecord(case.identity, str(image), stamp=image_stamp(case) if stamp is None else stamp)
+    row = CaseRecord(case.identity, str(image), stamp=image_stamp(case), image_sha256=image_digest(case))
     with new_result(output, case) as stage:
         (stage / RECORD_FILE).write_text(row.as_text())
     return case
 
 
-def test_an_image_that_was_changed_after_its_result_is_told(tmp_path: Path):
-    case = of_image(tmp_path / "out", tmp_path / "one" / "scan.nii")
-    assert finished_records(tmp_path / "out", [case])[case.identity].warnings == ()
+def test_an_image_that_was_changed_is_no_longer_done_and_its_result_goes(tmp_path: Path):
+    output = tmp_path / "out"
+    case = of_image(output, tmp_path / "one" / "scan.nii")
+    assert known_results(output, [case]).finished.keys() == {case.identity}
     case.image.write_bytes(b"other voxels")
-    (told,) = finished_records(tmp_path / "out", [case])[case.identity].warnings
-    assert told == f"{CHANGED}; remove {case_folder(tmp_path / 'out', case)} to make it anew"
+    assert known_results(output, [case]) == KnownResults({}, [case])
+    assert set_aside(output, case) == ""
+    assert count_results(output) == 0
+    assert known_results(output, [case]) == KnownResults({}, [])
+
+
+def test_an_image_that_was_only_touched_or_is_gone_keeps_its_result(tmp_path: Path):
+    output = tmp_path / "out"
+    case = of_image(output, tmp_path / "one" / "scan.nii")
+    os.utime(case.image, (1, 1))
+    assert known_results(output, [case]).changed == []
     case.image.unlink()
-    assert finished_records(tmp_path / "out", [case])[case.identity].warnings == ()
+    assert known_results(output, [case]).changed == []
+
+
+@pytest.mark.parametrize("name", ["segmentation.nii.gz", "corrected.nii.gz"])
+def test_what_somebody_has_made_of_a_result_is_not_removed_with_it(tmp_path: Path, name: str):
+    output = tmp_path / "out"
+    case = of_image(output, tmp_path / "one" / "scan.nii")
+    case.image.write_bytes(b"other voxels")
+    (case_folder(output, case) / name).write_bytes(b"by hand")
+    assert "the result was edited since" in set_aside(output, case)
+    assert (case_folder(output, case) / name).read_bytes() == b"by hand"
 
 
 def test_a_result_of_another_image_of_the_same_name_is_never_taken_for_this_one(tmp_path: Path):
@@ -119,7 +141,7 @@ def test_a_result_of_another_image_of_the_same_name_is_never_taken_for_this_one(
     other = Case(case.identity, tmp_path / "two" / "scan.nii")
     other.image.parent.mkdir()
     shutil.copy2(case.image, other.image)  # moved, and the same
-    assert finished_records(tmp_path / "out", [other])[case.identity].source == str(other.image)
+    assert known_results(tmp_path / "out", [other]).finished[case.identity].source == str(other.image)
     other.image.write_bytes(b"of another patient")
     with pytest.raises(InputError, match=r"result of the same name, scan.nii, of another image, .*one"):
-        finished_records(tmp_path / "out", [other])
+        known_results(tmp_path / "out", [other])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.cohort.source.case import Case
-from MultiTaskSegLib.cohort.source.image_stamp import image_stamp
+from MultiTaskSegLib.cohort.source.image_stamp import image_digest, image_stamp
 
 
 def written(path: Path, text: str, time_s: int = 1_000_000_000) -> Path:
@@ -33,6 +33,14 @@ def test_of_a_series_all_files_count_however_they_are_given(tmp_path: Path):
     stamp = image_stamp(Case("1.2", tmp_path / "series"))
     assert stamp.startswith("2 files, 3 bytes")
     assert image_stamp(Case("1.2", tmp_path / "series", tuple(files))) == stamp
+
+
+def test_the_digest_is_that_of_the_bytes_wherever_the_files_lie(tmp_path: Path):
+    files = [written(tmp_path / "series" / name, name) for name in ("a", "bb")]
+    digest = image_digest(Case("1.2", tmp_path / "series"))
+    assert image_digest(Case("1.2", tmp_path, tuple(files[::-1]))) == digest
+    written(files[0], "c")
+    assert image_digest(Case("1.2", tmp_path / "series")) != digest
 
 
 def test_what_is_gone_has_none(tmp_path: Path):

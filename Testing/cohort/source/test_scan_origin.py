@@ -18,9 +18,9 @@ def test_of_a_dicom_series_its_first_file_says_it(tmp_path: Path):
 
     told = {"SeriesDate": "20250207", "StudyDate": "20240101", "Manufacturer": "ACME", "ManufacturerModelName": "Ray 3"}
     pixels = np.zeros((4, 4), np.uint16)
-    slice_ = dicom_slice(pixels, np.eye(4), 0, "1.2", InstitutionName="North", **told)
+    slice_ = dicom_slice(pixels, np.eye(4), 0, "1.2", InstitutionName="North", DeviceSerialNumber="00123", **told)
     slice_.save_as(tmp_path / "0.dcm", enforce_file_format=True)
-    assert scan_origin(Case("1.2", tmp_path)) == ScanOrigin("2025-02-07", "ACME Ray 3", "North")
+    assert scan_origin(Case("1.2", tmp_path)) == ScanOrigin("2025-02-07", "ACME Ray 3", "00123", "North")
     assert scan_origin(Case("1.2", tmp_path / "x", (tmp_path / "0.dcm",))).site == "North"
 
 
@@ -30,11 +30,16 @@ def test_of_a_nifti_file_what_bids_puts_beside_it_says_it(tmp_path: Path):
     image = folder / "sub-01_T1w.nii.gz"
     image.write_bytes(b"")
     assert scan_origin(Case("x", image)) == ScanOrigin()
-    facts = {"Manufacturer": "ACME", "ManufacturersModelName": "ACME One", "InstitutionName": "South"}
+    facts = {
+        "Manufacturer": "ACME",
+        "ManufacturersModelName": "ACME One",
+        "DeviceSerialNumber": "7",
+        "InstitutionName": "South",
+    }
     (folder / "sub-01_T1w.json").write_text(json.dumps(facts))
     scans = "filename\tacq_time\nanat/other.nii.gz\t2001-01-01\nanat/sub-01_T1w.nii.gz\t2026-03-04T10:00:00\n"
     (tmp_path / "sub-01" / "sub-01_scans.tsv").write_text(scans)
-    assert scan_origin(Case("x", image)) == ScanOrigin("2026-03-04", "ACME One", "South")
+    assert scan_origin(Case("x", image)) == ScanOrigin("2026-03-04", "ACME One", "7", "South")
 
 
 @pytest.mark.parametrize("text", ["not json", "[1]", '{"Manufacturer": 3, "AcquisitionDateTime": "soon"}'])

@@ -1,9 +1,10 @@
-"""Charts of a page as SVG: bars in rows of time, and distributions. Nothing in them runs, names are shown as text."""
+"""Charts of a page as SVG, in which nothing runs and names are shown as text: bars, distributions, spreads."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +13,7 @@ WIDTH, HEIGHT, BINS = 320, 120, 24
 SAME, TINY = 1e-9, 1e-200
 LABEL = 14  # pixels below the bars
 BAR = "#3b6ea5"
+PALE = "#a9c3de"
 
 
 def stacked_bars(counts: Sequence[tuple[str, Mapping[str, int]]], colours: Mapping[str, str]) -> str:
@@ -60,6 +62,45 @@ def histogram(values: Sequence[float], limit: float | None = None) -> str:
         x = WIDTH * (limit - edges[0]) / (edges[-1] - edges[0])
         bars.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT}" stroke="#b3261e" stroke-width="2"/>')
     return _chart("".join(bars), f"{edges[0]:.4g}", f"{edges[-1]:.4g}")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of one period or of one group.
+
+    Attributes:
+        label: its name.
+        low, middle, high: quartiles; of shares the mean three times. None where there are no values.
+        count: how many there are.
+    """
+
+    label: str
+    low: float | None = None
+    middle: float | None = None
+    high: float | None = None
+    count: int = 0
+
+
+def spreads_chart(spreads: Sequence[Spread], marked: int | None = None) -> str:
+    """A bar from the lower to the upper quartile and a dot at the median for each; a red line before the marked one."""
+    known = [value for one in spreads for value in (one.low, one.middle, one.high) if value is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    height = (high - low) or 1.0
+    step = WIDTH / max(1, len(spreads))
+    shapes = []
+    for number, one in enumerate(spreads):
+        if one.low is None or one.middle is None or one.high is None:
+            continue
+        bottom, centre, top = (HEIGHT - 4 - (HEIGHT - 8) * (v - low) / height for v in (one.low, one.middle, one.high))
+        told = f"{one.label}: {one.middle:.4g} ({one.low:.4g} to {one.high:.4g}), {one.count} cases"
+        shapes.append(_bar(number * step, top, step, max(bottom - top, 1.0), PALE, told))
+        shapes.append(f'<circle cx="{(number + 0.5) * step:.1f}" cy="{centre:.1f}" r="2.5" fill="{BAR}"/>')
+    if marked is not None:
+        x = marked * step
+        shapes.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT}" stroke="#b3261e" stroke-width="2"/>')
+    shapes.append(f'<text x="2" y="11">{high:.4g}</text><text x="2" y="{HEIGHT - 2}">{low:.4g}</text>')
+    ends = (spreads[0].label, spreads[-1].label) if spreads else ("", "")
+    return _chart("".join(shapes), *ends)
 
 
 def _bar(x: float, y: float, width: float, height: float, colour: str, told: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MultiTaskSegLib.cohort.overview.chart import histogram, stacked_bars
+from MultiTaskSegLib.cohort.overview.periods import periods
 from MultiTaskSegLib.cohort.overview.worst_cases import pictured, worst
 from MultiTaskSegLib.cohort.result.case_record import DONE, FAILED, PENDING, CaseRecord
 from MultiTaskSegLib.cohort.result.settings import CohortSettings
@@ -18,7 +19,6 @@ from MultiTaskSegLib.gallery.batch_page import STYLE, cards
 from MultiTaskSegLib.picture.verdict_colour import COLOURS
 
 TITLE = "MultiTaskSeg cohort"
-MOST_MONTHS = 60
 LISTED = 200  # failures; the table has all
 OWN_STYLE = """
 section { margin-bottom: 2rem; } figure { display: inline-block; margin: 0 1.5rem 1rem 0; }
@@ -69,30 +69,13 @@ def _summary(records: Sequence[CaseRecord], settings: CohortSettings) -> str:
 
 
 def _over_time(records: Sequence[CaseRecord]) -> str:
-    """By day within one month, by month within some years, else by year; times without cases are shown, too."""
     dated = [record for record in records if record.date and record.verdict]
     if not dated:
         return "<p>No image says when it was made.</p>"
-    days = sorted(record.date for record in dated)
-    months = _months(days[0][:7], days[-1][:7])
-    labels, length = months, 7
-    if len(months) == 1:
-        labels, length = [f"{months[0]}-{day:02d}" for day in range(int(days[0][8:]), int(days[-1][8:]) + 1)], 10
-    elif len(months) > MOST_MONTHS:
-        labels, length = [f"{year:04d}" for year in range(int(days[0][:4]), int(days[-1][:4]) + 1)], 4
+    labels, length = periods(record.date for record in dated)
     counts = Counter((record.date[:length], record.verdict) for record in dated)
     bars = [(label, {words: counts[label, words] for words in COLOURS}) for label in labels]
     return f"<p>{len(dated)} of {len(records)} cases have a date.</p>{stacked_bars(bars, COLOURS)}"
-
-
-def _months(first: str, last: str) -> list[str]:
-    """All months from one to another.
-
-    >>> _months("2025-11", "2026-01")
-    ['2025-11', '2025-12', '2026-01']
-    """
-    start, end = (12 * int(month[:4]) + int(month[5:]) - 1 for month in (first, last))
-    return [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in range(start, end + 1)]
 
 
 def _distributions(records: Sequence[CaseRecord]) -> str:

@@ -15,7 +15,7 @@ Column = tuple[str, list[str] | list[float | None] | list[int]]
 FIRST = ("case", "source", "status", "reason")
 TEXTS = ("task", "verdict", "nearest_task")
 FIGURES = ("p_value", "score", "limit")
-LAST = ("model", "model_sha256", "date", "scanner", "site")
+LAST = ("model", "model_sha256", "date", "scanner", "device", "site")
 
 
 def cohort_columns(records: Sequence[CaseRecord]) -> list[Column]:

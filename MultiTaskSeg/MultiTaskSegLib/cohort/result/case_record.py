@@ -35,9 +35,9 @@ class CaseRecord:
         volumes_ml: of each structure, by its name; empty for an image without a physical size.
         seconds: from reading to writing.
         model, model_sha256: whose result it is.
-        date, scanner, site: as of `ScanOrigin`.
+        date, scanner, device, site: as of `ScanOrigin`; empty where they are not to be noted.
         warnings: what there is to know about the result.
-        stamp: of the image when it was read, see `image_stamp`; empty when it was not.
+        stamp, image_sha256: of the image when it was read, see `image_stamp` and `image_digest`; empty when it was not.
     """
 
     case: str
@@ -58,9 +58,11 @@ class CaseRecord:
     model_sha256: str = ""
     date: str = ""
     scanner: str = ""
+    device: str = ""
     site: str = ""
     warnings: tuple[str, ...] = ()
     stamp: str = ""
+    image_sha256: str = ""
 
     @property
     def remoteness(self) -> float | None:

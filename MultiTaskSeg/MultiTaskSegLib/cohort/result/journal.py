@@ -10,7 +10,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import ResourceError
 
 JOURNAL_FILE = "cohort.log.jsonl"
-BEGUN, DONE, TRIED, FAILED, ENDED = "begun", "done", "tried", "failed", "ended"
+BEGUN, CHANGED, DONE, TRIED, FAILED, ENDED = "begun", "changed", "done", "tried", "failed", "ended"
 
 
 class Journal:

@@ -7,17 +7,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE, CaseRecord, read_record
+from MultiTaskSegLib.cohort.result.case_record import PICTURE_FILE, RECORD_FILE, CaseRecord, read_record
 from MultiTaskSegLib.cohort.source.case import Case
-from MultiTaskSegLib.cohort.source.image_stamp import image_stamp
+from MultiTaskSegLib.cohort.source.image_stamp import image_digest, image_stamp
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import PREFIX, named_after_target
+from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES
+from MultiTaskSegLib.runtime.machine.result_record import require_untouched
 
 CASES = "cases"
-CHANGED = "the image was changed after this result was made"
+CHANGED = "the image was changed after its result was made"
 
 
 def case_folder(output: Path, case: Case) -> Path:
@@ -46,13 +48,26 @@ def new_result(output: Path, case: Case) -> Iterator[Path]:
                 _move(stage, target)
 
 
-def finished_records(output: Path, cases: Sequence[Case]) -> dict[str, CaseRecord]:
-    """Rows of the cases that have a result, by their identity; a warning is added where the image was changed since.
+@dataclass(frozen=True)
+class KnownResults:
+    """What a folder has of the cases that are asked for.
+
+    Attributes:
+        finished: rows by the identity of the case.
+        changed: cases whose image is another than the one that their result was made of.
+    """
+
+    finished: dict[str, CaseRecord]
+    changed: list[Case]
+
+
+def known_results(output: Path, cases: Sequence[Case]) -> KnownResults:
+    """The results of the images as they are now.
 
     Raises:
         InputError: the folder of a case holds something else, or the result of another case or of another image.
     """
-    found = {}
+    known = KnownResults({}, [])
     for case in cases:
         folder = case_folder(output, case)
         if not folder.exists():
@@ -64,24 +79,63 @@ def finished_records(output: Path, cases: Sequence[Case]) -> dict[str, CaseRecor
                 file=folder,
                 remedy="Give another folder for the results",
             )
-        found[case.identity] = _of_image(record, case, folder)
-    return found
+        if _is_of(case, record):
+            known.finished[case.identity] = replace(record, source=str(case.image))
+        else:
+            known.changed.append(case)
+    return known
 
 
-def _of_image(record: CaseRecord, case: Case, folder: Path) -> CaseRecord:
-    """The row, as that of the image that the case has now."""
-    with suppress(OSError):  # an image that is gone leaves its result as it is
-        if not record.stamp or record.stamp == image_stamp(case):
-            return replace(record, source=str(case.image))
-        if record.source != str(case.image):
-            raise InputError(
-                f"there is a result of the same name, {case.identity}, of another image, {record.source}",
-                file=case.image,
-                remedy="Give another folder for the results; of moved images keep the times",
-            )
-        told = f"{CHANGED}; remove {folder} to make it anew"
-        return replace(record, warnings=(*record.warnings, told))
-    return record
+def _is_of(case: Case, record: CaseRecord) -> bool:
+    """Whether a result was made of the image that the case has now; one that is gone leaves its result as it is."""
+    try:
+        if not record.stamp or record.stamp == image_stamp(case) or record.image_sha256 == image_digest(case):
+            return True
+    except OSError:
+        return True
+    if record.source != str(case.image):
+        raise InputError(
+            f"there is a result of the same name, {case.identity}, of another image, {record.source}",
+            file=case.image,
+            remedy="Give another folder for the results",
+        )
+    return False
+
+
+def set_aside(output: Path, case: Case) -> str:
+    """Remove the result of an image that is another one now; why it has to stay, one sentence, or nothing.
+
+    Raises:
+        ResourceError: it cannot be removed.
+    """
+    folder = case_folder(output, case)
+    try:
+        require_untouched(folder)
+        if {entry.name for entry in folder.iterdir()} - {*RESULT_FILES, RECORD_FILE, PICTURE_FILE}:
+            raise InputError("other files lie beside it", file=folder)
+    except InputError:
+        return f"{CHANGED}, and the result was edited since; move {folder} away, and the image is done anew"
+    try:
+        # Two steps: a run that is killed in the middle leaves the result whole or not at all.
+        aside = folder.with_name(f"{PREFIX}changed-{folder.name}")
+        folder.rename(aside)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise ResourceError(
+            f"cannot remove ({error.strerror})", file=folder, remedy="Check the access rights"
+        ) from error
+    return ""
+
+
+def all_results(output: Path) -> list[CaseRecord]:
+    """Rows of all results in a folder, in the order of their names, also of cases that nobody lists any more.
+
+    Raises:
+        InputError: one cannot be read back.
+    """
+    place = output / CASES
+    names = sorted(entry.name for entry in os.scandir(place) if _is_result(entry)) if place.is_dir() else []
+    return [read_record(place / name) for name in names]
 
 
 def count_results(output: Path) -> int:
@@ -89,7 +143,11 @@ def count_results(output: Path) -> int:
     place = output / CASES
     if not place.is_dir():
         return 0
-    return sum(not entry.name.startswith(".") and entry.is_dir() for entry in os.scandir(place))
+    return sum(_is_result(entry) for entry in os.scandir(place))
+
+
+def _is_result(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.is_dir()
 
 
 def remove_leftovers(output: Path) -> None:

@@ -24,6 +24,7 @@ class CohortSettings:
         model, model_sha256: whose results they are.
         task: a task's name, or ``auto``; empty for a check.
         structures: names of those that are wanted; none for all.
+        origin: whether rows say when, with which scanner and where images were made.
     """
 
     command: str
@@ -31,6 +32,7 @@ class CohortSettings:
     model_sha256: str
     task: str = ""
     structures: tuple[str, ...] = ()
+    origin: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values as in the file."""

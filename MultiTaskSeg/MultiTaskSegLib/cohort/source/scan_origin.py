@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom, read_
 
 # Acquisition, series and study date; scanner and site: PS3.6, section 6.
 _DATES = (0x00080022, 0x00080021, 0x00080020)
-_MAKER, _SCANNER, _SITE = 0x00080070, 0x00081090, 0x00080080
+_MAKER, _SCANNER, _DEVICE, _SITE = 0x00080070, 0x00081090, 0x00181000, 0x00080080
 _DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
@@ -27,11 +27,13 @@ class ScanOrigin:
     Attributes:
         date: ``YYYY-MM-DD``.
         scanner: maker and model.
+        device: serial number of the scanner, by which two of one model are told apart.
         site: institution.
     """
 
     date: str = ""
     scanner: str = ""
+    device: str = ""
     site: str = ""
 
 
@@ -58,7 +60,8 @@ def _of_dicom(file: Path) -> ScanOrigin:
     elements = read_elements(file)
     dates = (_day(text_of(elements, tag)) for tag in _DATES)
     scanner = _scanner(text_of(elements, _MAKER), text_of(elements, _SCANNER))
-    return ScanOrigin(next(filter(None, dates), ""), scanner, text_of(elements, _SITE))
+    device, site = text_of(elements, _DEVICE), text_of(elements, _SITE)
+    return ScanOrigin(next(filter(None, dates), ""), scanner, device, site)
 
 
 def _beside(image: Path) -> ScanOrigin:
@@ -67,7 +70,7 @@ def _beside(image: Path) -> ScanOrigin:
     found = found if isinstance(found, dict) else {}
     date = _day(_text(found, "AcquisitionDateTime")) or _day(_acquired(image))
     scanner = _scanner(_text(found, "Manufacturer"), _text(found, "ManufacturersModelName"))
-    return ScanOrigin(date, scanner, _text(found, "InstitutionName"))
+    return ScanOrigin(date, scanner, _text(found, "DeviceSerialNumber"), _text(found, "InstitutionName"))
 
 
 def _acquired(image: Path) -> str:
