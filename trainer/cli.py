@@ -16,7 +16,13 @@ from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import cli_experiments, cli_failure, cli_multi_task, cli_nnunet, cli_pretraining, cli_refitting
-from trainer.cli_environment import expand_patterns, find_models, missing_package, require_not_released
+from trainer.cli_environment import (
+    expand_patterns,
+    find_models,
+    missing_package,
+    require_not_released,
+    require_one_process,
+)
 from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
 
@@ -37,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
     try:
+        require_one_process(options)
         expand_patterns(options)
         find_models(options)
         with last_words():
@@ -93,7 +100,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--steps", type=int, help="optimiser steps (repeatable to the bit)")
     train.add_argument("--minutes", type=float, help="wall time of the training itself (default 60)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
-    train.set_defaults(command=_train)
+    train.set_defaults(command=_train, several_processes=True)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -187,15 +194,21 @@ def _verify(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.model.model_card import model_card
     from trainer.config import read_config
+    from trainer.distributed.joining import joined
     from trainer.training.train_model import train_model
     from trainer.training.training import Budget
 
     require_not_released(options.output)
     minutes = 60.0 if options.steps is None and options.minutes is None else options.minutes
     budget = Budget(options.steps, minutes)
-    manifest = train_model(options.data, options.output, read_config(options.config), budget, resume=options.resume)
-    print(model_card(manifest, "see 'info'"))
-    print(f"model: {options.output}")
+    with joined() as ranks:
+        config, output = read_config(options.config), options.output
+        manifest = train_model(
+            options.data, output, config, budget, resume=options.resume, stream=ranks.stream, ranks=ranks
+        )
+        if ranks.rank == 0:
+            print(model_card(manifest, "see 'info'"))
+            print(f"model: {output}")
     return 0
 
 

@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.machine.file_pattern import expanded
 from MultiTaskSegLib.runtime.model import released
 from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.runtime.model.released import named_model
+from trainer.distributed.started import started_together
 
 EXTRA_OF = {
     "matplotlib": "trainer",
@@ -71,6 +72,18 @@ def require_not_released(path: Path) -> None:
     """
     if path.resolve() in {own.resolve() for own in released.released_models()}:
         raise UsageError("a released model is not replaced", file=path, remedy="Name another file with -o")
+
+
+def require_one_process(options: argparse.Namespace) -> None:
+    """Refuse to do one and the same thing in several processes, which would write the same files.
+
+    Raises:
+        UsageError: ``torchrun`` has started several for a command that they cannot share.
+    """
+    if not getattr(options, "several_processes", False) and started_together():
+        raise UsageError(
+            "torchrun is for 'train'; this command runs in one process", remedy="Start it without torchrun"
+        )
 
 
 def missing_package(error: ModuleNotFoundError) -> UsageError:

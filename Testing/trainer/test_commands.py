@@ -198,7 +198,7 @@ def test_a_training_takes_an_hour_unless_steps_or_minutes_are_given(
 ) -> None:
     asked: list[tuple[Any, bool]] = []
 
-    def train(data: Any, output: Any, config: Any, budget: training.Budget, *, resume: bool) -> None:
+    def train(data: Any, output: Any, config: Any, budget: training.Budget, *, resume: bool, **more: Any) -> None:
         asked.append((budget, resume))
         raise KeyboardInterrupt
 

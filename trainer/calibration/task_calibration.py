@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,15 @@ class HeldOutCase:
     labels: NDArray[np.integer]
 
 
+@dataclass(frozen=True)
+class DrawnVoxels:
+    """Voxels of a case: some to fit, others to judge."""
+
+    group: str
+    fit: FitCase
+    judged: MixedVoxels
+
+
 class TaskCalibration:
     """Sees every held-out case once and keeps a few voxels of its own grid: some to fit, others to judge.
 
@@ -47,24 +57,41 @@ class TaskCalibration:
         self._judged: list[MixedVoxels] = []
         self._groups: list[str] = []
 
+    @property
+    def generators(self) -> tuple[np.random.Generator, ...]:
+        """Which `drawn` uses."""
+        return self._fitting, self._judging
+
     def add(self, case: HeldOutCase) -> None:
-        """Take voxels of a case.
+        """Take voxels of a case."""
+        self.keep(self.drawn(case))
+
+    def drawn(self, case: HeldOutCase) -> list[DrawnVoxels]:
+        """What `keep` wants of a case.
 
         Each region that may overlap with others is a question of its own, there or not; one temperature serves all.
         """
         if case.labels.ndim == 3:
-            self._add(case)
-            return
-        for own, truth in zip(case.logits, case.labels, strict=True):
-            self._add(HeldOutCase(case.group, np.stack((np.zeros_like(own), own)), truth))
+            return [self._drawn_from(case)]
+        pairs = zip(case.logits, case.labels, strict=True)
+        return [
+            self._drawn_from(HeldOutCase(case.group, np.stack((np.zeros_like(own), own)), truth))
+            for own, truth in pairs
+        ]
 
-    def _add(self, case: HeldOutCase) -> None:
+    def keep(self, drawn: Sequence[DrawnVoxels]) -> None:
+        """Take what was drawn from a case."""
+        for voxels in drawn:
+            self._fit.append(voxels.fit)
+            self._judged.append(voxels.judged)
+            self._groups.append(voxels.group)
+
+    def _drawn_from(self, case: HeldOutCase) -> DrawnVoxels:
         answer = _Answer(case)
         band = answer.near
-        self._fit.append(FitCase(self._drawn(answer, band), self._drawn(answer, ~band)))
+        fit = FitCase(self._drawn(answer, band), self._drawn(answer, ~band))
         informative = informative_voxels(case.labels, answer.at_most(VOXELS_PER_CASE), self._judging)
-        self._judged.append(answer.taken(informative, np.ones(len(informative))))
-        self._groups.append(case.group)
+        return DrawnVoxels(case.group, fit, answer.taken(informative, np.ones(len(informative))))
 
     def _drawn(self, answer: _Answer, region: NDArray[np.bool_]) -> MixedVoxels:
         """Voxels of a region, of those that are wrong as many as of those that are right, and weighed accordingly.

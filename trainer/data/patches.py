@@ -155,14 +155,21 @@ def fresh_case(case: PreparedCase, task: TaskPlan, rng: np.random.Generator, wit
 
 
 class StepRange:
-    """Sampler of the group numbers of the steps from ``first_step`` on, without end."""
+    """Sampler of the group numbers of the steps from ``first_step`` on, without end.
 
-    def __init__(self, first_step: int, groups_per_step: int) -> None:
-        self.start = first_step * groups_per_step
+    Args:
+        first_step: whose groups come first.
+        groups_per_step: how many belong to a step.
+        own: of a step's groups those that are made here; None: all.
+    """
+
+    def __init__(self, first_step: int, groups_per_step: int, own: Sequence[int] | None = None) -> None:
+        self.start, self.stride = first_step * groups_per_step, groups_per_step
+        self.own = range(groups_per_step) if own is None else own
 
     def __iter__(self):  # type: ignore[no-untyped-def]
-        """Group numbers 'start', 'start' + 1, ..."""
-        index = self.start
+        """Group numbers 'start', 'start' + 1, ..., of which others are left out."""
+        begin = self.start
         while True:
-            yield index
-            index += 1
+            yield from (begin + number for number in self.own)
+            begin += self.stride

@@ -7,12 +7,12 @@ import torch
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
-from MultiTaskSegLib.runtime.ood.signature import Observed, SignatureSpec
-from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
+from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
+from trainer.calibration.task_calibration import HeldOutCase
 from trainer.data.case_cache import PreparedCase
 from trainer.measuring.own_grid_case import OwnGridCase
+from trainer.measuring.seen import Seen
 from trainer.measuring.shipped_pass import ShippedPass
-from trainer.reference.cell_fitting import CellSamples
 
 
 class Measurer:
@@ -31,20 +31,17 @@ class Measurer:
         self._pass, self._spec = ShippedPass(network, device), spec
         self.cell = cell_size(network.architecture)
 
-    def look(self, case: PreparedCase, cells: CellSamples, held_out: bool, stem: int = 0) -> Observed:
-        """What the check remembers of a case: its cells go to those of its task, its signature's parts are returned."""
+    def look(self, case: PreparedCase, held_out: bool, stem: int = 0) -> Seen:
+        """What the check is to remember of a case."""
         voxels = case.network_input()
-        cells.add(image_cells(voxels, self.cell), case.case.group, held_out)
-        return self._pass.observed(voxels, self._spec, stem)
+        features = image_cells(voxels, self.cell)
+        return Seen(case.case.group, held_out, self._pass.observed(voxels, self._spec, stem), features)
 
-    def measure(
-        self, case: OwnGridCase, cells: CellSamples, channels: slice, calibration: TaskCalibration, stem: int = 0
-    ) -> Observed:
-        """The same of a held-out case whose task has labels; the answer goes to the task's calibration."""
-        cells.add(image_cells(case.voxels, self.cell), case.group, True)
+    def measure(self, case: OwnGridCase, channels: slice, stem: int = 0) -> Seen:
+        """The same of a held-out case whose task has labels, with the network's answer."""
+        features = image_cells(case.voxels, self.cell)
         logits, observed = self._pass.answered(case.voxels, self._spec, channels, stem)
-        calibration.add(HeldOutCase(case.group, logits, case.truth))
-        return observed
+        return Seen(case.group, True, observed, features, HeldOutCase(case.group, logits, case.truth))
 
     def label(self, case: OwnGridCase, task: TaskInfo, stem: int = 0) -> None:
         """Go all the way to the labels of a task, to see how long it takes."""

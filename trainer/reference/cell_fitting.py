@@ -44,13 +44,22 @@ class CellSamples:
 
     def add(self, features: NDArray[np.float32], group: str, held_out: bool) -> None:
         """Take an image's features ``(F, Z, Y, X)``; of training images only some cells are kept."""
+        self.keep(self.drawn(features, held_out), group, held_out)
+
+    def drawn(self, features: NDArray[np.float32], held_out: bool) -> NDArray[np.float32]:
+        """What `keep` wants of an image's features: all of them, of training images rows ``(n, F)`` of some cells."""
         if held_out:
-            if len(self.held_out) < HELD_OUT_IMAGES:
-                self.held_out.append(features)
-            return
+            return features
         rows = rows_of(features)
-        self.rows.append(rows[self.rng.permutation(len(rows))[:CELLS_PER_IMAGE]])
-        self.groups.append(group)
+        return rows[self.rng.permutation(len(rows))[:CELLS_PER_IMAGE]]
+
+    def keep(self, drawn: NDArray[np.float32], group: str, held_out: bool) -> None:
+        """Take what was drawn from an image."""
+        if not held_out:
+            self.rows.append(drawn)
+            self.groups.append(group)
+        elif len(self.held_out) < HELD_OUT_IMAGES:
+            self.held_out.append(drawn)
 
 
 def new_samples(tasks: int, seed: int = 0) -> list[CellSamples]:

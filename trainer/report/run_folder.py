@@ -32,6 +32,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.pt"
         self.steps = self.path / "metrics.jsonl"
         self.report = self.path / "report.html"
+        self._run_id = self.path / "run_id.txt"
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file atomically."""
@@ -71,6 +72,26 @@ class RunFolder:
             return
         kept = [record for record in self.records() if record["step"] <= step]
         write_text_file(self.steps, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def run_id(self) -> str:
+        """Under which name the processes of the run met that lies here; empty where it had none.
+
+        Raises:
+            ResourceError: it cannot be read.
+        """
+        try:
+            return self._run_id.read_text(encoding="utf-8").strip() if self._run_id.is_file() else ""
+        except (OSError, ValueError) as error:
+            raise ResourceError(f"it cannot be read ({error})", file=self._run_id, remedy="Remove it") from error
+
+    def keep_run_id(self, run_id: str) -> None:
+        """Note under which name the processes of a run met; empty: they had none.
+
+        Raises:
+            ResourceError: the file cannot be written.
+        """
+        if run_id or self._run_id.is_file():
+            write_text_file(self._run_id, f"{run_id}\n")
 
     def begin_anew(self) -> None:
         """Put checkpoint and records of an earlier run aside, under names that nobody resumes from.

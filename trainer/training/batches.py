@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,13 @@ PREFETCHED = 4
 LOADER = "DataLoader"
 
 
-def endless_batches(items: Dataset[Any], first_step: int, items_per_step: int, config: TrainingConfig) -> Iterator[Any]:
+def endless_batches(
+    items: Dataset[Any],
+    first_step: int,
+    items_per_step: int,
+    config: TrainingConfig,
+    own: Sequence[int] | None = None,
+) -> Iterator[Any]:
     """Items from those of a step on, without end.
 
     Args:
@@ -26,13 +32,14 @@ def endless_batches(items: Dataset[Any], first_step: int, items_per_step: int, c
         first_step: whose items come first.
         items_per_step: how many belong to a step.
         config: gives the number of processes.
+        own: of a step's items those that this process of the training makes; None: all.
 
     Raises:
         MtsError: as the items raise it, in whichever process.
     """
     loader = DataLoader(
         _Answers(items),
-        sampler=StepRange(first_step, items_per_step),
+        sampler=StepRange(first_step, items_per_step, own),
         batch_size=None,
         num_workers=config.workers,
         prefetch_factor=PREFETCHED if config.workers else None,

@@ -19,6 +19,7 @@ from MultiTaskSegLib.runtime.ood.reference import SpectralReference
 from MultiTaskSegLib.runtime.ood.score_law import TaskLimits
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import TrainingConfig
+from trainer.distributed.ranks import ALONE, Ranks
 from trainer.measuring.held_out_dice import held_out_dice
 from trainer.measuring.plan import Chosen, MeasuringPlan
 from trainer.metrics.interval import share_interval
@@ -44,6 +45,7 @@ def write_model(
     plan: MeasuringPlan,
     training_s: float,
     progress: RunProgress,
+    ranks: Ranks = ALONE,
 ) -> Manifest:
     """Measure cases, fit the spectral reference and write the model file.
 
@@ -59,6 +61,7 @@ def write_model(
         plan: of measuring, from before the training; where cases must be chosen, the pace is taken again.
         training_s: how long the training took, of which measuring may take its share.
         progress: of the whole run.
+        ranks: the processes of the training, which share measuring; the first one fits and writes.
 
     Raises:
         ModelError: a weight does not fit into float16.
@@ -67,22 +70,23 @@ def write_model(
     """
     network = network.half().float()
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stubs lack this form
-    plan = plan if plan.is_fixed else plan_measuring(data, network, config, device)
+    plan = plan if plan.is_fixed else plan_measuring(data, network, config, device, ranks)
     progress.follow("measuring", plan.seconds(training_s) - plan.validation_s)
     chosen = plan.chosen(training_s)
-    found = measure(data, network, config, device, chosen, plan, progress)
-    spec = planned_signature(data.plan, config)
-    reference, scores = limited_reference(spec, [t.name for t in data.plan.tasks], found.images)
-    memories = fit_memories(found.cells)
+    found = measure(data, network, config, device, chosen, plan, progress, ranks)
+    spec, names = planned_signature(data.plan, config), [t.name for t in data.plan.tasks]
+    reference, scores = ranks.agreed(lambda: limited_reference(spec, names, found.images))
+    memories = ranks.agreed(lambda: fit_memories(found.cells))
     progress.did(plan.map_s, "measuring labels")
     said = {"measured": {task.name: own.as_dict() for task, own in zip(data.plan.tasks, chosen, strict=True)}}
     draft = planned_manifest(data.plan, config, output.name.removesuffix(MODEL_SUFFIX))
     draft = replace(draft, training=provenance | said | {"libraries": _libraries()})
     manifest = replace(_with_findings(draft, data, chosen, found), ood=ood_info(reference, scores))
     model = Model(manifest, network, reference, digest="", memories=memories)
-    manifest = _with_dice(model, data, chosen, device, plan, progress)
+    manifest = _with_dice(model, data, chosen, device, plan, progress, ranks)
     progress.did(0.0, "writing the model")
-    save_model(output, manifest, network, reference_tensors(found.images, reference) | cell_tensors(memories))
+    if ranks.rank == 0:
+        save_model(output, manifest, network, reference_tensors(found.images, reference) | cell_tensors(memories))
     return manifest
 
 
@@ -110,6 +114,7 @@ def _with_dice(
     device: torch.device,
     plan: MeasuringPlan,
     progress: RunProgress,
+    ranks: Ranks,
 ) -> Manifest:
     """The manifest with the Dice that the finished model, as it will be loaded, has on the chosen held-out cases."""
     predictor = Predictor(model, device.type, "torch")
@@ -118,14 +123,15 @@ def _with_dice(
         if not task.labels:
             tasks.append(task)
             continue
-        expected_s = plan.case_seconds[index][1] / 2
+        # While a process looks at one case, the others do likewise.
+        expected_s = plan.case_seconds[index][1] / 2 * ranks.world_size
 
         def advance(name: str = task.name, expected_s: float = expected_s) -> None:
             """A case is done, for the second time."""
             progress.did(expected_s, f"measuring labels of {name}")
 
         cases = [case.case for case in own.held_out]
-        dice = held_out_dice(predictor, task, planned.dataset.labels, cases, advance)
+        dice = held_out_dice(predictor, task, planned.dataset.labels, cases, advance, ranks)
         tasks.append(replace(task, held_out_dice=dice))
     return replace(model.manifest, tasks=tuple(tasks))
 

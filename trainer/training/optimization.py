@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan, TaskPlan
+from trainer.distributed.ranks import ALONE, Ranks
 from trainer.training.calibration_loss import marginal_ace_loss, region_ace_loss
 from trainer.training.loss import (
     absence_loss,
@@ -45,8 +47,15 @@ class Optimization:
         step: optimiser steps done.
     """
 
-    def __init__(self, plan: Plan, config: TrainingConfig, device: torch.device, recipe: Recipe = PLAIN) -> None:
-        self.plan, self.config, self.device, self.recipe = plan, config, device, recipe
+    def __init__(
+        self,
+        plan: Plan,
+        config: TrainingConfig,
+        device: torch.device,
+        recipe: Recipe = PLAIN,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.plan, self.config, self.device, self.recipe, self.ranks = plan, config, device, recipe, ranks
         generator = torch.Generator().manual_seed(config.seed)
         network = SegmentationNetwork(plan.architecture)
         initialize(network, generator)
@@ -60,12 +69,18 @@ class Optimization:
         self.optimizer = torch.optim.AdamW(
             _decay_groups(self._parameters(), config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99)
         )
+        losses = _GroupLosses(self)
+        # Of several stems a step may take some only.
+        self._losses = ranks.averaging(losses, some_unused=len(plan.architecture.stems) > 1)
         self.step = 0
 
     def train_step(
         self, groups: Sequence[PatchGroup], progress: float, companion_batches: Sequence[Any] = ()
     ) -> dict[str, float]:
         """One optimiser step on patch groups and one batch of each companion.
+
+        Of several processes each takes its own groups; the loss is the mean over the groups of all of them, however
+        these are shared out.
 
         Returns:
             The weighted loss, the learning rate, the gradient norm, and the loss of each companion without its weight.
@@ -79,11 +94,7 @@ class Optimization:
             parameter_group["lr"] = self.config.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         self._freeze(progress)
-        total = 0.0
-        for group in groups:
-            loss = self.loss(group) / len(groups)
-            loss.backward()
-            total += float(loss.detach())
+        total = self._group_losses(groups)
         beside = self._companion_losses(companion_batches, progress)
         total += beside.pop("total")
         if not math.isfinite(total):
@@ -99,6 +110,18 @@ class Optimization:
         self.average.update_parameters(self.network)
         self.step += 1
         return {"loss": total, "lr": self.config.learning_rate * factor, "gradient_norm": norm} | beside
+
+    def _group_losses(self, groups: Sequence[PatchGroup]) -> float:
+        """Add the gradients of the mean loss of all processes' groups; that loss."""
+        count, total = self.ranks.total(len(groups)), 0.0
+        for left, group in zip(reversed(range(len(groups))), groups, strict=True):
+            # The gradients of all processes are averaged once, with those of the last group.
+            with self.ranks.accumulating(self._losses) if left else nullcontext():
+                loss = self._losses(group) / count
+                # A mean over processes follows, where a sum is wanted.
+                (loss * self.ranks.world_size).backward()
+            total += float(loss.detach())
+        return self.ranks.total(total)
 
     def loss(self, group: PatchGroup) -> Tensor:
         """Loss of one patch group: own task at several resolutions, other tasks' absence at the finest."""
@@ -189,6 +212,18 @@ class Optimization:
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *self.auxiliary.parameters(), *self.companion_heads.parameters()]
+
+
+class _GroupLosses(nn.Module):
+    """The loss of a patch group as the forward pass of a module that holds all it needs, as averaging asks for."""
+
+    def __init__(self, optimization: Optimization) -> None:
+        super().__init__()
+        self.network, self.auxiliary, self._optimization = optimization.network, optimization.auxiliary, optimization
+
+    def forward(self, group: PatchGroup) -> Tensor:
+        """Scalar."""
+        return self._optimization.loss(group)
 
 
 def _label_values(task: TaskPlan) -> int:

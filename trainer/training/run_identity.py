@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import Plan, TaskPlan
+from trainer.distributed.ranks import Ranks
 from trainer.identity.fingerprint import canonical_text
 from trainer.identity.weights_digest import weights_digest
 from trainer.training.recipe import Recipe
@@ -44,6 +46,29 @@ def run_identity(
     }
     plain: dict[str, Any] = json.loads(canonical_text(identity))
     return plain
+
+
+def require_same_run(identity: Identity, asked: Mapping[str, Any], ranks: Ranks) -> None:
+    """Refuse processes that were started otherwise, or see other files, than the first one: they would drift apart.
+
+    Args:
+        identity: of the run, as this process has it.
+        asked: what else all of them must be told alike, as plain values.
+        ranks: the processes of the training.
+
+    Raises:
+        ModelError: this process differs; the message says in what.
+    """
+    first, told = ranks.agreed(lambda: (identity, dict(asked)))
+    found = difference(first, identity)
+    if found is None and told != asked:
+        names = sorted(name for name in told.keys() | asked.keys() if told.get(name) != asked.get(name))
+        found = "; ".join(f"{name} is {told.get(name)} there and {asked.get(name)} here" for name in names), ""
+    if found is not None:
+        raise ModelError(
+            f"process {ranks.rank} is not of the same run as process 0: {found[0]}",
+            remedy="Start all of them with the same command, on machines that see the same files",
+        )
 
 
 def difference(then: Identity, now: Identity) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.config import TrainingConfig, require_known_mirrors
 from trainer.data.dataset import datasets_with_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
+from trainer.distributed.ranks import ALONE, Ranks
 from trainer.measuring.plan import MeasuringPlan
 from trainer.origin.terms import terms_of
 from trainer.report.curves import training_figure
@@ -27,6 +28,7 @@ from trainer.training.finishing import write_model
 from trainer.training.measuring import plan_measuring
 from trainer.training.planned_manifest import require_storable
 from trainer.training.recipe import PLAIN, Recipe
+from trainer.training.run_identity import require_same_run, run_identity
 from trainer.training.training import Budget, PreparedData, prepare_data, train
 from trainer.training.training_device import training_device
 from trainer.training.weight_standardization import initialize
@@ -43,6 +45,7 @@ def train_model(
     *,
     resume: bool = False,
     stream: TextIO | None = None,
+    ranks: Ranks = ALONE,
 ) -> Manifest:
     """Train one network on all datasets and write the model file and its run folder.
 
@@ -53,6 +56,7 @@ def train_model(
         budget: steps or minutes.
         resume: go on from the run folder's checkpoint.
         stream: for progress; standard error by default.
+        ranks: the processes of the training, which see the same files; all but the first one write nothing.
 
     Raises:
         UsageError: the output's name has another ending, or a dataset to be mirrored is not there.
@@ -62,10 +66,20 @@ def train_model(
     datasets = datasets_with_masks(directories, several=True)
     require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
+    resume = ranks.agreed(lambda: _goes_on(folder, resume, ranks, stream))
+    data = prepare_data(datasets, config, folder, stream, ranks=ranks)
+    return train_prepared(data, output, config, budget, resume=resume, stream=stream, ranks=ranks)
+
+
+def _goes_on(folder: RunFolder, resume: bool, ranks: Ranks, stream: TextIO | None) -> bool:
+    """Whether the run goes on from its checkpoint: it was asked to, or it was restarted; otherwise it begins anew."""
+    if not resume and (ranks.is_same_run or (ranks.run_id and folder.run_id() == ranks.run_id)):
+        write_note("the run was restarted and goes on from its last checkpoint", stream)
+        resume = True
     if not resume:
         folder.begin_anew()
-    data = prepare_data(datasets, config, folder, stream)
-    return train_prepared(data, output, config, budget, resume=resume, stream=stream)
+    folder.keep_run_id(ranks.run_id)
+    return resume
 
 
 def require_model_name(output: Path) -> None:
@@ -91,12 +105,13 @@ def train_prepared(
     resume: bool = False,
     device: torch.device | None = None,
     stream: TextIO | None = None,
+    ranks: Ranks = ALONE,
 ) -> Manifest:
     """Train on prepared data and write the model file and its run folder.
 
     Args:
         data: plan and cases.
-        output, config, budget, resume, stream: as for `train_model`.
+        output, config, budget, resume, stream, ranks: as for `train_model`.
         recipe: departures from plain supervised training.
         said: in the manifest's ``training``, beside what is always said there.
         ancestors: whom the model has seen that the recipe's weights come from.
@@ -111,33 +126,37 @@ def train_prepared(
     facts = {KEY: seen, **(said or {})}
     require_storable(data.plan, config, output.name.removesuffix(MODEL_SUFFIX), facts)
     folder = RunFolder(output)
+    asked = {"config": config.as_dict(), "budget": [budget.steps, budget.minutes]}
+    require_same_run(run_identity(data.plan, data.sides, config, recipe), asked, ranks)
     device = device or training_device()
-    plan = _expected(data, config, device)
+    plan = _expected(data, config, device, ranks)
     if budget.minutes is not None:
         _tell_excess(plan, 60 * budget.minutes, stream)
     progress = RunProgress(stream, after=plan.seconds)
     network, steps = _trained(
-        data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress
+        data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress, ranks=ranks
     )
-    training_s = float(folder.records()[-1]["elapsed_s"])
+    training_s = ranks.agreed(lambda: float(folder.records()[-1]["elapsed_s"]))
     if budget.minutes is None:
         _tell_excess(plan, training_s, stream)
     run = {"config": config.as_dict(), "steps": steps, "minutes": round(training_s / 60, 1), "device": device.type}
     manifest = write_model(
-        data, network, config, output, run | facts, device=device, plan=plan, training_s=training_s, progress=progress
-    )
-    _write_report(folder, manifest)
+        data, network, config, output, run | facts,
+        device=device, plan=plan, training_s=training_s, progress=progress, ranks=ranks,
+    )  # fmt: skip
+    if ranks.rank == 0:
+        _write_report(folder, manifest)
     progress.finish()
     return manifest
 
 
-def _expected(data: PreparedData, config: TrainingConfig, device: torch.device) -> MeasuringPlan:
+def _expected(data: PreparedData, config: TrainingConfig, device: torch.device, ranks: Ranks) -> MeasuringPlan:
     """What will follow the training, by a trial with fresh weights."""
     if config.threads:
         torch.set_num_threads(config.threads)
     network = SegmentationNetwork(data.plan.architecture)
     initialize(network, torch.Generator().manual_seed(config.seed))
-    return plan_measuring(data, network.eval().requires_grad_(False).to(device), config, device)
+    return plan_measuring(data, network.eval().requires_grad_(False).to(device), config, device, ranks)
 
 
 def _tell_excess(plan: MeasuringPlan, training_s: float, stream: TextIO | None) -> None:

@@ -20,6 +20,7 @@ from trainer.data.patches import PatchGroups
 from trainer.data.planning import Plan, make_plan
 from trainer.data.provenance import NOBODY, Provenance
 from trainer.data.split import Split, choose_labelled, shortfalls, split_datasets
+from trainer.distributed.ranks import ALONE, Ranks
 from trainer.layout.label_turn import turned_labels_note
 from trainer.report.note import write_note
 from trainer.report.progress import Progress
@@ -96,6 +97,7 @@ def prepare_data(
     stream: TextIO | None = None,
     labelled: Sequence[str] | int | None = None,
     ancestors: Provenance = NOBODY,
+    ranks: Ranks = ALONE,
 ) -> PreparedData:
     """Split by group, plan the tasks from the training cases alone and prepare every case on disk.
 
@@ -107,6 +109,7 @@ def prepare_data(
         labelled: use only these training cases of each dataset, see `choose_labelled`; None: all. Labels of the others
             are not looked at.
         ancestors: whom the model to start from has seen: these groups are never held out.
+        ranks: the processes of the training.
 
     Raises:
         DatasetError: two datasets have the same name, or one is too small to hold out a group.
@@ -126,10 +129,12 @@ def prepare_data(
         splits = {d.name: choose_labelled(splits[d.name], labelled, config.seed, d.name) for d in datasets}
     plan = make_plan([dataclasses.replace(d, cases=splits[d.name].training) for d in datasets], config)
     require_storable(plan, config)
-    return prepare_splits(plan, splits, folder.cache, stream)
+    return prepare_splits(plan, splits, folder.cache, stream, ranks)
 
 
-def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream: TextIO | None = None) -> PreparedData:
+def prepare_splits(
+    plan: Plan, splits: Mapping[str, Split], cache: Path, stream: TextIO | None = None, ranks: Ranks = ALONE
+) -> PreparedData:
     """Prepare every case of the splits on disk.
 
     Args:
@@ -137,6 +142,7 @@ def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream:
         splits: by task name.
         cache: where prepared cases are kept.
         stream: for progress.
+        ranks: each process prepares its share, in a folder that all of them see.
 
     Raises:
         DatasetError: a dataset is too small to hold out a group.
@@ -150,7 +156,18 @@ def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream:
         pairs = [(case.image, case.label) for case in (*split.training, *split.held_out)]
         if note := turned_labels_note(name, pairs):
             write_note(note, stream)
-    progress = Progress(sum(len(s.training) + len(s.held_out) for s in splits.values()), "preparing", stream)
+    if ranks.world_size > 1:
+        shares = {name: Split(*map(tuple, map(ranks.share, (s.training, s.held_out)))) for name, s in splits.items()}
+        _prepare_all(plan, shares, cache, stream)
+        ranks.wait()
+    return PreparedData(plan, *_prepare_all(plan, splits, cache, stream))
+
+
+def _prepare_all(
+    plan: Plan, splits: Mapping[str, Split], cache: Path, stream: TextIO | None
+) -> tuple[CasesByTask, CasesByTask]:
+    """Prepare training and held-out cases; those that are on the disk are only opened."""
+    progress = Progress(max(1, sum(len(s.training) + len(s.held_out) for s in splits.values())), "preparing", stream)
     counter = iter(range(1, 10**9))
     in_order = threading.Lock()
 
@@ -163,7 +180,7 @@ def prepare_splits(plan: Plan, splits: Mapping[str, Split], cache: Path, stream:
         tuple(prepare_cases(t, getattr(splits[t.name], side), cache, advance) for t in plan.tasks)
         for side in ("training", "held_out")
     )
-    return PreparedData(plan, training, held_out)
+    return training, held_out
 
 
 def train(
@@ -178,6 +195,7 @@ def train(
     recipe: Recipe = PLAIN,
     watch: Watch | None = None,
     progress: RunProgress | None = None,
+    ranks: Ranks = ALONE,
 ) -> Optimization:
     """Train until the budget is used up, with checkpoints, validation and a log in ``folder``.
 
@@ -190,26 +208,22 @@ def train(
         data, config, budget, folder, resume, device, stream, recipe: see `trainer.training.train_model.train_prepared`.
         watch: called after every step; it must not change anything.
         progress: of a run that goes on after the training; None: of this training alone, on ``stream``.
+        ranks: the processes of the training. All of them end with the same weights; the first one writes.
 
     Raises:
+        UsageError: a process would have no patches, or the recipe has losses or pauses that are not shared out.
         ModelError: the loss is not finite, or the checkpoint does not fit.
         ResourceError: the log of steps is damaged, or a file cannot be read or written.
     """
-    if not resume:
-        folder.begin_anew()
+    _require_work(config, recipe, ranks)
     identity = run_identity(data.plan, data.sides, config, recipe)
-    optimization = Optimization(data.plan, config, device, recipe)
+    optimization = Optimization(data.plan, config, device, recipe, ranks)
+    # Read once: another machine may still see the folder as it was.
+    state = ranks.agreed(lambda: _taken_up(folder, identity, config, resume))
     elapsed_s = 0.0
-    if folder.checkpoint.is_file():
-        state = load_checkpoint(folder.checkpoint, identity, device)
+    if state is not None:
         optimization.restore(state)
         elapsed_s = float(state["elapsed_s"])
-    folder.truncate_after(optimization.step)
-    if optimization.step and not folder.records():
-        # The log was lost, with all that said how long the run has taken.
-        folder.append({"step": optimization.step, "elapsed_s": elapsed_s})
-    # Only now: the settings of a run that is refused are not those of what lies in the folder.
-    folder.write_json("config.json", config.as_dict())
     if config.threads:
         torch.set_num_threads(config.threads)
     told = progress or RunProgress(stream)
@@ -217,6 +231,36 @@ def train(
     if progress is None:
         told.finish()
     return optimization
+
+
+def _require_work(config: TrainingConfig, recipe: Recipe, ranks: Ranks) -> None:
+    if ranks.world_size == 1:
+        return
+    if config.groups_per_step < ranks.world_size:
+        raise UsageError(
+            f"groups_per_step is {config.groups_per_step}, fewer than the {ranks.world_size} processes",
+            remedy=f"Set it to a multiple of {ranks.world_size} in the configuration, or start fewer processes",
+        )
+    if recipe.companions or recipe.frozen:
+        raise UsageError("this training runs in one process only", remedy="Start it without torchrun")
+
+
+def _taken_up(folder: RunFolder, identity: Identity, config: TrainingConfig, resume: bool) -> dict[str, Any] | None:
+    """The state to go on from, None where there is none; the folder is then as it was at that moment."""
+    if not resume:
+        folder.begin_anew()
+    state, step = None, 0
+    if folder.checkpoint.is_file():
+        # To the processor, from where each process takes it to its own device.
+        state = load_checkpoint(folder.checkpoint, identity, torch.device("cpu"))
+        step = int(state["step"])
+    folder.truncate_after(step)
+    if state is not None and step and not folder.records():
+        # The log was lost, with all that said how long the run has taken.
+        folder.append({"step": step, "elapsed_s": float(state["elapsed_s"])})
+    # Only now: the settings of a run that is refused are not those of what lies in the folder.
+    folder.write_json("config.json", config.as_dict())
+    return state
 
 
 class _Loop:
@@ -235,6 +279,8 @@ class _Loop:
     ) -> None:
         self.data, self.config, self.budget, self.folder = data, config, budget, folder
         self.optimization, self.identity, self.progress, self.watch = optimization, identity, progress, watch
+        self.ranks = optimization.ranks
+        self.own = self.ranks.share(range(config.groups_per_step))
         self.started_s = self.last_checkpoint_s = 0.0
         self.recent: list[float] = []
         self.times: list[StepTime] = []
@@ -273,7 +319,7 @@ class _Loop:
     ) -> dict[str, float]:
         """Wait for the batches, take one step and note how long both took."""
         begun_s = time.monotonic()
-        batch = [next(groups) for _ in range(self.config.groups_per_step)] if groups is not None else []
+        batch = [next(groups) for _ in self.own] if groups is not None else []
         beside = [next(batches) for batches in companions]
         waited_s = time.monotonic() - begun_s
         record = self.optimization.train_step(batch, share, beside)
@@ -283,7 +329,8 @@ class _Loop:
         return record
 
     def _share(self) -> float:
-        return self.budget.progress(self.optimization.step, self._elapsed_s())
+        """By the clock of the first process: learning rate, validations and the end depend on it."""
+        return self.ranks.agreed(lambda: self.budget.progress(self.optimization.step, self._elapsed_s()))
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self.started_s
@@ -293,7 +340,7 @@ class _Loop:
         recipe, config, step = self.optimization.recipe, self.config, self.optimization.step
         groups = PatchGroups(self.data.plan.tasks, self.data.training, config) if recipe.supervised else None
         return (
-            endless_batches(groups, step, config.groups_per_step, config) if groups is not None else None,
+            endless_batches(groups, step, config.groups_per_step, config, self.own) if groups is not None else None,
             [endless_batches(companion.batches, step, 1, config) for companion in recipe.companions],
         )
 
@@ -303,14 +350,14 @@ class _Loop:
             mean = sum(self.recent) / len(self.recent)
             waited_s, total_s = (sum(getattr(t, name) for t in self.times) for name in ("waited_s", "total_s"))
             waiting = {"waiting_share": round(waited_s / total_s, 4) if total_s else 0.0}
-            self.folder.append(self._stamp() | record | {"loss": mean} | waiting)
+            self._record(record | {"loss": mean} | waiting)
             self.recent.clear()
             self.times.clear()
             self.note = f"step {self.optimization.step} loss {mean:.3f}"
 
     def _validate(self) -> None:
         if not self.optimization.recipe.supervised:
-            self.folder.append(self._stamp())
+            self._record({})
             return
         scores = validate(
             self.optimization.averaged_network(),
@@ -318,13 +365,17 @@ class _Loop:
             self.data.held_out,
             device=self.optimization.device,
             cases_per_task=self.config.validation_cases,
+            ranks=self.ranks,
         )
-        self.folder.append(self._stamp() | {"dice": scores})
+        self._record({"dice": scores})
 
     def _save(self) -> None:
-        state = self.optimization.state() | {"elapsed_s": self._elapsed_s()}
-        save_checkpoint(self.folder.checkpoint, state, self.identity)
+        if self.ranks.rank == 0:
+            state = self.optimization.state() | {"elapsed_s": self._elapsed_s()}
+            save_checkpoint(self.folder.checkpoint, state, self.identity)
         self.last_checkpoint_s = time.monotonic()
 
-    def _stamp(self) -> dict[str, Any]:
-        return {"step": self.optimization.step, "elapsed_s": round(self._elapsed_s(), 3)}
+    def _record(self, found: dict[str, Any]) -> None:
+        if self.ranks.rank == 0:
+            stamp = {"step": self.optimization.step, "elapsed_s": round(self._elapsed_s(), 3)}
+            self.folder.append(stamp | found)

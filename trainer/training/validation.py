@@ -10,6 +10,7 @@ import torch
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from trainer.data.case_cache import PreparedCase
 from trainer.data.planning import TaskPlan
+from trainer.distributed.ranks import ALONE, Ranks
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.metrics.overlap import dice, dice_per_label, mean_defined
 
@@ -21,6 +22,7 @@ def validate(
     *,
     device: torch.device,
     cases_per_task: int,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Mean Dice over labels and cases by task, on the network's grid, for the first cases of each task.
 
@@ -28,16 +30,18 @@ def validate(
     `trainer.measuring.held_out_dice`.
     """
     shipped = ShippedPass(network, device)
-    result: dict[str, float] = {}
-    for task, held_out in zip(tasks, cases, strict=True):
-        values = tuple(range(1, 1 + len(task.label_names)))
-        scores: list[float] = []
-        for case in held_out[:cases_per_task]:
-            logits, truth = shipped.logits(case.network_input(), task.channels, task.stem), np.asarray(case.labels)
-            if task.are_regions:
-                pairs = zip(logits > 0, task.label_values, strict=True)
-                scores.extend(dice(found, np.isin(truth, own)) for found, own in pairs)
-            else:
-                scores.extend(dice_per_label(logits.argmax(axis=0), truth, values).values())
-        result[task.name] = mean_defined(scores)
-    return result
+    items = [(task, case) for task, own in zip(tasks, cases, strict=True) for case in own[:cases_per_task]]
+    scores = ranks.each(items, lambda item: _scores(shipped, *item))
+    by_task: dict[str, list[float]] = {task.name: [] for task in tasks}
+    for (task, _), own in zip(items, scores, strict=True):
+        by_task[task.name].extend(own)
+    return {name: mean_defined(own) for name, own in by_task.items()}
+
+
+def _scores(shipped: ShippedPass, task: TaskPlan, case: PreparedCase) -> list[float]:
+    """Dice of each label of a case."""
+    logits, truth = shipped.logits(case.network_input(), task.channels, task.stem), np.asarray(case.labels)
+    if task.are_regions:
+        return [dice(found, np.isin(truth, own)) for found, own in zip(logits > 0, task.label_values, strict=True)]
+    values = tuple(range(1, 1 + len(task.label_names)))
+    return list(dice_per_label(logits.argmax(axis=0), truth, values).values())

@@ -97,7 +97,7 @@ def test_a_run_that_begins_again_at_the_first_patches_would_be_noticed(
     folder = run_folder(tmp_path / "cut")
     run_until(data, folder, 3, monkeypatch)
     plain = batches.StepRange
-    monkeypatch.setattr(batches, "StepRange", lambda first_step, groups: plain(0, groups))
+    monkeypatch.setattr(batches, "StepRange", lambda first_step, *more: plain(0, *more))
     assert not same(whole, run(data, folder, resume=True))
 
 

@@ -1,0 +1,150 @@
+"""Joining the processes that ``torchrun`` starts; they end together, with the reason of the first one to fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NoReturn
+
+import torch
+import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
+
+from MultiTaskSegLib.runtime.errors import MtsError, ResourceError, UsageError
+from trainer.distributed.ranks import ALONE, Ranks
+from trainer.distributed.started import started_together
+from trainer.distributed.torch_ranks import TorchRanks
+
+PATIENCE = "MULTITASKSEG_PATIENCE_MINUTES"
+PATIENCE_MINUTES = 60.0
+REASON, ASKED = "reason", "asked to end"
+EXIT_INTERRUPTED = 130
+GO_ON = "The same command with --resume goes on from the last checkpoint; torchrun --max-restarts N does so by itself"
+
+
+@contextmanager
+def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
+    """The processes of this training; where only this one was started, it is alone.
+
+    Within the block, a process that fails ends the others, too: none waits for ever.
+
+    Raises:
+        UsageError: there are more processes on this machine than graphics cards.
+        ResourceError: the processes did not meet, or another one has ended.
+        KeyboardInterrupt: this or another process was asked to end.
+    """
+    if not started_together(environment):
+        yield ALONE
+        return
+    _take_card(environment)
+    patience = _patience(environment)
+    store = _meet(environment, patience)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, _ended_together(store, patience):
+            yield TorchRanks(nowhere if dist.get_rank() else None, environment)
+    finally:
+        dist.destroy_process_group()
+
+
+def _take_card(environment: Mapping[str, str]) -> None:
+    """Each process of a machine has a graphics card of its own, where there are any."""
+    if not torch.cuda.is_available():
+        return
+    number, cards = int(environment.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= cards:
+        raise UsageError(
+            f"process {number + 1} of this machine finds {cards} graphics card{'s' if cards > 1 else ''}",
+            remedy=f"Start at most {cards} on it with --nproc-per-node",
+        )
+    torch.cuda.set_device(number)
+
+
+def _patience(environment: Mapping[str, str]) -> timedelta:
+    said = environment.get(PATIENCE, str(PATIENCE_MINUTES))
+    try:
+        patience = timedelta(minutes=float(said))
+    except (ValueError, OverflowError):
+        patience = timedelta()
+    if patience <= timedelta():
+        raise UsageError(f"{PATIENCE} is {said!r}", remedy="Give a positive number of minutes")
+    return patience
+
+
+def _meet(environment: Mapping[str, str], patience: timedelta) -> dist.Store:
+    """Join the default group; where to leave a word for the others."""
+    nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    try:
+        store, rank, world_size = next(rendezvous("env://", timeout=patience))
+        # Restarted processes may meet at the store of those before them, whose addresses still lie there.
+        store = dist.PrefixStore(f"{environment.get('TORCHELASTIC_RESTART_COUNT', '0')} of {world_size}", store)
+        backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
+    except (RuntimeError, ValueError) as error:
+        raise ResourceError(
+            f"the processes of the training did not meet at {environment['MASTER_ADDR']}:{environment['MASTER_PORT']} "
+            f"({_first_line(error)})",
+            remedy="Check that all were started, that this address leads to the first machine from all of them, and "
+            "GLOO_SOCKET_IFNAME",
+        ) from error
+    return dist.PrefixStore("multitaskseg", store)
+
+
+@contextmanager
+def _ended_together(store: dist.Store, patience: timedelta) -> Iterator[None]:
+    rank = dist.get_rank()
+    try:
+        yield
+    except KeyboardInterrupt:
+        _leave_word(store, ASKED)
+        if rank:
+            raise SystemExit(EXIT_INTERRUPTED) from None
+        raise
+    except Exception as error:
+        if not _is_of_connection(error):
+            said = str(error) if isinstance(error, MtsError) else f"{type(error).__name__}: {_first_line(error)}"
+            _leave_word(store, f"process {rank} of the training has failed: {said}")
+            raise
+        _end_after_another(store, rank, error, patience)
+
+
+def _end_after_another(store: dist.Store, rank: int, error: Exception, patience: timedelta) -> NoReturn:
+    """Who has failed tells it; the first process repeats it, for nobody looks at all of their logs."""
+    reason = _word(store)
+    if reason and rank:
+        raise SystemExit(EXIT_INTERRUPTED if reason == ASKED else MtsError.exit_code) from None
+    if reason == ASKED:
+        raise KeyboardInterrupt from error
+    if reason:
+        raise ResourceError(reason, remedy=GO_ON) from error
+    late = f"has not answered for {patience.total_seconds() / 60:g} min" if "imed out" in str(error) else ""
+    raise ResourceError(
+        f"another process of the training {late or 'has ended without a word, or its machine is not reached any more'}",
+        remedy=GO_ON,
+    ) from error
+
+
+def _is_of_connection(error: Exception) -> bool:
+    """Whether torch says that another process is not there; gloo has no type of error of its own."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _leave_word(store: dist.Store, word: str) -> None:
+    """For the others; the first one counts."""
+    try:
+        store.compare_set(REASON, "", word)
+    except RuntimeError:
+        # Whoever keeps the store is gone; the others notice that as well.
+        return
+
+
+def _word(store: dist.Store) -> str:
+    try:
+        return store.get(REASON).decode() if store.check([REASON]) else ""
+    except RuntimeError:
+        return ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
