@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
 from MultiTaskSegLib.runtime.quality.usability import Usability, usability
 
-BOUND_WORDS = "at least {bound:.2f} in nine of ten such images"
+FOREIGN_WORDS = "the image is unlike those that the figures were measured on"
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,27 @@ class ImageQuality:
         return f"a bound takes {FEWEST_PATIENTS} held-out patients; the model file has {self.patients}"
 
     def only(self, values: Collection[int]) -> ImageQuality:
-        """The same of some structures alone."""
-        return ImageQuality({v: own for v, own in self.dice.items() if v in values}, self.margin, self.patients)
+        """The same where some structures alone are wanted."""
+        return replace(self, dice={value: own for value, own in self.dice.items() if value in values})
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for ``report.json``."""
-        return {"answer": self.answer, "expected_dice": self.mean, "margin": self.margin, "patients": self.patients}
+    def without(self, values: Collection[int]) -> ImageQuality:
+        """The same where nothing is left of these structures."""
+        return replace(self, dice={value: None if value in values else own for value, own in self.dice.items()})
+
+    def as_dict(self, *, is_foreign: bool) -> dict[str, Any]:
+        """Plain values for ``report.json``.
+
+        Args:
+            is_foreign: whether the check calls the image foreign: figures were measured on images like those of the
+                training, and are left out then; the answer, which only puts images in an order, is not.
+        """
+        return {
+            "answer": self.answer,
+            "expected_dice": None if is_foreign else self.mean,
+            "margin": None if is_foreign else self.margin,
+            "patients": self.patients,
+            "why_no_bound": FOREIGN_WORDS if is_foreign else self.why_no_bound,
+        }
 
 
 def image_quality(
