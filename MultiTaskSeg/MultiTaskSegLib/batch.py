@@ -51,7 +51,7 @@ class BatchRow:
         verdict: "in distribution", "in distribution (unusual)", "out of distribution", "not checked"
             where the model has no reference images, or empty when it failed.
         quality: whether the result is good, in the words of the report; empty for a check, and where nobody knows.
-        expected_dice: mean over the structures that were found; None where nothing is expected.
+        predicted_dice: mean over the structures that were found; None where nothing is expected.
         p_value: of the out-of-distribution check; None without one.
         volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
         figures: those of Segment Statistics that were asked for, by structure, by the title of the figure; None where
@@ -84,7 +84,7 @@ class BatchRow:
     thumbnail: bytes = field(default=b"", repr=False)
     figures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     quality: str = ""
-    expected_dice: float | None = None
+    predicted_dice: float | None = None
 
     @property
     def score(self) -> float | None:
@@ -284,7 +284,7 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
         volume_id=item.volume_id,
         figures=report.get("figures", {}),
         quality=str(quality.get("answer", "")),
-        expected_dice=quality.get("expected_dice"),
+        predicted_dice=quality.get("predicted_dice"),
     )
 
 

@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 Column = tuple[str, list[str] | list[float | None]]
 
 TEXTS = ("image", "file", "task", "verdict", "quality", "nearest_task", "model")
-FIGURES = ("expected_dice", "p_value", "score", "limit")
+FIGURES = ("predicted_dice", "p_value", "score", "limit")
 SECONDS, WARNINGS, ERROR = "seconds", "warnings", "error"
 
 
@@ -23,7 +23,7 @@ def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
     Titles are the same in every language, so that scripts can rely on them. Figures that are missing are None.
 
     >>> [title for title, _ in batch_columns([BatchRow("a", volumes_ml={"left ventricle": 2.0})])]
-    ['image', 'file', 'task', 'verdict', 'quality', 'nearest_task', 'model', 'expected_dice', 'p_value', 'score', \
+    ['image', 'file', 'task', 'verdict', 'quality', 'nearest_task', 'model', 'predicted_dice', 'p_value', 'score', \
 'limit', 'seconds', 'left ventricle [mL]', 'warnings', 'error']
     """
     structures = list(dict.fromkeys(name for row in rows for name in row.volumes_ml))

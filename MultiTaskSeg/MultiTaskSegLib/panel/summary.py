@@ -71,8 +71,8 @@ def quality_text(quality: Mapping[str, Any]) -> str:
     words = {GOOD: _("GOOD"), LOOK_HERE: _("LOOK HERE"), DO_NOT_USE: _("DO NOT USE")}
     colours = {GOOD: GOOD_COLOUR, LOOK_HERE: UNUSUAL_COLOUR, DO_NOT_USE: BAD_COLOUR}
     answer = quality["answer"]
-    expected, margin = quality["expected_dice"], quality["margin"]
-    parts = [] if expected is None else [_("expected Dice {dice:.2f}").format(dice=expected)]
+    expected, margin = quality["predicted_dice"], quality["margin"]
+    parts = [] if expected is None else [_("predicted Dice {dice:.2f}").format(dice=expected)]
     if margin is not None:
         bound = _("of each structure at least its figure less {margin:.2f} in nine of ten such images")
         parts.append(bound.format(margin=margin))

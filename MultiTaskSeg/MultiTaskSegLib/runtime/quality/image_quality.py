@@ -67,7 +67,7 @@ class ImageQuality:
         """
         return {
             "answer": self.answer,
-            "expected_dice": None if is_foreign else self.mean,
+            "predicted_dice": None if is_foreign else self.mean,
             "margin": None if is_foreign else self.margin,
             "patients": self.patients,
             "why_no_bound": FOREIGN_WORDS if is_foreign else self.why_no_bound,
