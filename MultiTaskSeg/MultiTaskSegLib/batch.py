@@ -50,6 +50,8 @@ class BatchRow:
         task: what was segmented; empty for a check, and when it failed.
         verdict: "in distribution", "in distribution (unusual)", "out of distribution", "not checked"
             where the model has no reference images, or empty when it failed.
+        quality: whether the result is good, in the words of the report; empty for a check, and where nobody knows.
+        predicted_dice: mean over the structures that were found; None where nothing is expected.
         p_value: of the out-of-distribution check; None without one.
         volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
         figures: those of Segment Statistics that were asked for, by structure, by the title of the figure; None where
@@ -81,6 +83,8 @@ class BatchRow:
     output: str = ""
     thumbnail: bytes = field(default=b"", repr=False)
     figures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    quality: str = ""
+    predicted_dice: float | None = None
 
     @property
     def score(self) -> float | None:
@@ -264,6 +268,7 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
     """The row of an image that was segmented or checked, from its report."""
     verdict = None if report["ood"] is None else Verdict.from_dict(report["ood"])
     task, model = str(report.get("task", "")), report.get("model", {})
+    quality = report.get("quality") or {}
     return BatchRow(
         item.name,
         task,
@@ -278,6 +283,8 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
         file=item.file,
         volume_id=item.volume_id,
         figures=report.get("figures", {}),
+        quality=str(quality.get("answer", "")),
+        predicted_dice=quality.get("predicted_dice"),
     )
 
 

@@ -12,8 +12,8 @@ from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 
 Column = tuple[str, list[str] | list[float | None]]
 
-TEXTS = ("image", "file", "task", "verdict", "nearest_task", "model")
-FIGURES = ("p_value", "score", "limit")
+TEXTS = ("image", "file", "task", "verdict", "quality", "nearest_task", "model")
+FIGURES = ("predicted_dice", "p_value", "score", "limit")
 SECONDS, WARNINGS, ERROR = "seconds", "warnings", "error"
 
 
@@ -24,8 +24,8 @@ def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
     Titles are the same in every language, so that scripts can rely on them. Figures that are missing are None.
 
     >>> [title for title, _ in batch_columns([BatchRow("a", volumes_ml={"left ventricle": 2.0})])]
-    ['image', 'file', 'task', 'verdict', 'nearest_task', 'model', 'p_value', 'score', 'limit', 'seconds', \
-'left ventricle [mL]', 'warnings', 'error']
+    ['image', 'file', 'task', 'verdict', 'quality', 'nearest_task', 'model', 'predicted_dice', 'p_value', 'score', \
+'limit', 'seconds', 'left ventricle [mL]', 'warnings', 'error']
     """
     structures = list(dict.fromkeys(name for row in rows for name in row.volumes_ml))
     columns: list[Column] = [(title, [str(getattr(row, title)) for row in rows]) for title in TEXTS]

@@ -16,14 +16,18 @@ import SimpleITK as sitk
 from MultiTaskSegLib.runtime import cli
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, rewrite_manifest, save_model
 from MultiTaskSegLib.runtime.model.released import named_model, released_model
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
+from MultiTaskSegLib.runtime.quality.quality_words import quality_sentence
+from MultiTaskSegLib.runtime.quality.usability import USABILITIES
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 REPORT_KEYS = {"checked",
     "schema", "image", "model", "task", "device", "labels", "ood", "network_grid", "uncertainty", "timings",
-    "warnings", "sha256"
+    "warnings", "sha256", "quality"
 }  # fmt: skip
 LABEL_KEYS = {
-    "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice"
+    "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice",
+    "dice_at_least"
 }  # fmt: skip
 OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances", "explanation", "rivals"}
 EXPLANATION_KEYS = {"percent_of_known_nearer", "blocks", "sentence"}
@@ -105,8 +109,28 @@ def test_the_summary_names_confidence_and_predicted_dice_of_each_structure(
         if label["predicted_dice"] is None:
             assert own.endswith("not found")
         else:
+            assert label["dice_at_least"] is None
             figures = (label["mean_confidence"], label["predicted_dice"])
             assert own.endswith("mean confidence {:.2f}, predicted Dice {:.2f}".format(*figures))
+
+
+def test_the_summary_answers_whether_the_result_is_good_and_how_far_the_figure_may_be_relied_on(
+    lenient: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = load_model(lenient).manifest
+    known = replace(manifest, quality=QualityInfo(1, (TaskQuality(12, 0.05, intercept=0.2), TaskQuality(3))))
+    informed = tmp_path / "informed.mts.safetensors"
+    rewrite_manifest(lenient, known, informed)
+    words = ["segment", str(image), "-m", str(informed), "-o", str(tmp_path), "--task", "Dataset001_Balls"]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert f"quality: {quality_sentence(report['quality'])}\n" in shown
+    assert report["quality"]["answer"] in USABILITIES
+    for label in report["labels"]:
+        if label["predicted_dice"] is not None:
+            assert label["dice_at_least"] == pytest.approx(max(0.0, label["predicted_dice"] - 0.05))
+            assert f"at least {label['dice_at_least']:.2f} in nine of ten such images" in shown
 
 
 def test_of_a_foreign_image_no_dice_is_foretold(

@@ -1,4 +1,4 @@
-"""What the maps of one segmentation say about the whole image, in a few numbers: one pass of one network is enough."""
+"""What the maps of one segmentation say about the whole image: what the runtime looks at, and what takes more maps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from scipy.ndimage import uniform_filter
 from MultiTaskSegLib.runtime.labels.connected_component import connected_pieces
 from MultiTaskSegLib.runtime.labels.labelling import Labelling
 from MultiTaskSegLib.runtime.labels.surface_band import near_surface
+from MultiTaskSegLib.runtime.quality import image_traits as one_pass
+from MultiTaskSegLib.runtime.quality.image_traits import Traits
 
 PATCH_VOXELS = 10
 """Edge of a patch, in voxels of the image's own grid, as in Zenk et al. 2025."""
 
 Floats = NDArray[np.float64]
-Traits = dict[str, float]
-"""Figures of an image by name; NaN where there is nothing to measure, as the entropy of a structure that was not
-found."""
 
 
 def image_traits(maps: Labelling) -> Traits:
@@ -33,22 +32,16 @@ def image_traits(maps: Labelling) -> Traits:
     """
     found, entropy = maps.labels > 0, maps.uncertainty
     boundary = near_surface(np.ascontiguousarray(maps.labels))
-    expected = np.array([value for value in maps.predicted_dice.values() if value is not None])
     count, share_outside = _pieces(found)
+    own = one_pass.image_traits(maps.labels, entropy, maps.confidence, maps.predicted_dice.values(), None)
     return {
-        "entropy": _mean(entropy, np.ones_like(found)),
-        "entropy_foreground": _mean(entropy, found),
+        **{name: value for name, value in own.items() if name != "log_score"},
         "entropy_boundary": _mean(entropy, boundary),
         "entropy_non_boundary": _mean(entropy, ~boundary),
         "entropy_background": _mean(entropy, ~found & ~boundary),
         "entropy_worst_patch": float(patch_means(entropy).max()),
-        "entropy_per_foreground_voxel": _ratio(entropy.sum(dtype=np.float64), found.sum()),
         "entropy_share_off_boundary": _ratio(entropy[~boundary].sum(dtype=np.float64), entropy.sum(dtype=np.float64)),
-        "confidence_foreground": _mean(maps.confidence, found),
         "confidence_worst_patch": float(patch_means(maps.confidence).min()),
-        "expected_dice": float(expected.mean()) if len(expected) else np.nan,
-        "expected_dice_lowest": float(expected.min()) if len(expected) else np.nan,
-        "labels_found": len(expected) / max(1, len(maps.predicted_dice)),
         "foreground_share": float(found.mean()),
         "pieces": float(count),
         "share_outside_largest_piece": share_outside,

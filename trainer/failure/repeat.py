@@ -9,7 +9,7 @@ from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.failure.pairwise_dice import pairwise_dice
+from MultiTaskSegLib.runtime.quality.pairwise_dice import pairwise_dice
 from trainer.failure.shipped_look import dropout_labels, look
 
 ENSEMBLE, DROPOUT = "ensemble", "dropout"

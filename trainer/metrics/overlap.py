@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from MultiTaskSegLib.runtime.agreement.mask_overlap import MaskOverlap, mask_overlap
+from MultiTaskSegLib.runtime.agreement.mask_overlap import MaskOverlap, mask_overlap, mean_defined
 
 __all__ = ["MaskOverlap", "dice", "dice_per_label", "mask_overlap", "mean_defined"]
 
@@ -24,9 +24,3 @@ def dice_per_label(
 ) -> dict[int, float]:
     """Dice coefficient by label value; NaN where neither map has the label."""
     return {value: dice(predicted == value, truth == value) for value in values}
-
-
-def mean_defined(values: list[float]) -> float:
-    """Mean over the values that are not NaN; NaN when there is none."""
-    defined = [v for v in values if not np.isnan(v)]
-    return float(np.mean(defined)) if defined else float("nan")

@@ -24,6 +24,7 @@ from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.picture.verdict_colour import COLOURS
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, LOOK_HERE
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
 from MultiTaskSegLib.scene.volume_sequence import sequence_of
@@ -198,4 +199,10 @@ def _texts(row: BatchRow, total: str) -> list[str]:
     words = {FOREIGN: _("OUT"), UNUSUAL: _("unusual"), KNOWN: _("in"), UNCHECKED: _("not checked")}
     verdict = words.get(row.verdict, row.verdict)
     notes = [warning for warning in row.warnings if not warning.startswith(attributes.OOD_WARNING)]
-    return [row.image, verdict, total, " | ".join(notes)]
+    unsure = [_quality_words(row.quality)] if row.quality in (LOOK_HERE, DO_NOT_USE) else []
+    return [row.image, verdict, total, " | ".join([*unsure, *notes])]
+
+
+def _quality_words(quality: str) -> str:
+    """The answer that asks for a look, to stand before the notes."""
+    return _("do not use") if quality == DO_NOT_USE else _("look here")

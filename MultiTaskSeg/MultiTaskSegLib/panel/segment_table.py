@@ -97,7 +97,11 @@ class SegmentTable:
 def _tip(row: SegmentRow) -> str:
     if row.is_corrected:
         return _("Corrected after the run: what the model said of this segment no longer holds")
-    return _("Double-click or Return: show where this segment is most uncertain")
+    place = _("Double-click or Return: show where this segment is most uncertain")
+    if row.dice_at_least is None:
+        return place
+    bound = _("Dice at least {bound:.2f} in nine of ten such images").format(bound=row.dice_at_least)
+    return f"{bound}\n{place}"
 
 
 def _texts(rows: Sequence[SegmentRow]) -> list[list[str]]:

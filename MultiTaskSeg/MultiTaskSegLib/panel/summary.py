@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -11,6 +12,7 @@ from MultiTaskSegLib.panel.preflight import Finding
 from MultiTaskSegLib.panel.verdict_banner import verdict_banner
 from MultiTaskSegLib.picture.verdict_colour import BAD_COLOUR, GOOD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, GOOD, LOOK_HERE
 from MultiTaskSegLib.task_list import short_name
 
 __all__ = [
@@ -37,21 +39,48 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def result_text(
-    verdict: Verdict | None, task: str, warnings: Sequence[str] = (), choice: str = "", is_region: bool = False
+    verdict: Verdict | None,
+    task: str,
+    warnings: Sequence[str] = (),
+    choice: str = "",
+    is_region: bool = False,
+    quality: Mapping[str, Any] | None = None,
 ) -> str:
-    """The verdict on the image or a region of it, what was segmented, how the model was chosen, and what else there
-    is."""
+    """The verdict on the image or a region of it, whether the result is good, what was segmented, how the model was
+    chosen, and what else there is."""
     lines = [
         _("Task: {task}").format(task=short_name(task)),
         *([_("Model: {why}").format(why=choice)] if choice else []),
     ]
-    parts = [verdict_banner(verdict, task, is_region), f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>"]
+    answer = "" if quality is None else quality_text(quality)
+    parts = [
+        verdict_banner(verdict, task, is_region),
+        answer,
+        f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>",
+    ]
     # The banner says both of these already.
     told: tuple[str, ...] = (NOT_CHECKED, REGION_NOT_CHECKED)
     if verdict is not None:
         other = f"the image looks more like {verdict.nearest_task} than like the chosen task {task}"
         told = (verdict.sentence(), other)
     return "".join(parts) + notes_text([warning for warning in warnings if warning not in told])
+
+
+def quality_text(quality: Mapping[str, Any]) -> str:
+    """Whether the result is good, with the figures behind it, from the entry of the report."""
+    words = {GOOD: _("GOOD"), LOOK_HERE: _("LOOK HERE"), DO_NOT_USE: _("DO NOT USE")}
+    colours = {GOOD: GOOD_COLOUR, LOOK_HERE: UNUSUAL_COLOUR, DO_NOT_USE: BAD_COLOUR}
+    answer = quality["answer"]
+    expected, margin = quality["predicted_dice"], quality["margin"]
+    parts = [] if expected is None else [_("predicted Dice {dice:.2f}").format(dice=expected)]
+    if margin is not None:
+        bound = _("of each structure at least its figure less {margin:.2f} in nine of ten such images")
+        parts.append(bound.format(margin=margin))
+    elif quality["why_no_bound"]:
+        parts.append(str(quality["why_no_bound"]))
+    flag = badge(words.get(answer, str(answer)), colours.get(answer, UNUSUAL_COLOUR))
+    title = html.escape(_("Quality of the result:"))
+    return f"<p>{title} {flag} {html.escape(', '.join(parts))}</p>"
 
 
 def notes_text(warnings: Sequence[str]) -> str:

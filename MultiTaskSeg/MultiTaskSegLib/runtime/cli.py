@@ -136,6 +136,7 @@ def _add_images(command: argparse.ArgumentParser, told: str) -> None:
 
 def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+    from MultiTaskSegLib.runtime.quality.quality_words import dice_words, quality_sentence
     from MultiTaskSegLib.runtime.selection.region_file import region_from
     from MultiTaskSegLib.runtime.selection.selection import Selection
 
@@ -168,12 +169,13 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{volume.name}: {result.task.name} ({result.verdict_sentence})")
     _print_explanation(result.verdict)
+    if told := quality_sentence(report["quality"]):
+        print(f"quality: {told}")
     _print_choice(outcome.choice)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
-        if label["predicted_dice"] is not None:
-            shown += f", predicted Dice {label['predicted_dice']:.2f}"
+        shown += f", {told}" if (told := dice_words(label)) else ""
         print(f"  {label['value']:3d} {label['name']:24s} {_size(label, volume.is_planar)}  {shown}")
     print(f"results in {options.output}")
     return 0

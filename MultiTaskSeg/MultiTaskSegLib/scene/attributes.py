@@ -44,6 +44,19 @@ def read_verdict(node: slicer.vtkMRMLNode) -> Verdict | None:
     return None if text is None else Verdict.from_dict(json.loads(text))
 
 
+def write_quality(node: slicer.vtkMRMLNode, quality: Mapping[str, Any] | None) -> None:
+    """Write the answer to whether a result is good onto a node, and all that the report says of it as JSON."""
+    if quality is not None:
+        write(node, {"Quality": str(quality["answer"]), "Quality.Figures": json.dumps(dict(quality))})
+
+
+def read_quality(node: slicer.vtkMRMLNode) -> dict[str, Any] | None:
+    """What the report of a result says of its quality; None where it says nothing."""
+    text = node.GetAttribute(f"{PREFIX}Quality.Figures")
+    quality: dict[str, Any] | None = None if text is None else json.loads(text)
+    return quality
+
+
 def is_unchecked(node: slicer.vtkMRMLNode) -> bool:
     """Whether a node is a result whose image could not be checked."""
     return node.GetAttribute(f"{PREFIX}OOD") == UNCHECKED

@@ -24,6 +24,8 @@ ORIGIN = (
     "Device",
     "Seconds",
     "Region",
+    "Quality",
+    "Quality.Figures",
 )
 ASKED = ("Parameters", "Found", "Warnings")
 
@@ -42,6 +44,7 @@ def write_record(
     clear_record(node)
     record.write(node, further)
     attributes.write_provenance(node, report, __version__, parameters)
+    attributes.write_quality(node, report.get("quality"))
     ood = report["ood"]
     attributes.write_verdict(node, None if ood is None else Verdict.from_dict(ood))
 

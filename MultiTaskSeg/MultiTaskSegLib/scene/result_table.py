@@ -24,12 +24,14 @@ NAME, VOLUME, CONFIDENCE, DICE, UNCERTAIN, SEGMENT_ID = (
     "Segment ID",
 )
 VOXELS = "Voxels"
+AT_LEAST = "Dice at least"
 CORRECTED, YES, NO = "Corrected", "yes", "no"
 FIGURES = (VOLUME, CONFIDENCE, DICE, UNCERTAIN)
 DESCRIPTIONS = {
     VOLUME: "Volume of the segment in millilitres; empty where the image has no physical size",
     CONFIDENCE: "Mean calibrated probability of the chosen label over the segment",
     DICE: "Dice coefficient to be expected of the segment",
+    AT_LEAST: "Dice coefficient that is reached in nine of ten such images; empty where nobody knows",
     UNCERTAIN: f"Volume of the segment where the uncertainty is {HIGH_UNCERTAINTY} or more, in millilitres",
     VOXELS: "Number of voxels of the segment",
     CORRECTED: "Whether the segment was changed after the run; what the model said of it is then left out",
@@ -49,6 +51,7 @@ class SegmentRow:
         uncertain_ml: volume of the segment with an uncertainty of at least `HIGH_UNCERTAINTY`; None as for the volume.
         voxels: how many it has; 0 in a table of an earlier version.
         is_corrected: whether it was changed after the run; the model's figures are then missing.
+        dice_at_least: reached in nine of ten such images; None where nobody knows, and in an earlier table.
     """
 
     segment_id: str
@@ -59,6 +62,7 @@ class SegmentRow:
     uncertain_ml: float | None
     voxels: int = 0
     is_corrected: bool = False
+    dice_at_least: float | None = None
 
     @property
     def is_found(self) -> bool:
@@ -98,6 +102,7 @@ def segment_rows(
                 figures.get("predicted_dice"),
                 None if volume_mm3 is None else uncertain_ml,
                 voxels[number],
+                dice_at_least=figures.get("dice_at_least"),
             )
         )
     return rows
@@ -110,6 +115,7 @@ def add_table(volume_node: slicer.vtkMRMLVolumeNode, rows: Sequence[SegmentRow],
     add_numbers(node, VOLUME, [row.volume_ml for row in rows])
     add_numbers(node, CONFIDENCE, [row.mean_confidence for row in rows])
     add_numbers(node, DICE, [row.predicted_dice for row in rows])
+    add_numbers(node, AT_LEAST, [row.dice_at_least for row in rows])
     add_numbers(node, UNCERTAIN, [row.uncertain_ml for row in rows])
     add_numbers(node, VOXELS, [row.voxels for row in rows])
     add_texts(node, CORRECTED, [YES if row.is_corrected else NO for row in rows])
@@ -127,8 +133,8 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
     columns = {name: table.GetColumnByName(name) for name in (NAME, *FIGURES, SEGMENT_ID)}
     if None in columns.values():
         return []
-    counts, marks = (
-        table.GetColumnByName(name) for name in (VOXELS, CORRECTED)
+    counts, marks, bounds = (
+        table.GetColumnByName(name) for name in (VOXELS, CORRECTED, AT_LEAST)
     )  # which earlier versions did not write
     rows = []
     for index in range(table.GetNumberOfRows()):
@@ -136,7 +142,9 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
         segment_id, name = columns[SEGMENT_ID].GetValue(index), columns[NAME].GetValue(index)
         voxels = 0 if counts is None else int(_number(counts, index) or 0)
         is_corrected = marks is not None and marks.GetValue(index) == YES
-        rows.append(SegmentRow(segment_id, name, volume_ml, confidence, dice, uncertain_ml, voxels, is_corrected))
+        bound = None if bounds is None else _number(bounds, index)
+        figures = (volume_ml, confidence, dice, uncertain_ml, voxels, is_corrected, bound)
+        rows.append(SegmentRow(segment_id, name, *figures))
     return rows
 
 
@@ -152,7 +160,7 @@ def rewrite_row(table_node: slicer.vtkMRMLTableNode, row: SegmentRow) -> None:
     ids = table.GetColumnByName(SEGMENT_ID)
     figures = (row.volume_ml, row.mean_confidence, row.predicted_dice, row.uncertain_ml)
     for index in (index for index in range(table.GetNumberOfRows()) if ids.GetValue(index) == row.segment_id):
-        for title, value in (*zip(FIGURES, figures, strict=True), (VOXELS, row.voxels)):
+        for title, value in (*zip(FIGURES, figures, strict=True), (VOXELS, row.voxels), (AT_LEAST, row.dice_at_least)):
             column = table.GetColumnByName(title)
             if column is not None:
                 column.SetVariantValue(index, vtk.vtkVariant(float("nan") if value is None else value))

@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, chec
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, rewrite_manifest
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 
@@ -163,6 +164,35 @@ def test_a_manifest_may_go_up_to_the_border_and_not_beyond(border: str) -> None:
     check_manifest(good())
     with pytest.raises(ModelError, match=says):
         check_manifest(bad())
+
+
+KNOWN = TaskQuality(9, 0.1, ("entropy",), (0.2,), (0.1,), (-0.03,))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "says"),
+    [
+        ((KNOWN,), "does not fit the tasks"),
+        ((KNOWN, KNOWN, KNOWN), "does not fit the tasks"),
+        ((KNOWN, replace(KNOWN, patients=8)), "task 2 is impossible"),
+        ((replace(KNOWN, weights=()), KNOWN), "task 1 is impossible"),
+        ((replace(KNOWN, traits=("colour",)), KNOWN), "task 1 is impossible"),
+        ((replace(KNOWN, weights=(1.01,)), KNOWN), r"weights\[0\] is 1.01, not from -1 to 1"),
+        ((replace(KNOWN, scales=(0.0,)), KNOWN), r"scales\[0\] is 0, not from 1e-06"),
+        ((replace(KNOWN, margin=-0.01), KNOWN), "margin is -0.01, not from 0 to 1"),
+    ],
+)
+def test_what_a_file_says_of_the_quality_of_results_fits_its_tasks_and_itself(
+    tasks: tuple[TaskQuality, ...], says: str
+) -> None:
+    check_manifest(replace(tiny_manifest(), quality=QualityInfo(1, (KNOWN, TaskQuality(0)))))
+    with pytest.raises(ModelError, match=says):
+        check_manifest(replace(tiny_manifest(), quality=QualityInfo(1, tasks)))
+
+
+def test_a_later_version_of_the_quality_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"quality\.version is 2"):
+        check_manifest(replace(tiny_manifest(), quality=QualityInfo(2, (KNOWN, KNOWN))))
 
 
 def test_tasks_may_share_all_their_channels_but_not_some() -> None:

@@ -30,6 +30,7 @@ from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from Testing.hostile.model_bytes import resealed
 from Testing.runtime.tiny_model import tiny_manifest, tiny_network, write_tiny_model
 
@@ -81,7 +82,8 @@ def complete(is_planar: bool = False) -> Manifest:
     between = (0.0, 0.1)
     limits = {"tail_share": 0.02, "score_laws": laws, "false_alarm_interval": between}
     ood = replace(manifest.ood, **limits, false_alarm_intervals=(between, between))
-    return replace(manifest, ood=ood)
+    known = TaskQuality(12, 0.1, ("entropy",), (0.2,), (0.1,), (-0.03,), 0.01)
+    return replace(manifest, ood=ood, quality=QualityInfo(1, (known, TaskQuality(3))))
 
 
 def test_every_number_that_a_manifest_can_hold_has_a_bound() -> None:
@@ -106,6 +108,7 @@ def test_a_key_that_came_later_is_written_only_where_it_says_something() -> None
     assert to_plain(replace(task, inputs=("T1", "FLAIR")))["inputs"] == ["T1", "FLAIR"]
     assert from_plain(TaskInfo, to_plain(replace(task, inputs=("T1", "FLAIR")))).inputs == ("T1", "FLAIR")
     assert not {"tail_share", "score_laws"} & set(to_plain(tiny_manifest().ood))
+    assert "quality" not in to_plain(tiny_manifest())
     assert from_plain(Manifest, to_plain(complete())) == complete()
 
 

@@ -11,6 +11,8 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from Testing.runtime.prediction.placed_model import noise, placed_model, profile
 from Testing.runtime.tiny_model import tiny_manifest
 
@@ -34,6 +36,35 @@ def test_the_report_counts_voxels_volumes_and_means_by_label() -> None:
     assert (first["mean_confidence"], first["predicted_dice"]) == (pytest.approx(0.6), 0.5)
     assert (second["voxels"], second["volume_mm3"], second["mean_confidence"]) == (0, 0.0, None)
     assert second["predicted_dice"] is None
+
+
+def test_the_report_answers_whether_the_result_is_good_apart_from_the_verdict() -> None:
+    known = ImageQuality({1: 0.9, 2: 0.94}, 0.05, 12)
+    result = replace(by_hand(), quality=known, predicted_dice=known.dice)
+    foreign = replace(result, verdict=replace(result.checked, is_ood=True), predicted_dice={})
+    report, other = result.report(), foreign.report()
+    assert report["quality"] == {
+        "answer": "good", "predicted_dice": pytest.approx(0.92), "margin": 0.05, "patients": 12, "why_no_bound": "",
+    }  # fmt: skip
+    assert [row["dice_at_least"] for row in report["labels"]] == pytest.approx([0.85, 0.89])
+    assert (other["quality"]["answer"], other["quality"]["predicted_dice"]) == ("good", None)
+    assert "unlike" in other["quality"]["why_no_bound"]
+    assert [row["dice_at_least"] for row in other["labels"]] == [None, None]
+    assert by_hand().report()["quality"] is None
+
+
+def test_what_the_model_file_knows_of_the_quality_corrects_the_expected_dice_of_whole_images() -> None:
+    model = placed_model(noise(), {"near": (profile(2.0), 2.0)})
+    plain = Predictor(model, "cpu", "torch").segment(noise(), "near")
+    shift = TaskQuality(9, 0.2, intercept=-0.1)
+    informed = replace(model, manifest=replace(model.manifest, quality=QualityInfo(1, (shift,))))
+    told = Predictor(informed, "cpu", "torch").segment(noise(), "near")
+    assert plain.quality is not None
+    assert told.quality is not None
+    expected = {v: None if own is None else max(0.0, own - 0.1) for v, own in plain.quality.dice.items()}
+    assert told.quality.dice == pytest.approx(expected)
+    assert (told.quality.margin, plain.quality.margin) == (0.2, None)
+    assert np.array_equal(told.labels, plain.labels)
 
 
 def test_the_report_tells_the_uncertainty_of_all_voxels_and_of_the_labelled_ones() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from MultiTaskSegLib.runtime.labels.labelling import Labelling
 from trainer.failure.image_traits import image_traits, label_volumes_ml, patch_means
-from trainer.failure.pairwise_dice import pairwise_dice
 
 SHAPE = (12, 16, 16)
 
@@ -77,13 +76,3 @@ def test_a_second_piece_counts_with_its_share() -> None:
     traits = image_traits(maps(labels, np.zeros(SHAPE), {3: 0.9}))
     assert traits["pieces"] == 2
     assert traits["share_outside_largest_piece"] == pytest.approx(6 / 390)
-
-
-def test_the_pairwise_dice_is_the_mean_over_pairs_of_what_they_show() -> None:
-    one, two, three = (np.array([[values]]) for values in ([1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 2, 0]))
-    # Pairs: 2/3; (1 and 0)/2; (2/3 and 0)/2. Label 3 is shown by none.
-    expected = (2 / 3 + 1 / 2 + 1 / 3) / 3
-    assert pairwise_dice([one, two, three], [1, 2, 3]) == pytest.approx(expected)
-    assert pairwise_dice([three, one, two], [3, 2, 1]) == pytest.approx(expected)
-    assert pairwise_dice([one, one, one], [1, 2]) == 1
-    assert np.isnan(pairwise_dice([one * 0, one * 0], [1, 2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,3 +38,9 @@ class MaskOverlap:
 def mask_overlap(marked: NDArray[np.bool_], truth: NDArray[np.bool_]) -> MaskOverlap:
     """Compare two masks of the same shape."""
     return MaskOverlap(*(int(np.count_nonzero(mask)) for mask in (marked, truth, marked & truth)))
+
+
+def mean_defined(values: Sequence[float]) -> float:
+    """Mean over the values that are not NaN; NaN when there is none."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.model.model_card import check_text
+from MultiTaskSegLib.runtime.model.model_card import check_text, quality_line
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED
 
 SHOWN_LABELS = 12
@@ -70,4 +70,5 @@ def _measured(task: TaskInfo, manifest: ImportedManifest) -> list[str]:
     return [
         f"  measured on {task.held_out_cases} cases that its folds were not trained on: mean Dice {mean:.3f}",
         f"  calibration error (ECE) {ece:.3f}, {before:.3f} before temperature {task.temperature:.2f}",
+        quality_line(manifest.quality_of(task)),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.imported.imported_manifest import IMAGE_SPACING, VALIDATION, ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest_bounds import BOUNDS, COUNTS, check_bounds
-from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
+from MultiTaskSegLib.runtime.model.model_consistency import check_manifest, check_quality
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.nnunet.plans import MAX_PATCH_VOXELS
 from MultiTaskSegLib.runtime.nnunet.preparation_plan import (
@@ -112,6 +112,7 @@ def check_imported_manifest(manifest: ImportedManifest) -> None:
     )
     _check_task(manifest, plan.structures)
     _check_training(manifest.training)
+    check_quality(manifest.quality, len(manifest.tasks))
     if manifest.ood is not None:
         # Tells of whatever the signature cannot be.
         check_manifest(manifest.in_own_terms(manifest.ood))

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
+from MultiTaskSegLib.runtime.model.structure import LATER
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
+from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN, QualityInfo, TaskQuality
 
 FORMAT_VERSION = 2
 KIND: Literal["nnunet"] = "nnunet"
@@ -65,6 +67,7 @@ class ImportedManifest:
         tasks: the one that it segments; its profile is that of the image's own statistics in the check.
         ood: the out-of-distribution check; None where there is no reference, so that nothing is checked.
         training: what is known of reference and calibration.
+        quality: how good results are; None where nobody measured it.
     """
 
     format_version: int
@@ -78,6 +81,13 @@ class ImportedManifest:
     tasks: tuple[TaskInfo, ...]
     ood: OodInfo | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    quality: QualityInfo | None = field(default=None, metadata=LATER)
+
+    def quality_of(self, task: TaskInfo) -> TaskQuality:
+        """What is known of the quality of a task's results."""
+        if self.quality is None:
+            return UNKNOWN
+        return self.quality.tasks[[own.name for own in self.tasks].index(task.name)]
 
     def task(self, name: str) -> TaskInfo:
         """The task of that name.

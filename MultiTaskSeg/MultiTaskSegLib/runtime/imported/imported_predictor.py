@@ -36,8 +36,11 @@ from MultiTaskSegLib.runtime.nnunet.resampling_grid import slice_axis
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.prediction.answer import FoundMaps, quality_of_maps
 from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality
+from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN
 
 AUTO = "auto"
 # Shares of the whole that are told when the image is prepared, and when all patches are done.
@@ -126,7 +129,8 @@ class ImportedPredictor:
             verdict = None if watch is None else self._judged(volume, watch)
         tell(1.0, "done")
         is_known = verdict is None or not verdict.is_ood
-        dice = maps.predicted_dice if self.manifest.is_calibrated and is_known else {}
+        quality = self._quality(maps, verdict, chosen) if self.manifest.is_calibrated else None
+        dice = quality.dice if quality is not None and is_known else {}
         nothing = () if (maps.labels > 0).any() else (f"no structure of {chosen.name} was found",)
         return Segmentation(
             volume,
@@ -144,7 +148,14 @@ class ImportedPredictor:
             maps.regions,
             maps.region_confidence,
             sight.grid,
+            quality=quality,
         )
+
+    def _quality(self, maps: FoundMaps, verdict: Verdict | None, task: TaskInfo) -> ImageQuality:
+        """Of a part of an image, and of one that was not checked, nothing but the expected Dice is known."""
+        if verdict is None:
+            return quality_of_maps(maps, None, UNKNOWN)
+        return quality_of_maps(maps, verdict.score, self.manifest.quality_of(task))
 
     def check(self, volume: Volume, progress: Progress | None = None) -> Verdict:
         """The verdict alone, the same as that of `segment`.

@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
 from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw, TaskLimits
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
+from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN, QualityInfo, TaskQuality
 
 FORMAT_VERSION = 1
 """Of files that programs of every version read."""
@@ -157,6 +158,7 @@ class Manifest:
         tasks: what it segments.
         ood: the out-of-distribution check.
         training: provenance: settings, steps, duration, library versions.
+        quality: how good results are, in the order of the tasks; None where nobody measured it.
     """
 
     format_version: int
@@ -167,6 +169,7 @@ class Manifest:
     tasks: tuple[TaskInfo, ...]
     ood: OodInfo
     training: dict[str, Any] = field(default_factory=dict)
+    quality: QualityInfo | None = field(default=None, metadata=LATER)
 
     @property
     def stems(self) -> tuple[tuple[str, ...], ...]:
@@ -184,6 +187,12 @@ class Manifest:
             KeyError: there is none.
         """
         return {task.name: task for task in self.tasks}[name]
+
+    def quality_of(self, task: TaskInfo) -> TaskQuality:
+        """What is known of the quality of a task's results."""
+        if self.quality is None:
+            return UNKNOWN
+        return self.quality.tasks[[own.name for own in self.tasks].index(task.name)]
 
     @property
     def has_labels(self) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
+from MultiTaskSegLib.runtime.quality.quality_info import QUALITY_VERSION
 
 MAX_TOTAL_STRIDE = 128
 """Largest step of the coarsest level along each axis, in voxels of the network's grid: images are padded to it."""
@@ -64,6 +66,13 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "ood.score_laws[].scale": (1e-3, 5.0),
     "ood.score_laws[].degrees": (3.0, 1e9),
     "ood.score_laws[].patients": (1, 10**9),
+    "quality.version": (QUALITY_VERSION, QUALITY_VERSION),
+    "quality.tasks[].patients": _CASES,
+    "quality.tasks[].margin": _RATE,
+    "quality.tasks[].medians[]": (-1e6, 1e6),
+    "quality.tasks[].scales[]": (1e-6, 1e6),
+    "quality.tasks[].weights[]": (-1.0, 1.0),
+    "quality.tasks[].intercept": (-1.0, 1.0),
 }
 """Smallest and largest value by key; ``[]`` stands for every entry of a list, ``*`` for every key of an object."""
 
@@ -80,6 +89,11 @@ COUNTS = {
     "ood.image_statistics": 16,
     "ood.score_laws": 128,
     "ood.false_alarm_intervals": 128,
+    "quality.tasks": 128,
+    "quality.tasks[].traits": len(TRAITS),
+    "quality.tasks[].medians": len(TRAITS),
+    "quality.tasks[].scales": len(TRAITS),
+    "quality.tasks[].weights": len(TRAITS),
 }
 """Most entries by key."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
 
 FEW_CASES = 10
 FEW_WORDS = " (few: others may lie far from these figures)"
@@ -22,7 +23,7 @@ def model_card(manifest: Manifest, digest: str) -> str:
         "",
     ]
     for index, task in enumerate(manifest.tasks):
-        lines += _task_lines(task, _false_alarms(manifest.ood, index, task.name))
+        lines += _task_lines(task, _false_alarms(manifest.ood, index, task.name), manifest.quality_of(task))
     return "\n".join(lines)
 
 
@@ -68,7 +69,7 @@ def _training(manifest: Manifest) -> str:
     return ", ".join(parts) or "not recorded"
 
 
-def _task_lines(task: TaskInfo, false_alarms: str) -> list[str]:
+def _task_lines(task: TaskInfo, false_alarms: str, known: TaskQuality) -> list[str]:
     what = "regions, which may overlap" if task.are_regions else "labels"
     head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} {what}"
     if task.inputs:
@@ -92,10 +93,22 @@ def _task_lines(task: TaskInfo, false_alarms: str) -> list[str]:
         f"  calibration error (ECE) {task.calibration.get('ece', float('nan')):.3f} near structures, "
         f"{task.calibration.get('ece_uncalibrated', float('nan')):.3f} before temperature {_temperatures(task)}; "
         f"{false_alarms}",
+        quality_line(known),
         *_data_lines(task.data),
         "",
     ]
     return lines
+
+
+def quality_line(known: TaskQuality) -> str:
+    """How the Dice of a result is estimated, and how far one may rely on it."""
+    way = f"expected Dice corrected by {', '.join(known.traits)}" if known.traits else "expected Dice"
+    if known.margin is None:
+        return f"  estimated Dice: {way}; no bound, which takes {FEWEST_PATIENTS} held-out patients"
+    return (
+        f"  estimated Dice: {way}; at least the estimate less {known.margin:.2f} in nine of ten images like those of "
+        f"{known.patients} held-out patients"
+    )
 
 
 def _data_lines(data: TrainingData) -> list[str]:

@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
 from MultiTaskSegLib.runtime.ood.cell_reference import PARTS, PREFIX, TAIL_SHARES
 from MultiTaskSegLib.runtime.ood.image_statistics import statistic_length
 from MultiTaskSegLib.runtime.ood.signature import IMAGE, SignatureSpec
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo
 
 # A narrower range would divide by nothing.
 SMALLEST_RANGE = 1e-6
@@ -64,6 +65,20 @@ def check_manifest(manifest: Manifest) -> None:
         "the signature uses layers that the network does not have",
     )
     _check_limits(ood, len(manifest.tasks))
+    check_quality(manifest.quality, len(manifest.tasks))
+
+
+def check_quality(quality: QualityInfo | None, tasks: int) -> None:
+    """Check that what is known of the quality of results fits so many tasks.
+
+    Raises:
+        ModelError: it is of other tasks, or its numbers do not fit each other.
+    """
+    if quality is None:
+        return
+    _require(len(quality.tasks) == tasks, "the quality of results does not fit the tasks")
+    for number, known in enumerate(quality.tasks, start=1):
+        _require(known.is_possible, f"the quality of results of task {number} is impossible")
 
 
 def _check_limits(ood: OodInfo, tasks: int) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.labels.labelling import finished
@@ -12,6 +17,29 @@ from MultiTaskSegLib.runtime.prediction.network_pass import Wanted
 from MultiTaskSegLib.runtime.prediction.recognition import Sight
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
+from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality, image_quality
+from MultiTaskSegLib.runtime.quality.image_traits import image_traits
+from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN, TaskQuality
+
+
+class FoundMaps(Protocol):
+    """Maps ``(Z, Y, X)`` on the image's own grid, see `MultiTaskSegLib.runtime.labels.labelling.Labelling`."""
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Values, 0 is background."""
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """0 to 1."""
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """0 to 1."""
+
+    @property
+    def predicted_dice(self) -> Mapping[int, float | None]:
+        """By label value."""
 
 
 def answer(
@@ -43,12 +71,14 @@ def answer(
     running = network_pass.decode(prepared.voxels, wanted, sight.encoded, tell, stem=sight.candidate.stem)
     labelling.tell(0.0, "labels")
     maps = finished(running, task, prepared)
-    total_s = time.perf_counter() - started_s
-    labelling.tell(1.0, "done")
-    found = bool((maps.labels > 0).any())
     model = sight.candidate.model
     # Known images are wholes: what a part of one is like says nothing about it.
     verdict = None if volume.whole is not None else sight.verdict
+    known = UNKNOWN if verdict is None else model.manifest.quality_of(task)
+    quality = quality_of_maps(maps, None if verdict is None else verdict.score, known)
+    total_s = time.perf_counter() - started_s
+    labelling.tell(1.0, "done")
+    found = bool((maps.labels > 0).any())
     about = cautions(prepared.frame, task, verdict, is_recognised=is_recognised, is_something_found=found)
     return Segmentation(
         volume,
@@ -63,8 +93,21 @@ def answer(
         {"network_s": total_s - running.seconds, "labels_s": running.seconds, "total_s": total_s},
         volume.warnings + about + tuple(dict.fromkeys((*sight.notes, *network_pass.notes))),
         # What is to be expected was measured on images like those of the training: of others nobody knows it.
-        {} if verdict is not None and verdict.is_ood else maps.predicted_dice,
+        {} if verdict is not None and verdict.is_ood else quality.dice,
         maps.regions,
         maps.region_confidence,
         prepared.frame.as_dict(),
+        quality=quality,
     )
+
+
+def quality_of_maps(maps: FoundMaps, score: float | None, known: TaskQuality) -> ImageQuality:
+    """What is to be expected of a result.
+
+    Args:
+        maps: of one pass.
+        score: of the out-of-distribution check; None where nothing was checked.
+        known: what the model file knows of the task.
+    """
+    traits = image_traits(maps.labels, maps.uncertainty, maps.confidence, maps.predicted_dice.values(), score)
+    return image_quality(maps.predicted_dice, traits, known)

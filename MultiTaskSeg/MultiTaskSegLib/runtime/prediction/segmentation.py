@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality
 
 REPORT_SCHEMA = "multitaskseg-report/1"
 
@@ -48,6 +49,7 @@ class Segmentation:
             all the same.
         inside: bool ``(Z, Y, X)``, the voxels of the region; None for the whole image.
         left_out: names of the task's structures that were not wanted; they are background.
+        quality: what is expected of the result, whether or not the image is foreign; None where nobody knows.
     """
 
     volume: Volume
@@ -69,6 +71,7 @@ class Segmentation:
     region: Mapping[str, Any] | None = None
     inside: NDArray[np.bool_] | None = None
     left_out: tuple[str, ...] = ()
+    quality: ImageQuality | None = None
 
     @property
     def checked(self) -> Verdict:
@@ -87,6 +90,11 @@ class Segmentation:
         if self.verdict is not None:
             return self.verdict.sentence()
         return NOT_CHECKED if self.region is None else REGION_NOT_CHECKED
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the check flags the image."""
+        return self.verdict is not None and self.verdict.is_ood
 
     def with_warnings(self, more: Sequence[str]) -> Segmentation:
         """The same result with sentences that it does not have yet."""
@@ -111,6 +119,7 @@ class Segmentation:
             "device": self.device,
             "labels": self._label_table(),
             "ood": None if self.verdict is None else self.verdict.as_dict(),
+            "quality": None if self.quality is None else self.quality.as_dict(is_foreign=self.is_foreign),
             "checked": self.verdict is not None,
             "network_grid": self._grid(),
             "uncertainty": self._uncertainty_summary(),
@@ -174,6 +183,7 @@ class Segmentation:
             "area_mm2": _times(voxels, self.volume.pixel_area_mm2),
             "mean_confidence": confidence,
             "predicted_dice": self.predicted_dice.get(label.value),
+            "dice_at_least": None if self.quality is None or self.is_foreign else self.quality.at_least(label.value),
         }
 
     def _uncertainty_summary(self) -> dict[str, float | None]:

@@ -101,6 +101,7 @@ def _placed(found: Segmentation, part: ImagePart, verdict: Verdict | None) -> Se
         regions=None if regions is None else regions.astype(np.bool_),
         region_confidence={value: own for value, own in found.region_confidence.items() if value in values},
         predicted_dice={value: own for value, own in found.predicted_dice.items() if value in values},
+        quality=None if found.quality is None else found.quality.without(set(found.quality.dice) - values),
         region=part.region.as_dict(),
         inside=np.asarray(part.in_whole(np.ones(found.labels.shape, np.bool_), 0)),
         verdict=verdict,

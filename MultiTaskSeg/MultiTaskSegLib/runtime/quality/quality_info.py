@@ -1,0 +1,80 @@
+"""What a model file knows of the quality of its results: learnt on labelled images that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan
+
+from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
+
+QUALITY_VERSION = 1
+FARTHEST = 4.0
+"""Traits count at most as so many scales from their median: far from all known images a line would go on for ever."""
+COVERAGE = 0.9
+FEWEST_PATIENTS = 9
+"""Of fewer, even the worst shortfall is exceeded in more than one of ten new patients."""
+
+
+@dataclass(frozen=True)
+class TaskQuality:
+    """Of one task.
+
+    Attributes:
+        patients: held-out ones behind ``margin``.
+        margin: by how much the real Dice of a segment falls short of the estimate in at most one of ten images of new
+            patients like them; None where they are fewer than `FEWEST_PATIENTS`.
+        traits: of an image, names out of `TRAITS`; none: the expected Dice is the estimate.
+        medians, scales: of each trait over clean held-out images.
+        weights: by how much Dice an image whose trait is one scale above the median is better than its expected Dice
+            says.
+        intercept: by how much Dice images at all medians are.
+    """
+
+    patients: int
+    margin: float | None = None
+    traits: tuple[str, ...] = ()
+    medians: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    intercept: float = 0.0
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the numbers fit each other: every trait is known, once, with median, scale and weight, and a margin
+        has enough patients behind it."""
+        count = len(self.traits)
+        is_known = set(self.traits) <= set(TRAITS) and len(set(self.traits)) == count
+        is_complete = len(self.medians) == len(self.scales) == len(self.weights) == count
+        return is_known and is_complete and (self.margin is None or self.patients >= FEWEST_PATIENTS)
+
+    def correction(self, traits: Mapping[str, float]) -> float:
+        """What to add to the expected Dice of each segment of an image.
+
+        Args:
+            traits: of the image, see `MultiTaskSegLib.runtime.quality.image_traits`. One that is not there says
+                nothing.
+        """
+        total = self.intercept
+        for name, median, scale, weight in zip(self.traits, self.medians, self.scales, self.weights, strict=True):
+            value = traits.get(name, float("nan"))
+            if not isnan(value):
+                total += weight * min(FARTHEST, max(-FARTHEST, (value - median) / scale))
+        return total
+
+
+UNKNOWN = TaskQuality(0)
+"""Of files that say nothing: the expected Dice is the estimate, and there is no bound."""
+
+
+@dataclass(frozen=True)
+class QualityInfo:
+    """Of all tasks.
+
+    Attributes:
+        version: of this part of the model file.
+        tasks: in their order.
+    """
+
+    version: int
+    tasks: tuple[TaskQuality, ...]

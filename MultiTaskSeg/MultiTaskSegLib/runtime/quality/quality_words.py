@@ -1,0 +1,35 @@
+"""What a report says of the quality of a result, as sentences. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def quality_sentence(quality: Mapping[str, Any] | None) -> str:
+    """One line on the whole image, from the entry ``quality`` of ``report.json``; empty where there is none.
+
+    >>> quality_sentence({"answer": "good", "predicted_dice": 0.9, "margin": 0.05, "why_no_bound": ""})
+    'good: predicted Dice 0.90, of each structure at least its figure less 0.05 in nine of ten such images'
+    """
+    if quality is None:
+        return ""
+    parts = [] if quality["predicted_dice"] is None else [f"predicted Dice {quality['predicted_dice']:.2f}"]
+    if quality["margin"] is not None:
+        parts.append(f"of each structure at least its figure less {quality['margin']:.2f} in nine of ten such images")
+    elif quality["why_no_bound"]:
+        parts.append(str(quality["why_no_bound"]))
+    return f"{quality['answer']}: {', '.join(parts)}" if parts else str(quality["answer"])
+
+
+def dice_words(label: Mapping[str, Any]) -> str:
+    """The expected Dice of a structure and its bound, from its row of ``report.json``; empty where there is none.
+
+    >>> dice_words({"predicted_dice": 0.9, "dice_at_least": 0.85})
+    'predicted Dice 0.90, at least 0.85 in nine of ten such images'
+    """
+    if label["predicted_dice"] is None:
+        return ""
+    bound = label.get("dice_at_least")
+    more = "" if bound is None else f", at least {bound:.2f} in nine of ten such images"
+    return f"predicted Dice {label['predicted_dice']:.2f}{more}"

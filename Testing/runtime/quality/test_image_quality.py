@@ -1,0 +1,63 @@
+"""From what a model file knows to the estimate, the bound and the words on an image."""
+
+from __future__ import annotations
+
+import pytest
+
+from MultiTaskSegLib.runtime.quality.image_quality import image_quality
+from MultiTaskSegLib.runtime.quality.quality_info import FARTHEST, UNKNOWN, TaskQuality
+
+KNOWN = TaskQuality(
+    12, 0.08, ("entropy_foreground", "log_score"), (0.2, 0.0), (0.1, 0.5), (-0.03, -0.02), intercept=0.01
+)  # fmt: skip
+
+
+def test_without_anything_in_the_file_the_expected_dice_is_the_estimate() -> None:
+    quality = image_quality({1: 0.9, 2: None}, {"entropy_foreground": 0.9}, UNKNOWN)
+    assert (quality.dice, quality.margin, quality.at_least(1)) == ({1: 0.9, 2: None}, None, None)
+    assert "9 held-out patients" in quality.why_no_bound
+
+
+def test_the_estimate_is_the_expected_dice_and_what_unusual_traits_take_from_it() -> None:
+    quality = image_quality({1: 0.9, 2: 0.7, 3: None}, {"entropy_foreground": 0.4, "log_score": 0.25}, KNOWN)
+    correction = 0.01 - 0.03 * 2 - 0.02 * 0.5
+    assert quality.dice == {1: pytest.approx(0.9 + correction), 2: pytest.approx(0.7 + correction), 3: None}
+    assert quality.mean == pytest.approx(0.8 + correction)
+    assert quality.at_least(1) == pytest.approx(0.9 + correction - 0.08)
+    assert quality.at_least(3) is None
+    assert quality.why_no_bound == ""
+
+
+def test_a_trait_that_is_not_there_changes_nothing_and_one_beyond_all_counts_no_more_than_the_farthest() -> None:
+    assert KNOWN.correction({}) == KNOWN.correction({"log_score": float("nan")}) == 0.01
+    assert KNOWN.correction({"log_score": 1e9}) == pytest.approx(0.01 - 0.02 * FARTHEST)
+
+
+def test_estimates_and_bounds_stay_dice_coefficients() -> None:
+    low, high = (TaskQuality(9, 0.5, intercept=shift) for shift in (-2.0, 2.0))
+    assert image_quality({1: 0.5}, {}, low).dice == {1: 0.0}
+    assert image_quality({1: 0.5}, {}, low).at_least(1) == 0.0
+    assert image_quality({1: 0.5}, {}, high).dice == {1: 1.0}
+
+
+def test_structures_that_are_not_wanted_do_not_count() -> None:
+    quality = image_quality({1: 0.9, 2: None, 3: 0.1}, {}, TaskQuality(9, 0.1))
+    assert (quality.answer, quality.only([1]).answer, quality.only([3]).answer) == ("look here", "good", "do not use")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        TaskQuality(8, 0.1),
+        TaskQuality(9, 0.1, ("entropy",)),
+        TaskQuality(9, 0.1, ("entropy", "entropy"), (0.0, 0.0), (1.0, 1.0), (0.1, 0.1)),
+        TaskQuality(9, 0.1, ("colour",), (0.0,), (1.0,), (0.1,)),
+    ],
+)
+def test_numbers_that_do_not_fit_each_other_are_known_as_impossible(broken: TaskQuality) -> None:
+    assert not broken.is_possible
+
+
+def test_a_bound_of_enough_patients_is_possible_and_so_is_knowing_nothing() -> None:
+    assert KNOWN.is_possible
+    assert UNKNOWN.is_possible
