@@ -122,6 +122,8 @@ def test_whether_memory_is_to_be_spared_reaches_the_predictor_and_is_no_habit(de
     for spares in (True, False):
         machine.plans = {device: RunPlan(device, 0, (), spares)}
         assert run(host, lambda model: model.spares_memory, device)[0][0] is spares
+        machine.plans = {device: RunPlan(device, 0, (), keeps_maps=spares)}
+        assert run(host, lambda model: model.keeps_maps, device)[0][0] is spares
 
 
 def test_a_plan_that_avoids_the_card_loads_on_the_cpu():

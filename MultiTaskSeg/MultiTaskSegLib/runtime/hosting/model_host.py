@@ -126,6 +126,7 @@ class ModelHost:
 
 def _follow(plan: RunPlan, predictor: Answers) -> None:
     predictor.memory_step, predictor.spares_memory = plan.memory_step, plan.spares_memory
+    predictor.keeps_maps = plan.keeps_maps
 
 
 class _Rising:
