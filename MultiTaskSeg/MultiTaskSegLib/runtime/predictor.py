@@ -55,7 +55,8 @@ class Predictor:
     Args:
         model: from `load_model`.
         device: ``auto`` (a CUDA card when there is one), ``cpu`` or ``cuda``.
-        backend: who computes, see `choose_backend`; ``auto`` for the fastest that is installed.
+        backend: who computes, see `choose_backend`; ``auto`` for the fastest that is installed; or one that was built
+            from the same network.
         sights: where to remember what was made of images; None: every run computes all it needs.
 
     Raises:
@@ -69,12 +70,14 @@ class Predictor:
         keeps_maps: whether a check holds encoder maps in ``sights`` for labels that may be asked for next.
     """
 
-    def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO, sights: Sights | None = None) -> None:
+    def __init__(
+        self, model: Model, device: str = AUTO, backend: str | Backend = AUTO, sights: Sights | None = None
+    ) -> None:
         self.model = model
-        self._backend_name = backend
+        self._backend_name = backend if isinstance(backend, str) else backend.name
         self.device = torch_device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._backend: Backend | None = None
+        self._backend: Backend | None = None if isinstance(backend, str) else backend
         self._last_pass: NetworkPass | None = None
         self.memory_step = 0
         self.spares_memory = self.keeps_maps = False
@@ -192,7 +195,10 @@ class Predictor:
         if self._last_pass is not None and self._last_pass.replaced:
             self._backend = self._last_pass.backend
         if self._backend is None:
-            self._backend = choose_backend(self.network, self.model.digest, self.device, self._backend_name)
+            permitted = self.manifest.permitted_precisions
+            self._backend = choose_backend(
+                self.network, self.model.digest, self.device, self._backend_name, permitted=permitted
+            )
         return self._backend
 
     @cached_property

@@ -64,6 +64,13 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "ood.score_laws[].scale": (1e-3, 5.0),
     "ood.score_laws[].degrees": (3.0, 1e9),
     "ood.score_laws[].patients": (1, 10**9),
+    "precision.version": (1, 1),
+    "precision.measured[].dice.*": _RATE,
+    "precision.measured[].dice_float32.*": _RATE,
+    "precision.measured[].images": (1, 10**9),
+    "precision.measured[].differing_verdicts": _CASES,
+    "precision.measured[].auroc": _RATE,
+    "precision.measured[].auroc_float32": _RATE,
 }
 """Smallest and largest value by key; ``[]`` stands for every entry of a list, ``*`` for every key of an object."""
 
@@ -80,10 +87,11 @@ COUNTS = {
     "ood.image_statistics": 16,
     "ood.score_laws": 128,
     "ood.false_alarm_intervals": 128,
+    "precision.measured": 8,
 }
 """Most entries by key."""
 
-_OPEN_KEYS = ("held_out_dice", "calibration", "false_alarm_rate_by_task")
+_OPEN_KEYS = ("held_out_dice", "calibration", "false_alarm_rate_by_task", "measured[].dice_float32", "measured[].dice")
 _NOTES = "training"
 _REMEDY = "Get the model file again"
 

@@ -67,4 +67,5 @@ def answer(
         maps.regions,
         maps.region_confidence,
         prepared.frame.as_dict(),
+        precision=network_pass.backend.precision,
     )

@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from MultiTaskSegLib.runtime.network.precision import FLOAT32
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
 
 REPORT_SCHEMA = "multitaskseg-report/1"
@@ -48,6 +49,7 @@ class Segmentation:
             all the same.
         inside: bool ``(Z, Y, X)``, the voxels of the region; None for the whole image.
         left_out: names of the task's structures that were not wanted; they are background.
+        precision: in which the network was computed.
     """
 
     volume: Volume
@@ -69,6 +71,7 @@ class Segmentation:
     region: Mapping[str, Any] | None = None
     inside: NDArray[np.bool_] | None = None
     left_out: tuple[str, ...] = ()
+    precision: str = FLOAT32
 
     @property
     def checked(self) -> Verdict:
@@ -109,6 +112,7 @@ class Segmentation:
             "model": {"name": self.model_name, "sha256": self.model_sha256, **chosen},
             "task": self.task.name,
             "device": self.device,
+            "precision": self.precision,
             "labels": self._label_table(),
             "ood": None if self.verdict is None else self.verdict.as_dict(),
             "checked": self.verdict is not None,
