@@ -15,7 +15,15 @@ from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_clos
 from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
-from trainer import cli_experiments, cli_failure, cli_multi_task, cli_nnunet, cli_pretraining, cli_refitting
+from trainer import (
+    cli_experiments,
+    cli_failure,
+    cli_multi_task,
+    cli_nnunet,
+    cli_precision,
+    cli_pretraining,
+    cli_refitting,
+)
 from trainer.cli_environment import (
     expand_patterns,
     find_models,
@@ -75,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     cli_refitting.add_commands(commands)
+    cli_precision.add_commands(commands)
     _add_benchmark(commands)
     _add_experiment(commands)
     cli_pretraining.add_commands(commands)

@@ -265,7 +265,9 @@ class JobRunner:
 
         Raises as :meth:`segment`.
         """
-        return self._start("check", (volume,), model, device, {"map": with_map}, lease=lease)
+        # Of one image after the other nobody wants labels next; of a single one often.
+        options = {"map": with_map, "keep": lease is None}
+        return self._start("check", (volume,), model, device, options, lease=lease)
 
     def segment_file(
         self,

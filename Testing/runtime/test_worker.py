@@ -257,7 +257,7 @@ def test_every_failure_becomes_one_line_with_its_kind_and_the_service_goes_on(tm
 
 WRONG_KINDS: list[dict[str, object]] = [
     *({name: value} for name in ("image", "voxels", "output", "device", "task") for value in (None, 5, ["a"], {})),
-    *({name: value} for name in ("map", "write", "planar") for value in ("no", 0, None)),
+    *({name: value} for name in ("keep", "map", "write", "planar") for value in ("no", 0, None)),
     *({"model": value} for value in (5, ["a"], True)),
     *({"warnings": value} for value in ("all", 5, None)),
     {"name": 5},

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ import pytest
 
 from MultiTaskSegLib import process_tree
 from MultiTaskSegLib.process_tree import end_tree, start_tree
-from MultiTaskSegLib.runtime import worker
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
+from MultiTaskSegLib.runtime.hosting import request_line
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
+from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine
+from MultiTaskSegLib.runtime.network.stage_stream import SliceQueue
 from MultiTaskSegLib.runtime.worker import Worker, read_volume
 from MultiTaskSegLib.worker_process import worker_environment
 
@@ -164,9 +168,9 @@ def test_the_private_folder_goes_although_the_worker_works_in_it(
         if Path.cwd() != scratch:
             rmtree(folder, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(worker.shutil, "rmtree", as_on_windows)
+    monkeypatch.setattr(request_line.shutil, "rmtree", as_on_windows)
     monkeypatch.chdir(scratch)
-    worker.remove_scratch(scratch)
+    request_line.remove_scratch(scratch)
     assert not scratch.exists()
 
 
@@ -216,3 +220,42 @@ def test_a_worker_that_nobody_listens_to_any_more_ends_and_removes_the_private_f
         assert process.wait(60) == 0
         assert b"BrokenPipe" not in process.stderr.read()
     assert not scratch.exists()
+
+
+def test_when_nobody_has_asked_for_anything_for_a_while_the_worker_lets_go_of_what_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(request_line, "REST_S", 0.01)
+    monkeypatch.setattr(request_line, "end", lambda scratch: None)
+    rests: list[str] = []
+
+    def slow() -> Iterator[bytes]:
+        """A request comes when the worker has rested twice."""
+        while len(rests) < 2:
+            time.sleep(0.01)
+        yield b"shutdown"
+
+    assert next(iter(request_line.requests(slow(), None, os.getppid(), lambda: rests.append("rest")))) == "shutdown"
+    machine = TorchMachine()
+    machine._sights.keep("image", "key", {0: SliceQueue(False, 1)}, 1.0)
+    Worker(lambda event: None, machine).rest()
+    assert machine._sights.take("key") == {}
+
+
+@pytest.mark.parametrize("with_map", [False, True])
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_check_tells_whether_labels_are_likely_to_follow(
+    with_map: bool, keeps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purposes: list[Purpose] = []
+
+    def run(self: Worker, request: object, volume: object, purpose: Purpose, *_: object) -> object:
+        """Take note, and go no further."""
+        purposes.append(purpose)
+        raise InputError("enough")
+
+    monkeypatch.setattr(Worker, "_run", run)
+    np.save(tmp_path / "voxels.npy", np.zeros((2, 2, 2), np.float32))
+    request = {"id": 1, "command": "check", "voxels": str(tmp_path / "voxels.npy"), "ijk_to_ras": np.eye(4).tolist()}
+    Worker(lambda event: None).handle(json.dumps({**request, "map": with_map, "keep": keeps}))
+    assert purposes == [Purpose(None, with_map, keeps)]

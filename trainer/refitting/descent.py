@@ -19,7 +19,9 @@ def refitted(changed: Manifest, digest: str) -> Manifest:
     """
     training = dict(changed.training)
     before = (digest, *training.pop(MEASURED_AS, ()), *training.get(REFITTED_FROM, ()))
-    return dataclasses.replace(changed, training=training | {REFITTED_FROM: list(dict.fromkeys(before))})
+    training |= {REFITTED_FROM: list(dict.fromkeys(before))}
+    # Verdicts and labels are others now: what lower precisions cost must be measured anew.
+    return dataclasses.replace(changed, training=training, precision=None)
 
 
 def described(changed: Manifest, digest: str) -> Manifest:

@@ -28,12 +28,19 @@ from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.answer import answer
-from MultiTaskSegLib.runtime.prediction.candidate import candidates_of, fitting_profiles, wrong_channels
+from MultiTaskSegLib.runtime.prediction.candidate import (
+    Candidate,
+    candidates_of,
+    fitting_profiles,
+    only_task,
+    wrong_channels,
+)
 from MultiTaskSegLib.runtime.prediction.caution import coarseness
 from MultiTaskSegLib.runtime.prediction.channel_swap import swap_warnings
 from MultiTaskSegLib.runtime.prediction.network_pass import NetworkPass
 from MultiTaskSegLib.runtime.prediction.recognition import Sight, recognise
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.prediction.sights import SeenImage, Sights
 from MultiTaskSegLib.runtime.prediction.stage_progress import Progress, StageProgress, rising
 
 AUTO = "auto"
@@ -48,7 +55,9 @@ class Predictor:
     Args:
         model: from `load_model`.
         device: ``auto`` (a CUDA card when there is one), ``cpu`` or ``cuda``.
-        backend: who computes, see `choose_backend`; ``auto`` for the fastest that is installed.
+        backend: who computes, see `choose_backend`; ``auto`` for the fastest that is installed; or one that was built
+            from the same network.
+        sights: where to remember what was made of images; None: every run computes all it needs.
 
     Raises:
         UsageError: the device name is unknown.
@@ -58,17 +67,21 @@ class Predictor:
         memory_step: how many steps down the ladder from large to small parts of an image to begin; where memory runs
             out all the same, further ones are gone.
         spares_memory: whether plain torch computes, whichever back end is the fastest: others take more than planned.
+        keeps_maps: whether a check holds encoder maps in ``sights`` for labels that may be asked for next.
     """
 
-    def __init__(self, model: Model, device: str = AUTO, backend: str = AUTO) -> None:
+    def __init__(
+        self, model: Model, device: str = AUTO, backend: str | Backend = AUTO, sights: Sights | None = None
+    ) -> None:
         self.model = model
-        self._backend_name = backend
+        self._backend_name = backend if isinstance(backend, str) else backend.name
         self.device = torch_device(device)
         self.network = model.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._backend: Backend | None = None
+        self._backend: Backend | None = None if isinstance(backend, str) else backend
         self._last_pass: NetworkPass | None = None
         self.memory_step = 0
-        self.spares_memory = False
+        self.spares_memory = self.keeps_maps = False
+        self._sights = sights
 
     @classmethod
     def load(cls, path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor:
@@ -101,11 +114,16 @@ class Predictor:
         """
         self.require_labels()
         whole, started_s = _whole(progress), time.perf_counter()
-        known = None if task == AUTO else self._task(task)
+        named = None if task == AUTO else self._task(task)
+        candidates = self._candidates(volume, named)
+        known = named or only_task(self.manifest.tasks, [candidate.profile for candidate in candidates])
         looked = LABELLED if known else RECOGNISED
-        sight = self._recognised(volume, whole.part(0.0, looked), known, keep=True)
+        seen = self._seen(volume)
+        sight = recognise(candidates, volume, whole.part(0.0, looked), keep=True, known=known, seen=seen)
+        if seen is not None and sight.ready is None:
+            looked, sight.encoded.kept = 0.0, seen.take(sight.candidate)  # nothing had to be computed yet
         decoding, labelling = whole.part(looked, LABELLED), whole.part(LABELLED, 1.0)
-        chosen, recognised = known or sight.nearest_task, known is None
+        chosen, recognised = known or sight.nearest_task, named is None
         result = answer(sight, volume, chosen, decoding, labelling, started_s=started_s, is_recognised=recognised)
         if result.verdict is None:
             return result
@@ -164,11 +182,12 @@ class Predictor:
         cell = cell_size(self.manifest.architecture)
         # What each step has left in the heap must not lie beside what follows.
         release_freed_memory()
-        features = image_cells(sight.prepared.voxels, cell)
+        prepared = sight.prepared
+        features = image_cells(prepared.voxels, cell)
         release_freed_memory()
         rarity = memory.rarity(features)
         release_freed_memory()
-        return _told(sight, volume), on_image_grid(rarity, cell, sight.prepared)
+        return _told(sight, volume), on_image_grid(rarity, cell, prepared)
 
     @property
     def backend(self) -> Backend:
@@ -176,7 +195,10 @@ class Predictor:
         if self._last_pass is not None and self._last_pass.replaced:
             self._backend = self._last_pass.backend
         if self._backend is None:
-            self._backend = choose_backend(self.network, self.model.digest, self.device, self._backend_name)
+            permitted = self.manifest.permitted_precisions
+            self._backend = choose_backend(
+                self.network, self.model.digest, self.device, self._backend_name, permitted=permitted
+            )
         return self._backend
 
     @cached_property
@@ -194,16 +216,28 @@ class Predictor:
             self._last_pass.shortages.append(f"memory was short, so plain torch was used, not {wanted}")
         return self._last_pass
 
-    def _recognised(
-        self, volume: Volume, progress: StageProgress, known: TaskInfo | None = None, *, keep: bool = False
-    ) -> Sight:
-        """Prepare, encode, judge: as a known task's images are, or as those of every profile that fits."""
+    def _recognised(self, volume: Volume, progress: StageProgress) -> Sight:
+        """Prepare, encode, judge: as images of every profile that fits are."""
+        candidates, seen = self._candidates(volume), self._seen(volume)
+        keeps = self.keeps_maps and seen is not None
+        sight = recognise(candidates, volume, progress, keep=keeps, seen=seen)
+        if keeps and seen is not None and sight.ready is not None and not sight.notes:
+            seen.keep(sight.candidate, sight.encoded.kept, sight.verdict)
+        return sight
+
+    def _candidates(self, volume: Volume, known: TaskInfo | None = None) -> list[Candidate]:
+        """As what an image is looked at: as a known task's images are, or as those of every profile that fits."""
         self._require_dimension(volume)
         if known and known.input_count != volume.channel_count:
             raise wrong_channels([known], volume)
         profiles = [known.profile] if known else self.candidate_profiles(volume)
-        candidates = candidates_of(self.model, self._network_pass(), profiles)
-        return recognise(candidates, volume, progress, keep=keep, known=known)
+        return candidates_of(self.model, self._network_pass(), profiles)
+
+    def _seen(self, volume: Volume) -> SeenImage | None:
+        if self._sights is None:
+            return None
+        backend = self._plain if self.spares_memory else self.backend
+        return self._sights.of(volume, (str(self.device), backend.name, self.memory_step))
 
     def candidate_profiles(self, volume: Volume) -> list[Profile]:
         """Profiles that suit the image's scale and voxel size; with task ``auto`` all of them are tried."""
@@ -226,12 +260,14 @@ class Predictor:
             )
 
 
-def open_predictor(path: str | Path, device: str = AUTO, backend: str = AUTO) -> Predictor | ImportedPredictor:
+def open_predictor(
+    path: str | Path, device: str = AUTO, backend: str = AUTO, sights: Sights | None = None
+) -> Predictor | ImportedPredictor:
     """The predictor of a model file, whether it was trained here or imported.
 
     Args:
         path: of the file.
-        device, backend: as for `Predictor`; imported models are computed by plain torch.
+        device, backend, sights: as for `Predictor`; imported models are computed by plain torch and remember nothing.
 
     Raises:
         ModelError: the file is damaged or does not fit.
@@ -240,13 +276,13 @@ def open_predictor(path: str | Path, device: str = AUTO, backend: str = AUTO) ->
     """
     if is_imported(path):
         return ImportedPredictor(load_imported(path), torch_device(device))
-    return Predictor.load(path, device, backend)
+    return Predictor(load_model(path), device, backend, sights)
 
 
 def _told(sight: Sight, volume: Volume) -> Verdict:
     """The verdict, with everything that there is to know about the way to it."""
     swaps = swap_warnings([sight.candidate], volume, sight.verdict)
-    notes = (*volume.warnings, *coarseness(sight.prepared.frame), *swaps, *sight.notes)
+    notes = (*volume.warnings, *coarseness(sight.frame), *swaps, *sight.notes)
     return replace(sight.verdict, warnings=notes)
 
 

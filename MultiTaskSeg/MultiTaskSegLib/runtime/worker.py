@@ -7,19 +7,16 @@ the log: everything that any library prints on stdout is sent there, so that the
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import queue
-import shutil
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +27,7 @@ from MultiTaskSegLib.runtime.hosting.listed_runs import ListedRuns, Outcome
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
 from MultiTaskSegLib.runtime.hosting.model_request import card_of, imported, models_in, task_facts
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
+from MultiTaskSegLib.runtime.hosting.request_line import end, lines_of, requests
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine, TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.hosting.worker_request import Request, parsed_request, require_kinds
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
@@ -42,8 +40,6 @@ Send = Callable[[Event], None]
 T = TypeVar("T")
 
 PROGRESS_INTERVAL_S = 0.1
-PARENT_INTERVAL_S = 1.0
-READ_BYTES = 1 << 16
 
 
 def read_volume(request: Request) -> Volume:
@@ -192,6 +188,11 @@ class Worker:
             self._send({"id": number, **error_event(error)})
         return True
 
+    def rest(self) -> None:
+        """Slicer needs the memory more than a run that may follow."""
+        self._machine.rest()
+        release_freed_memory()
+
     def _run(
         self,
         request: Request,
@@ -235,12 +236,15 @@ class Worker:
         progress(0.0, "reading")
         volume = read_volume(request)
         progress(0.0, "model")
+        keeps = bool(request.get("keep", False))
         if bool(request.get("map", False)):
-            located = self._run(request, volume, LOCATE, lambda model, tell: model.locate(volume, tell), progress)
+            purpose = replace(LOCATE, keeps=keeps)
+            located = self._run(request, volume, purpose, lambda model, tell: model.locate(volume, tell), progress)
             verdict, rarity = located.found
             outcome: Outcome[Any] = replace(located, found=verdict)
         else:
-            outcome = self._run(request, volume, CHECK, lambda model, tell: model.check(volume, tell), progress)
+            purpose = replace(CHECK, keeps=keeps)
+            outcome = self._run(request, volume, purpose, lambda model, tell: model.check(volume, tell), progress)
             verdict, rarity = outcome.found, None
         files = {}
         if rarity is not None:
@@ -302,59 +306,6 @@ def legend_of(task: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _lines_of(descriptor: int) -> Iterator[bytes]:
-    """Lines as they come. A buffered file would be locked by the thread that waits for more when the process ends."""
-    rest = b""
-    while chunk := os.read(descriptor, READ_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    yield rest
-
-
-def remove_scratch(folder: Path) -> None:
-    """Remove the private folder, which is left first: Windows removes none that a process works in."""
-    with contextlib.suppress(OSError):
-        os.chdir(folder.parent)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end(scratch: str | None) -> NoReturn:
-    """Nobody is left to read an answer, so a request under way is not worth finishing."""
-    if scratch:
-        remove_scratch(Path(scratch))
-    os._exit(0)
-
-
-def _requests(stdin: Iterable[bytes], scratch: str | None, parent: int) -> Iterable[str]:
-    """Request lines, read by a thread so that the end of ``parent`` is seen while a request is being answered.
-
-    The pipe usually ends with the parent. Where something else that the parent has started holds it open, the parent
-    of this process becomes another one; Windows does not do that, but there no child inherits a pipe by accident.
-    """
-    lines: queue.Queue[str] = queue.Queue()
-
-    def read() -> None:
-        """Fill the queue until the parent closes the pipe. What is no UTF-8 is answered like any other nonsense."""
-        try:
-            for line in stdin:
-                lines.put(line.decode("utf-8", "replace"))
-        finally:
-            _end(scratch)
-
-    def watch() -> None:
-        """Look from time to time whether the parent is still there."""
-        while os.getppid() == parent:
-            time.sleep(PARENT_INTERVAL_S)
-        _end(scratch)
-
-    threading.Thread(target=read, name="requests", daemon=True).start()
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-    while True:
-        line = lines.get()
-        if line.strip():
-            yield line
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a shutdown request or the end of stdin; the exit code of the process."""
     arguments, parent = sys.argv[1:] if arguments is None else arguments, os.getppid()
@@ -370,11 +321,11 @@ def main(arguments: list[str] | None = None) -> int:
                 protocol.write(json.dumps(event) + "\n")
                 protocol.flush()
         except OSError:
-            _end(scratch)
+            end(scratch)
 
     send({"event": "ready", "version": __version__, "torch": _torch_version()})
     worker = Worker(send)
-    for line in _requests(_lines_of(0), scratch, parent):
+    for line in requests(lines_of(0), scratch, parent, worker.rest):
         if not worker.handle(line):
             break
         release_freed_memory()  # the worker idles between volumes, and Slicer needs the memory

@@ -193,9 +193,16 @@ def stage_of(memory: RunMemory, name: str, step: int = 0) -> list[StageMemory]:
     return [stage for stage in memory.at(step).stages if stage.name == name]
 
 
-def test_what_is_kept_for_the_labels_counts_where_the_task_is_recognised_also_where_there_is_but_one() -> None:
-    volume = noise((64, 64, 64))
-    known, auto = (run_memory(task(3), purpose=Purpose(name), volume=volume) for name in ("t3", "auto"))
+def test_where_there_is_but_one_task_a_run_takes_what_it_takes_when_told() -> None:
+    for candidates in ([task(3)], [task(3), task(2, 40.0)]):
+        known, auto = (run_memory(*candidates, purpose=Purpose(name)) for name in ("t3", "auto"))
+        is_alone = len(candidates) == 1
+        assert (auto.at(0) == known.at(0)) is is_alone
+
+
+def test_what_is_kept_for_the_labels_counts_where_the_task_is_recognised() -> None:
+    volume, tasks = noise((64, 64, 64)), (task(3), task(2))
+    known, auto = (run_memory(*tasks, purpose=Purpose(name), volume=volume) for name in ("t3", "auto"))
     assert stage_of(known, "checking")[0].network.peak_bytes == 0
     kept = auto._candidates[0].kept_bytes(0)
     assert kept > 10_000_000
@@ -207,8 +214,8 @@ def test_what_is_kept_for_the_labels_counts_where_the_task_is_recognised_also_wh
 
 
 def test_a_second_profile_that_is_tried_adds_what_the_first_one_leaves() -> None:
-    one = run_memory(task(3), purpose=Purpose("auto"))
-    two = run_memory(task(3), task(2, 1.1), purpose=Purpose("auto"))
+    one = run_memory(task(3), task(2), purpose=Purpose("auto"))
+    two = run_memory(task(3), task(2), task(1, 1.1), purpose=Purpose("auto"))
     grid = 4 * noise().voxels.size
     kept = max(candidate.kept_bytes(0) for candidate in two._candidates)
     assert stage_of(two, "checking")[0].host_bytes - stage_of(one, "checking")[0].host_bytes == grid

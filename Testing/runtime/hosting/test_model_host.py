@@ -11,7 +11,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.runtime.hosting.image_runs import REPLACED, ImageRuns
-from MultiTaskSegLib.runtime.hosting.model_host import CARD_RAN_OUT, ModelHost
+from MultiTaskSegLib.runtime.hosting.model_host import CARD_FAILED, CARD_RAN_OUT, ModelHost
 from MultiTaskSegLib.runtime.hosting.purpose import LOCATE, Purpose
 from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
 from MultiTaskSegLib.runtime.image.volume import Volume
@@ -99,6 +99,31 @@ def test_when_the_card_runs_out_of_memory_the_cpu_goes_on_and_says_so(error):
     assert machine.releases == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: unspecified launch failure"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("HIP error: invalid device function"),
+    ],
+)
+@pytest.mark.parametrize("at_load", [True, False])
+def test_a_card_that_fails_in_the_middle_is_followed_by_the_cpu_with_a_word(error, at_load):
+    def act(model: Model) -> str:
+        if model.device == "cpu":
+            return model.device
+        raise error
+
+    machine = MachineStandIn()
+    load = machine.load
+    if at_load:
+        machine.load = lambda model, device, planar: (
+            load(model, device, planar) if device == "cpu" else act(load(model, device, planar))
+        )
+    (device, notes), told = run(ModelHost(machine), act)
+    assert (device, notes, told) == ("cpu", (CARD_FAILED,), ["on the CPU"])
+
+
 @pytest.mark.parametrize("error", MAIN_OUT_OF_MEMORY)
 @pytest.mark.parametrize("at_load", [True, False])
 def test_when_the_main_memory_beside_a_card_runs_out_the_card_is_not_blamed_and_the_cpu_not_tried(error, at_load):
@@ -122,6 +147,8 @@ def test_whether_memory_is_to_be_spared_reaches_the_predictor_and_is_no_habit(de
     for spares in (True, False):
         machine.plans = {device: RunPlan(device, 0, (), spares)}
         assert run(host, lambda model: model.spares_memory, device)[0][0] is spares
+        machine.plans = {device: RunPlan(device, 0, (), keeps_maps=spares)}
+        assert run(host, lambda model: model.keeps_maps, device)[0][0] is spares
 
 
 def test_a_plan_that_avoids_the_card_loads_on_the_cpu():
@@ -199,7 +226,9 @@ def test_when_the_cpu_runs_out_of_memory_there_is_nothing_left_to_try(error):
         run(ModelHost(MachineStandIn()), act, "cpu")
 
 
-@pytest.mark.parametrize("error", [RuntimeError("cuDNN error"), InputError("the image is constant"), ValueError("no")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shape mismatch"), InputError("the image is constant"), ValueError("no")]
+)
 def test_other_errors_are_not_tried_again(error):
     machine = MachineStandIn()
 

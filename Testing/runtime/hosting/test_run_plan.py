@@ -67,6 +67,14 @@ def test_only_where_there_is_plenty_of_memory_something_else_than_plain_torch_ma
     assert not plan(card(ENDLESS), host(ENDLESS)).spares_memory
 
 
+def test_maps_wait_for_labels_only_where_these_are_likely_and_there_is_plenty_of_memory() -> None:
+    check = Purpose(keeps=True)
+    plenty = room_for(3 * memory(check).at(0).host_bytes(is_on_host=True) + 2_000_000_000)
+    for free_bytes, purpose, keeps in ((plenty, check, True), (plenty, CHECK, False), (plenty - 100, check, False)):
+        assert plan(host(free_bytes), host(free_bytes), purpose).keeps_maps is keeps
+    assert not plan(card(ENDLESS), host(ENDLESS), check).keeps_maps
+
+
 def test_a_system_that_does_not_tell_its_memory_is_trusted() -> None:
     assert plan(host(None), host(None)) == RunPlan("cpu")
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from MultiTaskSegLib.runtime.hosting.model_host import ModelHost, Progress
 from MultiTaskSegLib.runtime.hosting.nearest_model import NearestModel, nearest_model
-from MultiTaskSegLib.runtime.hosting.purpose import CHECK, Purpose
+from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
 
@@ -84,11 +84,11 @@ class ListedRuns:
         worked_on = volume if seen is None else seen
         if model is not None:
             return self._with(model, device, worked_on, purpose, act, progress, tell)
-        looks = _Looks(progress, 1.0 if purpose == CHECK else LOOKING_SHARE)
+        looks = _Looks(progress, 1.0 if purpose.is_check else LOOKING_SHARE)
         nearest = nearest_model(self._host, self._machine, device, volume, purpose, looks, tell)
         if nearest is None:
             return self._with(None, device, worked_on, purpose, act, progress, tell)
-        if purpose == CHECK and nearest.chosen.verdict is not None:
+        if purpose.is_check and nearest.chosen.verdict is not None:
             chosen = nearest.chosen
             return Outcome(cast(T, chosen.verdict), chosen.notes, chosen.origin, nearest)
         path = str(nearest.chosen.path)

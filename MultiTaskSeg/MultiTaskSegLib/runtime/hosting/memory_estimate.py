@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.prediction.candidate import only_task
 
 AUTO = "auto"
 FLOAT_BYTES = 4
@@ -103,6 +104,8 @@ class RunMemory:
         held = self._voxels + (0 if whole is volume else volume.voxels.size)
         self._image_bytes = FLOAT_BYTES * held * volume.channel_count
         known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
+        if purpose.task == AUTO:
+            known = only_task(manifest.tasks, candidates)
         wanted = [] if purpose.task is None else [known] if known else list(manifest.tasks)
         self._candidates = [
             CandidateMemory(

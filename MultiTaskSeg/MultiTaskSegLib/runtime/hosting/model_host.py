@@ -9,7 +9,7 @@ from MultiTaskSegLib.runtime.hosting.model_stamp import model_stamp
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_broken, is_card_short
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
@@ -18,6 +18,7 @@ T = TypeVar("T")
 Progress = Callable[[float, str], None]
 CPU = "cpu"
 CARD_RAN_OUT = "the memory of the graphics card did not suffice, so the CPU was used"
+CARD_FAILED = "the graphics card or its driver failed, so the CPU was used"
 
 
 class ModelHost:
@@ -73,12 +74,12 @@ class ModelHost:
         try:
             predictor = self._load(model, name, volume.is_planar)
         except Exception as error:
-            if name == CPU or not is_card_short(error):
+            if name == CPU or not _is_of_card(error):
                 raise
-            predictor = None
+            predictor, reason = None, _reason(error)
         if predictor is None:
             tell("on the CPU")
-            return self._on_cpu(model, volume, purpose, act, share)
+            return self._on_cpu(model, volume, purpose, act, share, reason)
         plan = self._machine.plan(predictor, volume, purpose, name)
         if plan.device != name:
             tell("on the CPU")
@@ -89,13 +90,14 @@ class ModelHost:
         try:
             return act(predictor, share), plan.warnings
         except Exception as error:
-            if plan.device == CPU or not is_card_short(error):
+            if plan.device == CPU or not _is_of_card(error):
                 raise
+            reason = _reason(error)
         # Outside the handler: the traceback would keep the feature maps on the card.
         del predictor
         tell("on the CPU")
         share.begin_again()
-        return self._on_cpu(model, volume, purpose, act, share)
+        return self._on_cpu(model, volume, purpose, act, share, reason)
 
     def _on_cpu(
         self,
@@ -104,12 +106,13 @@ class ModelHost:
         purpose: Purpose,
         act: Callable[[Answers, Progress], T],
         share: Progress,
+        reason: str,
     ) -> tuple[T, tuple[str, ...]]:
-        """`run`, after the card had too little memory."""
+        """`run`, after the card had too little memory, or failed."""
         predictor = self._load(model, CPU, volume.is_planar)
         plan = self._machine.plan(predictor, volume, purpose, CPU)
         _follow(plan, predictor)
-        return act(predictor, share), (CARD_RAN_OUT, *plan.warnings)
+        return act(predictor, share), (reason, *plan.warnings)
 
     def _load(self, model: str | None, device: str, planar: bool) -> Answers:
         wanted = (model, device, planar and model is None)
@@ -124,8 +127,17 @@ class ModelHost:
         return self._loaded[1]
 
 
+def _is_of_card(error: Exception) -> bool:
+    return is_card_short(error) or is_card_broken(error)
+
+
+def _reason(error: Exception) -> str:
+    return CARD_FAILED if is_card_broken(error) else CARD_RAN_OUT
+
+
 def _follow(plan: RunPlan, predictor: Answers) -> None:
     predictor.memory_step, predictor.spares_memory = plan.memory_step, plan.spares_memory
+    predictor.keeps_maps = plan.keeps_maps
 
 
 class _Rising:

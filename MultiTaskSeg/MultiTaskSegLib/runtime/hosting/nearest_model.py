@@ -147,10 +147,11 @@ def nearest_model(
         return NearestModel(asked[0], tuple(sorted(standings, key=lambda standing: bool(standing.reason))))
     failure: MtsError | None = None
     found: list[Standing] = []
+    look_for = replace(CHECK, keeps=purpose.keeps or purpose.task is not None)
     for number, standing in enumerate(asked):
         part = _part(progress, number, len(asked), standing.name)
         try:
-            found.append(_looked(host, standing, device, volume, part, tell))
+            found.append(_looked(host, standing, device, volume, look_for, part, tell))
         except Exception as error:
             reason = _reason(error)
             failure = failure or reason
@@ -183,6 +184,7 @@ def _looked(
     standing: Standing,
     device: str,
     volume: Volume,
+    purpose: Purpose,
     progress: Progress,
     tell: Callable[[str], None],
 ) -> Standing:
@@ -192,7 +194,7 @@ def _looked(
         is_measured = any(task.held_out_dice for task in model.manifest.tasks if task.name == verdict.nearest_task)
         return Standing(standing.name, standing.path, verdict, origin, is_measured)
 
-    found, notes = host.run(str(standing.path), device, volume, CHECK, look, progress, tell)
+    found, notes = host.run(str(standing.path), device, volume, purpose, look, progress, tell)
     return replace(found, notes=notes)
 
 

@@ -40,12 +40,15 @@ class RunPlan:
             smaller ones.
         warnings: what the user should know about it.
         spares_memory: whether only plain torch may compute, whose memory is known.
+        keeps_maps: whether a check holds encoder maps for labels that may be asked for next; only where there is much
+            more memory than the run needs (they take `pass_parts.KEPT_BYTES` at most), and not on a card.
     """
 
     device: str
     memory_step: int = 0
     warnings: tuple[str, ...] = ()
     spares_memory: bool = False
+    keeps_maps: bool = False
 
 
 def plan_run(
@@ -90,7 +93,8 @@ def plan_run(
         needed = memory.at(step).host_bytes(is_on_host=True)
         if _fits(needed, host):
             is_roomy = step == 0 and _fits(COMPILED_FACTOR * needed + COMPILED_BYTES, host)
-            return replace(_plan(host, step, warnings), spares_memory=not is_roomy)
+            keeps_maps = is_roomy and purpose.keeps
+            return replace(_plan(host, step, warnings), spares_memory=not is_roomy, keeps_maps=keeps_maps)
         least = needed if least is None else min(least, needed)
     assert least is not None
     raise _too_large(least, host)

@@ -11,6 +11,7 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
+from MultiTaskSegLib.runtime.prediction.sights import Sights
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
@@ -22,6 +23,7 @@ class Answers(Protocol):
 
     memory_step: int
     spares_memory: bool
+    keeps_maps: bool
 
     @property
     def manifest(self) -> Any:
@@ -65,9 +67,15 @@ class Machine(Protocol):
     def release(self) -> None:
         """Hand back memory of a card that is not needed any more."""
 
+    def rest(self) -> None:
+        """Let go of what only waits for a run that may follow."""
+
 
 class TorchMachine:
-    """This machine, by torch."""
+    """This machine, by torch. It remembers what was made of the last images, whichever model was loaded."""
+
+    def __init__(self) -> None:
+        self._sights = Sights()
 
     def models(self) -> list[ListedModel]:
         """The list of models: the released ones, then the user's own."""
@@ -86,7 +94,8 @@ class TorchMachine:
             from MultiTaskSegLib.runtime.machine.compute_device import select_device
             from MultiTaskSegLib.runtime.model.released import released_model
             from MultiTaskSegLib.runtime.predictor import open_predictor
-        return open_predictor(Path(model) if model else released_model(planar), device=select_device(device))
+        path = Path(model) if model else released_model(planar)
+        return open_predictor(path, device=select_device(device), sights=self._sights)
 
     def device(self, wanted: str) -> str:
         """The name of the device to use for a choice of the user. Raises as `load` and `find_device`."""
@@ -105,6 +114,7 @@ class TorchMachine:
         from MultiTaskSegLib.runtime.hosting.run_plan import plan_run
         from MultiTaskSegLib.runtime.machine.compute_device import CPU, find_device
 
+        self._sights.turn_to(volume)  # maps of another image need not take memory
         candidates = predictor.candidate_profiles(volume)
         remembered = max((len(cells.memory) for cells in predictor.model.memories), default=0)
         devices = find_device(device), find_device(CPU)
@@ -115,6 +125,10 @@ class TorchMachine:
         from MultiTaskSegLib.runtime.machine.compute_device import release_card_memory
 
         release_card_memory()
+
+    def rest(self) -> None:
+        """Nobody has asked for anything for a while: let go of what only waits for a run that may follow."""
+        self._sights.drop_maps()
 
 
 @contextmanager

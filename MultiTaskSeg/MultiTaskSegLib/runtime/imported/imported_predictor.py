@@ -85,6 +85,7 @@ class ImportedPredictor:
         model: the same.
         memory_step: not used; patches have the size that the model was planned for.
         spares_memory: not used; only plain torch computes.
+        keeps_maps: not used; nothing is remembered of an image.
     """
 
     def __init__(self, model: ImportedModel, device: torch.device, *, mirror: bool = False) -> None:
@@ -92,7 +93,7 @@ class ImportedPredictor:
         self._mirror_axes = model.manifest.origin.mirror_axes if mirror else ()
         self._networks = [network.to(device) for network in model.networks]
         self.memory_step = 0
-        self.spares_memory = False
+        self.spares_memory = self.keeps_maps = False
 
     @property
     def manifest(self) -> ImportedManifest:

@@ -49,6 +49,18 @@ def is_card_short(error: BaseException) -> bool:
     return is_out_of_memory(error) and any(word in text for word in CARD_WORDS)
 
 
+def is_card_broken(error: BaseException) -> bool:
+    """Whether a card or its driver failed at something else than memory; the processor can go on without it.
+
+    >>> is_card_broken(RuntimeError("CUDA error: launch failure")), is_card_broken(RuntimeError("CUDA out of memory"))
+    (True, False)
+    """
+    if isinstance(error, MtsError) or not isinstance(error, RuntimeError) or is_out_of_memory(error):
+        return False
+    text = str(error).lower()
+    return any(word in text for word in (*CARD_WORDS, "hip error"))
+
+
 def memory_error(error: BaseException, file: str | Path | None = None) -> ResourceError:
     """What the user is told when memory ran out, of the card or of the computer, as ``error`` says."""
     what, remedy = (CARD_TOO_LITTLE, CARD_REMEDY) if is_card_short(error) else (TOO_LITTLE, REMEDY)

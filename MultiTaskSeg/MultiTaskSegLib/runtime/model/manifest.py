@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from MultiTaskSegLib.runtime.image.profile import Profile
+from MultiTaskSegLib.runtime.model.precision_info import PrecisionInfo
 from MultiTaskSegLib.runtime.model.structure import LATER
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.network.architecture import Architecture
+from MultiTaskSegLib.runtime.network.precision import Lower
 from MultiTaskSegLib.runtime.ood.image_statistics import FIRST_STATISTICS
 from MultiTaskSegLib.runtime.ood.score_law import ScoreLaw, TaskLimits
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant
@@ -159,6 +161,7 @@ class Manifest:
         ood: the out-of-distribution check.
         training: provenance: settings, steps, duration, library versions.
         quality: how good results are, in the order of the tasks; None where nobody measured it.
+        precision: what lower precisions cost; None: nobody has measured it, and the model runs in float32.
     """
 
     format_version: int
@@ -170,6 +173,12 @@ class Manifest:
     ood: OodInfo
     training: dict[str, Any] = field(default_factory=dict)
     quality: QualityInfo | None = field(default=None, metadata=LATER)
+    precision: PrecisionInfo | None = field(default=None, metadata=LATER)
+
+    @property
+    def permitted_precisions(self) -> tuple[Lower, ...]:
+        """The lower precisions that the model may run in."""
+        return () if self.precision is None else self.precision.permitted
 
     @property
     def stems(self) -> tuple[tuple[str, ...], ...]:

@@ -73,6 +73,13 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "quality.tasks[].scales[]": (1e-6, 1e6),
     "quality.tasks[].weights[]": (-1.0, 1.0),
     "quality.tasks[].intercept": (-1.0, 1.0),
+    "precision.version": (1, 1),
+    "precision.measured[].dice.*": _RATE,
+    "precision.measured[].dice_float32.*": _RATE,
+    "precision.measured[].images": (1, 10**9),
+    "precision.measured[].differing_verdicts": _CASES,
+    "precision.measured[].auroc": _RATE,
+    "precision.measured[].auroc_float32": _RATE,
 }
 """Smallest and largest value by key; ``[]`` stands for every entry of a list, ``*`` for every key of an object."""
 
@@ -94,10 +101,11 @@ COUNTS = {
     "quality.tasks[].medians": len(TRAITS),
     "quality.tasks[].scales": len(TRAITS),
     "quality.tasks[].weights": len(TRAITS),
+    "precision.measured": 8,
 }
 """Most entries by key."""
 
-_OPEN_KEYS = ("held_out_dice", "calibration", "false_alarm_rate_by_task")
+_OPEN_KEYS = ("held_out_dice", "calibration", "false_alarm_rate_by_task", "measured[].dice_float32", "measured[].dice")
 _NOTES = "training"
 _REMEDY = "Get the model file again"
 

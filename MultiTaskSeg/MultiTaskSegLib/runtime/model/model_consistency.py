@@ -12,6 +12,7 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo, needed_format
 from MultiTaskSegLib.runtime.model.manifest_bounds import MAX_PICTURE_VALUES, check_bounds
+from MultiTaskSegLib.runtime.model.precision_info import contradiction
 from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.network.architecture import Architecture
 from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
@@ -66,6 +67,10 @@ def check_manifest(manifest: Manifest) -> None:
     )
     _check_limits(ood, len(manifest.tasks))
     check_quality(manifest.quality, len(manifest.tasks))
+    if manifest.precision is not None:
+        labelled_tasks = [task.name for task in manifest.tasks if task.labels]
+        otherwise = contradiction(manifest.precision, labelled_tasks)
+        _require(not otherwise, otherwise)
 
 
 def check_quality(quality: QualityInfo | None, tasks: int) -> None:

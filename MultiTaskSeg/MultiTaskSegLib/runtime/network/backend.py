@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.network.architecture import LEAKY_SLOPE, SegmentationNetwork, Stage, Stem
 from MultiTaskSegLib.runtime.network.convolution import Convolution, fixed_convolution, plain_module
+from MultiTaskSegLib.runtime.network.precision import FLOAT32
 
 RESIDUAL_SCALE = 2**-0.5
 
@@ -21,11 +22,13 @@ class Backend(Protocol):
         name: for the user and the memory of measured choices.
         device: where maps are.
         plain: plain torch with the same weights, for when this back end fails; None for plain torch itself.
+        precision: in which numbers are multiplied, one of `precision.DTYPES`.
     """
 
     name: str
     device: torch.device
     plain: Backend | None
+    precision: str
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
         """First convolution and activation of a stage (``encoder0``, ``decoder2``).
@@ -119,10 +122,11 @@ class TorchBackend:
 
     Attributes:
         stages: weights by name of the stage.
+        down_steps, up_steps: weights of the steps between levels, the finest first.
     """
 
     def __init__(self, network: SegmentationNetwork, device: torch.device, name: str = "torch") -> None:
-        self.name, self.device = name, device
+        self.name, self.device, self.precision = name, device, str(FLOAT32)
         self.plain: Backend | None = None
         named = [("encoder", network.encoder), ("decoder", network.decoder)]
         self.stages = {
@@ -137,8 +141,8 @@ class TorchBackend:
             first = fixed_convolution(stem.first, device)
             shortcut = fixed_convolution(stem.shortcut, device, RESIDUAL_SCALE)
             self.stages[stem_stage(number)] = StageWeights(first, finest.second, shortcut)
-        self._down = [fixed_convolution(module, device) for module in network.down]
-        self._up = [fixed_convolution(module, device) for module in network.up]
+        self.down_steps = [fixed_convolution(module, device) for module in network.down]
+        self.up_steps = [fixed_convolution(module, device) for module in network.up]
         self._head = fixed_convolution(network.head, device)
 
     def first(self, stage: str, window: Tensor, pad_z: bool) -> Tensor:
@@ -157,11 +161,11 @@ class TorchBackend:
 
     def down(self, level: int, x: Tensor) -> Tensor:
         """See `Backend`."""
-        return self._down[level](x)
+        return self.down_steps[level](x)
 
     def up(self, level: int, x: Tensor) -> Tensor:
         """See `Backend`."""
-        return self._up[level](x)
+        return self.up_steps[level](x)
 
     def head(self, x: Tensor, channels: slice) -> Tensor:
         """See `Backend`."""

@@ -8,8 +8,9 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,8 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
+from MultiTaskSegLib.runtime.network.precision import FLOAT32, Lower, hardware_precisions
+from MultiTaskSegLib.runtime.network.reduced_backend import ReducedBackend
 
 AUTO, TORCH = "auto", "torch"
 NAMES = (AUTO, TORCH, OPENVINO)
@@ -34,6 +37,8 @@ NAMES = (AUTO, TORCH, OPENVINO)
 VARIABLE = "MULTITASKSEG_BACKEND"
 LEAST_AGREEMENT = 0.9999
 LARGEST_ERROR = 1e-3
+# bfloat16 has 8 bits: a share of .004 in each of some 20 layers.
+LARGEST_REDUCED_ERROR = 0.1
 TRIAL_CELLS = (8, 12, 12)
 TRIALS = 2
 # Below this much free memory nothing is compiled: of the released 3-D model that and its trial took 1.9 GB, and systems
@@ -44,7 +49,12 @@ Candidates = Mapping[str, Callable[[], Backend]]
 
 
 def choose_backend(
-    network: SegmentationNetwork, digest: str, device: torch.device, name: str = AUTO, memory: Path | None = None
+    network: SegmentationNetwork,
+    digest: str,
+    device: torch.device,
+    name: str = AUTO,
+    memory: Path | None = None,
+    permitted: Collection[Lower] = (),
 ) -> Backend:
     """The back end to use.
 
@@ -54,6 +64,8 @@ def choose_backend(
         device: where to compute.
         name: one of `NAMES`; ``auto`` looks at the environment variable MULTITASKSEG_BACKEND, then measures.
         memory: file of remembered choices; by default one in the user's cache folder.
+        permitted: lower precisions that the model has been measured in. They are tried where this computer has them,
+            and only where nothing else is asked for by name.
 
     Raises:
         UsageError: there is no such back end.
@@ -66,6 +78,7 @@ def choose_backend(
     candidates = _candidates(plain)
     if name != AUTO:
         return plain if name == TORCH else _wanted(name, plain, candidates, network)
+    candidates = {**candidates, **reduced_candidates(plain, permitted)}
     if not candidates:
         return plain
     memory = memory or cache_folder() / "backends.json"
@@ -110,6 +123,22 @@ def _candidates(plain: TorchBackend) -> Candidates:
     return {OPENVINO: lambda: openvino_backend(plain)}
 
 
+def reduced_candidates(plain: TorchBackend, precisions: Collection[Lower]) -> Candidates:
+    """Back ends in lower precisions, by name: of these precisions those that the device has.
+
+    Args:
+        plain: whose weights to use, and what takes over from them.
+        precisions: which.
+    """
+    candidates: dict[str, Callable[[], Backend]] = {}
+    for precision in hardware_precisions(plain.device):
+        if precision in precisions:
+            candidates[f"{TORCH}-{precision}"] = partial(ReducedBackend, plain, precision)
+            if plain.device.type == "cpu" and find_spec("openvino") is not None:
+                candidates[f"{OPENVINO}-{precision}"] = partial(openvino_backend, plain, precision)
+    return candidates
+
+
 def _wanted(name: str, plain: TorchBackend, candidates: Candidates, network: SegmentationNetwork) -> Backend:
     if name not in candidates:
         raise ResourceError(f"the back end {name!r} is not available here", remedy=f"Install it or use {TORCH}")
@@ -128,7 +157,7 @@ def _fastest(plain: TorchBackend, candidates: Candidates, network: SegmentationN
     for make in candidates.values():
         backend = _built(make)
         tried = None if backend is None else _tried(backend, network)
-        if backend is not None and tried is not None and tried[0] < least_s and agrees(tried[1], expected):
+        if backend is not None and tried is not None and tried[0] < least_s and _is_right(backend, tried[1], expected):
             best, least_s = backend, tried[0]
     return best
 
@@ -162,6 +191,15 @@ def agrees(found: Tensor, expected: Tensor) -> bool:
     same = float((found.argmax(dim=0) == expected.argmax(dim=0)).float().mean())
     error = float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
     return same >= LEAST_AGREEMENT and error <= LARGEST_ERROR
+
+
+def _is_right(backend: Backend, found: Tensor, expected: Tensor) -> bool:
+    """Whether a trial's logits are those of plain torch. What a lower precision costs was measured by the trainer: here
+    is only seen that this computer's instructions do what they should."""
+    if backend.precision == FLOAT32:
+        return agrees(found, expected)
+    error = float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+    return error <= LARGEST_REDUCED_ERROR
 
 
 @torch.inference_mode()

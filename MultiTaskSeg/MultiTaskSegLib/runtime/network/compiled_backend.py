@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.network.backend import Backend, FirstPart, SecondPart, TorchBackend
+from MultiTaskSegLib.runtime.network.precision import FLOAT32, Precision
 
 Part = Callable[..., Tensor]
 # Compiles a module, given the channels of its inputs and the slices of context that the first has beyond the second.
 Compile = Callable[[nn.Module, tuple[int, ...], int], Part]
 OPENVINO = "openvino"
+HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 class CompiledBackend:
@@ -24,10 +26,11 @@ class CompiledBackend:
         name: see `Backend`.
         plain: whose weights to use.
         compiled: compiles a module.
+        precision: see `Backend`.
     """
 
-    def __init__(self, name: str, plain: TorchBackend, compiled: Compile) -> None:
-        self.name, self.device = name, plain.device
+    def __init__(self, name: str, plain: TorchBackend, compiled: Compile, precision: str = FLOAT32) -> None:
+        self.name, self.device, self.precision = name, plain.device, precision
         self.plain: Backend | None = plain
         self.down, self.up, self.head, self.shortcut = plain.down, plain.up, plain.head, plain.shortcut
         self._first: dict[str, Part] = {}
@@ -53,8 +56,12 @@ class CompiledBackend:
         return nn.functional.pad(window, (0, 0, 0, 0, radius, radius)) if pad_z and radius else window
 
 
-def openvino_backend(plain: TorchBackend) -> CompiledBackend:
-    """Stages run by OpenVINO in float32.
+def openvino_backend(plain: TorchBackend, precision: Precision = FLOAT32) -> CompiledBackend:
+    """Stages run by OpenVINO.
+
+    Args:
+        plain: whose weights to use.
+        precision: that it is asked for; a processor without it computes in float32.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -62,7 +69,7 @@ def openvino_backend(plain: TorchBackend) -> CompiledBackend:
     openvino: Any = importlib.import_module("openvino")
     core = openvino.Core()
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
@@ -82,4 +89,5 @@ def openvino_backend(plain: TorchBackend) -> CompiledBackend:
 
         return run
 
-    return CompiledBackend(OPENVINO, plain, compiled)
+    name = OPENVINO if precision == FLOAT32 else f"{OPENVINO}-{precision}"
+    return CompiledBackend(name, plain, compiled, precision)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from MultiTaskSegLib.runtime.network.architecture import Triple
 
 UNIT: Triple = (1, 1, 1)
+# Of sums of 54 products of numbers up to 1 that are rounded to 8 bits.
+ROUGH_TOLERANCE = 0.1
 Direct = Callable[..., Tensor]
 
 
@@ -29,15 +31,18 @@ class Convolution:
     def __call__(self, x: Tensor, pad_z: bool = True) -> Tensor:
         """Convolve ``(1, C, Z, Y, X)``."""
         padding = self.padding if pad_z else (0, *self.padding[1:])
-        direct = direct_convolution() if x.device.type == "cpu" else None
+        direct = direct_convolution(x.dtype) if x.device.type == "cpu" else None
         if direct is not None:
             return direct(x, self.weight, self.bias, padding, self.stride, UNIT, 1)
         return nn.functional.conv3d(x, self.weight, self.bias, self.stride, padding)
 
 
 @cache
-def direct_convolution() -> Direct | None:
+def direct_convolution(dtype: torch.dtype = torch.float32) -> Direct | None:
     """oneDNN's convolution, asked for by name; None where this torch does not have it, or it computes something else.
+
+    Args:
+        dtype: of image and weights; processors do not have it for every one.
 
     Left to itself, torch takes another way for small maps, which is several times slower and takes many times the
     memory. The name is no promise of torch, so it is tried on a small map before it is used.
@@ -49,11 +54,12 @@ def direct_convolution() -> Direct | None:
     weight, bias = torch.linspace(-1.0, 1.0, 3 * 2 * 27).reshape(3, 2, 3, 3, 3), torch.tensor([0.5, -1.0, 2.0])
     stride, padding = (1, 2, 2), (0, 1, 1)
     try:
-        found = direct(values, weight, bias, padding, stride, UNIT, 1)
+        found = direct(values.to(dtype), weight.to(dtype), bias.to(dtype), padding, stride, UNIT, 1)
     except (RuntimeError, TypeError):
         return None
     expected = nn.functional.conv3d(values, weight, bias, stride, padding)
-    agrees = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-4)
+    tolerance = 1e-4 if dtype == torch.float32 else ROUGH_TOLERANCE
+    agrees = found.shape == expected.shape and torch.allclose(found.float(), expected, atol=tolerance)
     return direct if agrees else None
 
 

@@ -98,6 +98,7 @@ def answer(
         maps.region_confidence,
         prepared.frame.as_dict(),
         quality=quality,
+        precision=network_pass.backend.precision,
     )
 
 

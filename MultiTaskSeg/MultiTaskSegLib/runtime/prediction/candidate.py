@@ -63,6 +63,12 @@ def candidates_of(model: Model, network_pass: NetworkPass, profiles: list[Profil
     ]
 
 
+def only_task(tasks: Sequence[TaskInfo], profiles: Sequence[Profile]) -> TaskInfo | None:
+    """The task that an image can only be of: nothing need be recognised, and its labels come with the spectra."""
+    fitting = [task for task in tasks if task.profile in profiles]
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def fitting_profiles(manifest: Manifest, volume: Volume) -> list[Profile]:
     """Profiles that suit the image's scale and voxel size: where no task is named, all of them are tried.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame
 from MultiTaskSegLib.runtime.image.preparation import Prepared, prepare
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
@@ -15,6 +16,7 @@ from MultiTaskSegLib.runtime.ood.reference import CLOSE_CALL
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.prediction.candidate import Candidate
 from MultiTaskSegLib.runtime.prediction.network_pass import Encoded, Wanted
+from MultiTaskSegLib.runtime.prediction.sights import Look, SeenImage
 from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
 
 # The share of a candidate's time that its preparation is told to take.
@@ -27,17 +29,26 @@ class Sight:
 
     Attributes:
         candidate: as what the image was looked at.
-        prepared: the network's input, and the way back.
+        volume: the image.
+        frame: how it lies on the network's grid.
         encoded: what the network's pass has left.
         verdict: how near the image is to the candidate's tasks.
+        ready: the image as it was prepared; None where all this was known from before.
         notes: what the user should know about how memory was found, for whichever candidate.
     """
 
     candidate: Candidate
-    prepared: Prepared
+    volume: Volume
+    frame: InputFrame
     encoded: Encoded
     verdict: Verdict
+    ready: Prepared | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def prepared(self) -> Prepared:
+        """The network's input, and the way back; made now where it was not needed so far."""
+        return self.ready or prepare(self.volume, self.candidate.profile)
 
     @property
     def nearest_task(self) -> TaskInfo:
@@ -52,6 +63,7 @@ def recognise(
     *,
     keep: bool = False,
     known: TaskInfo | None = None,
+    seen: SeenImage | None = None,
 ) -> Sight:
     """Look at an image as each candidate, and keep the sight with the nearest known images.
 
@@ -63,6 +75,7 @@ def recognise(
         progress: of these stages.
         keep: whether labels are wanted afterwards, so that maps for the decoder are kept.
         known: the task, where it is known beforehand: its labels come from the same pass.
+        seen: what is remembered of the image: candidates that have looked at it before compute nothing.
 
     Returns:
         The nearest sight; its verdict has the distances to the tasks of all candidates. Where models know tasks of the
@@ -82,7 +95,7 @@ def recognise(
     for number, candidate in enumerate(candidates):
         part = progress.part(number / len(candidates), (number + 1) / len(candidates))
         try:
-            sight = _look(candidate, volume, part, keep, known)
+            sight = _look(candidate, volume, part, keep, known, seen)
         except InputError as error:
             refusal = error.with_traceback(None)  # what one profile clips to a constant may show something to another
             continue
@@ -101,14 +114,28 @@ def recognise(
     own = {task.name: best.verdict.distances[task.name] for task in best.candidate.tasks}
     merged = {**best.verdict.distances, **distances, **own}
     notes = tuple(dict.fromkeys(note for candidate in candidates for note in candidate.network_pass.notes))
-    verdict = replace(best.verdict, distances=merged, rivals=rivals, log_nearness=nearness, frame=best.prepared.frame)
+    verdict = replace(best.verdict, distances=merged, rivals=rivals, log_nearness=nearness, frame=best.frame)
     return replace(best, verdict=verdict, notes=notes)
 
 
-def _look(candidate: Candidate, volume: Volume, progress: StageProgress, keep: bool, known: TaskInfo | None) -> Sight:
+def _look(
+    candidate: Candidate,
+    volume: Volume,
+    progress: StageProgress,
+    keep: bool,
+    known: TaskInfo | None,
+    seen: SeenImage | None,
+) -> Sight:
+    before = None if seen is None else seen.look(candidate)
+    if before is not None:
+        return Sight(candidate, volume, before.frame, Encoded(before.spectra), before.verdict)
     progress.tell(0.0, "preparing")
     prepared = prepare(volume, candidate.profile)
     wanted = Wanted(known, prepared.canonical_shape) if known else None
     tell = progress.part(PREPARING_SHARE, 1.0).network(candidate.network_pass.shortages)
     encoded = candidate.network_pass.encode(prepared.voxels, tell, keep=keep, wanted=wanted, stem=candidate.stem)
-    return Sight(candidate, prepared, encoded, candidate.judge(encoded.spectra, prepared))
+    verdict = candidate.judge(encoded.spectra, prepared)
+    # What was computed in another way than planned is told with the result that it belongs to, and not remembered.
+    if seen is not None and not candidate.network_pass.notes:
+        seen.remember(candidate, Look(encoded.spectra, verdict, prepared.frame))
+    return Sight(candidate, volume, prepared.frame, encoded, verdict, prepared)

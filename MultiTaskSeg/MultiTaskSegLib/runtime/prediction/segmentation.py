@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.machine.result_record import with_digests
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
+from MultiTaskSegLib.runtime.network.precision import FLOAT32
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality
 
@@ -50,6 +51,7 @@ class Segmentation:
         inside: bool ``(Z, Y, X)``, the voxels of the region; None for the whole image.
         left_out: names of the task's structures that were not wanted; they are background.
         quality: what is expected of the result, whether or not the image is foreign; None where nobody knows.
+        precision: in which the network was computed.
     """
 
     volume: Volume
@@ -72,6 +74,7 @@ class Segmentation:
     inside: NDArray[np.bool_] | None = None
     left_out: tuple[str, ...] = ()
     quality: ImageQuality | None = None
+    precision: str = FLOAT32
 
     @property
     def checked(self) -> Verdict:
@@ -117,6 +120,7 @@ class Segmentation:
             "model": {"name": self.model_name, "sha256": self.model_sha256, **chosen},
             "task": self.task.name,
             "device": self.device,
+            "precision": self.precision,
             "labels": self._label_table(),
             "ood": None if self.verdict is None else self.verdict.as_dict(),
             "quality": None if self.quality is None else self.quality.as_dict(is_foreign=self.is_foreign),
