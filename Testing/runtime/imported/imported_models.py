@@ -63,3 +63,9 @@ def plans_with(**changes: Any) -> dict[str, Any]:
 def seeded(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
     """Random numbers, the same for the same seed."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def of_two_channels() -> dict[str, Any]:
+    """What `results_folder` and `imported` take for a model of T1 and FLAIR."""
+    schemes = {"normalization_schemes": ["ZScoreNormalization"] * 2, "use_mask_for_norm": [False] * 2}
+    return {"dataset": {**DATASET, "channel_names": {"0": "T1", "1": "FLAIR"}}, "plans": plans_with(**schemes)}

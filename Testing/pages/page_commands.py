@@ -1,0 +1,110 @@
+"""The commands that the documents give: every line of a block, every row of a table and every span of a sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from Testing.house.source_tree import REPOSITORY, tracked_files
+
+HISTORY = "CHANGELOG.md"
+SHELLS = ("bash", "sh", "console", "powershell")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+ROW = re.compile(r"^\| `([a-z][^`]*)`", re.MULTILINE)
+# A line or a span that begins so is a command.
+PROGRAMS = re.compile(
+    r"(?:multitaskseg|multitaskseg-trainer|pip|git|cmake|docker|ray|pre-commit|PythonSlicer|Slicer|"
+    r"(?:python3?|py)(?= (?:-m|start\.py))|start\.py(?= )|\S*bin/\S+)(?= |$)"
+)
+# Spans that begin like a command and are none: names, and what a file holds.
+NO_COMMANDS = (
+    "multitaskseg",
+    "multitaskseg-trainer",
+    "pip",
+    "git",
+    "ray",
+    "Slicer",
+    "PythonSlicer",
+    "pre-commit",
+    "docker",
+)
+
+
+@dataclass(frozen=True)
+class PageCommand:
+    """A command on a page.
+
+    Attributes:
+        page: the document, relative to the repository.
+        text: as it is written, without its comment, and the lines of one command as one.
+        place: ``block``, ``row`` of a table, or ``sentence``.
+        note: the comment behind it.
+    """
+
+    page: str
+    text: str
+    place: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text}"
+
+
+def all_commands() -> list[PageCommand]:
+    """Every command of every document but the history, each once per page, in the order of the page."""
+    found: dict[str, PageCommand] = {}
+    for path in tracked_files("*.md"):
+        name = path.relative_to(REPOSITORY).as_posix()
+        if name != HISTORY:
+            for one in commands_of(name, path.read_text(encoding="utf-8")):
+                found.setdefault(str(one), one)
+    return list(found.values())
+
+
+def commands_of(page: str, text: str) -> Iterator[PageCommand]:
+    r"""The commands of a document, in the order in which they stand.
+
+    >>> [one.text for one in commands_of("a.md", "```bash\npip install \\\n  .  # all\n```\nor `git show A`")]
+    ['pip install .', 'git show A']
+    """
+    start = 0
+    for block in FENCE.finditer(text):
+        yield from _of_prose(page, text, start, block.start())
+        yield from _of_block(page, block[1], block[2])
+        start = block.end()
+    yield from _of_prose(page, text, start, len(text))
+
+
+def _of_block(page: str, language: str, content: str) -> Iterator[PageCommand]:
+    """All lines of a shell's block; of a block without a language those that begin with a program."""
+    if language and language not in SHELLS:
+        return
+    for line in re.sub(r"\\\n\s*", "", content).splitlines():
+        words, _, note = line.partition("  #")
+        if language or PROGRAMS.match(words):
+            yield PageCommand(page, words.strip(), "block", note.strip())
+
+
+def _of_prose(page: str, text: str, start: int, end: int) -> Iterator[PageCommand]:
+    """Spans that are commands; in the table of the trainer's commands its name is left out, and is put before."""
+    first = text.find("## multitaskseg-trainer") if page.endswith("command_line.md") else -1
+    place = start
+    for line in text[start:end].splitlines(keepends=True):
+        is_row = line.startswith("| `")
+        if 0 <= first < place < text.find("A training leaves") and (row := ROW.match(line)):
+            yield PageCommand(page, plain(f"multitaskseg-trainer {row[1]}"), "row")
+        for span in SPAN.findall(line):
+            if PROGRAMS.match(span) and span not in NO_COMMANDS:
+                yield PageCommand(page, plain(span), "row" if is_row else "sentence")
+        place += len(line)
+
+
+def plain(text: str) -> str:
+    r"""Without what only Markdown needs.
+
+    >>> plain(r"a [--task NAME\|auto]")
+    'a [--task NAME|auto]'
+    """
+    return text.replace("\\|", "|")

@@ -1,0 +1,41 @@
+"""What a page says that a command leaves, prints or ends with, beside ending with 0."""
+
+from __future__ import annotations
+
+RESULT = ("segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", "report.json")
+RUN = ("report.html", "metrics.json", "metrics.jsonl")
+COHORT = ("cohort.csv", "cohort.html", "cohort.json", "cohort.log.jsonl", "cohort.parquet")
+TABLE = ("cohort segment", "cohort check")
+
+
+def _in(folder: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}" for name in names)
+
+
+# By the command that is run: files.
+LEAVES: dict[str, tuple[str, ...]] = {
+    "multitaskseg segment scan.nii.gz -o result": _in("result", RESULT),
+    "multitaskseg segment scan.nii.gz -m mine.mts.safetensors -o result": _in("result", RESULT),
+    "multitaskseg segment scan.nii.gz -m kidney.mts.safetensors -o result": _in("result", RESULT),
+    "multitaskseg segment scan.nii.gz -o plain": _in("plain", RESULT),
+    "multitaskseg cohort segment scans -m mr3d -o results --workers 2": _in("results", COHORT),
+    "multitaskseg cohort check list.csv -m mr3d -o verdicts --workers 2": _in("verdicts", COHORT),
+    "multitaskseg check scan.nii.gz -m model.mts.safetensors --map maps --json": ("maps/scan_foreign.nii.gz",),
+    "python -m trainer train --data Dataset201_KidneyCT Dataset202_LiverCT -o mine.mts.safetensors --minutes 0.01 "
+    "--config small.toml": _in("mine.run", RUN),
+    "python -m Testing.bench.head.known_heads . -o known --kept-back rest": ("known/dataset.json", "rest/dataset.json"),
+    "python -m trainer recommend --data Dataset201_KidneyCT --models . -o recommended": (
+        "recommended/recommendation.json",
+        "recommended/report.html",
+    ),
+}
+# By the command that is run: words that it prints.
+SAYS: dict[str, tuple[str, ...]] = {
+    "multitaskseg info mr3d": ("Dataset101_HippocampusT1", "mr3d.mts.safetensors"),
+    "multitaskseg models": ("mr3d", "planar2d"),
+    "multitaskseg info model.mts.safetensors": ("SHA-256",),
+    "python -m trainer verify Dataset201_KidneyCT": ("0 defects",),
+    "python -m Testing.runtime.memory_probe 16 64 64 1 auto": ("peak", "estimate"),
+}
+# Pages that a command writes anew and that are the same as before: nothing in them is typed.
+SAME_PAGES = ("docs/models.md", "docs/models/mr3d.md", "docs/models/planar2d.md")

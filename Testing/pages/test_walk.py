@@ -1,0 +1,78 @@
+"""What the README says is done here as it is written; a walk notices what is not as a page says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from Testing.pages import __main__ as program
+from Testing.pages.made_data import write_made_data
+from Testing.pages.page_commands import PageCommand
+from Testing.pages.plan import Planned, plan
+from Testing.pages.walk import Outcome, as_process, faults, in_process, walk
+
+SEGMENT = "multitaskseg segment scan.nii.gz -o result"
+
+
+def answering(status: int, said: str = "", *, files: tuple[str, ...] = ()):
+    def run(text: str, folder: Path) -> Outcome:
+        for name in files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+        return Outcome(status, said)
+
+    return run
+
+
+def test_the_commands_of_the_readme_do_what_it_says(tmp_path: Path) -> None:
+    write_made_data(tmp_path)
+    done = list(walk(plan("README.md"), tmp_path, in_process))
+    assert [(one.text, one.faults, one.said) for one in done if one.faults] == []
+    subcommands = {word for one in done for word in one.text.split()[1:4] if word.isalpha()}
+    assert {"segment", "check", "info", "verify", "train"} <= subcommands
+
+
+def test_a_status_a_file_and_words_that_are_not_as_a_page_says_are_faults(tmp_path: Path) -> None:
+    info, foreign = "multitaskseg info mr3d", "multitaskseg check *.nii.gz --fail-on-ood"
+    assert "ends with 4, not 0" in list(faults(info, Outcome(4, ""), tmp_path))
+    assert list(faults(foreign, Outcome(0, ""), tmp_path)) == ["ends with 0, not 3"]
+    assert list(faults(foreign, Outcome(3, ""), tmp_path)) == []
+    assert len(list(faults(info, Outcome(0, "Dataset101_HippocampusT1"), tmp_path))) == 1
+    assert "result/report.json is not there" in list(faults(SEGMENT, Outcome(0, ""), tmp_path))
+    left = answering(0, files=tuple(f"result/{name}" for name in ("report.json", "uncertainty.nii.gz")))
+    outcome = left(SEGMENT, tmp_path)
+    assert len(list(faults(SEGMENT, outcome, tmp_path))) == 2
+
+
+def test_a_process_runs_in_the_folder_and_what_it_says_may_go_into_a_file(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import os, sys\nprint(os.getcwd())\nsys.exit(5)\n", encoding="utf-8")
+    outcome = as_process("python script.py", tmp_path)
+    assert (outcome.status, Path(outcome.said.strip()).name) == (5, tmp_path.name)
+    assert as_process("python script.py > said.txt", tmp_path) == Outcome(5, "")
+    assert tmp_path.name in (tmp_path / "said.txt").read_text(encoding="utf-8")
+
+
+def test_words_that_are_not_understood_end_with_2_in_this_process_too(tmp_path: Path) -> None:
+    before = Path.cwd()
+    assert in_process("multitaskseg chek", tmp_path).status == 2
+    assert Path.cwd() == before
+
+
+@pytest.mark.parametrize(("status", "ends_with"), [(0, 0), (4, 1)])
+def test_a_walk_ends_with_1_where_anything_is_not_as_its_page_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, ends_with: int
+) -> None:
+    commands = [
+        Planned(PageCommand("a.md", "multitaskseg models", "block"), ("multitaskseg models --json",)),
+        Planned(PageCommand("a.md", "pip install .", "block"), (), "an index"),
+    ]
+    monkeypatch.setattr(program, "plan", lambda: commands)
+    monkeypatch.setattr(program, "write_made_data", lambda folder: folder)
+    monkeypatch.setattr(program, "as_process", answering(status, "the last words"))
+    assert program.main([]) == ends_with
+    said = capsys.readouterr().out
+    assert "pip install .\n      an index" in said
+    assert "2 commands on 1 pages: for 1 of them 1 were run" in said
+    assert ("| the last words" in said) == bool(ends_with)
