@@ -1,0 +1,38 @@
+"""What the journals of all rows say together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from Testing.hostile.campaign.catalogue import trial
+from Testing.hostile.campaign.journal import Journal
+
+
+def finding(name: str, out: Path) -> dict[str, Any]:
+    """Of one row: how much was tried, what failed, what could not be tried, and how long all cases would take."""
+    row, done = trial(name), Journal(out, name).done()
+    absent = Counter(line["absent"] for line in done.values() if line.get("absent"))
+    run = len(done) - sum(absent.values())
+    seconds = sum(line["seconds"] for line in done.values())
+    failures = [{"input": case, "what": line["failure"]} for case, line in done.items() if line["failure"]]
+    return {
+        "name": name,
+        "what": row.what,
+        "promise": row.promise,
+        "run": run * row.each,
+        "of": len(row.cases()) * row.each,
+        "cases_failed": len(failures),
+        "failures": failures,
+        "not_here": dict(absent),
+        "seconds": round(seconds, 1),
+        "whole_seconds": round(seconds / max(1, len(done)) * len(row.cases()), 1),
+    }
+
+
+def commits(names: Sequence[str], out: Path) -> str:
+    """Of everything that was run."""
+    found = dict.fromkeys(commit for name in names for commit in Journal(out, name).commits())
+    return ", ".join(sorted(found, key=lambda commit: "+" not in commit))

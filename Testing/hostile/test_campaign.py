@@ -1,0 +1,183 @@
+"""The campaign counts what fails, goes on where it stopped, outlives a crash, and its page says what its JSON says."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from Testing.hostile.campaign import __main__ as command
+from Testing.hostile.campaign import catalogue, finding, row_run
+from Testing.hostile.campaign.catalogue import TRIALS
+from Testing.hostile.campaign.journal import Journal, Settings
+from Testing.hostile.campaign.progress import Progress
+from Testing.hostile.campaign.publication import publish, published_page, summary
+from Testing.hostile.campaign.trial import Broken, Ground, ListedTrial, NotHere, require
+
+# By row, cases that take about a second; every door, format and kind of judgement is among them.
+QUICK = {
+    "images": ("cli: nifti cut in half #0", "verify: nifti cut in half #0", "worker: nifti cut in half #1",
+               "scene: nrrd half infinite #0"),
+    "geometry": ("17, oblique, odd",),
+    "non_finite": ("NaN, one, nrrd, 0", "+Inf, 0.2 %, mha, 1"),
+    "verifier": ("no labels #0", "clean: 3"),
+}  # fmt: skip
+
+
+def attempt(case: str, ground: Ground) -> None:
+    """Even numbers hold."""
+    assert list(ground.folder.iterdir()) == []
+    (ground.folder / "left").write_text("behind")
+    counter = ground.once("counter", lambda path: path.write_text("0"))
+    counter.write_text(str(int(counter.read_text()) + 1))
+    if case == "7":
+        raise NotHere("sevens are not sold here")
+    require(int(case) % 2 == 0, f"odd,\nin {ground.folder}")
+
+
+PARITY = ListedTrial("parity", "numbers", "are even", tuple(str(number) for number in range(10)), attempt, each=3)
+
+
+@pytest.fixture
+def parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRIALS, "parity", PARITY)
+
+
+def run_here(out: Path, **settings: object) -> dict[str, object]:
+    Settings(**{"share": 1.0, "seed": 0, **settings}).keep(out)
+    row_run.run_here("parity", out, io.StringIO())
+    return finding.finding("parity", out)
+
+
+@pytest.mark.usefixtures("parity")
+def test_failures_are_counted_by_case_and_what_is_not_here_is_not_tried(tmp_path: Path) -> None:
+    found = run_here(tmp_path)
+    assert (found["run"], found["of"], found["cases_failed"]) == (27, 30, 4)
+    assert found["failures"][0] == {"input": "1", "what": "Broken: odd, in FOLDER"}
+    assert found["not_here"] == {"sevens are not sold here": 1}
+
+
+@pytest.mark.usefixtures("parity")
+def test_a_run_goes_on_after_the_cases_that_are_done(tmp_path: Path) -> None:
+    Settings(1.0, 0).keep(tmp_path)
+    for case in ("0", "1"):
+        Journal(tmp_path, "parity").add({"case": case, "failure": "", "absent": "", "seconds": 0.0})
+    with (tmp_path / "parity.jsonl").open("a") as stream:
+        stream.write('{"case": "2", "fail\n')  # killed while it wrote
+    found = run_here(tmp_path)
+    assert (found["run"], found["cases_failed"]) == (27, 3)
+    assert run_here(tmp_path) == found
+    with pytest.raises(ValueError, match="another folder"):
+        Settings(0.5, 0).keep(tmp_path)
+
+
+def test_a_share_chooses_the_same_cases_every_time_and_at_least_one() -> None:
+    cases = PARITY.cases()
+    assert Settings(0.001, 0).chosen(cases) == Settings(0.001, 0).chosen(cases)
+    assert len(Settings(0.001, 0).chosen(cases)) == 1
+    assert Settings(0.5, 1).chosen(cases) != Settings(0.5, 2).chosen(cases)
+    assert Settings(1.0, 0).chosen(cases) == list(cases)
+    assert Settings(0.1, 0, ("3", "5")).chosen(cases) == ["3", "5"]
+
+
+@pytest.mark.usefixtures("parity")
+def test_a_case_that_kills_its_process_is_a_failure_and_the_next_ones_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_a_child(words: list[str], _: object) -> int:
+        """As the real one, but dies in case 4 of a child that shares this process's rows."""
+        child = os.fork()
+        if child == 0:
+            broken = ListedTrial("parity", "", "", PARITY.names, lambda case, _: case == "4" and os._exit(7))
+            monkeypatch.setitem(TRIALS, "parity", broken)
+            row_run.run_here(words[0], Path(words[1]), io.StringIO())
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot split a process in two")
+    monkeypatch.setattr(row_run, "_ended", in_a_child)
+    Settings(1.0, 0).keep(tmp_path)
+    row_run.run_apart("parity", tmp_path, io.StringIO())
+    found = finding.finding("parity", tmp_path)
+    assert found["failures"] == [{"input": "4", "what": "its process ended with 7"}]
+    assert found["run"] == 30
+
+
+def test_a_process_that_never_begins_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_run, "_ended", lambda *_: 1)
+    Settings(0.001, 0).keep(tmp_path)
+    with pytest.raises(RuntimeError, match="before any case"):
+        row_run.run_apart("verifier", tmp_path, io.StringIO())
+
+
+@pytest.mark.usefixtures("parity")
+def test_the_command_prints_the_table_and_its_exit_code_says_whether_a_row_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--one-process", "--only", "verifier", "--inputs", "no labels #0", "-o"]
+    assert command.main([*words, str(tmp_path / "a")]) == 0
+    assert "verifier" in capsys.readouterr().out
+    content = json.loads((tmp_path / "a" / "campaign.json").read_text())
+    assert {"command", "commit", "machine", "date", "seed", "share", "rows"} <= set(content)
+    assert command.main(["--share", "0.5", *words, str(tmp_path / "a")]) == 2
+
+
+def test_the_page_and_the_table_say_what_the_published_file_says(tmp_path: Path) -> None:
+    row = {
+        "name": "parity", "what": "numbers", "promise": "are even", "run": 27, "of": 30, "cases_failed": 1,
+        "failures": [{"input": "1", "what": "a | b"}], "not_here": {"not sold here": 1}, "seconds": 2.4,
+        "whole_seconds": 7200.0,
+    }  # fmt: skip
+    machine = {"processor": "P", "system": "S"}
+    content = {"date": "2026-01-02", "commit": "abc", "share": 1.0, "seed": 0, "machine": machine, "rows": [row]}
+    path, page = publish(content, tmp_path)
+    assert path == tmp_path / "results" / "reliability-2026-01-02.json"
+    text = page.read_text("utf-8")
+    assert text == published_page(tmp_path)
+    for part in ("| numbers (`parity`) | are even | 27 of 30 | 1 | 2 |", "| parity | 1 | a \\| b |", "not sold here"):
+        assert part in text
+    assert "2.00" in summary(content)
+    path.write_text(path.read_text().replace('"run": 27', '"run": 30'))
+    assert "| numbers (`parity`) | are even | 30 | 1 | 2 |" in published_page(tmp_path)
+
+
+def test_the_documented_page_is_the_one_of_its_file(repository: Path) -> None:
+    docs = repository / "docs"
+    assert (docs / "reliability.md").read_text("utf-8") == published_page(docs)
+
+
+def test_the_time_that_is_left_follows_from_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("Testing.hostile.campaign.progress.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    progress = Progress("parity", 10, 2, stream)
+    for _ in range(4):
+        now[0] += 3.0
+        progress.one()
+    assert progress.left_s() == pytest.approx(12.0)
+    assert "parity: 6 of 10, 12 s, about 12 s left" in stream.getvalue()
+
+
+def test_what_does_not_hold_is_broken() -> None:
+    require([1], "never")
+    with pytest.raises(Broken, match="empty"):
+        require([], "empty")
+
+
+def test_no_two_rows_or_cases_have_one_name() -> None:
+    assert list(TRIALS) == [catalogue.trial(name).name for name in TRIALS]
+    for row in TRIALS.values():
+        assert len(set(row.cases())) == len(row.cases()) > 0
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_cases_of_a_row_hold(name: str, tmp_path: Path) -> None:
+    Settings(1.0, 0, QUICK[name]).keep(tmp_path)
+    row_run.run_here(name, tmp_path, io.StringIO())
+    found = finding.finding(name, tmp_path)
+    assert found["failures"] == []
+    assert found["run"] == len(QUICK[name]) * TRIALS[name].each
