@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError, UsageError
+from trainer.distributed.life import Life
 from trainer.distributed.ranks import ALONE, Ranks
 from trainer.distributed.started import started_together
 from trainer.distributed.torch_ranks import TorchRanks
@@ -40,12 +41,12 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         return
     _take_card(environment)
     patience = _patience(environment)
-    store = _meet(environment, patience)
-    try:
-        with open(os.devnull, "w", encoding="utf-8") as nowhere, _ended_together(store, patience):
-            yield TorchRanks(nowhere if dist.get_rank() else None, environment)
-    finally:
-        dist.destroy_process_group()
+    with (
+        _met(environment, patience) as store,
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        _ended_together(store, patience),
+    ):
+        yield TorchRanks(nowhere if dist.get_rank() else None, environment)
 
 
 def _take_card(environment: Mapping[str, str]) -> None:
@@ -72,13 +73,14 @@ def _patience(environment: Mapping[str, str]) -> timedelta:
     return patience
 
 
-def _meet(environment: Mapping[str, str], patience: timedelta) -> dist.Store:
-    """Join the default group; where to leave a word for the others."""
+@contextmanager
+def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[dist.Store]:
+    """Within the block there is the default group; where to leave a word for the others."""
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         store, rank, world_size = next(rendezvous("env://", timeout=patience))
-        # Restarted processes may meet at the store of those before them, whose addresses still lie there.
-        store = dist.PrefixStore(f"{environment.get('TORCHELASTIC_RESTART_COUNT', '0')} of {world_size}", store)
+        life = Life(store, rank, environment, patience)
+        store = dist.PrefixStore(life.name, store)
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
     except (RuntimeError, ValueError) as error:
@@ -88,7 +90,11 @@ def _meet(environment: Mapping[str, str], patience: timedelta) -> dist.Store:
             remedy="Check that all were started, that this address leads to the first machine from all of them, and "
             "GLOO_SOCKET_IFNAME",
         ) from error
-    return dist.PrefixStore("multitaskseg", store)
+    try:
+        yield dist.PrefixStore("words", store)
+    finally:
+        dist.destroy_process_group()
+        life.end()
 
 
 @contextmanager
