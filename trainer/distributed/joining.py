@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError, UsageError
@@ -74,13 +75,13 @@ def _patience(environment: Mapping[str, str]) -> timedelta:
 
 
 @contextmanager
-def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[dist.Store]:
+def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]:
     """Within the block there is the default group; where to leave a word for the others."""
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         store, rank, world_size = next(rendezvous("env://", timeout=patience))
         life = Life(store, rank, environment, patience)
-        store = dist.PrefixStore(life.name, store)
+        store = PrefixStore(life.name, store)
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
     except (RuntimeError, ValueError) as error:
@@ -91,14 +92,14 @@ def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[dist.S
             "GLOO_SOCKET_IFNAME",
         ) from error
     try:
-        yield dist.PrefixStore("words", store)
+        yield PrefixStore("words", store)
     finally:
         dist.destroy_process_group()
         life.end()
 
 
 @contextmanager
-def _ended_together(store: dist.Store, patience: timedelta) -> Iterator[None]:
+def _ended_together(store: Store, patience: timedelta) -> Iterator[None]:
     rank = dist.get_rank()
     try:
         yield
@@ -115,7 +116,7 @@ def _ended_together(store: dist.Store, patience: timedelta) -> Iterator[None]:
         _end_after_another(store, rank, error, patience)
 
 
-def _end_after_another(store: dist.Store, rank: int, error: Exception, patience: timedelta) -> NoReturn:
+def _end_after_another(store: Store, rank: int, error: Exception, patience: timedelta) -> NoReturn:
     """Who has failed tells it; the first process repeats it, for nobody looks at all of their logs."""
     reason = _word(store)
     if reason and rank:
@@ -136,7 +137,7 @@ def _is_of_connection(error: Exception) -> bool:
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
-def _leave_word(store: dist.Store, word: str) -> None:
+def _leave_word(store: Store, word: str) -> None:
     """For the others; the first one counts."""
     try:
         store.compare_set(REASON, "", word)
@@ -145,7 +146,7 @@ def _leave_word(store: dist.Store, word: str) -> None:
         return
 
 
-def _word(store: dist.Store) -> str:
+def _word(store: Store) -> str:
     try:
         return store.get(REASON).decode() if store.check([REASON]) else ""
     except RuntimeError:

@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
-import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # its own name is not said to be exported
+from torch.distributed.distributed_c10d import Store
 
 ROUND = "multitaskseg life"
 TRIAL_S = 2.0
@@ -32,11 +33,11 @@ class Life:
         RuntimeError: the first process is not found.
     """
 
-    def __init__(self, store: dist.Store, rank: int, environment: Mapping[str, str], patience: timedelta) -> None:
+    def __init__(self, store: Store, rank: int, environment: Mapping[str, str], patience: timedelta) -> None:
         address = environment["MASTER_ADDR"]
-        self._own: dist.TCPStore | None = None
+        self._own: TCPStore | None = None
         if rank == 0:
-            self._own = dist.TCPStore(address, 0, is_master=True, wait_for_workers=False, timeout=patience)
+            self._own = TCPStore(address, 0, is_master=True, wait_for_workers=False, timeout=patience)
             self.name = f"{self._own.port} {uuid.uuid4().hex}"
             self._own.set(ROUND, self.name)
             store.set(ROUND, self.name)
@@ -48,12 +49,12 @@ class Life:
         self._own = None
 
 
-def _living_name(store: dist.Store, address: str, patience: timedelta) -> str:
+def _living_name(store: Store, address: str, patience: timedelta) -> str:
     deadline_s = time.monotonic() + patience.total_seconds()
     while time.monotonic() < deadline_s:
-        name = store.get(ROUND).decode()
+        name: str = store.get(ROUND).decode()
         if _answers(address, int(name.split()[0])):
-            first = dist.TCPStore(address, int(name.split()[0]), is_master=False, timeout=patience)
+            first = TCPStore(address, int(name.split()[0]), is_master=False, timeout=patience)
             if first.get(ROUND).decode() == name:
                 return name
         time.sleep(PAUSE_S)
