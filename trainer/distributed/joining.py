@@ -10,9 +10,11 @@ from typing import NoReturn
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError, UsageError
+from trainer.distributed.life import Life
 from trainer.distributed.ranks import ALONE, Ranks
 from trainer.distributed.started import started_together
 from trainer.distributed.torch_ranks import TorchRanks
@@ -40,12 +42,12 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         return
     _take_card(environment)
     patience = _patience(environment)
-    store = _meet(environment, patience)
-    try:
-        with open(os.devnull, "w", encoding="utf-8") as nowhere, _ended_together(store, patience):
-            yield TorchRanks(nowhere if dist.get_rank() else None, environment)
-    finally:
-        dist.destroy_process_group()
+    with (
+        _met(environment, patience) as store,
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        _ended_together(store, patience),
+    ):
+        yield TorchRanks(nowhere if dist.get_rank() else None, environment)
 
 
 def _take_card(environment: Mapping[str, str]) -> None:
@@ -72,13 +74,14 @@ def _patience(environment: Mapping[str, str]) -> timedelta:
     return patience
 
 
-def _meet(environment: Mapping[str, str], patience: timedelta) -> dist.Store:
-    """Join the default group; where to leave a word for the others."""
+@contextmanager
+def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]:
+    """Within the block there is the default group; where to leave a word for the others."""
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         store, rank, world_size = next(rendezvous("env://", timeout=patience))
-        # Restarted processes may meet at the store of those before them, whose addresses still lie there.
-        store = dist.PrefixStore(f"{environment.get('TORCHELASTIC_RESTART_COUNT', '0')} of {world_size}", store)
+        life = Life(store, rank, environment, patience)
+        store = PrefixStore(life.name, store)
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
     except (RuntimeError, ValueError) as error:
@@ -88,11 +91,15 @@ def _meet(environment: Mapping[str, str], patience: timedelta) -> dist.Store:
             remedy="Check that all were started, that this address leads to the first machine from all of them, and "
             "GLOO_SOCKET_IFNAME",
         ) from error
-    return dist.PrefixStore("multitaskseg", store)
+    try:
+        yield PrefixStore("words", store)
+    finally:
+        dist.destroy_process_group()
+        life.end()
 
 
 @contextmanager
-def _ended_together(store: dist.Store, patience: timedelta) -> Iterator[None]:
+def _ended_together(store: Store, patience: timedelta) -> Iterator[None]:
     rank = dist.get_rank()
     try:
         yield
@@ -109,7 +116,7 @@ def _ended_together(store: dist.Store, patience: timedelta) -> Iterator[None]:
         _end_after_another(store, rank, error, patience)
 
 
-def _end_after_another(store: dist.Store, rank: int, error: Exception, patience: timedelta) -> NoReturn:
+def _end_after_another(store: Store, rank: int, error: Exception, patience: timedelta) -> NoReturn:
     """Who has failed tells it; the first process repeats it, for nobody looks at all of their logs."""
     reason = _word(store)
     if reason and rank:
@@ -130,7 +137,7 @@ def _is_of_connection(error: Exception) -> bool:
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
-def _leave_word(store: dist.Store, word: str) -> None:
+def _leave_word(store: Store, word: str) -> None:
     """For the others; the first one counts."""
     try:
         store.compare_set(REASON, "", word)
@@ -139,7 +146,7 @@ def _leave_word(store: dist.Store, word: str) -> None:
         return
 
 
-def _word(store: dist.Store) -> str:
+def _word(store: Store) -> str:
     try:
         return store.get(REASON).decode() if store.check([REASON]) else ""
     except RuntimeError:

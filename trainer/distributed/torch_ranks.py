@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TextIO, cast
@@ -31,7 +32,8 @@ class TorchRanks:
 
     def __init__(self, stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> None:
         self.rank, self.world_size, self.stream = dist.get_rank(), dist.get_world_size(), stream
-        self.is_same_run = int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+        # Each machine counts the failures of its own processes.
+        self.is_same_run = self.total(float(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0
         name = environment.get("TORCHELASTIC_RUN_ID", "")
         self.run_id = "" if name in UNNAMED else name
 
@@ -82,7 +84,9 @@ class TorchRanks:
         """The module under `DistributedDataParallel`, unless there is nothing to average."""
         if self.world_size == 1:
             return module
-        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=some_unused)
+        # Kernels of one voxel have their channels last in two ways, which changes nothing.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        return DistributedDataParallel(module, find_unused_parameters=some_unused)
 
     def accumulating(self, module: nn.Module) -> AbstractContextManager[None]:
         """`DistributedDataParallel.no_sync`."""

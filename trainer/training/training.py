@@ -160,12 +160,13 @@ def prepare_splits(
         shares = {name: Split(*map(tuple, map(ranks.share, (s.training, s.held_out)))) for name, s in splits.items()}
         _prepare_all(plan, shares, cache, stream)
         ranks.wait()
-    return PreparedData(plan, *_prepare_all(plan, splits, cache, stream))
+    training, held_out = _prepare_all(plan, splits, cache, stream)
+    return PreparedData(plan, training, held_out)
 
 
 def _prepare_all(
     plan: Plan, splits: Mapping[str, Split], cache: Path, stream: TextIO | None
-) -> tuple[CasesByTask, CasesByTask]:
+) -> tuple[tuple[list[PreparedCase], ...], tuple[list[PreparedCase], ...]]:
     """Prepare training and held-out cases; those that are on the disk are only opened."""
     progress = Progress(max(1, sum(len(s.training) + len(s.held_out) for s in splits.values())), "preparing", stream)
     counter = iter(range(1, 10**9))
