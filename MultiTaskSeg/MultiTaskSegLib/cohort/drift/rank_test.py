@@ -2,8 +2,8 @@
 
 Both look at sums of ranks up to borders, and ask how often an order by chance has sums as far from what is expected.
 Under no change each order of days, or of cases, is as likely as any other, so that the p-value is exact for every
-number of cases and every distribution (Good, *Permutation, Parametric and Bootstrap Tests of Hypotheses*, 2005). It stays
-so where no more are drawn once enough have reached what is seen (Besag & Clifford, *Biometrika* 78, 1991).
+number of cases and every distribution (Good, *Permutation, Parametric and Bootstrap Tests of Hypotheses*, 2005). It
+stays so where no more are drawn once enough have reached what is seen (Besag & Clifford, *Biometrika* 78, 1991).
 """
 
 from __future__ import annotations
