@@ -1,8 +1,7 @@
 """How often the tests of drift cry wolf, and how often they see a wolf: ``python -m Testing.bench.drift_error_rate``.
 
 Cohorts are drawn at random without a change, and with one of a standard deviation, and tested as ``multitaskseg drift``
-does. Cases of one day that are alike (as of one patient, or of one morning) are what the test does not allow for: how
-much that costs is measured, too.
+does; also such whose cases of one day are alike.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ SCENARIOS = (
     Scenario("no change, 200 cases on 20 days", 200, per_day=10),
     Scenario("no change, 200 cases of which 3 % are flagged", 200, flagged=0.03),
     Scenario("no change, all quantities over date, scanner and site together", 100, whole=True),
-    Scenario("no change, but a tenth of the variance is common to the ten cases of a day", 200, per_day=10, alike=0.1),
+    Scenario("no change, a tenth of the variance common to the ten cases of a day", 200, per_day=10, alike=0.1),
     Scenario("1 SD from the middle of 40 cases on", 40, step=1.0, changed=20),
     Scenario("1 SD from the middle of 100 cases on", 100, step=1.0, changed=50),
     Scenario("1 SD in the last tenth of 200 cases", 200, step=1.0, changed=180),
@@ -67,10 +66,12 @@ SCENARIOS = (
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write JSON; the exit code."""
     options = _parser().parse_args(arguments)
-    rows = [_measured(scenario, options.cohorts, number) for number, scenario in enumerate(SCENARIOS)]
     source = origin("python -m Testing.bench.drift_error_rate", arguments, 1)
     told = {"alpha": ALPHA, "rounds": ROUNDS, "cohorts": options.cohorts, "least_side": LEAST_SIDE}
-    tell({**source, **told, "scenarios": rows}, options.json)
+    rows: list[dict[str, Any]] = []
+    for number, scenario in enumerate(SCENARIOS):
+        rows.append(_measured(scenario, options.cohorts, number))
+        tell({**source, **told, "scenarios": rows}, options.json)
     return 0
 
 

@@ -31,6 +31,7 @@ ABOVE_RUNTIME = tuple(
         *TORCH_FREE,
         "background_call",
         "gallery",
+        "handover",
         "headless",
         "picture",
         "interpreter",
@@ -69,6 +70,7 @@ FORBIDDEN_IMPORTS = {
         for room in ("dataset", "gallery", "learning", "picture")
     },
     **{f"MultiTaskSeg/MultiTaskSegLib/{name}.py": ("torch", "trainer", *SLICER) for name in TORCH_FREE},
+    "MultiTaskSeg/MultiTaskSegLib/handover/": ("torch", "trainer", COHORT),
     "MultiTaskSeg/MultiTaskSegLib/interpreter/": ("torch", "trainer", *SLICER),
     "MultiTaskSeg/MultiTaskSeg.py": ("torch", "trainer"),
     "OODCheck/": ("torch", "trainer"),

@@ -10,8 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from MultiTaskSegLib.cohort.dicom.dicom_seg import series_files, write_dicom_seg
 from MultiTaskSegLib.cohort.result.case_outcome import CaseOutcome
-from MultiTaskSegLib.cohort.result.case_record import PICTURE_FILE, RECORD_FILE, CaseRecord, read_record, record_of
+from MultiTaskSegLib.cohort.result.case_record import (
+    OBJECT_FILE,
+    PICTURE_FILE,
+    RECORD_FILE,
+    CaseRecord,
+    read_record,
+    record_of,
+)
 from MultiTaskSegLib.cohort.result.results import case_folder, new_result
 from MultiTaskSegLib.cohort.result.settings import CHECK as CHECK_COMMAND
 from MultiTaskSegLib.cohort.result.settings import CohortSettings, read_settings
@@ -140,6 +148,8 @@ class CaseWorker:
     ) -> CaseRecord:
         with new_result(self._job.output, case) as stage:
             if isinstance(found, Segmentation):
+                if self._settings.dicom_seg:
+                    found = found.with_warnings(_object_written(case, found, stage))
                 report = found.write(stage)
             else:
                 report = with_digests(found, [])
@@ -170,6 +180,21 @@ class CaseWorker:
         if self._settings.command != CHECK_COMMAND:
             tasks = [task for task in predictor.manifest.tasks if self._settings.task in (AUTO, task.name)]
             require_structures(tasks, self._settings.structures)
+
+
+def _object_written(case: Case, found: Segmentation, stage: Path) -> tuple[str, ...]:
+    """Write the DICOM SEG object; why there is none, one sentence. The result itself is worth keeping all the same."""
+    try:
+        sources = series_files(case)
+        if not sources:
+            return ("no DICOM SEG: the image is none of DICOM",)
+        write_dicom_seg(found, sources, stage / OBJECT_FILE)
+    except OSError:
+        raise
+    except Exception as error:  # the series is not ours: highdicom refuses in many ways what does not conform
+        (stage / OBJECT_FILE).unlink(missing_ok=True)
+        return (f"no DICOM SEG: {sentence(error)}",)
+    return ()
 
 
 def _picture(volume: Volume, found: Segmentation | dict[str, Any], verdict: str) -> bytes:

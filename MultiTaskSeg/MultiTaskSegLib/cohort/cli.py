@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MultiTaskSegLib.cohort.case_worker import AUTO, CohortJob
+from MultiTaskSegLib.cohort.dicom.dicom_seg import require_highdicom
 from MultiTaskSegLib.cohort.dispatch import Dispatch
 from MultiTaskSegLib.cohort.overview.bids_derivatives import require_bids, write_derivatives
 from MultiTaskSegLib.cohort.overview.summary_files import PAGE_FILE, all_records, write_summary
@@ -55,6 +56,8 @@ def cohort(options: argparse.Namespace) -> int:
     job = CohortJob(
         _settings(options), _absolute(named_model(options.model)), _absolute(options.output), options.device
     )
+    if options.dicom_seg:
+        require_highdicom()
     if options.bids_derivatives:
         require_bids(_absolute(options.cases))
     problems = [case for case in cases if case.problem]
@@ -87,7 +90,9 @@ def _settings(options: argparse.Namespace) -> CohortSettings:
             f"the model {model.plain['name']} has no reference images and checks nothing", remedy="Give another one"
         )
     structures = tuple(sorted(options.structures))
-    return CohortSettings(options.kind, model.plain["name"], model.digest, options.task, structures, options.origin)
+    return CohortSettings(
+        options.kind, model.plain["name"], model.digest, options.task, structures, options.origin, options.dicom_seg
+    )
 
 
 @dataclass

@@ -24,8 +24,9 @@ def add_cohort(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
     segment.add_argument(
         "--bids-derivatives", action="store_true", help="of a BIDS dataset: also as derivatives in OUT/bids"
     )
+    segment.add_argument("--dicom-seg", action="store_true", help="of DICOM series: also as DICOM SEG (highdicom)")
     check = kinds.add_parser(CHECK, help="is each image like the training images?")
-    check.set_defaults(task="", structures=(), bids_derivatives=False)
+    check.set_defaults(task="", structures=(), bids_derivatives=False, dicom_seg=False)
     for kind, parser in ((SEGMENT, segment), (CHECK, check)):
         _add_common(parser)
         parser.set_defaults(command=command, kind=kind)

@@ -31,7 +31,7 @@ from MultiTaskSegLib.scene.volume_sequence import sequence_of
 from MultiTaskSegLib.task_list import short_name
 from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN, UNCHECKED, UNUSUAL
 
-SCENE, FRAMES, FOLDER = "scene", "frames", "folder"
+SCENE, FRAMES, FOLDER, COHORT = "scene", "frames", "folder", "cohort"
 CAUSES = ("batchScope", "batchFolder", "batchOutput", "batchFigures", "task", "modelPath", "device")  # of messages
 PICTURE_LINES = 3  # of text, beside which a picture stands
 TEXT_LETTERS = 28  # of columns of text beside those of figures
@@ -82,7 +82,15 @@ class BatchView:
             self.ui.batchOutputLabel,
             self.ui.batchOutputPathLineEdit,
         ):
-            widget.visible = scope == FOLDER
+            widget.visible = scope in (FOLDER, COHORT)
+        for widget in (
+            self.ui.cohortAddressLabel,
+            self.ui.cohortAddressLineEdit,
+            self.ui.cohortWorkersLabel,
+            self.ui.cohortWorkersSpinBox,
+        ):
+            widget.visible = scope == COHORT
+        self.ui.batchFiguresButton.visible = scope != COHORT  # Slicer's own figures, and a cohort knows no Slicer
         self.ui.batchUncertaintyCheckBox.visible = scope == SCENE  # elsewhere it is no volume of the scene
         self.run.show(can_start and parameters is not None)
 
@@ -106,6 +114,17 @@ class BatchView:
                 raise InputError("the selected volume shows no sequence", remedy="Select one that does")
             return sequence, None
         return image_nodes(slicer.mrmlScene), None
+
+    def cohort_places(self) -> tuple[str, str]:
+        """Folder or list of the images, and the folder for the results, as the parameters say."""
+        for path in self._paths:
+            path.store()
+        return self._parameters.batchFolder, self._parameters.batchOutput
+
+    def cohort_wishes(self) -> dict[str, Any]:
+        """Where a cohort is to run, and how many images at once."""
+        address = self.ui.cohortAddressLineEdit.text.strip()
+        return {"address": address, "workers": self.ui.cohortWorkersSpinBox.value}
 
     def show_rows(self, rows: list[BatchRow], page: Path | None = None) -> None:
         """Show what became of each image, and where the page of them is."""
@@ -181,6 +200,7 @@ def _scopes() -> list[tuple[str, str]]:
         (SCENE, _("All images of the scene")),
         (FRAMES, _("All frames of the selected volume's sequence")),
         (FOLDER, _("A folder of images")),
+        (COHORT, _("A folder or list, handed to a cohort")),
     ]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from MultiTaskSegLib.chosen_model import require_model
+from MultiTaskSegLib.handover.cohort_batch import CohortBatch
+from MultiTaskSegLib.handover.cohort_process import request_of
 from MultiTaskSegLib.installation.installation import ensure_packages
-from MultiTaskSegLib.panel.batch_view import BatchView
+from MultiTaskSegLib.panel.batch_view import COHORT, BatchView
 from MultiTaskSegLib.panel.existing_question import decide_existing
 from MultiTaskSegLib.panel.figure.figure_ticks import ticked_figures
 from MultiTaskSegLib.panel.run_control import RunControl
@@ -43,14 +45,19 @@ def start_run(logic: Any, parameters: Any, volumes: Any, control: RunControl, pa
     return run
 
 
-def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch:
+def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch | CohortBatch:
     """Start the batch that the parameters describe. Earlier results are replaced only where that was chosen.
+
+    A cohort runs in a process of its own, with its own packages and the choices that a command line has.
 
     Raises:
         MtsError: the model cannot be used, no structure is ticked, packages are missing, or there is no image.
     """
     require_model(parameters.modelPath)
     structures = wanted_structures(parameters, known_tasks(parameters.modelPath or None))
+    if parameters.batchScope == COHORT:
+        wishes = {"task": parameters.task, "device": parameters.device, "structures": tuple(structures or ())}
+        return CohortBatch(request_of(*view.cohort_places(), parameters.modelPath, **wishes, **view.cohort_wishes()))
     images, output = view.images()
     with view.run.preparing():
         ensure_packages()

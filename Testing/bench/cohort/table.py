@@ -69,7 +69,7 @@ def _long_runs(found: Figures) -> Iterator[str]:
     if "foretold" in found:
         longest, told = found["long_runs"][-1], found["foretold"]
         yield ""
-        yield f"A case takes {1000 * found['alone_s']:.1f} ms alone, and {found['overhead_ms']:.1f} ms more in a cohort."
+        yield f"A case takes {1000 * found['alone_s']:.1f} ms alone, {found['overhead_ms']:.1f} ms more in a cohort."
         yield (
             f"Foretold of the longest run from the shorter ones: {told['cases_s']:.0f} s (measured "
             f"{longest['cases_s']:.0f}), driver {told['driver_cpu_s']:.1f} CPU s ({longest['driver_cpu_s']:.1f}), "

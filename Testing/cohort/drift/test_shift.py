@@ -47,14 +47,16 @@ def test_the_order_of_cases_of_one_day_is_no_change():
     one_day = [replace(record, date="2026-02-03") for record in records]
     (volume,) = [shift for shift in shifts(one_day, [DATE]) if shift.quantity == LIVER]
     assert volume.reason.startswith("too few dated cases")
-    two_days = [replace(record, date=f"2026-02-0{1 + k % 2}") for k, record in enumerate(records)]
-    assert not any(shift.is_drift(0.05) for shift in shifts(two_days, [DATE]))
+    mixed = [replace(record, date=f"2026-02-0{1 + k % 8}") for k, record in enumerate(records)]
+    found = shifts(mixed, [DATE])
+    assert [shift.quantity for shift in found if shift.p_value] == [SCORE, "liver expected Dice", LIVER]
+    assert not any(shift.is_drift(0.05) for shift in found)
 
 
 def test_what_cannot_be_tested_is_told():
     few = shifts(drifting_cohort(19))
     assert {shift.by: shift.reason for shift in few if shift.quantity == LIVER} == {
-        DATE: "too few dated cases: 20 cases are needed, and two days with 5 from each on and before",
+        DATE: "too few dated cases: 20 cases are needed, on 6 days",
         SCANNER: "too few cases to compare: 20 cases are needed, of two scanners with 5 or more",
         SITE: "too few cases to compare: 20 cases are needed, of two sites with 5 or more",
     }

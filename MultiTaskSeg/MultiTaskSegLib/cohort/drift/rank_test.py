@@ -1,15 +1,16 @@
 """Permutation tests on ranks: is there a point in an order, or a group, from which values are others?
 
 Both look at sums of ranks up to borders, and ask how often an order by chance has sums as far from what is expected.
-Under no change each order of the cases is as likely as any other, so that the p-value is exact for every number of
-cases and every distribution (Good, *Permutation, Parametric and Bootstrap Tests of Hypotheses*, 2005, chapter 3). It
-stays so where no more orders are drawn once enough have reached what is seen (Besag & Clifford, *Biometrika* 78, 1991).
+Under no change each order of days, or of cases, is as likely as any other, so that the p-value is exact for every
+number of cases and every distribution (Good, *Permutation, Parametric and Bootstrap Tests of Hypotheses*, 2005). It
+stays so where no more are drawn once enough have reached what is seen (Besag & Clifford, *Biometrika* 78, 1991).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,33 +29,45 @@ class RankTest:
 
     Attributes:
         p_value: how often chance gives as much.
-        place: index of the border or of the group that stands out most.
+        place: index of what stands out most.
     """
 
     p_value: float
     place: int
 
 
-def change_point(values: Values, borders: NDArray[np.int64], rounds: int, generator: np.random.Generator) -> RankTest:
-    """Whether values change anywhere in their order: the largest standardised sum of ranks up to any border.
+def change_point(
+    values: Values, sizes: NDArray[np.int64], rounds: int, generator: np.random.Generator, least: int = LEAST_SIDE
+) -> RankTest:
+    """Whether values change from any day on: the largest standardised sum of ranks up to the end of a day.
 
     With one border this is the Wilcoxon rank-sum test; the maximum over borders is that of Pettitt (*Applied
-    Statistics* 28(2), 1979), weighted so that changes near the ends count as much as those in the middle.
+    Statistics* 28(2), 1979), weighted so that changes near the ends count as much as those in the middle. Whole days
+    are put into random orders, so that cases of one day may be alike.
 
     Args:
-        values: (N,) in their order.
-        borders: (K,) how many values lie before each possible change, from 1 to N - 1, increasing.
+        values: (N,) those of the first day, then of the second, and so on.
+        sizes: (D,) how many each day has.
         rounds: how many random orders it is compared with at most.
         generator: draws them.
+        least: cases that must lie before a change and after it.
+
+    Returns:
+        ``place`` is the index of the last day before the change.
     """
-    before = borders.astype(np.float64)
-    scale = np.sqrt(before * (len(values) - before))
+    ranks = _centred_ranks(values)
+    sums = np.add.reduceat(ranks, np.cumsum(sizes) - sizes)
 
-    def strength(sums: Values) -> Values:
-        """Of sums (R, K) up to the borders."""
-        return np.abs(sums) / scale
+    def strength(order: NDArray[np.int64]) -> Values:
+        """At the end of each day but the last, (R, D - 1), of orders (R, D)."""
+        before = np.cumsum(sizes[order], axis=1)[:, :-1]
+        after = len(values) - before
+        weighted = np.abs(np.cumsum(sums[order], axis=1)[:, :-1]) / np.sqrt(before * after)
+        return np.where((before >= least) & (after >= least), weighted, 0.0)
 
-    return _test(values, borders, rounds, generator, strength, np.max)
+    days = np.arange(len(sizes))
+    seen = strength(days[None])[0]
+    return _compared(seen, np.max, days, strength, rounds, generator)
 
 
 def group_difference(
@@ -68,32 +81,35 @@ def group_difference(
         rounds: how many random orders it is compared with at most.
         generator: draws them.
     """
-    ends, sizes = np.cumsum(counts), counts.astype(np.float64)
+    ranks, ends, sizes = _centred_ranks(values), np.cumsum(counts), counts.astype(np.float64)
 
-    def strength(sums: Values) -> Values:
-        """Of sums (R, K) up to the ends of the groups."""
-        return np.diff(sums, axis=-1, prepend=0.0) ** 2 / sizes
+    def strength(orders: Values) -> Values:
+        """Of each group, (R, K), of ranks in random orders (R, N)."""
+        return np.diff(np.cumsum(orders, axis=1)[:, ends - 1], axis=1, prepend=0.0) ** 2 / sizes
 
-    return _test(values, ends, rounds, generator, strength, np.sum)
+    return _compared(strength(ranks[None])[0], np.sum, ranks, strength, rounds, generator)
 
 
-def _test(
-    values: Values,
-    ends: NDArray[np.int64],
+def _centred_ranks(values: Values) -> Values:
+    ranks: Values = rankdata(values) - (len(values) + 1) / 2
+    return ranks
+
+
+def _compared(
+    seen: Values,
+    gathered: Callable[..., Any],
+    units: NDArray[Any],
+    strength: Callable[[Any], Values],
     rounds: int,
     generator: np.random.Generator,
-    strength: Callable[[Values], Values],
-    gathered: Callable[..., Values],
 ) -> RankTest:
-    ranks = rankdata(values) - (len(values) + 1) / 2
-    seen = strength(np.cumsum(ranks)[None, ends - 1])
+    """How often random orders of the units gather as much as is seen."""
     most, least = float(gathered(seen)), np.finfo(np.float64).tiny
     reached, done = 0, 0
     while done < rounds:
-        count = min(rounds - done, _ORDERS, max(1, _CELLS // len(ranks)))
-        orders = generator.permuted(np.broadcast_to(ranks, (count, len(ranks))), axis=1)
-        chance = gathered(strength(np.cumsum(orders, axis=1)[:, ends - 1]), axis=1)
-        hits = np.flatnonzero(chance >= most * (1 - _ROUNDING) - least)
+        count = min(rounds - done, _ORDERS, max(1, _CELLS // len(units)))
+        orders = generator.permuted(np.broadcast_to(units, (count, len(units))), axis=1)
+        hits = np.flatnonzero(gathered(strength(orders), axis=1) >= most * (1 - _ROUNDING) - least)
         if reached + len(hits) >= ENOUGH:
             last = int(hits[ENOUGH - reached - 1])
             return RankTest(ENOUGH / (done + last + 1), int(np.argmax(seen)))

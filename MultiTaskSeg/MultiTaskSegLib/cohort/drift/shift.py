@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from MultiTaskSegLib.cohort.result.case_record import CaseRecord
 DATE, SCANNER, SITE = "date", "scanner", "site"
 WAYS = (DATE, SCANNER, SITE)
 LEAST_CASES = 20
+LEAST_DAYS = 6  # of fewer there are not enough orders for a p-value below .05 after an adjustment
 ROUNDS, SEED = 1999, 0
 
 
@@ -90,23 +92,24 @@ def _tested(quantity: Quantity, by: str, keys: Sequence[str], run: Callable[...,
 def _over_dates(
     shift: Shift, quantity: Quantity, known: Sequence[tuple[str, float]], run: Callable[..., RankTest]
 ) -> Shift:
-    days = [day for day, _ in known]
-    borders = [place for place in range(LEAST_SIDE, len(days) - LEAST_SIDE + 1) if days[place] != days[place - 1]]
-    if len(known) < LEAST_CASES or not borders:
-        enough = f"{LEAST_CASES} cases are needed, and two days with {LEAST_SIDE} from each on and before"
+    days = sorted({day for day, _ in known})
+    counts = Counter(day for day, _ in known)
+    sizes = np.asarray([counts[day] for day in days])
+    before = np.cumsum(sizes)[:-1]
+    has_border = bool(np.any((before >= LEAST_SIDE) & (len(known) - before >= LEAST_SIDE)))
+    if len(known) < LEAST_CASES or len(days) < LEAST_DAYS or not has_border:
+        enough = f"{LEAST_CASES} cases are needed, on {LEAST_DAYS} days"
         return replace(shift, reason=f"too few dated cases: {enough}")
     values = np.asarray([value for _, value in known])
-    test = run(change_point, values, np.asarray(borders))
-    after = np.arange(len(values)) >= borders[test.place]
-    return _told(shift, quantity, test, days[borders[test.place]], values, after)
+    test = run(change_point, values, sizes)
+    after = np.arange(len(values)) >= before[test.place]
+    return _told(shift, quantity, test, days[test.place + 1], values, after)
 
 
 def _over_groups(
     shift: Shift, quantity: Quantity, known: Sequence[tuple[str, float]], run: Callable[..., RankTest]
 ) -> Shift:
-    sizes: dict[str, int] = {}
-    for key, _ in known:
-        sizes[key] = sizes.get(key, 0) + 1
+    sizes = Counter(key for key, _ in known)
     groups = {key: count for key, count in sizes.items() if count >= LEAST_SIDE}
     kept = [(key, value) for key, value in known if key in groups]
     if len(groups) < 2 or len(kept) < LEAST_CASES:

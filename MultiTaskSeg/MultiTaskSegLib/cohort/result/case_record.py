@@ -14,6 +14,7 @@ from MultiTaskSegLib.verdict_words import verdict_words
 
 RECORD_FILE = "case.json"
 PICTURE_FILE = "picture.png"
+OBJECT_FILE = "segmentation.dcm"  # of DICOM series, where it is wanted
 DONE, FAILED, PENDING = "done", "failed", "pending"
 MM3_PER_ML = 1000.0
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MultiTaskSegLib.cohort.result.case_record import PICTURE_FILE, RECORD_FILE, CaseRecord, read_record
+from MultiTaskSegLib.cohort.result.case_record import OBJECT_FILE, PICTURE_FILE, RECORD_FILE, CaseRecord, read_record
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.image_stamp import image_digest, image_stamp
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
@@ -111,7 +111,7 @@ def set_aside(output: Path, case: Case) -> str:
     folder = case_folder(output, case)
     try:
         require_untouched(folder)
-        if {entry.name for entry in folder.iterdir()} - {*RESULT_FILES, RECORD_FILE, PICTURE_FILE}:
+        if {entry.name for entry in folder.iterdir()} - {*RESULT_FILES, RECORD_FILE, PICTURE_FILE, OBJECT_FILE}:
             raise InputError("other files lie beside it", file=folder)
     except InputError:
         return f"{CHANGED}, and the result was edited since; move {folder} away, and the image is done anew"

@@ -25,6 +25,7 @@ class CohortSettings:
         task: a task's name, or ``auto``; empty for a check.
         structures: names of those that are wanted; none for all.
         origin: whether rows say when, with which scanner and where images were made.
+        dicom_seg: whether results of DICOM series are written as DICOM SEG, too.
     """
 
     command: str
@@ -33,6 +34,7 @@ class CohortSettings:
     task: str = ""
     structures: tuple[str, ...] = ()
     origin: bool = True
+    dicom_seg: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values as in the file."""

@@ -1,0 +1,1 @@
+"""Results as DICOM objects that refer to the series they were made of."""
