@@ -1,4 +1,4 @@
-"""The commands ``reference``, ``calibrate`` and ``describe``, which change a part of a finished model."""
+"""The commands ``reference``, ``calibrate``, ``quality`` and ``describe``, which change a part of a finished model."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def add_commands(commands: Any) -> None:
     """Add the commands to the parser's sub-commands."""
     _add_reference(commands)
     _add_calibrate(commands)
+    _add_quality(commands)
     _add_describe(commands)
 
 
@@ -48,6 +49,17 @@ def _add_calibrate(commands: Any) -> None:
     calibrate.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     calibrate.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
     calibrate.set_defaults(command=_calibrate)
+
+
+def _add_quality(commands: Any) -> None:
+    words = "learn on a model's held-out cases, also spoilt ones, how good its results are"
+    quality = commands.add_parser("quality", help=words)
+    quality.add_argument("-m", "--model", type=Path, required=True)
+    quality.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    quality.add_argument("-o", "--output", type=Path, metavar="MODEL", help="default: replace the model file")
+    quality.add_argument("--faults", type=int, default=45, help="spoilt images of each task (default 45)")
+    quality.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
+    quality.set_defaults(command=_quality)
 
 
 def _add_describe(commands: Any) -> None:
@@ -106,6 +118,20 @@ def _calibrate(options: argparse.Namespace) -> int:
         near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
         figures = f"temperature {task.temperature:.2f}, {near}; ECE {before:.3f} before, {after:.3f} after"
         sys.stdout.write(f"{task.name}: {figures}\n")
+    sys.stdout.write(f"model: {target}\n")
+    return 0
+
+
+def _quality(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.model_card import quality_line
+    from trainer.refitting.quality_refit import refit_quality
+
+    if options.faults < 0 or options.seed < 0:
+        raise UsageError("the number of faults or the seed is negative", remedy="Use 0 or more")
+    target = _target(options)
+    manifest = refit_quality(options.model, options.data, target, faults=options.faults, seed=options.seed)
+    for task in manifest.tasks:
+        sys.stdout.write(f"{task.name}: {quality_line(manifest.quality_of(task)).strip()}\n")
     sys.stdout.write(f"model: {target}\n")
     return 0
 

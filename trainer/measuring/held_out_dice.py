@@ -1,32 +1,41 @@
-"""Dice of held-out cases as users get it: the shipped pipeline's labels against the label file, on the image's grid."""
+"""Held-out cases as users get them: the shipped pipeline's labels against the label file, on each image's own grid."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
+from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from trainer.distributed.ranks import ALONE, Ranks
 from trainer.layout.case import Case
-from trainer.metrics.case_overlap import overlap_by_label
 from trainer.metrics.overlap import mean_defined
+from trainer.quality.quality_sample import QualitySample, quality_sample
 
 
-def held_out_dice(
-    predictor: Predictor,
+class Segmenter(Protocol):
+    """A model, trained here or imported."""
+
+    def segment(self, volume: Volume, task: str) -> Segmentation:
+        """An image on its own grid; see `MultiTaskSegLib.runtime.predictor.Predictor`."""
+
+
+def held_out_samples(
+    predictor: Segmenter,
     task: TaskInfo,
     labels: Mapping[int, str],
     cases: Sequence[Case],
     advance: Callable[[], None],
     ranks: Ranks = ALONE,
-) -> dict[str, float]:
-    """Mean over cases by label name; labels that neither truths nor results show are missing.
+) -> list[QualitySample]:
+    """What the finished model makes of each case; with several processes each takes its share of the cases.
 
     Args:
-        predictor: the model, whole.
+        predictor: the model, whole; its file says nothing of quality yet.
         task: of the model, which is told, not recognised.
         labels: the dataset's label names by value.
         cases: of the task.
@@ -38,15 +47,19 @@ def held_out_dice(
         InputError: a file cannot be read.
     """
 
-    def dice_of(case: Case) -> dict[str, float]:
-        """Of one case, by label name."""
+    def sample_of(case: Case) -> QualitySample:
+        """Of one case."""
         volume, truth = case.read_pair(labels)
-        result = predictor.segment(volume, task.name)
-        overlaps = overlap_by_label(result.labels, task, truth, labels, result.regions)
+        sample = quality_sample(predictor.segment(volume, task.name), truth, labels, case.group)
         release_freed_memory()
         advance()
-        return {name: overlap.dice for name, overlap in overlaps.items()}
+        return sample
 
-    scores = ranks.each(cases, dice_of)
-    means = {name: mean_defined([own[name] for own in scores]) for name in (scores[0] if scores else ())}
+    return ranks.each(cases, sample_of)
+
+
+def held_out_dice(samples: Sequence[QualitySample]) -> dict[str, float]:
+    """Mean over cases by label name; labels that neither truths nor results show are missing."""
+    names = samples[0].dice if samples else ()
+    means = {name: mean_defined([sample.dice[name] for sample in samples]) for name in names}
     return {name: value for name, value in means.items() if not np.isnan(value)}

@@ -18,15 +18,19 @@ from MultiTaskSegLib.runtime.imported.imported_judgement import ORIENTATIONS, ob
 from MultiTaskSegLib.runtime.imported.imported_manifest import VALIDATION, ImportedManifest
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.imported.stored_axes import AS_STORED, orientation_letters
+from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import Variant
+from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, QUALITY_VERSION, QualityInfo, TaskQuality
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import CHECK_KEY, record_generation
 from trainer.data.split import split_datasets
 from trainer.layout.case import Case
+from trainer.measuring.held_out_dice import held_out_samples
+from trainer.quality.quality_fit import fit_quality
 from trainer.reference.cell_fitting import fit_memories, new_samples
 from trainer.reference.encoder_signature import encoder_spec
 from trainer.reference.limited_reference import limited_reference
@@ -77,8 +81,7 @@ def refit_imported(
     _tell_doubts(manifest, held_out, stream)
     known, unseen, is_named = _sides(datasets, held_out, manifest.training.get(VALIDATION, ()))
     calibration = ImportedCalibration(np.random.default_rng(SEED))
-    images: list[ReferenceImage] = []
-    cells = new_samples(1)
+    images, cells = list[ReferenceImage](), new_samples(1)
     orientations: Counter[str] = Counter()
     progress = Progress(len(known) + len(unseen), "fitting", stream)
     for number, (case, labels) in enumerate((*known, *unseen)):
@@ -92,13 +95,33 @@ def refit_imported(
         if is_named and is_held_out and case.label is not None:
             calibration.add(predictor, case, labels)
         progress.update(len(images))
-    tasks = manifest.tasks if not calibration.drawn else (calibration.measured(manifest.tasks[0]),)
+    tasks = (calibration.measured(manifest.tasks[0]),) if calibration.drawn else manifest.tasks
     reference, scores = limited_reference(spec, [task.name for task in tasks], images)
     told = {**manifest.training, ORIENTATIONS: dict(orientations), **_said(manifest, datasets, known, unseen)}
-    manifest = replace(manifest, tasks=tasks, ood=ood_info(reference, scores), training=told)
+    quality = _quality(predictor, tasks[0], unseen) if calibration.drawn else None
+    manifest = replace(manifest, tasks=tasks, training=told, ood=ood_info(reference, scores), quality=quality)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_imported(output, manifest, predictor.model.networks, tensors)
     return manifest
+
+
+def _quality(predictor: ImportedPredictor, task: TaskInfo, cases: Sequence[Labelled]) -> QualityInfo:
+    """The bound on the Dice: the cases once more, with the temperature that they gave, if they are enough for one.
+
+    Args:
+        predictor: the model.
+        task: calibrated.
+        cases: held-out ones.
+    """
+    labelled = [(case, labels) for case, labels in cases if case.label is not None]
+    patients = len({case.group for case, _ in labelled})
+    if patients < FEWEST_PATIENTS:
+        return QualityInfo(QUALITY_VERSION, (TaskQuality(patients),))
+    # Nothing of the check enters the bound.
+    manifest = replace(predictor.manifest, tasks=(task,), ood=None, quality=None)
+    softened = ImportedPredictor(replace(predictor.model, manifest=manifest, reference=None), torch.device("cpu"))
+    seen = [held_out_samples(softened, task, labels, [case], lambda: None) for case, labels in labelled]
+    return fit_quality([[sample for own in seen for sample in own]])
 
 
 def _tell_doubts(manifest: ImportedManifest, held_out: Sequence[str], stream: TextIO | None) -> None:

@@ -16,9 +16,10 @@ from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
-from trainer.measuring.held_out_dice import held_out_dice
+from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.measuring.own_grid_case import read_own_grid_case
 from trainer.measuring.shipped_pass import ShippedPass
+from trainer.quality.quality_fit import fit_quality
 from trainer.refitting.descent import refitted
 from trainer.report.progress import Progress
 
@@ -28,7 +29,8 @@ def refit_calibration(
 ) -> Manifest:
     """Fit the temperatures of every task on held-out cases and write the model with them.
 
-    Besides them only what depends on them changes: the calibration and the Dice of these cases, and how many they are.
+    Besides them only what depends on them changes: the calibration and the Dice of these cases, how many they are, and
+    the bound on the Dice; what corrected the predicted Dice belonged to the old temperatures, and is gone.
 
     Args:
         model_path: model to start from.
@@ -59,17 +61,18 @@ def refit_calibration(
         progress.update(next(done))
 
     tasks = [_calibrated(predictor, datasets[task.name], task, own, seed, advance) for task, own in pairs]
-    softened = replace(predictor.model, manifest=replace(predictor.manifest, tasks=tuple(tasks)))
+    softened = replace(predictor.model, manifest=replace(predictor.manifest, tasks=tuple(tasks), quality=None))
     shipped = Predictor(softened, predictor.device.type, "torch")
-    measured = tuple(
-        replace(
-            task,
-            held_out_cases=len(own),
-            held_out_dice=held_out_dice(shipped, task, datasets[task.name].labels, own, advance),
-        )
+    samples = [
+        held_out_samples(shipped, task, datasets[task.name].labels, own, advance)
         for task, own in zip(tasks, cases, strict=True)
+    ]
+    measured = tuple(
+        replace(task, held_out_cases=len(own), held_out_dice=held_out_dice(own))
+        for task, own in zip(tasks, samples, strict=True)
     )
-    manifest = refitted(replace(predictor.manifest, tasks=measured), predictor.model.digest)
+    changed = replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
+    manifest = refitted(changed, predictor.model.digest)
     rewrite_manifest(model_path, manifest, output)
     return manifest
 

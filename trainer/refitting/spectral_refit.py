@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -72,7 +73,15 @@ def refit_reference(
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
     reference, scores = limited_reference(spec, names, images)
-    manifest = refitted(dataclasses.replace(model.manifest, ood=ood_info(reference, scores)), model.digest)
+    quality = model.manifest.quality
+    if quality is not None and quality.is_of_scores:
+        quality = None
+        (stream or sys.stderr).write(
+            "what corrected the predicted Dice belonged to the earlier scores and is left out: fit it again with "
+            "'multitaskseg-trainer quality'\n"
+        )
+    changed = dataclasses.replace(model.manifest, ood=ood_info(reference, scores), quality=quality)
+    manifest = refitted(changed, model.digest)
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_model(output, manifest, model.network, tensors)

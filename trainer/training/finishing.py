@@ -20,9 +20,11 @@ from MultiTaskSegLib.runtime.ood.score_law import TaskLimits
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import TrainingConfig
 from trainer.distributed.ranks import ALONE, Ranks
-from trainer.measuring.held_out_dice import held_out_dice
+from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.measuring.plan import Chosen, MeasuringPlan
 from trainer.metrics.interval import share_interval
+from trainer.quality.quality_fit import fit_quality
+from trainer.quality.quality_sample import QualitySample
 from trainer.reference.cell_fitting import fit_memories
 from trainer.reference.law_fitting import false_alarms
 from trainer.reference.left_out_score import LeftOutScores
@@ -116,12 +118,15 @@ def _with_dice(
     progress: RunProgress,
     ranks: Ranks,
 ) -> Manifest:
-    """The manifest with the Dice that the finished model, as it will be loaded, has on the chosen held-out cases."""
+    """The manifest with the Dice that the finished model, as it will be loaded, has on the chosen held-out cases, and
+    with the bound that they give."""
     predictor = Predictor(model, device.type, "torch")
     tasks: list[TaskInfo] = []
+    samples: list[list[QualitySample]] = []
     for index, (task, planned, own) in enumerate(zip(model.manifest.tasks, data.plan.tasks, chosen, strict=True)):
         if not task.labels:
             tasks.append(task)
+            samples.append([])
             continue
         # While a process looks at one case, the others do likewise.
         expected_s = plan.case_seconds[index][1] / 2 * ranks.world_size
@@ -131,9 +136,9 @@ def _with_dice(
             progress.did(expected_s, f"measuring labels of {name}")
 
         cases = [case.case for case in own.held_out]
-        dice = held_out_dice(predictor, task, planned.dataset.labels, cases, advance, ranks)
-        tasks.append(replace(task, held_out_dice=dice))
-    return replace(model.manifest, tasks=tuple(tasks))
+        samples.append(held_out_samples(predictor, task, planned.dataset.labels, cases, advance, ranks))
+        tasks.append(replace(task, held_out_dice=held_out_dice(samples[-1])))
+    return replace(model.manifest, tasks=tuple(tasks), quality=fit_quality(samples) if any(samples) else None)
 
 
 def _libraries() -> dict[str, str]:

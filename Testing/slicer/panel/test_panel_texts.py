@@ -46,6 +46,20 @@ def test_the_verdict_is_not_told_twice(summary):
     assert text.count("NOTE") == 1
 
 
+def test_whether_a_result_is_good_stands_beside_the_verdict_in_its_own_words_and_colour(summary):
+    verdict = Verdict(True, 3.0, 1.5, 0.001, "hearts", {})
+    quality = {"answer": "good", "predicted_dice": 0.9, "margin": 0.05, "patients": 12, "why_no_bound": ""}
+    text = summary.result_text(verdict, "hearts", quality=quality)
+    assert "OUT OF DISTRIBUTION" in text
+    assert summary.badge("GOOD", summary.GOOD_COLOUR) in text
+    assert "predicted Dice 0.90, of each structure at least its figure less 0.05 in nine of ten such images" in text
+    foreign = quality | {"answer": "do not use", "predicted_dice": None, "margin": None, "why_no_bound": "a < b"}
+    text = summary.quality_text(foreign)
+    assert summary.badge("DO NOT USE", summary.BAD_COLOUR) in text
+    assert text.endswith(" a &lt; b</p>")
+    assert "GOOD" not in summary.result_text(verdict, "hearts")
+
+
 def test_how_the_model_was_chosen_is_told_where_there_was_a_choice(summary):
     verdict = Verdict(False, 1.1, 2.5, 0.4, "hearts", {})
     text = summary.result_text(verdict, "hearts", choice="a was chosen, nearer than <b>")

@@ -21,7 +21,17 @@ VERDICT = Verdict(False, 1.2, 1.4, 0.03, "heart", {"heart": 1.2}, rivals=("brain
 ROWS = [
     BatchRow('a "1"', "t", "in distribution", 0.5, {'the "left" part': 1.0}, 1.0, ("odd\tthing",), ood=VERDICT),
     BatchRow("two", error=NASTY, file='C:/x "y"/z.nrrd'),
-    BatchRow("three", "t", "in distribution", 0.5, {'the "left" part': 2.0}, 1.0, model="m", model_sha256="ab"),
+    BatchRow(
+        "three",
+        "t",
+        "in distribution",
+        0.5,
+        {'the "left" part': 2.0},
+        1.0,
+        model="m",
+        model_sha256="ab",
+        quality="good",
+    ),
 ]
 
 

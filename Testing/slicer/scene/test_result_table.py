@@ -12,7 +12,8 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for 
 from MultiTaskSegLib.job import JobResult
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
-from MultiTaskSegLib.scene import earlier_result, result, result_table
+from MultiTaskSegLib.scene import attributes, earlier_result, result, result_table
+from MultiTaskSegLib.scene.result_record import clear_record
 from Testing.slicer import scene_samples as samples
 
 SHAPE = (9, 12, 15)
@@ -57,6 +58,22 @@ def test_the_rows_hold_the_figures_of_the_report_and_the_uncertain_volume():
     assert anterior.uncertain_ml == pytest.approx(45 * VOXEL_MM3 / 1000)  # 5 of the 6 columns
     assert (anterior.mean_confidence, anterior.predicted_dice) == (0.9, 0.8)
     assert posterior.predicted_dice is None
+
+
+def test_the_answer_and_the_bound_of_a_result_are_in_the_scene_and_go_with_the_next_run():
+    told, plain = found(), found()
+    quality = {"answer": "good", "predicted_dice": 0.8, "margin": 0.05, "patients": 12, "why_no_bound": ""}
+    told.report["quality"] = quality
+    told.report["labels"][0]["dice_at_least"] = 0.75
+    made = result.add_result(samples.volume(), told)
+    assert [row.dice_at_least for row in result_table.rows_of(made.table)] == [0.75, None]
+    assert attributes.read_quality(made.segmentation) == quality
+    assert made.segmentation.GetAttribute("MultiTaskSeg.Quality") == "good"
+    without = result.add_result(samples.volume(), plain)
+    assert attributes.read_quality(without.segmentation) is None
+    volume = made.segmentation.GetNodeReference(earlier_result.INPUT_ROLE)
+    clear_record(volume)
+    assert attributes.read_quality(volume) is None
 
 
 def test_an_image_without_a_physical_size_has_voxels_and_no_volumes(session, tmp_path):

@@ -1,1 +1,1 @@
-"""How good is a result? The Dice to expect, a bound on it that holds, agreement of several passes, and an answer."""
+"""How good a result is: the Dice to expect, a bound on it that holds, how far several passes agree, and the answer."""

@@ -78,3 +78,8 @@ class QualityInfo:
 
     version: int
     tasks: tuple[TaskQuality, ...]
+
+    @property
+    def is_of_scores(self) -> bool:
+        """Whether it would be wrong once scores of the check are others."""
+        return any("log_score" in known.traits for known in self.tasks)

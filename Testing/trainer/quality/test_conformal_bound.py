@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.failure.conformal_bound import conformal_margin, fewest_patients, lower_bound
+from trainer.quality.conformal_bound import conformal_margin, fewest_patients, lower_bound
 
 ROUNDS = 3000
 

@@ -1,0 +1,127 @@
+"""From results with their truths to what a model file says of quality: what corrects the expected Dice, and a bound.
+
+One function serves all tasks, of how far an image is from the usual of its task: tasks differ in what is usual, and few
+have patients enough for a function of their own. It corrects the expected Dice, which is what remains where nothing can
+be learnt. The bound is that of patients whom the function was not fitted to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+
+from MultiTaskSegLib.runtime.quality.image_quality import image_quality
+from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
+from MultiTaskSegLib.runtime.quality.quality_info import (
+    COVERAGE,
+    FARTHEST,
+    FEWEST_PATIENTS,
+    QUALITY_VERSION,
+    QualityInfo,
+    TaskQuality,
+)
+from trainer.quality.conformal_bound import conformal_margin
+from trainer.quality.quality_sample import QualitySample
+
+FOLDS = 10
+FEWEST_SPOILT = 20
+"""Of fewer spoilt images nothing is learnt but the bound: among clean ones hardly any is bad."""
+SMALLEST_SCALE = 0.02
+PENALTIES = tuple(np.logspace(-1, 4, 11))
+
+Floats = NDArray[np.float64]
+Tasks = Sequence[Sequence[QualitySample]]
+
+
+def fit_quality(tasks: Tasks) -> QualityInfo:
+    """What held-out images say.
+
+    Args:
+        tasks: samples of each task, of patients that the network was not trained on.
+    """
+    margins = [_margin(tasks, number) for number in range(len(tasks))]
+    found = _fitted(tasks)
+    return QualityInfo(
+        QUALITY_VERSION,
+        tuple(
+            replace(known, margin=margin, patients=len({sample.group for sample in own if sample.is_clean}))
+            for known, own, margin in zip(found, tasks, margins, strict=True)
+        ),
+    )
+
+
+def _fitted(tasks: Tasks) -> list[TaskQuality]:
+    """What corrects the expected Dice of each task."""
+    spoilt = sum(not sample.is_clean for own in tasks for sample in own)
+    usual = [_usual(own) for own in tasks]
+    rows = [
+        (_row(sample, *about), sample.mean_dice - sample.mean_expected, 1 / len(own))
+        for own, about in zip(tasks, usual, strict=True)
+        for sample in own
+        if not np.isnan(sample.mean_dice - sample.mean_expected)
+    ]
+    if spoilt < FEWEST_SPOILT or not rows:
+        return [TaskQuality(0) for _ in tasks]
+    features, shortfall, weights = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
+    model = RidgeCV(alphas=PENALTIES).fit(features, shortfall, sample_weight=weights / weights.mean())
+    # Within the bounds of a model file; beyond them a line through Dice coefficients cannot be sensible.
+    slopes = tuple(float(value) for value in np.clip(model.coef_, -1, 1))
+    intercept = float(np.clip(model.intercept_, -1, 1))
+    return [
+        TaskQuality(0, None, TRAITS, tuple(medians.tolist()), tuple(scales.tolist()), slopes, intercept)
+        for medians, scales in usual
+    ]
+
+
+def _usual(samples: Sequence[QualitySample]) -> tuple[Floats, Floats]:
+    """Median and scale of each trait over clean images, of all where there is no clean one."""
+    chosen = [sample for sample in samples if sample.is_clean] or samples
+    if not chosen:
+        return np.zeros(len(TRAITS)), np.ones(len(TRAITS))
+    values = np.array([[sample.traits[name] for name in TRAITS] for sample in chosen])
+    columns = [column[~np.isnan(column)] for column in values.T]
+    medians = np.array([np.median(column) if len(column) else 0.0 for column in columns])
+    scales = np.array([max(SMALLEST_SCALE, column.std()) if len(column) else 1.0 for column in columns])
+    return medians, scales
+
+
+def _row(sample: QualitySample, medians: Floats, scales: Floats) -> Floats:
+    values = np.array([sample.traits[name] for name in TRAITS])
+    return np.asarray(np.nan_to_num(np.clip((values - medians) / scales, -FARTHEST, FARTHEST)))
+
+
+def _margin(tasks: Tasks, number: int) -> float | None:
+    """By how much estimates of a task fall short, each from a fit without its patient; never less than nothing."""
+    groups = sorted({sample.group for sample in tasks[number] if sample.is_clean})
+    if len(groups) < FEWEST_PATIENTS:
+        return None
+    foretold: list[float] = []
+    real: list[float] = []
+    patients: list[str] = []
+    for fold in range(min(FOLDS, len(groups))):
+        left_out = set(groups[fold::FOLDS])
+        known = _fitted(_without(tasks, left_out))[number]
+        for sample in tasks[number]:
+            if sample.is_clean and sample.group in left_out:
+                pairs = _segments(sample, known)
+                foretold += [estimate for estimate, _ in pairs]
+                real += [dice for _, dice in pairs]
+                patients += [sample.group] * len(pairs)
+    margin = conformal_margin(np.array(foretold), np.array(real), patients, COVERAGE)
+    return None if margin is None else float(np.clip(margin, 0.0, 1.0))
+
+
+def _without(tasks: Tasks, groups: Collection[str]) -> list[list[QualitySample]]:
+    return [[sample for sample in own if sample.group not in groups] for own in tasks]
+
+
+def _segments(sample: QualitySample, known: TaskQuality) -> list[tuple[float, float]]:
+    """Estimate and real Dice of every structure that was found."""
+    numbered = dict(enumerate(sample.expected))
+    told = image_quality({n: sample.expected[name] for n, name in numbered.items()}, sample.traits, known).dice
+    pairs = ((told[n], sample.dice.get(name, float("nan"))) for n, name in numbered.items())
+    return [(estimate, dice) for estimate, dice in pairs if estimate is not None and not np.isnan(dice)]
