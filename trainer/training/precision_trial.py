@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import torch
 
@@ -21,8 +21,11 @@ from trainer.training.batches import endless_batches
 from trainer.training.optimization import Optimization
 from trainer.training.recipe import Recipe
 
-AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
-TRAINED_IN = (FLOAT32, BFLOAT16)
+TrainedIn = Literal["float32", "bfloat16"]
+AUTO = "auto"
+FLOAT32: TrainedIn = "float32"
+BFLOAT16: TrainedIn = "bfloat16"
+TRAINED_IN: tuple[TrainedIn, ...] = (FLOAT32, BFLOAT16)
 # So much of float32's time may bfloat16 take: where it saves less, the exact way is worth more.
 LARGEST_SHARE = 0.8
 TIMED_STEPS = 2
