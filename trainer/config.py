@@ -43,7 +43,8 @@ class TrainingConfig:
         absence_weight: weight of the loss term that other tasks' labels are absent where they cannot be.
         mirror_axes: dataset name to axes ("x", "yx", ...) along which it may be mirrored; none by default, because
             labels with a side would be swapped.
-        precision: ``bfloat16`` pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower.
+        precision: ``float32``, ``bfloat16`` (pays on CPUs with AVX512-BF16 or AMX and on GPUs; elsewhere it is slower)
+            or ``auto``: a trial at the start chooses, and a resumed run goes on in what was chosen.
         validation_fraction: share of groups held out.
         measuring_share: share of the training's time that measuring the trained network may take, beyond the least
             number of cases that calibration and check need; cases are then left out evenly over patients, which the
@@ -79,7 +80,7 @@ class TrainingConfig:
     deep_supervision: bool = True
     ema_decay: float = 0.998
     mirror_axes: dict[str, str] = field(default_factory=dict)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = 0
     workers: int = 1
     validation_fraction: float = 0.2

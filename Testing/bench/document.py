@@ -2,7 +2,8 @@
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
 ``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``,
-``cohort*.json``, ``drift*.json``. What stands between the marks of the document is replaced.
+``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``, ``mps*.json``. What stands between the marks of the
+document is replaced.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from Testing.bench.card.card_table import card_table
 from Testing.bench.cohort.table import cohort_table, drift_table
+from Testing.bench.hospital_table import hospital_table
 from Testing.bench.labelled_image import REPOSITORY
 from Testing.bench.parity_table import parity_table
 from Testing.bench.training_table import growth_table, training_table
 
+CARDS = ("cuda", "mps")
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 START, END = "<!-- figures: written by Testing.bench.document -->\n", "<!-- end of figures -->"
 
@@ -49,12 +53,17 @@ def figures(folder: Path) -> str:
         "nnunet_parity": parity_table,
         "cohort": cohort_table,
         "drift": drift_table,
+        "hospital": hospital_table,
+        "cuda": card_table,
+        "mps": card_table,
     }
+    not_run = [kind for kind in CARDS if not any(folder.glob(f"{kind}*.json"))]
     lines: list[str] = []
     for name, write in writers.items():
         for path in sorted(folder.glob(f"{name}*.json")):
             found = json.loads(path.read_text("utf-8"))
             lines += [*write(found), "", _machine(found["machine"]), ""]
+    lines += [f"`python -m Testing.bench.{kind}` was not run yet: there was no such device.\n" for kind in not_run]
     return "\n".join(lines)
 
 

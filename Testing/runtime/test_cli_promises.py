@@ -105,7 +105,7 @@ def test_a_model_is_loaded_once_for_all_images(
     load = open_predictor
     monkeypatch.setattr(
         "MultiTaskSegLib.runtime.predictor.open_predictor",
-        lambda path, device: loads.append(path) or load(path, device),
+        lambda path, device, **more: loads.append(path) or load(path, device, **more),
     )
     assert cli.main(["check", *map(str, images), "-m", str(model)]) == 0
     assert loads == [model]

@@ -24,7 +24,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import unseen
 from trainer.layout.case import Case
-from trainer.measuring.held_out_dice import held_out_dice
+from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.ood.catalogue import ARTEFACT, KNOWN, LEFT_OUT, REAL, Entry, catalogue
 from trainer.ood.separation import auroc
 from trainer.report.progress import Progress
@@ -129,7 +129,8 @@ def behaviour(predictor: Predictor, images: Images, advance: Callable[[], None])
     """
     found = Behaviour()
     for name, (dataset, cases) in images.held_out.items():
-        by_label = held_out_dice(predictor, predictor.manifest.task(name), dataset.labels, cases, advance)
+        task = predictor.manifest.task(name)
+        by_label = held_out_dice(held_out_samples(predictor, task, dataset.labels, cases, advance))
         found.dice[name] = float(np.mean(list(by_label.values()))) if by_label else 0.0
     for number, entry in enumerate(images.checked):
         volume, _ = entry.load()

@@ -123,13 +123,16 @@ class Optimization:
             total += float(loss.detach())
         return self.ranks.total(total)
 
+    @property
+    def _is_half(self) -> bool:
+        return self.config.precision == "bfloat16"
+
     def loss(self, group: PatchGroup) -> Tensor:
         """Loss of one patch group: own task at several resolutions, other tasks' absence at the finest."""
         config, task = self.config, self.plan.tasks[group.task]
         images = group.images.to(self.device).contiguous(memory_format=torch.channels_last_3d)
         labels = group.labels.to(self.device)
-        half = config.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._is_half):
             maps = self.network.features(images, task.stem)
             parts = split_by_task(self.network.head(maps["decoder0"]), self.plan.tasks)
             coarse = {name: some_channels(head, maps[name], task.channels) for name, head in self.auxiliary.items()}
@@ -152,8 +155,7 @@ class Optimization:
         losses = {"total": 0.0}
         for companion, batch in zip(self.recipe.companions, batches, strict=True):
             weight = companion.weight(progress)
-            half = self.config.precision == "bfloat16"
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._is_half):
                 loss = companion.loss(self.network, batch, self.device)
             (weight * loss).backward()
             losses[companion.name] = float(loss.detach())

@@ -133,13 +133,23 @@ def train_prepared(
     if budget.minutes is not None:
         _tell_excess(plan, 60 * budget.minutes, stream)
     progress = RunProgress(stream, after=plan.seconds)
-    network, steps = _trained(
-        data, config, budget, folder, resume=resume, device=device, recipe=recipe, progress=progress, ranks=ranks
+    network, steps, precision = _trained(
+        data,
+        config,
+        budget,
+        folder,
+        resume=resume,
+        device=device,
+        recipe=recipe,
+        progress=progress,
+        stream=stream,
+        ranks=ranks,
     )
     training_s = ranks.agreed(lambda: float(folder.records()[-1]["elapsed_s"]))
     if budget.minutes is None:
         _tell_excess(plan, training_s, stream)
     run = {"config": config.as_dict(), "steps": steps, "minutes": round(training_s / 60, 1), "device": device.type}
+    run |= {"precision": precision}
     manifest = write_model(
         data, network, config, output, run | facts,
         device=device, plan=plan, training_s=training_s, progress=progress, ranks=ranks,
@@ -172,13 +182,13 @@ def _tell_excess(plan: MeasuringPlan, training_s: float, stream: TextIO | None) 
 
 def _trained(
     data: PreparedData, config: TrainingConfig, budget: Budget, folder: RunFolder, *, recipe: Recipe, **how: Any
-) -> tuple[SegmentationNetwork, int]:
-    """Averaged weights and number of steps; what else a training needs is free when this returns."""
+) -> tuple[SegmentationNetwork, int, str]:
+    """Averaged weights, number of steps and their precision; what else a training needs is free when this returns."""
     optimization = train(data, config, budget, folder, recipe=recipe, **how)
     network = optimization.averaged_network()
     if recipe.finish is not None:
         recipe.finish(network, optimization.device)
-    return network, optimization.step
+    return network, optimization.step, optimization.config.precision
 
 
 def generation_of(data: PreparedData, output: Path, recipe: Recipe = PLAIN) -> Generation:

@@ -6,13 +6,13 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 
-from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
+from MultiTaskSegLib.runtime.errors import DatasetError, ModelError, UsageError
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase, prepare_cases
 from trainer.data.dataset import Dataset, require_different_names
@@ -30,6 +30,7 @@ from trainer.training.batches import ended_processes_told, endless_batches
 from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
 from trainer.training.planned_manifest import require_storable
+from trainer.training.precision_trial import AUTO, FLOAT32, TRAINED_IN, training_precision
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.run_identity import CasesByTask, Identity, run_identity
 from trainer.training.validation import validate
@@ -218,15 +219,17 @@ def train(
     """
     _require_work(config, recipe, ranks)
     identity = run_identity(data.plan, data.sides, config, recipe)
-    optimization = Optimization(data.plan, config, device, recipe, ranks)
     # Read once: another machine may still see the folder as it was.
     state = ranks.agreed(lambda: _taken_up(folder, identity, config, resume))
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    # Tried once: two processes could find otherwise.
+    precision = ranks.agreed(lambda: _precision(state, data, config, device, recipe, stream))
+    optimization = Optimization(data.plan, replace(config, precision=precision), device, recipe, ranks)
     elapsed_s = 0.0
     if state is not None:
         optimization.restore(state)
         elapsed_s = float(state["elapsed_s"])
-    if config.threads:
-        torch.set_num_threads(config.threads)
     told = progress or RunProgress(stream)
     _Loop(data, config, budget, folder, optimization, identity, told, watch).run(elapsed_s)
     if progress is None:
@@ -262,6 +265,23 @@ def _taken_up(folder: RunFolder, identity: Identity, config: TrainingConfig, res
     # Only now: the settings of a run that is refused are not those of what lies in the folder.
     folder.write_json("config.json", config.as_dict())
     return state
+
+
+def _precision(
+    state: Mapping[str, Any] | None,
+    data: PreparedData,
+    config: TrainingConfig,
+    device: torch.device,
+    recipe: Recipe,
+    stream: TextIO | None,
+) -> Any:
+    """That of the run so far, wherever it goes on; else as configured, or by trial."""
+    if state is None:
+        return training_precision(data.plan, data.training, config, device, recipe, stream)
+    found = state.get("precision", FLOAT32 if config.precision == AUTO else config.precision)
+    if found not in TRAINED_IN:
+        raise ModelError(f"the checkpoint's precision is {found!r:.40}", remedy="Start anew without --resume")
+    return found
 
 
 class _Loop:
@@ -373,6 +393,7 @@ class _Loop:
     def _save(self) -> None:
         if self.ranks.rank == 0:
             state = self.optimization.state() | {"elapsed_s": self._elapsed_s()}
+            state["precision"] = self.optimization.config.precision
             save_checkpoint(self.folder.checkpoint, state, self.identity)
         self.last_checkpoint_s = time.monotonic()
 

@@ -22,14 +22,14 @@ def test_without_a_model_the_released_one_for_that_kind_of_image_is_loaded(
     planar: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Path] = []
-    monkeypatch.setattr(OPEN, lambda path, device: loaded.append(path))
+    monkeypatch.setattr(OPEN, lambda path, device, **more: loaded.append(path))
     TorchMachine().load(None, "cpu", planar)
     assert [path.name.startswith("planar2d") for path in loaded] == [planar]
 
 
 def test_a_named_model_is_loaded_whatever_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[Path, str]] = []
-    monkeypatch.setattr(OPEN, lambda path, device: loaded.append((path, device)))
+    monkeypatch.setattr(OPEN, lambda path, device, **more: loaded.append((path, device)))
     TorchMachine().load("mine.mts.safetensors", "cpu", True)
     assert loaded == [(Path("mine.mts.safetensors"), "cpu")]
 
