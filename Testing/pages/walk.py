@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from Testing.pages.promises import LEAVES, SAYS
 ROOTS = (REPOSITORY, REPOSITORY / "MultiTaskSeg", REPOSITORY / "OODCheck")
 MODULES = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer"}
 MAINS = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer.cli"}
-LIMIT_S = 600.0
+LIMIT_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,10 @@ def _status(main: Callable[[list[str]], int], words: list[str]) -> int:
         return main(words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        # What a process would end with; the walk goes on.
+        sys.stderr.write(traceback.format_exc())
+        return 1
 
 
 def _program(words: list[str]) -> Iterator[str]:
