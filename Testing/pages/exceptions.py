@@ -68,6 +68,7 @@ NOT_RUN: dict[str, str] = {
     ".venv/bin/pre-commit install": "changes the checkout's own git; its hooks are looked at by Testing/house",
     "Slicer --no-splash --no-main-window --python-script segment_folder.py FOLDER RESULTS": APPLICATION,
     "Slicer --no-splash --no-main-window --python-script check_folder.py FOLDER TABLE.csv": APPLICATION,
+    "python -m Testing.pages": "is this walk",
     "python -m Testing.bench.mutation -o OUT": "hours; Testing/bench/tests/test_mutation_run.py runs it small",
     "python -m Testing.bench.memory --json docs/results/performance/memory.json": GROUPS,
     "python -m Testing.bench.training --datasets Dataset101_HippocampusT1 --budget-s 900 --nnunet-points 0.8 0.9 1 "
@@ -101,12 +102,16 @@ STATUS: dict[str, tuple[int, str]] = {
     "multitaskseg check *.nii.gz --fail-on-ood": (3, FOREIGN),
     "multitaskseg check Foreign/imagesTr/case_00_0000.nii.gz -m mr3d --fail-on-ood": (3, FOREIGN),
 }
-# By the module behind a program, what must be importable for it: where it is not, the command is listed and not run.
+# By words of a command, what must be importable for it: where it is not, the command is listed and not run.
 NEEDS = {
     "Testing.bench.surface_volume": ("slicer",),
     "Testing.slicer.screenshots": ("slicer", "PySide6"),
-    "Testing.runtime.memory_probe": ("resource",),
-    "cohort": ("ray",),
-    "ood-benchmark": ("torchio",),
-    "failure-detection": ("torchio",),
+    "Testing.bench.inference": ("resource",),
+    "Testing.bench.growth": ("resource",),
+    "Testing.bench.ood": ("resource",),
+    "Testing.bench.training_growth": ("resource",),
+    "multitaskseg cohort": ("ray", "pyarrow"),
+    "ood-benchmark -m": ("torchio",),
+    "failure-detection -m": ("torchio",),
 }
+LINUX_ONLY = ("Testing.runtime.memory_probe",)

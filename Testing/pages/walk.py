@@ -19,7 +19,7 @@ from pathlib import Path
 from Testing.house.source_tree import REPOSITORY
 from Testing.pages.exceptions import STATUS
 from Testing.pages.plan import Planned
-from Testing.pages.promises import LEAVES, SAYS
+from Testing.pages.promises import LEAVES, SAME, SAYS
 
 ROOTS = (REPOSITORY, REPOSITORY / "MultiTaskSeg", REPOSITORY / "OODCheck")
 MODULES = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer"}
@@ -84,7 +84,13 @@ def faults(text: str, outcome: Outcome, folder: Path) -> Iterator[str]:
     if outcome.status != wanted:
         yield f"ends with {outcome.status}, not {wanted}"
     yield from (f"{name} is not there" for name in LEAVES.get(text, ()) if not (folder / name).is_file())
+    yield from (f"{name} is not as it was" for name in SAME.get(text, ()) if not _is_same(folder / name, name))
     yield from (f"does not say {words!r}" for words in SAYS.get(text, ()) if words not in outcome.said)
+
+
+def _is_same(path: Path, name: str) -> bool:
+    """Whether a page is that of this checkout."""
+    return path.read_text(encoding="utf-8") == (REPOSITORY / name).read_text(encoding="utf-8")
 
 
 def as_process(text: str, folder: Path) -> Outcome:
