@@ -25,12 +25,9 @@ SIZE = "a size that is measured in a second"
 SHORTER = (
     Shorter("--minutes 60", "--minutes 0.01 --config small.toml", "an hour on a network for real images"),
     Shorter("--minutes 50", "--steps 2", "fifty minutes"),
+    Shorter("--minutes 122", "--steps 2", "two hours"),
     Shorter("--steps 6000", "--steps 2", "hours"),
     Shorter("--address auto --workers 16", "--workers 2", "needs a cluster that runs already"),
-    Shorter("--data Dataset101_HippocampusT1 Dataset104_BrainTissueT1 Dataset105_MouseBrainT2 "
-            "Dataset106_LVCineSunnybrook --config trainer/configs/mr3d.toml",
-            "--data Dataset101_HippocampusT1 Dataset106_LVCineSunnybrook --config released.toml",
-            "the network of a released model is large for a second; two of its tasks"),
     Shorter("inference --json", f"inference --engines ours {TINY} --rounds 1 --images 0 --json", SIZE),
     Shorter("bench.ood --json", f"bench.ood {TINY} --rounds 1 --json", SIZE),
     Shorter("startup --json", "startup --rounds 1 --json", SIZE),

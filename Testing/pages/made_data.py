@@ -30,8 +30,6 @@ validations = 0
 minimum_validation_groups = 2
 threads = 1
 """
-# Trains a released network on: its levels, and nothing else that costs.
-RELEASED = SMALL.replace("[4, 6]", "[16, 32, 64, 128, 128]")
 # Shortened in the copies of the configurations, whatever stands there.
 SHORT = {
     "channels": "[4, 6]", "fit_matrix": "16", "patches_per_group": "1", "groups_per_step": "1", "threads": "1",
@@ -61,7 +59,6 @@ def write_made_data(folder: Path) -> Path:
         folder: an empty one.
     """
     (folder / "small.toml").write_text(SMALL, encoding="utf-8")
-    (folder / "released.toml").write_text(RELEASED, encoding="utf-8")
     _write_datasets(folder)
     _write_images(folder)
     _write_heads(folder)

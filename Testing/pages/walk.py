@@ -94,17 +94,12 @@ def _is_same(path: Path, name: str) -> bool:
 
 
 def as_process(text: str, folder: Path) -> Outcome:
-    """Run a command as a process of its own in a folder, with the programs of this checkout; ``> FILE`` at its end is
-    understood, nothing else of a shell."""
-    text, _, target = text.partition(" > ")
+    """Run a command as a process of its own in a folder, with the programs of this checkout; no shell takes part."""
     words = [*_program(shlex.split(text))]
     run = subprocess.run(
         words, cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False,
     )  # fmt: skip
-    if target:
-        (folder / target).write_bytes(run.stdout)
-        return Outcome(run.returncode, "")
     return Outcome(run.returncode, run.stdout.decode("utf-8", "replace"))
 
 
@@ -113,7 +108,7 @@ def in_process(text: str, folder: Path) -> Outcome:
     words = shlex.split(text)
     if words[:3] == ["python", "-m", "trainer"]:
         words[:3] = ["multitaskseg-trainer"]
-    if words[0] not in MODULES or " > " in text:
+    if words[0] not in MODULES:
         return as_process(text, folder)
     said, before = io.StringIO(), (Path.cwd(), dict(os.environ))
     main = import_module(MAINS[words[0]]).main
@@ -148,8 +143,6 @@ def _program(words: list[str]) -> Iterator[str]:
         yield from (sys.executable, "-m", MODULES[first])
     elif first in ("python", "python3"):
         yield sys.executable
-    elif first == "git":
-        yield from ("git", "-C", str(REPOSITORY))
     else:
         yield shutil.which(first) or first
     yield from words[1:]
