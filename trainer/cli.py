@@ -292,7 +292,8 @@ def _localisation(options: argparse.Namespace) -> int:
 def _p_value(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.predictor import Predictor
     from trainer.ood.known_patients import COUNTED, measure_p_values
-    from trainer.ood.published import publish_p_values, uniformity_words
+    from trainer.ood.published import publish_p_values
+    from trainer.ood.published_aside import uniformity_words
     from trainer.report.source_commit import source_commit
 
     found = measure_p_values(

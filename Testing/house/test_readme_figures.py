@@ -54,3 +54,21 @@ def test_the_shares_of_spoilt_images_that_are_flagged_are_those_of_the_newest_be
     spoilt, motion = shipped["sensitivity"]["artefact"], shipped["sensitivity_by_source"]["artefact: motion"]
     words = f"of spoilt 2-D images it flags {100 * spoilt:.0f} %, of those with motion {100 * motion:.0f} %"
     assert words in " ".join(first_screen.split())
+
+
+def test_what_the_page_of_the_check_says_of_spoilt_images_is_what_the_newest_benchmark_found(repository: Path) -> None:
+    page = " ".join((repository / "docs" / "oodcheck.md").read_text("utf-8").split())
+    ours, plain, paper = [], [], {"artefact": [], "artefact, Dice fell by 0.1": []}
+    for grid in ("3-d", "2-d"):
+        newest = sorted((repository / "docs" / "results").glob(f"ood-benchmark-*-all-detectors-{grid}.json"))[-1]
+        found = json.loads(newest.read_text("utf-8"))["models"][0]["detectors"]
+        ours.append(found["whitened, encoder and image"]["artefact"]["auroc"])
+        plain.append(found["control: image statistics"]["artefact"]["auroc"])
+        for family, ranges in paper.items():
+            scores = [figures[family]["auroc"] for name, figures in found.items() if name.startswith("paper")]
+            ranges.append(f"{min(scores):.2f} to {max(scores):.2f}".replace("0.", "."))
+    figures = [f"{value:.3f}".replace("0.", ".") for value in (*ours, *plain)]
+    assert "an AUROC of {} in 3-D and {} in 2-D.".format(*figures[:2]) in page
+    assert "without any network, reach {} and {}:".format(*figures[2:]) in page
+    assert "reaches {} in 3-D and {} in 2-D, by layer".format(*paper["artefact"]) in page
+    assert "({} and {} where the Dice fell".format(*paper["artefact, Dice fell by 0.1"]) in page

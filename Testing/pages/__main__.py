@@ -25,17 +25,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Walk, print, and tell whether all is well."""
     parser = argparse.ArgumentParser(prog="python -m Testing.pages", description=__doc__)
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="such as README.md; all of them by default")
+    parser.add_argument("--only", default="", metavar="WORDS", help="commands with these words, such as a name")
     parser.add_argument(
         "--in-process", action="store_true", help="quicker: this project's programs are not started anew"
     )
     options = parser.parse_args(arguments)
     run = in_process if options.in_process else as_process
-    commands = [one for one in plan() if not options.pages or one.command.page in options.pages]
-    with tempfile.TemporaryDirectory(prefix="pages") as scratch:
+    chosen = [one for one in plan() if not options.pages or one.command.page in options.pages]
+    commands = [one for one in chosen if options.only in one.command.text]
+    with tempfile.TemporaryDirectory(prefix="pages", ignore_cleanup_errors=True) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
         write_made_data(made)
-        done = [one for page in pages_of(commands) for one in walk_page(page, made, Path(scratch) / "page", run)]
+        done = [
+            one
+            for number, page in enumerate(pages_of(commands))
+            # Folders of their own: Windows may keep one open for a while.
+            for one in walk_page(page, made, Path(scratch) / f"page{number}", run)
+        ]
     tell(commands, done)
     return int(any(one.faults for one in done))
 
@@ -68,6 +75,7 @@ def tell(commands: Sequence[Planned], done: Sequence[Done]) -> None:
     _say("\n".join(f"  {text}\n      {reason}" for text, reason in listed.items()))
     _say("\nRun with other words:")
     _say("\n".join(f"  {one.written} -> {one.run}\n      {one.reason}" for one in SHORTER))
+    _say("  configurations of the trainer are copies with small numbers and few runs: Testing/pages/made_data.py")
     _say("\nMay end with another status than 0:")
     _say("\n".join(f"  {status}: {text}\n      {reason}" for text, (status, reason) in STATUS.items()))
     run = sum(bool(one.runs) for one in commands)

@@ -25,12 +25,9 @@ SIZE = "a size that is measured in a second"
 SHORTER = (
     Shorter("--minutes 60", "--minutes 0.01 --config small.toml", "an hour on a network for real images"),
     Shorter("--minutes 50", "--steps 2", "fifty minutes"),
+    Shorter("--minutes 122", "--steps 2", "two hours"),
     Shorter("--steps 6000", "--steps 2", "hours"),
     Shorter("--address auto --workers 16", "--workers 2", "needs a cluster that runs already"),
-    Shorter("--data Dataset101_HippocampusT1 Dataset104_BrainTissueT1 Dataset105_MouseBrainT2 "
-            "Dataset106_LVCineSunnybrook --config trainer/configs/mr3d.toml",
-            "--data Dataset101_HippocampusT1 Dataset106_LVCineSunnybrook --config released.toml",
-            "the network of a released model is large for a second; two of its tasks"),
     Shorter("inference --json", f"inference --engines ours {TINY} --rounds 1 --images 0 --json", SIZE),
     Shorter("bench.ood --json", f"bench.ood {TINY} --rounds 1 --json", SIZE),
     Shorter("startup --json", "startup --rounds 1 --json", SIZE),
@@ -68,6 +65,7 @@ NOT_RUN: dict[str, str] = {
     ".venv/bin/pre-commit install": "changes the checkout's own git; its hooks are looked at by Testing/house",
     "Slicer --no-splash --no-main-window --python-script segment_folder.py FOLDER RESULTS": APPLICATION,
     "Slicer --no-splash --no-main-window --python-script check_folder.py FOLDER TABLE.csv": APPLICATION,
+    "python -m Testing.pages": "is this walk",
     "python -m Testing.bench.mutation -o OUT": "hours; Testing/bench/tests/test_mutation_run.py runs it small",
     "python -m Testing.bench.memory --json docs/results/performance/memory.json": GROUPS,
     "python -m Testing.bench.training --datasets Dataset101_HippocampusT1 --budget-s 900 --nnunet-points 0.8 0.9 1 "
@@ -86,7 +84,9 @@ NAMED = frozenset({
     "python -m trainer",
     "python -m trainer evaluate",
     "python -m trainer experiment calibration-page",
+    "python -m trainer experiment localisation",
     "python -m trainer experiment model-page",
+    "python -m trainer experiment p-value",
     "python -m trainer ood-benchmark",
     "python -m trainer transfer",
     "python -m trainer two-stage",
@@ -99,12 +99,16 @@ STATUS: dict[str, tuple[int, str]] = {
     "multitaskseg check *.nii.gz --fail-on-ood": (3, FOREIGN),
     "multitaskseg check Foreign/imagesTr/case_00_0000.nii.gz -m mr3d --fail-on-ood": (3, FOREIGN),
 }
-# By the module behind a program, what must be importable for it: where it is not, the command is listed and not run.
+# By words of a command, what must be importable for it: where it is not, the command is listed and not run.
 NEEDS = {
     "Testing.bench.surface_volume": ("slicer",),
     "Testing.slicer.screenshots": ("slicer", "PySide6"),
-    "Testing.runtime.memory_probe": ("resource",),
-    "cohort": ("ray",),
-    "ood-benchmark": ("torchio",),
-    "failure-detection": ("torchio",),
+    "Testing.bench.inference": ("resource",),
+    "Testing.bench.growth": ("resource",),
+    "Testing.bench.ood": ("resource",),
+    "Testing.bench.training_growth": ("resource",),
+    "multitaskseg cohort": ("ray", "pyarrow"),
+    "ood-benchmark -m": ("torchio",),
+    "failure-detection -m": ("torchio",),
 }
+LINUX_ONLY = ("Testing.runtime.memory_probe",)

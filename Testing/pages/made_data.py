@@ -30,15 +30,14 @@ validations = 0
 minimum_validation_groups = 2
 threads = 1
 """
-# Trains a released network on: its levels, and nothing else that costs.
-RELEASED = SMALL.replace("[4, 6]", "[16, 32, 64, 128, 128]")
 # Shortened in the copies of the configurations, whatever stands there.
 SHORT = {
     "channels": "[4, 6]", "fit_matrix": "16", "patches_per_group": "1", "groups_per_step": "1", "threads": "1",
     "workers": "0", "validations": "1", "validation_cases": "2", "patch_voxels": "1024", "patch_zyx": "[8, 8, 8]",
     "minimum_validation_groups": "2", "seeds": "[0]", "pretrain_steps": "2", "finetune_steps": "2", "steps": "4",
     "labelled_groups": "[4]", "foreign_images": "3", "images_to_predict": "4", "precision": '"float32"',
-    "pretraining_steps": "2", "student_steps": "2", "images_per_step": "2", "validation_groups": "2", "fold": "0",
+    "pretraining_steps": "2", "student_steps": "2", "images_per_step": "2", "validation_groups": "2",
+    "spacing_mm": "[8.0, 8.0, 8.0]",
 }  # fmt: skip
 VOLUME, SLICE = (6, 12, 12), (1, 16, 16)
 # By name, what the names of the pages say of their images.
@@ -60,7 +59,6 @@ def write_made_data(folder: Path) -> Path:
         folder: an empty one.
     """
     (folder / "small.toml").write_text(SMALL, encoding="utf-8")
-    (folder / "released.toml").write_text(RELEASED, encoding="utf-8")
     _write_datasets(folder)
     _write_images(folder)
     _write_heads(folder)
@@ -98,7 +96,7 @@ def _write_images(folder: Path) -> None:
 
 def _write_heads(folder: Path) -> None:
     """Label maps, real heads without labels, and the list of those that a head model is measured on."""
-    write_heads(folder, 6)
+    write_heads(folder, 4)
     (folder / "heads").rename(folder / "label_maps_head")
     (folder / "real_heads").mkdir()
     rows = ["file,modality,skull,labels,released_reference_may_use"]
@@ -141,10 +139,12 @@ def _write_configurations(folder: Path) -> None:
         text = source.read_text(encoding="utf-8")
         target = folder / source.relative_to(REPOSITORY)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(shortened(text, SHORT), encoding="utf-8")
+        short = fewer(shortened(text, SHORT))
+        target.write_text(short, encoding="utf-8")
         if source.stem == "planar":
-            names |= set(re.findall(r'"(Dataset\w+(?:::\w+)?)"', text))
-    for name in sorted(names):
+            names |= set(re.findall(r'"(Dataset\w+(?:::\w+)?)"', short))
+    # What the usage of two-stage takes.
+    for name in sorted(names | {"Dataset112_ChestXrayLungCHN", "Dataset113_FetalHeadUS"}):
         _write_named(folder / "DATA", *name.partition("::")[::2])
     pictures = folder / "DATA" / "out_of_distribution"
     pictures.mkdir()
@@ -186,6 +186,24 @@ def shortened(text: str, numbers: Mapping[str, str]) -> str:
     for key, value in numbers.items():
         text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
     return text
+
+
+def fewer(text: str) -> str:
+    """The same experiment with two sources and targets, on three datasets and with the two arms that it compares.
+
+    >>> fewer("".join(f"[[transfer.sources]]\\nname = {n}\\n" for n in range(3))).count("[[")
+    2
+    """
+    text = re.sub(r"(?<=^data = \[\n)((?:  .*\n){3})(?:  .*\n)*", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"^lesions = \[.*\n", "", text, flags=re.MULTILINE)
+    if "[multi_task]" in text:
+        text += "".join(f'[[multi_task.arms]]\nname = "{name}"\nkind = "{name}"\n' for name in ("dedicated", "joint"))
+    kept: list[str] = []
+    for block in re.split(r"(?=^\[\[)", text, flags=re.MULTILINE):
+        kind = block.partition("\n")[0]
+        if not kind.startswith("[[transfer") or sum(one.startswith(kind) for one in kept) < 2:
+            kept.append(block)
+    return "".join(kept)
 
 
 def _train(folder: Path) -> None:

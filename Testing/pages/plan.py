@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from Testing.pages.exceptions import NAMED, NEEDS, NOT_RUN, SHORTER, Shorter
+from Testing.pages.exceptions import LINUX_ONLY, NAMED, NEEDS, NOT_RUN, SHORTER, Shorter
 from Testing.pages.page_commands import PageCommand, all_commands
 from Testing.pages.usage import USAGE
 
@@ -38,6 +39,8 @@ def planned(command: PageCommand) -> Planned:
         return Planned(command, (), NOT_RUN[text])
     if text in NAMED and command.place == "sentence":
         return Planned(command, (), NAME_ALONE)
+    if sys.platform != "linux" and any(name in text for name in LINUX_ONLY):
+        return Planned(command, (), "reads what only Linux tells")
     missing = [package for name in NEEDS if name in text for package in NEEDS[name] if find_spec(package) is None]
     if missing:
         return Planned(command, (), f"needs {', '.join(missing)}, which this Python does not have")

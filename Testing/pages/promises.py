@@ -5,7 +5,6 @@ from __future__ import annotations
 RESULT = ("segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", "report.json")
 RUN = ("report.html", "metrics.json", "metrics.jsonl")
 COHORT = ("cohort.csv", "cohort.html", "cohort.json", "cohort.log.jsonl", "cohort.parquet")
-TABLE = ("cohort segment", "cohort check")
 
 
 def _in(folder: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,7 +34,13 @@ SAYS: dict[str, tuple[str, ...]] = {
     "multitaskseg models": ("mr3d", "planar2d"),
     "multitaskseg info model.mts.safetensors": ("SHA-256",),
     "python -m trainer verify Dataset201_KidneyCT": ("0 defects",),
-    "python -m Testing.runtime.memory_probe 16 64 64 1 auto": ("peak", "estimate"),
 }
-# Pages that a command writes anew and that are the same as before: nothing in them is typed.
-SAME_PAGES = ("docs/models.md", "docs/models/mr3d.md", "docs/models/planar2d.md")
+# By the command that is run: pages that it writes anew, the same as before, because nothing in them is typed.
+SAME: dict[str, tuple[str, ...]] = {
+    "multitaskseg-trainer experiment model-page -m mr3d planar2d --results docs/results --evaluations "
+    "docs/results/evaluation-2026-11-29-mr3d-told.json -o docs/models.md": (
+        "docs/models.md",
+        "docs/models/mr3d.md",
+        "docs/models/planar2d.md",
+    ),
+}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from Testing.house.source_tree import REPOSITORY
 from Testing.pages import __main__ as program
 from Testing.pages.made_data import write_made_data
 from Testing.pages.page_commands import PageCommand
 from Testing.pages.plan import Planned, plan
+from Testing.pages.promises import SAME
 from Testing.pages.walk import Outcome, as_process, faults, in_process, walk
 
 SEGMENT = "multitaskseg segment scan.nii.gz -o result"
@@ -45,13 +48,21 @@ def test_a_status_a_file_and_words_that_are_not_as_a_page_says_are_faults(tmp_pa
     assert len(list(faults(SEGMENT, outcome, tmp_path))) == 2
 
 
-def test_a_process_runs_in_the_folder_and_what_it_says_may_go_into_a_file(tmp_path: Path) -> None:
+def test_a_page_that_a_command_writes_otherwise_is_a_fault(tmp_path: Path) -> None:
+    ((text, names),) = SAME.items()
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, tmp_path / name)
+    assert list(faults(text, Outcome(0, ""), tmp_path)) == []
+    (tmp_path / names[0]).write_text("typed", encoding="utf-8")
+    assert list(faults(text, Outcome(0, ""), tmp_path)) == [f"{names[0]} is not as it was"]
+
+
+def test_a_process_runs_in_the_folder_with_the_packages_of_this_checkout(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text("import os, sys\nprint(os.getcwd())\nsys.exit(5)\n", encoding="utf-8")
+    script.write_text("import os, sys, trainer\nprint(os.getcwd())\nsys.exit(5)\n", encoding="utf-8")
     outcome = as_process("python script.py", tmp_path)
     assert (outcome.status, Path(outcome.said.strip()).name) == (5, tmp_path.name)
-    assert as_process("python script.py > said.txt", tmp_path) == Outcome(5, "")
-    assert tmp_path.name in (tmp_path / "said.txt").read_text(encoding="utf-8")
 
 
 def test_words_that_are_not_understood_end_with_2_in_this_process_too(tmp_path: Path) -> None:

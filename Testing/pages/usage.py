@@ -89,7 +89,7 @@ USAGE: dict[str, tuple[str, ...]] = {
         f"multitaskseg-trainer experiment p-value -m {MODEL} --data {KNOWN} -o p.json --publish published",
     ),
     "multitaskseg-trainer experiment model-page -m MODEL... --results DIR [--evaluations METRICS...] -o PAGE": (
-        "multitaskseg-trainer experiment model-page -m {models}/mr3d.mts.safetensors {models}/planar2d.mts.safetensors "
+        "multitaskseg-trainer experiment model-page -m mr3d planar2d "
         "--results docs/results --evaluations docs/results/evaluation-2026-11-29-mr3d-told.json -o docs/models.md",
     ),
     "multitaskseg-trainer experiment calibration -m MODEL --data DIR... -o OUT [--ensemble MODEL...] [--passes N] "

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from pathlib import Path
 from Testing.house.source_tree import REPOSITORY
 from Testing.pages.exceptions import STATUS
 from Testing.pages.plan import Planned
-from Testing.pages.promises import LEAVES, SAYS
+from Testing.pages.promises import LEAVES, SAME, SAYS
 
 ROOTS = (REPOSITORY, REPOSITORY / "MultiTaskSeg", REPOSITORY / "OODCheck")
 MODULES = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer"}
 MAINS = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer.cli"}
-LIMIT_S = 600.0
+LIMIT_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,22 @@ def faults(text: str, outcome: Outcome, folder: Path) -> Iterator[str]:
     if outcome.status != wanted:
         yield f"ends with {outcome.status}, not {wanted}"
     yield from (f"{name} is not there" for name in LEAVES.get(text, ()) if not (folder / name).is_file())
+    yield from (f"{name} is not as it was" for name in SAME.get(text, ()) if not _is_same(folder / name, name))
     yield from (f"does not say {words!r}" for words in SAYS.get(text, ()) if words not in outcome.said)
 
 
+def _is_same(path: Path, name: str) -> bool:
+    """Whether a page is that of this checkout."""
+    return path.read_text(encoding="utf-8") == (REPOSITORY / name).read_text(encoding="utf-8")
+
+
 def as_process(text: str, folder: Path) -> Outcome:
-    """Run a command as a process of its own in a folder, with the programs of this checkout; ``> FILE`` at its end is
-    understood, nothing else of a shell."""
-    text, _, target = text.partition(" > ")
+    """Run a command as a process of its own in a folder, with the programs of this checkout; no shell takes part."""
     words = [*_program(shlex.split(text))]
     run = subprocess.run(
         words, cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False,
     )  # fmt: skip
-    if target:
-        (folder / target).write_bytes(run.stdout)
-        return Outcome(run.returncode, "")
     return Outcome(run.returncode, run.stdout.decode("utf-8", "replace"))
 
 
@@ -106,7 +108,7 @@ def in_process(text: str, folder: Path) -> Outcome:
     words = shlex.split(text)
     if words[:3] == ["python", "-m", "trainer"]:
         words[:3] = ["multitaskseg-trainer"]
-    if words[0] not in MODULES or " > " in text:
+    if words[0] not in MODULES:
         return as_process(text, folder)
     said, before = io.StringIO(), (Path.cwd(), dict(os.environ))
     main = import_module(MAINS[words[0]]).main
@@ -128,6 +130,10 @@ def _status(main: Callable[[list[str]], int], words: list[str]) -> int:
         return main(words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        # What a process would end with; the walk goes on.
+        sys.stderr.write(traceback.format_exc())
+        return 1
 
 
 def _program(words: list[str]) -> Iterator[str]:
@@ -137,8 +143,6 @@ def _program(words: list[str]) -> Iterator[str]:
         yield from (sys.executable, "-m", MODULES[first])
     elif first in ("python", "python3"):
         yield sys.executable
-    elif first == "git":
-        yield from ("git", "-C", str(REPOSITORY))
     else:
         yield shutil.which(first) or first
     yield from words[1:]

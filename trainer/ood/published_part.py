@@ -84,7 +84,7 @@ def families_of_result(result: Mapping[str, Any]) -> list[str]:
     return [family for family in FAMILY_ORDER if family in measured]
 
 
-def shipped_line(shipped: Mapping[str, Any]) -> str:
+def shipped_line(shipped: Mapping[str, Any], *, with_p_values: bool = True) -> str:
     """How the check as it ships does, in a sentence."""
     between = shipped.get("sensitivity_interval", {})
     flagged = ", ".join(f"{f} {percent(share, between.get(f))}" for f, share in shipped["sensitivity"].items())
@@ -93,7 +93,7 @@ def shipped_line(shipped: Mapping[str, Any]) -> str:
         f"The check as it ships (`{shipped['variant']}`, layers {', '.join(shipped['layers'])}), limit from other "
         f"patients: {accepted} of {shipped['known_images']} known images accepted; "
         f"flagged: {flagged}. Task recognised in {100 * shipped['recognised']:.1f} %."
-        f"{_false_alarm_words(shipped.get('false_alarms'))}{_p_value_words(shipped)}\n"
+        f"{_false_alarm_words(shipped.get('false_alarms'))}{_p_value_words(shipped) if with_p_values else ''}\n"
     )
 
 

@@ -32,11 +32,13 @@ MISSED = (
 )
 
 
-def summary(paths: Sequence[Path]) -> list[str]:
-    """Sections for the models of the newest files of each title that measure every detector.
+def summary(paths: Sequence[Path], words: str) -> list[str]:
+    """Sections for the models of the newest files of each title that measure every detector: first what matters, then
+    what the words mean, then the figures.
 
     Args:
         paths: files of `trainer.ood.published.publish`, the oldest first.
+        words: what the words mean.
     """
     contents = {}
     for path in paths:
@@ -44,19 +46,29 @@ def summary(paths: Sequence[Path]) -> list[str]:
         contents[content["title"]] = content
     whole = [content for title, content in contents.items() if title.startswith(WHOLE)] or list(contents.values())
     models = [model for content in whole for model in content["models"]]
-    sections = [_short(model) for model in models]
     missed = _missed([model for model in models if model["shipped"].get("sensitivity_by_source")])
-    return [*sections, *missed]
+    return [*_in_short(models), *missed, words, *map(_detectors, models)]
 
 
-def _short(model: Mapping[str, Any]) -> str:
+def _in_short(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the check does, and what the network adds: a few lines for each model."""
+    found = []
+    for model in models:
+        lead = _beside_statistics(model["detectors"], families_of_result(model))
+        found.append(f"**{model['model']}.** {shipped_line(model['shipped'], with_p_values=False)}")
+        found += lead
+    return ["## In short\n", *found] if found else []
+
+
+def _detectors(model: Mapping[str, Any]) -> str:
+    """The best known detectors of each kind, by their mean AUROC."""
     families = families_of_result(model)
     detectors = model["detectors"]
     names = [row[0] for row in detector_rows(detectors, families) if row[0] in SHOWN] or list(detectors)
     rows = [[name, *(with_interval(detectors[name][f], "auroc", ".3f") for f in families)] for name in names]
-    heading = f"## {model['model']}, in short\n"
+    heading = f"## {model['model']}, beside other detectors\n"
     means = table(["Detector, mean AUROC", *families], rows) + "\n"
-    return "\n".join([heading, shipped_line(model["shipped"]), means, *_beside_statistics(detectors, families)])
+    return "\n".join([heading, means])
 
 
 def _beside_statistics(detectors: Mapping[str, Any], families: Sequence[str]) -> list[str]:

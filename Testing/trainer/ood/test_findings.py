@@ -179,10 +179,36 @@ def test_the_published_page_tells_whether_inserted_patches_and_streaks_are_found
     streak = {"auroc": 0.9375, "control": 0.125, "interval": None, "by_task": {}}
     content = {"model": "0123456789abcdef", "patch": patch, "streak": streak}
     (tmp_path / "localisation-2026-01-01-mr3d.json").write_text(json.dumps(content), encoding="utf-8")
-    page = whole_text(tmp_path)
-    assert "## Where an image is foreign, mr3d" in page
+    pages = published_pages(tmp_path)
+    assert (
+        "](ood-benchmark-foreign-places.md), as AUROC per cell: patch 0.81 (mr3d); streak 0.94 (mr3d)." in pages[PAGE]
+    )
+    page = pages["ood-benchmark-foreign-places.md"]
+    assert "## mr3d\n\nModel with SHA-256 `0123456789ab`; figures" in page
     assert "| heart | 0.750 (0.625 to 0.875) | 0.500 |  |  |" in page
     assert "| mean | 0.812 (0.500 to 0.938) | 0.250 | 0.938 | 0.125 |" in page
+
+
+def test_a_map_that_was_measured_with_an_earlier_model_says_so(tmp_path: Path) -> None:
+    row = {"auroc": 0.75, "control": 0.5, "interval": None, "images": 2}
+    places = {"model": "0123456789abcdef", "patch": row | {"by_task": {"heart": row}}}
+    by_task = {"1_heart": {"patients": 3, "mean_p_value": 0.5, "distance": 0.25, "p": 0.01}, "2_x": {"p": None}}
+    tested = {"name": "mr3d", "model": "9" * 16, "commit": "c", "known_images": 3, "p_value_within_tasks": by_task}
+    for name, content in (("localisation", places), ("p-value", tested)):
+        (tmp_path / f"{name}-2026-01-01-mr3d.json").write_text(json.dumps(content), encoding="utf-8")
+    pages = published_pages(tmp_path)
+    assert "`0123456789ab`, an earlier one than that of the other figures;" in pages["ood-benchmark-foreign-places.md"]
+    assert "](ood-benchmark-p-value.md): in 1 of 1 tasks a departure is found" in pages[PAGE]
+    assert "In 1 of 1 tasks they are not uniform: heart." in pages["ood-benchmark-p-value.md"]
+
+
+def test_what_matters_comes_first_and_the_changes_last(tmp_path: Path) -> None:
+    shipped = THE_CHECK | {"sensitivity_by_source": {"real: X": 1.0}}
+    publish([{"model": "m", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "All", [], None, tmp_path)
+    (tmp_path / "changes-ood-benchmark.json").write_text('{"2026-01-01": ["Something."]}', encoding="utf-8")
+    headings = [line for line in published_pages(tmp_path)[PAGE].splitlines() if line.startswith("## ")]
+    expected = ["In short", "What the check misses", "What the words mean", "m, beside other detectors", "One by one"]
+    assert headings == [f"## {words}" for words in [*expected, "What changed"]]
 
 
 def test_runs_of_a_later_day_stay_beside_those_that_they_belong_to(tmp_path: Path) -> None:
@@ -303,7 +329,7 @@ def test_the_summary_is_of_the_measurement_of_all_detectors_and_links_the_others
             [{"model": title, "detectors": summarise(ROWS, seed=0), "shipped": THE_CHECK}], title, [], None, tmp_path
         )
     page = published_pages(tmp_path)[PAGE]
-    assert "## All detectors, in short" in page
+    assert "## All detectors, beside other detectors" in page
     assert "## Seeds" not in page
     assert "- [Seeds](ood-benchmark-seeds.md)" in page
 

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.evaluation.known_answer import BALLS, CUBES, write_answers, write_model
 from trainer import cli
 from trainer.ood.known_patients import measure_p_values
-from trainer.ood.published import uniformity_words
+from trainer.ood.published_aside import uniformity_words
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_unseen_patients_alone_are_checked_and_the_page_says_what_was_found(
     content = json.loads(published.read_text(encoding="utf-8"))
     assert content.pop("machine")["cores"] >= 1
     assert content == found
-    page = (tmp_path / "ood-benchmark.md").read_text(encoding="utf-8")
+    page = (tmp_path / "ood-benchmark-p-value.md").read_text(encoding="utf-8")
     assert f"| {BALLS} | 2 |" in page
     assert "3 images of patients whom the model" in page
     assert str(tmp_path) not in page
