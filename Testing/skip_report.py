@@ -31,7 +31,7 @@ KNOWN_REASONS = (
     r"OpenVINO is not installed",
     r"this torch has no oneDNN",
     r"(Ray|pyarrow) is not installed",
-    r"Windows (has no file modes|has no named pipes|cannot open a folder|does not replace a file that is open)",
+    r"Windows (has no file modes|has no named pipes|cannot open a folder|cannot limit files|cannot fork|does not replace a file that is open)",
     r"Windows has no signals that ask a process to end",
     r"a setting of glibc",
     r"needs a program that is a text",

@@ -109,7 +109,8 @@ def by_worker(path: Path, says: str, ground: Ground) -> None:
     events: list[dict[str, object]] = []
     request = {"id": 1, "command": "segment", "image": str(path), "model": str(model), "device": "cpu"}
     line = json.dumps({**request, "write": True, "output": str(ground.folder / "out")})
-    require(Worker(events.append, machine()).handle(line), "the worker ended")
+    with redirect_stderr(io.StringIO()):
+        require(Worker(events.append, machine()).handle(line), "the worker ended")
     last = events[-1]
     require(last["event"] in ("error", "result"), f"ended with {last}")
     if last["event"] == "error":
