@@ -30,13 +30,14 @@ QUICK = {
     "geometry": ("17, oblique, odd",),
     "non_finite": ("NaN, one, nrrd, 0", "+Inf, 0.2 %, mha, 1"),
     "verifier": ("no labels #0", "clean: 3"),
-    "dicom": ("enhanced multi-frame #1", "per-slice rescale #2", "big endian #3", "gantry tilt #4"),
+    "dicom": ("enhanced multi-frame #1", "per-slice rescale #2", "big endian #3", "implicit VR #3", "deflated #0",
+              "RLE #1", "gantry tilt #4"),
     "metamorphic": ("flipped #1", "header changed #2"),
     "versions": ("read: version-1", "read: version-2", "read: imported-version-2", "99 in version-1"),
     "attacks": ("model file: renamed pickle", "imported checkpoint: os.system", "dataset: label name that climbs",
                 "request: voxels as a pickle", "file name: a substitution", "dicom: escape codes in names"),
     "loss": ("multi-task, NaN #1",),
-    "resume": ("multi-task, cut after 3", "without optimizer"),
+    "resume": ("multi-task, cut after 3",),
     "disk": ("checkpoint: full after 0 bytes", "results: no permission", "model file: non-ASCII"),
     "sockets": ("info", "models"),
 }  # fmt: skip
@@ -198,7 +199,7 @@ def test_quick_cases_of_a_row_hold(name: str, tmp_path: Path) -> None:
     assert found["run"] == len(QUICK[name]) * TRIALS[name].each
 
 
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize("name", sorted(set(TRIALS) - {"resume", "loss"}))
 def test_a_case_that_is_not_known_is_no_success(name: str, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     assert row_run.tried(TRIALS[name], "nonsense: 0, 0 #0", tmp_path)["failure"]

@@ -18,6 +18,9 @@ OWN_TEMPORARY = (os.path.join(tempfile.gettempdir(), "multitaskseg-memory-"),)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGING = ("os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.rmtree")
 
+# Inside of a folder that was opened before, as when a whole tree is removed, which is an event of its own.
+BY_HANDLE, NO_HANDLE = ("os.remove", "os.rmdir"), -1
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -59,7 +62,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         # Of a folder only temporary files that never have a name are opened so.
         if not isinstance(arguments[0], int) and not os.path.isdir(arguments[0]):
             _outside(event, arguments[:1], allowed, heard)
-    elif event in CHANGING:
+    elif event in CHANGING and (event not in BY_HANDLE or arguments[1] == NO_HANDLE):
         _outside(event, arguments[: 2 if event == "os.rename" else 1], allowed, heard)
 
 

@@ -74,10 +74,14 @@ def syntax(uid: str) -> Callable[[Scan], Path]:
                 data.save_as(path)
             else:
                 big = uid == ExplicitVRBigEndian
+                # A copy that does not remember how it was stored, which pydicom would not change to big-endian.
+                copy = Dataset()
+                copy.update(data)
+                copy.file_meta = data.file_meta
+                copy.file_meta.TransferSyntaxUID = uid
                 if big:
-                    data.PixelData = data.pixel_array.astype(">u2").tobytes()
-                data.file_meta.TransferSyntaxUID = uid
-                data.save_as(path, implicit_vr=uid == ImplicitVRLittleEndian, little_endian=not big)
+                    copy.PixelData = data.pixel_array.astype(">u2").tobytes()
+                copy.save_as(path, enforce_file_format=True)
         return scan.folder / "series"
 
     return make

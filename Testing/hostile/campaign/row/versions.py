@@ -30,7 +30,7 @@ def attempt(case: str, ground: Ground) -> None:
         return
     version, _, name = case.partition(" in ")
     wanted = {str(value): value for value in OTHER_VERSIONS}[version]
-    path = resealed(stored()[name], ground.folder / "other.mts.safetensors", edit(format_version=wanted))
+    path = resealed(stored()[name], ground.folder / f"{name}-other.mts.safetensors", edit(format_version=wanted))
     try:
         _load(path)
     except ModelError as refused:
