@@ -11,7 +11,13 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_rescale
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    generate_uid,
+)
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.image_file import read_image
@@ -130,7 +136,7 @@ def doubled_slice(scan: Scan) -> Path:
     folder, number = scan.series(), scan.rng.randrange(SHAPE[0])
     data = dcmread(folder / f"IM{number:04d}")
     data.PixelData = scan.voxels[(number + 1) % SHAPE[0]].tobytes()
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID + ".1"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.save_as(folder / "TWICE")
     return folder
 
