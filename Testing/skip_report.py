@@ -32,6 +32,7 @@ KNOWN_REASONS = (
     r"this torch has no oneDNN",
     r"(Ray|pyarrow) is not installed",
     r"Windows (has no file modes|has no named pipes|cannot open a folder|does not replace a file that is open)",
+    r"Windows (cannot (limit files|fork)|does not allow such names)",
     r"Windows has no signals that ask a process to end",
     r"a setting of glibc",
     r"needs a program that is a text",

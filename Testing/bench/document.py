@@ -2,8 +2,8 @@
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
 ``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``,
-``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``, ``mps*.json``. What stands between the marks of the
-document is replaced.
+``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``, ``mps*.json``. What stands between the marks of
+the document is replaced.
 """
 
 from __future__ import annotations

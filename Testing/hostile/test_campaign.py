@@ -5,17 +5,23 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import ModelError
+from Testing.hostile.attack.attack import Attack, Malicious, watched
 from Testing.hostile.campaign import __main__ as command
 from Testing.hostile.campaign import catalogue, finding, row_run
 from Testing.hostile.campaign.catalogue import TRIALS
 from Testing.hostile.campaign.journal import Journal, Settings
 from Testing.hostile.campaign.progress import Progress
 from Testing.hostile.campaign.publication import publish, published_page, summary
+from Testing.hostile.campaign.row import kill, mutants, resume, soak, together
 from Testing.hostile.campaign.trial import Broken, Ground, ListedTrial, NotHere, require
+from Testing.hostile.campaign.victim import KINDS
 
 # By row, cases that take about a second; every door, format and kind of judgement is among them.
 QUICK = {
@@ -24,6 +30,16 @@ QUICK = {
     "geometry": ("17, oblique, odd",),
     "non_finite": ("NaN, one, nrrd, 0", "+Inf, 0.2 %, mha, 1"),
     "verifier": ("no labels #0", "clean: 3"),
+    "dicom": ("enhanced multi-frame #1", "per-slice rescale #2", "big endian #3", "implicit VR #3", "deflated #0",
+              "RLE #1", "gantry tilt #4"),
+    "metamorphic": ("flipped #1", "header changed #2"),
+    "versions": ("read: version-1", "read: version-2", "read: imported-version-2", "99 in version-1"),
+    "attacks": ("model file: renamed pickle", "imported checkpoint: os.system", "dataset: label name that climbs",
+                "request: voxels as a pickle", "file name: a substitution", "dicom: escape codes in names"),
+    "loss": ("multi-task, NaN #1",),
+    "resume": ("multi-task, cut after 3",),
+    "disk": ("checkpoint: full after 0 bytes", "results: no permission", "model file: non-ASCII"),
+    "sockets": ("info", "models"),
 }  # fmt: skip
 
 
@@ -98,7 +114,7 @@ def test_a_case_that_kills_its_process_is_a_failure_and_the_next_ones_are_tried(
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     if not hasattr(os, "fork"):
-        pytest.skip("this system cannot split a process in two")
+        pytest.skip("Windows cannot fork")
     monkeypatch.setattr(row_run, "_ended", in_a_child)
     Settings(1.0, 0).keep(tmp_path)
     row_run.run_apart("parity", tmp_path, io.StringIO())
@@ -181,3 +197,99 @@ def test_quick_cases_of_a_row_hold(name: str, tmp_path: Path) -> None:
     found = finding.finding(name, tmp_path)
     assert found["failures"] == []
     assert found["run"] == len(QUICK[name]) * TRIALS[name].each
+
+
+@pytest.mark.parametrize("name", sorted(set(TRIALS) - {"resume", "loss"}))
+def test_a_case_that_is_not_known_is_no_success(name: str, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    assert row_run.tried(TRIALS[name], "nonsense: 0, 0 #0", tmp_path)["failure"]
+
+
+def test_an_attack_that_succeeds_would_be_noticed(tmp_path: Path) -> None:
+    import pickle
+
+    with watched(tmp_path / "allowed") as heard:
+        pickle.loads(pickle.dumps(Malicious(tmp_path)))  # noqa: S301
+        (tmp_path / "elsewhere").write_text("x")
+    assert [line.split()[0] for line in heard] == ["os.system", "open"]
+    assert (tmp_path / "canary").exists()
+    with watched(tmp_path) as heard:
+        (tmp_path / "inside").write_text("x")
+        with tempfile.TemporaryFile():
+            pass
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("act", "what"),
+    [
+        (lambda folder: "", "not refused"),
+        (lambda folder: "Traceback", "traceback"),
+        (lambda folder: "\x1b[2J", "escape codes"),
+        (lambda folder: str((folder / "evil").write_text("x")), "outside the results"),
+    ],
+)
+def test_each_success_of_an_attack_has_a_name(tmp_path: Path, act: object, what: str, monkeypatch) -> None:
+    from Testing.hostile.campaign.row import attacks
+
+    monkeypatch.setattr(attacks, "attacks", lambda: {"a": Attack("a", act)})
+    with pytest.raises(Broken, match=what):
+        attacks.attempt("a", Ground(tmp_path, tmp_path))
+
+
+def test_a_mutant_that_is_accepted_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutants, "EACH", 3)
+    ground = Ground(tmp_path, tmp_path)
+    for number, kind in enumerate(mutants.KINDS):
+        mutants.attempt(f"{kind}, header, {number}", ground)
+    make, _ = mutants.KINDS["3-D"]
+    monkeypatch.setitem(mutants.KINDS, "3-D", (make, lambda path: None))
+    with pytest.raises(Broken, match="mutant 0 was accepted"):
+        mutants.attempt("3-D, all, 0", ground)
+
+
+def test_what_a_kill_must_not_leave_would_be_noticed(tmp_path: Path) -> None:
+    (tmp_path / "tiny.mts.safetensors").write_bytes(b"half")
+    with pytest.raises(ModelError):
+        KINDS["saving"][1](tmp_path, tmp_path)
+    (tmp_path / "out" / "image").mkdir(parents=True)
+    (tmp_path / "out" / "image" / "report.json").write_text("{}")
+    with pytest.raises(Broken, match="only"):
+        KINDS["batch"][1](tmp_path, tmp_path / "out")
+    assert kill.group_lives(os.getpgrp())
+
+
+def test_forgetting_nothing_is_not_taken_for_an_omission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "without", lambda _: nullcontext())
+    with pytest.raises(Broken, match="nothing differs"):
+        resume.attempt("without optimizer", Ground(tmp_path, tmp_path))
+
+
+def test_growth_of_a_worker_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Runner:
+        """Answers at once."""
+
+        def check(self, *_: object, **__: object) -> Runner:
+            """Itself."""
+            return self
+
+        segment, wait = check, check
+
+    def soaked(*states: tuple[int, int, int]) -> None:
+        left = list(states)
+        monkeypatch.setattr(soak, "state", lambda _: left.pop(0))
+        soak.soaked(Runner(), "check", soak.RUNS, Path())  # type: ignore[arg-type]
+
+    soaked((1000, 9, 3), (1040, 9, 3))
+    for last, what in (((1051, 9, 3), "memory grew"), ((1000, 12, 3), "open files"), ((1000, 9, 6), "in its folder")):
+        with pytest.raises(Broken, match=what):
+            soaked((1000, 9, 3), last)
+
+
+def test_other_voxels_of_a_run_beside_others_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([{"segmentation.nii.gz": "a", "uncertainty.nii.gz": "b"}] * 2 + [{"segmentation.nii.gz": "c"}])
+    monkeypatch.setattr(together, "started", lambda ground, out, threads: out.mkdir())
+    monkeypatch.setattr(together, "ended", lambda _: None)
+    monkeypatch.setattr(together, "digests", lambda _: next(found) | {"uncertainty.nii.gz": "b"})
+    with pytest.raises(Broken, match=r"other voxels: \['segmentation"):
+        together.attempt("1 at once, 1 threads #0", Ground(tmp_path, tmp_path))

@@ -163,6 +163,24 @@ def test_json_keeps_letters_beyond_ascii(
     assert "Lékař" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow such names")
+@pytest.mark.parametrize("command", ["segment", "check"])
+def test_the_name_of_a_file_cannot_move_the_cursor_of_a_terminal(
+    model: Path, images: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    out = tmp_path / "my  \033[2J results"
+    # The second image has a voxel that is mended, which a warning says.
+    for number, image in enumerate(images):
+        named = tmp_path / f"{number}\033]0;owned\a\n.nrrd"
+        named.write_bytes(image.read_bytes())
+        folder = ["-o", str(out)] if command == "segment" else []
+        assert cli.main([command, str(named), "-m", str(model), *folder]) == 0
+        said = capsys.readouterr()
+        assert f"{number}?]0;owned??.nrrd: " in said.out
+        assert (said.out + said.err).replace("\n", "").isprintable()
+        assert command == "check" or "my  ?[2J results" in said.out
+
+
 def watched(folder: Path, code: str, *arguments: str) -> str:
     """Run Python code with every connection forbidden; return those that were tried."""
     (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")

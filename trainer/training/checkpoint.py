@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from trainer.identity.fingerprint import canonical_text
 from trainer.training.run_identity import Identity, difference
 
 CHECKPOINT_VERSION = 2
 ANEW = "Start anew without --resume"
+ROOM = "Free disk space and go on with --resume"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], identity: Identity) -> None:
@@ -29,7 +30,12 @@ def save_checkpoint(path: Path, state: dict[str, Any], identity: Identity) -> No
         ResourceError: the disk is full or not writable; an earlier checkpoint stays intact.
     """
     with atomic_path(path) as temporary:
-        torch.save({"version": CHECKPOINT_VERSION, "identity": canonical_text(identity), **state}, temporary)
+        try:
+            torch.save({"version": CHECKPOINT_VERSION, "identity": canonical_text(identity), **state}, temporary)
+        except RuntimeError as error:  # what torch makes of a disk that fills up while it writes
+            raise ResourceError(
+                "the checkpoint cannot be written; the earlier one stays", file=path, remedy=ROOM
+            ) from error
 
 
 def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dict[str, Any]:

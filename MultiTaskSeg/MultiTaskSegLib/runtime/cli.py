@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, system_error_sentence
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, printable, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
@@ -166,8 +166,8 @@ def _segment(options: argparse.Namespace) -> int:
         _print_json(report)
         return 0
     for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{volume.name}: {result.task.name} ({result.verdict_sentence})")
+        print(printable(f"warning: {warning}"), file=sys.stderr)
+    print(printable(f"{volume.name}: {result.task.name} ({result.verdict_sentence})"))
     _print_explanation(result.verdict)
     if told := quality_sentence(report["quality"]):
         print(f"quality: {told}")
@@ -177,7 +177,7 @@ def _segment(options: argparse.Namespace) -> int:
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
         shown += f", {told}" if (told := dice_words(label)) else ""
         print(f"  {label['value']:3d} {label['name']:24s} {_size(label, volume.is_planar)}  {shown}")
-    print(f"results in {options.output}")
+    print(printable(f"results in {options.output}"))
     return 0
 
 
@@ -251,8 +251,8 @@ def _entry(
     warnings = list(dict.fromkeys((*verdict.warnings, *outcome.notes)))
     if not is_json:
         for warning in warnings:
-            print(f"warning: {path}: {warning}", file=sys.stderr)
-        print(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
+            print(printable(f"warning: {path}: {warning}"), file=sys.stderr)
+        print(printable(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})"))
         _print_explanation(verdict)
         _print_choice(outcome.choice)
     entry = {
@@ -312,7 +312,7 @@ def _info(options: argparse.Namespace) -> int:
         _print_json({"file": str(path), "sha256": model.digest, "manifest": model.plain})
     else:
         print(model.card)
-        print(f"file: {path}")
+        print(printable(f"file: {path}"))
     return 0
 
 

@@ -30,7 +30,16 @@ class MtsError(Exception):
         file = Path(self.file).absolute() if self.file in (".", "..") else self.file
         parts = [self.what if file is None else f"{self.what}: {file}", self.remedy]
         text = ". ".join(part.rstrip(". ") for part in parts if part) + "."
-        return " ".join(text.split()).translate(_CONTROLS)
+        return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    r"""Without letters that move the cursor of a terminal: names of files may hold any.
+
+    >>> printable("scan\x1b[2J\n.nii")
+    'scan?[2J?.nii'
+    """
+    return text.translate(_CONTROLS)
 
 
 class InputError(MtsError):

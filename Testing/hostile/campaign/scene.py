@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ def opened_scene() -> MrmlSession:
 
 def read_by_slicer(path: Path) -> slicer.vtkMRMLScalarVolumeNode | None:
     """The volume that Slicer's own storage node makes of a file; None where it refuses it."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", path.name)
     storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from torch.distributed.run import get_args_parser
 
-from Testing.house.page_commands import FENCE
+from Testing.pages.page_commands import FENCE
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
 

@@ -80,3 +80,20 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_earlier_one(
         save_checkpoint(tmp_path / "c.pt", {"step": 2}, IDENTITY)
     assert load_checkpoint(tmp_path / "c.pt", IDENTITY, CPU)["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit files")
+@pytest.mark.parametrize("fits", [0, 200])
+def test_a_disk_that_fills_up_while_torch_writes_is_said_in_words(tmp_path: Path, fits: int) -> None:
+    import resource
+
+    save_checkpoint(tmp_path / "c.pt", {"step": 1, "weights": torch.ones(5000)}, IDENTITY)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (fits, hard))
+    try:
+        with pytest.raises(ResourceError, match=r"earlier one stays: .*c\.pt\. Free disk space|cannot write"):
+            save_checkpoint(tmp_path / "c.pt", {"step": 2, "weights": torch.ones(5000)}, IDENTITY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_checkpoint(tmp_path / "c.pt", IDENTITY, CPU)["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]
