@@ -26,9 +26,7 @@ def hand_over(panel, until, monkeypatch, tmp_path):
     started: list[list[str]] = []
     output = Path(tmp_path) / "out"
     script = f"from pathlib import Path; out = Path({str(output)!r}); out.mkdir(); "
-    script += (
-        f"(out / 'cohort.csv').write_text({TABLE!r}); (out / 'cohort.html').touch(); raise SystemExit(4)"
-    )
+    script += f"(out / 'cohort.csv').write_text({TABLE!r}); (out / 'cohort.html').touch(); raise SystemExit(4)"
     begin = cohort_process.start_tree
 
     def start(command, *given):
