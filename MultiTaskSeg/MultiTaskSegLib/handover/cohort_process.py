@@ -73,7 +73,8 @@ class CohortProcess:
         Raises:
             ResourceError: the process cannot be started.
         """
-        self.fraction, self.eta_s, self.step = 0.0, None, "starting"
+        self.fraction, self.step = 0.0, "starting"
+        self.eta_s: float | None = None
         self.error: MtsError | None = None
         self.failed, self._is_over = 0, False
         self._journal = request.output / JOURNAL

@@ -56,8 +56,9 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch | Co
     require_model(parameters.modelPath)
     structures = wanted_structures(parameters, known_tasks(parameters.modelPath or None))
     if parameters.batchScope == COHORT:
+        folder, results = view.cohort_places()
         wishes = {"task": parameters.task, "device": parameters.device, "structures": tuple(structures or ())}
-        return CohortBatch(request_of(*view.cohort_places(), parameters.modelPath, **wishes, **view.cohort_wishes()))
+        return CohortBatch(request_of(folder, results, parameters.modelPath, **wishes, **view.cohort_wishes()))
     images, output = view.images()
     with view.run.preparing():
         ensure_packages()

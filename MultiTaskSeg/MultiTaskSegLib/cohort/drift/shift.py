@@ -67,7 +67,7 @@ def shifts(records: Sequence[CaseRecord], ways: Sequence[str] = WAYS, alpha: flo
     wanted = quantities(records)
     tests = max(1, len(wanted) * len(ways))
     rounds = max(ROUNDS, math.ceil(2 * tests / alpha) - 1)
-    found = []
+    found: list[Shift] = []
     for by in ways:
         keys = [key_of(record, by) for record in records]
         for quantity in wanted:
