@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     content: dict[str, Any] = {
-        "command": f"python -m Testing.hostile.campaign --share {options.share:g} --seed {options.seed}",
+        "command": _command(options),
         "commit": commits(options.only, out),
         "machine": machine_facts(0),
         "date": datetime.date.today().isoformat(),
@@ -50,6 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         publish(content, options.publish)
     sys.stdout.write(summary(content))
     return 1 if any(row["cases_failed"] for row in content["rows"]) else 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What has to be called for the same figures."""
+    words = ["python -m Testing.hostile.campaign", f"--share {options.share:g}", f"--seed {options.seed}"]
+    words += [f"--only {' '.join(options.only)}"] if options.only != list(TRIALS) else []
+    return " ".join(words)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -50,7 +50,7 @@ def soaked(runner: JobRunner, command: str, count: int, model: Path) -> None:
 def state(runner: JobRunner) -> tuple[int, int, int]:
     """Resident kB of the worker, its open files, and the files in its folder."""
     worker = runner._worker
-    place = Path("/proc") / str(worker._process.pid)
+    place = Path("/proc") / str(worker.process.pid)
     line = next(line for line in (place / "status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]), len(list((place / "fd").iterdir())), len(list(worker.folder.rglob("*")))
 
