@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from MultiTaskSegLib.cohort.dicom.dicom_seg import series_files, write_dicom_seg
+from MultiTaskSegLib.cohort.dicom.dicom_seg import require_highdicom
+from MultiTaskSegLib.cohort.dicom.object_beside import with_object
 from MultiTaskSegLib.cohort.result.case_outcome import CaseOutcome
 from MultiTaskSegLib.cohort.result.case_record import (
-    OBJECT_FILE,
     PICTURE_FILE,
     RECORD_FILE,
     CaseRecord,
@@ -85,6 +85,8 @@ class CaseWorker:
         """Load the model; why no case can be done, one sentence, or nothing."""
         try:
             self._require_output()
+            if self._settings.dicom_seg:
+                require_highdicom()
             predictor = self._host.predictor(str(self._job.model), self._job.device, planar=False)
             self._require_model(predictor.model.digest)
             self._require_wishes(predictor)
@@ -148,9 +150,10 @@ class CaseWorker:
     ) -> CaseRecord:
         with new_result(self._job.output, case) as stage:
             if isinstance(found, Segmentation):
+                objects: list[Path] = []
                 if self._settings.dicom_seg:
-                    found = found.with_warnings(_object_written(case, found, stage))
-                report = found.write(stage)
+                    found, objects = with_object(found, case, stage, has_origin=self._settings.origin)
+                report = found.write(stage, objects)
             else:
                 report = with_digests(found, [])
                 (stage / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -180,21 +183,6 @@ class CaseWorker:
         if self._settings.command != CHECK_COMMAND:
             tasks = [task for task in predictor.manifest.tasks if self._settings.task in (AUTO, task.name)]
             require_structures(tasks, self._settings.structures)
-
-
-def _object_written(case: Case, found: Segmentation, stage: Path) -> tuple[str, ...]:
-    """Write the DICOM SEG object; why there is none, one sentence. The result itself is worth keeping all the same."""
-    try:
-        sources = series_files(case)
-        if not sources:
-            return ("no DICOM SEG: the image is none of DICOM",)
-        write_dicom_seg(found, sources, stage / OBJECT_FILE)
-    except OSError:
-        raise
-    except Exception as error:  # the series is not ours: highdicom refuses in many ways what does not conform
-        (stage / OBJECT_FILE).unlink(missing_ok=True)
-        return (f"no DICOM SEG: {sentence(error)}",)
-    return ()
 
 
 def _picture(volume: Volume, found: Segmentation | dict[str, Any], verdict: str) -> bytes:

@@ -22,7 +22,7 @@ from MultiTaskSegLib.runtime.machine.file_pattern import expanded
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
-from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES, require_result_place
+from MultiTaskSegLib.runtime.machine.result_place import OBJECT_FILE, RESULT_FILES, require_result_place
 from MultiTaskSegLib.runtime.machine.result_record import require_untouched
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     segment.add_argument("--whole-check", action="store_true", help="with --region: also check the whole image")
     segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
     segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    segment.add_argument("--dicom-seg", action="store_true", help="of a DICOM series: also as DICOM SEG (highdicom)")
     segment.add_argument("--overwrite", action="store_true", help="replace results in DIR though they were edited")
     segment.add_argument("--json", action="store_true", help="print the report as JSON")
     segment.set_defaults(command=_segment)
@@ -142,10 +143,14 @@ def _segment(options: argparse.Namespace) -> int:
 
     channels = _channels(options, options.task)
     paths = list(channels.values()) or options.images
+    if options.dicom_seg:
+        from MultiTaskSegLib.cohort.dicom.plain_result import require_highdicom, write_with_object
+
+        require_highdicom()
 
     def require_place() -> None:
         """Refuse to replace the image, or what somebody has edited."""
-        require_result_place(options.output, RESULT_FILES, paths)
+        require_result_place(options.output, (*RESULT_FILES, OBJECT_FILE), paths)
         if not options.overwrite:
             require_untouched(options.output)
 
@@ -161,7 +166,10 @@ def _segment(options: argparse.Namespace) -> int:
     )
     result = outcome.found.with_warnings(outcome.notes).with_model_choice(outcome.choice)
     require_place()
-    report = result.write(options.output)
+    if options.dicom_seg:
+        result, report = write_with_object(result, paths[0], options.output)
+    else:
+        report = result.write(options.output)
     if options.json:
         _print_json(report)
         return 0

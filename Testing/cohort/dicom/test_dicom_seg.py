@@ -15,14 +15,16 @@ import pytest
 import SimpleITK as sitk
 
 from MultiTaskSegLib.cohort.case_worker import CaseWorker, CohortJob
+from MultiTaskSegLib.cohort.dicom import dicom_seg
 from MultiTaskSegLib.cohort.dicom.dicom_seg import series_files, write_dicom_seg
-from MultiTaskSegLib.cohort.result.case_record import OBJECT_FILE
 from MultiTaskSegLib.cohort.result.results import case_folder
 from MultiTaskSegLib.cohort.result.settings import SEGMENT, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
+from MultiTaskSegLib.runtime.cli import main
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk
+from MultiTaskSegLib.runtime.machine.result_place import OBJECT_FILE
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import write_tiny_model
@@ -179,8 +181,99 @@ def test_a_cohort_writes_the_object_and_tells_where_it_cannot(tmp_path: Path, pr
     assert told[2] == "no DICOM SEG: the image is none of DICOM"
 
 
+def test_a_worker_on_a_machine_without_highdicom_refuses(tmp_path: Path, predictor: Predictor, monkeypatch):
+    model = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    settings = CohortSettings(SEGMENT, "tiny", predictor.model.digest, BALLS, dicom_seg=True)
+    settings.write(tmp_path / "out")
+    monkeypatch.setattr(dicom_seg, "find_spec", lambda name: None)
+    assert "needs highdicom" in CaseWorker(CohortJob(settings, model, tmp_path / "out", "cpu")).open()
+
+
 def test_where_nothing_was_found_there_is_no_object(tmp_path: Path, predictor: Predictor):
     found = segmented(tmp_path / "series", predictor, "axial", COMPLETE)
     empty = replace(found, labels=np.zeros_like(found.labels))
     with pytest.raises(InputError, match="no structure was found"):
         write_dicom_seg(empty, series_files(Case("x", tmp_path / "series")), tmp_path / OBJECT_FILE)
+
+
+def written(place: Path, found: Segmentation, **options: bool) -> Any:
+    write_dicom_seg(found, series_files(Case("x", place / "series")), place / OBJECT_FILE, **options)
+    return pydicom.dcmread(place / OBJECT_FILE)
+
+
+def renamed(found: Segmentation, name: str) -> Segmentation:
+    first, *others = found.task.labels
+    return replace(found, task=replace(found.task, labels=(replace(first, display_name=name), *others)))
+
+
+@pytest.mark.parametrize("characters", ["ISO_IR 100", "ISO_IR 192", ["", "ISO 2022 IR 87"]])
+def test_names_of_every_language_come_through_whatever_the_series_is_written_in(
+    tmp_path: Path, predictor: Predictor, characters: str | list[str]
+):
+    patient = "Müller^Jörg" if characters == "ISO_IR 100" else "Yamada^Tarou=山田^太郎"
+    found = segmented(tmp_path / "series", predictor, "axial", COMPLETE)
+    for file in (tmp_path / "series").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.SpecificCharacterSet, dataset.PatientName = characters, patient
+        dataset.save_as(file)
+    read = written(tmp_path, renamed(found, "Große Zyste 左\\rechts"))
+    assert str(read.PatientName) == patient
+    assert read.SegmentSequence[0].SegmentLabel == "Große Zyste 左/rechts"
+
+
+def test_files_without_a_preamble_are_taken_too(tmp_path: Path, predictor: Predictor):
+    found = segmented(tmp_path / "series", predictor, "axial", COMPLETE)
+    for file in (tmp_path / "series").iterdir():
+        head = 128 + 4 + 12 + pydicom.dcmread(file).file_meta.FileMetaInformationGroupLength
+        file.write_bytes(file.read_bytes()[head:])
+    assert written(tmp_path, found).PatientID == "P1"
+
+
+def test_where_no_date_is_to_be_kept_the_object_has_none_of_the_study(tmp_path: Path, predictor: Predictor):
+    told = {"StudyDate": "20260131", "StudyTime": "101112", "SeriesDate": "20260131", "AcquisitionDate": "20260131"}
+    told |= {"InstitutionName": "North", "DeviceSerialNumber": "00123", "Manufacturer": "ACME"}
+    found = segmented(tmp_path / "series", predictor, "axial", {**COMPLETE, **told})
+    assert written(tmp_path, found).StudyDate == "20260131"
+    shown = str(written(tmp_path, found, has_origin=False))
+    assert [value for value in told.values() if value in shown] == []
+
+
+def test_a_hundred_structures_take_no_memory_of_a_hundred_masks(tmp_path: Path, predictor: Predictor, monkeypatch):
+    found = segmented(tmp_path / "series", predictor, "axial", COMPLETE)
+    given: list[np.ndarray] = []
+    whole = highdicom.Volume
+    monkeypatch.setattr(highdicom, "Volume", lambda voxels, *a, **k: given.append(voxels) or whole(voxels, *a, **k))
+    assert len(written(tmp_path, found).SegmentSequence) == 2
+    assert given[0].nbytes == found.labels.nbytes
+
+
+def test_one_image_alone_gets_its_object_and_a_later_result_without_takes_it_away(
+    tmp_path: Path, predictor: Predictor, capsys: pytest.CaptureFixture[str]
+):
+    segmented(tmp_path / "series", predictor, "oblique", COMPLETE)
+    model, out = write_tiny_model(tmp_path / "tiny.mts.safetensors"), tmp_path / "out"
+    words = ["segment", str(tmp_path / "series"), "-m", str(model), "-o", str(out), "--task", BALLS, "--device", "cpu"]
+    assert main([*words, "--dicom-seg"]) == 0
+    assert "no DICOM SEG" not in capsys.readouterr().err
+    read = pydicom.dcmread(out / OBJECT_FILE)
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "segmentation.nii.gz")))
+    assert len(read.SegmentSequence) == len(np.unique(labels[labels > 0]))
+    before = (out / OBJECT_FILE).read_bytes()
+    (out / OBJECT_FILE).write_bytes(before + b"by hand")
+    assert main(words) == 4
+    assert "was changed since it was written" in capsys.readouterr().err
+    (out / OBJECT_FILE).write_bytes(before)
+    assert main(words) == 0
+    assert not (out / OBJECT_FILE).exists()
+
+
+def test_of_an_image_that_is_no_series_it_is_told_that_there_is_none(
+    tmp_path: Path, predictor: Predictor, capsys: pytest.CaptureFixture[str]
+):
+    found = segmented(tmp_path / "series", predictor, "axial", COMPLETE)
+    sitk.WriteImage(to_sitk(found.volume.voxels, found.volume), str(tmp_path / "a.nii.gz"))
+    model = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    words = ["segment", str(tmp_path / "a.nii.gz"), "-m", str(model), "-o", str(tmp_path / "out"), "--task", BALLS]
+    assert main([*words, "--device", "cpu", "--dicom-seg"]) == 0
+    assert "warning: no DICOM SEG: the image is none of DICOM" in capsys.readouterr().err
+    assert not (tmp_path / "out" / OBJECT_FILE).exists()

@@ -81,3 +81,11 @@ def test_quantities_are_of_the_check_and_of_each_structure():
         "x [mL]": (3.0, 4.0, None),
         "z [mL]": (None, 1.0, None),
     }
+
+
+def test_a_figure_that_is_no_number_is_a_missing_one():
+    records = drifting_cohort(40)
+    broken = replace(records[7], volumes_ml={"liver": float("nan")}, score=float("inf"))
+    found = shifts([*records[:7], broken, *records[8:]])
+    assert {shift.cases for shift in found if shift.quantity in (LIVER, SCORE) and shift.by == DATE} == {39}
+    assert [shift for shift in found if shift.is_drift(0.05)] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_a_result_of_another_case_or_a_damaged_one_is_refused(tmp_path: Path):
             known_results(tmp_path, [CASE])
 
 
+def test_results_of_earlier_versions_are_read_and_those_of_later_ones_are_not(tmp_path: Path):
+    row = json.loads(CaseRecord("a", "b", model_sha256="d", date="2026-01-31").as_text())
+    earlier = {key: value for key, value in row.items() if key not in ("device", "stamp", "image_sha256")}
+    (tmp_path / RECORD_FILE).write_text(json.dumps(earlier))
+    assert read_record(tmp_path) == CaseRecord("a", "b", model_sha256="d", date="2026-01-31")
+    (tmp_path / RECORD_FILE).write_text(json.dumps({**row, "further": 1}))
+    with pytest.raises(InputError, match="it has other entries"):
+        read_record(tmp_path)
+
+
 def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path):
     (tmp_path / "cases").write_bytes(b"")
     with pytest.raises(ResourceError, match="cannot write"):
@@ -126,7 +137,7 @@ def test_an_image_that_was_only_touched_or_is_gone_keeps_its_result(tmp_path: Pa
     assert known_results(output, [case]).changed == []
 
 
-@pytest.mark.parametrize("name", ["segmentation.nii.gz", "corrected.nii.gz"])
+@pytest.mark.parametrize("name", ["segmentation.nii.gz", "segmentation.dcm", "corrected.nii.gz"])
 def test_what_somebody_has_made_of_a_result_is_not_removed_with_it(tmp_path: Path, name: str):
     output = tmp_path / "out"
     case = of_image(output, tmp_path / "one" / "scan.nii")
@@ -142,6 +153,7 @@ def test_a_result_of_another_image_of_the_same_name_is_never_taken_for_this_one(
     other.image.parent.mkdir()
     shutil.copy2(case.image, other.image)  # moved, and the same
     assert known_results(tmp_path / "out", [other]).finished[case.identity].source == str(other.image)
-    other.image.write_bytes(b"of another patient")
+    other.image.write_bytes(b"VOXELS")  # of another patient, of the same size and time
+    os.utime(other.image, (case.image.stat().st_mtime,) * 2)
     with pytest.raises(InputError, match=r"result of the same name, scan.nii, of another image, .*one"):
         known_results(tmp_path / "out", [other])

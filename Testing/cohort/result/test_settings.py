@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def test_the_same_settings_are_taken_and_so_is_a_new_or_an_empty_folder(tmp_path
     SETTINGS.require_same(tmp_path)
     SETTINGS.write(tmp_path)
     SETTINGS.require_same(tmp_path)
+
+
+def test_a_folder_of_a_version_without_a_choice_goes_on_as_it_began(tmp_path: Path):
+    earlier = {key: value for key, value in SETTINGS.as_dict().items() if key not in ("origin", "dicom_seg")}
+    (tmp_path / "cohort.json").write_text(json.dumps(earlier))
+    SETTINGS.require_same(tmp_path)
+    with pytest.raises(UsageError, match="dicom_seg False, not True"):
+        replace(SETTINGS, dicom_seg=True).require_same(tmp_path)
 
 
 @pytest.mark.parametrize(

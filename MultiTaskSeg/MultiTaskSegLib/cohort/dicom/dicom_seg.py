@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
+    from pydicom import Dataset
 
 SERIES_NUMBER = 900
 MAKER = "MultiTaskSeg"
@@ -27,6 +28,20 @@ LONGEST = 64  # characters of the text values that are written (PS3.5, LO)
 # Parts of Slicer's terminology string, see `naming.terminology`.
 _CATEGORY, _TYPE, _MODIFIER, _REGION, _REGION_MODIFIER = 1, 2, 3, 5, 6
 _PARTS = 7
+# What highdicom tells of the scanner (General Equipment Module, PS3.3, C.7.5.1), and the dates of the scan.
+_EQUIPMENT = (
+    *("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "DeviceUID", "SoftwareVersions", "StationName"),
+    *(
+        "InstitutionName",
+        "InstitutionAddress",
+        "InstitutionalDepartmentName",
+        "InstitutionalDepartmentTypeCodeSequence",
+    ),
+    *("DateOfManufacture", "DateOfInstallation", "SpatialResolution", "DateOfLastCalibration", "TimeOfLastCalibration"),
+    *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "SeriesDate", "SeriesTime", "ContentDate"),
+    *("ContentTime", "InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"),
+)
+_UTF_8 = "ISO_IR 192"
 _TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber"),
     *("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
@@ -55,7 +70,7 @@ def series_files(case: Case) -> list[Path]:
     return [file for file in case.files or inside if file.is_file() and looks_like_dicom(file)]
 
 
-def write_dicom_seg(found: Segmentation, sources: Sequence[Path], path: Path) -> None:
+def write_dicom_seg(found: Segmentation, sources: Sequence[Path], path: Path, *, has_origin: bool = True) -> None:
     """Write the structures that were found, each as a segment of its own, on exactly the grid of the result.
 
     What the series says of patient and study is taken over. Slices may be oblique, and stored in any order.
@@ -64,6 +79,7 @@ def write_dicom_seg(found: Segmentation, sources: Sequence[Path], path: Path) ->
         found: on the grid of the series.
         sources: files of the series.
         path: of the file.
+        has_origin: whether the object may say when, with which scanner and where the series was made.
 
     Raises:
         InputError: the series lacks what the object must refer to, or nothing was found.
@@ -72,26 +88,22 @@ def write_dicom_seg(found: Segmentation, sources: Sequence[Path], path: Path) ->
     import highdicom
     import pydicom
 
-    datasets = [pydicom.dcmread(file, stop_before_pixels=True) for file in sources]
-    for dataset in datasets:
-        # A series from elsewhere may lack what its kind must have, be it empty (PS3.5, type 2); highdicom asks for all.
-        for name in _TYPE_2:
-            if name not in dataset:
-                setattr(dataset, name, "")
+    # With force also files without the preamble, as old archives have them.
+    datasets = [_completed(pydicom.dcmread(file, stop_before_pixels=True, force=True), has_origin) for file in sources]
     if not datasets or not all(getattr(one, "FrameOfReferenceUID", "") for one in datasets):
         raise InputError("the series names no frame of reference, so that nothing can be placed in it", file=sources[0])
-    wanted = [(label, mask) for label, mask in _masks(found) if mask.any()]
+    wanted, voxels = _segments(found)
     if not wanted:
         raise InputError("no structure was found, and an object without segments is none")
     affine = found.volume.ijk_to_lps[:, [2, 1, 0, 3]]  # their axes: slice, row, column
     volume = highdicom.Volume(
-        np.stack([mask for _, mask in wanted], axis=-1).astype(np.uint8),
+        voxels,
         affine,
         coordinate_system="PATIENT",
         frame_of_reference_uid=datasets[0].FrameOfReferenceUID,
-        channels={"SegmentNumber": list(range(1, len(wanted) + 1))},
+        channels=None if found.regions is None else {"SegmentNumber": list(range(1, len(wanted) + 1))},
     )
-    described = [_described(label, number, found) for number, (label, _) in enumerate(wanted, start=1)]
+    described = [_described(label, number, found) for number, label in enumerate(wanted, start=1)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on how the series spells the name of the patient
         made = highdicom.seg.Segmentation(
@@ -108,17 +120,47 @@ def write_dicom_seg(found: Segmentation, sources: Sequence[Path], path: Path) ->
             software_versions=__version__,
             device_serial_number="0",
             content_label="SEGMENTATION",
-            content_description=f"{MAKER} {found.model_name}"[:LONGEST],
-            series_description=f"{MAKER} {found.task.name}"[:LONGEST],
+            content_description=_text(f"{MAKER} {found.model_name}"),
+            series_description=_text(f"{MAKER} {found.task.name}"),
         )
     made.save_as(path)
 
 
-def _masks(found: Segmentation) -> list[tuple[LabelInfo, NDArray[np.bool_]]]:
-    labels = found.task.labels
+def _completed(dataset: Dataset, has_origin: bool) -> Dataset:
+    """With what its kind must have, be it empty (PS3.5, type 2), which highdicom asks for; texts in UTF-8."""
+    if not has_origin:
+        dataset.StudyDate = dataset.StudyTime = ""
+        for name in _EQUIPMENT:
+            dataset.pop(name, None)
+    for name in _TYPE_2:
+        if name not in dataset:
+            setattr(dataset, name, "")
+    # The object has the character set of the series, which need not hold the names of structures.
+    dataset.decode()
+    dataset.SpecificCharacterSet = _UTF_8
+    return dataset
+
+
+def _segments(found: Segmentation) -> tuple[list[LabelInfo], NDArray[np.uint8]]:
+    """The structures that were found, and their voxels: numbered (Z, Y, X), or, where they may overlap, (Z, Y, X, R).
+
+    A mask of each of a hundred structures would take a hundred times the memory.
+    """
     if found.regions is not None:
-        return list(zip(labels, found.regions, strict=True))
-    return [(label, found.labels == label.value) for label in labels]
+        pairs = [pair for pair in zip(found.task.labels, found.regions, strict=True) if pair[1].any()]
+        stacked = np.stack([mask for _, mask in pairs], axis=-1).astype(np.uint8) if pairs else np.zeros(0, np.uint8)
+        return [label for label, _ in pairs], stacked
+    present = np.bincount(found.labels.ravel(), minlength=256) > 0
+    wanted = [label for label in found.task.labels if present[label.value]]
+    numbers = np.zeros(256, np.uint8)
+    numbers[[label.value for label in wanted]] = range(1, len(wanted) + 1)
+    return wanted, numbers[found.labels]
+
+
+def _text(text: str) -> str:
+    """As a value may be (PS3.5, LO): no backslash, which parts values, and no control characters."""
+    plain = "".join(one if one.isprintable() else " " for one in text.replace("\\", "/"))
+    return plain[:LONGEST].strip() or "?"
 
 
 def _described(label: LabelInfo, number: int, found: Segmentation) -> SegmentDescription:
@@ -129,14 +171,14 @@ def _described(label: LabelInfo, number: int, found: Segmentation) -> SegmentDes
     parts += [None] * (_PARTS - len(parts))
     region = parts[_REGION]
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=f"{MAKER} {found.model_name}"[:LONGEST],
+        name=_text(f"{MAKER} {found.model_name}"),
         version=__version__,
         family=codes.DCM.ArtificialIntelligence,
         parameters={"task": found.task.name, "model_sha256": found.model_sha256},
     )
     made = highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=label.display_name[:LONGEST],
+        segment_label=_text(label.display_name),
         segmented_property_category=parts[_CATEGORY] or codes.SCT.AnatomicalStructure,
         segmented_property_type=parts[_TYPE] or codes.SCT.Tissue,
         algorithm_type="AUTOMATIC",
@@ -156,4 +198,4 @@ def _code(part: str) -> Any:
     from highdicom.sr import CodedConcept
 
     scheme, value, meaning = (*part.split("^"), "", "")[:3]
-    return CodedConcept(value, scheme, meaning[:LONGEST]) if scheme and value and meaning else None
+    return CodedConcept(value, scheme, _text(meaning)) if scheme and value and meaning else None

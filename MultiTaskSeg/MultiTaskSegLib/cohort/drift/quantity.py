@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from MultiTaskSegLib.cohort.result.case_record import CaseRecord
 
@@ -39,4 +40,10 @@ def quantities(records: Sequence[CaseRecord]) -> list[Quantity]:
         found.append(Quantity(f"{name} expected Dice", tuple(record.expected_dice.get(name) for record in records)))
     for name in dict.fromkeys(name for record in records for name in record.volumes_ml):
         found.append(Quantity(f"{name} [mL]", tuple(record.volumes_ml.get(name) for record in records)))
-    return [one for one in found if any(value is not None for value in one.values)]
+    known = [replace(one, values=tuple(map(_finite, one.values))) for one in found]
+    return [one for one in known if any(value is not None for value in one.values)]
+
+
+def _finite(value: float | None) -> float | None:
+    """None for what is no number, too: among ranks a single one would be taken for drift in all."""
+    return value if value is not None and math.isfinite(value) else None

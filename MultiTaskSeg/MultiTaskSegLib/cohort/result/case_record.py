@@ -14,9 +14,10 @@ from MultiTaskSegLib.verdict_words import verdict_words
 
 RECORD_FILE = "case.json"
 PICTURE_FILE = "picture.png"
-OBJECT_FILE = "segmentation.dcm"  # of DICOM series, where it is wanted
 DONE, FAILED, PENDING = "done", "failed", "pending"
 MM3_PER_ML = 1000.0
+# What every version has written; those before had no device, no stamp and no digest, and these stay empty.
+_FIRST = {"case", "source", "status", "model_sha256", "warnings"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def read_record(folder: Path) -> CaseRecord:
     file = folder / RECORD_FILE
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if set(found) != {one.name for one in fields(CaseRecord)}:
+        if set(found) - {one.name for one in fields(CaseRecord)} or not set(found) >= _FIRST:
             raise ValueError("it has other entries")
         return CaseRecord(**{**found, "warnings": tuple(found["warnings"])})
     except (OSError, ValueError, TypeError) as error:

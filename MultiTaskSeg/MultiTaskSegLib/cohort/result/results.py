@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MultiTaskSegLib.cohort.result.case_record import OBJECT_FILE, PICTURE_FILE, RECORD_FILE, CaseRecord, read_record
+from MultiTaskSegLib.cohort.result.case_record import PICTURE_FILE, RECORD_FILE, CaseRecord, read_record
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.image_stamp import image_digest, image_stamp
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import PREFIX, named_after_target
-from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES
+from MultiTaskSegLib.runtime.machine.result_place import OBJECT_FILE, RESULT_FILES
 from MultiTaskSegLib.runtime.machine.result_record import require_untouched
 
 CASES = "cases"
@@ -89,7 +89,12 @@ def known_results(output: Path, cases: Sequence[Case]) -> KnownResults:
 def _is_of(case: Case, record: CaseRecord) -> bool:
     """Whether a result was made of the image that the case has now; one that is gone leaves its result as it is."""
     try:
-        if not record.stamp or record.stamp == image_stamp(case) or record.image_sha256 == image_digest(case):
+        if not record.stamp:
+            return True
+        # At another path an image of the same size and time may well be another one, as those of an archive are.
+        if record.source == str(case.image) and record.stamp == image_stamp(case):
+            return True
+        if record.image_sha256 == image_digest(case):
             return True
     except OSError:
         return True

@@ -13,6 +13,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path, require_fol
 
 SCHEMA = "multitaskseg-cohort/1"
 SEGMENT, CHECK = "segment", "check"
+_UNSAID = {"origin": True, "dicom_seg": False}  # in folders of versions that had no such choice
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class CohortSettings:
         if noted is None:
             _require_empty(output)
             return
+        noted = {**_UNSAID, **noted}
         mine = self.as_dict()
         differences = [f"{key} {noted.get(key)!r}, not {mine[key]!r}" for key in mine if noted.get(key) != mine[key]]
         if differences:

@@ -7,16 +7,33 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.cohort.source.case import Case
-from MultiTaskSegLib.runtime.header.dicom_element import looks_like_dicom, read_elements, text_of
+from MultiTaskSegLib.runtime.header.dicom_element import Elements, looks_like_dicom, read_elements, text_of
 
 # Acquisition, series and study date; scanner and site: PS3.6, section 6.
 _DATES = (0x00080022, 0x00080021, 0x00080020)
 _MAKER, _SCANNER, _DEVICE, _SITE = 0x00080070, 0x00081090, 0x00181000, 0x00080080
-_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+_CHARACTERS = 0x00080005
+_DAY = re.compile(r"(\d{4})[-.]?(\d{2})[-.]?(\d{2})(?!\d)")  # with dots before 1993 (PS3.5, 6.2, DA)
+# Character sets of PS3.3, C.12.1.1.2 by their names in Python; of the others what is not ASCII is told as Latin.
+_ENCODINGS = {
+    **{f"ISO_IR {number}": f"iso8859_{part}" for number, part in ((100, 1), (101, 2), (109, 3), (110, 4), (144, 5))},
+    **{f"ISO_IR {number}": f"iso8859_{part}" for number, part in ((127, 6), (126, 7), (138, 8), (148, 9), (203, 15))},
+    "ISO_IR 192": "utf_8",
+    "GB18030": "gb18030",
+    "GBK": "gbk",
+    "ISO_IR 13": "shift_jis",
+    "ISO_IR 166": "tis_620",
+    "ISO 2022 IR 87": "iso2022_jp_2",
+    "ISO 2022 IR 149": "euc_kr",
+    "ISO 2022 IR 58": "gb2312",
+}
+_EIGHT_BITS = re.compile(rb"\x1b\$\)[AC]")  # escapes to Chinese and Korean, which Python's names take for granted
+_SHOWN = 64  # characters of a name (PS3.5, LO)
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
@@ -47,7 +64,7 @@ def scan_origin(case: Case) -> ScanOrigin:
             return _beside(case.image)
         first = next(iter(case.files), None) or _first_dicom(case.image)
         return ScanOrigin() if first is None else _of_dicom(first)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError, csv.Error):  # what lies beside an image may come from anybody
         return ScanOrigin()
 
 
@@ -59,18 +76,18 @@ def _first_dicom(image: Path) -> Path | None:
 def _of_dicom(file: Path) -> ScanOrigin:
     elements = read_elements(file)
     dates = (_day(text_of(elements, tag)) for tag in _DATES)
-    scanner = _scanner(text_of(elements, _MAKER), text_of(elements, _SCANNER))
-    device, site = text_of(elements, _DEVICE), text_of(elements, _SITE)
+    maker, model, device, site = (_told(elements, tag) for tag in (_MAKER, _SCANNER, _DEVICE, _SITE))
+    scanner = _scanner(maker, model)
     return ScanOrigin(next(filter(None, dates), ""), scanner, device, site)
 
 
 def _beside(image: Path) -> ScanOrigin:
     notes = image.with_name(_NIFTI.sub("", image.name) + ".json")
-    found = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    found = json.loads(notes.read_text(encoding="utf-8-sig")) if notes.is_file() else {}
     found = found if isinstance(found, dict) else {}
-    date = _day(_text(found, "AcquisitionDateTime")) or _day(_acquired(image))
+    day = _day(_text(found, "AcquisitionDateTime")) or _day(_acquired(image))
     scanner = _scanner(_text(found, "Manufacturer"), _text(found, "ManufacturersModelName"))
-    return ScanOrigin(date, scanner, _text(found, "DeviceSerialNumber"), _text(found, "InstitutionName"))
+    return ScanOrigin(day, scanner, _text(found, "DeviceSerialNumber"), _text(found, "InstitutionName"))
 
 
 def _acquired(image: Path) -> str:
@@ -86,7 +103,22 @@ def _acquired(image: Path) -> str:
 
 def _text(found: Mapping[str, Any], key: str) -> str:
     value = found.get(key, "")
-    return value if isinstance(value, str) else ""
+    return _plain(value) if isinstance(value, str) else ""
+
+
+def _told(elements: Elements, tag: int) -> str:
+    """A text in the character set of its file, so that one site has one name, whatever wrote it."""
+    value = elements.get(tag, b"")
+    # Of several sets the last one; the first is mostly ASCII, and the others need their escapes, which are ASCII, too.
+    words = text_of(elements, _CHARACTERS).split("\\")[-1].strip()
+    single = words.replace("ISO 2022 IR", "ISO_IR")
+    encoding = _ENCODINGS.get(words) or _ENCODINGS.get(single, "latin_1")
+    return _plain(_EIGHT_BITS.sub(b"", value).decode(encoding, "replace")) if isinstance(value, bytes) else ""
+
+
+def _plain(text: str) -> str:
+    """Of what terminals and tables show as it is, and no longer than names are."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:_SHOWN]
 
 
 def _scanner(maker: str, model: str) -> str:
@@ -101,10 +133,11 @@ def _scanner(maker: str, model: str) -> str:
 def _day(text: str) -> str:
     """The day of a DICOM date or of an ISO time; empty where it is none.
 
-    >>> _day("20260131"), _day("2026-01-31T12:00:00"), _day("n/a"), _day("20261301")
+    >>> _day("20260131"), _day("2026-01-31T12:00:00"), _day("n/a"), _day("20260231")
     ('2026-01-31', '2026-01-31', '', '')
     """
-    match = _DAY.match(text)
-    if match is None or not (1 <= int(match[2]) <= 12 and 1 <= int(match[3]) <= 31):
+    match = _DAY.match(text.strip())
+    try:
+        return "" if match is None else date(*map(int, match.groups())).isoformat()
+    except ValueError:  # such as the 31st of February
         return ""
-    return "-".join(match.groups())

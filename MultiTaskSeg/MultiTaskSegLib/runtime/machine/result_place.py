@@ -10,6 +10,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import require_folder
 
 REPORT = "report.json"
 RESULT_FILES = ("segmentation.nii.gz", "segmentation.seg.nrrd", "uncertainty.nii.gz", REPORT)
+OBJECT_FILE = "segmentation.dcm"  # of DICOM series, where it is wanted
 
 
 def require_result_place(directory: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:

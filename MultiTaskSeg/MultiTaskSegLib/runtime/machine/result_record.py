@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.machine.result_place import REPORT, RESULT_FILES
+from MultiTaskSegLib.runtime.machine.result_place import OBJECT_FILE, REPORT, RESULT_FILES
 
 DIGESTS = "sha256"
 """Entry of a report: by the name of each result file, its digest; of the report itself, that of its other entries."""
@@ -33,15 +33,28 @@ def require_untouched(directory: Path) -> None:
     Raises:
         InputError: a file with the name of a result is not as the report in the folder notes it, or there is no report.
     """
-    report, noted = directory / REPORT, _noted(directory / REPORT)
+    report, noted = directory / REPORT, noted_files(directory)
     if report.is_file() and REPORT not in noted:
         raise _refusal("the file would be overwritten, though it was changed or is no report of a result", report)
-    for name in RESULT_FILES:
+    for name in (*RESULT_FILES, OBJECT_FILE):
         file = directory / name
         if name == REPORT or not file.is_file() or noted.get(name) == digest_of(file):
             continue
         what = "was changed since it was written" if name in noted else "is no result that a report beside it notes"
         raise _refusal(f"the file would be overwritten, though it {what}", file)
+
+
+def noted_files(directory: Path) -> dict[str, str]:
+    """The digests in the report of a folder; that of the report itself only where it is as it was written."""
+    try:
+        report = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    digests = report.pop(DIGESTS, None) if isinstance(report, dict) else None
+    if not isinstance(digests, dict):
+        return {}
+    is_untouched = digests.get(REPORT) == _digest_of_report(report)
+    return {name: digest for name, digest in digests.items() if name != REPORT or is_untouched}
 
 
 def digest_of(file: Path) -> str:
@@ -59,19 +72,6 @@ def digest_of(file: Path) -> str:
 
 def _refusal(what: str, file: Path) -> InputError:
     return InputError(what, file=file, remedy="Give another folder for the results, or add --overwrite")
-
-
-def _noted(path: Path) -> dict[str, str]:
-    """The digests in a report; that of the report itself only where it is as it was written."""
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    digests = report.pop(DIGESTS, None) if isinstance(report, dict) else None
-    if not isinstance(digests, dict):
-        return {}
-    is_untouched = digests.get(REPORT) == _digest_of_report(report)
-    return {name: digest for name, digest in digests.items() if name != REPORT or is_untouched}
 
 
 def _digest_of_report(report: Mapping[str, Any]) -> str:

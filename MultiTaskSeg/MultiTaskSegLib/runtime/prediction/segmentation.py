@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
-from MultiTaskSegLib.runtime.machine.result_place import REPORT
-from MultiTaskSegLib.runtime.machine.result_record import with_digests
+from MultiTaskSegLib.runtime.machine.atomic_file import named_after_target, staged_files
+from MultiTaskSegLib.runtime.machine.result_place import OBJECT_FILE, REPORT
+from MultiTaskSegLib.runtime.machine.result_record import DIGESTS, noted_files, with_digests
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.network.precision import FLOAT32
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
@@ -136,10 +137,15 @@ class Segmentation:
             return dict(self.grid)
         return None if self.verdict is None else self.verdict.network_grid
 
-    def write(self, directory: Path) -> dict[str, Any]:
+    def write(self, directory: Path, further: Iterable[Path] = ()) -> dict[str, Any]:
         """Write ``segmentation.nii.gz``, ``segmentation.seg.nrrd``, ``uncertainty.nii.gz`` and ``report.json``.
 
         All files are written aside first and then put in place together, so that a failure leaves what was there.
+        A DICOM SEG object of a former result goes where there is no new one.
+
+        Args:
+            directory: where they go.
+            further: files that belong to the result; they are moved.
 
         Returns:
             The report as it is written: with the digests of the files.
@@ -151,7 +157,10 @@ class Segmentation:
         from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
         from MultiTaskSegLib.runtime.labels.seg_nrrd import write_seg_nrrd
 
+        former = noted_files(directory)
         with staged_files(directory) as stage:
+            for file in further:
+                shutil.move(file, stage / file.name)
             labels = to_sitk(self.labels, self.volume)
             write_image(labels, stage / "segmentation.nii.gz")
             write_seg_nrrd(labels, self.task, stage / "segmentation.seg.nrrd", self.regions)
@@ -159,6 +168,9 @@ class Segmentation:
             report = with_digests(self.report(), sorted(stage.iterdir()))
             text = json.dumps(report, indent=1, ensure_ascii=False)
             (stage / REPORT).write_text(text + "\n", encoding="utf-8", newline="\n")
+        if OBJECT_FILE in former.keys() - report[DIGESTS].keys():
+            with named_after_target(directory, directory):
+                (directory / OBJECT_FILE).unlink(missing_ok=True)
         return report
 
     def _label_table(self) -> list[dict[str, Any]]:
