@@ -73,3 +73,8 @@ def test_where_nothing_was_found_no_figure_of_a_structure_is_told() -> None:
 def test_an_image_that_was_not_checked_as_a_whole_has_no_bound_for_that_and_for_no_other_reason() -> None:
     assert ImageQuality({1: 0.9}, None, 12, is_checked=False).why_no_bound == UNCHECKED_WORDS
     assert "the model file has 3" in ImageQuality({1: 0.9}, None, 3, is_checked=False).why_no_bound
+
+
+def test_a_good_answer_on_a_foreign_image_says_what_it_rests_on() -> None:
+    told = quality_sentence(ImageQuality({1: 0.95}, 0.05, 12).as_dict(is_foreign=True))
+    assert told.startswith("good: told by the probabilities alone, for the image is unlike")

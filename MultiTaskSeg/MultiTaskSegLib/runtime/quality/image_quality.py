@@ -9,7 +9,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
 from MultiTaskSegLib.runtime.quality.usability import Usability, usability
 
-FOREIGN_WORDS = "the image is unlike those that the figures were measured on"
+FOREIGN_WORDS = "told by the probabilities alone, for the image is unlike those that figures were measured on"
 NOTHING_WORDS = "nothing was found"
 UNCHECKED_WORDS = "bounds were measured on whole images, which the check had seen"
 
