@@ -67,6 +67,7 @@ def test_a_case_gets_the_files_and_figures_of_its_image_alone(place: Path, predi
         alone.verdict.p_value,
     )
     assert record.volumes_ml == {row["name"]: row["volume_mm3"] / 1000 for row in report["labels"]}
+    assert record.quality == report["quality"]["answer"] != ""
     assert (record.attempts, record.task, record.model_sha256) == (2, BALLS, predictor.model.digest)
     assert (folder / PICTURE_FILE).read_bytes().startswith(b"\x89PNG")
 
@@ -76,6 +77,7 @@ def test_a_check_keeps_its_verdict_alone(place: Path, predictor: Predictor, tmp_
     record = CaseWorker(job_in(tmp_path, place, predictor, CHECK)).run(case, 1).record
     verdict = predictor.check(read_image(case.image))
     assert (record.score, record.nearest_task, record.task) == (verdict.score, verdict.nearest_task, "")
+    assert record.quality == ""
     assert {file.name for file in case_folder(tmp_path, case).iterdir()} == {"report.json", RECORD_FILE, PICTURE_FILE}
 
 

@@ -21,6 +21,7 @@ from MultiTaskSegLib.runtime.quality.quality_info import (
     FARTHEST,
     FEWEST_PATIENTS,
     QUALITY_VERSION,
+    UNKNOWN,
     QualityInfo,
     TaskQuality,
 )
@@ -43,20 +44,18 @@ def fit_quality(tasks: Tasks) -> QualityInfo:
     Args:
         tasks: samples of each task, of patients that the network was not trained on.
     """
-    margins = [_margin(tasks, number) for number in range(len(tasks))]
-    found = _fitted(tasks)
+    is_learnt = sum(not sample.is_clean for own in tasks for sample in own) >= FEWEST_SPOILT
     return QualityInfo(
         QUALITY_VERSION,
         tuple(
-            replace(known, margin=margin, patients=len({sample.group for sample in own if sample.is_clean}))
-            for known, own, margin in zip(found, tasks, margins, strict=True)
+            replace(known, margin=_margin(tasks, number, is_learnt), patients=len(_patients(tasks[number])))
+            for number, known in enumerate(_fitted(tasks, is_learnt))
         ),
     )
 
 
-def _fitted(tasks: Tasks) -> list[TaskQuality]:
-    """What corrects the expected Dice of each task."""
-    spoilt = sum(not sample.is_clean for own in tasks for sample in own)
+def _fitted(tasks: Tasks, is_learnt: bool) -> list[TaskQuality]:
+    """What corrects the expected Dice of each task, if that is to be learnt."""
     usual = [_usual(own) for own in tasks]
     rows = [
         (_row(sample, *about), sample.mean_dice - sample.mean_expected, 1 / len(own))
@@ -64,7 +63,7 @@ def _fitted(tasks: Tasks) -> list[TaskQuality]:
         for sample in own
         if not np.isnan(sample.mean_dice - sample.mean_expected)
     ]
-    if spoilt < FEWEST_SPOILT or not rows:
+    if not is_learnt or not rows:
         return [TaskQuality(0) for _ in tasks]
     features, shortfall, weights = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     model = RidgeCV(alphas=PENALTIES).fit(features, shortfall, sample_weight=weights / weights.mean())
@@ -94,9 +93,16 @@ def _row(sample: QualitySample, medians: Floats, scales: Floats) -> Floats:
     return np.asarray(np.nan_to_num(np.clip((values - medians) / scales, -FARTHEST, FARTHEST)))
 
 
-def _margin(tasks: Tasks, number: int) -> float | None:
-    """By how much estimates of a task fall short, each from a fit without its patient; never less than nothing."""
-    groups = sorted({sample.group for sample in tasks[number] if sample.is_clean})
+def _patients(samples: Sequence[QualitySample]) -> list[str]:
+    """Those of whose estimates one can say by how much they fall short: a clean image shows a structure, and the result
+    has it."""
+    return sorted({sample.group for sample in samples if sample.is_clean and _segments(sample, UNKNOWN)})
+
+
+def _margin(tasks: Tasks, number: int, is_learnt: bool) -> float | None:
+    """By how much estimates of a task fall short, each from a fit without its patient, which learns if that of all
+    does; never less than nothing."""
+    groups = _patients(tasks[number])
     if len(groups) < FEWEST_PATIENTS:
         return None
     foretold: list[float] = []
@@ -104,7 +110,7 @@ def _margin(tasks: Tasks, number: int) -> float | None:
     patients: list[str] = []
     for fold in range(min(FOLDS, len(groups))):
         left_out = set(groups[fold::FOLDS])
-        known = _fitted(_without(tasks, left_out))[number]
+        known = _fitted(_without(tasks, left_out), is_learnt)[number]
         for sample in tasks[number]:
             if sample.is_clean and sample.group in left_out:
                 pairs = _segments(sample, known)

@@ -98,7 +98,8 @@ def refit_imported(
     tasks = (calibration.measured(manifest.tasks[0]),) if calibration.drawn else manifest.tasks
     reference, scores = limited_reference(spec, [task.name for task in tasks], images)
     told = {**manifest.training, ORIENTATIONS: dict(orientations), **_said(manifest, datasets, known, unseen)}
-    quality = _quality(predictor, tasks[0], unseen) if calibration.drawn else None
+    # Without labels temperature and bound stay: the check has no part in them.
+    quality = _quality(predictor, tasks[0], unseen) if calibration.drawn else manifest.quality
     manifest = replace(manifest, tasks=tasks, training=told, ood=ood_info(reference, scores), quality=quality)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     save_imported(output, manifest, predictor.model.networks, tensors)

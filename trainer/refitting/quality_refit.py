@@ -82,7 +82,9 @@ def refit_quality(
     for task, own, spoil in zip(predictor.manifest.tasks, cases, planned, strict=True):
         clean = held_out_samples(predictor, task, datasets[task.name].labels, own, advance)
         samples.append([*clean, *_spoilt_samples(predictor, task, datasets[task.name], spoil, advance)])
-    manifest = refitted(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
+    changed = refitted(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
+    # Verdicts and labels are what they were, and so is what lower precisions cost.
+    manifest = replace(changed, precision=loaded.manifest.precision)
     rewrite_manifest(model_path, manifest, output)
     return manifest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -71,6 +72,12 @@ def refit_calibration(
         replace(task, held_out_cases=len(own), held_out_dice=held_out_dice(own))
         for task, own in zip(tasks, samples, strict=True)
     )
+    before = predictor.manifest.quality
+    if before is not None and any(known.traits for known in before.tasks):
+        (stream or sys.stderr).write(
+            "what corrected the predicted Dice belonged to the earlier temperatures and is left out: learn it again "
+            "with 'multitaskseg-trainer quality'\n"
+        )
     changed = replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
     manifest = refitted(changed, predictor.model.digest)
     rewrite_manifest(model_path, manifest, output)

@@ -77,8 +77,8 @@ def refit_reference(
     if quality is not None and quality.is_of_scores:
         quality = None
         (stream or sys.stderr).write(
-            "what corrected the predicted Dice belonged to the earlier scores and is left out: fit it again with "
-            "'multitaskseg-trainer quality'\n"
+            "what corrected the predicted Dice belonged to the earlier scores and is left out, and with it the bound: "
+            "learn both again with 'multitaskseg-trainer quality'\n"
         )
     changed = dataclasses.replace(model.manifest, ood=ood_info(reference, scores), quality=quality)
     manifest = refitted(changed, model.digest)

@@ -78,7 +78,9 @@ def quality_text(quality: Mapping[str, Any]) -> str:
         parts.append(bound.format(margin=margin))
     elif quality["why_no_bound"]:
         parts.append(str(quality["why_no_bound"]))
-    flag = badge(words.get(answer, str(answer)), colours.get(answer, UNUSUAL_COLOUR))
+    # Nothing is green that no figure stands behind, as of a foreign image.
+    colour = UNUSUAL_COLOUR if expected is None and answer == GOOD else colours.get(answer, UNUSUAL_COLOUR)
+    flag = badge(words.get(answer, str(answer)), colour)
     title = html.escape(_("Quality of the result:"))
     return f"<p>{title} {flag} {html.escape(', '.join(parts))}</p>"
 

@@ -36,3 +36,15 @@ def test_parquet_holds_every_text_as_it_is(tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_parquet(cohort_columns([CaseRecord(name, "") for name in (*HOSTILE, *ODD)]), tmp_path / "a.parquet")
     assert parquet.read_table(tmp_path / "a.parquet")["case"].to_pylist() == [*HOSTILE, *ODD]
+
+
+def test_the_answer_stands_beside_the_verdict_and_is_text_in_both_files_also_where_nobody_knows_it(tmp_path: Path):
+    rows = [CaseRecord("a", "", verdict="in distribution", quality="look here"), CaseRecord("b", "")]
+    columns = cohort_columns(rows)
+    titles = [title for title, _ in columns]
+    assert titles.index("quality") == titles.index("verdict") + 1
+    write_csv(columns, tmp_path / "a.csv")
+    assert cells(tmp_path / "a.csv", "quality") == ["look here", ""]
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write_parquet(columns, tmp_path / "a.parquet")
+    assert parquet.read_table(tmp_path / "a.parquet")["quality"].to_pylist() == ["look here", ""]

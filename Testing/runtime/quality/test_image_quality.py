@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from MultiTaskSegLib.runtime.quality.image_quality import image_quality
+from MultiTaskSegLib.runtime.quality.image_quality import NOTHING_WORDS, UNCHECKED_WORDS, ImageQuality, image_quality
 from MultiTaskSegLib.runtime.quality.quality_info import FARTHEST, UNKNOWN, TaskQuality
+from MultiTaskSegLib.runtime.quality.quality_words import quality_sentence
 
 KNOWN = TaskQuality(
     12, 0.08, ("entropy_foreground", "log_score"), (0.2, 0.0), (0.1, 0.5), (-0.03, -0.02), intercept=0.01
@@ -61,3 +62,19 @@ def test_numbers_that_do_not_fit_each_other_are_known_as_impossible(broken: Task
 def test_a_bound_of_enough_patients_is_possible_and_so_is_knowing_nothing() -> None:
     assert KNOWN.is_possible
     assert UNKNOWN.is_possible
+
+
+def test_where_nothing_was_found_no_figure_of_a_structure_is_told() -> None:
+    told = ImageQuality({1: None, 2: None}, 0.05, 12).as_dict(is_foreign=False)
+    assert (told["predicted_dice"], told["margin"], told["why_no_bound"]) == (None, None, NOTHING_WORDS)
+    assert quality_sentence(told) == "do not use: nothing was found"
+
+
+def test_an_image_that_was_not_checked_as_a_whole_has_no_bound_for_that_and_for_no_other_reason() -> None:
+    assert ImageQuality({1: 0.9}, None, 12, is_checked=False).why_no_bound == UNCHECKED_WORDS
+    assert "the model file has 3" in ImageQuality({1: 0.9}, None, 3, is_checked=False).why_no_bound
+
+
+def test_a_good_answer_on_a_foreign_image_says_what_it_rests_on() -> None:
+    told = quality_sentence(ImageQuality({1: 0.95}, 0.05, 12).as_dict(is_foreign=True))
+    assert told.startswith("good: told by the probabilities alone, for the image is unlike")

@@ -17,6 +17,8 @@ from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.quality.image_quality import UNCHECKED_WORDS
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from MultiTaskSegLib.runtime.selection.region import Region
 from MultiTaskSegLib.runtime.selection.selection import Selection
 from MultiTaskSegLib.runtime.selection.structures import only_structures
@@ -220,3 +222,18 @@ def test_weak_structures_that_are_not_wanted_are_not_warned_of(whole: Segmentati
     assert other == "another"
     assert "left ball (0.20)" in words
     assert "right ball" not in words
+
+
+@pytest.mark.parametrize("whole_check", [False, True])
+def test_of_a_region_the_file_knows_no_bound_and_the_words_do_not_say_that_patients_lack(
+    model: Predictor, scan: Volume, whole_check: bool
+) -> None:
+    known = tuple(TaskQuality(12, 0.1, intercept=-0.05) for _ in model.manifest.tasks)
+    manifest = replace(model.manifest, quality=QualityInfo(1, known))
+    informed = Predictor(replace(model.model, manifest=manifest), "cpu", "torch")
+    found = Selection(BALLS, MIDDLE, whole_check=whole_check).segment(informed, scan, untold)
+    plain = Selection(BALLS, MIDDLE).segment(model, scan, untold)
+    assert found.quality is not None
+    assert plain.quality is not None
+    assert found.quality.dice == plain.quality.dice
+    assert (found.quality.margin, found.quality.why_no_bound) == (None, UNCHECKED_WORDS)

@@ -35,6 +35,8 @@ LIBRARY_WIDGET_CLASSES = {
     "QProgressBar",
     "QListWidget",
     "QTableWidget",
+    "QLineEdit",
+    "QSpinBox",
 }
 
 

@@ -57,6 +57,7 @@ def test_whether_a_result_is_good_stands_beside_the_verdict_in_its_own_words_and
     text = summary.quality_text(foreign)
     assert summary.badge("DO NOT USE", summary.BAD_COLOUR) in text
     assert text.endswith(" a &lt; b</p>")
+    assert summary.badge("GOOD", summary.UNUSUAL_COLOUR) in summary.quality_text(foreign | {"answer": "good"})
     assert "GOOD" not in summary.result_text(verdict, "hearts")
 
 

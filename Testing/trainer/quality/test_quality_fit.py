@@ -107,3 +107,29 @@ def test_structures_that_are_nowhere_and_traits_that_are_missing_do_no_harm() ->
     (with_both,), (without,) = (fit_quality([own]).tasks for own in ([*plain, nothing, lost], plain))
     assert with_both.is_possible
     assert with_both.weights == pytest.approx(without.weights, abs=0.02)
+
+
+def test_patients_in_whose_images_nothing_was_found_are_not_counted_beside_a_bound() -> None:
+    nothing = dict.fromkeys(TRAITS, float("nan"))
+    lost = [QualitySample(f"lost{number}", {"part": 0.0}, {"part": None}, nothing) for number in range(5)]
+    (enough,) = fit_quality([[*clean(FEWEST_PATIENTS), *lost]]).tasks
+    assert (enough.patients, enough.margin is None) == (FEWEST_PATIENTS, False)
+    (few,) = fit_quality([[*clean(FEWEST_PATIENTS - 1), *lost]]).tasks
+    assert (few.patients, few.margin) == (FEWEST_PATIENTS - 1, None)
+
+
+def test_the_bound_is_that_of_the_correction_that_is_shipped_however_few_spoilt_images_there_are() -> None:
+    # The score tells exactly how wrong the expected Dice is; without a patient's spoilt images there are fewer than 20.
+    rng = np.random.default_rng(2)
+    whole = [
+        sample(f"p{number}", 0.9 - 0.1 * score, 0.9, log_score=score)
+        for number, score in enumerate(rng.uniform(0, 2, 20))
+    ]
+    spoilt = [
+        sample(f"p{number}", 0.9 - 0.1 * score, 0.9, is_clean=False, log_score=score)
+        for number, score in enumerate(rng.uniform(0, 4, FEWEST_SPOILT))
+    ]
+    (known,) = fit_quality([[*whole, *spoilt]]).tasks
+    assert known.traits == TRAITS
+    assert known.margin is not None
+    assert known.margin < 0.05

@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.imported.described_model import described_model
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.predictor import open_predictor
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from Testing.runtime.imported.imported_models import imported, results_folder
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
@@ -144,6 +145,11 @@ def test_labels_that_are_the_models_own_have_a_dice_of_one_and_ask_for_more_conf
     assert set(before.predicted_dice) == set()
     assert 0 < after.predicted_dice[1] <= 1
     assert "measured on 3 cases" in described_model(path).card
+    # A new reference without held-out cases changes neither temperature nor what is known of the quality.
+    assert measured.manifest.quality == QualityInfo(1, (TaskQuality(3),))
+    assert cli.main(["reference", "-m", str(path), "--data", str(own)]) == 0
+    assert opened(path).manifest.tasks == measured.manifest.tasks
+    assert opened(path).manifest.quality == measured.manifest.quality
 
 
 def test_of_a_single_fold_nnunets_own_validation_says_who_is_unseen(

@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
-from MultiTaskSegLib.runtime.model.model_file import load_model
+from MultiTaskSegLib.runtime.model.model_file import load_model, rewrite_manifest
+from MultiTaskSegLib.runtime.model.precision_info import PrecisionFigures, PrecisionInfo
 from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
@@ -21,6 +23,8 @@ from trainer.data.provenance import unseen
 from trainer.quality.quality_fit import FEWEST_SPOILT
 from trainer.refitting.descent import REFITTED_FROM
 from trainer.refitting.quality_refit import refit_quality
+from trainer.refitting.recalibration import refit_calibration
+from trainer.refitting.spectral_refit import refit_reference
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -81,3 +85,43 @@ def test_a_task_without_a_folder_is_refused(trained: tuple[Path, Manifest], tmp_
     other = replace(BALLS, name="Dataset002_OtherT1").write(tmp_path)
     with pytest.raises(DatasetError, match="no folder for Dataset001_BallT1"):
         refit_quality(trained[0], [other], tmp_path / "new.mts.safetensors", stream=io.StringIO())
+
+
+CORRECTED = QualityInfo(1, (TaskQuality(0, None, ("log_score",), (0.0,), (1.0,), (-0.1,)),))
+BOUND_ALONE = QualityInfo(1, (TaskQuality(9, 0.2),))
+
+
+def with_quality(trained: tuple[Path, Manifest], path: Path, quality: QualityInfo) -> Path:
+    rewrite_manifest(trained[0], replace(trained[1], quality=quality), path)
+    return path
+
+
+def test_what_lower_precisions_cost_is_no_other_because_quality_was_learnt(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    dice = {BALLS.name: 0.9}
+    measured = PrecisionInfo(1, (PrecisionFigures("bfloat16", "torch", dice, dice, 5, 0, 0.9, 0.9),))
+    path = tmp_path / "measured.mts.safetensors"
+    rewrite_manifest(trained[0], replace(trained[1], precision=measured), path)
+    assert refit_quality(path, [folder], path, faults=0, stream=io.StringIO()).precision == measured
+    assert load_model(path).manifest.precision == measured
+
+
+def test_new_temperatures_end_a_correction_with_a_word_and_are_silent_where_there_was_none(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    for quality, is_told in ((CORRECTED, True), (BOUND_ALONE, False)):
+        path, told = with_quality(trained, tmp_path / "model.mts.safetensors", quality), io.StringIO()
+        after = refit_calibration(path, [folder], path, stream=told)
+        assert after.quality is not None
+        assert after.quality.tasks[0].traits == ()
+        assert ("left out: learn it again with 'multitaskseg-trainer quality'" in told.getvalue()) is is_told
+
+
+def test_new_scores_end_what_rests_on_them_with_a_word_and_leave_a_bound_that_does_not(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    for quality, kept in ((CORRECTED, None), (BOUND_ALONE, BOUND_ALONE)):
+        path, told = with_quality(trained, tmp_path / "model.mts.safetensors", quality), io.StringIO()
+        assert refit_reference(path, [folder], path, stream=told).quality == kept
+        assert ("left out, and with it the bound" in told.getvalue()) is (kept is None)

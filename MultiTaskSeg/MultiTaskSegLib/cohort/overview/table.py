@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 Column = tuple[str, list[str] | list[float | None] | list[int]]
 
 FIRST = ("case", "source", "status", "reason")
-TEXTS = ("task", "verdict", "nearest_task")
+TEXTS = ("task", "verdict", "quality", "nearest_task")
 FIGURES = ("p_value", "score", "limit")
 LAST = ("model", "model_sha256", "date", "scanner", "device", "site")
 

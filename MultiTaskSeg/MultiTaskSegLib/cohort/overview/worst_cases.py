@@ -57,4 +57,5 @@ def pictured(record: CaseRecord, output: Path) -> BatchRow:
         file=record.source,
         output=str(folder),
         thumbnail=thumbnail,
+        quality=record.quality,
     )

@@ -32,6 +32,7 @@ class CaseRecord:
         attempts: how often it was tried in the run that ended it.
         task: what was segmented; empty for a check.
         verdict: as of `verdict_words`; empty when it failed.
+        quality: whether the result is good, in the words of the report; empty for a check, and where nobody knows.
         nearest_task, p_value, score, limit: of the check; empty and None without one.
         expected_dice: of each segment that was found, by its name.
         volumes_ml: of each structure, by its name; empty for an image without a physical size.
@@ -65,6 +66,7 @@ class CaseRecord:
     warnings: tuple[str, ...] = ()
     stamp: str = ""
     image_sha256: str = ""
+    quality: str = ""
 
     @property
     def remoteness(self) -> float | None:
@@ -89,6 +91,7 @@ def record_of(report: Mapping[str, Any], **known: Any) -> CaseRecord:
         known: the other attributes of the row.
     """
     verdict = None if report["ood"] is None else Verdict.from_dict(report["ood"])
+    quality = report.get("quality") or {}
     task, model, labels = str(report.get("task", "")), report["model"], report.get("labels", [])
     return CaseRecord(
         **known,
@@ -103,6 +106,7 @@ def record_of(report: Mapping[str, Any], **known: Any) -> CaseRecord:
         model=str(model["name"]),
         model_sha256=str(model["sha256"]),
         warnings=tuple(report["warnings"]),
+        quality=str(quality.get("answer", "")),
     )
 
 

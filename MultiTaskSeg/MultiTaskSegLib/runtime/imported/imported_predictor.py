@@ -40,7 +40,6 @@ from MultiTaskSegLib.runtime.prediction.answer import FoundMaps, quality_of_maps
 from MultiTaskSegLib.runtime.prediction.caution import weakness
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality
-from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN
 
 AUTO = "auto"
 # Shares of the whole that are told when the image is prepared, and when all patches are done.
@@ -153,10 +152,7 @@ class ImportedPredictor:
         )
 
     def _quality(self, maps: FoundMaps, verdict: Verdict | None, task: TaskInfo) -> ImageQuality:
-        """Of a part of an image, and of one that was not checked, nothing but the expected Dice is known."""
-        if verdict is None:
-            return quality_of_maps(maps, None, UNKNOWN)
-        return quality_of_maps(maps, verdict.score, self.manifest.quality_of(task))
+        return quality_of_maps(maps, None if verdict is None else verdict.score, self.manifest.quality_of(task))
 
     def check(self, volume: Volume, progress: Progress | None = None) -> Verdict:
         """The verdict alone, the same as that of `segment`.

@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
 from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality, image_quality
 from MultiTaskSegLib.runtime.quality.image_traits import image_traits
-from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN, TaskQuality
+from MultiTaskSegLib.runtime.quality.quality_info import TaskQuality
 
 
 class FoundMaps(Protocol):
@@ -74,8 +74,8 @@ def answer(
     model = sight.candidate.model
     # Known images are wholes: what a part of one is like says nothing about it.
     verdict = None if volume.whole is not None else sight.verdict
-    known = UNKNOWN if verdict is None else model.manifest.quality_of(task)
-    quality = quality_of_maps(maps, None if verdict is None else verdict.score, known)
+    score = None if verdict is None else verdict.score
+    quality = quality_of_maps(maps, score, model.manifest.quality_of(task))
     total_s = time.perf_counter() - started_s
     labelling.tell(1.0, "done")
     found = bool((maps.labels > 0).any())
@@ -103,12 +103,15 @@ def answer(
 
 
 def quality_of_maps(maps: FoundMaps, score: float | None, known: TaskQuality) -> ImageQuality:
-    """What is to be expected of a result.
+    """What is to be expected of a result. Of a part of an image, and of one that was not checked, nothing but the
+    expected Dice is known: corrections and bounds were learnt on others.
 
     Args:
         maps: of one pass.
         score: of the out-of-distribution check; None where nothing was checked.
         known: what the model file knows of the task.
     """
+    if score is None:
+        return ImageQuality(maps.predicted_dice, patients=known.patients, is_checked=False)
     traits = image_traits(maps.labels, maps.uncertainty, maps.confidence, maps.predicted_dice.values(), score)
     return image_quality(maps.predicted_dice, traits, known)

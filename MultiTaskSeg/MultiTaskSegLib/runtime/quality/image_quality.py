@@ -9,7 +9,9 @@ from typing import Any
 from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
 from MultiTaskSegLib.runtime.quality.usability import Usability, usability
 
-FOREIGN_WORDS = "the image is unlike those that the figures were measured on"
+FOREIGN_WORDS = "told by the probabilities alone, for the image is unlike those that figures were measured on"
+NOTHING_WORDS = "nothing was found"
+UNCHECKED_WORDS = "bounds were measured on whole images, which the check had seen"
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,13 @@ class ImageQuality:
     Attributes:
         dice: to expect, by label value; None of structures that were not found.
         margin, patients: see `TaskQuality`.
+        is_checked: whether the check has seen the image as a whole; of others the model file says nothing.
     """
 
     dice: Mapping[int, float | None]
     margin: float | None = None
     patients: int = 0
+    is_checked: bool = True
 
     @property
     def mean(self) -> float | None:
@@ -48,6 +52,8 @@ class ImageQuality:
         """A word on why there is no bound; empty where there is one."""
         if self.margin is not None:
             return ""
+        if not self.is_checked and self.patients >= FEWEST_PATIENTS:
+            return UNCHECKED_WORDS
         return f"a bound takes {FEWEST_PATIENTS} held-out patients; the model file has {self.patients}"
 
     def only(self, values: Collection[int]) -> ImageQuality:
@@ -65,12 +71,14 @@ class ImageQuality:
             is_foreign: whether the check calls the image foreign: figures were measured on images like those of the
                 training, and are left out then; the answer, which only puts images in an order, is not.
         """
+        nothing = "" if self.mean is not None else NOTHING_WORDS
+        why_no_figures = FOREIGN_WORDS if is_foreign else nothing
         return {
             "answer": self.answer,
             "predicted_dice": None if is_foreign else self.mean,
-            "margin": None if is_foreign else self.margin,
+            "margin": None if why_no_figures else self.margin,
             "patients": self.patients,
-            "why_no_bound": FOREIGN_WORDS if is_foreign else self.why_no_bound,
+            "why_no_bound": why_no_figures or self.why_no_bound,
         }
 
 
