@@ -43,6 +43,8 @@ def everything_run() -> list[str]:
 def module_and_words(text: str) -> tuple[str, list[str]] | None:
     """The module behind a command and what follows; None where it is no program of this project."""
     words = shlex.split(text)
+    if words[0] == "torchrun":  # its own words are looked at by Testing/trainer/distributed
+        words = ["python", *words[words.index("-m") :]]
     if words[0] in MAINS:
         return MAINS[words[0]], words[1:]
     if words[0].startswith("python") and words[1] == "-m":

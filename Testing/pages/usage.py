@@ -44,6 +44,11 @@ USAGE: dict[str, tuple[str, ...]] = {
     "multitaskseg cohort check LIST_OR_FOLDER -o OUT -m MODEL": (
         f"multitaskseg cohort check list.csv -o checked -m {MODEL}",
     ),
+    "multitaskseg drift OUT [--by date|scanner|site] [--since 2026-01-01] [--until 2026-12-31] [--alpha 0.05] "
+    "[--fail-on-drift] [--json]": (
+        "multitaskseg drift cohort",
+        "multitaskseg drift cohort --by date --since 2026-01-01 --until 2026-12-31 --alpha 0.01 --fail-on-drift --json",
+    ),
     "multitaskseg info MODEL": (f"multitaskseg info {MODEL}",),
     "multitaskseg models [--json]": ("multitaskseg models", "multitaskseg models --json"),
     # docs/command_line.md: the trainer
@@ -68,6 +73,9 @@ USAGE: dict[str, tuple[str, ...]] = {
         "--images Dataset201_KidneyCT=Dataset201_KidneyCT/imagesTr -o images.mts.safetensors",
         "multitaskseg-trainer reference -m two.mts.safetensors --data Dataset217_BrainTumour "
         "--held-out case_00 case_01 -o held.mts.safetensors",
+    ),
+    "multitaskseg-trainer quality -m MODEL --data DIR... [-o MODEL] [--faults N] [--seed N]": (
+        f"multitaskseg-trainer quality -m {MODEL} --data {KNOWN} -o judged.mts.safetensors --faults 1 --seed 0",
     ),
     "multitaskseg-trainer calibrate -m MODEL --data DIR... [-o MODEL]": (
         f"multitaskseg-trainer calibrate -m {MODEL} --data {KNOWN} -o calibrated.mts.safetensors",
@@ -148,6 +156,15 @@ USAGE: dict[str, tuple[str, ...]] = {
     ),
     "multitaskseg-trainer info MODEL": (f"multitaskseg-trainer info {MODEL}",),
     # Other pages
+    "multitaskseg-trainer precision -m MODEL --data DATASET... --foreign FOLDER...": (
+        f"multitaskseg-trainer precision -m {MODEL} --data {KNOWN} --foreign Foreign -o in16.mts.safetensors",
+    ),
+    "python -m Testing.hostile.campaign --only NAME": (
+        "python -m Testing.hostile.campaign --share 0.001 --only versions --inputs 'read: version-1'",
+    ),
+    "python -m Testing.slicer.pictures -o DIR --image IMAGE [--model MODEL]": (
+        f"python -m Testing.slicer.pictures -o drawn --image scan.nii.gz --model {MODEL}",
+    ),
     "python -m trainer.phantom.sample DIR": ("python -m trainer.phantom.sample samples",),
     "python -m Testing.slicer.screenshots --heart IMAGE": (
         "python -m Testing.slicer.screenshots --heart scan.nii.gz -o pictures",
