@@ -115,7 +115,9 @@ NAMED = frozenset({
     "python -m trainer ood-benchmark",
     "python -m trainer transfer",
     "python -m trainer two-stage",
+    "python -m Testing.bench.cohort",
     "python -m Testing.bench.document",
+    "python -m Testing.bench.hospital",
     "python -m Testing.bench.mutation",
 })  # fmt: skip
 
