@@ -36,7 +36,7 @@ SHORTER = (
     Shorter("bench.ood --json", f"bench.ood {TINY} --rounds 1 --json", SIZE),
     Shorter("startup --json", "startup --rounds 1 --json", SIZE),
     Shorter("growth --json docs", f"growth {TINY} --json docs", SIZE),
-    Shorter("--steps 8 --classes 5 20 60", "--steps 4 --datasets 2 --classes", SIZE),
+    Shorter("--precision bfloat16 --steps 8 --classes 5 20 60", "--steps 4 --datasets 2 --classes", SIZE),
     Shorter("patch_cost", "patch_cost --sides 48 --patches 2", SIZE),
     Shorter("hostile.campaign --only", "hostile.campaign --share 0.0001 --only", "hours; a case of a row, ten mutants"),
     Shorter("bench.cohort --json docs/results/performance/cohort.json", f"bench.cohort {FEW} --json few.json", SIZE),

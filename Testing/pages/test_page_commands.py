@@ -160,6 +160,12 @@ def test_what_is_expected_of_a_command_is_expected_of_one_that_is_run(table: Ite
     assert stale(table, runs) == []
 
 
+def test_files_that_a_command_leaves_are_named_on_a_page(repository: Path) -> None:
+    told = "".join(path.read_text("utf-8") for path in [repository / "README.md", *(repository / "docs").glob("*.md")])
+    names = {Path(name).name.removeprefix("scan_") for names in LEAVES.values() for name in names}
+    assert [name for name in sorted(names) if name not in told] == []
+
+
 @pytest.mark.parametrize("one", SHORTER, ids=lambda one: one.written)
 def test_words_that_are_replaced_stand_on_a_page_and_the_reason_is_told(one: Any) -> None:
     assert any(one.written in text for text in texts() - set(NOT_RUN) - set(USAGE))
