@@ -57,13 +57,16 @@ def figures(folder: Path) -> str:
         "cuda": card_table,
         "mps": card_table,
     }
-    not_run = [kind for kind in CARDS if not any(folder.glob(f"{kind}*.json"))]
+    reasons = dict.fromkeys(writers, "") | dict.fromkeys(CARDS, ": there was no such device")
+    not_run = {kind: why for kind, why in reasons.items() if not any(folder.glob(f"{kind}*.json"))}
     lines: list[str] = []
     for name, write in writers.items():
         for path in sorted(folder.glob(f"{name}*.json")):
             found = json.loads(path.read_text("utf-8"))
             lines += [*write(found), "", _machine(found["machine"]), ""]
-    lines += [f"`python -m Testing.bench.{kind}` was not run yet: there was no such device.\n" for kind in not_run]
+    if not_run:
+        lines += ["### Not measured yet", ""]
+        lines += [f"- `python -m Testing.bench.{kind}` was not run yet{why}." for kind, why in not_run.items()] + [""]
     return "\n".join(lines)
 
 

@@ -130,6 +130,11 @@ def test_a_process_that_never_begins_ends_the_run(tmp_path: Path, monkeypatch: p
         row_run.run_apart("verifier", tmp_path, io.StringIO())
 
 
+def test_a_case_that_no_row_has_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    words = ["--one-process", "--only", "versions", "--inputs", "misspelt", "-o", str(tmp_path)]
+    assert command.main(words) == 2
+
+
 @pytest.mark.usefixtures("parity")
 def test_the_command_prints_the_table_and_its_exit_code_says_whether_a_row_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

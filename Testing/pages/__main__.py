@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = in_process if options.in_process else as_process
     chosen = [one for one in plan() if not options.pages or one.command.page in options.pages]
     commands = [one for one in chosen if options.only in one.command.text]
+    if unknown := [page for page in options.pages if page not in {one.command.page for one in chosen}]:
+        parser.error(f"no page with a command is called {', '.join(unknown)}")
+    if not commands:
+        parser.error(f"no command has the words {options.only}")
     with tempfile.TemporaryDirectory(prefix="pages", ignore_cleanup_errors=True) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()

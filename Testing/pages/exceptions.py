@@ -21,9 +21,13 @@ class Shorter:
 
 
 TINY = "--volume 16 32 32 --threads 1"
+FEW = "--kills 1 --volumes 40 --cases 2 --rounds 1"
+WARD = "--threads 1 --tasks 1 2 --volume 16 32 32 --frames 2 --frame 4 16 16 --large 16 32 32 --large-classes 3"
 SIZE = "a size that is measured in a second"
 SHORTER = (
     Shorter("--minutes 60", "--minutes 0.01 --config small.toml", "an hour on a network for real images"),
+    Shorter("--minutes 600", "--steps 4", "hours"),
+    Shorter("--nproc-per-node 4", "--nproc-per-node 2", "a machine of four graphics cards"),
     Shorter("--minutes 50", "--steps 2", "fifty minutes"),
     Shorter("--minutes 122", "--steps 2", "two hours"),
     Shorter("--steps 6000", "--steps 2", "hours"),
@@ -32,8 +36,12 @@ SHORTER = (
     Shorter("bench.ood --json", f"bench.ood {TINY} --rounds 1 --json", SIZE),
     Shorter("startup --json", "startup --rounds 1 --json", SIZE),
     Shorter("growth --json docs", f"growth {TINY} --json docs", SIZE),
-    Shorter("--steps 8 --classes 5 20 60", "--steps 4 --datasets 2 --classes", SIZE),
+    Shorter("--precision bfloat16 --steps 8 --classes 5 20 60", "--steps 4 --datasets 2 --classes", SIZE),
     Shorter("patch_cost", "patch_cost --sides 48 --patches 2", SIZE),
+    Shorter("hostile.campaign --only", "hostile.campaign --share 0.0001 --only", "hours; a case of a row, ten mutants"),
+    Shorter("bench.cohort --json docs/results/performance/cohort.json", f"bench.cohort {FEW} --json few.json", SIZE),
+    Shorter("drift_error_rate --json", "drift_error_rate --cohorts 1 --json", SIZE),
+    Shorter("--json docs/results/performance/hospital.json", f"{WARD} --json ward.json", SIZE),
     Shorter("memory_probe 96 160 160 1 auto", "memory_probe 16 64 64 1 auto", SIZE),
     Shorter("Testing.bench.transfer", "Testing.bench.transfer 20 20 20", SIZE),
 )  # fmt: skip
@@ -43,11 +51,15 @@ DEMO = "minutes, in a job of its own in the workflow"
 SUITE = "is the test suite itself"
 NNUNET = "nnU-Net is not among the packages of the tests, and would train for hours"
 GROUPS = "needs the right to make control groups"
+CARD = "needs a graphics card of this kind; Testing/bench/tests runs it with a stand-in"
+CLUSTER = "needs Slurm; Testing/trainer/distributed/test_clusters_page.py runs the script with stand-ins"
+HOURS = "hours; SECURITY.md's commands are run, and Testing/hostile tries a small share of every row"
 APPLICATION = "needs the application 3D Slicer; the script is run by Testing/slicer/extension"
 NOT_RUN: dict[str, str] = {
     "pip install .": INDEX,
     'pip install ".[trainer]"': INDEX,
     'pip install ".[cluster]"': INDEX,
+    'pip install ".[cluster,dicom]"': INDEX,
     'pip install ".[benchmark]"': INDEX,
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": INDEX,
     'pip download ".[trainer]" -d wheels': INDEX,
@@ -62,6 +74,17 @@ NOT_RUN: dict[str, str] = {
     "python3 start.py test": SUITE,
     "python3 start.py test -k geometry": SUITE,
     "start.py test": SUITE,
+    "python start.py test -k forbidden": SUITE,
+    "sbatch train.sbatch": CLUSTER,
+    'srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "$processes" --max-restarts 3 '
+    '--rdzv-id "$SLURM_JOB_ID" --rdzv-backend c10d --rdzv-endpoint "$first:29500" -m trainer train '
+    "--data Dataset201_KidneyCT Dataset202_LiverCT --config large.toml -o mine.mts.safetensors --minutes 600": CLUSTER,
+    "python -m Testing.hostile.campaign": HOURS,
+    "python -m Testing.hostile.campaign -o OUT": HOURS,
+    "python -m Testing.bench.cuda": CARD,
+    "python -m Testing.bench.mps": CARD,
+    "python -m Testing.bench.cuda --json docs/results/performance/cuda.json": CARD,
+    "python -m Testing.bench.mps --json docs/results/performance/mps.json": CARD,
     ".venv/bin/pre-commit install": "changes the checkout's own git; its hooks are looked at by Testing/house",
     "Slicer --no-splash --no-main-window --python-script segment_folder.py FOLDER RESULTS": APPLICATION,
     "Slicer --no-splash --no-main-window --python-script check_folder.py FOLDER TABLE.csv": APPLICATION,
@@ -80,6 +103,8 @@ NAMED = frozenset({
     "multitaskseg check",
     "multitaskseg segment --task NAME",
     "multitaskseg-trainer import-nnunet",
+    "multitaskseg-trainer precision",
+    "multitaskseg-trainer quality",
     "multitaskseg-trainer reference --limits-only",
     "python -m trainer",
     "python -m trainer evaluate",
@@ -90,7 +115,9 @@ NAMED = frozenset({
     "python -m trainer ood-benchmark",
     "python -m trainer transfer",
     "python -m trainer two-stage",
+    "python -m Testing.bench.cohort",
     "python -m Testing.bench.document",
+    "python -m Testing.bench.hospital",
     "python -m Testing.bench.mutation",
 })  # fmt: skip
 
@@ -102,13 +129,24 @@ STATUS: dict[str, tuple[int, str]] = {
 # By words of a command, what must be importable for it: where it is not, the command is listed and not run.
 NEEDS = {
     "Testing.bench.surface_volume": ("slicer",),
+    "Testing.slicer.pictures": ("slicer",),
     "Testing.slicer.screenshots": ("slicer", "PySide6"),
     "Testing.bench.inference": ("resource",),
     "Testing.bench.growth": ("resource",),
     "Testing.bench.ood": ("resource",),
     "Testing.bench.training_growth": ("resource",),
+    "Testing.bench.hospital": ("resource",),
+    "Testing.bench.cohort": ("resource", "ray", "pyarrow"),
+    "Testing.hostile.campaign": ("resource",),
     "multitaskseg cohort": ("ray", "pyarrow"),
+    "multitaskseg drift": ("ray", "pyarrow"),
     "ood-benchmark -m": ("torchio",),
     "failure-detection -m": ("torchio",),
 }
-LINUX_ONLY = ("Testing.runtime.memory_probe",)
+# By words of a command, on which systems it is run; elsewhere it is listed.
+SYSTEMS: dict[str, tuple[tuple[str, ...], str]] = {
+    "Testing.runtime.memory_probe": (("linux",), "reads what only Linux tells"),
+    "Testing.bench.cohort": (("linux",), "reads what only Linux tells"),
+    "Testing.hostile.campaign": (("linux",), "its rows limit memory and end processes as Linux does"),
+    "torchrun": (("linux", "darwin"), "its tests send signals, so nobody has seen it on Windows"),
+}

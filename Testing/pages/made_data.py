@@ -59,6 +59,8 @@ def write_made_data(folder: Path) -> Path:
         folder: an empty one.
     """
     (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    # For two processes, each of which learns from a group of its own.
+    (folder / "large.toml").write_text(SMALL.replace("groups_per_step = 1", "groups_per_step = 2"), encoding="utf-8")
     _write_datasets(folder)
     _write_images(folder)
     _write_heads(folder)

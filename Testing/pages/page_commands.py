@@ -11,11 +11,12 @@ from Testing.house.source_tree import REPOSITORY, tracked_files
 HISTORY = "CHANGELOG.md"
 SHELLS = ("bash", "sh", "console", "powershell")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"`([^`\n]+)`")
+SPAN = re.compile(r"`([^`]+)`")
+PARAGRAPH = re.compile(r"\n\s*\n")
 ROW = re.compile(r"^\| `([a-z][^`]*)`", re.MULTILINE)
 # A line or a span that begins so is a command.
 PROGRAMS = re.compile(
-    r"(?:multitaskseg|multitaskseg-trainer|pip|git|cmake|docker|ray|pre-commit|PythonSlicer|Slicer|"
+    r"(?:multitaskseg|multitaskseg-trainer|pip|git|cmake|docker|ray|pre-commit|PythonSlicer|Slicer|torchrun|srun|sbatch|"
     r"(?:python3?|py)(?= (?:-m|start\.py))|start\.py(?= )|\S*bin/\S+)(?= |$)"
 )
 # Spans that begin like a command and are none: names, and what a file holds.
@@ -29,6 +30,8 @@ NO_COMMANDS = (
     "PythonSlicer",
     "pre-commit",
     "docker",
+    "srun",
+    "torchrun",
 )
 
 
@@ -78,10 +81,12 @@ def commands_of(page: str, text: str) -> Iterator[PageCommand]:
 
 
 def _of_block(page: str, language: str, content: str) -> Iterator[PageCommand]:
-    """All lines of a shell's block; of a block without a language those that begin with a program."""
+    """All lines of a shell's block, or the last of a script; without a language those that begin with a program."""
     if language and language not in SHELLS:
         return
-    for line in re.sub(r"\\\n\s*", "", content).splitlines():
+    lines = re.sub(r"\\\n\s*", "", content).splitlines()
+    # Of a script what it ends with: the other lines prepare that.
+    for line in lines[-1:] if content.startswith("#!") else lines:
         words, _, note = line.partition("  #")
         if language or PROGRAMS.match(words):
             yield PageCommand(page, words.strip(), "block", note.strip())
@@ -91,14 +96,16 @@ def _of_prose(page: str, text: str, start: int, end: int) -> Iterator[PageComman
     """Spans that are commands; in the table of the trainer's commands its name is left out, and is put before."""
     first = text.find("## multitaskseg-trainer") if page.endswith("command_line.md") else -1
     place = start
-    for line in text[start:end].splitlines(keepends=True):
-        is_row = line.startswith("| `")
-        if 0 <= first < place < text.find("A training leaves") and (row := ROW.match(line)):
-            yield PageCommand(page, plain(f"multitaskseg-trainer {row[1]}"), "row")
-        for span in SPAN.findall(line):
-            if PROGRAMS.match(span) and span not in NO_COMMANDS:
-                yield PageCommand(page, plain(span), "row" if is_row else "sentence")
-        place += len(line)
+    for paragraph in PARAGRAPH.split(text[start:end]):
+        place = text.index(paragraph, place)
+        is_trainer = 0 <= first < place < text.find("A training leaves")
+        for span in SPAN.finditer(paragraph):
+            line = paragraph[paragraph.rfind("\n", 0, span.start()) + 1 :]
+            words = " ".join(span[1].split())
+            if is_trainer and span.start() in [row.start() + 2 for row in ROW.finditer(paragraph)]:
+                words = f"multitaskseg-trainer {words}"
+            if PROGRAMS.match(words) and words not in NO_COMMANDS:
+                yield PageCommand(page, plain(words), "row" if line.startswith("| `") else "sentence")
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from Testing.pages.exceptions import LINUX_ONLY, NAMED, NEEDS, NOT_RUN, SHORTER, Shorter
+from Testing.pages.exceptions import NAMED, NEEDS, NOT_RUN, SHORTER, SYSTEMS, Shorter
 from Testing.pages.page_commands import PageCommand, all_commands
 from Testing.pages.usage import USAGE
 
@@ -39,8 +39,9 @@ def planned(command: PageCommand) -> Planned:
         return Planned(command, (), NOT_RUN[text])
     if text in NAMED and command.place == "sentence":
         return Planned(command, (), NAME_ALONE)
-    if sys.platform != "linux" and any(name in text for name in LINUX_ONLY):
-        return Planned(command, (), "reads what only Linux tells")
+    for name, (systems, reason) in SYSTEMS.items():
+        if name in text and sys.platform not in systems:
+            return Planned(command, (), reason)
     missing = [package for name in NEEDS if name in text for package in NEEDS[name] if find_spec(package) is None]
     if missing:
         return Planned(command, (), f"needs {', '.join(missing)}, which this Python does not have")
@@ -54,7 +55,12 @@ def plan(page: str | None = None) -> list[Planned]:
 
 def replacements(text: str) -> list[Shorter]:
     """Those that concern a command."""
-    return [one for one in SHORTER if one.written in text]
+    return [one for one in SHORTER if whole(one.written).search(text)]
+
+
+def whole(words: str) -> re.Pattern[str]:
+    """Finds words that do not go on: ``--minutes 60`` is not the beginning of ``--minutes 600``."""
+    return re.compile(re.escape(words) + r"(?!\w)")
 
 
 def shorter(text: str) -> str:
@@ -64,7 +70,7 @@ def shorter(text: str) -> str:
     'multitaskseg segment scan.nii.gz -o result'
     """
     for one in replacements(text):
-        text = text.replace(one.written, one.run)
+        text = whole(one.written).sub(one.run.replace("\\", r"\\"), text)
     return text
 
 

@@ -19,7 +19,9 @@ LEAVES: dict[str, tuple[str, ...]] = {
     "multitaskseg segment scan.nii.gz -o plain": _in("plain", RESULT),
     "multitaskseg cohort segment scans -m mr3d -o results --workers 2": _in("results", COHORT),
     "multitaskseg cohort check list.csv -m mr3d -o verdicts --workers 2": _in("verdicts", COHORT),
-    "multitaskseg check scan.nii.gz -m model.mts.safetensors --map maps --json": ("maps/scan_foreign.nii.gz",),
+    "multitaskseg check scan.nii.gz -m model.mts.safetensors --map maps --device cpu --json": (
+        "maps/scan_foreign.nii.gz",
+    ),
     "python -m trainer train --data Dataset201_KidneyCT Dataset202_LiverCT -o mine.mts.safetensors --minutes 0.01 "
     "--config small.toml": _in("mine.run", RUN),
     "python -m Testing.bench.head.known_heads . -o known --kept-back rest": ("known/dataset.json", "rest/dataset.json"),

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,8 @@ def everything_run() -> list[str]:
 def module_and_words(text: str) -> tuple[str, list[str]] | None:
     """The module behind a command and what follows; None where it is no program of this project."""
     words = shlex.split(text)
+    if words[0] == "torchrun":  # its own words are looked at by Testing/trainer/distributed
+        words = ["python", *words[words.index("-m") :]]
     if words[0] in MAINS:
         return MAINS[words[0]], words[1:]
     if words[0].startswith("python") and words[1] == "-m":
@@ -103,6 +106,32 @@ def test_nothing_that_is_run_still_stands_for_something() -> None:
     assert [text for text in everything_run() if STANDS_FOR.search(text.replace("-o DIR", ""))] == []
 
 
+def test_a_command_that_is_broken_over_two_lines_is_seen() -> None:
+    found = list(commands_of("a.md", "Or `no` command, `multitaskseg info\nMODEL`, and\n`python -m\ntrainer chek`.\n"))
+    assert [one.text for one in found] == ["multitaskseg info MODEL", "python -m trainer chek"]
+
+
+def test_of_a_script_its_last_line_is_the_command() -> None:
+    text = "```bash\n#!/bin/bash\nset -eu\nsrun torchrun \\\n  -m trainer train\n```\n"
+    assert [one.text for one in commands_of("a.md", text)] == ["srun torchrun -m trainer train"]
+
+
+def test_words_are_replaced_as_a_whole() -> None:
+    assert shorter("train --minutes 60 -o a") == "train --minutes 0.01 --config small.toml -o a"
+    assert shorter("train --minutes 609") == "train --minutes 609"
+    assert shorter("train --steps 60000") == "train --steps 60000"
+
+
+@pytest.mark.parametrize(
+    "system, name", [("win32", "torchrun"), ("darwin", "Testing.hostile.campaign"), ("win32", "memory_probe")]
+)
+def test_what_a_system_cannot_run_is_listed_there(system: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    named = [one for one in map(planned, all_commands()) if name in one.command.text]
+    assert named
+    assert all(one.reason and not one.runs for one in named)
+
+
 def test_every_line_of_a_shell_s_block_is_a_command() -> None:
     for path in tracked_files("*.md"):
         for block in FENCE.finditer(path.read_text(encoding="utf-8")):
@@ -131,6 +160,12 @@ def test_what_is_expected_of_a_command_is_expected_of_one_that_is_run(table: Ite
     assert stale(table, runs) == []
 
 
+def test_files_that_a_command_leaves_are_named_on_a_page(repository: Path) -> None:
+    told = "".join(path.read_text("utf-8") for path in [repository / "README.md", *(repository / "docs").glob("*.md")])
+    names = {Path(name).name.removeprefix("scan_") for names in LEAVES.values() for name in names}
+    assert [name for name in sorted(names) if name not in told] == []
+
+
 @pytest.mark.parametrize("one", SHORTER, ids=lambda one: one.written)
 def test_words_that_are_replaced_stand_on_a_page_and_the_reason_is_told(one: Any) -> None:
     assert any(one.written in text for text in texts() - set(NOT_RUN) - set(USAGE))
@@ -154,6 +189,58 @@ def test_a_command_that_a_sentence_names_is_run_or_listed_elsewhere_with_its_opt
     there = [one for one in whole if one.replace("python -m trainer", "multitaskseg-trainer").startswith(program)]
     assert there
     assert options(text) <= set().union(*map(options, there))
+
+
+def parser_of(module: str, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParser:
+    seen: list[argparse.ArgumentParser] = []
+
+    def only_look(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        seen.append(parser)
+        raise Understood
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", only_look)
+        with pytest.raises(Understood):
+            import_module(module).main([])
+    return seen[0]
+
+
+def commands_below(parser: argparse.ArgumentParser, name: str) -> dict[str, list[set[str]]]:
+    """By command, the spellings of each of its options."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    found = {} if below else {name: [set(one.option_strings) for one in parser._actions if one.option_strings]}
+    for action in below:
+        for word, sub in action.choices.items():
+            found |= commands_below(sub, f"{name} {word}")
+    return found
+
+
+def untold(commands: dict[str, list[set[str]]], lines: list[str], tables: str) -> dict[str, list[set[str]]]:
+    """Commands without a line, and options that neither a line nor, of a cohort, its table names."""
+    found: dict[str, list[set[str]]] = {}
+    for name, spellings in commands.items():
+        own = [line for line in lines if f"{line} ".startswith(f"{name} ")]
+        told = set().union(*map(options, own))
+        if "cohort" in name:
+            told |= options(tables.replace("`", " "))
+        left = [one for one in spellings if not one & (told | {"--help"})]
+        if left or not own:
+            found[name] = left
+    return found
+
+
+@pytest.mark.parametrize("program", ["multitaskseg", "multitaskseg-trainer"])
+def test_every_command_and_option_of_the_programs_stands_on_a_page(
+    program: str, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    lines = [one.text.replace("python -m trainer", "multitaskseg-trainer") for one in all_commands()]
+    tables = (repository / "docs" / "cohorts.md").read_text("utf-8")
+    known = commands_below(parser_of(MAINS[program], monkeypatch), program)
+    assert len(known) > 5
+    assert untold(known, lines, tables) == {}
+    assert untold({f"{program} new": []}, lines, tables)
+    name = next(iter(known))
+    assert untold({name: [*known[name], {"--new"}]}, lines, tables) == {name: [{"--new"}]}
 
 
 def test_the_pages_are_walked() -> None:

@@ -24,9 +24,9 @@ USAGE: dict[str, tuple[str, ...]] = {
         f"multitaskseg segment scan.nii.gz -o whole -m {MODEL} --task Dataset201_KidneyCT --region -9 0 -9 0 0 4 "
         "--whole-check --structures part1 --device cpu --overwrite --json",
     ),
-    "multitaskseg check IMAGE... [-m MODEL] [--map DIR] [--json] [--fail-on-ood]": (
+    "multitaskseg check IMAGE... [-m MODEL] [--map DIR] [--device auto|cpu|cuda|mps] [--json] [--fail-on-ood]": (
         "multitaskseg check scan.nii.gz T1.nii.gz",
-        f"multitaskseg check scan.nii.gz -m {MODEL} --map maps --json",
+        f"multitaskseg check scan.nii.gz -m {MODEL} --map maps --device cpu --json",
         "multitaskseg check Foreign/imagesTr/case_00_0000.nii.gz -m mr3d --fail-on-ood",
     ),
     "multitaskseg segment --channel NAME=FILE... -o DIR -m MODEL": (
@@ -44,6 +44,12 @@ USAGE: dict[str, tuple[str, ...]] = {
     "multitaskseg cohort check LIST_OR_FOLDER -o OUT -m MODEL": (
         f"multitaskseg cohort check list.csv -o checked -m {MODEL}",
     ),
+    "multitaskseg drift OUT [--by date|scanner|site] [--since 2026-01-01] [--until 2026-12-31] [--alpha 0.05] "
+    "[--fail-on-drift] [--json]": (
+        "multitaskseg drift cohort",
+        "multitaskseg drift cohort --by date --since 2026-01-01 --until 2026-12-31 --alpha 0.01 --fail-on-drift --json",
+    ),
+    "multitaskseg info MODEL [--json]": (f"multitaskseg info {MODEL}", f"multitaskseg info {MODEL} --json"),
     "multitaskseg info MODEL": (f"multitaskseg info {MODEL}",),
     "multitaskseg models [--json]": ("multitaskseg models", "multitaskseg models --json"),
     # docs/command_line.md: the trainer
@@ -69,6 +75,14 @@ USAGE: dict[str, tuple[str, ...]] = {
         "multitaskseg-trainer reference -m two.mts.safetensors --data Dataset217_BrainTumour "
         "--held-out case_00 case_01 -o held.mts.safetensors",
     ),
+    "multitaskseg-trainer quality -m MODEL --data DIR... [-o MODEL] [--faults N] [--seed N]": (
+        f"multitaskseg-trainer quality -m {MODEL} --data {KNOWN} -o judged.mts.safetensors --faults 1 --seed 0",
+    ),
+    "multitaskseg-trainer precision -m MODEL --data DIR... [--foreign DIR...] [-o MODEL] [--precision P...] "
+    "[--artefact-cases N]": (
+        f"multitaskseg-trainer precision -m {MODEL} --data {KNOWN} --foreign Foreign -o in16.mts.safetensors "
+        "--precision bfloat16 --artefact-cases 1",
+    ),
     "multitaskseg-trainer calibrate -m MODEL --data DIR... [-o MODEL]": (
         f"multitaskseg-trainer calibrate -m {MODEL} --data {KNOWN} -o calibrated.mts.safetensors",
     ),
@@ -76,10 +90,11 @@ USAGE: dict[str, tuple[str, ...]] = {
         f"multitaskseg-trainer describe -m {MODEL} --data {KNOWN} -o described.mts.safetensors",
     ),
     "multitaskseg-trainer ood-benchmark -m MODEL... --in DIR... --ood DIR... -o OUT [--families FAMILY...] "
-    "[--artefact-cases N] [--passes N] [--ensemble MODEL...] [--variant V] [--publish DIR --title TITLE]": (
+    "[--artefact-cases N] [--passes N] [--ensemble MODEL...] [--variant V] [--no-untrained] "
+    "[--publish DIR --title TITLE]": (
         f"multitaskseg-trainer ood-benchmark -m {MODEL} --in {KNOWN} --ood Foreign -o benchmark "
         f"--families real left-out matched --artefact-cases 1 --passes 2 --ensemble {MODEL} --variant composite "
-        "--publish published --title Small",
+        "--no-untrained --publish published --title Small",
     ),
     "multitaskseg-trainer experiment localisation -m MODEL --data DIR... --ood DIR... -o FILE [--images N]": (
         f"multitaskseg-trainer experiment localisation -m {MODEL} --data {KNOWN} --ood Foreign -o places.json "
@@ -148,6 +163,15 @@ USAGE: dict[str, tuple[str, ...]] = {
     ),
     "multitaskseg-trainer info MODEL": (f"multitaskseg-trainer info {MODEL}",),
     # Other pages
+    "multitaskseg-trainer precision -m MODEL --data DATASET... --foreign FOLDER...": (
+        f"multitaskseg-trainer precision -m {MODEL} --data {KNOWN} --foreign Foreign -o in16.mts.safetensors",
+    ),
+    "python -m Testing.hostile.campaign --only NAME": (
+        "python -m Testing.hostile.campaign --share 0.001 --only versions --inputs 'read: version-1'",
+    ),
+    "python -m Testing.slicer.pictures -o DIR --image IMAGE [--model MODEL]": (
+        f"python -m Testing.slicer.pictures -o drawn --image scan.nii.gz --model {MODEL}",
+    ),
     "python -m trainer.phantom.sample DIR": ("python -m trainer.phantom.sample samples",),
     "python -m Testing.slicer.screenshots --heart IMAGE": (
         "python -m Testing.slicer.screenshots --heart scan.nii.gz -o pictures",

@@ -22,9 +22,15 @@ from Testing.pages.plan import Planned
 from Testing.pages.promises import LEAVES, SAME, SAYS
 
 ROOTS = (REPOSITORY, REPOSITORY / "MultiTaskSeg", REPOSITORY / "OODCheck")
-MODULES = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer"}
+MODULES = {
+    "multitaskseg": "MultiTaskSegLib.runtime.cli",
+    "multitaskseg-trainer": "trainer",
+    "torchrun": "torch.distributed.run",
+}
 MAINS = {"multitaskseg": "MultiTaskSegLib.runtime.cli", "multitaskseg-trainer": "trainer.cli"}
 LIMIT_S = 1800.0
+# As shells report a program that is not there, and ``timeout`` one that does not end.
+NOT_FOUND, TOO_LONG = 127, 124
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Done:
 
 
 Runner = Callable[[str, Path], Outcome]
+Stamps = dict[str, tuple[int, int]]
 
 
 def walk(page: Iterable[Planned], folder: Path, run: Runner) -> Iterator[Done]:
@@ -72,17 +79,26 @@ def walk(page: Iterable[Planned], folder: Path, run: Runner) -> Iterator[Done]:
     """
     for one in page:
         for text in one.runs:
+            before = stamps(text, folder)
             began_s = time.perf_counter()
             outcome = run(text, folder)
             seconds = time.perf_counter() - began_s
-            yield Done(one, text, seconds, tuple(faults(text, outcome, folder)), outcome.said)
+            yield Done(one, text, seconds, tuple(faults(text, outcome, folder, before)), outcome.said)
 
 
-def faults(text: str, outcome: Outcome, folder: Path) -> Iterator[str]:
-    """What is not as a page says."""
+def stamps(text: str, folder: Path) -> Stamps:
+    """Of the files that a command leaves those that are there already: their inodes and times."""
+    paths = {name: folder / name for name in (*LEAVES.get(text, ()), *SAME.get(text, ()))}
+    return {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in paths.items() if path.is_file()}
+
+
+def faults(text: str, outcome: Outcome, folder: Path, before: Stamps) -> Iterator[str]:
+    """What is not as a page says; a file of an earlier command does not count as written."""
     wanted = STATUS[text][0] if text in STATUS else 0
     if outcome.status != wanted:
         yield f"ends with {outcome.status}, not {wanted}"
+    after = stamps(text, folder)
+    yield from (f"{name} was not written" for name in before if after.get(name) == before[name])
     yield from (f"{name} is not there" for name in LEAVES.get(text, ()) if not (folder / name).is_file())
     yield from (f"{name} is not as it was" for name in SAME.get(text, ()) if not _is_same(folder / name, name))
     yield from (f"does not say {words!r}" for words in SAYS.get(text, ()) if words not in outcome.said)
@@ -96,10 +112,15 @@ def _is_same(path: Path, name: str) -> bool:
 def as_process(text: str, folder: Path) -> Outcome:
     """Run a command as a process of its own in a folder, with the programs of this checkout; no shell takes part."""
     words = [*_program(shlex.split(text))]
-    run = subprocess.run(
-        words, cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False,
-    )  # fmt: skip
+    try:
+        run = subprocess.run(
+            words, cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        return Outcome(NOT_FOUND, str(error))
+    except subprocess.TimeoutExpired as error:
+        return Outcome(TOO_LONG, f"{error}\n{(error.stdout or b'').decode('utf-8', 'replace')}")
     return Outcome(run.returncode, run.stdout.decode("utf-8", "replace"))
 
 
@@ -108,7 +129,7 @@ def in_process(text: str, folder: Path) -> Outcome:
     words = shlex.split(text)
     if words[:3] == ["python", "-m", "trainer"]:
         words[:3] = ["multitaskseg-trainer"]
-    if words[0] not in MODULES:
+    if words[0] not in MAINS:
         return as_process(text, folder)
     said, before = io.StringIO(), (Path.cwd(), dict(os.environ))
     main = import_module(MAINS[words[0]]).main

@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings(options.share, options.seed, tuple(options.inputs))
     run = run_here if options.one_process else run_apart
     try:
+        _require_cases(options.only, options.inputs)
         settings.keep(out)
         for name in options.only:
             run(name, out, sys.stderr)
@@ -50,6 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
         publish(content, options.publish)
     sys.stdout.write(summary(content))
     return 1 if any(row["cases_failed"] for row in content["rows"]) else 0
+
+
+def _require_cases(rows: list[str], inputs: list[str]) -> None:
+    """Every case that is asked for is one of a row, or nothing would be tried and nothing would fail."""
+    if unknown := sorted(set(inputs) - {case for name in rows for case in TRIALS[name].cases()}):
+        raise ValueError(f"no case of {', '.join(rows)} is called {', '.join(unknown)}")
 
 
 def _command(options: argparse.Namespace) -> str:

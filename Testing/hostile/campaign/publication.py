@@ -1,4 +1,4 @@
-"""The table of the campaign as text and as the page ``docs/reliability.md``, made from the published JSON alone."""
+"""The table of the campaign as text and as the page ``docs/reliability.md``, made from the published JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from Testing.hostile.campaign.catalogue import TRIALS
 from trainer.report.markdown_table import table
 from trainer.report.published_json import write_published
 from trainer.report.run_folder import write_text_file
@@ -51,6 +52,7 @@ def published_page(docs: Path) -> str:
         "",
         *_failures(rows),
         *_absent(rows),
+        *_left_out({row["name"] for row in rows}),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -82,3 +84,9 @@ def _failures(rows: list[dict[str, Any]]) -> list[str]:
 def _absent(rows: list[dict[str, Any]]) -> list[str]:
     found = [[row["name"], count, reason] for row in rows for reason, count in row["not_here"].items()]
     return ["### Not tried on this machine\n", table(["Row", "Cases", "Why"], found), ""] if found else []
+
+
+def _left_out(names: set[str]) -> list[str]:
+    """A row without figures is told, so that nobody takes it for one without failures."""
+    found = [[f"{trial.what} (`{name}`)", trial.promise] for name, trial in TRIALS.items() if name not in names]
+    return ["### Without figures in this run\n", table(["What", "Must hold"], found), ""] if found else []
