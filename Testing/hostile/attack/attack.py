@@ -17,8 +17,8 @@ CODE = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "subp
 OWN_TEMPORARY = (os.path.join(tempfile.gettempdir(), "multitaskseg-memory-"),)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGING = (
-    "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.rmtree", "os.mkdir", "os.truncate",
-    "os.utime", "os.chown",
+    "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.rmtree", "os.mkdir",
+    "os.truncate", "os.utime", "os.chown",
 )  # fmt: skip
 
 # Inside of a folder that was opened before, as when a whole tree is removed, which is an event of its own.

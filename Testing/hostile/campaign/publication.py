@@ -46,7 +46,8 @@ def published_page(docs: Path) -> str:
         TEXT,
         f"## {content['date']}: {sum(row['run'] for row in rows)} tried, {failed} failures\n",
         f"Figures: [{path.name}](results/{path.name}), from {_commits(content['commit'])}, share "
-        f"{content['share']:g}, seed {content['seed']}; {content['machine']['processor']}, {content['machine']['system']}.\n",
+        f"{content['share']:g}, seed {content['seed']}; {content['machine']['processor']}, "
+        f"{content['machine']['system']}.\n",
         table(HEADERS, [_cells(row) for row in rows]),
         "",
         *_failures(rows),

@@ -101,11 +101,11 @@ def material(kind: str, kept: Path) -> None:
 
 def judge_training(kept: Path, work: Path) -> None:
     """The checkpoint is whole, and the run goes on from it."""
+    import torch
+
     from Testing.hostile.campaign.training_run import CONFIG, CPU, prepared
     from trainer.report.run_folder import RunFolder
     from trainer.training.training import Budget, train
-
-    import torch
 
     folder, data = RunFolder(work / "model.mts.safetensors"), prepared(Ground(work, kept))
     require(folder.checkpoint.exists(), "no checkpoint, although one is saved after every step")
