@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.errors import MtsError, printable
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
 from MultiTaskSegLib.runtime.machine.command_words import parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
@@ -356,5 +356,5 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"multitaskseg-trainer: {message}", file=sys.stderr)
+    print(f"multitaskseg-trainer: {printable(message)}", file=sys.stderr)
     return code

@@ -38,7 +38,8 @@ QUICK = {
                 "request: voxels as a pickle", "file name: a substitution", "dicom: escape codes in names"),
     "loss": ("multi-task, NaN #1",),
     "resume": ("multi-task, cut after 3",),
-    "disk": ("checkpoint: full after 0 bytes", "results: no permission", "model file: non-ASCII"),
+    "disk": ("checkpoint: full after 0 bytes", "results: no permission", "model file: non-ASCII",
+             "names in other case: slice and result", "names in other case: folders of a batch"),
     "sockets": ("info", "models"),
 }  # fmt: skip
 
@@ -130,11 +131,6 @@ def test_a_process_that_never_begins_ends_the_run(tmp_path: Path, monkeypatch: p
         row_run.run_apart("verifier", tmp_path, io.StringIO())
 
 
-def test_a_case_that_no_row_has_is_refused_and_not_passed_over(tmp_path: Path) -> None:
-    words = ["--one-process", "--only", "versions", "--inputs", "misspelt", "-o", str(tmp_path)]
-    assert command.main(words) == 2
-
-
 @pytest.mark.usefixtures("parity")
 def test_the_command_prints_the_table_and_its_exit_code_says_whether_a_row_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -145,6 +141,45 @@ def test_the_command_prints_the_table_and_its_exit_code_says_whether_a_row_fails
     content = json.loads((tmp_path / "a" / "campaign.json").read_text())
     assert {"command", "commit", "machine", "date", "seed", "share", "rows"} <= set(content)
     assert command.main(["--share", "0.5", *words, str(tmp_path / "a")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--inputs", "no such case"], "has the case 'no such case'"),
+        (["--only", "versions", "--inputs", "no labels #0"], "has the case 'no labels #0'"),
+        (["--share", "0"], "not above 0"),
+        (["--share", "1.5"], "at most 1"),
+        (["--share", "nan"], "not above 0"),
+        (["--only", "versions", "--publish", "docs"], "only a run of all rows"),
+        (["--inputs", "no labels #0", "--publish", "docs"], "only a run of all rows"),
+    ],
+)
+def test_a_run_of_nothing_or_the_page_of_a_part_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    assert command.main([*words, "--one-process", "-o", str(tmp_path)]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("parity")
+def test_a_process_that_crashes_after_its_last_case_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crashing(words: list[str], stream: io.StringIO) -> int:
+        row_run.run_here(words[0], Path(words[1]), stream)
+        return -11
+
+    monkeypatch.setattr(row_run, "_ended", crashing)
+    Settings(1.0, 0, ("2", "4")).keep(tmp_path)
+    row_run.run_apart("parity", tmp_path, io.StringIO())
+    failures = finding.finding("parity", tmp_path)["failures"]
+    assert failures == [{"input": "4", "what": "its process ended with -11 after it"}]
+
+
+def test_every_commit_of_a_run_is_told_in_its_order(tmp_path: Path) -> None:
+    for name, commit in (("a", "2+changes"), ("a", "1"), ("b", None), ("b", "1")):
+        Journal(tmp_path, name).add({"commit": commit})
+    assert finding.commits(["a", "b"], tmp_path) == "2+changes, 1, unknown"
 
 
 def test_the_page_and_the_table_say_what_the_published_file_says(tmp_path: Path) -> None:
@@ -162,7 +197,8 @@ def test_the_page_and_the_table_say_what_the_published_file_says(tmp_path: Path)
     for part in ("| numbers (`parity`) | are even | 27 of 30 | 1 | 2 |", "| parity | 1 | a \\| b |", "not sold here"):
         assert part in text
     assert "2.00" in summary(content)
-    path.write_text(path.read_text().replace('"run": 27', '"run": 30'))
+    path.write_text(path.read_text().replace('"run": 27', '"run": 30').replace('"abc"', '"abc, def"'))
+    assert "from 2 commits, one after the other: `abc`, `def`" in published_page(tmp_path)
     assert "| numbers (`parity`) | are even | 30 | 1 | 2 |" in published_page(tmp_path)
 
 
@@ -253,12 +289,32 @@ def test_a_mutant_that_is_accepted_would_be_noticed(tmp_path: Path, monkeypatch:
         mutants.attempt("3-D, all, 0", ground)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not limit memory")
+def test_memory_of_a_mutant_would_be_noticed_though_nobody_touches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, load = mutants.KINDS["3-D"]
+    loaded: list[Path] = []
+
+    def greedy(path: Path) -> object:
+        loaded.append(path)
+        return bytearray(2**28 if len(loaded) > 1 else 0) and load(path)
+
+    monkeypatch.setattr(mutants, "EACH", 1)
+    monkeypatch.setitem(mutants.KINDS, "3-D", (make, greedy))
+    with pytest.raises(MemoryError):
+        mutants.attempt("3-D, all, 0", Ground(tmp_path, tmp_path))
+
+
 def test_what_a_kill_must_not_leave_would_be_noticed(tmp_path: Path) -> None:
     (tmp_path / "tiny.mts.safetensors").write_bytes(b"half")
     with pytest.raises(ModelError):
         KINDS["saving"][1](tmp_path, tmp_path)
     (tmp_path / "out" / "image").mkdir(parents=True)
     (tmp_path / "out" / "image" / "report.json").write_text("{}")
+    with pytest.raises(Broken, match="the first result is gone"):
+        KINDS["batch"][1](tmp_path, tmp_path / "out")
+    (tmp_path / "out" / "image").rename(tmp_path / "out" / "image0.nii.gz")
     with pytest.raises(Broken, match="only"):
         KINDS["batch"][1](tmp_path, tmp_path / "out")
     assert kill.group_lives(os.getpgrp())

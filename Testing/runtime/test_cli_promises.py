@@ -181,6 +181,26 @@ def test_the_name_of_a_file_cannot_move_the_cursor_of_a_terminal(
         assert command == "check" or "my  ?[2J results" in said.out
 
 
+@pytest.mark.parametrize("error", [OSError(28, "no room", "a\033[2J\u202eb"), ValueError("a\033[2J\u202eb")])
+def test_no_refusal_of_the_system_and_no_unexpected_error_moves_the_cursor(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_models", refuse)
+    assert cli.main(["models"]) == cli.EXIT_REFUSED
+    assert "a?[2J?b" in capsys.readouterr().err
+
+
+def test_json_on_a_terminal_moves_no_cursor_and_holds_the_same_text(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "".join(map(chr, (*range(32), *range(127, 160), 0x202E, 0x2066, 0x2028))) + "Lékař"
+    cli._print_json([text])
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == [text]
+    assert shown.replace("\n", "").isprintable()
+
+
 def watched(folder: Path, code: str, *arguments: str) -> str:
     """Run Python code with every connection forbidden; return those that were tried."""
     (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")

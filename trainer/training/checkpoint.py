@@ -50,8 +50,16 @@ def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dic
         raise ModelError(f"the checkpoint cannot be read ({type(error).__name__})", file=path, remedy=ANEW) from error
     if not isinstance(state, dict) or state.get("version") != CHECKPOINT_VERSION:
         raise ModelError("the checkpoint has another version", file=path, remedy=ANEW)
-    found = difference(json.loads(state["identity"]), identity)
+    found = _difference(state, identity, path)
     if found is not None:
         what, remedy = found
         raise ModelError(f"the checkpoint belongs to other data or settings: {what}", file=path, remedy=remedy)
     return state
+
+
+def _difference(state: dict[str, Any], identity: Identity, path: Path) -> tuple[str, str] | None:
+    """Between the run that a checkpoint was saved by and this one, whatever the file claims to be."""
+    try:
+        return difference(json.loads(state["identity"]), identity)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ModelError("the checkpoint does not say of which run it is", file=path, remedy=ANEW) from error

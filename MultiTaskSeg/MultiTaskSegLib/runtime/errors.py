@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Names and values out of a file must not move the cursor of a terminal.
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "?")
+# Names and values out of a file must not move the cursor of a terminal, nor turn what follows around, which hides the
+# true ending of a name: controls, separators of lines, overrides and isolates of the direction of writing.
+BEYOND_ASCII = (*range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = dict.fromkeys((*range(32), *BEYOND_ASCII), "?")
 NOT_FINITE = "the model makes numbers of this image that are not finite"
 NOT_FINITE_REMEDY = "Check the values of the image, or get the model file again"
 
@@ -34,10 +36,10 @@ class MtsError(Exception):
 
 
 def printable(text: str) -> str:
-    r"""Without letters that move the cursor of a terminal: names of files may hold any.
+    r"""Without letters that move the cursor of a terminal or turn its text around: names of files may hold any.
 
-    >>> printable("scan\x1b[2J\n.nii")
-    'scan?[2J?.nii'
+    >>> printable("scan\x1b[2J\n.nii \u202egpj")
+    'scan?[2J?.nii ?gpj'
     """
     return text.translate(_CONTROLS)
 

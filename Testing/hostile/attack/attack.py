@@ -16,7 +16,10 @@ CODE = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "subp
 # Notes on which process has planned with how much memory.
 OWN_TEMPORARY = (os.path.join(tempfile.gettempdir(), "multitaskseg-memory-"),)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-CHANGING = ("os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.rmtree")
+CHANGING = (
+    "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.rmtree", "os.mkdir",
+    "os.truncate", "os.utime", "os.chown",
+)  # fmt: skip
 
 # Inside of a folder that was opened before, as when a whole tree is removed, which is an event of its own.
 BY_HANDLE, NO_HANDLE = ("os.remove", "os.rmdir"), -1
@@ -71,8 +74,10 @@ def _outside(event: str, paths: tuple[Any, ...], allowed: Path, heard: list[str]
         if not isinstance(path, (str, bytes, os.PathLike)):
             continue  # a handle of a file that was opened before
         place = os.path.abspath(os.fsdecode(path))
-        inside = (str(allowed), os.path.realpath(allowed), *OWN_TEMPORARY, "/dev/null")
-        if not place.startswith(inside):
+        inside = (str(allowed), os.path.realpath(allowed))
+        # A folder beside it whose name only begins alike is elsewhere.
+        is_inside = place in inside or place.startswith(tuple(folder + os.sep for folder in inside))
+        if not is_inside and place != os.devnull and not place.startswith(OWN_TEMPORARY):
             heard.append(f"{event} {place}")
 
 

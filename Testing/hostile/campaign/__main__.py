@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings(options.share, options.seed, tuple(options.inputs))
     run = run_here if options.one_process else run_apart
     try:
-        _require_cases(options.only, options.inputs)
+        settings.require_known({case for name in options.only for case in TRIALS[name].cases()})
+        _require_publishable(options)
         settings.keep(out)
         for name in options.only:
             run(name, out, sys.stderr)
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         "date": datetime.date.today().isoformat(),
         "seed": options.seed,
         "share": options.share,
+        "inputs": options.inputs,
         "rows": [finding(name, out) for name in options.only],
     }
     write_published(out / "campaign.json", content)
@@ -53,17 +56,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if any(row["cases_failed"] for row in content["rows"]) else 0
 
 
-def _require_cases(rows: list[str], inputs: list[str]) -> None:
-    """Every case that is asked for is one of a row, or nothing would be tried and nothing would fail."""
-    if unknown := sorted(set(inputs) - {case for name in rows for case in TRIALS[name].cases()}):
-        raise ValueError(f"no case of {', '.join(rows)} is called {', '.join(unknown)}")
-
-
 def _command(options: argparse.Namespace) -> str:
     """What has to be called for the same figures."""
     words = ["python -m Testing.hostile.campaign", f"--share {options.share:g}", f"--seed {options.seed}"]
     words += [f"--only {' '.join(options.only)}"] if options.only != list(TRIALS) else []
+    words += [f"--inputs {shlex.join(options.inputs)}"] if options.inputs else []
     return " ".join(words)
+
+
+def _require_publishable(options: argparse.Namespace) -> None:
+    """Refuse to publish a part: the page would lose all the other rows.
+
+    Raises:
+        ValueError: rows or cases are left out.
+    """
+    if options.publish and (options.inputs or set(options.only) != set(TRIALS)):
+        raise ValueError("only a run of all rows can be published: leave out --only and --inputs")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -35,4 +35,4 @@ def finding(name: str, out: Path) -> dict[str, Any]:
 def commits(names: Sequence[str], out: Path) -> str:
     """Of everything that was run."""
     found = dict.fromkeys(commit for name in names for commit in Journal(out, name).commits())
-    return ", ".join(sorted(found, key=lambda commit: "+" not in commit))
+    return ", ".join(commit or "unknown" for commit in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ class Settings:
         """Note them in the folder of a run.
 
         Raises:
-            ValueError: the folder holds a run of other settings.
+            ValueError: the share is none, or the folder holds a run of other settings.
         """
+        if not 0 < self.share <= 1:
+            raise ValueError(f"the share is {self.share:g}, not above 0 and at most 1")
         path = folder / SETTINGS
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists() and self.kept(folder) != self:
@@ -43,6 +45,15 @@ class Settings:
         """Those of the run in a folder."""
         found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         return cls(found["share"], found["seed"], tuple(found["inputs"]))
+
+    def require_known(self, cases: Set[str]) -> None:
+        """Refuse a name that is none of these cases: nothing would be tried, and no failure found.
+
+        Raises:
+            ValueError: there is such a name.
+        """
+        if unknown := sorted(set(self.inputs) - cases):
+            raise ValueError(f"no row that was asked for has the case {unknown[0]!r}")
 
     def chosen(self, cases: Sequence[str]) -> list[str]:
         """The cases that are tried, in their own order."""

@@ -46,8 +46,9 @@ def published_page(docs: Path) -> str:
     lines = [
         TEXT,
         f"## {content['date']}: {sum(row['run'] for row in rows)} tried, {failed} failures\n",
-        f"Figures: [{path.name}](results/{path.name}), from commit `{content['commit']}`, share {content['share']:g}, "
-        f"seed {content['seed']}; {content['machine']['processor']}, {content['machine']['system']}.\n",
+        f"Figures: [{path.name}](results/{path.name}), from {_commits(content['commit'])}, share "
+        f"{content['share']:g}, seed {content['seed']}; {content['machine']['processor']}, "
+        f"{content['machine']['system']}.\n",
         table(HEADERS, [_cells(row) for row in rows]),
         "",
         *_failures(rows),
@@ -69,6 +70,12 @@ def summary(content: Mapping[str, Any]) -> str:
         lines += [f"    {one['input']}: {one['what']}" for one in row["failures"][:10]]
         lines += [f"    {count} not tried: {reason}" for reason, count in row["not_here"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _commits(text: str) -> str:
+    """One, or several of a run that was interrupted and went on after a change."""
+    every = [f"`{commit}`" for commit in text.split(", ")]
+    return f"commit {every[0]}" if len(every) == 1 else f"{len(every)} commits, one after the other: {', '.join(every)}"
 
 
 def _cells(row: Mapping[str, Any]) -> list[Any]:

@@ -36,6 +36,10 @@ def run_apart(name: str, out: Path, stream: TextIO) -> None:
         died_in = journal.open_case()
         if died_in is not None:
             journal.add({"case": died_in, "failure": f"its process ended with {ended}", "seconds": 0.0})
+        elif ended and len(journal.done()) > before:
+            # A crash while all is cleaned up is one, too.
+            last = list(journal.done().values())[-1]
+            journal.add({**last, "failure": last["failure"] or f"its process ended with {ended} after it"})
         if len(journal.done()) == before:
             raise RuntimeError(f"{name}: a process ended with {ended} before any case")
 

@@ -7,6 +7,7 @@ afterwards. FOLDER holds ``kept`` (never changed) and ``work``.
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -33,7 +34,8 @@ def train(kept: Path, work: Path) -> None:
     folder, stream = RunFolder(work / "model.mts.safetensors"), io.StringIO()
     training.train(
         data, CONFIG, Budget(steps=10**6), folder, resume=False, device=CPU, stream=stream,
-        watch=lambda optimization, _: say_begun() if optimization.step == 1 else None,
+        # After the second step the checkpoint of the first is there.
+        watch=lambda optimization, _: say_begun() if optimization.step == 2 else None,
     )  # fmt: skip
 
 
@@ -99,18 +101,19 @@ def material(kind: str, kept: Path) -> None:
 
 def judge_training(kept: Path, work: Path) -> None:
     """The checkpoint is whole, and the run goes on from it."""
+    import torch
+
     from Testing.hostile.campaign.training_run import CONFIG, CPU, prepared
     from trainer.report.run_folder import RunFolder
     from trainer.training.training import Budget, train
 
     folder, data = RunFolder(work / "model.mts.safetensors"), prepared(Ground(work, kept))
-    if folder.checkpoint.exists():
-        import torch
-
-        step = torch.load(folder.checkpoint, weights_only=True)["step"]
-        budget, stream = Budget(steps=step + 1), io.StringIO()
-        gone_on = train(data, CONFIG, budget, folder, resume=True, device=CPU, stream=stream)
-        require(gone_on.step == step + 1, f"went on to step {gone_on.step} from {step}")
+    require(folder.checkpoint.exists(), "no checkpoint, although one is saved after every step")
+    step = torch.load(folder.checkpoint, weights_only=True)["step"]
+    require(step > 0, "the checkpoint is of no step")
+    budget, stream = Budget(steps=step + 1), io.StringIO()
+    gone_on = train(data, CONFIG, budget, folder, resume=True, device=CPU, stream=stream)
+    require(gone_on.step == step + 1, f"went on to step {gone_on.step} from {step}")
 
 
 def judge_saving(_: Path, work: Path) -> None:
@@ -128,10 +131,13 @@ def judge_importing(_: Path, work: Path) -> None:
 
 
 def judge_batch(_: Path, work: Path) -> None:
-    """Each image has all of its results, all readable, or none."""
+    """Each image has all of its results, all readable, or none; the first was done before the kill."""
+    require((work / "image0.nii.gz" / RESULTS[-1]).exists(), "the first result is gone")
     for folder in work.iterdir():
         found = [name for name in RESULTS if (folder / name).exists()]
         require(not found or len(found) == len(RESULTS), f"only {found}")
+        if found:
+            json.loads((folder / RESULTS[-1]).read_text(encoding="utf-8"))
         for name in found[:-1]:
             require(sitk.GetArrayFromImage(sitk.ReadImage(str(folder / name))).size == 10 * 12 * 14, f"{name} is cut")
 

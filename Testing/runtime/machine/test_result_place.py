@@ -60,6 +60,17 @@ def test_a_file_in_the_place_of_a_folder_is_called_that_and_not_a_full_disk(tmp_
     assert (tmp_path / "notes").read_text() == "mine"
 
 
+def test_a_file_of_a_series_that_a_system_takes_for_the_result_is_not_replaced(tmp_path: Path) -> None:
+    series, out = tmp_path / "series", tmp_path / "out"
+    series.mkdir()
+    out.mkdir()
+    (series / "REPORT.JSON").write_text("mine")
+    # So it looks where names that differ in case alone are one file.
+    (out / "report.json").hardlink_to(series / "REPORT.JSON")
+    with pytest.raises(InputError, match="would overwrite the image"):
+        require_result_place(out, ["report.json"], [series])
+
+
 def test_a_folder_in_the_place_of_a_file_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "x.json").mkdir()
     (tmp_path / "x.json" / "mine").touch()

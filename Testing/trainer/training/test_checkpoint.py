@@ -51,6 +51,13 @@ def test_something_else_than_a_checkpoint_of_this_version_is_refused(tmp_path: P
         load_checkpoint(tmp_path / "c.pt", IDENTITY, CPU)
 
 
+@pytest.mark.parametrize("identity", [None, 3, "{", "3", "[]", "{}", '{"tasks": 3}', "[" * 100_000])
+def test_a_checkpoint_that_does_not_say_of_which_run_it_is_is_refused(tmp_path: Path, identity: object) -> None:
+    torch.save(HEAD | {"identity": identity}, tmp_path / "c.pt")
+    with pytest.raises(ModelError, match=r"of which run it is.*--resume"):
+        load_checkpoint(tmp_path / "c.pt", IDENTITY, CPU)
+
+
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     torch.save(HEAD | {"step": Malicious()}, tmp_path / "c.pt")
     with pytest.raises(ModelError, match="cannot be read"):

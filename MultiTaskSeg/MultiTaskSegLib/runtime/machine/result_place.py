@@ -30,7 +30,9 @@ def require_result_place(directory: Path, names: Iterable[str], inputs: Iterable
     for path in inputs:
         read = [path] if path.is_file() else list(path.iterdir()) if path.is_dir() else []
         for target in targets:
-            if target.exists() and any(target.samefile(one) for one in read if one.name == target.name or one == path):
+            # Where a system takes names for one that differ in case alone, the file has its own name, not the result's.
+            alike = [one for one in read if one == path or one.name.casefold() == target.name.casefold()]
+            if target.exists() and any(map(target.samefile, alike)):
                 raise InputError(
                     "the result would overwrite the image that it is made from",
                     file=target,

@@ -11,6 +11,7 @@ from Testing.hostile.attack.model_attacks import model_attacks
 from Testing.hostile.campaign.trial import Ground, ListedTrial, require
 
 MOST_MB = 500.0
+TERMINAL_CODES = {*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {ord("\n")}
 
 
 @cache
@@ -33,7 +34,9 @@ def attempt(case: str, ground: Ground) -> None:
     require({path.name for path in ground.folder.iterdir()} == {"in", "out"}, "a file lies outside the results")
     require(answer or not attack.is_refused, "was not refused")
     require("Traceback" not in answer, f"a traceback: {answer[:100]}")
-    require("\x1b" not in answer, f"escape codes reach the terminal: {answer[:100]!r}")
+    # Controls of a terminal, and what turns its text around; line ends are the product's own.
+    wicked = [letter for letter in answer if ord(letter) in TERMINAL_CODES]
+    require(not wicked, f"escape codes reach the terminal: {wicked[:3]} in {answer[:100]!r}")
 
 
 ATTACKS = ListedTrial(

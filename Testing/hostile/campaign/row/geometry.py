@@ -49,6 +49,7 @@ def attempt(case: str, ground: Ground) -> None:
     off_mm = np.abs(image.ijk_to_ras - moved @ LPS_TO_RAS @ stored.ijk_to_lps).max()
     require(off_mm <= TOLERANCE_MM, f"the image lies {off_mm:g} mm off")
     found = predictor.segment(image).labels
+    require(labels.any(), "there is no structure whose place could be judged")
     different = int((found != arrange(labels, axes)).sum())
     require(different == 0, f"{different} voxels have another label")
     segmentation = add_segmentation(node, found, scene_samples.LEGEND, "Result")
