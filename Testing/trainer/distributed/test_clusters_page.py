@@ -20,7 +20,7 @@ from trainer import cli
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGE = (REPOSITORY / "docs" / "clusters.md").read_text(encoding="utf-8")
-BLOCKS = FENCE.findall(PAGE)
+BLOCKS = [block for _, block in FENCE.findall(PAGE)]
 SCRIPT = next(block for block in BLOCKS if block.startswith("#!"))
 OBJECTS: list[dict[str, Any]] = list(yaml.safe_load_all(next(b for b in BLOCKS if b.startswith("apiVersion"))))
 SMALL = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def test_what_is_gathered_and_drawn_is_in_the_order_of_one_process(together: lis
     alone = seams(ALONE)
     assert alone["each"] == list("ABCDE")
     for made in (own["seams"] for own in together):
-        assert made == alone | {"total": 3.0, "agreed": "of 0"}
+        # Both were started by this one.
+        assert made == alone | {"total": 3.0, "agreed": "of 0", "names": together[0]["seams"]["names"]}
+        assert [name.partition(" ")[0] for name in made["names"]] == [socket.gethostname()]
 
 
 def test_a_loss_that_is_not_finite_in_one_process_stops_all_with_the_same_words(

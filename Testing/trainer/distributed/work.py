@@ -87,6 +87,7 @@ def seams(ranks: Ranks) -> dict[str, Any]:
         "after": [int(generator.integers(10**9)) for generator in generators],
         "total": ranks.total(float(ranks.rank + 1)),
         "agreed": ranks.agreed(lambda: f"of {ranks.rank}"),
+        "names": sorted(ranks.run_names),
     }
 
 
