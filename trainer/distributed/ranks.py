@@ -31,7 +31,7 @@ class Ranks(Protocol):
 
     @property
     def may_go_on(self) -> bool:
-        """Whether this may be a restart, which goes on without being asked to: it is, if the run has one of these names."""
+        """Whether this may be a restart, which goes on without being asked to; the names of the run tell."""
 
     @property
     def run_names(self) -> frozenset[str]:

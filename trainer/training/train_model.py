@@ -66,6 +66,8 @@ def train_model(
     datasets = datasets_with_masks(directories, several=True)
     require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
+    # What another process refuses must not have cost an earlier run its checkpoint.
+    ranks.wait()
     resume = ranks.agreed(lambda: goes_on(folder, resume, ranks, stream))
     data = prepare_data(datasets, config, folder, stream, ranks=ranks)
     return train_prepared(data, output, config, budget, resume=resume, stream=stream, ranks=ranks)

@@ -72,7 +72,7 @@ def test_a_run_of_one_process_between_them_is_not_taken_for_theirs(tmp_path: Pat
 @pytest.mark.parametrize("recipe", [Recipe(frozen=lambda _: ("stems",)), Recipe(companions=(None,))])  # type: ignore[arg-type]
 def test_what_is_not_shared_out_is_refused_in_several_processes(tmp_path: Path, recipe: Recipe) -> None:
     data, config = PreparedData(Plan((), None), (), ()), TrainingConfig(groups_per_step=2)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="runs in one process only. Start it without torchrun"):
+    with pytest.raises(UsageError, match=r"runs in one process only\. Start it without torchrun"):
         train(
             data, config, Budget(steps=1), RunFolder(tmp_path / "m.mts.safetensors"),
             resume=False, device=torch.device("cpu"), recipe=recipe, ranks=Started(),

@@ -150,5 +150,8 @@ def train_with(ranks: Ranks, folders: list[Path], output: Path, changes: dict[st
     from trainer.training.train_model import train_model
     from trainer.training.training import Budget
 
+    changes = dict(changes)
+    if changes.pop("other machine", False) and ranks.rank:
+        folders = [folder / "elsewhere" for folder in folders]
     config = replace(SMALL, **(changes if ranks.rank or "groups_per_step" in changes else {}))
     train_model(folders, output, config, Budget(steps=1), stream=io.StringIO(), ranks=ranks)
