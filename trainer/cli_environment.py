@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from MultiTaskSegLib.runtime.errors import UsageError
@@ -80,9 +81,12 @@ def require_one_process(options: argparse.Namespace) -> None:
     Raises:
         UsageError: ``torchrun`` has started several for a command that they cannot share.
     """
-    if not getattr(options, "several_processes", False) and started_together():
+    # Of a single one there is nothing to fear; platforms for machine learning name one on their own.
+    is_alone = os.environ.get("WORLD_SIZE") == "1"
+    if not getattr(options, "several_processes", False) and started_together() and not is_alone:
         raise UsageError(
-            "torchrun is for 'train'; this command runs in one process", remedy="Start it without torchrun"
+            "torchrun is for 'train'; this command runs in one process",
+            remedy="Start it without torchrun, or without the variables RANK and WORLD_SIZE",
         )
 
 

@@ -163,3 +163,19 @@ def test_further_models_are_known_by_their_names_in_the_list_as_well(
     options = argparse.Namespace(model=Path("tumour"), ensemble=[Path("tumour")], models=[Path("tumour"), tmp_path])
     find_models(options)
     assert (options.model, options.ensemble, options.models) == (path, [path], [path, tmp_path])
+
+
+@pytest.mark.parametrize("processes, code", [("2", 2), ("1", 4)])
+def test_several_processes_for_a_command_that_they_cannot_share_are_refused_before_it_begins(
+    processes: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = {"RANK": "0", "WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["verify", str(tmp_path / "nothing")]) == code
+    assert ("torchrun is for 'train'" in capsys.readouterr().err) == (processes != "1")
+
+
+def test_train_is_the_only_command_that_several_processes_share() -> None:
+    commands = next(a for a in cli.make_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
+    assert [name for name, own in commands.items() if own.get_default("several_processes")] == ["train"]

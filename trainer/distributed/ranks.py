@@ -30,12 +30,12 @@ class Ranks(Protocol):
         """Where this process tells how far it is: the first one to standard error (None), the others nowhere."""
 
     @property
-    def is_same_run(self) -> bool:
-        """Whether this is a restart, so that the run goes on from its checkpoint without being asked to."""
+    def may_go_on(self) -> bool:
+        """Whether this may be a restart, which goes on without being asked to; the names of the run tell."""
 
     @property
-    def run_id(self) -> str:
-        """The name under which the processes met; empty where they have none that tells runs apart."""
+    def run_names(self) -> frozenset[str]:
+        """That tell this run from others: under which the processes met, or else of who started them; of one none."""
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -85,7 +85,8 @@ class Alone:
 
     rank, world_size = 0, 1
     stream: TextIO | None = None
-    is_same_run, run_id = False, ""
+    may_go_on = False
+    run_names: frozenset[str] = frozenset()
 
     def wait(self) -> None:
         """For nobody."""

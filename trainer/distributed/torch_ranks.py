@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -32,10 +33,12 @@ class TorchRanks:
 
     def __init__(self, stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> None:
         self.rank, self.world_size, self.stream = dist.get_rank(), dist.get_world_size(), stream
-        # Each machine counts the failures of its own processes.
-        self.is_same_run = self.total(float(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0
         name = environment.get("TORCHELASTIC_RUN_ID", "")
-        self.run_id = "" if name in UNNAMED else name
+        is_named = name not in UNNAMED
+        # Each machine counts the failures of its own processes.
+        self.may_go_on = self.total(float(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))) > 0 or is_named
+        # Whoever has started these processes starts them again, and after a restart another one may have the first.
+        self.run_names = frozenset([name] if is_named else self._all(f"{socket.gethostname()} {os.getppid()}"))
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -58,8 +61,7 @@ class TorchRanks:
 
     def each(self, items: Sequence[Item], work: Callable[[Item], Found]) -> list[Found]:
         """Of each item what ``work`` gives, in order."""
-        parts: list[Any] = [None] * self.world_size
-        dist.all_gather_object(parts, [work(item) for item in self.share(items)])
+        parts = self._all([work(item) for item in self.share(items)])
         return [parts[number % self.world_size][number // self.world_size] for number in range(len(items))]
 
     def in_order(
@@ -91,6 +93,11 @@ class TorchRanks:
     def accumulating(self, module: nn.Module) -> AbstractContextManager[None]:
         """`DistributedDataParallel.no_sync`."""
         return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+    def _all(self, own: Any) -> list[Any]:
+        parts: list[Any] = [None] * self.world_size
+        dist.all_gather_object(parts, own)
+        return parts
 
     def _told(self, value: Any, by: int) -> Any:
         told = [value]

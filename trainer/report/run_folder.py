@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.pt"
         self.steps = self.path / "metrics.jsonl"
         self.report = self.path / "report.html"
-        self._run_id = self.path / "run_id.txt"
+        self._run_names = self.path / "run_id.txt"
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file atomically."""
@@ -73,25 +74,26 @@ class RunFolder:
         kept = [record for record in self.records() if record["step"] <= step]
         write_text_file(self.steps, "".join(json.dumps(record) + "\n" for record in kept))
 
-    def run_id(self) -> str:
-        """Under which name the processes of the run met that lies here; empty where it had none.
+    def run_names(self) -> frozenset[str]:
+        """What tells the run that lies here from others; nothing where it had one process.
 
         Raises:
             ResourceError: it cannot be read.
         """
         try:
-            return self._run_id.read_text(encoding="utf-8").strip() if self._run_id.is_file() else ""
+            text = self._run_names.read_text(encoding="utf-8") if self._run_names.is_file() else ""
         except (OSError, ValueError) as error:
-            raise ResourceError(f"it cannot be read ({error})", file=self._run_id, remedy="Remove it") from error
+            raise ResourceError(f"it cannot be read ({error})", file=self._run_names, remedy="Remove it") from error
+        return frozenset(text.splitlines())
 
-    def keep_run_id(self, run_id: str) -> None:
-        """Note under which name the processes of a run met; empty: they had none.
+    def keep_run_names(self, names: Collection[str]) -> None:
+        """Note what tells a run of several processes from others; nothing: it has one process.
 
         Raises:
             ResourceError: the file cannot be written.
         """
-        if run_id or self._run_id.is_file():
-            write_text_file(self._run_id, f"{run_id}\n")
+        if names or self._run_names.is_file():
+            write_text_file(self._run_names, "".join(f"{name}\n" for name in sorted(names)))
 
     def begin_anew(self) -> None:
         """Put checkpoint and records of an earlier run aside, under names that nobody resumes from.

@@ -66,19 +66,33 @@ def train_model(
     datasets = datasets_with_masks(directories, several=True)
     require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
-    resume = ranks.agreed(lambda: _goes_on(folder, resume, ranks, stream))
+    # What another process refuses must not have cost an earlier run its checkpoint.
+    ranks.wait()
+    resume = ranks.agreed(lambda: goes_on(folder, resume, ranks, stream))
     data = prepare_data(datasets, config, folder, stream, ranks=ranks)
     return train_prepared(data, output, config, budget, resume=resume, stream=stream, ranks=ranks)
 
 
-def _goes_on(folder: RunFolder, resume: bool, ranks: Ranks, stream: TextIO | None) -> bool:
-    """Whether the run goes on from its checkpoint: it was asked to, or it was restarted; otherwise it begins anew."""
-    if not resume and (ranks.is_same_run or (ranks.run_id and folder.run_id() == ranks.run_id)):
+def goes_on(folder: RunFolder, resume: bool, ranks: Ranks, stream: TextIO | None = None) -> bool:
+    """Whether the run goes on from its checkpoint: it was asked to, or it was restarted; otherwise it begins anew.
+
+    Processes that are restarted before they were here find nothing of theirs, but perhaps an earlier run.
+
+    Args:
+        folder: of the run; what an earlier one left there is put aside.
+        resume: whether it was asked to.
+        ranks: the processes of the training.
+        stream: for progress.
+
+    Raises:
+        ResourceError: a file cannot be read, moved or written.
+    """
+    if not resume and ranks.may_go_on and not ranks.run_names.isdisjoint(folder.run_names()):
         write_note("the run was restarted and goes on from its last checkpoint", stream)
         resume = True
     if not resume:
         folder.begin_anew()
-    folder.keep_run_id(ranks.run_id)
+    folder.keep_run_names(ranks.run_names)
     return resume
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from Testing.trainer.distributed.processes import KILLED, run_together
 from Testing.trainer.distributed.work import facts, fail, gradients, measured, seams, train_with
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.distributed.ranks import ALONE
+from trainer.report.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 
@@ -60,7 +62,9 @@ def test_what_is_gathered_and_drawn_is_in_the_order_of_one_process(together: lis
     alone = seams(ALONE)
     assert alone["each"] == list("ABCDE")
     for made in (own["seams"] for own in together):
-        assert made == alone | {"total": 3.0, "agreed": "of 0"}
+        # Both were started by this one.
+        assert made == alone | {"total": 3.0, "agreed": "of 0", "names": together[0]["seams"]["names"]}
+        assert [name.partition(" ")[0] for name in made["names"]] == [socket.gethostname()]
 
 
 def test_a_loss_that_is_not_finite_in_one_process_stops_all_with_the_same_words(
@@ -137,11 +141,16 @@ def test_a_process_that_does_not_do_its_part_ends_the_others_with_the_reason(
             "process 1 is not of the same run as process 0: learning_rate was 0.002",
         ),
         ({"validations": 3}, 1, "process 1 is not of the same run as process 0: config is "),
+        ({"other machine": True}, 0, "process 1 of the training has failed: the dataset folder is missing"),
         ({"groups_per_step": 1}, 0, "groups_per_step is 1, fewer than the 2 processes. Set it to a multiple of 2"),
     ],
 )
 def test_processes_with_other_settings_or_nothing_to_do_are_refused(
     folders: list[Path], tmp_path: Path, changes: dict[str, Any], rank: int, words: str
 ) -> None:
-    outcomes = run_together(train_with, 2, folders, tmp_path / "m.mts.safetensors", changes)
+    output = tmp_path / "m.mts.safetensors"
+    RunFolder(output).checkpoint.write_text("of an earlier run")
+    outcomes = run_together(train_with, 2, folders, output, changes)
     assert outcomes[rank][1].startswith(words), outcomes
+    # Settings are compared when the data are known; whether these are there is seen before.
+    assert RunFolder(output).checkpoint.exists() == ("other machine" in changes)

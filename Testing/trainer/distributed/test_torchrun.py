@@ -1,4 +1,4 @@
-"""torchrun itself: two agents, one of whose processes is killed; the run goes on and gives the model of one process."""
+"""torchrun itself: of the agents of two machines one process is killed; the run gives the model of one process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,24 @@ import torch
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from Testing.trainer.distributed import killed_training
+from Testing.trainer.distributed.clusters_page import REPOSITORY, SCRIPT
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import read_config
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends a signal")
-REPOSITORY = Path(__file__).resolve().parents[3]
+PROGRAM = str(Path(killed_training.__file__))
+NAMES = ("Dataset201_KidneyCT", "Dataset202_LiverCT")
 STEPS = 6
 TOO_LONG_S = 300.0
+# As srun does with one task for each of two machines; it fails when one of them does.
+SRUN = """#!/bin/sh
+run() {{ shift; "{python}" -m torch.distributed.run --local-addr 127.0.0.1 "$@"; }}
+run "$@" & first=$!
+run "$@" & second=$!
+wait $first && wait $second
+"""
 CONFIG = """
 channels = [3, 4]
 patches_per_group = 1
@@ -42,30 +51,38 @@ measuring_share = 0.0
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two datasets and a configuration."""
     place = tmp_path_factory.mktemp("place")
-    BallDataset("A", shape=(2, 8, 8), patients=5).write(place)
-    BallDataset("B", shape=(2, 8, 8), patients=5, region="chest").write(place)
-    (place / "c.toml").write_text(CONFIG)
+    BallDataset(NAMES[0], shape=(2, 8, 8), patients=5).write(place)
+    BallDataset(NAMES[1], shape=(2, 8, 8), patients=5, region="chest").write(place)
+    (place / "large.toml").write_text(CONFIG)
     return place
 
 
-def begun(place: Path, model: str, *options: str, **variables: str) -> subprocess.Popen[str]:
-    """``torchrun`` with the trainer."""
+def environment(**variables: str) -> dict[str, str]:
     paths = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "MultiTaskSeg")))
-    words = [sys.executable, "-m", "torch.distributed.run", *options, str(Path(killed_training.__file__)), "train"]
-    words += ["--data", "A", "B", "--config", "c.toml", "--steps", str(STEPS), "-o", model]
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "KILL_AT": "9:9", **variables}
-    return subprocess.Popen(
-        words, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "KILL_AT": "9:9", **variables}
+
+
+def run_of_the_script(place: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The page's, with few steps, a port of its own, and stand-ins that start its two machines' agents here."""
+    tools = place / "tools"
+    tools.mkdir()
+    _write_tool(tools / "srun", SRUN.format(python=sys.executable))
+    _write_tool(tools / "scontrol", "#!/bin/sh\nprintf '127.0.0.1\\nelsewhere\\n'\n")
+    changes = (("--minutes 600", f"--steps {STEPS}"), (":29500", f":{free_port()}"), ("-m trainer", PROGRAM))
+    text = SCRIPT
+    for then, now in changes:
+        assert then in text
+        text = text.replace(then, now)
+    (place / "train.sbatch").write_text(text)
+    told = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "1"}
+    told |= {"SLURM_GPUS_ON_NODE": "1", "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    return run(["sh", "train.sbatch"], place, **told, **variables)
+
+
+def run(words: list[str], place: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, cwd=place, env=environment(**variables), text=True, capture_output=True, timeout=TOO_LONG_S, check=False
     )
-
-
-def outcome(agent: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it said on standard output and error; it is asked to end where it hangs."""
-    try:
-        return agent.communicate(timeout=TOO_LONG_S)
-    except subprocess.TimeoutExpired:
-        agent.terminate()
-        return agent.communicate()
 
 
 def free_port() -> int:
@@ -74,23 +91,24 @@ def free_port() -> int:
         return int(own.getsockname()[1])
 
 
-def test_two_agents_restart_a_killed_process_from_the_last_checkpoint_and_end_with_the_model_of_one_process(
+def _write_tool(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def test_the_slurm_script_restarts_a_killed_process_from_the_last_checkpoint_and_ends_with_the_model_of_one_process(
     place: Path,
 ) -> None:
-    meeting = ("--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "1", "--rdzv-id", "a", "--rdzv-backend")
-    where = ("c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--local-addr", "127.0.0.1")
-    agents = [begun(place, "two.mts.safetensors", *meeting, *where, KILL_AT="1:3") for _ in range(2)]
-    said = [outcome(agent) for agent in agents]
-    assert [agent.returncode for agent in agents] == [0, 0], said
-    told = [out for out, _ in said]
-    assert sorted(bool(out) for out in told) == [False, True], "one process alone has something to say"
-    assert sum("model: two.mts.safetensors" in out for out in told) == 1
-    assert any("restarted and goes on from its last checkpoint" in error for _, error in said)
+    done = run_of_the_script(place, KILL_AT="1:3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model: mine.mts.safetensors") == 1, "one process alone has something to say"
+    assert "restarted and goes on from its last checkpoint" in done.stderr
+    assert (place / "mine.run" / "run_id.txt").read_text() == "7\n"
 
     one = place / "one.mts.safetensors"
-    folders = [place / "A", place / "B"]
-    train_model(folders, one, read_config(place / "c.toml"), Budget(steps=STEPS), stream=io.StringIO())
-    alone, together = load_model(one), load_model(place / "two.mts.safetensors")
+    folders = [place / name for name in NAMES]
+    train_model(folders, one, read_config(place / "large.toml"), Budget(steps=STEPS), stream=io.StringIO())
+    alone, together = load_model(one), load_model(place / "mine.mts.safetensors")
     pairs = zip(alone.network.state_dict().values(), together.network.state_dict().values(), strict=True)
     # The weights are stored in 16 bits, whose last one may differ.
     assert all(torch.allclose(a, b, rtol=2e-3, atol=1e-4) for a, b in pairs)
@@ -103,23 +121,21 @@ def test_two_agents_restart_a_killed_process_from_the_last_checkpoint_and_end_wi
 
 def _goes_on_alone(place: Path, folders: list[Path]) -> None:
     """With another number of processes: the checkpoint of two is taken up by one."""
-    model = place / "two.mts.safetensors"
+    model = place / "mine.mts.safetensors"
     train_model(
-        folders, model, read_config(place / "c.toml"), Budget(steps=STEPS + 1), resume=True, stream=io.StringIO()
+        folders, model, read_config(place / "large.toml"), Budget(steps=STEPS + 1), resume=True, stream=io.StringIO()
     )
-    lines = [json.loads(line) for line in (place / "two.run" / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (place / "mine.run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines][-2:] == [STEPS, STEPS + 1]
 
 
 def test_a_reason_of_one_process_ends_torchrun_with_that_reason(place: Path) -> None:
-    (place / "c.toml").write_text(CONFIG.replace("groups_per_step = 3", "groups_per_step = 1"))
-    try:
-        agent = begun(place, "three.mts.safetensors", "--standalone", "--nproc-per-node", "2")
-        _, error = outcome(agent)
-    finally:
-        (place / "c.toml").write_text(CONFIG)
-    assert agent.returncode == 1
-    assert "groups_per_step is 1, fewer than the 2 processes. Set it to a multiple of 2" in error
-    assert "Traceback" not in error.partition("torch.distributed.elastic")[0]
+    (place / "large.toml").write_text(CONFIG.replace("groups_per_step = 3", "groups_per_step = 1"))
+    options = ["--data", *NAMES, "--config", "large.toml", "--steps", "1", "-o", "three.mts.safetensors"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = run([*torchrun, PROGRAM, "train", *options], place)
+    assert done.returncode == 1
+    assert "groups_per_step is 1, fewer than the 2 processes. Set it to a multiple of 2" in done.stderr
+    assert "Traceback" not in done.stderr.partition("torch.distributed.elastic")[0]
     assert MtsError.exit_code == 4
-    assert "exitcode  : 4" in error
+    assert "exitcode  : 4" in done.stderr

@@ -87,6 +87,7 @@ def seams(ranks: Ranks) -> dict[str, Any]:
         "after": [int(generator.integers(10**9)) for generator in generators],
         "total": ranks.total(float(ranks.rank + 1)),
         "agreed": ranks.agreed(lambda: f"of {ranks.rank}"),
+        "names": sorted(ranks.run_names),
     }
 
 
@@ -149,5 +150,8 @@ def train_with(ranks: Ranks, folders: list[Path], output: Path, changes: dict[st
     from trainer.training.train_model import train_model
     from trainer.training.training import Budget
 
+    changes = dict(changes)
+    if changes.pop("other machine", False) and ranks.rank:
+        folders = [folder / "elsewhere" for folder in folders]
     config = replace(SMALL, **(changes if ranks.rank or "groups_per_step" in changes else {}))
     train_model(folders, output, config, Budget(steps=1), stream=io.StringIO(), ranks=ranks)
