@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
-from weakref import WeakMethod
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -224,13 +224,13 @@ class _GroupLosses(nn.Module):
         super().__init__()
         self.network, self.auxiliary = optimization.network, optimization.auxiliary
         # Held both ways, weights and the optimiser's state would stay after a training, or a trial before it.
-        self._loss = WeakMethod(optimization.loss)
+        self._optimization = ref(optimization)
 
     def forward(self, group: PatchGroup) -> Tensor:
         """Scalar."""
-        loss = self._loss()
-        assert loss is not None
-        return loss(group)
+        optimization = self._optimization()
+        assert optimization is not None
+        return optimization.loss(group)
 
 
 def _label_values(task: TaskPlan) -> int:

@@ -263,7 +263,7 @@ def test_what_was_computed_in_smaller_parts_is_told_and_not_remembered() -> None
     assert counted.passes()["encoder0"] == 2
 
 
-@pytest.mark.parametrize("memory_step", range(3, 6))
+@pytest.mark.parametrize("memory_step", [3, 5])
 @pytest.mark.parametrize("task", ["auto", "near"])
 def test_in_strips_of_rows_nothing_is_remembered_whose_last_bits_another_run_would_have_otherwise(
     memory_step: int, task: str, monkeypatch: pytest.MonkeyPatch
@@ -321,7 +321,7 @@ def lookalikes() -> dict[str, Volume]:
     }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_was_looked_at_before_an_answer_is_that_of_a_process_that_knows_nothing(seed: int) -> None:
     images, models = lookalikes(), [placed_model(noise(), where, name=str(n)) for n, where in enumerate((TWO, APART))]
     rng, memory = np.random.default_rng(seed), Sights()
