@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -221,11 +222,15 @@ class _GroupLosses(nn.Module):
 
     def __init__(self, optimization: Optimization) -> None:
         super().__init__()
-        self.network, self.auxiliary, self._optimization = optimization.network, optimization.auxiliary, optimization
+        self.network, self.auxiliary = optimization.network, optimization.auxiliary
+        # Held both ways, weights and the optimiser's state would stay after a training, or a trial before it.
+        self._optimization = ref(optimization)
 
     def forward(self, group: PatchGroup) -> Tensor:
         """Scalar."""
-        return self._optimization.loss(group)
+        optimization = self._optimization()
+        assert optimization is not None
+        return optimization.loss(group)
 
 
 def _label_values(task: TaskPlan) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Sequence
@@ -77,6 +78,8 @@ def training_precision(
     batch = [next(groups) for _ in range(own.groups_per_step)]
     plain = replace(recipe, companions=())
     trials = {name: _tried(plan, replace(own, precision=name), device, plain, batch) for name in TRAINED_IN}
+    # Torch loads parts of itself with the first optimiser of a process, whose weights would stay with what that left.
+    gc.collect()
     chosen, reason = choice(trials[FLOAT32], trials[BFLOAT16])
     write_note(f"trained in {chosen}: {reason}", stream)
     return chosen

@@ -236,8 +236,12 @@ class Predictor:
     def _seen(self, volume: Volume) -> SeenImage | None:
         if self._sights is None:
             return None
+        if self.memory_step:
+            # In smaller parts a check and a segmentation differ in the last bits, and memory is for the run itself.
+            self._sights.drop_maps()
+            return None
         backend = self._plain if self.spares_memory else self.backend
-        return self._sights.of(volume, (str(self.device), backend.name, self.memory_step))
+        return self._sights.of(volume, (str(self.device), backend.name))
 
     def candidate_profiles(self, volume: Volume) -> list[Profile]:
         """Profiles that suit the image's scale and voxel size; with task ``auto`` all of them are tried."""

@@ -11,7 +11,7 @@ import torch
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.precision import FLOAT32
-from Testing.bench.card.engines import our_predictor
+from Testing.bench.card.engines import our_predictor, require_computed
 
 CPU = torch.device("cpu")
 # In float32 libraries may add up in another order; in 16 bits a thousandth of the labels may differ.
@@ -26,10 +26,15 @@ def agreement(model: Model, device: torch.device, precision: str, images: Mappin
         device: the card.
         precision: on the card; the processor computes in float32.
         images: by name.
+
+    Raises:
+        RuntimeError: the precision failed on the card: what took over says nothing about it.
     """
     found: dict[str, Any] = {}
     for name, volume in images.items():
-        there = our_predictor(model, device, precision).segment(volume)
+        predictor = our_predictor(model, device, precision)
+        there = predictor.segment(volume)
+        require_computed(predictor, precision)
         here = our_predictor(model, CPU, FLOAT32).segment(volume)
         alike = float(np.mean(there.labels == here.labels))
         is_same = (there.task.name, there.checked.is_ood) == (here.task.name, here.checked.is_ood)

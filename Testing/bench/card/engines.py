@@ -32,6 +32,16 @@ def our_predictor(model: Model, device: torch.device, precision: str) -> Predict
     return Predictor(model, device.type, backend)
 
 
+def require_computed(predictor: Predictor, precision: str) -> None:
+    """Refuse what another precision than the one in question has computed.
+
+    Raises:
+        RuntimeError: the precision failed, and float32 took over.
+    """
+    if predictor.backend.precision != precision:
+        raise RuntimeError(f"{precision} failed on this card, and float32 took over")
+
+
 def ours(model: Model, task: TaskInfo, device: torch.device, precision: str) -> Run:
     """All that a user waits for, with verdict and uncertainty."""
     predictor = our_predictor(model, device, precision)
@@ -39,8 +49,7 @@ def ours(model: Model, task: TaskInfo, device: torch.device, precision: str) -> 
     def run(voxels: np.ndarray) -> np.ndarray:
         """Labels; a precision that fails must not pass for another one."""
         labels = whole_segment(predictor, task, voxels, PATCH)
-        if predictor.backend.precision != precision:
-            raise RuntimeError(f"{precision} failed on this card, and float32 took over")
+        require_computed(predictor, precision)
         return labels
 
     return run

@@ -106,6 +106,8 @@ def test_a_precision_that_fails_does_not_pass_for_another_one(model: Model, monk
     run = engines.ours(model, model.manifest.tasks[0], CPU, "bfloat16")
     with pytest.raises(RuntimeError, match="bfloat16 failed"):
         run(image()["noise"].voxels)
+    with pytest.raises(RuntimeError, match="bfloat16 failed"):
+        agreement(model, CPU, "bfloat16", image())
 
 
 def test_the_first_time_is_told_apart_from_the_others() -> None:

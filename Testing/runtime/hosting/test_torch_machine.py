@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ResourceError
-from MultiTaskSegLib.runtime.hosting.purpose import LOCATE
+from MultiTaskSegLib.runtime.hosting.purpose import LOCATE, Purpose
+from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan
 from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine, needed_packages
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.predictor import Predictor
+from Testing.runtime.prediction.placed_model import noise, placed_model, profile
 from Testing.runtime.tiny_model import write_tiny_model
 
 OPEN = "MultiTaskSegLib.runtime.predictor.open_predictor"
@@ -79,3 +81,41 @@ def test_a_plan_counts_the_cells_that_the_model_remembers(tmp_path: Path, monkey
     TorchMachine().plan(predictor, volume, LOCATE, "cpu")
     assert asked == [max(len(cells.memory) for cells in predictor.model.memories)]
     assert asked[0] > 0
+
+
+SHORT = ResourceError("the run needs more than is free")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [RunPlan("cpu", 1, ("in parts",)), RunPlan("cpu", spares_memory=True), SHORT],
+    ids=["smaller parts", "plain torch", "too large"],
+)
+def test_maps_that_wait_go_before_a_run_is_planned_otherwise_for_want_of_memory(
+    first: RunPlan | ResourceError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, volume = TorchMachine(), noise()
+    predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", "torch", machine._sights)
+
+    def plan_run(*_: object) -> RunPlan:
+        """There is room once the maps are gone."""
+        if machine._sights.has_maps and isinstance(first, ResourceError):
+            raise first
+        return first if machine._sights.has_maps else RunPlan("cpu")  # type: ignore[return-value]
+
+    monkeypatch.setattr("MultiTaskSegLib.runtime.hosting.run_plan.plan_run", plan_run)
+    predictor.keeps_maps = True
+    predictor.check(volume)
+    assert machine._sights.has_maps
+    assert machine.plan(predictor, volume, Purpose("auto"), "cpu") == RunPlan("cpu")
+    assert not machine._sights.has_maps
+
+
+def test_where_there_is_room_maps_wait_for_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, volume = TorchMachine(), noise()
+    predictor = Predictor(placed_model(volume, {"near": (profile(2.0), 2.0)}), "cpu", "torch", machine._sights)
+    predictor.keeps_maps = True
+    predictor.check(volume)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.hosting.run_plan.plan_run", lambda *_: RunPlan("cpu"))
+    machine.plan(predictor, volume, Purpose("auto"), "cpu")
+    assert machine._sights.has_maps

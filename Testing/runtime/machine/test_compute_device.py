@@ -85,6 +85,14 @@ def test_releasing_empties_the_reserve_of_a_card(two_cards, monkeypatch):
     assert emptied == [True]
 
 
+def test_a_card_whose_driver_has_failed_is_no_hindrance_to_going_on_without_it(two_cards, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    compute_device.release_card_memory()
+
+
 def test_free_memory_is_a_part_of_all_memory():
     assert 0 < available_bytes() <= total_bytes()
 

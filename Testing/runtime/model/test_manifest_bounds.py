@@ -26,6 +26,7 @@ from MultiTaskSegLib.runtime.model.manifest_bounds import (
 )
 from MultiTaskSegLib.runtime.model.model_consistency import check_manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest, save_model
+from MultiTaskSegLib.runtime.model.precision_info import PrecisionFigures, PrecisionInfo
 from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes
 from MultiTaskSegLib.runtime.network.architecture import Architecture
@@ -83,7 +84,9 @@ def complete(is_planar: bool = False) -> Manifest:
     limits = {"tail_share": 0.02, "score_laws": laws, "false_alarm_interval": between}
     ood = replace(manifest.ood, **limits, false_alarm_intervals=(between, between))
     known = TaskQuality(12, 0.1, ("entropy",), (0.2,), (0.1,), (-0.03,), 0.01)
-    return replace(manifest, ood=ood, quality=QualityInfo(1, (known, TaskQuality(3))))
+    dice = {task.name: 0.8 for task in manifest.tasks}
+    rounded = PrecisionInfo(1, (PrecisionFigures("bfloat16", "torch", dice, dict(dice), 20, 0, 0.95, 0.95),))
+    return replace(manifest, ood=ood, quality=QualityInfo(1, (known, TaskQuality(3))), precision=rounded)
 
 
 def test_every_number_that_a_manifest_can_hold_has_a_bound() -> None:

@@ -190,8 +190,9 @@ def test_a_check_after_labels_says_what_it_says_before_them(places: dict[str, An
         replace(noise(), measured="pixel"),
         replace(noise(), further=(noise().voxels,)),
         replace(noise(), whole=noise((10, 12, 10))),
+        replace(noise(), voxels=noise().voxels.view(np.int32)),
     ],
-    ids=["voxels", "place", "size", "channels", "whole"],
+    ids=["voxels", "place", "size", "channels", "whole", "kind of number"],
 )
 def test_another_image_is_told_apart_and_the_maps_of_the_first_are_let_go(other: Volume) -> None:
     assert image_digest(other) != image_digest(noise())
@@ -214,6 +215,20 @@ def test_nothing_is_held_after_a_segmentation_nor_when_a_while_has_passed() -> N
     counted.predictor.check(replace(noise(), voxels=noise().voxels * 2))
     counted.sights.drop_maps()
     assert counted.sights._maps is None
+
+
+def test_maps_of_a_nearer_model_do_not_outlive_the_labels_of_another_one() -> None:
+    memory = Sights()
+    near, far = (
+        Predictor(placed_model(noise(), {"near": (profile(2.0), away)}, name=str(away)), "cpu", "torch", memory)
+        for away in (1.0, 3.0)
+    )
+    for predictor in (near, far):
+        predictor.keeps_maps = True
+        predictor.check(noise())
+    assert memory.has_maps
+    far.segment(noise())
+    assert not memory.has_maps
 
 
 def test_looks_are_forgotten_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +261,84 @@ def test_what_was_computed_in_smaller_parts_is_told_and_not_remembered() -> None
     assert "short" in counted.predictor.check(noise()).warnings
     assert "short" not in counted.predictor.check(noise()).warnings
     assert counted.passes()["encoder0"] == 2
+
+
+@pytest.mark.parametrize("memory_step", [3, 5])
+@pytest.mark.parametrize("task", ["auto", "near"])
+def test_in_strips_of_rows_nothing_is_remembered_whose_last_bits_another_run_would_have_otherwise(
+    memory_step: int, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pass_parts, "slab_voxels_for", lambda device: 2_000)
+    large = noise((8, 48, 12))
+    for first, second in (("check", "segment"), ("segment", "check")):
+        answers = []
+        for remembers in (False, True):
+            predictor = Counted(TWO, keeps=remembers, remembers=remembers).predictor
+            predictor.memory_step = memory_step
+            acts = {
+                "check": lambda own=predictor: own.check(large),
+                "segment": lambda own=predictor: own.segment(large, task),
+            }
+            if remembers:
+                acts[first]()
+            found = acts[second]()
+            answers.append(found.verdict if isinstance(found, Segmentation) else found)
+        assert answers[0] == answers[1]
+
+
+def test_in_smaller_parts_no_maps_are_held() -> None:
+    counted = Counted(TWO, keeps=True)
+    counted.predictor.check(noise())
+    assert counted.sights is not None
+    assert counted.sights.has_maps
+    counted.predictor.memory_step = 1
+    counted.predictor.check(noise())
+    assert not counted.sights.has_maps
+
+
+def lookalikes() -> dict[str, Volume]:
+    """Images that something or other has in common with the first one, and is not the same in all."""
+    first = noise()
+    flipped = first.ijk_to_lps @ np.diag([-1.0, 1.0, 1.0, 1.0])
+    flipped[:3, 3] += first.ijk_to_lps[:3, 0] * (first.shape[2] - 1)
+    spot = first.voxels.copy()
+    spot[4, 5, 6] += np.float32(300)
+    block = np.ascontiguousarray(first.voxels[:6, :8, :8])
+    numbers = first.voxels.view(np.int32)
+    return {
+        "first": first,
+        "content under the same name": replace(first, voxels=spot),
+        "turned on the disk": replace(first, voxels=first.voxels[:, :, ::-1], ijk_to_lps=flipped),
+        "mirrored": replace(first, voxels=first.voxels[:, :, ::-1]),
+        "voxels of 1.8 mm": replace(first, ijk_to_lps=np.diag([1.8, 1.8, 1.8, 1.0])),
+        "elsewhere": replace(first, ijk_to_lps=first.ijk_to_lps + np.eye(4, k=3)),
+        "size not known": replace(first, measured="nothing"),
+        "other axes": replace(first, voxels=first.voxels.reshape(10, 12, 9)),
+        "block": replace(first, voxels=block),
+        "block of the first": replace(first, voxels=block, whole=first),
+        "block of another": replace(first, voxels=block, whole=replace(first, voxels=spot)),
+        "bits taken for whole numbers": replace(first, voxels=numbers),
+    }
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_was_looked_at_before_an_answer_is_that_of_a_process_that_knows_nothing(seed: int) -> None:
+    images, models = lookalikes(), [placed_model(noise(), where, name=str(n)) for n, where in enumerate((TWO, APART))]
+    rng, memory = np.random.default_rng(seed), Sights()
+    acts = {
+        "check": lambda own, image: own.check(image),
+        "auto": lambda own, image: own.segment(image),
+        "told": lambda own, image: own.segment(image, "near"),
+    }
+    for _ in range(40):
+        name, act, model = rng.choice(list(images)), rng.choice(list(acts)), models[rng.integers(2)]
+        warm, cold = Predictor(model, "cpu", "torch", memory), Predictor(model, "cpu", "torch")
+        warm.keeps_maps = bool(rng.integers(2))
+        found, expected = acts[act](warm, images[name]), acts[act](cold, images[name])
+        if act == "check":
+            assert (found, found.warnings) == (expected, expected.warnings), name
+        else:
+            same(found, expected)
 
 
 def test_parts_of_another_size_and_other_back_ends_are_looked_at_anew() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +49,20 @@ A, B = group(0, 2), group(1, 1)
 
 def weights(optimization: Optimization) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in optimization.network.state_dict().items()}
+
+
+def test_weights_and_the_state_of_the_optimiser_go_with_the_last_who_holds_them() -> None:
+    fresh()  # with the first optimiser torch loads parts of itself, which leaves traces
+    gc.collect()
+    optimization = fresh()
+    optimization.train_step([A, B], 0.0)
+    held = [weakref.ref(optimization), weakref.ref(optimization.network), weakref.ref(optimization.average)]
+    gc.disable()
+    try:
+        del optimization
+        assert [own() for own in held] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_the_learning_rate_warms_up_and_then_follows_half_a_cosine() -> None:

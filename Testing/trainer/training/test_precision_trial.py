@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,23 @@ def test_a_real_trial_leaves_no_trace_in_the_run(data_of: Any, monkeypatch: pyte
     assert "trained in float32: a step takes" in told
     for name, weights in expected.network.state_dict().items():
         assert torch.equal(found.network.state_dict()[name], weights)
+
+
+def test_what_a_trial_has_held_is_free_before_the_run_begins(data_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_bfloat16(monkeypatch, "bfloat16")
+    made: list[weakref.ref[Optimization]] = []
+
+    def noted(*arguments: Any) -> Optimization:
+        """Held by itself, as by whatever a library leaves."""
+        own = Optimization(*arguments)
+        vars(own)["own"] = own
+        made.append(weakref.ref(own))
+        return own
+
+    monkeypatch.setattr(precision_trial, "Optimization", noted)
+    (data, _), stream = data_of(), io.StringIO()
+    precision_trial.training_precision(data.plan, data.training, CONFIG, CPU, PLAIN, stream)
+    assert [own() for own in made] == [None, None]
 
 
 @pytest.mark.parametrize("chosen", ["float32", "bfloat16"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.prediction.sights import Sights
 
@@ -110,11 +111,22 @@ class TorchMachine:
         return [device.as_dict() for device in compute_devices()]
 
     def plan(self, predictor: Answers, volume: Volume, purpose: Purpose, device: str) -> RunPlan:
-        """How to run. Raises as `plan_run`."""
+        """How to run; without the maps that wait where they leave too little memory. Raises as `plan_run`."""
+        self._sights.turn_to(volume)  # maps of another image need not take memory
+        if self._sights.has_maps:
+            with suppress(ResourceError):
+                plan = self._planned(predictor, volume, purpose, device)
+                if not (plan.warnings or plan.spares_memory):
+                    return plan
+            self._sights.drop_maps()
+            release_freed_memory()
+        return self._planned(predictor, volume, purpose, device)
+
+    @staticmethod
+    def _planned(predictor: Answers, volume: Volume, purpose: Purpose, device: str) -> RunPlan:
         from MultiTaskSegLib.runtime.hosting.run_plan import plan_run
         from MultiTaskSegLib.runtime.machine.compute_device import CPU, find_device
 
-        self._sights.turn_to(volume)  # maps of another image need not take memory
         candidates = predictor.candidate_profiles(volume)
         remembered = max((len(cells.memory) for cells in predictor.model.memories), default=0)
         devices = find_device(device), find_device(CPU)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,9 +105,13 @@ def torch_device(name: str) -> torch.device:
 
 
 def release_card_memory() -> None:
-    """Give back what torch holds in reserve on the cards, for other programs or a fresh start."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    """Give back what torch holds in reserve on the cards, for other programs or a fresh start.
+
+    A card whose driver has failed answers every call with that failure; the processor goes on without it.
+    """
+    with suppress(RuntimeError):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _card(index: int) -> ComputeDevice | None:

@@ -60,6 +60,11 @@ class Sights:
         self._looks: OrderedDict[Hashable, Look] = OrderedDict()
         self._maps: _Maps | None = None
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether maps take memory."""
+        return self._maps is not None
+
     def turn_to(self, volume: Volume) -> str:
         """The digest of an image that comes next; maps of any other one are let go."""
         image = image_digest(volume)
@@ -72,7 +77,7 @@ class Sights:
 
         Args:
             volume: the image; its voxels count, not its name.
-            how: what else the numbers depend on: who computes, and in how large parts.
+            how: what else the numbers depend on: who computes, and where.
         """
         return SeenImage(self, self.turn_to(volume), how)
 
@@ -98,11 +103,9 @@ class Sights:
             self._maps = _Maps(image, key, kept, share_of_limit)
 
     def take(self, key: Hashable) -> Kept:
-        """The maps of a look, which are not held any longer; none where there are none."""
-        if self._maps is None or self._maps.key != key:
-            return {}
-        kept, self._maps = self._maps.kept, None
-        return kept
+        """The maps of a look; none where there are none. Nothing is held any longer: labels come from this look."""
+        held, self._maps = self._maps, None
+        return held.kept if held is not None and held.key == key else {}
 
 
 class SeenImage:
@@ -147,5 +150,6 @@ def image_digest(volume: Volume) -> str:
         digest.update(repr((image.shape, image.channel_count, image.measured)).encode())
         digest.update(np.ascontiguousarray(image.ijk_to_lps, dtype=np.float64).data)
         for channel in image.channels:
+            digest.update(channel.dtype.str.encode())
             digest.update(np.ascontiguousarray(channel).data)
     return digest.hexdigest()
