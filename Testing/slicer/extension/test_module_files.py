@@ -31,6 +31,8 @@ LIBRARY_WIDGET_CLASSES = {
     "QLabel",
     "QPushButton",
     "QComboBox",
+    "QLineEdit",
+    "QSpinBox",
     "QCheckBox",
     "QProgressBar",
     "QListWidget",
