@@ -40,7 +40,10 @@ class Watch:
         """Hang when this is the place."""
         if "trace" in ORDERS:
             calls = [[number, called] for number, called in self.seen]
-            Path(ORDERS["trace"]).write_text(json.dumps(calls))
+            # Whole at every moment: the parent may end this process while it writes.
+            aside = Path(ORDERS["trace"] + ".part")
+            aside.write_text(json.dumps(calls))
+            aside.replace(ORDERS["trace"])
         if (ORDERS.get("halt_at"), ORDERS.get("request")) == (name, self.request):
             sys.setprofile(None)
             Path(ORDERS["mark"]).touch()
