@@ -28,6 +28,31 @@ APART = {"near": (profile(2.0), 2.0), "other": (profile(2.2), 4.0)}
 NOTHING_FITS = 0
 
 
+def lookalikes() -> dict[str, Volume]:
+    """Images that something or other has in common with the first one, and is not the same in all."""
+    first = noise()
+    flipped = first.ijk_to_lps @ np.diag([-1.0, 1.0, 1.0, 1.0])
+    flipped[:3, 3] += first.ijk_to_lps[:3, 0] * (first.shape[2] - 1)
+    spot = first.voxels.copy()
+    spot[4, 5, 6] += np.float32(300)
+    block = np.ascontiguousarray(first.voxels[:6, :8, :8])
+    numbers: Any = first.voxels.view(np.int32)
+    return {
+        "first": first,
+        "content under the same name": replace(first, voxels=spot),
+        "turned on the disk": replace(first, voxels=first.voxels[:, :, ::-1], ijk_to_lps=flipped),
+        "mirrored": replace(first, voxels=first.voxels[:, :, ::-1]),
+        "voxels of 1.8 mm": replace(first, ijk_to_lps=np.diag([1.8, 1.8, 1.8, 1.0])),
+        "elsewhere": replace(first, ijk_to_lps=first.ijk_to_lps + np.eye(4, k=3)),
+        "size not known": replace(first, measured="nothing"),
+        "other axes": replace(first, voxels=first.voxels.reshape(10, 12, 9)),
+        "block": replace(first, voxels=block),
+        "block of the first": replace(first, voxels=block, whole=first),
+        "block of another": replace(first, voxels=block, whole=replace(first, voxels=spot)),
+        "bits taken for whole numbers": replace(first, voxels=numbers),
+    }
+
+
 class Counting(TorchBackend):
     """Counts for each stage how often each voxel of its map is computed."""
 
@@ -190,7 +215,7 @@ def test_a_check_after_labels_says_what_it_says_before_them(places: dict[str, An
         replace(noise(), measured="pixel"),
         replace(noise(), further=(noise().voxels,)),
         replace(noise(), whole=noise((10, 12, 10))),
-        replace(noise(), voxels=noise().voxels.view(np.int32)),
+        lookalikes()["bits taken for whole numbers"],
     ],
     ids=["voxels", "place", "size", "channels", "whole", "kind of number"],
 )
@@ -275,7 +300,7 @@ def test_in_strips_of_rows_nothing_is_remembered_whose_last_bits_another_run_wou
         for remembers in (False, True):
             predictor = Counted(TWO, keeps=remembers, remembers=remembers).predictor
             predictor.memory_step = memory_step
-            acts = {
+            acts: dict[str, Any] = {
                 "check": lambda own=predictor: own.check(large),
                 "segment": lambda own=predictor: own.segment(large, task),
             }
@@ -296,36 +321,11 @@ def test_in_smaller_parts_no_maps_are_held() -> None:
     assert not counted.sights.has_maps
 
 
-def lookalikes() -> dict[str, Volume]:
-    """Images that something or other has in common with the first one, and is not the same in all."""
-    first = noise()
-    flipped = first.ijk_to_lps @ np.diag([-1.0, 1.0, 1.0, 1.0])
-    flipped[:3, 3] += first.ijk_to_lps[:3, 0] * (first.shape[2] - 1)
-    spot = first.voxels.copy()
-    spot[4, 5, 6] += np.float32(300)
-    block = np.ascontiguousarray(first.voxels[:6, :8, :8])
-    numbers = first.voxels.view(np.int32)
-    return {
-        "first": first,
-        "content under the same name": replace(first, voxels=spot),
-        "turned on the disk": replace(first, voxels=first.voxels[:, :, ::-1], ijk_to_lps=flipped),
-        "mirrored": replace(first, voxels=first.voxels[:, :, ::-1]),
-        "voxels of 1.8 mm": replace(first, ijk_to_lps=np.diag([1.8, 1.8, 1.8, 1.0])),
-        "elsewhere": replace(first, ijk_to_lps=first.ijk_to_lps + np.eye(4, k=3)),
-        "size not known": replace(first, measured="nothing"),
-        "other axes": replace(first, voxels=first.voxels.reshape(10, 12, 9)),
-        "block": replace(first, voxels=block),
-        "block of the first": replace(first, voxels=block, whole=first),
-        "block of another": replace(first, voxels=block, whole=replace(first, voxels=spot)),
-        "bits taken for whole numbers": replace(first, voxels=numbers),
-    }
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_was_looked_at_before_an_answer_is_that_of_a_process_that_knows_nothing(seed: int) -> None:
     images, models = lookalikes(), [placed_model(noise(), where, name=str(n)) for n, where in enumerate((TWO, APART))]
     rng, memory = np.random.default_rng(seed), Sights()
-    acts = {
+    acts: dict[str, Any] = {
         "check": lambda own, image: own.check(image),
         "auto": lambda own, image: own.segment(image),
         "told": lambda own, image: own.segment(image, "near"),
