@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from Testing.trainer.distributed import killed_training
 from Testing.trainer.distributed.clusters_page import REPOSITORY, SCRIPT
@@ -136,6 +136,5 @@ def test_a_reason_of_one_process_ends_torchrun_with_that_reason(place: Path) -> 
     done = run([*torchrun, PROGRAM, "train", *options], place)
     assert done.returncode == 1
     assert "groups_per_step is 1, fewer than the 2 processes. Set it to a multiple of 2" in done.stderr
-    assert "Traceback" not in done.stderr.partition("torch.distributed.elastic")[0]
-    assert MtsError.exit_code == 4
-    assert "exitcode  : 4" in done.stderr
+    assert done.stderr.count("Traceback") == done.stderr.count("ChildFailedError:") == 1, "that of torchrun alone"
+    assert f"exitcode  : {UsageError.exit_code}" in done.stderr
