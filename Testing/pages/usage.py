@@ -164,7 +164,8 @@ USAGE: dict[str, tuple[str, ...]] = {
     "multitaskseg-trainer info MODEL": (f"multitaskseg-trainer info {MODEL}",),
     # Other pages
     "multitaskseg-trainer precision -m MODEL --data DATASET... --foreign FOLDER...": (
-        f"multitaskseg-trainer precision -m {MODEL} --data {KNOWN} --foreign Foreign -o in16.mts.safetensors",
+        f"multitaskseg-trainer precision -m {MODEL} --data {KNOWN} --foreign Foreign -o in16.mts.safetensors "
+        "--precision bfloat16",  # named: not every processor has instructions for one
     ),
     "python -m Testing.hostile.campaign --only NAME": (
         "python -m Testing.hostile.campaign --share 0.001 --only versions --inputs 'read: version-1'",
