@@ -224,7 +224,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     # Tried once: two processes could find otherwise.
-    precision = ranks.agreed(lambda: _precision(state, data, config, device, recipe, stream))
+    precision = ranks.agreed(lambda: precision_of_run(state, data.plan, data.training, config, device, recipe, stream))
     optimization = Optimization(data.plan, replace(config, precision=precision), device, recipe, ranks)
     elapsed_s = 0.0
     if state is not None:
@@ -265,23 +265,6 @@ def _taken_up(folder: RunFolder, identity: Identity, config: TrainingConfig, res
     # Only now: the settings of a run that is refused are not those of what lies in the folder.
     folder.write_json("config.json", config.as_dict())
     return state
-
-
-def _precision(
-    state: Mapping[str, Any] | None,
-    data: PreparedData,
-    config: TrainingConfig,
-    device: torch.device,
-    recipe: Recipe,
-    stream: TextIO | None,
-) -> Any:
-    """That of the run so far, wherever it goes on; else as configured, or by trial."""
-    if state is None:
-        return training_precision(data.plan, data.training, config, device, recipe, stream)
-    found = state.get("precision", FLOAT32 if config.precision == AUTO else config.precision)
-    if found not in TRAINED_IN:
-        raise ModelError(f"the checkpoint's precision is {found!r:.40}", remedy="Start anew without --resume")
-    return found
 
 
 class _Loop:

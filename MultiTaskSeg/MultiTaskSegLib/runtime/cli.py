@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import (
-    BEYOND_ASCII,
-    InputError,
-    MtsError,
-    UsageError,
-    printable,
-    system_error_sentence,
-)
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, printable, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
@@ -42,7 +35,6 @@ CHANNEL_HELP = "one channel of one image, by its name in the model; give every c
 REGION_HELP = "segment only here: R R A A S S in mm, or a .mrk.json file of an ROI that 3D Slicer has saved"
 TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
 LINE_CHARACTERS = 60
-JSON_ESCAPES = {code: f"\\u{code:04x}" for code in BEYOND_ASCII}  # the same text for whoever reads the JSON
 EXIT_OOD = 3
 EXIT_REFUSED = 4
 EXIT_INTERRUPTED = 130
@@ -396,7 +388,7 @@ def _print_choice(choice: dict[str, Any] | None) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False).translate(JSON_ESCAPES))
+    print(json_text(value))
 
 
 def _fail(message: str, code: int) -> int:

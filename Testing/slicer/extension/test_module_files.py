@@ -37,8 +37,6 @@ LIBRARY_WIDGET_CLASSES = {
     "QProgressBar",
     "QListWidget",
     "QTableWidget",
-    "QLineEdit",
-    "QSpinBox",
 }
 
 
