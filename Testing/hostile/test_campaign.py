@@ -289,7 +289,7 @@ def test_a_mutant_that_is_accepted_would_be_noticed(tmp_path: Path, monkeypatch:
         mutants.attempt("3-D, all, 0", ground)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not limit memory")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_of_a_mutant_would_be_noticed_though_nobody_touches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

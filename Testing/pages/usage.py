@@ -19,8 +19,9 @@ IMPORT = (
 USAGE: dict[str, tuple[str, ...]] = {
     # docs/command_line.md: multitaskseg
     "multitaskseg segment IMAGE... -o DIR [-m MODEL] [--task NAME|auto] [--region R R A A S S|ROI.mrk.json] "
-    "[--whole-check] [--structures NAME...] [--device auto|cpu|cuda|mps] [--overwrite] [--json]": (
+    "[--whole-check] [--structures NAME...] [--device auto|cpu|cuda|mps] [--dicom-seg] [--overwrite] [--json]": (
         "multitaskseg segment scan.nii.gz -o plain",
+        "multitaskseg segment scan.nii.gz -o no_series --dicom-seg",
         f"multitaskseg segment scan.nii.gz -o whole -m {MODEL} --task Dataset201_KidneyCT --region -9 0 -9 0 0 4 "
         "--whole-check --structures part1 --device cpu --overwrite --json",
     ),

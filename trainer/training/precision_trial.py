@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TextIO
 
@@ -83,6 +83,32 @@ def training_precision(
     chosen, reason = choice(trials[FLOAT32], trials[BFLOAT16])
     write_note(f"trained in {chosen}: {reason}", stream)
     return chosen
+
+
+def precision_of_run(
+    state: Mapping[str, Any] | None,
+    plan: Plan,
+    training: Sequence[Sequence[PreparedCase]],
+    config: TrainingConfig,
+    device: torch.device,
+    recipe: Recipe,
+    stream: TextIO | None = None,
+) -> Any:
+    """That of the run so far, wherever it goes on; else as configured, or by trial.
+
+    Args:
+        state: of the checkpoint; None: the run begins.
+        plan, training, config, device, recipe, stream: see `training_precision`.
+
+    Raises:
+        ModelError: the checkpoint names another precision than these.
+    """
+    if state is None:
+        return training_precision(plan, training, config, device, recipe, stream)
+    found = state.get("precision", FLOAT32 if config.precision == AUTO else config.precision)
+    if found not in TRAINED_IN:
+        raise ModelError(f"the checkpoint's precision is {found!r:.40}", remedy="Start anew without --resume")
+    return found
 
 
 def choice(exact: Trial | None, rounded: Trial | None) -> tuple[str, str]:

@@ -148,17 +148,9 @@ def train_prepared(
         _tell_excess(plan, 60 * budget.minutes, stream)
     progress = RunProgress(stream, after=plan.seconds)
     network, steps, precision = _trained(
-        data,
-        config,
-        budget,
-        folder,
-        resume=resume,
-        device=device,
-        recipe=recipe,
-        progress=progress,
-        stream=stream,
-        ranks=ranks,
-    )
+        data, config, budget, folder,
+        resume=resume, device=device, recipe=recipe, progress=progress, stream=stream, ranks=ranks,
+    )  # fmt: skip
     training_s = ranks.agreed(lambda: float(folder.records()[-1]["elapsed_s"]))
     if budget.minutes is None:
         _tell_excess(plan, training_s, stream)

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import torch
 
-from MultiTaskSegLib.runtime.errors import DatasetError, ModelError, UsageError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase, prepare_cases
 from trainer.data.dataset import Dataset, require_different_names
@@ -30,7 +30,7 @@ from trainer.training.batches import ended_processes_told, endless_batches
 from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from trainer.training.optimization import Optimization
 from trainer.training.planned_manifest import require_storable
-from trainer.training.precision_trial import AUTO, FLOAT32, TRAINED_IN, training_precision
+from trainer.training.precision_trial import precision_of_run
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.run_identity import CasesByTask, Identity, run_identity
 from trainer.training.validation import validate
