@@ -86,9 +86,8 @@ def refit_imported(
     progress = Progress(len(known) + len(unseen), "fitting", stream)
     for number, (case, labels) in enumerate((*known, *unseen)):
         volume, is_held_out = case.read_image(), number >= len(known)
-        spectra = predictor.spectra(volume, spec)
         prepared = plainly_prepared(volume, manifest.tasks[0].profile)
-        observed = observed_of(spectra, prepared, spec, manifest.architecture.is_planar)
+        observed = observed_of(predictor.spectra(volume, spec), prepared, spec, manifest.architecture.is_planar)
         cells[0].add(image_cells(prepared.voxels, cell_size(manifest.architecture)), case.group, is_held_out)
         images.append(ReferenceImage(0, case.group, is_held_out, observed))
         orientations[orientation_letters(volume, AS_STORED)] += 1

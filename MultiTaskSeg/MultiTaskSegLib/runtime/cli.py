@@ -35,9 +35,7 @@ CHANNEL_HELP = "one channel of one image, by its name in the model; give every c
 REGION_HELP = "segment only here: R R A A S S in mm, or a .mrk.json file of an ROI that 3D Slicer has saved"
 TRAINER_REMEDY = "Start 'python3 start.py demo' in a checkout, or 'pip install \".[trainer]\"' there first"
 LINE_CHARACTERS = 60
-EXIT_OOD = 3
-EXIT_REFUSED = 4
-EXIT_INTERRUPTED = 130
+EXIT_OOD, EXIT_REFUSED, EXIT_INTERRUPTED = 3, 4, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
