@@ -23,7 +23,7 @@ from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network,
 
 REPORT_KEYS = {"checked",
     "schema", "image", "model", "task", "device", "labels", "ood", "network_grid", "uncertainty", "timings",
-    "warnings", "sha256", "quality"
+    "warnings", "sha256", "quality", "precision"
 }  # fmt: skip
 LABEL_KEYS = {
     "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice",

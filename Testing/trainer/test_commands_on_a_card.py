@@ -26,6 +26,8 @@ from trainer.transfer.steps import finetune_target, predict_gain, pretrain_sourc
 DISCS = BallDataset("Dataset001_Discs", shape=(1, 16, 16), patients=6)
 OTHERS = BallDataset("Dataset002_Others", shape=(1, 16, 16), patients=6, contrast=-80.0, region="chest")
 TINY = """
+# Autocast asks the driver, which is not there.
+precision = "float32"
 channels = [4, 6]
 patches_per_group = 1
 groups_per_step = 1

@@ -14,7 +14,10 @@ pytest.importorskip("slicer", reason="slicer-core is not installed for this Pyth
 MODULES = ("MultiTaskSeg", "OODCheck")
 SLICER_WIDTH = 394  # of Slicer's module panel, when nothing makes it wider
 SCROLL_BAR = 14
-CONTROLS = ("QComboBox", "QPushButton", "QCheckBox", "QTableWidget", "QListWidget", "qMRMLNodeComboBox", "ctk")
+CONTROLS = (
+    "QComboBox", "QPushButton", "QCheckBox", "QLineEdit", "QSpinBox", "QTableWidget", "QListWidget",
+    "qMRMLNodeComboBox", "ctk",
+)  # fmt: skip
 MENU_LETTERS = "FEVH"  # of Slicer's own menus
 
 
