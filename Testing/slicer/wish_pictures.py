@@ -44,10 +44,10 @@ def region_of_half(volume: object) -> object:
 
 def picture(panel: object, width: int, path: Path) -> None:
     """The panel at a width, as high as it then wants to be."""
-    for _ in range(2):  # the tables learn their width by the first
+    for _ in range(2):  # the first lays out what was never shown, by which texts and tables learn their width
         panel.parent.resize(width, panel.parent.layout().heightForWidth(width))
         slicer.app.processEvents()
-    save(panel.parent, path)
+        save(panel.parent, path)
 
 
 def draw(output: Path, panels: Panels) -> None:
