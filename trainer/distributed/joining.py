@@ -18,6 +18,7 @@ from trainer.distributed.life import Life
 from trainer.distributed.ranks import ALONE, Ranks
 from trainer.distributed.started import started_together
 from trainer.distributed.torch_ranks import TorchRanks
+from trainer.report.note import write_note
 
 PATIENCE = "MULTITASKSEG_PATIENCE_MINUTES"
 PATIENCE_MINUTES = 60.0
@@ -78,6 +79,7 @@ def _patience(environment: Mapping[str, str]) -> timedelta:
 def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]:
     """Within the block there is the default group; where to leave a word for the others."""
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    _tell_waiting(environment, patience)
     try:
         store, rank, world_size = next(rendezvous("env://", timeout=patience))
         life = Life(store, rank, environment, patience)
@@ -96,6 +98,16 @@ def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]
     finally:
         dist.destroy_process_group()
         life.end()
+
+
+def _tell_waiting(environment: Mapping[str, str], patience: timedelta) -> None:
+    """Whoever has the variables of a cluster by accident would wait in silence for processes that nobody starts."""
+    if environment["RANK"] == "0" and environment["WORLD_SIZE"] != "1":
+        write_note(
+            f"waiting for {environment['WORLD_SIZE']} processes at {environment['MASTER_ADDR']}:"
+            f"{environment['MASTER_PORT']}, {patience.total_seconds() / 60:g} min at most; a training in one process "
+            "needs no RANK and WORLD_SIZE"
+        )
 
 
 @contextmanager

@@ -1,0 +1,25 @@
+"""Nobody waits in silence for processes that were never started."""
+
+from __future__ import annotations
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import ResourceError
+from trainer.distributed import joining
+
+PLACE = {"MASTER_ADDR": "head", "MASTER_PORT": "29500"}
+
+
+def nobody_comes(*_: object, **__: object) -> None:
+    raise RuntimeError("nobody came")
+
+
+@pytest.mark.parametrize(("rank", "world_size", "is_told"), [("0", "2", True), ("1", "2", False), ("0", "1", False)])
+def test_the_first_process_says_for_how_many_it_waits_where_and_how_long(
+    rank: str, world_size: str, is_told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(joining, "rendezvous", nobody_comes)
+    environment = {"RANK": rank, "WORLD_SIZE": world_size, joining.PATIENCE: "5", **PLACE}
+    with pytest.raises(ResourceError, match="did not meet"), joining.joined(environment):
+        pass
+    assert ("waiting for 2 processes at head:29500, 5 min at most" in capsys.readouterr().err) == is_told
