@@ -120,6 +120,28 @@ def test_a_single_worker_gets_a_failed_case_again():
     assert heard.failures == {"case0": (2, "dark")}
 
 
+def test_a_case_that_failed_is_not_kept_for_a_worker_that_never_comes():
+    """As on a cluster with fewer processors than workers, or one of whose machines is lost."""
+
+    class Small(PretendedPool):
+        waits = 0
+
+        def start(self, worker: int) -> None:
+            super().start(worker)
+            if worker:
+                self.events.pop()
+
+        def wait(self) -> list[WorkerEvent]:
+            self.waits += 1
+            assert self.waits < 100, "it waits for ever"
+            return super().wait()
+
+    pool, heard = Small(lambda *given: (fails if given[1] is CASES[0] else does)(*given)), Heard()
+    Dispatch(pool, CASES[:3], heard, workers=2).run()
+    assert heard.failures == {"case0": (3, "dark")}
+    assert sorted(heard.finished) == ["case1", "case2"]
+
+
 def test_a_worker_that_dies_is_replaced_and_its_case_done_by_another():
     def script(worker: int, case: Case, attempt: int) -> WorkerEvent:
         return (dies if worker == 0 else does)(worker, case, attempt)

@@ -126,7 +126,8 @@ class Dispatch:
 
     def _fitting(self, worker: int) -> _Attempt | None:
         """The first case that has not failed with this worker; one that has where no other worker is to be had."""
-        others = {*self._idle, *self._busy, *self._starting} - {worker}
+        # One that is starting is no other yet: it may never come, where a machine was lost or the cluster is too small.
+        others = {*self._idle, *self._busy} - {worker}
         for attempt in self._waiting:
             if worker not in attempt.failed_with or others <= attempt.failed_with:
                 self._waiting.remove(attempt)
