@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +147,12 @@ class Clock:
 
 
 class Starting:
-    """A Ray in which calls end when it is told so."""
+    """A Ray in which calls end when it is told so, and whose head listens while it is ``listening``."""
 
     def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.head = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        self.killed: list[Any] = []
         self.ended: list[str] = []
         self.answer: Any = ""
         self.exceptions = types.SimpleNamespace(RayError=RuntimeError)
@@ -158,7 +163,8 @@ class Starting:
         made = types.SimpleNamespace(remote=lambda *_: actor)
         return {
             "init": lambda **_: None, "remote": lambda **_: lambda _: made, "wait": self.wait, "get": self.get,
-            "kill": lambda _: None, "exceptions": self.exceptions,
+            "kill": self.killed.append, "exceptions": self.exceptions, "shutdown": lambda: None,
+            "get_runtime_context": lambda: types.SimpleNamespace(gcs_address=self.head),
         }  # fmt: skip
 
     def wait(self, *_: Any, **__: Any) -> tuple[list[str], list[str]]:
@@ -171,8 +177,16 @@ class Starting:
         return self.answer
 
 
-def test_workers_that_never_come_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch):
-    clock, ray = Clock(), Starting()
+@pytest.fixture
+def ray() -> Iterator[Starting]:
+    """One whose head listens, unless the test ends that."""
+    made = Starting()
+    yield made
+    made.listening.close()
+
+
+def test_workers_that_never_come_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch, ray: Starting):
+    clock = Clock()
     pretended(monkeypatch, **ray.named())
     pool = RayPool(JOB, 1, "auto", clock=clock)
     pool.start(0)
@@ -183,8 +197,8 @@ def test_workers_that_never_come_are_not_waited_for_without_end(monkeypatch: pyt
         pool.wait()
 
 
-def test_nor_are_those_that_should_follow_the_last_one_that_died(monkeypatch: pytest.MonkeyPatch):
-    clock, ray = Clock(), Starting()
+def test_nor_are_those_that_should_follow_the_last_one_that_died(monkeypatch: pytest.MonkeyPatch, ray: Starting):
+    clock = Clock()
     pretended(monkeypatch, **ray.named())
     pool = RayPool(JOB, 1, "auto", clock=clock)
     pool.start(0)
@@ -201,9 +215,28 @@ def test_nor_are_those_that_should_follow_the_last_one_that_died(monkeypatch: py
         pool.wait()
 
 
-def test_graphics_cards_that_this_machine_has_not_are_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+def test_a_head_that_is_gone_ends_the_run_in_words_before_ray_ends_it_without_any(
+    monkeypatch: pytest.MonkeyPatch, ray: Starting
+):
+    clock = Clock()
+    pretended(monkeypatch, **ray.named())
+    pool = RayPool(JOB, 1, "auto", clock=clock)
+    pool.start(0)
+    for clock.now_s in (10.0, 400.0):
+        assert pool.wait() == []
+    ray.listening.close()
+    clock.now_s = 425.0  # it may be started again
+    assert pool.wait() == []
+    clock.now_s = 431.0
+    with pytest.raises(ResourceError, match=r"head of the Ray cluster at 127.0.0.1:\d+ has not answered for 30 s"):
+        pool.wait()
+    pool.stop()
+    assert not ray.killed, "Ray would wait for a head that says that they are ended"
+
+
+def test_graphics_cards_that_this_machine_has_not_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, ray: Starting):
     ended: list[bool] = []
-    named = {**Starting().named(), "cluster_resources": lambda: {"GPU": 1.0}, "shutdown": lambda: ended.append(True)}
+    named = {**ray.named(), "cluster_resources": lambda: {"GPU": 1.0}, "shutdown": lambda: ended.append(True)}
     pretended(monkeypatch, **named)
     with pytest.raises(ResourceError, match="the workers take 2 graphics cards, and this machine has 1"):
         RayPool(JOB, 2, gpus=1.0)

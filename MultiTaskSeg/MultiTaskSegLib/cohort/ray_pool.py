@@ -12,6 +12,7 @@ from typing import Any
 
 from MultiTaskSegLib.cohort.case_worker import CaseWorker, CohortJob
 from MultiTaskSegLib.cohort.dispatch import WorkerEvent
+from MultiTaskSegLib.cohort.ray_head import RayHead
 from MultiTaskSegLib.cohort.result.case_outcome import CaseOutcome
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
@@ -22,6 +23,7 @@ WAIT_S = 1.0
 START_LIMIT_S = 600.0
 WORDS = 400  # characters of what Ray says of a worker that ended
 STARTS = 2
+CLIENT = "ray://"
 STORE_BYTES = 100 << 20  # for what goes between processes: paths and figures, never voxels
 
 
@@ -89,6 +91,9 @@ class RayPool:
         self._actors: dict[int, Any] = {}
         self._under_way: dict[Any, int] = {}
         self._ready: set[int] = set()
+        # A client far from the cluster need not be able to reach the head itself.
+        watched = bool(address) and not str(address).startswith(CLIENT)
+        self._head = RayHead(ray.get_runtime_context().gcs_address, clock) if watched else None
         self._since_s = clock()  # when there was a worker, or when it began
 
     def start(self, worker: int) -> None:
@@ -104,8 +109,10 @@ class RayPool:
         """Wait for a second at most.
 
         Raises:
-            ResourceError: for long there has been no worker, and none could be started.
+            ResourceError: for long there has been no worker, and none could be started; or the head is gone.
         """
+        if self._head is not None:
+            self._head.require()
         ended, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=WAIT_S)
         now_s = self._clock()
         if ended or self._ready:
@@ -119,8 +126,10 @@ class RayPool:
 
     def stop(self) -> None:
         """End the workers, and leave the cluster, which itself goes on; a Ray that was started here ends."""
-        for actor in self._actors.values():
-            self._ray.kill(actor)
+        # A head that is gone ends nobody; Ray would wait for it, and then end the program. The workers end by themselves.
+        if self._head is None or self._head.answers():
+            for actor in self._actors.values():
+                self._ray.kill(actor)
         self._actors.clear()
         self._under_way.clear()
         self._ray.shutdown()
