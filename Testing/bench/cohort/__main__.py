@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from Testing.bench.cohort.corrupt_case import corrupt_among
 from Testing.bench.cohort.cost_model import ASSUMPTIONS, foretold, million
 from Testing.bench.cohort.long_run import alone_s, long_run
+from Testing.bench.cohort.lost_host import WAYS, lost_host
 from Testing.bench.cohort.random_kills import killed_cohort
 from Testing.bench.cohort.workers_compared import workers_compared
+from Testing.hosts.two_hosts import missing
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer.report.origin import origin
 
@@ -34,6 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not model.exists():
         write_tiny_model(model)
     _kill(found, options, model)
+    if options.files and found.get("corrupt", {}).get("cases") != options.files:
+        found["corrupt"] = corrupt_among(options.folder, model, options.files)
+        _keep(found, options.json)
+    if options.hosts:
+        _lose_hosts(found, options, model)
     _run_long(found, options, model)
     if options.cases and "workers" not in found:
         found["workers"] = workers_compared(options.folder, options.cases, options.rounds)
@@ -41,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     _add_up(found)
     _keep(found, options.json)
     sys.stdout.write(json.dumps({key: found[key] for key in found if key != "machine"}, indent=1) + "\n")
-    return int(any(sum(one[key] for key in ("lost", "doubled", "changed", "different")) for one in found["kills"]))
+    runs = (*found["kills"], *found.get("lost_hosts", ()))
+    return int(any(sum(one[key] for key in ("lost", "doubled", "changed", "different")) for one in runs))
 
 
 def _kill(found: dict[str, Any], options: argparse.Namespace, model: Path) -> None:
@@ -50,6 +59,18 @@ def _kill(found: dict[str, Any], options: argparse.Namespace, model: Path) -> No
         kills.append(killed_cohort(options.folder, model, len(kills), min(left, KILLS_OF_A_COHORT)))
         sys.stderr.write(f"{kills[-1]}\n")
         _keep(found, options.json)
+
+
+def _lose_hosts(found: dict[str, Any], options: argparse.Namespace, model: Path) -> None:
+    runs = found.setdefault("lost_hosts", [])
+    if reason := missing():
+        sys.stderr.write(f"no host is lost: {reason}\n")
+        return
+    for way in WAYS:
+        if not any(run["way"] == way for run in runs):
+            runs.append(lost_host(options.folder, model, way))
+            sys.stderr.write(f"{runs[-1]}\n")
+            _keep(found, options.json)
 
 
 def _run_long(found: dict[str, Any], options: argparse.Namespace, model: Path) -> None:
@@ -87,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="figures, also of earlier calls")
     parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="for images and results")
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="at random, of workers and drivers; 0: none")
+    parser.add_argument("--files", type=int, default=1000, metavar="N", help="two of them corrupt; 0: none")
+    parser.add_argument("--hosts", action="store_true", help="two of them, of which one is lost; needs root")
     parser.add_argument("--volumes", type=int, default=10_000, metavar="N", help="of the longest run; 0: none")
     parser.add_argument("--cases", type=int, default=24, metavar="N", help="for one worker against two; 0: none")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of one worker against two")

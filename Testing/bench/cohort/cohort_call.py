@@ -21,6 +21,8 @@ from MultiTaskSegLib.cohort.result.journal import entries
 SHAPE_ZYX = (8, 9, 10)
 ACTOR = "ray::_Actor"
 MB = 1 << 20
+# Ray gives workers low priority by itself: on a machine that is busy with other things they would wait for minutes.
+VARIABLES = {"RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,26 @@ class Place:
     images: Path
     output: Path
 
-    def begin(self, workers: int = 1, kind: str = "check") -> subprocess.Popen[bytes]:
+    def begin(self, workers: int = 1, kind: str = "check", retries: int = 20) -> subprocess.Popen[bytes]:
         """Start the command; with the priority that this process has."""
-        words = [str(self.images), "-m", str(self.model), "-o", str(self.output), "--workers", str(workers)]
-        options = ["--cpus", "1", "--device", "cpu", "--retries", "20", "--json"]
         return subprocess.Popen(
-            [sys.executable, "-m", "MultiTaskSegLib.runtime.cli", "cohort", kind, *words, *options],
-            env={**os.environ, "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"},
+            self.words(workers, kind, retries),
+            env={**os.environ, **VARIABLES},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    def events(self, event: str) -> list[dict[str, Any]]:
-        """Lines of the journal."""
-        return [entry for entry in entries(self.output) if entry["event"] == event]
+    def words(self, workers: int = 1, kind: str = "check", retries: int = 20) -> list[str]:
+        """The command line."""
+        words = [str(self.images), "-m", str(self.model), "-o", str(self.output), "--workers", str(workers)]
+        options = ["--cpus", "1", "--device", "cpu", "--retries", str(retries), "--json"]
+        return [sys.executable, "-m", "MultiTaskSegLib.runtime.cli", "cohort", kind, *words, *options]
+
+    def events(self, event: str = "") -> list[dict[str, Any]]:
+        """Lines of the journal, of one kind or all; none before there is one."""
+        if not self.output.exists():
+            return []
+        return [entry for entry in entries(self.output) if event in ("", entry["event"])]
 
 
 def write_images(folder: Path, count: int, shape_zyx: tuple[int, int, int] = SHAPE_ZYX) -> None:

@@ -61,7 +61,7 @@ def _killed_at_random(
             return True
         workers, before = workers_of(run.pid), processes_of(run.pid)
         if generator.uniform() < DRIVER_SHARE:
-            seen.update(_marks(place))
+            seen.update(marks_of(place))
             run.send_signal(signal.SIGKILL)
             run.wait()
             counts["driver_kills"] += 1
@@ -69,14 +69,14 @@ def _killed_at_random(
             counts["left_over"] += end_all(before)
             return False
         if workers:
-            seen.update(_marks(place))
+            seen.update(marks_of(place))
             with suppress(ProcessLookupError):
                 os.kill(int(generator.choice(workers)), signal.SIGKILL)
                 counts["worker_kills"] += 1
     return ended(run, RUN_LIMIT_S)
 
 
-def _marks(place: Place) -> dict[str, tuple[int, int]]:
+def marks_of(place: Place) -> dict[str, tuple[int, int]]:
     """By its folder, what tells a result from one that was written again."""
     found = {}
     for record in place.output.glob(f"cases/[!.]*/{RECORD_FILE}"):
@@ -89,9 +89,9 @@ def _marks(place: Place) -> dict[str, tuple[int, int]]:
 def _faults(place: Place, seen: dict[str, tuple[int, int]], whole: Path) -> dict[str, int]:
     records = all_results(place.output)
     names = [record.case for record in records]
-    marks = _marks(place)
+    marks = marks_of(place)
     table = (place.output / "cohort.csv").read_text("utf-8-sig").splitlines()[1:]
-    expected = _scores_without_kills(Place(place.model, place.images, whole))
+    expected = scores_without_kills(Place(place.model, place.images, whole))
     return {
         "lost": CASES - sum(record.status == DONE for record in records),
         "doubled": len(names) - len(set(names)) + len(table) - CASES,
@@ -100,7 +100,8 @@ def _faults(place: Place, seen: dict[str, tuple[int, int]], whole: Path) -> dict
     }
 
 
-def _scores_without_kills(place: Place) -> dict[str, float | None]:
+def scores_without_kills(place: Place) -> dict[str, float | None]:
+    """By case, the scores of a run without kills; kept beside its results."""
     file = place.output / "scores.json"
     if not file.exists():
         if not ended(run := place.begin(), RUN_LIMIT_S):

@@ -29,6 +29,10 @@ def cohort_table(found: Figures) -> Iterator[str]:
     yield "### Cohorts"
     if found["kills"]:
         yield from _kills(found["kills"])
+    if "corrupt" in found:
+        yield from _corrupt(found["corrupt"])
+    if found.get("lost_hosts"):
+        yield from _lost_hosts(found["lost_hosts"])
     if found["long_runs"]:
         yield from _long_runs(found)
     if "workers" in found:
@@ -46,6 +50,31 @@ def _kills(kills: list[Figures]) -> Iterator[str]:
         f"{total['changed']} finished results written again, {total['different']} other than without kills; "
         f"{total['left_over']} processes of killed drivers were still there after 20 s."
     )
+
+
+def _corrupt(found: Figures) -> Iterator[str]:
+    reasons, attempts = found["reasons"], sorted(set(found["attempts"].values()))
+    yield ""
+    yield (
+        f"{found['cases']} files of which a gzip file ended early and one was no image: {found['done']} done in "
+        f"{found['wall_s']:.0f} s, {len(reasons)} failed with their reasons after {', '.join(map(str, attempts))} "
+        f"attempts, status {found['exit']}. The next call looked at {len(found['again_tried'])} files "
+        f"({found['again_s']:.0f} s) and wrote {found['changed']} finished results anew; with the files mended it did "
+        f"{len(found['mended_done'])} and ended with {found['mended_exit']}."
+    )
+
+
+def _lost_hosts(runs: list[Figures]) -> Iterator[str]:
+    yield ""
+    yield "Two hosts with a worker each (two network namespaces of one machine), of which one is lost in the middle:"
+    yield ""
+    yield "| host | cases | done before | by its end | s to its end | status | of the next call | lost | twice |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for run in runs:
+        yield (
+            f"| {run['way']} | {run['cases']} | {run['before']} | {run['first']} | {run['ended_s']:.0f} | "
+            f"{run['exit']} | {run['again']} | {run['lost']} | {run['doubled']} |"
+        )
 
 
 def _long_runs(found: Figures) -> Iterator[str]:

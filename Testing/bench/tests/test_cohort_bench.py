@@ -55,6 +55,18 @@ def test_the_page_tells_kills_memory_and_costs():
     assert "- One." in text
 
 
+def test_the_page_tells_lost_hosts_and_corrupt_files():
+    corrupt = {"cases": 1000, "done": 998, "exit": 4, "wall_s": 61.2, "reasons": {"a": "x", "b": "y"}}
+    corrupt |= {"attempts": {"a": 3, "b": 3}, "again_exit": 4, "again_s": 9.6, "again_tried": ["a", "b"], "changed": 0}
+    corrupt |= {"mended_exit": 0, "mended_done": ["a", "b"]}
+    lost = {"way": "killed", "cases": 120, "before": 21, "first": 120, "ended_s": 7.4, "exit": 0, "again": 0}
+    lost |= dict.fromkeys(("lost", "doubled", "changed", "different"), 0)
+    text = "\n".join(cohort_table({"kills": [], "long_runs": [], "corrupt": corrupt, "lost_hosts": [lost]}))
+    assert "998 done in 61 s, 2 failed with their reasons after 3 attempts, status 4" in text
+    assert "The next call looked at 2 files (10 s) and wrote 0 finished results anew" in text
+    assert "| killed | 120 | 21 | 120 | 7 | 0 | 0 | 0 | 0 |" in text
+
+
 def test_the_page_tells_how_often_chance_passes_for_drift():
     rows = [{"title": "no change", "step": 0.0, "rate": 0.05}, {"title": "1 SD", "step": 1.0, "rate": 0.9, "near": 0.8}]
     text = "\n".join(drift_table({"alpha": 0.05, "cohorts": 1000, "rounds": 1999, "scenarios": rows}))
