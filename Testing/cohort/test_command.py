@@ -98,6 +98,20 @@ def test_a_dead_worker_and_a_broken_image_cost_no_other_case_and_the_next_call_d
     assert "holds results of another run: command 'check', not 'segment'" in capsys.readouterr().err
 
 
+def test_a_file_that_ends_early_is_tried_as_often_as_promised_and_the_next_call_tries_it_alone(
+    model: Path, images: Path, ray: PretendedRay
+):
+    whole = (images / "scan0.nii.gz").read_bytes()
+    (images / "broken.nii.gz").write_bytes(whole[: len(whole) // 2])
+    assert cli.main(words(model, images)) == 4
+    calls = ray.calls
+    assert cli.main(words(model, images)) == 4
+    assert ray.calls - calls == 4  # the model, and three attempts
+    assert "the compressed data is truncated or damaged" in rows(images)["broken.nii.gz"]["reason"]
+    assert [entry["attempts"] for entry in told(images, "failed")] == [3, 3]
+    assert sorted(entry["case"] for entry in told(images, "done")) == [f"scan{number}.nii.gz" for number in range(3)]
+
+
 def test_what_ray_prints_does_not_come_between_the_counts(
     model: Path, images: Path, ray: PretendedRay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
