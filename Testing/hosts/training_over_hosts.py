@@ -41,6 +41,7 @@ precision = "float32"
 """
 STEPS = 100  # of which the log tells every twentieth; a host is lost when it has told the first
 LIMIT_S = 400.0
+STARTS = 7  # of a torchrun that fails; as often as the Kubernetes job of docs/clusters.md starts it
 NOBODY = "9:9"  # who is killed from within
 WAYS: dict[str, int | None] = {"two_hosts": None, "second_host_lost": 1, "first_host_lost": 0}
 
@@ -78,25 +79,31 @@ def on_one_host(folder: Path) -> dict[str, Any]:
     return {"exit": status, "wall_s": round(time.monotonic() - began_s, 1)}
 
 
-def over_hosts(folder: Path, way: str, lost: int | None, more: dict[str, str] | None = None) -> dict[str, Any]:
-    """A process on each host; where one is lost, all its processes are killed and it is started once more.
+def over_hosts(folder: Path, way: str, lost: int | None) -> dict[str, Any]:
+    """A process on each host; where one is lost, all its processes are killed; a torchrun that fails starts again.
 
     Returns:
-        ``exits`` of the last torchrun of each host, ``wall_s``, ``difference``: largest between weights of this model
-        and that of `on_one_host`; ``steps`` that the log tells; ``goes_on``: how often it was said.
+        ``starts`` of torchrun by host, ``wall_s``, ``difference``: largest between weights of this model and that of
+        `on_one_host`; ``steps`` that the log tells; ``goes_on``: how often it was said.
     """
     shutil.rmtree(folder / f"{way}.run", ignore_errors=True)
+    (folder / f"{way}.mts.safetensors").unlink(missing_ok=True)
     began_s, found = time.monotonic(), {}
     with TwoHosts() as hosts, (folder / f"{way}.log").open("wb") as told:
-        runs = [_begin(hosts, host, folder, way, told, more or {}) for host in (0, 1)]
+        runs = [_begin(hosts, host, folder, way, told) for host in (0, 1)]
         if lost is not None:
             _until_step(folder, way, runs)
-            found["killed"] = hosts.kill(lost)
-            if lost == 0:  # it kept the meeting place: the other one ends as well
-                found["other_exit"] = runs[1].wait(LIMIT_S)
-                runs[1] = _begin(hosts, 1, folder, way, told, more or {})
-            runs[lost] = _begin(hosts, lost, folder, way, told, more or {})
-        found["exits"] = [run.wait(LIMIT_S) for run in runs]
+            hosts.kill(lost)
+        starts = [1, 1]
+        while any(run.poll() != 0 for run in runs):
+            for host, run in enumerate(runs):
+                if run.poll() not in (None, 0):
+                    starts[host] += 1
+                    runs[host] = _begin(hosts, host, folder, way, told)
+            if max(starts) > STARTS or time.monotonic() - began_s > LIMIT_S:
+                raise RuntimeError(f"{way}: the training does not end; see {way}.log")
+            time.sleep(1.0)
+        found["starts"] = starts
     found["wall_s"] = round(time.monotonic() - began_s, 1)
     lines = map(json.loads, (folder / f"{way}.run" / "metrics.jsonl").read_text("utf-8").splitlines())
     found["steps"] = [line["step"] for line in lines if "loss" in line]
@@ -118,12 +125,10 @@ def write_place(folder: Path) -> None:
     (folder / "large.toml").write_text(CONFIG, encoding="utf-8")
 
 
-def _begin(
-    hosts: TwoHosts, host: int, folder: Path, way: str, told: IO[bytes], more: dict[str, str]
-) -> subprocess.Popen[bytes]:
+def _begin(hosts: TwoHosts, host: int, folder: Path, way: str, told: IO[bytes]) -> subprocess.Popen[bytes]:
     meeting = ["--rdzv-id", way, "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{NAMES[0]}:29500"]
     options = ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "3", *meeting]
-    return hosts.begin(host, [*_torchrun(*options), *_request(way, folder)], {**_environment(), **more}, told)
+    return hosts.begin(host, [*_torchrun(*options), *_request(way, folder)], _environment(), told)
 
 
 def _torchrun(*options: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import IO, Self
 
 # Each namespace has addresses of its own: several pairs of hosts may use the same ones at once.
-ADDRESSES = ("10.28.7.1", "10.28.7.2")
+ADDRESSES = ("198.51.100.1", "198.51.100.2")  # of those that are kept for examples
 NAMES = ("mtshost0", "mtshost1")
 CABLES = ("mtsa", "mtsb")
 HOSTS = Path("/etc/netns")  # "ip netns exec" lays what is here over /etc
 # Programs find the name of their host, and by it the address, as on machines of their own.
 NAMED = ("unshare", "--uts", "sh", "-c", 'echo "$0" > /proc/sys/kernel/hostname && exec "$@"')
+NAME = re.compile(r"mts(\d+)[ab]")
 FAREWELL_S = 10.0
 
 
@@ -47,6 +49,7 @@ class TwoHosts:
         self._begun: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
+        _sweep()
         try:
             for name in self._names:
                 _ip("netns", "add", name)
@@ -91,13 +94,7 @@ class TwoHosts:
 
     def processes(self, host: int) -> dict[int, str]:
         """By number, the command lines of all that runs on a host."""
-        told = subprocess.run(["ip", "netns", "pids", self._names[host]], capture_output=True, text=True, check=False)
-        found = {}
-        for number in map(int, told.stdout.split()):
-            with suppress(OSError):
-                words = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ")
-                found[number] = words.decode("utf-8", "replace")
-        return found
+        return _processes(self._names[host])
 
     def kill(self, host: int, spared: Sequence[int] = ()) -> int:
         """End all that runs on a host at once, but for some; how many processes there were."""
@@ -127,6 +124,28 @@ class TwoHosts:
             shutil.rmtree(HOSTS / name, ignore_errors=True)
         for process in self._begun:
             process.wait()
+
+
+def _processes(name: str) -> dict[int, str]:
+    told = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+    found = {}
+    for number in map(int, told.stdout.split()):
+        with suppress(OSError):
+            found[number] = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    return found
+
+
+def _sweep() -> None:
+    """Remove hosts whose maker was killed before it could."""
+    told = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    for name in (line.split()[0] for line in told.splitlines()):
+        made = NAME.fullmatch(name)
+        if made and not Path("/proc", made[1]).exists():
+            for number in _processes(name):
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+            shutil.rmtree(HOSTS / name, ignore_errors=True)
 
 
 def _ip(*words: str) -> None:
