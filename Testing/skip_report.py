@@ -42,7 +42,6 @@ KNOWN_REASONS = (
     r"(limits the size of files|limits on the size of files are of Unix)",
     r"None and True are immortal here",
     r"open descriptors are counted through /proc",
-    r"network namespaces (are of Linux|need root and the program ip)",
     r"(reads /proc|sends a signal|reads the files of Linux)",
 )
 
