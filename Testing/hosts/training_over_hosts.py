@@ -88,7 +88,8 @@ def over_hosts(folder: Path, way: str, lost: int | None) -> dict[str, Any]:
     """
     shutil.rmtree(folder / f"{way}.run", ignore_errors=True)
     (folder / f"{way}.mts.safetensors").unlink(missing_ok=True)
-    began_s, found = time.monotonic(), {}
+    began_s = time.monotonic()
+    found: dict[str, Any] = {}
     with TwoHosts() as hosts, (folder / f"{way}.log").open("wb") as told:
         runs = [_begin(hosts, host, folder, way, told) for host in (0, 1)]
         if lost is not None:

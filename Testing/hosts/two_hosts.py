@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 # Each namespace has addresses of its own: several pairs of hosts may use the same ones at once.
 ADDRESSES = ("198.51.100.1", "198.51.100.2")  # of those that are kept for examples
@@ -48,7 +48,7 @@ class TwoHosts:
         self._names = tuple(f"mts{os.getpid()}{letter}" for letter in "ab")
         self._begun: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> TwoHosts:
         _sweep()
         try:
             for name in self._names:

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
 
 from Testing.bench.cohort.cohort_call import ACTOR, VARIABLES, Place
 from Testing.hosts.two_hosts import ADDRESSES, TwoHosts
@@ -34,7 +33,7 @@ class RayHosts:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
         self._variables = {**VARIABLES, **token}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> RayHosts:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.hosts.__enter__()
         try:
