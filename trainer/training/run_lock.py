@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 from MultiTaskSegLib.runtime.machine.folder_lock import FolderIsHeld, FolderLock
 from trainer.distributed.ranks import ALONE, Ranks
 from trainer.report.note import write_note
@@ -62,13 +62,16 @@ def run_held(folder: RunFolder, ranks: Ranks = ALONE, stream: TextIO | None = No
 
     Raises:
         FolderIsHeld, ResourceError: see `held`.
+        UsageError: the processes of the training were given different outputs.
     """
+    _require_one_output(folder.path, ranks)
     # What another process refuses must not have cost an earlier run anything: all are here before.
     ranks.wait()
     with ExitStack() as stack:
         refused: list[MtsError] = []
 
         def take() -> bool:
+            """By the first process: whether nobody else holds it."""
             is_restarted = ranks.may_go_on and not ranks.run_names.isdisjoint(folder.run_names())
             try:
                 stack.enter_context(held(folder.path, stream=stream, wait_s=RESTART_WAIT_S if is_restarted else 0.0))
@@ -82,6 +85,18 @@ def run_held(folder: RunFolder, ranks: Ranks = ALONE, stream: TextIO | None = No
         if not is_ours:
             raise SystemExit(MtsError.exit_code)  # the first process says why
         yield
+
+
+def _require_one_output(folder: Path, ranks: Ranks) -> None:
+    """Tasks of a cluster may well be trainings of their own, and are not to be taken for one."""
+    first = ranks.agreed(lambda: str(folder))
+    if first != str(folder):
+        raise UsageError(
+            f"process {ranks.rank} writes to another output than process 0, {first}",
+            file=folder,
+            remedy="Give all the same -o; trainings of their own need an environment without RANK, WORLD_SIZE and "
+            "SLURM_STEP_NUM_TASKS (env -u SLURM_STEP_NUM_TASKS ...)",
+        )
 
 
 def _taken(folder: Path, work: str, stream: TextIO | None, wait_s: float) -> FolderLock:
