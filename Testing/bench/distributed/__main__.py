@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             runs.append(spoilt_run(training, kind, min(left, FAULTS_OF_A_RUN), len(runs), whole))
             sys.stderr.write(f"{runs[-1]}\n")
             write_json_file(options.json, found)
-    names = ("faults", "of_torchrun", "unreadable", "lost", "left_over", "silent")
+    names = ("faults", "of_torchrun", "in_training", "unreadable", "lost", "left_over", "silent")
     sums = {kind: {name: sum(run[name] for run in runs if run["kind"] == kind) for name in names}
             for kind in (KILL, ASK, FULL)}  # fmt: skip
     sys.stdout.write(json.dumps(sums, indent=1) + "\n")

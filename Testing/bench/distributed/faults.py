@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -19,7 +18,9 @@ from Testing.bench.distributed.torchrun_call import Training, equal, is_alive, r
 KILL, ASK, FULL = "killed", "asked to end", "full disk"
 KINDS = (KILL, ASK, FULL)
 AGENT_SHARE = 0.25  # of what happens to torchrun itself and not to one of its processes
-LATEST_S = 14.0  # from the start of the processes to what happens to them: also before they have begun to train
+EARLY_SHARE = 0.25  # of what happens before or while the training begins
+EARLIEST_S, STEP_S = 10.0, 0.5
+MOST_STEPS = 12  # from one checkpoint to the fault after it
 FULL_BYTES = 60_000  # to which files may grow: less than a checkpoint has, and more than the log
 FAREWELL_S = 60.0
 RUN_LIMIT_S = 900.0
@@ -37,16 +38,17 @@ def spoilt_run(training: Training, kind: str, count: int, seed: int, whole: dict
         whole: outcome of a run that nothing has happened to.
 
     Returns:
-        ``faults`` (how many), ``of_torchrun`` (how many of them hit it, and not one of its processes), ``unreadable``
+        ``faults`` (how many), ``of_torchrun`` (how many of them hit it, and not one of its processes), ``in_training``
+        (how many came after steps that were trained since the fault before), ``unreadable``
         (checkpoints after a fault), ``lost`` (checkpoints that were older than one before), ``left_over`` (processes
         that lived on without torchrun and had to be ended), ``silent`` (full disks without words), ``begun`` (how often
         the command was given), ``finished`` and ``equal`` (to the whole run, to the bit).
     """
     generator = np.random.default_rng([seed, KINDS.index(kind)])
-    counts = dict.fromkeys(("faults", "of_torchrun", "unreadable", "lost", "left_over", "silent"), 0)
+    counts = dict.fromkeys(("faults", "of_torchrun", "in_training", "unreadable", "lost", "left_over", "silent"), 0)
     agent, begun, kept = training.begin(), 1, 0
     while counts["faults"] < count:
-        if not _spoil(agent, training, kind, generator, counts) and agent.returncode == 0:
+        if not _spoil(agent, training, kind, generator, counts, kept) and agent.returncode == 0:
             break
         try:
             steps = training.steps_kept()
@@ -64,18 +66,26 @@ def spoilt_run(training: Training, kind: str, count: int, seed: int, whole: dict
 
 def _spoil(
     agent: subprocess.Popen[bytes], training: Training, kind: str, generator: np.random.Generator,
-    counts: dict[str, int],
+    counts: dict[str, int], kept: int,
 ) -> bool:  # fmt: skip
     """One fault, and what follows at once; whether there was one: not where torchrun has ended before."""
     while len(ranks_of(agent.pid)) < 2:
         if ended(agent, 0.05):
             return False
-    if ended(agent, generator.uniform(0, LATEST_S)):
+    is_early = generator.uniform() < EARLY_SHARE
+    target = kept + int(generator.integers(1, MOST_STEPS + 1))
+    while not is_early and training.steps_kept() < target:
+        if ended(agent, 0.1):
+            return False
+    if ended(agent, generator.uniform(0, EARLIEST_S if is_early else STEP_S)):
         return False
+    counts["in_training"] += not is_early
     ranks = ranks_of(agent.pid)
     is_agent = kind != FULL and generator.uniform() < AGENT_SHARE
     said_before = training.log.stat().st_size
     if kind == FULL:
+        import resource  # not on Windows, where the tests of this bench run, too
+
         for process in (agent.pid, *ranks.values()):
             with suppress(ProcessLookupError):
                 resource.prlimit(process, resource.RLIMIT_FSIZE, (FULL_BYTES, resource.RLIM_INFINITY))

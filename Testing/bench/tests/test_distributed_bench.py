@@ -37,7 +37,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, **spoilt: Any) -> list[tuple[str, in
 
     def run(training: Training, kind: str, count: int, seed: int, whole: dict[str, Any]) -> dict[str, Any]:
         asked.append((kind, count, training.restarts))
-        counts = dict.fromkeys(("of_torchrun", "unreadable", "lost", "left_over", "silent"), 0)
+        counts = dict.fromkeys(("of_torchrun", "in_training", "unreadable", "lost", "left_over", "silent"), 0)
         return {"kind": kind, "faults": min(count, 3), **counts, "equal": True, **spoilt}
 
     monkeypatch.setattr(bench, "spoilt_run", run)

@@ -44,7 +44,7 @@ def test_a_folder_is_free_again_when_it_was_let_go_and_nobody_is_said_to_have_le
 
 
 @pytest.mark.parametrize(
-    "kind", ["alone", pytest.param("with a fork", marks=pytest.mark.skipif(os.name == "nt", reason="nothing forks"))]
+    "kind", ["alone", pytest.param("with a fork", marks=pytest.mark.skipif(os.name == "nt", reason="sends a signal"))]
 )
 def test_who_was_killed_holds_nothing_though_a_process_it_had_forked_lives_on(kind: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDS, str(tmp_path), kind]
