@@ -59,7 +59,9 @@ def spoilt_run(training: Training, kind: str, count: int, seed: int, whole: dict
             counts["unreadable"] += 1
         if agent.poll() is not None:
             agent, begun = training.begin(), begun + 1
-    is_finished = ended(agent, RUN_LIMIT_S) and agent.returncode == 0
+    while ended(agent, RUN_LIMIT_S) and agent.returncode and begun <= count + 1:  # torchrun ends after its processes
+        agent, begun = training.begin(), begun + 1
+    is_finished = agent.poll() == 0
     is_equal = is_finished and equal(training.outcome(), whole)
     return {"kind": kind, "seed": seed, **counts, "begun": begun, "finished": is_finished, "equal": is_equal}
 

@@ -91,11 +91,12 @@ class Training:
         return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
     def outcome(self) -> dict[str, Any]:
-        """What must not depend on what happened on the way: all tensors and plain values, and the steps of the log."""
+        """What must not depend on what happened on the way: tensors, plain values, and the validations in the log."""
         run = RunFolder(self.output)
         state: dict[str, Any] = torch.load(run.checkpoint, weights_only=True)
         del state["elapsed_s"]
-        records = [{key: record.get(key) for key in ("step", "dice")} for record in run.records()]
+        # Records between validations are of the steps since the last life began.
+        records = [{key: record[key] for key in ("step", "dice")} for record in run.records() if "dice" in record]
         return {"state": state, "model": load_model(self.output).network.state_dict(), "log": records}
 
 
