@@ -42,7 +42,7 @@ KNOWN_REASONS = (
     r"(limits the size of files|limits on the size of files are of Unix)",
     r"None and True are immortal here",
     r"open descriptors are counted through /proc",
-    r"(reads /proc|sends a signal|reads the files of Linux)",
+    r"(reads /proc|sends a signal|reads the files of Linux|there is no Slurm)",
 )
 
 

@@ -56,12 +56,14 @@ def _add_recommend(commands: Any) -> None:
 
 
 def _transfer(options: argparse.Namespace) -> int:
+    from trainer.training.run_lock import held
     from trainer.transfer.experiment import run_transfer
     from trainer.transfer.settings import read_transfer
     from trainer.transfer.wording import claim_sentence, trouble_sentences
 
     plan = read_transfer(options.config, options.data_root)
-    result = run_transfer(plan, options.output, executor_of(options), _say, options.words)
+    with held(options.output, "this experiment"):
+        result = run_transfer(plan, options.output, executor_of(options), _say, options.words)
     for target in result["targets"]:
         sys.stdout.write(claim_sentence(target) + "\n")
     for sentence in trouble_sentences(result):

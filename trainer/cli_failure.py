@@ -29,6 +29,7 @@ def add_experiment(names: Any) -> None:
 def _failure_detection(options: argparse.Namespace) -> int:
     from trainer.failure.experiment import FailureOptions, run_failure_detection
     from trainer.failure.wording import ordered, row_name
+    from trainer.training.run_lock import held
 
     wanted = FailureOptions(
         tuple(options.model),
@@ -38,7 +39,8 @@ def _failure_detection(options: argparse.Namespace) -> int:
         options.seed,
         title=options.title,
     )
-    metrics = run_failure_detection(wanted, options.output, options.words)
+    with held(options.output, "this experiment"):
+        metrics = run_failure_detection(wanted, options.output, options.words)
     means = metrics["means"]
     for name in ordered(means):
         aurc, gain = (means[name][figure]["value"] for figure in ("aurc", "n_aurc"))

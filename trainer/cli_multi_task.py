@@ -25,9 +25,11 @@ def _multi_task(options: argparse.Namespace) -> int:
     from trainer.multi_task.experiment import run_multi_task
     from trainer.multi_task.settings import read_multi_task
     from trainer.multi_task.wording import trouble_sentences, verdict_sentence
+    from trainer.training.run_lock import held
 
     plan = read_multi_task(options.config, options.data_root)
-    result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
+    with held(options.output, "this experiment"):
+        result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
     for regime in result["regimes"]:
         sys.stdout.write(verdict_sentence(result, regime) + "\n")
     for sentence in trouble_sentences(result):

@@ -110,6 +110,8 @@ def _two_stage(options: argparse.Namespace) -> int:
     from trainer.config import read_tables
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.report.run_folder import RunFolder
+    from trainer.training.run_lock import held
+    from trainer.training.train_model import require_model_name
     from trainer.two_stage.experiment import Request, run_two_stage
     from trainer.two_stage.findings import bar_text
     from trainer.two_stage.settings import Settings, TwoStageConfig
@@ -119,7 +121,9 @@ def _two_stage(options: argparse.Namespace) -> int:
     settings = Settings(training, tables["auxiliary"], tables["two_stage"])
     counts = tuple(options.labelled) if options.labelled else (None,)
     request = Request(options.data, tuple(options.unlabelled), options.output, counts, tuple(range(options.seeds)))
-    found = run_two_stage(request, settings, executor_of(options), _say)
+    require_model_name(options.output)
+    with held(RunFolder(options.output).path):
+        found = run_two_stage(request, settings, executor_of(options), _say)
     for bar in found["bars"]:
         sys.stdout.write(f"{bar_text(bar)}\n")
     sys.stdout.write(f"model: {options.output}\nreport: {RunFolder(options.output).report}\n")

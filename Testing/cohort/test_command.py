@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from MultiTaskSegLib.cohort.result.case_record import RECORD_FILE
 from MultiTaskSegLib.cohort.result.journal import entries
-from MultiTaskSegLib.cohort.result.lock import FolderLock
+from MultiTaskSegLib.cohort.result.lock import lock_results
 from MultiTaskSegLib.runtime import cli
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from Testing.cohort.pretended_ray import PretendedRay
@@ -162,7 +162,7 @@ def test_a_run_that_is_interrupted_sums_up_and_frees_the_folder(
     assert cli.main(words(model, images)) == 130
     assert {row["status"] for row in rows(images).values()} == {"pending"}
     assert not ray.is_running
-    FolderLock(images.parent / "out").release()
+    lock_results(images.parent / "out").release()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that ask a process to end")
@@ -180,7 +180,7 @@ def test_a_run_that_is_asked_to_end_sums_up_as_well(
         assert cli.main(words(model, images)) == 130
         assert "interrupted" in capsys.readouterr().err
         assert {row["status"] for row in rows(images).values()} == {"pending"}
-        FolderLock(images.parent / "out").release()
+        lock_results(images.parent / "out").release()
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -188,7 +188,7 @@ def test_a_run_that_is_asked_to_end_sums_up_as_well(
 def test_a_second_run_is_refused_before_it_touches_anything(
     model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
 ):
-    lock = FolderLock(images.parent / "out")
+    lock = lock_results(images.parent / "out")
     assert cli.main(words(model, images)) == 4
     assert "is at work on these results" in capsys.readouterr().err
     assert [entry.name for entry in (images.parent / "out").iterdir()] == [".cohort.lock"]

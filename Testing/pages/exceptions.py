@@ -53,9 +53,12 @@ NNUNET = "nnU-Net is not among the packages of the tests, and would train for ho
 GROUPS = "needs the right to make control groups"
 CARD = "needs a graphics card of this kind; Testing/bench/tests runs it with a stand-in"
 CLUSTER = "needs Slurm; Testing/trainer/distributed/test_clusters_page.py runs the script with stand-ins"
+STEP = "needs Slurm; Testing/trainer/distributed/test_slurm.py gives its variables to two processes"
 HOURS = "hours; SECURITY.md's commands are run, and Testing/hostile tries a small share of every row"
 APPLICATION = "needs the application 3D Slicer; the script is run by Testing/slicer/extension"
 NOT_RUN: dict[str, str] = {
+    "srun --ntasks-per-node=4 --gpus-per-task=1 --kill-on-bad-exit=1 python -m trainer train "
+    "--data Dataset201_KidneyCT Dataset202_LiverCT --config large.toml -o mine.mts.safetensors --minutes 600": STEP,
     "pip install .": INDEX,
     'pip install ".[trainer]"': INDEX,
     'pip install ".[cluster]"': INDEX,

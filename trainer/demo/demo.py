@@ -27,6 +27,7 @@ from trainer.phantom.cohort import write_cohort
 from trainer.phantom.task import FOREIGN, draw_foreign
 from trainer.report.report import write_whole
 from trainer.report.run_folder import RunFolder
+from trainer.training.run_lock import LOCK_FILE, held
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -83,7 +84,16 @@ def run_demo(
     """
     started_s = time.monotonic()
     size, stream, output = size or DemoSize(), stream or sys.stderr, output or sys.stdout
-    _clear(directory)
+    _require_room(directory)
+    with held(directory, "this demo", stream):
+        _clear(directory)
+        story = _told(directory, size, stream, started_s)
+    print(summary(story, directory), file=output)
+    return 1 if story.failures() else 0
+
+
+def _told(directory: Path, size: DemoSize, stream: TextIO, started_s: float) -> Story:
+    """From phantoms to pictures."""
     print("1/4 making phantoms: head T1, short-axis heart cine, torso CT", file=stream, flush=True)
     folders = write_cohort(directory / "data", SEED, size.cases, size.test_cases)
     print(f"2/4 training one model for all three, {size.steps} steps", file=stream, flush=True)
@@ -98,15 +108,19 @@ def run_demo(
     write_pictures(story, predictor, RunFolder(directory / MODEL), directory)
     story = Story(known, foreign, spoilt, training_s, time.monotonic() - started_s)
     write_whole(directory / MARKER, (json.dumps(numbers(story), indent=1) + "\n").encode("utf-8"))
-    print(summary(story, directory), file=output)
-    return 1 if story.failures() else 0
+    return story
+
+
+def _require_room(directory: Path) -> None:
+    """Only an earlier demo is ever removed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    is_empty = all(entry.name == LOCK_FILE for entry in directory.iterdir())
+    if not is_empty and not (directory / MARKER).is_file():
+        raise UsageError("the folder is not empty", file=directory, remedy="Choose a new or empty folder with -o")
 
 
 def _clear(directory: Path) -> None:
-    """Makes room for new results; only an earlier demo is ever removed."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not (directory / MARKER).is_file():
-        raise UsageError("the folder is not empty", file=directory, remedy="Choose a new or empty folder with -o")
+    """Makes room for new results."""
     for name in ("data", "results", "foreign", MODEL.replace(".mts.safetensors", ".run")):
         shutil.rmtree(directory / name, ignore_errors=True)
     # The marker comes first, so that an interrupted demo can be started again.

@@ -1,4 +1,4 @@
-"""Joining the processes that ``torchrun`` starts; they end together, with the reason of the first one to fail."""
+"""Joining the processes that ``torchrun`` or ``srun`` starts; all end with the reason of the first one to fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from torch.distributed.rendezvous import rendezvous
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError, UsageError
 from trainer.distributed.life import Life
 from trainer.distributed.ranks import ALONE, Ranks
-from trainer.distributed.started import started_together
+from trainer.distributed.slurm import is_task_of_several, with_slurm_places
+from trainer.distributed.started import PLACE, started_together
 from trainer.distributed.torch_ranks import TorchRanks
 from trainer.report.note import write_note
 
@@ -34,10 +35,11 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     Within the block, a process that fails ends the others, too: none waits for ever.
 
     Raises:
-        UsageError: there are more processes on this machine than graphics cards.
+        UsageError: there are more processes on this machine than graphics cards, or Slurm does not say where to meet.
         ResourceError: the processes did not meet, or another one has ended.
         KeyboardInterrupt: this or another process was asked to end.
     """
+    environment = with_slurm_places(environment)
     if not started_together(environment):
         yield ALONE
         return
@@ -59,7 +61,7 @@ def _take_card(environment: Mapping[str, str]) -> None:
     if number >= cards:
         raise UsageError(
             f"process {number + 1} of this machine finds {cards} graphics card{'s' if cards > 1 else ''}",
-            remedy=f"Start at most {cards} on it with --nproc-per-node",
+            remedy=f"Start at most {cards} on it (torchrun --nproc-per-node, srun --ntasks-per-node)",
         )
     torch.cuda.set_device(number)
 
@@ -81,7 +83,7 @@ def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
     _tell_waiting(environment, patience)
     try:
-        store, rank, world_size = next(rendezvous("env://", timeout=patience))
+        store, rank, world_size = next(rendezvous(_meeting_place(environment), timeout=patience))
         life = Life(store, rank, environment, patience)
         store = PrefixStore(life.name, store)
         backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
@@ -100,13 +102,21 @@ def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]
         life.end()
 
 
+def _meeting_place(environment: Mapping[str, str]) -> str:
+    """As torch writes it; the agent of torchrun tells torch more than its variables say."""
+    if "TORCHELASTIC_USE_AGENT_STORE" in environment or not is_task_of_several(environment):
+        return "env://"
+    place = {name: environment[name] for name in PLACE}
+    return "tcp://{MASTER_ADDR}:{MASTER_PORT}?rank={RANK}&world_size={WORLD_SIZE}".format_map(place)
+
+
 def _tell_waiting(environment: Mapping[str, str], patience: timedelta) -> None:
     """Whoever has the variables of a cluster by accident would wait in silence for processes that nobody starts."""
     if environment["RANK"] == "0" and environment["WORLD_SIZE"] != "1":
         write_note(
             f"waiting for {environment['WORLD_SIZE']} processes at {environment['MASTER_ADDR']}:"
             f"{environment['MASTER_PORT']}, {patience.total_seconds() / 60:g} min at most; a training in one process "
-            "needs no RANK and WORLD_SIZE"
+            f"needs no {'SLURM_STEP_NUM_TASKS' if is_task_of_several(environment) else 'RANK and WORLD_SIZE'}"
         )
 
 

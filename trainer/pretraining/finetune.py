@@ -17,6 +17,7 @@ from trainer.pretraining.known_head import known_rows
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
+from trainer.training.run_lock import run_held
 from trainer.training.train_model import require_model_name, train_prepared
 from trainer.training.training import Budget, prepare_data
 
@@ -55,19 +56,21 @@ def finetune(
         ModelError: the model's network does not fit, or its file does not say whom it has seen; no training has
             started.
         DatasetError: too few labelled cases, or more than there are, or the model has seen every group.
+        FolderIsHeld: another process trains there.
     """
     require_model_name(output)
     config = config if model_file is None else config_for(model_file, config)
     datasets = datasets_with_masks(directories, several=True)
     folder = RunFolder(output, cache)
-    if not resume:
-        folder.begin_anew()
-    ancestors = NOBODY if model_file is None else Provenance.of(read_manifest(model_file)[0])
-    data = prepare_data(datasets, config, folder, stream, labelled_cases, ancestors)
-    recipe, said = start_from(model_file, data.plan, strategy, scope)
-    return train_prepared(
-        data, output, config, budget, recipe=recipe, said=said, ancestors=ancestors, resume=resume, stream=stream
-    )
+    with run_held(folder, stream=stream):
+        if not resume:
+            folder.begin_anew()
+        ancestors = NOBODY if model_file is None else Provenance.of(read_manifest(model_file)[0])
+        data = prepare_data(datasets, config, folder, stream, labelled_cases, ancestors)
+        recipe, said = start_from(model_file, data.plan, strategy, scope)
+        return train_prepared(
+            data, output, config, budget, recipe=recipe, said=said, ancestors=ancestors, resume=resume, stream=stream
+        )
 
 
 def start_from(

@@ -18,6 +18,7 @@ from trainer.pretraining.pretext.pretext import PretextTask
 from trainer.pretraining.pretext_companion import ImagePool, finishing, pretext_companions
 from trainer.report.run_folder import RunFolder
 from trainer.training.recipe import Recipe
+from trainer.training.run_lock import run_held
 from trainer.training.train_model import require_model_name, train_prepared
 from trainer.training.training import Budget, PreparedData, prepare_data
 
@@ -58,6 +59,7 @@ def pretrain(
     Raises:
         UsageError: an unknown source or pretext task.
         DatasetError: too few images, or fewer than two classes.
+        FolderIsHeld: another process trains there.
     """
     if task not in get_args(SourceTask):
         raise UsageError(f"there is no source task {task!r}", remedy=f"Use one of {', '.join(get_args(SourceTask))}")
@@ -66,22 +68,23 @@ def pretrain(
     chosen = pretexts_named(pretexts)
     require_model_name(output)
     folder = RunFolder(output, cache)
-    if task == "segmentation":
-        datasets = datasets_with_masks(directories)
+    with run_held(folder, stream=stream):
+        if task == "segmentation":
+            datasets = datasets_with_masks(directories)
+            if not resume:
+                folder.begin_anew()
+            labelled = prepare_data(datasets, config, folder, stream)
+            said = {"pretraining": {"task": task}}
+            return train_prepared(labelled, output, config, budget, said=said, resume=resume, stream=stream)
+        sources = [read_image_source(Path(directory)) for directory in directories]
+        categories, classes = category_numbers(sources) if task == "classification" else ((), ())
+        tasks: tuple[PretextTask, ...] = (Classification(len(classes)),) if classes else chosen
         if not resume:
             folder.begin_anew()
-        labelled = prepare_data(datasets, config, folder, stream)
-        said = {"pretraining": {"task": task}}
-        return train_prepared(labelled, output, config, budget, said=said, resume=resume, stream=stream)
-    sources = [read_image_source(Path(directory)) for directory in directories]
-    categories, classes = category_numbers(sources) if task == "classification" else ((), ())
-    tasks: tuple[PretextTask, ...] = (Classification(len(classes)),) if classes else chosen
-    if not resume:
-        folder.begin_anew()
-    data = prepare_data([source.dataset for source in sources], config, folder, stream)
-    return _train_on_images(
-        data, tasks, categories, output, config, budget, auxiliary or AuxiliaryConfig(), classes, resume, stream
-    )
+        data = prepare_data([source.dataset for source in sources], config, folder, stream)
+        return _train_on_images(
+            data, tasks, categories, output, config, budget, auxiliary or AuxiliaryConfig(), classes, resume, stream
+        )
 
 
 def category_numbers(

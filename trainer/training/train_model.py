@@ -29,6 +29,7 @@ from trainer.training.measuring import plan_measuring
 from trainer.training.planned_manifest import require_storable
 from trainer.training.recipe import PLAIN, Recipe
 from trainer.training.run_identity import require_same_run, run_identity
+from trainer.training.run_lock import run_held
 from trainer.training.training import Budget, PreparedData, prepare_data, train
 from trainer.training.training_device import training_device
 from trainer.training.weight_standardization import initialize
@@ -60,17 +61,17 @@ def train_model(
 
     Raises:
         UsageError: the output's name has another ending, or a dataset to be mirrored is not there.
+        FolderIsHeld: another process trains there.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
     require_model_name(output)
     datasets = datasets_with_masks(directories, several=True)
     require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
-    # What another process refuses must not have cost an earlier run its checkpoint.
-    ranks.wait()
-    resume = ranks.agreed(lambda: goes_on(folder, resume, ranks, stream))
-    data = prepare_data(datasets, config, folder, stream, ranks=ranks)
-    return train_prepared(data, output, config, budget, resume=resume, stream=stream, ranks=ranks)
+    with run_held(folder, ranks, stream):
+        resume = ranks.agreed(lambda: goes_on(folder, resume, ranks, stream))
+        data = prepare_data(datasets, config, folder, stream, ranks=ranks)
+        return train_prepared(data, output, config, budget, resume=resume, stream=stream, ranks=ranks)
 
 
 def goes_on(folder: RunFolder, resume: bool, ranks: Ranks, stream: TextIO | None = None) -> bool:

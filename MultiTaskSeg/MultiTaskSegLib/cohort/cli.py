@@ -25,7 +25,7 @@ from MultiTaskSegLib.cohort.result.journal import CHANGED as CHANGED_EVENT
 from MultiTaskSegLib.cohort.result.journal import DONE as DONE_EVENT
 from MultiTaskSegLib.cohort.result.journal import FAILED as FAILED_EVENT
 from MultiTaskSegLib.cohort.result.journal import TRIED as TRIED_EVENT
-from MultiTaskSegLib.cohort.result.lock import FolderLock
+from MultiTaskSegLib.cohort.result.lock import lock_results
 from MultiTaskSegLib.cohort.result.results import (
     CHANGED,
     count_results,
@@ -66,7 +66,7 @@ def cohort(options: argparse.Namespace) -> int:
     for case in problems:
         print(f"warning: {case.identity}: {case.problem}", file=sys.stderr)
     job.settings.require_same(job.output)
-    lock = FolderLock(job.output)
+    lock = lock_results(job.output)
     try:
         job.settings.require_same(job.output)  # another run may have taken the folder meanwhile
         job.settings.write(job.output)

@@ -22,7 +22,7 @@ CASES = 60
 DRIVER_SHARE = 0.3  # of the kills
 LONGEST_S = 3.0  # between two kills
 RUN_LIMIT_S = 1800.0
-FAREWELL_S = 20.0  # in which what a killed driver had started should end
+FAREWELL_S = 90.0  # in which what a killed driver had started should end; Ray's own take a minute
 
 
 def killed_cohort(folder: Path, model: Path, seed: int, kills: int) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def killed_cohort(folder: Path, model: Path, seed: int, kills: int) -> dict[str,
     final = place.begin(workers=2)
     if not ended(final, RUN_LIMIT_S):
         end_all(processes_of(final.pid))
-    return {"seed": seed, "cases": CASES, **counts, **_faults(place, seen, folder / "whole")}
+    return {"seed": seed, "cases": CASES, "farewell_s": FAREWELL_S, **counts, **_faults(place, seen, folder / "whole")}
 
 
 def _killed_at_random(

@@ -48,7 +48,8 @@ def _kills(kills: list[Figures]) -> Iterator[str]:
         f"{total['worker_kills']} kills of workers and {total['driver_kills']} of drivers at random moments, in "
         f"{len(kills)} cohorts of {kills[0]['cases']} cases: {total['lost']} lost, {total['doubled']} done twice, "
         f"{total['changed']} finished results written again, {total['different']} other than without kills; "
-        f"{total['left_over']} processes of killed drivers were still there after 20 s."
+        f"{total['left_over']} processes of killed drivers were still there after "
+        f"{kills[-1].get('farewell_s', 20.0):.0f} s."
     )
 
 

@@ -45,6 +45,8 @@ def test_the_page_tells_kills_memory_and_costs():
     text = "\n".join(cohort_table(found))
     assert "7 kills of workers and 3 of drivers" in text
     assert "0 lost, 0 done twice" in text
+    assert "were still there after 20 s" in text, "as it was measured before the time was noted"
+    assert "were still there after 90 s" in "\n".join(cohort_table(found | {"kills": [kills | {"farewell_s": 90.0}]}))
     assert "12.3 ms" in text
     assert "million" not in text
     workers = {"shape_zyx": [1, 2, 3], "cases": 4, "cases_per_s": {"1": [1.0], "2": [1.9]}, "ratio": 1.9}

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from MultiTaskSegLib.runtime.errors import MtsError
 from Testing.trainer.distributed.processes import KILLED, run_together
 from Testing.trainer.distributed.work import facts, fail, gradients, measured, seams, train_with
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.distributed.ranks import ALONE
 from trainer.report.run_folder import RunFolder
+from trainer.training.run_lock import held
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 
@@ -154,3 +156,16 @@ def test_processes_with_other_settings_or_nothing_to_do_are_refused(
     assert outcomes[rank][1].startswith(words), outcomes
     # Settings are compared when the data are known; whether these are there is seen before.
     assert RunFolder(output).checkpoint.exists() == ("other machine" in changes)
+
+
+def test_a_training_in_several_processes_at_an_output_that_is_taken_is_refused_and_all_of_them_end(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "m.mts.safetensors")
+    folder.checkpoint.write_text("of the first")
+    with held(folder.path):
+        outcomes = run_together(train_with, 2, folders, tmp_path / "m.mts.safetensors", {})
+    assert outcomes[0][0] == "FolderIsHeld"
+    assert outcomes[0][1].startswith(f"process {os.getpid()} on {socket.gethostname()} (since ")
+    assert outcomes[1] == ("SystemExit", str(MtsError.exit_code)), "the others learn of it"
+    assert folder.checkpoint.read_text() == "of the first"

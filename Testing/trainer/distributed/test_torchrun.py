@@ -44,6 +44,7 @@ validations = 0
 minimum_validation_groups = 2
 threads = 1
 measuring_share = 0.0
+precision = "float32"
 """
 
 

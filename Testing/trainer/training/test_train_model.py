@@ -74,7 +74,7 @@ def trained(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tu
 def test_the_run_folder_holds_config_log_checkpoint_metrics_and_report(trained: tuple[Path, Manifest]) -> None:
     run = RunFolder(trained[0])
     assert {path.name for path in run.path.iterdir()} == {
-        "cache", "checkpoint.pt", "config.json", "metrics.json", "metrics.jsonl", "report.html"
+        ".run.lock", "cache", "checkpoint.pt", "config.json", "metrics.json", "metrics.jsonl", "report.html"
     }  # fmt: skip
     assert json.loads((run.path / "config.json").read_text(encoding="utf-8"))["seed"] == 1
     metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
