@@ -106,7 +106,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="dataset folders")
     train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="NAME.mts.safetensors")
     train.add_argument("--config", type=Path, metavar="FILE", help="TOML or YAML; see docs/command_line.md")
-    train.add_argument("--steps", type=int, help="optimiser steps (repeatable to the bit)")
+    train.add_argument("--steps", type=int, help="optimiser steps (repeatable to the bit where precision is named)")
     train.add_argument("--minutes", type=float, help="wall time of the training itself (default 60)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
     train.set_defaults(command=_train, several_processes=True)

@@ -107,7 +107,7 @@ def _finetune(options: argparse.Namespace) -> int:
 
 
 def _two_stage(options: argparse.Namespace) -> int:
-    from trainer.config import read_tables
+    from trainer.config import read_experiment
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.report.run_folder import RunFolder
     from trainer.training.run_lock import held
@@ -117,7 +117,7 @@ def _two_stage(options: argparse.Namespace) -> int:
     from trainer.two_stage.settings import Settings, TwoStageConfig
 
     require_not_released(options.output)
-    training, tables = read_tables(options.config, {"auxiliary": AuxiliaryConfig, "two_stage": TwoStageConfig})
+    training, tables = read_experiment(options.config, {"auxiliary": AuxiliaryConfig, "two_stage": TwoStageConfig})
     settings = Settings(training, tables["auxiliary"], tables["two_stage"])
     counts = tuple(options.labelled) if options.labelled else (None,)
     request = Request(options.data, tuple(options.unlabelled), options.output, counts, tuple(range(options.seeds)))

@@ -166,6 +166,24 @@ def read_tables(path: Path | None, tables: Mapping[str, type[Any]]) -> tuple[Tra
     return config_from_dict(values, source), made
 
 
+def read_experiment(path: Path | None, tables: Mapping[str, type[Any]]) -> tuple[TrainingConfig, dict[str, Any]]:
+    """`read_tables` for runs that are compared: they must not differ in what a timed trial chose for each.
+
+    Args:
+        path, tables: see `read_tables`.
+
+    Returns:
+        The same; ``precision`` is ``float32`` where the file names none.
+
+    Raises:
+        UsageError: as `read_config`.
+    """
+    training, made = read_tables(path, tables)
+    if training.precision == "auto":
+        training = dataclasses.replace(training, precision="float32")
+    return training, made
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = _parse(path)

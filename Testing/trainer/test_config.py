@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, config_from_dict, read_config, require_known_mirrors
+from trainer.config import TrainingConfig, config_from_dict, read_config, read_experiment, require_known_mirrors
 
 TOML = """
 seed = 7
@@ -50,6 +50,15 @@ def test_without_a_file_and_with_an_empty_one_the_defaults_hold(tmp_path: Path) 
     for name in ("empty.toml", "empty.yaml"):
         (tmp_path / name).write_text("", encoding="utf-8")
         assert read_config(tmp_path / name) == TrainingConfig()
+
+
+def test_runs_that_are_compared_do_not_choose_their_precision_one_by_one(tmp_path: Path) -> None:
+    named, free = tmp_path / "named.toml", tmp_path / "free.toml"
+    named.write_text('precision = "bfloat16"\n', encoding="utf-8")
+    free.write_text("seed = 3\n", encoding="utf-8")
+    assert read_experiment(named, {})[0].precision == "bfloat16"
+    assert read_experiment(free, {})[0] == TrainingConfig(seed=3, precision="float32")
+    assert read_config(free).precision == "auto"
 
 
 def test_a_configuration_survives_the_way_to_plain_values_and_back() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, config_from_dict, read_tables, require_known_mirrors
+from trainer.config import TrainingConfig, config_from_dict, read_experiment, require_known_mirrors
 from trainer.data.dataset import dataset_name
 from trainer.pretraining.unfreezing import Strategy
 
@@ -140,7 +140,7 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
     Raises:
         UsageError: the file is missing or malformed, or the settings contradict themselves.
     """
-    training, tables = read_tables(path, {"multi_task": MultiTaskSettings})
+    training, tables = read_experiment(path, {"multi_task": MultiTaskSettings})
     settings: MultiTaskSettings = tables["multi_task"]
     _check(settings, path)
     _require_unset(training, path)

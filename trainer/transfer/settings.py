@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, read_tables, require_known_mirrors
+from trainer.config import TrainingConfig, read_experiment, require_known_mirrors
 from trainer.data.dataset import dataset_name, split_view
 from trainer.pretraining.pretrain import SourceTask
 from trainer.pretraining.unfreezing import Strategy
@@ -114,7 +114,7 @@ def read_transfer(path: Path, data_root: Path | None = None) -> TransferPlan:
     Raises:
         UsageError: the file is missing or malformed, or the settings contradict themselves.
     """
-    training, tables = read_tables(path, {"transfer": TransferSettings})
+    training, tables = read_experiment(path, {"transfer": TransferSettings})
     settings: TransferSettings = tables["transfer"]
     _check(settings, path)
     folders = [*(data for source in settings.sources for data in source.data), *(t.data for t in settings.targets)]
