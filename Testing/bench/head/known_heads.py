@@ -2,8 +2,8 @@
 
 Persons are split: a share of them is in the folder, the others are for measuring how many new heads are accepted.
 
-    python -m Testing.bench.head.known_heads heads -o known --kept-back kept_back
-    python -m trainer reference -m head.mts.safetensors --images label_maps_head_brain=known
+    python -m Testing.bench.head.known_heads heads -o real_heads --kept-back kept_back
+    python -m trainer reference -m head.mts.safetensors --images label_maps_head_brain=real_heads
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def write_folder(folder: Path, heads: Sequence[RealHead]) -> None:
         "labels": {"background": 0},
         "file_ending": ENDING,
         "anatomy": "head",
+        "licence": "; ".join(sorted({head.licence or "not stated" for head in heads})),
         "released_weights_may_use": all(head.may_be_known for head in heads),
     }
     (folder / "dataset.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
@@ -72,8 +73,10 @@ def main() -> None:
     parser.add_argument("heads", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--kept-back", type=Path, required=True)
+    words = "of the persons that may be known, how many are kept back"
+    parser.add_argument("--share", type=float, default=KEPT_BACK_SHARE, help=words)
     options = parser.parse_args()
-    known, kept_back = split_heads(read_heads(options.heads))
+    known, kept_back = split_heads(read_heads(options.heads), options.share)
     write_folder(options.output, known)
     write_folder(options.kept_back, kept_back)
     sys.stdout.write(f"{len(known)} heads known, {len(kept_back)} kept back\n")

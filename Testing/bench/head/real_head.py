@@ -23,6 +23,7 @@ class RealHead:
         has_skull: whether it is a whole head.
         labels: file of anatomy labels, or None.
         may_be_known: whether released models may carry statistics of it.
+        licence: as its source states it; empty where the table has none.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class RealHead:
     has_skull: bool
     labels: Path | None
     may_be_known: bool
+    licence: str = ""
 
 
 def read_heads(folder: Path) -> list[RealHead]:
@@ -45,6 +47,7 @@ def read_heads(folder: Path) -> list[RealHead]:
             row["skull"] == "yes",
             None if row["labels"] == "none" else folder / row["labels"],
             row["released_reference_may_use"] == "True",
+            row.get("licence as stated", ""),
         )
         for row in rows
     ]

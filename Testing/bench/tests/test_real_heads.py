@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,11 +20,13 @@ from trainer.data.image_source import read_image_source
 
 FILES = [f"T1_ms_p{n:02d}_s1.nii.gz" for n in range(8)] + ["T2_ms_p03_s2.nii.gz", "ss_T1_one.nii.gz"]
 
+LICENCES = ("CC BY (LICENSE)", "BSD")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    rows = [f"{file},T1,yes,none,{file != 'T2_ms_p03_s2.nii.gz'}" for file in FILES]
-    text = "\n".join(["file,modality,skull,labels,released_reference_may_use", *rows])
+    rows = [f"{file},T1,yes,none,{file != 'T2_ms_p03_s2.nii.gz'},{LICENCES['one' in file]}" for file in FILES]
+    text = "\n".join(["file,modality,skull,labels,released_reference_may_use,licence as stated", *rows])
     (tmp_path / TABLE).write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -39,6 +42,14 @@ def test_persons_are_kept_apart_and_what_may_not_be_known_is_kept_back(folder: P
     write_folder(tmp_path / "known", known)
     found = read_image_source(tmp_path / "known").dataset
     assert {case.group for case in found.cases} == {h.person for h in known}
+    write_folder(tmp_path / "all", heads)
+    assert json.loads((tmp_path / "all" / "dataset.json").read_text("utf-8"))["licence"] == "BSD; CC BY (LICENSE)"
+
+
+def test_all_that_may_be_known_is_known_where_nothing_is_to_be_kept_back(folder: Path) -> None:
+    known, kept_back = split_heads(read_heads(folder), 0.0)
+    assert {h.person for h in kept_back} == {"ms_p03"}
+    assert len(known) == len(FILES) - 2
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
