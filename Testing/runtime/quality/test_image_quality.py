@@ -75,6 +75,8 @@ def test_an_image_that_was_not_checked_as_a_whole_has_no_bound_for_that_and_for_
     assert "the model file has 3" in ImageQuality({1: 0.9}, None, 3, is_checked=False).why_no_bound
 
 
-def test_a_good_answer_on_a_foreign_image_says_what_it_rests_on() -> None:
-    told = quality_sentence(ImageQuality({1: 0.95}, 0.05, 12).as_dict(is_foreign=True))
-    assert told.startswith("good: told by the probabilities alone, for the image is unlike")
+def test_no_result_of_a_foreign_image_is_called_good_however_sure_the_network_is() -> None:
+    told = {dice: ImageQuality({1: dice}, 0.05, 12).as_dict(is_foreign=True) for dice in (0.99, 0.7, 0.2)}
+    assert [own["answer"] for own in told.values()] == ["look here", "look here", "do not use"]
+    assert quality_sentence(told[0.99]) == "look here: the image is unlike those that figures were measured on"
+    assert ImageQuality({1: 0.99}, 0.05, 12).as_dict(is_foreign=False)["answer"] == "good"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
-from MultiTaskSegLib.runtime.quality.usability import Usability, usability
+from MultiTaskSegLib.runtime.quality.usability import GOOD, LOOK_HERE, Usability, usability
 
-FOREIGN_WORDS = "told by the probabilities alone, for the image is unlike those that figures were measured on"
+FOREIGN_WORDS = "the image is unlike those that figures were measured on"
 NOTHING_WORDS = "nothing was found"
 UNCHECKED_WORDS = "bounds were measured on whole images, which the check had seen"
 
@@ -69,12 +69,12 @@ class ImageQuality:
 
         Args:
             is_foreign: whether the check calls the image foreign: figures were measured on images like those of the
-                training, and are left out then; the answer, which only puts images in an order, is not.
+                training and are left out then, and nobody can say that such a result is good.
         """
         nothing = "" if self.mean is not None else NOTHING_WORDS
         why_no_figures = FOREIGN_WORDS if is_foreign else nothing
         return {
-            "answer": self.answer,
+            "answer": LOOK_HERE if is_foreign and self.answer == GOOD else self.answer,
             "predicted_dice": None if is_foreign else self.mean,
             "margin": None if why_no_figures else self.margin,
             "patients": self.patients,

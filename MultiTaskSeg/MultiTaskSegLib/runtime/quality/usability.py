@@ -1,7 +1,7 @@
 """The answer to "is this result good?": one rule, from the estimated Dice and its bound alone.
 
-What the out-of-distribution check says of the image does not enter: a foreign image may be segmented well, and a known
-one badly. Both are told, side by side.
+What the out-of-distribution check says of the image does not enter here: a foreign image may be segmented well, and a
+known one badly. Both are told, side by side, but for one thing: a report calls no foreign image's result good.
 """
 
 from __future__ import annotations
