@@ -7,7 +7,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from trainer.evaluation.model_history import history_words
-from trainer.evaluation.model_words import check_words, data_words, few_words
+from trainer.evaluation.model_words import acceptance_words, check_words, data_words, few_words
 from trainer.evaluation.published_figures import PublishedFigures, measured_as
 from trainer.report.markdown_table import table
 
@@ -43,9 +43,9 @@ def card_text(manifest: Manifest, digest: str, figures: PublishedFigures, pictur
         "ECE: expected calibration error of the top label near the structures, on the network's grid, before and after "
         "the temperatures, which were fitted on other held-out patients. [More](../results/calibration.md).",
         "## Images it does not know",
-        check_words(figures.benchmark, "../results") + _if_older(figures.benchmark["sha256"], manifest, digest),
+        checked_words(manifest, digest, figures, "../results"),
         _false_alarms(manifest, figures),
-        place_words(figures, "../results") + _if_older(figures.localisation["model"], manifest, digest),
+        place_words(manifest, digest, figures, "../results"),
         "## Data",
         data_words(manifest, "../"),
         _pictures(manifest, figures.evaluation["datasets"], pictures),
@@ -53,14 +53,24 @@ def card_text(manifest: Manifest, digest: str, figures: PublishedFigures, pictur
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def place_words(figures: PublishedFigures, folder: str) -> str:
-    """What the map of foreign places finds, with a link into the folder of figures."""
+def checked_words(manifest: Manifest, digest: str, figures: PublishedFigures, folder: str = "results") -> str:
+    """What the check finds and what it misses, with a link into the folder of figures."""
+    if figures.acceptance is not None:
+        return acceptance_words(figures.acceptance, manifest)
+    assert figures.benchmark is not None
+    return check_words(figures.benchmark, folder) + _if_older(figures.benchmark["sha256"], manifest, digest)
+
+
+def place_words(manifest: Manifest, digest: str, figures: PublishedFigures, folder: str) -> str:
+    """What the map of foreign places finds, with a link into the folder of figures; nothing where not measured."""
+    if figures.localisation is None:
+        return ""
     patch, streak = figures.localisation["patch"], figures.localisation["streak"]
     return (
         "Map of foreign places (`check --map`): cells of an inserted foreign patch are told from the others with an "
         f"AUROC of {patch['auroc']:.2f} (place alone {patch['control']:.2f}), those of a metal streak with "
         f"{streak['auroc']:.2f} ({streak['control']:.2f}), means over the tasks ([figures]({folder}/{figures.places}))."
-    )
+    ) + _if_older(figures.localisation["model"], manifest, digest)
 
 
 def mean_text(measured: Mapping[str, Any], digits: int = 3) -> str:
@@ -135,7 +145,7 @@ def _calibration_table(manifest: Manifest) -> str:
 
 
 def _false_alarms(manifest: Manifest, figures: PublishedFigures) -> str:
-    others = figures.benchmark["shipped"].get("specificity_by_task", {})
+    others = {} if figures.benchmark is None else figures.benchmark["shipped"].get("specificity_by_task", {})
     rows = []
     for task in manifest.tasks:
         measured = figures.evaluation["datasets"][task.name]
@@ -147,6 +157,8 @@ def _false_alarms(manifest: Manifest, figures: PublishedFigures) -> str:
     words = (
         "False alarms, of images that are known (the shipped limit was set with these very images, so that new ones "
         "may be flagged more often):"
+        if figures.acceptance is None
+        else "Flagged of the drawn images that the Dice was measured on, which the check does not know:"
     )
     return f"{words}\n\n{table(headers, rows)}"
 

@@ -13,10 +13,10 @@ from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
-from trainer.evaluation.card_page import BEFORE_REFIT, card_text
+from trainer.evaluation.card_page import card_text, checked_words
 from trainer.evaluation.evaluation import PICTURES
 from trainer.evaluation.model_history import history_words
-from trainer.evaluation.model_words import check_words, few_words
+from trainer.evaluation.model_words import few_words
 from trainer.evaluation.published_figures import TOLD, PublishedFigures, measured_as, published_figures
 from trainer.report.report import write_whole
 from trainer.report.run_folder import write_json_file, write_text_file
@@ -154,8 +154,7 @@ def _section(manifest: Manifest, digest: str, figures: PublishedFigures) -> str:
         few_words(figures.evaluation["datasets"]),
         f"Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): "
         f"{weights_licence(manifest).text()}.",
-        check_words(figures.benchmark)
-        + ("" if figures.benchmark["sha256"] in measured_as(manifest, digest) else BEFORE_REFIT),
+        checked_words(manifest, digest, figures),
         f"**[The card of {manifest.name}]({CARDS}/{manifest.name}.md)** has distances of surfaces, every structure, "
         "calibration, false alarms of every task, the data with whom to cite, and pictures of typical and worst cases.",
     ]

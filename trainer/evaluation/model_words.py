@@ -40,6 +40,32 @@ def check_words(measured: Mapping[str, Any], results: str = "results") -> str:
     return " ".join(filter(None, words))
 
 
+def acceptance_words(measured: Mapping[str, Any], manifest: Manifest) -> str:
+    """What the check accepts and flags where it knows images without labels.
+
+    Args:
+        measured: ``known`` and ``foreign`` folders of a published acceptance.
+        manifest: of the model.
+    """
+    known, foreign = measured["known"], measured["foreign"]
+    missed = [f"{own['images'] - own['flagged']} of {own['images']} of {name}" for name, own in foreign.items()]
+    missed = [words for words in missed if not words.startswith("0 ")]
+    images, flagged = (sum(own[key] for own in foreign.values()) for key in ("images", "flagged"))
+    layers = "" if manifest.ood is None else f" (`{manifest.ood.variant}`, layers {', '.join(manifest.ood.layers)})"
+    accepted = "; ".join(
+        f"{name}: {own['accepted']} of {own['images']} ({own['patients']} persons, 95 % interval "
+        f"{100 * own['interval'][0]:.0f} to {100 * own['interval'][1]:.0f} %)"
+        for name, own in known.items()
+    )
+    return (
+        f"Out of distribution{layers}: the check knows real images, not the drawn ones that the network was trained "
+        "on, so that drawn images are flagged more often. Accepted of images of persons that it does not know: "
+        f"{accepted}. Flagged are {flagged} of {images} images of something else ({', '.join(foreign)})"
+        + (f"; **missed**: {', '.join(missed)}." if missed else ".")
+        + " Spoilt images were not measured."
+    )
+
+
 def _sources(by_source: Mapping[str, float], family: str) -> str:
     """A family from one source says little about others."""
     own = [source.removeprefix(f"{family}: ") for source in by_source if source.startswith(f"{family}: ")]

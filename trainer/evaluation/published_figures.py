@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,18 @@ class PublishedFigures:
 
     Attributes:
         evaluation, told: of ``evaluate``, where ``auto`` chose the task and where it was told.
-        benchmark: of the check, all families and every control; may be of the same weights before a refit.
+        benchmark: of the check, all families and every control; may be of the same weights before a refit. None where
+            the check knows images without labels, which the benchmark cannot measure.
         places, localisation: file name and content of the map of foreign places; likewise.
+        acceptance: then, how many images of which folders the check accepts.
     """
 
     evaluation: Content
     told: Content
-    benchmark: Content
+    benchmark: Content | None
     places: str
-    localisation: Content
+    localisation: Content | None
+    acceptance: Content | None = None
 
 
 def published_figures(manifest: Manifest, digest: str, results: Path) -> PublishedFigures:
@@ -38,7 +41,8 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
 
     Args:
         manifest, digest: of the model file.
-        results: folder with the published ``evaluation-*``, ``ood-benchmark-*`` and ``localisation-*`` JSON files.
+        results: folder with the published ``evaluation-*``, ``ood-benchmark-*`` and ``localisation-*`` JSON files, or
+            ``acceptance-*`` in place of the last two.
 
     Raises:
         DatasetError: one of them is missing.
@@ -64,6 +68,8 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
 
     _, evaluation = _newest(results, f"evaluation-*-{manifest.name}.json", of_model)
     _, told = _newest(results, f"evaluation-*-{manifest.name}{TOLD}.json", of_model)
+    for _, acceptance in _fitting(results, f"acceptance-*-{manifest.name}.json", lambda own: own["model"] in digests):
+        return PublishedFigures(evaluation, told, None, "", None, acceptance)
     _, benchmark = _newest(results, "ood-benchmark-*.json", complete)
     places, localisation = _newest(results, f"localisation-*-{manifest.name}.json", of_weights)
     return PublishedFigures(evaluation, told, benchmark["models"][0], places, localisation)
@@ -77,10 +83,16 @@ def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
 
 def _newest(folder: Path, pattern: str, fits: Callable[[Content], bool]) -> tuple[str, Content]:
     """Name and content of the newest file that fits."""
-    for path in sorted(folder.glob(pattern), reverse=True):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if fits(content):
-            return path.name, content
+    for found in _fitting(folder, pattern, fits):
+        return found
     raise DatasetError(
         f"no {pattern} is of this model file and all of its tasks", file=folder, remedy="Measure and publish it first"
     )
+
+
+def _fitting(folder: Path, pattern: str, fits: Callable[[Content], bool]) -> Iterator[tuple[str, Content]]:
+    """Names and contents of the files that fit, the newest first."""
+    for path in sorted(folder.glob(pattern), reverse=True):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if fits(content):
+            yield path.name, content

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo
+from Testing.bench.head.acceptance import images_of, shares
 from Testing.bench.head.against_labels import brain_of
 from Testing.bench.head.known_heads import split_heads, write_folder
 from Testing.bench.head.real_head import TABLE, read_heads
@@ -91,3 +93,32 @@ def test_seven_classes_are_merged_into_four_tissues() -> None:
     labels = tuple(LabelInfo(value, name, name, (0, 0, 0), "") for value, name in enumerate(names, start=1))
     merged = merged_tissues(np.arange(8), SimpleNamespace(labels=labels))  # type: ignore[arg-type]
     assert merged.tolist() == [0, 3, 2, 4, 1, 2, 3, 1]
+
+
+def test_a_folder_of_images_is_told_from_a_dataset_whose_table_says_who_is_shown(folder: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "heads", read_heads(folder))
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for name in ("one.nii.gz", "one_label.nii.gz", "two.nii.gz"):
+        (loose / name).write_bytes(b"")
+    for file in FILES:
+        (folder / file).write_bytes(b"")
+    found = images_of([tmp_path / "heads", loose])
+    assert {person for person, _ in found["heads"]} == {head.person for head in read_heads(folder)}
+    assert [person for person, _ in found["loose"]] == ["one.nii.gz", "two.nii.gz"]
+    assert images_of([loose / "two.nii.gz"]) == {"loose": [("two.nii.gz", loose / "two.nii.gz")]}
+    (tmp_path / "empty").mkdir()
+    for wrong in ("empty", "loose/three.nii.gz"):
+        with pytest.raises(FileNotFoundError, match="has no image"):
+            images_of([tmp_path / wrong])
+
+
+def test_accepted_and_flagged_are_counted_with_what_the_check_says(tmp_path: Path) -> None:
+    for name in "abc":
+        sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4, 4), np.float32)), str(tmp_path / f"{name}.nii.gz"))
+    answers = iter([False, True, False, False, True, False])
+    predictor = SimpleNamespace(check=lambda _volume: SimpleNamespace(is_ood=next(answers)))
+    accepted = shares(predictor, [tmp_path], "accepted")[tmp_path.name]
+    flagged = shares(predictor, [tmp_path], "flagged")[tmp_path.name]
+    assert (accepted["images"], accepted["patients"], accepted["accepted"], flagged["flagged"]) == (3, 3, 2, 1)
+    assert accepted["interval"][0] < 2 / 3 < accepted["interval"][1]

@@ -48,11 +48,16 @@ def test_the_users_models_lie_where_each_system_keeps_data(
 
 
 def test_the_list_has_the_released_models_and_the_users_own(folder: Path) -> None:
-    assert [entry.name for entry in listed_models()] == ["mr3d", "planar2d"]  # without a folder of the user
+    assert [entry.name for entry in listed_models()] == [
+        "mr3d",
+        "planar2d",
+        "head_brain",
+    ]  # without a folder of the user
     write_header_file(folder / "balls.mts.safetensors", manifest())
     assert [(entry.name, entry.is_released) for entry in listed_models()] == [
         ("mr3d", True),
         ("planar2d", True),
+        ("head_brain", True),
         ("balls", False),
     ]
 
@@ -60,7 +65,7 @@ def test_the_list_has_the_released_models_and_the_users_own(folder: Path) -> Non
 def test_an_entry_says_what_its_header_says(folder: Path) -> None:
     tasks = (task_entry(inputs=["T1", "FLAIR"]), task_entry("Other", modality="CT", licence="CC BY-NC 4.0"))
     path = write_header_file(folder / "two.mts.safetensors", manifest(*tasks, ood=None))
-    (entry,) = listed_models()[2:]
+    (entry,) = listed_models()[3:]
     assert entry.segments() == "Dataset001_Balls, Other"
     assert entry.modalities == ("T1", "CT")
     assert entry.channel_text() == "T1 + FLAIR; 1"
@@ -71,7 +76,7 @@ def test_an_entry_says_what_its_header_says(folder: Path) -> None:
 
 def test_a_model_of_one_task_names_its_structures(folder: Path) -> None:
     write_header_file(folder / "one.mts.safetensors", manifest())
-    entry = listed_models()[2]
+    entry = listed_models()[3]
     assert entry.segments() == "Dataset001_Balls: round ball"
     assert entry.segments(short=True) == "round ball"
     assert entry.is_checked
@@ -95,7 +100,7 @@ def test_a_damaged_file_is_listed_with_the_reason_and_hides_no_other(folder: Pat
     write_header_file(folder / "good.mts.safetensors", manifest())
     entries = {entry.name: entry for entry in listed_models()}
     assert reason in entries["bad"].problem
-    assert [name for name, entry in entries.items() if not entry.problem] == ["mr3d", "planar2d", "good"]
+    assert [name for name, entry in entries.items() if not entry.problem] == ["mr3d", "planar2d", "head_brain", "good"]
 
 
 def test_a_folder_that_cannot_be_read_does_not_hide_the_released_models(
@@ -106,8 +111,8 @@ def test_a_folder_that_cannot_be_read_does_not_hide_the_released_models(
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     entries = listed_models()
-    assert [entry.problem for entry in entries[:2]] == ["", ""]
-    assert "cannot be read (Permission denied)" in entries[2].problem
+    assert [entry.problem for entry in entries[:3]] == ["", "", ""]
+    assert "cannot be read (Permission denied)" in entries[3].problem
 
 
 def test_names_are_unique_whatever_the_files_are_called(folder: Path) -> None:
@@ -115,7 +120,7 @@ def test_names_are_unique_whatever_the_files_are_called(folder: Path) -> None:
         write_header_file(folder / name, manifest())
     write_header_file(folder / "a.txt", manifest())
     names = [entry.name for entry in listed_models()]
-    assert names == ["mr3d", "planar2d", "a", "a_2", "mr3d_2"]
+    assert names == ["mr3d", "planar2d", "head_brain", "a", "a_2", "mr3d_2"]
     assert named_model("mr3d_2") == folder / "mr3d.mts.safetensors"
     assert named_model("mr3d") == released_models()[0]
 
@@ -134,7 +139,7 @@ def test_a_name_of_the_list_chooses_a_model_and_a_path_stays_a_path(
 
 def test_texts_out_of_a_file_cannot_move_the_cursor_of_a_terminal(folder: Path) -> None:
     write_header_file(folder / "bad\u202e.mts.safetensors", manifest(task_entry("\x1b[2J" + "x" * 9999)))
-    lines = "".join(listed_models()[2].lines()[1:4])
+    lines = "".join(listed_models()[3].lines()[1:4])
     assert lines.isprintable()
     assert len(lines) < 1000
 
@@ -155,6 +160,7 @@ def test_the_command_lists_all_models_without_loading_torch(
     assert [(entry["name"], entry["problem"] is None) for entry in listed] == [
         ("mr3d", True),
         ("planar2d", True),
+        ("head_brain", True),
         ("bad", False),
         ("balls", True),
     ]
@@ -203,7 +209,7 @@ def test_the_folder_of_a_user_who_is_not_there_is_told_in_words_and_hides_no_rel
 ) -> None:
     monkeypatch.setenv("MULTITASKSEG_MODELS", "~nobody-of-that-name/models")
     *released, own = listed_models()
-    assert [entry.name for entry in released] == ["mr3d", "planar2d"]
+    assert [entry.name for entry in released] == ["mr3d", "planar2d", "head_brain"]
     assert "a user who is not there" in own.problem
 
 
@@ -213,14 +219,14 @@ def test_a_header_with_numbers_beyond_measure_hides_no_other_model(folder: Path,
     described = json.dumps({"__metadata__": {"manifest": json.dumps(manifest())}})
     header = f'{described[:-1]}, "a": {{"data_offsets": [0, {end}]}}}}'.encode()
     (folder / "beyond.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    (entry,) = listed_models()[2:]
+    (entry,) = listed_models()[3:]
     assert entry.problem == "this is no model of MultiTaskSeg"
 
 
 def test_a_link_that_leads_nowhere_is_listed_with_the_reason(folder: Path) -> None:
     write_header_file(folder / "balls.mts.safetensors", manifest())
     (folder / "gone.mts.safetensors").symlink_to(folder / "elsewhere")
-    assert [(entry.name, bool(entry.problem)) for entry in listed_models()[2:]] == [("balls", False), ("gone", True)]
+    assert [(entry.name, bool(entry.problem)) for entry in listed_models()[3:]] == [("balls", False), ("gone", True)]
 
 
 def test_a_link_into_a_barred_folder_hides_no_other_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +240,7 @@ def test_a_link_into_a_barred_folder_hides_no_other_model(folder: Path, monkeypa
         return status(path, **options)
 
     monkeypatch.setattr(Path, "stat", barred)
-    assert [(entry.name, bool(entry.problem)) for entry in listed_models()[2:]] == [("balls", False), ("barred", True)]
+    assert [(entry.name, bool(entry.problem)) for entry in listed_models()[3:]] == [("balls", False), ("barred", True)]
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "髄"])

@@ -74,7 +74,7 @@ def answer(monkeypatch, button: str) -> list[str]:
 
 def test_the_list_shows_all_models_with_what_there_is_to_know(shown):
     names = [texts(shown, row)[NAME] for row in range(shown.ui.modelTable.rowCount)]
-    assert names == ["\u2713 mr3d", "\u2713 planar2d", "\u2713 balls", "blind", "cut"]
+    assert names == ["\u2713 mr3d", "\u2713 planar2d", "\u2713 head_brain", "\u2713 balls", "blind", "cut"]
     assert texts(shown, 0)[CHECKED] == "yes"
     *told, size, licence, checked = texts(shown, 3)[SEGMENTS:]
     assert (*told, licence, checked) == ("round ball", "MR", "T1 + FLAIR", "ours", "no")

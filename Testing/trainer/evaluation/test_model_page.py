@@ -11,7 +11,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
-from MultiTaskSegLib.runtime.model.released import released_model
+from MultiTaskSegLib.runtime.model.released import released_models
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
@@ -113,6 +113,26 @@ def test_the_card_holds_surfaces_structures_calibration_false_alarms_data_and_pi
     assert text.count("![") == 1
     assert "![A typical case and the worst ones of Dataset001_Balls](tiny-Dataset001_Balls.jpg)" in text
     assert digest in text
+
+
+def test_where_the_check_knows_images_without_labels_the_page_says_what_it_accepts_and_misses(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    for path in [*tmp_path.glob("ood-*"), *tmp_path.glob("localisation-*")]:
+        path.unlink()
+    manifest, digest = read_manifest(model)
+    with pytest.raises(DatasetError, match="ood-benchmark"):
+        page_text(MARK, [model], tmp_path)
+    known = {"images": 9, "patients": 6, "accepted": 8, "interval": [0.5, 0.98]}
+    foreign = {"hearts": {"images": 7, "flagged": 5}, "lungs": {"images": 20, "flagged": 20}}
+    file = tmp_path / f"acceptance-2026-01-02-{manifest.name}.json"
+    file.write_text(json.dumps({"model": digest, "known": {"heads": known}, "foreign": foreign}), encoding="utf-8")
+    for text in (page_text(MARK, [model], tmp_path), card_of(model, tmp_path)):
+        assert "heads: 8 of 9 (6 persons, 95 % interval 50 to 98 %)" in text
+        assert "Flagged are 25 of 27 images of something else (hearts, lungs); **missed**: 2 of 7 of hearts." in text
+        assert "Map of foreign places" not in text
+    file.write_text(file.read_text("utf-8").replace(digest, "0" * 64), encoding="utf-8")
+    with pytest.raises(DatasetError, match="ood-benchmark"):
+        page_text(MARK, [model], tmp_path)
 
 
 def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:
@@ -254,7 +274,7 @@ def test_the_command_publishes_evaluations_and_then_writes_the_page(
 
 def test_the_page_of_this_repository_is_that_of_its_models_and_figures() -> None:
     page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
-    models = [released_model(planar=False), released_model(planar=True)]
+    models = released_models()
     assert page == page_text(page, models, REPOSITORY / "docs" / "results")
     for model in models:
         card = REPOSITORY / "docs" / "models" / f"{read_manifest(model)[0].name}.md"

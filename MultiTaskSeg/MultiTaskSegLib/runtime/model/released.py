@@ -9,7 +9,9 @@ from MultiTaskSegLib.runtime.model.model_folder import ENDING, model_folder, use
 
 MODEL_3D = f"mr3d{ENDING}"
 MODEL_2D = f"planar2d{ENDING}"
-NAMES = tuple(name.removesuffix(ENDING) for name in (MODEL_3D, MODEL_2D))
+MODEL_HEAD = f"head_brain{ENDING}"
+FILES = (MODEL_3D, MODEL_2D, MODEL_HEAD)
+NAMES = tuple(name.removesuffix(ENDING) for name in FILES)
 
 
 def named_model(text: str) -> Path:
@@ -22,9 +24,9 @@ def named_model(text: str) -> Path:
     path = Path(text)
     if path.exists() or path.name != text:
         return path
-    for name in (MODEL_3D, MODEL_2D):
+    for name in FILES:
         if text in (name, name.removesuffix(ENDING)):
-            return released_model(planar=name == MODEL_2D)
+            return _installed(name)
     own = user_models(model_folder(), NAMES)
     return own.get(text) or own.get(text.removesuffix(ENDING), path)
 
@@ -32,24 +34,26 @@ def named_model(text: str) -> Path:
 def released_models() -> list[Path]:
     """The released models that are installed."""
     paths = []
-    for planar in (False, True):
+    for name in FILES:
         try:
-            paths.append(released_model(planar))
+            paths.append(_installed(name))
         except ModelError:
             continue
     return paths
 
 
 def released_model(planar: bool) -> Path:
-    """Path of the released model for 2-D (``planar``) or 3-D images.
-
-    The same relative place holds in the source tree, in an installed Slicer extension (where ``Resources`` lies
-    beside ``MultiTaskSegLib``) and in a wheel (where it lies inside).
+    """Path of the released model of several tasks for 2-D (``planar``) or 3-D images.
 
     Raises:
         ModelError: it is not installed.
     """
-    name = MODEL_2D if planar else MODEL_3D
+    return _installed(MODEL_2D if planar else MODEL_3D)
+
+
+def _installed(name: str) -> Path:
+    # The same relative place holds in the source tree, in an installed Slicer extension (where Resources lies beside
+    # MultiTaskSegLib) and in a wheel (where it lies inside).
     package = Path(__file__).resolve().parents[2]
     for folder in (package.parent / "Resources", package / "Resources"):
         path = folder / "Models" / name
