@@ -126,7 +126,7 @@ class RayPool:
 
     def stop(self) -> None:
         """End the workers, and leave the cluster, which itself goes on; a Ray that was started here ends."""
-        # A head that is gone ends nobody; Ray would wait for it, and then end the program. The workers end by themselves.
+        # A head that is gone ends nobody; Ray would wait for it, and then end the program. Workers end by themselves.
         if self._head is None or self._head.answers():
             for actor in self._actors.values():
                 self._ray.kill(actor)
