@@ -88,11 +88,11 @@ def run_held(folder: RunFolder, ranks: Ranks = ALONE, stream: TextIO | None = No
 
 def _require_one_output(folder: Path, ranks: Ranks) -> None:
     """Tasks of a cluster may well be trainings of their own, and are not to be taken for one."""
-    path, number = str(folder.resolve()), folder.stat().st_ino
-    first, first_number = ranks.agreed(lambda: (path, number))
-    # One path means two outputs in two working directories; and machines may see one folder under two paths, but under
-    # the number that its file server has given it.
-    if path != first and number != first_number:
+    # One path means two outputs in two working directories; and machines may see their working directory under two
+    # paths, but what is in it under the numbers that its file server has given it.
+    path, given = str(folder.resolve()), (str(folder), folder.stat().st_ino)
+    first, first_given = ranks.agreed(lambda: (path, given))
+    if path != first and given != first_given:
         raise UsageError(
             f"process {ranks.rank} writes to another output than process 0, {first}",
             file=path,

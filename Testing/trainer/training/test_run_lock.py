@@ -104,7 +104,7 @@ class Second(Alone):
 
     rank = 1
 
-    def __init__(self, told: tuple[str, int]) -> None:
+    def __init__(self, told: tuple[str, tuple[str, int]]) -> None:
         self.told: Any = told
 
     def agreed(self, make: Callable[[], Found]) -> Found:
@@ -121,11 +121,15 @@ def test_outputs_of_one_name_in_two_working_directories_are_not_taken_for_one(
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         folder = RunFolder(Path(MODEL))
-        told.append((str(folder.path.resolve()), folder.path.stat().st_ino))
+        told.append((str(folder.path.resolve()), (str(folder.path), folder.path.stat().st_ino)))
     with pytest.raises(UsageError, match=r"process 1 writes to another output than process 0, .*first"):
         run_lock._require_one_output(folder.path, Second(told[0]))
     run_lock._require_one_output(folder.path, Second(told[1]))
+    run_lock._require_one_output(folder.path.resolve(), Second(told[1]))
     run_lock._require_one_output(folder.path, Second(("/on/another/machine", told[1][1])))  # by another path
+    other = ("/on/another/machine", ("other.run", told[1][1][1]))  # numbers of two disks may be the same by chance
+    with pytest.raises(UsageError):
+        run_lock._require_one_output(folder.path, Second(other))
 
 
 class Restarted(Alone):
