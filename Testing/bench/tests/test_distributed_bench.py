@@ -47,7 +47,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, **spoilt: Any) -> list[tuple[str, in
     return asked
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_run_that_does_not_end_is_ended_and_not_finished(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     agents: list[subprocess.Popen[bytes]] = []
 
