@@ -225,9 +225,9 @@ def test_a_head_that_is_gone_ends_the_run_in_words_before_ray_ends_it_without_an
     for clock.now_s in (10.0, 400.0):
         assert pool.wait() == []
     ray.listening.close()
-    clock.now_s = 425.0  # it may be started again
-    assert pool.wait() == []
-    clock.now_s = 431.0
+    for clock.now_s in (500.0, 525.0):  # however long this program has paused itself, it may be started again
+        assert pool.wait() == []
+    clock.now_s = 530.0
     with pytest.raises(ResourceError, match=r"head of the Ray cluster at 127.0.0.1:\d+ has not answered for 30 s"):
         pool.wait()
     pool.stop()

@@ -26,8 +26,8 @@ from trainer.phantom.artefact import ARTEFACTS
 from trainer.phantom.cohort import write_cohort
 from trainer.phantom.task import FOREIGN, draw_foreign
 from trainer.report.report import write_whole
-from trainer.report.run_folder import RunFolder
-from trainer.training.run_lock import LOCK_FILE, held
+from trainer.report.run_folder import LOCK_FILE, RunFolder
+from trainer.training.run_lock import held
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 

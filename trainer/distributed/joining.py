@@ -92,8 +92,8 @@ def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]
         raise ResourceError(
             f"the processes of the training did not meet at {environment['MASTER_ADDR']}:{environment['MASTER_PORT']} "
             f"({_first_line(error)})",
-            remedy="Check that all were started, that this address leads to the first machine from all of them, and "
-            "GLOO_SOCKET_IFNAME",
+            remedy="Check that all were started, that this address leads to the first machine from all of them, that "
+            "nobody else uses its port (MASTER_PORT), and GLOO_SOCKET_IFNAME",
         ) from error
     try:
         yield PrefixStore("words", store)
@@ -107,6 +107,8 @@ def _meeting_place(environment: Mapping[str, str]) -> str:
     if "TORCHELASTIC_USE_AGENT_STORE" in environment or not is_task_of_several(environment):
         return "env://"
     place = {name: environment[name] for name in PLACE}
+    if ":" in place["MASTER_ADDR"]:
+        place["MASTER_ADDR"] = f"[{place['MASTER_ADDR']}]"  # of IPv6, in an address with a port
     return "tcp://{MASTER_ADDR}:{MASTER_PORT}?rank={RANK}&world_size={WORLD_SIZE}".format_map(place)
 
 

@@ -35,24 +35,26 @@ class Life:
 
     def __init__(self, store: Store, rank: int, environment: Mapping[str, str], patience: timedelta) -> None:
         address = environment["MASTER_ADDR"]
+        # Whoever found the store of another run at its port must not find the life of that run.
+        place = f"{ROUND} {environment.get('TORCHELASTIC_RUN_ID', '')}"
         self._own: TCPStore | None = None
         if rank == 0:
             self._own = TCPStore(address, 0, is_master=True, wait_for_workers=False, timeout=patience)
             self.name = f"{self._own.port} {uuid.uuid4().hex}"
             self._own.set(ROUND, self.name)
-            store.set(ROUND, self.name)
+            store.set(place, self.name)
         else:
-            self.name = _living_name(store, address, patience)
+            self.name = _living_name(store, place, address, patience)
 
     def end(self) -> None:
         """The first process listens no more."""
         self._own = None
 
 
-def _living_name(store: Store, address: str, patience: timedelta) -> str:
+def _living_name(store: Store, place: str, address: str, patience: timedelta) -> str:
     deadline_s = time.monotonic() + patience.total_seconds()
     while time.monotonic() < deadline_s:
-        name: str = store.get(ROUND).decode()
+        name: str = store.get(place).decode()
         if _answers(address, int(name.split()[0])):
             first = TCPStore(address, int(name.split()[0]), is_master=False, timeout=patience)
             if first.get(ROUND).decode() == name:

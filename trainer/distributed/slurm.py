@@ -10,6 +10,7 @@ from trainer.distributed.started import started_together
 
 # What srun, and it alone, tells each of its tasks: a script under sbatch and a shell under salloc are none of several.
 TASKS, TASK = "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"
+STEP, STEPS = "SLURM_STEP_ID", 0xFFFF_FFF0  # from there on Slurm's own, such as the shell under salloc: one task each
 FIRST_PORT, PORTS = 15_000, 10_000
 HOSTS = ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
 
@@ -29,7 +30,7 @@ def with_slurm_places(environment: Mapping[str, str]) -> Mapping[str, str]:
     """
     if started_together(environment) or not is_task_of_several(environment):
         return environment
-    job, step = environment.get("SLURM_JOB_ID", ""), environment.get("SLURM_STEP_ID", "")
+    job, step = environment.get("SLURM_JOB_ID", ""), environment.get(STEP, "")
     if not (job.isdecimal() and step.isdecimal()):
         raise UsageError(
             f"srun has started {environment[TASKS]} tasks, but SLURM_JOB_ID and SLURM_STEP_ID do not say in which step",
@@ -54,6 +55,9 @@ def is_task_of_several(environment: Mapping[str, str]) -> bool:
     False
     """
     tasks, task = environment.get(TASKS, ""), environment.get(TASK, "")
+    step = environment.get(STEP, "")
+    if step.isdecimal() and int(step) >= STEPS:
+        return False
     return tasks.isdecimal() and task.isdecimal() and int(tasks) > 1
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.machine.folder_lock import FolderIsHeld, FolderLock
 from trainer.experiment.run import Job, load_function
-from trainer.report.run_folder import write_json_file
+from trainer.report.run_folder import LOCK_FILE, write_json_file
 from trainer.report.source_commit import source_commit
 
 SCHEMA = "multitaskseg-run/1"
@@ -38,12 +39,28 @@ def execute(job: Job) -> None:
     """Do a job in its folder: ``config.json`` first, ``metrics.json`` (whole or not at all) or ``failure.json`` last.
 
     Nothing is raised for a failure of the run itself, because others go on. An interruption leaves neither file.
+    A process whose experiment was killed may still be at work there: that is a failure too.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / FAILURE).unlink(missing_ok=True)
+    try:
+        lock = FolderLock(job.folder, LOCK_FILE, "this run")
+    except FolderIsHeld as error:
+        write_json_file(job.folder / FAILURE, _known(job) | {"failure": str(error), "traceback": ""})
+        return
+    try:
+        _execute(job)
+    finally:
+        lock.release()
+
+
+def _known(job: Job) -> dict[str, Any]:
     run = job.run
     known: dict[str, Any] = {"schema": SCHEMA, "run": run.name, "digest": job.digest, "function": run.function}
-    known |= {"parameters": dict(run.parameters), "needs": list(run.needs), "commit": source_commit()}
+    return known | {"parameters": dict(run.parameters), "needs": list(run.needs), "commit": source_commit()}
+
+
+def _execute(job: Job) -> None:
+    (job.folder / FAILURE).unlink(missing_ok=True)
+    run, known = job.run, _known(job)
     write_json_file(job.folder / CONFIG, known)
     started_s = time.monotonic()
     try:

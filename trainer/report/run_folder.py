@@ -15,6 +15,7 @@ from trainer.report.json_lines import read_json_lines
 
 MODEL_SUFFIX = ".mts.safetensors"
 PREVIOUS = "previous-"
+LOCK_FILE = ".run.lock"
 
 
 class RunFolder:

@@ -12,9 +12,8 @@ from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 from MultiTaskSegLib.runtime.machine.folder_lock import FolderIsHeld, FolderLock
 from trainer.distributed.ranks import ALONE, Ranks
 from trainer.report.note import write_note
-from trainer.report.run_folder import RunFolder
+from trainer.report.run_folder import LOCK_FILE, RunFolder
 
-LOCK_FILE = ".run.lock"
 # Of a machine that was lost a file server learns late, and only then frees what that machine had locked.
 RESTART_WAIT_S = 150.0
 PAUSE_S = 1.0
@@ -38,12 +37,12 @@ def held(
     """
     lock = _taken(folder, work, stream, wait_s)
     try:
-        if lock.left_by:
-            write_note(f"{lock.left_by} was at work on {work} and ended without a word; it is taken over", stream)
         if not lock.is_held:
-            write_note(
-                f"the file system of {folder} knows no locks: see to it that nothing else writes to this output", stream
-            )
+            holder = f", as {lock.left_by} perhaps does" if lock.left_by else ""
+            words = f"knows no locks: see to it that nothing else writes to this output{holder}"
+            write_note(f"the file system of {folder} {words}", stream)
+        elif lock.left_by:
+            write_note(f"{lock.left_by} was at work on {work} and ended without a word; it is taken over", stream)
         yield
     finally:
         lock.release()
@@ -89,11 +88,14 @@ def run_held(folder: RunFolder, ranks: Ranks = ALONE, stream: TextIO | None = No
 
 def _require_one_output(folder: Path, ranks: Ranks) -> None:
     """Tasks of a cluster may well be trainings of their own, and are not to be taken for one."""
-    first = ranks.agreed(lambda: str(folder))
-    if first != str(folder):
+    # One path means two outputs in two working directories; and machines may see their working directory under two
+    # paths, but what is in it under the numbers that its file server has given it.
+    path, given = str(folder.resolve()), (str(folder), folder.stat().st_ino)
+    first, first_given = ranks.agreed(lambda: (path, given))
+    if path != first and given != first_given:
         raise UsageError(
             f"process {ranks.rank} writes to another output than process 0, {first}",
-            file=folder,
+            file=path,
             remedy="Give all the same -o; trainings of their own need an environment without RANK, WORLD_SIZE and "
             "SLURM_STEP_NUM_TASKS (env -u SLURM_STEP_NUM_TASKS ...)",
         )

@@ -26,7 +26,8 @@ class RayHead:
         self.address, self._clock = address, clock
         host, _, port = address.rpartition(":")
         self._place = host.strip("[]"), int(port)
-        self._asked_s = self._heard_s = clock()
+        self._asked_s = clock()
+        self._silent_since_s: float | None = None
 
     def require(self) -> None:
         """Ask it from time to time.
@@ -38,8 +39,12 @@ class RayHead:
             return
         self._asked_s = self._clock()
         if self.answers():
-            self._heard_s = self._clock()
-        elif self._clock() - self._heard_s > SILENT_LIMIT_S:
+            self._silent_since_s = None
+            return
+        # From the first question without an answer: a pause of this program is none of the head's.
+        if self._silent_since_s is None:
+            self._silent_since_s = self._asked_s
+        if self._clock() - self._silent_since_s >= SILENT_LIMIT_S:
             raise ResourceError(
                 f"the head of the Ray cluster at {self.address} has not answered for {SILENT_LIMIT_S:.0f} s",
                 remedy="Start the cluster again; what is finished stays, and the same call goes on",

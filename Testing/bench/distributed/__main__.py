@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from Testing.bench.cohort.cohort_call import ended
+from Testing.bench.cohort.cohort_call import end_all, ended, processes_of
 from Testing.bench.distributed.faults import ASK, FULL, KILL, RUN_LIMIT_S, spoilt_run
 from Testing.bench.distributed.torchrun_call import Training
 from trainer.report.origin import origin
@@ -51,6 +51,7 @@ def _whole(folder: Path) -> dict[str, Any]:
     if not training.output.exists():
         agent = training.begin()
         if not ended(agent, RUN_LIMIT_S) or agent.returncode:
+            end_all(processes_of(agent.pid))
             raise SystemExit(f"the run without faults failed: {training.log}")
     return training.outcome()
 

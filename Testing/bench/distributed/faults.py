@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from Testing.bench.cohort.cohort_call import ended
+from Testing.bench.cohort.cohort_call import end_all, ended, processes_of
 from Testing.bench.distributed.torchrun_call import Training, equal, is_alive, ranks_of
 
 KILL, ASK, FULL = "killed", "asked to end", "full disk"
@@ -61,6 +61,9 @@ def spoilt_run(training: Training, kind: str, count: int, seed: int, whole: dict
             agent, begun = training.begin(), begun + 1
     while ended(agent, RUN_LIMIT_S) and agent.returncode and begun <= count + 1:  # torchrun ends after its processes
         agent, begun = training.begin(), begun + 1
+    if agent.poll() is None:  # it would train on beside the next run
+        end_all(processes_of(agent.pid))
+        agent.wait()
     is_finished = agent.poll() == 0
     is_equal = is_finished and equal(training.outcome(), whole)
     return {"kind": kind, "seed": seed, **counts, "begun": begun, "finished": is_finished, "equal": is_equal}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from Testing.bench.distributed import __main__ as bench
-from Testing.bench.distributed.faults import FULL, KILL
+from Testing.bench.distributed.faults import FULL, KILL, spoilt_run
 from Testing.bench.distributed.torchrun_call import Training, equal
 
 OUTCOME = {"state": {"step": 3, "averages": [torch.tensor([1.0, 2.0])]}, "log": [{"step": 3, "dice": None}]}
@@ -43,6 +45,21 @@ def faults(monkeypatch: pytest.MonkeyPatch, **spoilt: Any) -> list[tuple[str, in
     monkeypatch.setattr(bench, "spoilt_run", run)
     monkeypatch.setattr(bench, "_whole", lambda _folder: OUTCOME)
     return asked
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_run_that_does_not_end_is_ended_and_not_finished(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    agents: list[subprocess.Popen[bytes]] = []
+
+    def begin(_: Training) -> subprocess.Popen[bytes]:
+        agents.append(subprocess.Popen(["sleep", "60"]))
+        return agents[-1]
+
+    monkeypatch.setattr(Training, "begin", begin)
+    monkeypatch.setattr("Testing.bench.distributed.faults.RUN_LIMIT_S", 0.5)
+    found = spoilt_run(Training(tmp_path, "m"), KILL, 0, 0, OUTCOME)
+    assert (found["finished"], found["equal"]) == (False, False)
+    assert agents[0].poll() is not None
 
 
 def test_faults_that_were_done_are_not_done_again_and_more_are_added(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from torch.distributed import HashStore  # type: ignore[attr-defined]  # as of TCPStore
 
 from MultiTaskSegLib.runtime.errors import ResourceError
 from trainer.distributed import joining
+from trainer.distributed.life import Life
 
 PLACE = {"MASTER_ADDR": "head", "MASTER_PORT": "29500"}
 
@@ -23,3 +27,14 @@ def test_the_first_process_says_for_how_many_it_waits_where_and_how_long(
     with pytest.raises(ResourceError, match="did not meet"), joining.joined(environment):
         pass
     assert ("waiting for 2 processes at head:29500, 5 min at most" in capsys.readouterr().err) == is_told
+
+
+def test_who_finds_the_store_of_another_run_at_its_port_does_not_find_the_processes_of_that_run() -> None:
+    store, patience = HashStore(), timedelta(seconds=20)
+    store.set_timeout(timedelta(seconds=1))
+    first, second = ({"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": name} for name in ("job 1", "job 2"))
+    life = Life(store, 0, first, patience)
+    assert Life(store, 1, first, patience).name == life.name
+    with pytest.raises(RuntimeError):
+        Life(store, 1, second, patience)
+    life.end()

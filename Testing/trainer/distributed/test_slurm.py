@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 
@@ -14,6 +15,7 @@ from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from Testing.trainer.distributed.test_torchrun import CONFIG, NAMES, environment, free_port
 from Testing.trainer.synthetic_dataset import BallDataset
+from trainer.distributed.joining import _meeting_place
 from trainer.distributed.slurm import with_slurm_places
 
 TOO_LONG_S = 300.0
@@ -47,9 +49,10 @@ def test_a_task_of_several_has_its_place_from_slurms_variables() -> None:
         {},
         {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},
         {**TASK, "SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "4"},
+        {**TASK, "SLURM_STEP_ID": "4294967290", "SLURM_PROCID": "0"},
         {**TASK, "RANK": "0", "WORLD_SIZE": "8", "MASTER_ADDR": "head", "MASTER_PORT": "5"},
     ],
-    ids=["no Slurm", "the script of sbatch", "a shell of salloc, or one task", "torchrun under srun"],
+    ids=["no Slurm", "the script of sbatch", "one task", "a shell of salloc for several tasks", "torchrun under srun"],
 )
 def test_everything_else_is_left_as_it_is(variables: dict[str, str]) -> None:
     assert places(variables) == {}
@@ -61,6 +64,12 @@ def test_everything_else_is_left_as_it_is(variables: dict[str, str]) -> None:
 def test_tasks_that_cannot_know_where_to_meet_are_refused_with_what_to_do(missing: str, words: str) -> None:
     with pytest.raises(UsageError, match=rf"{words}.*(torchrun|MASTER_ADDR)"):
         with_slurm_places({name: value for name, value in TASK.items() if name != missing})
+
+
+def test_tasks_meet_at_an_address_of_ipv6_too() -> None:
+    given = with_slurm_places({**TASK, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "MASTER_ADDR": "::1"})
+    place = urlparse(_meeting_place({**given, "MASTER_PORT": "29500"}))
+    assert (place.hostname, place.port) == ("::1", 29500)
 
 
 @pytest.fixture(scope="module")

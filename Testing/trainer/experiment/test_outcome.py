@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ResourceError
+from MultiTaskSegLib.runtime.machine.folder_lock import FolderLock
 from Testing.trainer.experiment.counted import calls
 from trainer.experiment.executor import SequentialExecutor
 from trainer.experiment.matrix import run_matrix
 from trainer.experiment.outcome import execute, read_outcome
 from trainer.experiment.run import Job, Run, make_jobs
+from trainer.report.run_folder import LOCK_FILE
 
 HERE = "Testing.trainer.experiment.counted"
 SQUARE = Run("a", f"{HERE}:square", {"x": 3, "options": {"depth": [1, 2]}})
@@ -57,6 +59,16 @@ def test_a_run_that_failed_leaves_its_reason_and_no_metrics_and_is_not_reused(tm
     assert (outcome.metrics, outcome.failure) == (None, left["failure"])
     again = run_matrix([run], tmp_path, SequentialExecutor(), lambda line: None)
     assert (again.reused, again.failures, calls(job.folder)) == ((), {}, 2)
+
+
+def test_a_run_at_which_a_process_of_a_killed_experiment_still_works_is_left_to_it(tmp_path: Path) -> None:
+    job = job_of(SQUARE, tmp_path)
+    former = FolderLock(job.folder, LOCK_FILE, "this run")
+    result = run_matrix([SQUARE], tmp_path, SequentialExecutor(), lambda line: None)
+    assert "is at work on this run" in result.failures["a"]
+    assert calls(job.folder) == 0
+    former.release()
+    assert run_matrix([SQUARE], tmp_path, SequentialExecutor(), lambda line: None).failures == {}
 
 
 def test_a_reason_of_an_earlier_try_does_not_outlive_the_next_one(tmp_path: Path) -> None:

@@ -11,20 +11,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.machine import folder_lock
 from MultiTaskSegLib.runtime.machine.folder_lock import FolderIsHeld, FolderLock
 from Testing.trainer.pretraining.tiny_run import BALLS, CONFIG
 from trainer import cli
 from trainer.demo.demo import run_demo
-from trainer.distributed.ranks import Alone
+from trainer.distributed.ranks import Alone, Found
 from trainer.pretraining.finetune import finetune
 from trainer.pretraining.pretrain import pretrain
-from trainer.report.run_folder import RunFolder
+from trainer.report.run_folder import LOCK_FILE, RunFolder
 from trainer.training import run_lock
-from trainer.training.run_lock import LOCK_FILE, held, run_held
+from trainer.training.run_lock import held, run_held
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -90,9 +92,44 @@ def test_a_file_system_without_locks_keeps_nobody_from_training_and_says_so(
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(folder_lock, "_lock", knows_none)
-    with held(tmp_path, stream=(told := io.StringIO())):
+    with held(tmp_path, stream=(told := io.StringIO())), held(tmp_path, stream=(told_second := io.StringIO())):
         pass
-    assert "knows no locks: see to it that nothing else writes" in told.getvalue()
+    assert "knows no locks: see to it that nothing else writes to this output\n" in told.getvalue()
+    assert f"to this output, as process {os.getpid()} on " in told_second.getvalue()
+    assert "taken over" not in told_second.getvalue(), "it may be at work"
+
+
+class Second(Alone):
+    """Another process than the first one, which has said where it writes."""
+
+    rank = 1
+
+    def __init__(self, told: tuple[str, tuple[str, int]]) -> None:
+        self.told: Any = told
+
+    def agreed(self, make: Callable[[], Found]) -> Found:
+        """What the first process has said."""
+        make()
+        return cast(Found, self.told)
+
+
+def test_outputs_of_one_name_in_two_working_directories_are_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        folder = RunFolder(Path(MODEL))
+        told.append((str(folder.path.resolve()), (str(folder.path), folder.path.stat().st_ino)))
+    with pytest.raises(UsageError, match=r"process 1 writes to another output than process 0, .*first"):
+        run_lock._require_one_output(folder.path, Second(told[0]))
+    run_lock._require_one_output(folder.path, Second(told[1]))
+    run_lock._require_one_output(folder.path.resolve(), Second(told[1]))
+    run_lock._require_one_output(folder.path, Second(("/on/another/machine", told[1][1])))  # by another path
+    other = ("/on/another/machine", ("other.run", told[1][1][1]))  # numbers of two disks may be the same by chance
+    with pytest.raises(UsageError):
+        run_lock._require_one_output(folder.path, Second(other))
 
 
 class Restarted(Alone):

@@ -38,7 +38,8 @@ class FolderLock:
         work: what the holder does, as in ``process 7 on pc4 (since ...) is at work on these results``.
 
     Attributes:
-        left_by: who held it and was ended before it could let go; empty where nobody was.
+        left_by: who held it and was ended before it could let go; empty where nobody was. Without a lock it may be at
+            work still.
         is_held: False where the file system knows no locks, so that nobody else is kept away.
 
     Raises:
