@@ -11,7 +11,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 
-MODELS = ("mr3d", "planar2d")
+MODELS = ("mr3d", "planar2d", "head_brain")
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ DEMO = "minutes, in a job of its own in the workflow"
 SUITE = "is the test suite itself"
 NNUNET = "nnU-Net is not among the packages of the tests, and would train for hours"
 GROUPS = "needs the right to make control groups"
+HOSTS = "needs root and network namespaces, which it makes and removes"
 CARD = "needs a graphics card of this kind; Testing/bench/tests runs it with a stand-in"
 CLUSTER = "needs Slurm; Testing/trainer/distributed/test_clusters_page.py runs the script with stand-ins"
 STEP = "needs Slurm; Testing/trainer/distributed/test_slurm.py gives its variables to two processes"
@@ -84,6 +85,9 @@ NOT_RUN: dict[str, str] = {
     "--data Dataset201_KidneyCT Dataset202_LiverCT --config large.toml -o mine.mts.safetensors --minutes 600": CLUSTER,
     "python -m Testing.hostile.campaign": HOURS,
     "python -m Testing.hostile.campaign -o OUT": HOURS,
+    "python -m Testing.bench.distributed": "many minutes; Testing/bench/tests looks at its parts",
+    "python -m Testing.hosts.training_over_hosts": HOSTS,
+    "python -m Testing.bench.cohort --hosts": HOSTS,
     "python -m Testing.bench.cuda": CARD,
     "python -m Testing.bench.mps": CARD,
     "python -m Testing.bench.cuda --json docs/results/performance/cuda.json": CARD,

@@ -33,16 +33,17 @@ LEAVES: dict[str, tuple[str, ...]] = {
 # By the command that is run: words that it prints.
 SAYS: dict[str, tuple[str, ...]] = {
     "multitaskseg info mr3d": ("Dataset101_HippocampusT1", "mr3d.mts.safetensors"),
-    "multitaskseg models": ("mr3d", "planar2d"),
+    "multitaskseg models": ("mr3d", "planar2d", "head_brain"),
     "multitaskseg info model.mts.safetensors": ("SHA-256",),
     "python -m trainer verify Dataset201_KidneyCT": ("0 defects",),
 }
 # By the command that is run: pages that it writes anew, the same as before, because nothing in them is typed.
 SAME: dict[str, tuple[str, ...]] = {
-    "multitaskseg-trainer experiment model-page -m mr3d planar2d --results docs/results --evaluations "
+    "multitaskseg-trainer experiment model-page -m mr3d planar2d head_brain --results docs/results --evaluations "
     "docs/results/evaluation-2026-11-29-mr3d-told.json -o docs/models.md": (
         "docs/models.md",
         "docs/models/mr3d.md",
         "docs/models/planar2d.md",
+        "docs/models/head_brain.md",
     ),
 }

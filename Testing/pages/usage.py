@@ -105,7 +105,7 @@ USAGE: dict[str, tuple[str, ...]] = {
         f"multitaskseg-trainer experiment p-value -m {MODEL} --data {KNOWN} -o p.json --publish published",
     ),
     "multitaskseg-trainer experiment model-page -m MODEL... --results DIR [--evaluations METRICS...] -o PAGE": (
-        "multitaskseg-trainer experiment model-page -m mr3d planar2d "
+        "multitaskseg-trainer experiment model-page -m mr3d planar2d head_brain "
         "--results docs/results --evaluations docs/results/evaluation-2026-11-29-mr3d-told.json -o docs/models.md",
     ),
     "multitaskseg-trainer experiment calibration -m MODEL --data DIR... -o OUT [--ensemble MODEL...] [--passes N] "
@@ -183,6 +183,10 @@ USAGE: dict[str, tuple[str, ...]] = {
     ),
     "python -m Testing.bench.head.against_labels HEADS -m MODEL --task TASK": (
         "python -m Testing.bench.head.against_labels . -m head_brain.mts.safetensors --task label_maps_head_brain",
+    ),
+    "python -m Testing.bench.head.acceptance -m MODEL --known DIR... --foreign DIR... -o FILE": (
+        "python -m Testing.bench.head.acceptance -m head_brain.mts.safetensors --known rest "
+        "--foreign Dataset104_BrainTissueT1 -o accepted.json",
     ),
     "python -m Testing.bench.head.tissue_slabs DATASET -m MODEL --task TASK": (
         "python -m Testing.bench.head.tissue_slabs Dataset104_BrainTissueT1 -m head_brain.mts.safetensors "

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.bench.head.real_head import RealHead, read_heads
 from trainer.metrics.overlap import dice_per_label
+from trainer.report.origin import origin
+from trainer.report.run_folder import write_json_file
 from trainer.synthesis.label_map import envelope
 
 
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("heads", type=Path, help="folder with heads.csv")
     parser.add_argument("-m", "--model", type=Path, required=True)
     parser.add_argument("--task", required=True)
+    parser.add_argument("-o", "--output", type=Path, help="JSON file, to be published")
     options = parser.parse_args()
     predictor = Predictor.load(options.model)
     rows = {
@@ -53,7 +57,10 @@ def main() -> None:
         for head in read_heads(options.heads)
         if head.labels is not None
     }
-    sys.stdout.write(json.dumps({"dice": rows, "mean": float(np.mean(list(rows.values())))}, indent=1) + "\n")
+    found = {"dice": rows, "mean": float(np.mean(list(rows.values()))), "model": read_manifest(options.model)[1]}
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    if options.output:
+        write_json_file(options.output, origin("python -m Testing.bench.head.against_labels", None) | found)
 
 
 if __name__ == "__main__":
