@@ -21,7 +21,7 @@ class Shorter:
 
 
 TINY = "--volume 16 32 32 --threads 1"
-FEW = "--kills 1 --volumes 40 --cases 2 --rounds 1"
+FEW = "--kills 1 --files 0 --volumes 40 --cases 2 --rounds 1"
 WARD = "--threads 1 --tasks 1 2 --volume 16 32 32 --frames 2 --frame 4 16 16 --large 16 32 32 --large-classes 3"
 SIZE = "a size that is measured in a second"
 SHORTER = (
@@ -128,9 +128,15 @@ NAMED = frozenset({
     "python -m Testing.bench.mutation",
 })  # fmt: skip
 
+UNDATED = "the made images say no date, scanner or site"
 FOREIGN = "the page says 3 where an image is foreign, and the made one is"
 STATUS: dict[str, tuple[int, str]] = {
     "multitaskseg check *.nii.gz --fail-on-ood": (3, FOREIGN),
+    "multitaskseg drift results --by date --since 2026-01-01 --fail-on-drift": (4, UNDATED),
+    "multitaskseg drift cohort --by date --since 2026-01-01 --until 2026-12-31 --alpha 0.01 --fail-on-drift --json": (
+        4,
+        UNDATED,
+    ),
     "multitaskseg check Foreign/imagesTr/case_00_0000.nii.gz -m mr3d --fail-on-ood": (3, FOREIGN),
 }
 # By words of a command, what must be importable for it: where it is not, the command is listed and not run.

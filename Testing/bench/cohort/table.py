@@ -117,6 +117,7 @@ def _workers(found: Figures) -> Iterator[str]:
 
 
 def _million(costs: Figures, assumptions: list[str]) -> Iterator[str]:
+    memory = "" if costs["driver_gb"] is None else f", {costs['driver_gb']:.1f} GB of memory for the driver"
     yield ""
     yield (
         f"A million scans of {costs['scan_s']:.1f} processor seconds: {costs['processor_hours']:.0f} processor hours "
@@ -124,7 +125,7 @@ def _million(costs: Figures, assumptions: list[str]) -> Iterator[str]:
         f"{costs['workers_that_one_driver_feeds']:.0f} workers; {costs['days_with_100_workers']:.1f} days with 100 "
         f"workers; {costs['result_gb']:.0f} GB in {costs['result_files'] / 1e6:.1f} million files; "
         f"{costs['table_and_page_s']:.0f} s for tables and page, {costs['next_call_s']:.0f} s for a next call that "
-        f"finds nothing to do, {costs['driver_gb']:.1f} GB of memory for the driver. Assumptions:"
+        f"finds nothing to do{memory}. Assumptions:"
     )
     yield ""
     yield from (f"- {text}" for text in assumptions)

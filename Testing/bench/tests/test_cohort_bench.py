@@ -31,6 +31,14 @@ def test_a_million_costs_a_million_times_one():
     assert found["driver_gb"] == pytest.approx(100 * 2**20 / 1e9 + 1)
 
 
+def test_a_run_too_short_to_see_memory_grow_says_nothing_of_it():
+    runs = [run(1), run(4), run(40) | {"memory": memory_growth([(1, 100.0, 300.0)])}]
+    costs = million(runs, 36.0, 2e6)
+    assert costs["driver_gb"] is None
+    found = {"kills": [], "long_runs": [], "million": costs, "assumptions": []}
+    assert "GB of memory" not in "\n".join(cohort_table(found))
+
+
 def test_memory_that_only_grows_while_everything_is_loaded_does_not_grow():
     samples = [(k, min(k, 50.0) + 100, 300.0) for k in range(200)]
     assert memory_growth(samples)["driver_bytes_per_case"] == 0
