@@ -1,9 +1,9 @@
 """Puts measured figures into docs/performance.md: ``python -m Testing.bench.document FOLDER``.
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
-``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``nnunet_parity*.json``,
-``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``, ``mps*.json``. What stands between the marks of
-the document is replaced.
+``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``step_precision*.json``,
+``nnunet_parity*.json``, ``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``, ``mps*.json``. What
+stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from Testing.bench.cohort.table import cohort_table, drift_table
 from Testing.bench.hospital_table import hospital_table
 from Testing.bench.labelled_image import REPOSITORY
 from Testing.bench.parity_table import parity_table
-from Testing.bench.training_table import growth_table, training_table
+from Testing.bench.training_table import growth_table, precision_table, training_table
 
 CARDS = ("cuda", "mps")
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
@@ -50,6 +50,7 @@ def figures(folder: Path) -> str:
         "memory": _memory,
         "training": training_table,
         "step_growth": growth_table,
+        "step_precision": precision_table,
         "nnunet_parity": parity_table,
         "cohort": cohort_table,
         "drift": drift_table,

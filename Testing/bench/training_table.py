@@ -97,5 +97,28 @@ def growth_table(found: Figures) -> Iterator[str]:
         )
 
 
+def precision_table(found: Figures) -> Iterator[str]:
+    """What `Testing.bench.step_precision` measured."""
+    yield "### A training in 16 bits"
+    yield ""
+    yield (
+        f"{found['steps']} steps from the same weights with the same batches, {found['seeds']} seeds; Dice of held-out "
+        "cases at the end."
+    )
+    yield ""
+    yield (
+        "| dataset | Dice, float32 | Dice, bfloat16 | difference of each seed | CPU s per step, float32 | bfloat16 | "
+        "ratio | ratio of the wall time |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, of in found["datasets"].items():
+        differences = ", ".join(f"{value:+.4f}" for value in of["differences"])
+        yield (
+            f"| {name} | {of['dice_float32']:.4f} | {of['dice_bfloat16']:.4f} | {differences} | "
+            f"{of['step_cpu_s_float32']:.3f} | {of['step_cpu_s_bfloat16']:.3f} | {of['step_cpu_ratio']:.2f} | "
+            f"{of['step_wall_ratio']:.2f} |"
+        )
+
+
 def _by(sizes: list[int]) -> str:
     return " x ".join(str(n) for n in sizes)

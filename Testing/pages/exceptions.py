@@ -21,6 +21,7 @@ class Shorter:
 
 
 TINY = "--volume 16 32 32 --threads 1"
+ONE = "--data-root . --datasets Dataset201_KidneyCT --steps 4 --seeds 1"
 FEW = "--kills 1 --files 0 --volumes 40 --cases 2 --rounds 1"
 WARD = "--threads 1 --tasks 1 2 --volume 16 32 32 --frames 2 --frame 4 16 16 --large 16 32 32 --large-classes 3"
 SIZE = "a size that is measured in a second"
@@ -37,6 +38,7 @@ SHORTER = (
     Shorter("startup --json", "startup --rounds 1 --json", SIZE),
     Shorter("growth --json docs", f"growth {TINY} --json docs", SIZE),
     Shorter("--precision bfloat16 --steps 8 --classes 5 20 60", "--steps 4 --datasets 2 --classes", SIZE),
+    Shorter("step_precision --json", f"step_precision {ONE} --json", SIZE),
     Shorter("patch_cost", "patch_cost --sides 48 --patches 2", SIZE),
     Shorter("hostile.campaign --only", "hostile.campaign --share 0.0001 --only", "hours; a case of a row, ten mutants"),
     Shorter("bench.cohort --json docs/results/performance/cohort.json", f"bench.cohort {FEW} --json few.json", SIZE),
@@ -148,6 +150,7 @@ NEEDS = {
     "Testing.bench.growth": ("resource",),
     "Testing.bench.ood": ("resource",),
     "Testing.bench.training_growth": ("resource",),
+    "Testing.bench.step_precision": ("resource",),
     "Testing.bench.hospital": ("resource",),
     "Testing.bench.cohort": ("resource", "ray", "pyarrow"),
     "Testing.hostile.campaign": ("resource",),
