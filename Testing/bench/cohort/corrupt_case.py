@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import time
 from pathlib import Path
@@ -64,4 +65,6 @@ def _looked_at(place: Place) -> list[str]:
 def _reasons(place: Place) -> dict[str, str]:
     """By case, what the table says of those that failed."""
     with (place.output / "cohort.csv").open(encoding="utf-8-sig", newline="") as stream:
-        return {row["case"]: row["reason"] for row in csv.DictReader(stream) if row["status"] == FAILED}
+        rows = [row for row in csv.DictReader(stream) if row["status"] == FAILED]
+    # Where the images lay is nobody's business.
+    return {row["case"]: row["reason"].replace(f"{place.images}{os.sep}", "") for row in rows}
