@@ -16,6 +16,8 @@ __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Results to the bit need the same back end everywhere; the fastest one is measured on each machine.
 os.environ.setdefault("MULTITASKSEG_BACKEND", "torch")
+# So do trainings, which would choose their precision by a timed trial where the processor has 16 bits.
+os.environ.setdefault("MULTITASKSEG_TRAINED_IN", "float32")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Where no model is named, those of whoever runs the tests would take part.

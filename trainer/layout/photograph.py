@@ -44,7 +44,8 @@ class PhotographReader:
                 f"the picture holds {pixels.shape[-1]} values per pixel", file=case.image, remedy="Save it as RGB"
             )
         colours = pixels[..., :3].astype(np.float32)
-        grey = colours @ LUMA if pixels.shape[-1] > 2 else colours[..., 0]
+        # Colour by colour: in a product of matrices a pixel's last bit depends on its place in the picture.
+        grey = sum(colours[..., k] * LUMA[k] for k in range(3)) if pixels.shape[-1] > 2 else colours[..., 0]
         if ending != ".png":
             grey = without_ringing(grey)
         rows, columns = grey.shape[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any, Literal, TextIO
 
 import torch
 
-from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from MultiTaskSegLib.runtime.network.precision import hardware_precisions
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase
@@ -24,6 +25,7 @@ from trainer.training.recipe import Recipe
 
 TrainedIn = Literal["float32", "bfloat16"]
 AUTO = "auto"
+VARIABLE = "MULTITASKSEG_TRAINED_IN"
 FLOAT32: TrainedIn = "float32"
 BFLOAT16: TrainedIn = "bfloat16"
 TRAINED_IN: tuple[TrainedIn, ...] = (FLOAT32, BFLOAT16)
@@ -57,7 +59,8 @@ def training_precision(
     recipe: Recipe,
     stream: TextIO | None = None,
 ) -> str:
-    """``float32`` or ``bfloat16``: as the configuration says, or by trial where it says ``auto``.
+    """``float32`` or ``bfloat16``: as the configuration says; where it says ``auto``, as the environment variable
+    ``MULTITASKSEG_TRAINED_IN`` says, else by trial.
 
     What the trial does leaves no trace: networks, optimisers and draws are its own. On a device without instructions
     for bfloat16, and where a network is trained without labels, there is no trial and float32 is used.
@@ -65,9 +68,16 @@ def training_precision(
     Args:
         plan, training, config, device, recipe: of the run.
         stream: where is said what was chosen; standard error by default.
+
+    Raises:
+        UsageError: the variable names no precision.
     """
     if config.precision != AUTO:
         return config.precision
+    if named := os.environ.get(VARIABLE):
+        if named not in TRAINED_IN:
+            raise UsageError(f"{VARIABLE} is {named!r:.40}", remedy=f"Set it to {' or '.join(TRAINED_IN)}, or unset it")
+        return named
     if BFLOAT16 not in hardware_precisions(device):
         return FLOAT32
     if not recipe.supervised:

@@ -22,7 +22,12 @@ MAX_COARSER, MAX_FINER = 2.0, 8.0
 MIN_SLICES = 4
 LARGEST_EXTENT_MM = 2000.0  # more than a whole body
 SMALLEST_EXTENT_MM = 2.0  # less than a mouse brain
-DICOM_CODES = {"CT": {"CT"}, "X-RAY": {"CR", "DX", "RF", "XA"}, "ULTRASOUND": {"US"}}
+DICOM_CODES = {
+    "CT": {"CT"},
+    "X-RAY": {"CR", "DX", "RF", "XA"},
+    "ULTRASOUND": {"US"},
+    "ANY CONTRAST": {"MR", "CT"},  # images drawn from label maps
+}
 MR_SEQUENCES = ("MR", "T1", "T2", "FLAIR", "PD", "LGE")
 
 

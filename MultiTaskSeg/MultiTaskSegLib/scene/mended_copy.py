@@ -50,7 +50,9 @@ def grey_copy(volume_node: slicer.vtkMRMLVectorVolumeNode) -> slicer.vtkMRMLScal
     if voxels.ndim != 4 or voxels.shape[-1] not in (3, 4):
         raise InputError("the volume is no colour picture", file=volume_node.GetName(), remedy="Select a scalar volume")
     colours = voxels[..., :3].astype(np.float64)  # a fourth value is the opacity
-    return _copy_with(volume_node, (colours @ LUMINANCE).astype(np.float32), "grey")
+    # Colour by colour: in a product of matrices a pixel's last bit depends on its place in the picture.
+    luminance = sum(colours[..., k] * LUMINANCE[k] for k in range(3))
+    return _copy_with(volume_node, luminance.astype(np.float32), "grey")
 
 
 def _copy_with(

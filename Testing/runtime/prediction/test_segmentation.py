@@ -47,7 +47,7 @@ def test_the_report_answers_whether_the_result_is_good_apart_from_the_verdict() 
         "answer": "good", "predicted_dice": pytest.approx(0.92), "margin": 0.05, "patients": 12, "why_no_bound": "",
     }  # fmt: skip
     assert [row["dice_at_least"] for row in report["labels"]] == pytest.approx([0.85, 0.89])
-    assert (other["quality"]["answer"], other["quality"]["predicted_dice"]) == ("good", None)
+    assert (other["quality"]["answer"], other["quality"]["predicted_dice"]) == ("look here", None)
     assert "unlike" in other["quality"]["why_no_bound"]
     assert [row["dice_at_least"] for row in other["labels"]] == [None, None]
     assert by_hand().report()["quality"] is None

@@ -76,12 +76,12 @@ def test_the_list_shows_all_models_with_what_there_is_to_know(shown):
     names = [texts(shown, row)[NAME] for row in range(shown.ui.modelTable.rowCount)]
     assert names == ["\u2713 mr3d", "\u2713 planar2d", "\u2713 head_brain", "\u2713 balls", "blind", "cut"]
     assert texts(shown, 0)[CHECKED] == "yes"
-    *told, size, licence, checked = texts(shown, 3)[SEGMENTS:]
+    *told, size, licence, checked = texts(shown, 4)[SEGMENTS:]
     assert (*told, licence, checked) == ("round ball", "MR", "T1 + FLAIR", "ours", "no")
     number, unit = size.split()
     assert int(number) > 0
     assert unit == "kB"
-    assert "cut off" in texts(shown, 4)[SEGMENTS]
+    assert "cut off" in texts(shown, 5)[SEGMENTS]
     assert shown.dialog.visible
 
 
@@ -91,7 +91,7 @@ def test_choosing_a_model_sets_that_of_the_panel_and_is_remembered_in_both(shown
     path = str(folder / "balls.mts.safetensors")
     assert panel.parameters.modelPath == path
     assert panel.ui.modelPathLineEdit.currentPath == path
-    assert texts(shown, 2)[NAME] == "\u2713 balls"
+    assert texts(shown, 3)[NAME] == "\u2713 balls"
     assert texts(shown, 0)[NAME] == "mr3d"
     assert open_panel("OODCheck").parameters.modelPath == path
     slicer.mrmlScene.Clear(1)
@@ -151,7 +151,7 @@ def test_only_models_of_the_user_are_removed_and_only_after_a_question(shown, pa
     assert "does not go to the trash" in asked[0]
     assert str(path) in asked[0]
     assert panel.parameters.modelPath == ""  # else the panel would be left with a file that is gone
-    assert shown.ui.modelTable.rowCount == 4
+    assert shown.ui.modelTable.rowCount == 5
 
 
 def test_nothing_is_removed_while_slicer_tests_itself(shown, folder, monkeypatch):
@@ -211,7 +211,7 @@ def test_what_is_no_model_is_not_added(shown, panel, tmp_path, until):
     shown.take_in(str(bad))
     assert until(lambda: not shown.control.is_running)
     assert "this is no model of MultiTaskSeg" in shown.ui.messageLabel.text
-    assert shown.ui.modelTable.rowCount == 5
+    assert shown.ui.modelTable.rowCount == 6
     assert panel.parameters.modelPath == ""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from MultiTaskSegLib.runtime.errors import ModelError
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
@@ -68,6 +68,12 @@ def interrupted(parts: tuple[PreparedData, RunFolder], monkeypatch: pytest.Monke
         train(data, CONFIG, Budget(steps=4), folder, **how)
 
 
+@pytest.fixture(autouse=True)
+def no_named_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests name one for all other trainings."""
+    monkeypatch.delenv(precision_trial.VARIABLE)
+
+
 def has_bfloat16(monkeypatch: pytest.MonkeyPatch, *precisions: str) -> None:
     monkeypatch.setattr(precision_trial, "hardware_precisions", lambda device: precisions)
 
@@ -109,6 +115,25 @@ def test_a_run_says_what_a_trial_chose_and_a_named_precision_is_not_tried(
     done, told = run(data_of(), 1, resume=False, precision=precision)
     assert done.config.precision == expected
     assert ("trained in bfloat16: a step takes 0.50 s in it, and 1.00 s in float32" in told) is (precision == "auto")
+
+
+def test_the_environment_names_the_precision_of_runs_that_name_none(
+    data_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_bfloat16(monkeypatch, "bfloat16")
+    takes(monkeypatch, Trial(0.5, EXACT.loss, EXACT.gradient_norm))
+    data = data_of()[0]
+
+    def chosen(config: TrainingConfig) -> str:
+        return precision_trial.training_precision(data.plan, data.training, config, CPU, PLAIN, io.StringIO())
+
+    assert chosen(CONFIG) == "bfloat16"
+    monkeypatch.setenv(precision_trial.VARIABLE, "float32")
+    assert chosen(CONFIG) == "float32"
+    assert chosen(replace(CONFIG, precision="bfloat16")) == "bfloat16"
+    monkeypatch.setenv(precision_trial.VARIABLE, "float16")
+    with pytest.raises(UsageError, match="MULTITASKSEG_TRAINED_IN is 'float16'"):
+        chosen(CONFIG)
 
 
 def test_without_instructions_for_it_nothing_is_tried(data_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
