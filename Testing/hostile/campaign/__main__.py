@@ -8,6 +8,7 @@ cases again, in another folder. The exit code is 1 where a row fails.
 from __future__ import annotations
 
 import argparse
+import os
 import datetime
 import shlex
 import sys
@@ -27,6 +28,8 @@ from trainer.report.published_json import write_published
 def main(arguments: list[str] | None = None) -> int:
     """Run, write, print the table; the exit code."""
     options = _parser().parse_args(arguments)
+    # Equal to the bit: what a training is compared with must not have timed its way into another precision.
+    os.environ.setdefault("MULTITASKSEG_TRAINED_IN", "float32")
     out = options.out or Path(tempfile.mkdtemp(prefix="campaign-out-"))
     settings = Settings(options.share, options.seed, tuple(options.inputs))
     run = run_here if options.one_process else run_apart
