@@ -8,8 +8,8 @@ cases again, in another folder. The exit code is 1 where a row fails.
 from __future__ import annotations
 
 import argparse
-import os
 import datetime
+import os
 import shlex
 import sys
 import tempfile
