@@ -28,6 +28,7 @@ class KnownTask:
         inputs: names of the image's channels, in the model's order; none for one channel without a name.
         structures: names of what it segments; none where several models know the task with different ones.
         has_various: whether they do, so that it is told only of a chosen model what there is.
+        finest_mm: smallest voxel edge of its training images, which may be finer than the grid; None where not told.
     """
 
     name: str
@@ -38,6 +39,7 @@ class KnownTask:
     inputs: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
     has_various: bool = False
+    finest_mm: float | None = None
 
     @property
     def input_count(self) -> int:
@@ -118,4 +120,11 @@ def _task(entry: Mapping[str, Any]) -> KnownTask:
         None if spacing is None else (float(spacing[0]), float(spacing[1]), float(spacing[2])),
         tuple(str(name) for name in entry.get("inputs", ())),
         tuple(str(label["name"]) for label in entry.get("labels", ())),
+        finest_mm=_finest_mm(entry),
     )
+
+
+def _finest_mm(entry: Mapping[str, Any]) -> float | None:
+    sizes = (entry.get("data") or {}).get("sizes") or {}
+    edges = [float(least) for least, _ in sizes.get("spacing_zyx_mm") or ()]
+    return min(edges) if edges else None

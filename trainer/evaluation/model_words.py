@@ -53,7 +53,7 @@ def acceptance_words(measured: Mapping[str, Any], manifest: Manifest) -> str:
     images, flagged = (sum(own[key] for own in foreign.values()) for key in ("images", "flagged"))
     layers = "" if manifest.ood is None else f" (`{manifest.ood.variant}`, layers {', '.join(manifest.ood.layers)})"
     accepted = "; ".join(
-        f"{name}: {own['accepted']} of {own['images']} ({own['patients']} persons, 95 % interval "
+        f"{name}: {own['accepted']} of {own['images']} ({own['patients']} {_persons(own['patients'])}, 95 % interval "
         f"{100 * own['interval'][0]:.0f} to {100 * own['interval'][1]:.0f} %)"
         for name, own in known.items()
     )
@@ -64,6 +64,10 @@ def acceptance_words(measured: Mapping[str, Any], manifest: Manifest) -> str:
         + (f"; **missed**: {', '.join(missed)}." if missed else ".")
         + " Spoilt images were not measured."
     )
+
+
+def _persons(count: int) -> str:
+    return "person" if count == 1 else "persons"
 
 
 def _sources(by_source: Mapping[str, float], family: str) -> str:

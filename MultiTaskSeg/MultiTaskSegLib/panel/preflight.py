@@ -187,6 +187,9 @@ def _spacing_findings(
     }
     nearest = min(known, key=lambda task: max(abs(np.log(ratio)) for ratio in ratios[task]))
     coarsest, finest = max(ratios[nearest]), min(ratios[nearest])
+    if nearest.finest_mm is not None:
+        # A grid may be coarser than the images: heads with pixels of 0.4 mm are outlined on one of 4 mm.
+        finest = max(finest, sizes_mm[0] / nearest.finest_mm)
     shown = " x ".join(f"{size:.2g}" for size in spacing_mm)
     if coarsest > MAX_COARSER:
         yield Finding(

@@ -2,7 +2,8 @@
 
 For models whose check knows real images without labels, which no benchmark of labelled datasets can measure: images of
 persons that it does not know should be accepted, foreign ones flagged. A folder is one of images, or a dataset folder,
-whose ``cases.csv`` says which images are of one person; else each image is of a person of its own.
+whose ``cases.csv`` says which images are of one person; else those are that ``--one-person`` names, and each other
+image is of a person of its own.
 
     python -m Testing.bench.head.acceptance -m head.mts.safetensors --known kept_back --foreign DIR... \
       -o acceptance-DATE-head.json
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +28,15 @@ from trainer.report.run_folder import write_json_file
 
 ENDING = ".nii.gz"
 LABELS = "_label"
+CHANNEL = re.compile(r"_\d{4}$")
 
 
-def images_of(sources: Iterable[Path]) -> dict[str, list[tuple[str, Path]]]:
+def images_of(sources: Iterable[Path], of_one: Sequence[str] = ()) -> dict[str, list[tuple[str, Path]]]:
     """By folder, its images with the person of each; a file counts to its folder.
+
+    Args:
+        sources: folders and files.
+        of_one: where no table says it: beginnings of file names, each of one person.
 
     Raises:
         FileNotFoundError: a source is neither, or a folder has no image.
@@ -41,9 +48,14 @@ def images_of(sources: Iterable[Path]) -> dict[str, list[tuple[str, Path]]]:
         if not own or not all(path.is_file() for path in own):
             raise FileNotFoundError(f"{source} has no image ({ENDING})")
         people = _people(folder)
-        rows = [(people.get(path.name.removesuffix(ENDING).removesuffix("_0000"), path.name), path) for path in own]
-        found.setdefault(folder.name, []).extend(rows)
+        found.setdefault(folder.name, []).extend((_person(path, people, of_one), path) for path in own)
     return found
+
+
+def _person(path: Path, people: Mapping[str, str], of_one: Sequence[str]) -> str:
+    case = CHANNEL.sub("", path.name.removesuffix(ENDING))  # channels of a case are images of one person
+    named = next((start for start in of_one if path.name.startswith(start)), path.name)
+    return people.get(case, named)
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -60,10 +72,10 @@ def _people(folder: Path) -> Mapping[str, str]:
         return {row["case"]: row["group"] for row in csv.DictReader(stream) if row.get("group")}
 
 
-def shares(predictor: Predictor, sources: Iterable[Path], wanted: str) -> dict[str, Any]:
+def shares(predictor: Predictor, sources: Iterable[Path], wanted: str, of_one: Sequence[str] = ()) -> dict[str, Any]:
     """By folder: ``images``, ``patients``, how many are ``accepted`` or ``flagged`` (``wanted``), and its interval."""
     found = {}
-    for name, rows in images_of(sources).items():
+    for name, rows in images_of(sources, of_one).items():
         hits = [predictor.check(read_image(path)).is_ood == (wanted == "flagged") for _, path in rows]
         people = [person for person, _ in rows]
         found[name] = {
@@ -83,13 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--known", type=Path, nargs="+", required=True, help="folders, or images, that it should accept"
     )
     parser.add_argument("--foreign", type=Path, nargs="+", required=True, help="those that it should flag")
+    parser.add_argument(
+        "--one-person", nargs="+", default=[], metavar="START", help="beginnings of file names, each of one person"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     predictor = Predictor.load(options.model, "cpu")
     content = origin("python -m Testing.bench.head.acceptance", arguments) | {
         "model": read_manifest(options.model)[1],
-        "known": shares(predictor, options.known, "accepted"),
-        "foreign": shares(predictor, options.foreign, "flagged"),
+        "known": shares(predictor, options.known, "accepted", options.one_person),
+        "foreign": shares(predictor, options.foreign, "flagged", options.one_person),
     }
     write_json_file(options.output, content)
     return 0

@@ -113,6 +113,20 @@ def test_a_folder_of_images_is_told_from_a_dataset_whose_table_says_who_is_shown
             images_of([tmp_path / wrong])
 
 
+def test_channels_of_a_case_and_files_that_are_named_so_are_of_one_person(tmp_path: Path) -> None:
+    data, loose = tmp_path / "Dataset", tmp_path / "loose"
+    (data / "imagesTr").mkdir(parents=True)
+    loose.mkdir()
+    (data / "cases.csv").write_text("case,group\npat2,anna\npat3,bert\n", encoding="utf-8")
+    for name in ("pat2_0000", "pat2_0001", "pat3_0000", "pat3_0001"):
+        (data / "imagesTr" / f"{name}.nii.gz").write_bytes(b"")
+    for name in ("MET-110-t1c", "MET-110-t2f", "PD"):
+        (loose / f"{name}.nii.gz").write_bytes(b"")
+    found = images_of([data, loose], ["MET-110"])
+    assert [person for person, _ in found["Dataset"]] == ["anna", "anna", "bert", "bert"]
+    assert [person for person, _ in found["loose"]] == ["MET-110", "MET-110", "PD.nii.gz"]
+
+
 def test_accepted_and_flagged_are_counted_with_what_the_check_says(tmp_path: Path) -> None:
     for name in "abc":
         sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4, 4), np.float32)), str(tmp_path / f"{name}.nii.gz"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
 from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.model.released import named_model
 from MultiTaskSegLib.scene import mended_copy
 from MultiTaskSegLib.scene.volume import image_from_node, world_ijk_to_ras
 from MultiTaskSegLib.scene.volume_sequence import sequence_of
@@ -202,6 +204,14 @@ def test_voxels_far_from_those_of_the_task_are_noted_with_the_factor(preflight, 
     findings = preflight.inspect(scan((40, 40, 40), spacing), [HEAD])
     assert (only(findings).text if findings else "").count(words) or not words
     assert bool(findings) == bool(words)
+
+
+@pytest.mark.parametrize(("spacing", "is_told"), [((0.43, 0.43, 5.0), False), ((0.1, 0.1, 0.5), True)])
+def test_fine_voxels_are_compared_with_the_training_images_where_the_grid_is_coarser(preflight, spacing, is_told):
+    (brain,) = known_tasks(named_model("head_brain"))
+    assert (brain.spacing_zyx_mm, brain.finest_mm) == ((4.0, 4.0, 4.0), 1.5)
+    assert bool(preflight.inspect(scan((40, 40, 40), spacing), [brain])) == is_told
+    assert preflight.inspect(scan((40, 40, 40), spacing), [replace(brain, finest_mm=None)])
 
 
 def test_the_task_with_the_nearest_voxel_size_counts_whatever_the_order_of_the_axes(preflight):

@@ -123,11 +123,15 @@ def test_where_the_check_knows_images_without_labels_the_page_says_what_it_accep
     with pytest.raises(DatasetError, match="ood-benchmark"):
         page_text(MARK, [model], tmp_path)
     known = {"images": 9, "patients": 6, "accepted": 8, "interval": [0.5, 0.98]}
+    lone = {"images": 2, "patients": 1, "accepted": 2, "interval": [0.025, 1.0]}
     foreign = {"hearts": {"images": 7, "flagged": 5}, "lungs": {"images": 20, "flagged": 20}}
     file = tmp_path / f"acceptance-2026-01-02-{manifest.name}.json"
-    file.write_text(json.dumps({"model": digest, "known": {"heads": known}, "foreign": foreign}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"model": digest, "known": {"heads": known, "one": lone}, "foreign": foreign}), encoding="utf-8"
+    )
     for text in (page_text(MARK, [model], tmp_path), card_of(model, tmp_path)):
         assert "heads: 8 of 9 (6 persons, 95 % interval 50 to 98 %)" in text
+        assert "one: 2 of 2 (1 person, 95 %" in text
         assert "Flagged are 25 of 27 images of something else (hearts, lungs); **missed**: 2 of 7 of hearts." in text
         assert "Map of foreign places" not in text
     file.write_text(file.read_text("utf-8").replace(digest, "0" * 64), encoding="utf-8")

@@ -36,6 +36,15 @@ def test_grey_with_alpha_is_read_whatever_the_alpha_says(tmp_path: Path) -> None
     np.testing.assert_array_equal(found[0], pixels[..., 0])
 
 
+def test_the_grey_of_a_pixel_does_not_depend_on_where_it_lies(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (61, 83, 3)).astype(np.uint8)
+    found = {}
+    for name, part in (("whole", pixels), ("part", pixels[3:, 5:])):
+        image_module.fromarray(part.copy()).save(tmp_path / f"{name}.png")
+        found[name] = PhotographReader().image(Case(name, tmp_path / f"{name}.png", None, name)).voxels
+    np.testing.assert_array_equal(found["part"], found["whole"][:, 3:, 5:])
+
+
 def test_a_colour_jpeg_is_as_large_as_the_same_picture_in_png(tmp_path: Path) -> None:
     inner = np.random.default_rng(0).integers(80, 250, (37, 46)).astype(np.uint8)
     grey = np.pad(inner, ((13, 5), (11, 9)))

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, gaussian_laplace
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 
 # Value, three derivatives, two details; mean and spread of each. Feature maps of the network located insertions no
-# better than these (measured on both released models), so that the map does not depend on any layer.
+# better than these (measured on mr3d and planar2d), so that the map does not depend on any layer.
 # So many for each channel of the image.
 FEATURES = 12
 # Deviations below this, of values in [0, 1], are noise of nearly constant background.
