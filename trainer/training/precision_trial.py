@@ -118,6 +118,9 @@ def precision_of_run(
     found = state.get("precision", FLOAT32 if config.precision == AUTO else config.precision)
     if found not in TRAINED_IN:
         raise ModelError(f"the checkpoint's precision is {found!r:.40}", remedy="Start anew without --resume")
+    named = os.environ.get(VARIABLE)
+    if config.precision == AUTO and named and named != found:
+        write_note(f"goes on in {found}, in which it began, and not in {named!r:.40} as {VARIABLE} says", stream)
     return found
 
 

@@ -197,6 +197,19 @@ def test_a_resumed_run_goes_on_in_what_was_chosen_and_ends_as_an_uninterrupted_o
         assert torch.equal(found.network.state_dict()[name], weights)
 
 
+def test_a_resumed_run_says_that_it_does_not_change_to_what_the_environment_names(
+    data_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = data_of()
+    monkeypatch.setenv(precision_trial.VARIABLE, "bfloat16")
+    run(parts, 1, resume=False)
+    assert "goes on in" not in run(parts, 2, resume=True)[1]
+    monkeypatch.setenv(precision_trial.VARIABLE, "float32")
+    found, told = run(parts, 3, resume=True)
+    assert found.config.precision == "bfloat16"
+    assert "goes on in bfloat16, in which it began, and not in 'float32' as MULTITASKSEG_TRAINED_IN says" in told
+
+
 def test_a_checkpoint_of_no_precision_is_refused(data_of: Any) -> None:
     _, folder = parts = data_of()
     run(parts, 1, resume=False)
