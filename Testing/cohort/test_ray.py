@@ -70,7 +70,9 @@ def test_a_killed_worker_and_a_broken_image_cost_no_other_case_and_nothing_is_do
     monkeypatch.setattr(cohort_cli, "RayPool", DeadlyPool)
     monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own 15 lets workers wait for minutes on a busy machine
     assert cli.main(words(place, "--json")) == 4
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.out, said.err
+    told = json.loads(said.out)
     assert (told["cases"], told["done"], told["failed"], told["pending"]) == (4, 3, 1, 0)
     assert DeadlyPool.killed
     tries = [entry for entry in entries(place / "out") if entry["event"] == "tried"]
