@@ -54,11 +54,12 @@ class DeadlyPool(RayPool):
     killed = 0
 
     def hand(self, worker: int, case: Case, attempt: int) -> None:
-        process = self._ray.get(self._actors[worker].__ray_call__.remote(lambda _: os.getpid()))
+        if DeadlyPool.killed:
+            super().hand(worker, case, attempt)
+            return
+        DeadlyPool.killed = self._ray.get(self._actors[worker].__ray_call__.remote(lambda _: os.getpid()))
         super().hand(worker, case, attempt)
-        if not DeadlyPool.killed:
-            DeadlyPool.killed = process
-            os.kill(process, signal.SIGKILL)
+        os.kill(DeadlyPool.killed, signal.SIGKILL)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")

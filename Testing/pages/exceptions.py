@@ -124,10 +124,10 @@ NAMED = frozenset({
     "python -m trainer ood-benchmark",
     "python -m trainer transfer",
     "python -m trainer two-stage",
-    "python -m Testing.bench.cohort",
     "python -m Testing.bench.document",
     "python -m Testing.bench.hospital",
     "python -m Testing.bench.mutation",
+    "python -m Testing.bench.step_precision",
 })  # fmt: skip
 
 UNDATED = "the made images say no date, scanner or site"
