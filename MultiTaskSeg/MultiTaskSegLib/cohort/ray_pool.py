@@ -22,7 +22,7 @@ PACKAGES = ("ray", "pyarrow")
 WAIT_S = 1.0
 START_LIMIT_S = 600.0
 WORDS = 400  # characters of what Ray says of a worker that ended
-STARTS = 3
+STARTS = 2
 CLIENT = "ray://"
 STORE_BYTES = 100 << 20  # for what goes between processes: paths and figures, never voxels
 
@@ -147,7 +147,7 @@ class RayPool:
 
 
 def _begin(ray: Any, address: str | None, processors: int) -> None:
-    """Connect to a cluster, or start Ray here: again where that fails, as on a busy machine."""
+    """Connect to a cluster, or start Ray here: twice where it takes longer than Ray waits, as on a busy machine."""
     # A Ray that is started here would send usage statistics to its makers; of a cluster its owner decides.
     os.environ[RAY_STATISTICS] = "0"
     here = {"num_cpus": processors, "include_dashboard": False, "object_store_memory": STORE_BYTES}
