@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -237,7 +238,10 @@ def test_quick_cases_of_a_row_hold(name: str, tmp_path: Path) -> None:
     row_run.run_here(name, tmp_path, io.StringIO())
     found = finding.finding(name, tmp_path)
     assert found["failures"] == []
-    assert found["run"] == len(QUICK[name]) * TRIALS[name].each
+    # Where there is no slicer-core for this Python, cases in its scene are counted as such, and no others are.
+    absent = 0 if find_spec("slicer") else found["not_here"].pop("slicer-core is not installed", 0)
+    assert found["not_here"] == {}
+    assert found["run"] == (len(QUICK[name]) - absent) * TRIALS[name].each
 
 
 @pytest.mark.parametrize("name", sorted(set(TRIALS) - {"resume", "loss"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,9 @@ from trainer.config import TrainingConfig
 from trainer.data.patches import StepRange
 
 PREFETCHED = 4
+# Python 3.14 starts processes on Linux from a server, which each of them takes for the training: server and processes
+# would stay for ever after a training that was killed.
+START_METHOD = "fork" if sys.platform == "linux" else None
 # How torch begins whatever it says of its processes.
 LOADER = "DataLoader"
 
@@ -43,6 +47,7 @@ def endless_batches(
         batch_size=None,
         num_workers=config.workers,
         prefetch_factor=PREFETCHED if config.workers else None,
+        multiprocessing_context=START_METHOD if config.workers else None,
         # The order of samples comes from their numbers alone; the loader itself draws nothing that matters.
         generator=torch.Generator().manual_seed(config.seed),
     )

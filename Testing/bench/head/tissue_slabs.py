@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import read_dataset
 from trainer.metrics.overlap import dice_per_label, mean_defined
+from trainer.report.origin import origin
+from trainer.report.run_folder import write_json_file
 
 # By position in the dataset's labels: CSF, grey, white, deep grey matter. Most of the cerebellum is cortex.
 MERGED = {
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="dataset with the labels 1 CSF, 2 grey, 3 white, 4 deep grey matter")
     parser.add_argument("-m", "--model", type=Path, required=True)
     parser.add_argument("--task", required=True)
+    parser.add_argument("-o", "--output", type=Path, help="JSON file, to be published")
     options = parser.parse_args()
     predictor = Predictor.load(options.model)
     (task,) = (task for task in predictor.manifest.tasks if task.name == options.task)
@@ -52,7 +56,11 @@ def main() -> None:
         for value, score in dice_per_label(found, truth, tuple(MERGED)).items():
             scores[value].append(score)
     means = {dataset.labels[value]: round(mean_defined(own), 4) for value, own in scores.items()}
-    sys.stdout.write(json.dumps({"cases": len(dataset.cases), "dice": means}, indent=1) + "\n")
+    found = {"cases": len(dataset.cases), "dice": means, "mean": round(mean_defined(list(means.values())), 4)}
+    found |= {"model": read_manifest(options.model)[1]}
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    if options.output:
+        write_json_file(options.output, origin("python -m Testing.bench.head.tissue_slabs", None) | found)
 
 
 if __name__ == "__main__":

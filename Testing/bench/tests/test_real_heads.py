@@ -16,6 +16,7 @@ from Testing.bench.head.acceptance import images_of, shares
 from Testing.bench.head.against_labels import brain_of
 from Testing.bench.head.known_heads import split_heads, write_folder
 from Testing.bench.head.real_head import TABLE, read_heads
+from Testing.bench.head.real_tissues import MERGED, tissue_dice, tissues_by_value
 from Testing.bench.head.sheet import Look, sheet, upright
 from Testing.bench.head.tissue_slabs import merged_tissues
 from trainer.data.image_source import read_image_source
@@ -93,6 +94,21 @@ def test_seven_classes_are_merged_into_four_tissues() -> None:
     labels = tuple(LabelInfo(value, name, name, (0, 0, 0), "") for value, name in enumerate(names, start=1))
     merged = merged_tissues(np.arange(8), SimpleNamespace(labels=labels))  # type: ignore[arg-type]
     assert merged.tolist() == [0, 3, 2, 4, 1, 2, 3, 1]
+
+
+def test_gyri_and_nuclei_are_merged_into_tissues_and_what_is_neither_is_left_out() -> None:
+    names = {4: "3rd Ventricle", 23: "Right Accumbens Area", 47: "Right Hippocampus", 44: "Right Cerebral White Matter",
+             46: "CSF", 63: "Right vessel", 35: "Brain Stem", 71: "Cerebellar Vermal Lobules I-V",
+             100: "Right ACgG anterior cingulate gyrus", 207: "Left TTG transverse temporal gyrus"}  # fmt: skip
+    values = tissues_by_value(names)
+    assert values == {"white_matter": (44,), "cortex": (47, 100, 207), "deep_grey_matter": (23,), "ventricles": (4,),
+                      "cerebellum": (71,), "brain_stem": (35,)}  # fmt: skip
+    labels = tuple(LabelInfo(value, name, name, (0, 0, 0), "") for value, name in enumerate([*MERGED, "csf"], start=1))
+    truth = np.array([44, 44, 47, 100, 207, 23, 4, 71, 35, 46, 0])
+    found = np.array([1, 2, 2, 2, 2, 3, 4, 5, 6, 7, 0])
+    score = tissue_dice(found, truth, SimpleNamespace(labels=labels), values)  # type: ignore[arg-type]
+    assert score == pytest.approx({"white_matter": 2 / 3, "cortex": 6 / 7, "deep_grey_matter": 1, "ventricles": 1,
+                                   "cerebellum": 1, "brain_stem": 1})  # fmt: skip
 
 
 def test_a_folder_of_images_is_told_from_a_dataset_whose_table_says_who_is_shown(folder: Path, tmp_path: Path) -> None:

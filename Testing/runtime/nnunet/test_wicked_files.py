@@ -230,12 +230,14 @@ def test_a_zip_file_on_several_disks_is_refused_in_words(tmp_path: Path) -> None
     path = tmp_path / "a.zip"
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
     path.write_bytes(bytes(100) + struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 5) + end)
-    with pytest.raises(ModelError, match="damaged"):
+    # Python 3.14 looks closer before it calls a file a zip file.
+    with pytest.raises(ModelError, match=r"damaged|is no zip file"):
         results_source(path)
 
 
 def test_a_path_that_the_system_does_not_take_is_told_in_words() -> None:
-    with pytest.raises(ModelError, match="cannot be read"):
+    # From Python 3.14 on such a path is one where nothing is.
+    with pytest.raises(ModelError, match=r"cannot be read|no such folder"):
         results_source(Path("a" * 5000))
 
 

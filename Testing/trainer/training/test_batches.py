@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,3 +69,34 @@ def test_other_errors_stay_what_they_are() -> None:
         raise RuntimeError("shapes do not fit")
     with pytest.raises(RuntimeError), ended_processes_told():
         torch.zeros(2) @ torch.zeros(3)
+
+
+KILLED = """
+import multiprocessing, sys, time
+from Testing.trainer.training.test_batches import batches
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")  # as Python 3.14 does
+    found = batches(10**9, 2)
+    next(found)
+    sys.stdout.write(" ".join(str(process.pid) for process in multiprocessing.active_children()) + "\\n")
+    sys.stdout.flush()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_processes_of_a_training_that_was_killed_end_whatever_way_python_starts_them(tmp_path: Path) -> None:
+    program = tmp_path / "killed.py"
+    program.write_text(KILLED, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as training:
+        assert training.stdout is not None
+        workers = [int(pid) for pid in training.stdout.readline().split()]
+        training.send_signal(signal.SIGKILL)
+    assert len(workers) == 2
+    last = time.monotonic() + 60
+    while left := [pid for pid in workers if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < last, f"processes {left} have outlived their training"
+        time.sleep(0.2)

@@ -26,6 +26,8 @@ def loaded(path: Path) -> Predictor:
 
 def attempt(case: str, ground: Ground) -> None:
     """``AXES, OBLIQUE, SPACING``: number of the axis matrix, names of angle and voxel size."""
+    number, oblique, spacing = case.split(", ")
+    axes = axis_matrices()[int(number)]
     try:
         import slicer
     except ImportError as error:
@@ -36,8 +38,6 @@ def attempt(case: str, ground: Ground) -> None:
     from Testing.slicer import scene_samples
 
     opened_scene()
-    number, oblique, spacing = case.split(", ")
-    axes = axis_matrices()[int(number)]
     predictor = loaded(ground.once("tiny.mts.safetensors", write_tiny_model))
     labels = labels_as_stored_first(predictor, oblique, spacing)
     first = grid(np.eye(3), OBLIQUE_DEG[oblique], SPACINGS_MM[spacing])
