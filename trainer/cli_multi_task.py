@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.cli_experiments import EXIT_INCOMPLETE, add_executor_options, executor_of
 
 
@@ -17,6 +18,9 @@ def add_command(names: Any) -> None:
     study.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     study.add_argument("--data-root", type=Path, metavar="DIR", help="instead of the file's data_root")
     study.add_argument("--publish", type=Path, metavar="DIR", help="also a dated JSON file, pictures and a page")
+    study.add_argument(
+        "--publish-cases", action="store_true", help="there also small pictures of cases whose terms permit it"
+    )
     add_executor_options(study)
     study.set_defaults(command=_multi_task)
 
@@ -27,6 +31,8 @@ def _multi_task(options: argparse.Namespace) -> int:
     from trainer.multi_task.wording import trouble_sentences, verdict_sentence
     from trainer.training.run_lock import held
 
+    if options.publish_cases and not options.publish:
+        raise UsageError("--publish-cases without --publish publishes nothing", remedy="Give both, or neither")
     plan = read_multi_task(options.config, options.data_root)
     with held(options.output, "this experiment"):
         result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
@@ -36,9 +42,11 @@ def _multi_task(options: argparse.Namespace) -> int:
         _say(sentence)
     sys.stdout.write(f"report: {options.output / 'report.html'}\n")
     if options.publish:
+        from trainer.multi_task.case_picture import FOLDER, SMALL
         from trainer.multi_task.publication import publish
 
-        for path in publish(result, options.words, options.publish):
+        cases = options.output / FOLDER / SMALL if options.publish_cases else None
+        for path in publish(result, options.words, options.publish, cases):
             sys.stdout.write(f"published: {path}\n")
     return EXIT_INCOMPLETE if result["failures"] else 0
 

@@ -195,14 +195,17 @@ def fewer(text: str) -> str:
 
     >>> fewer("".join(f"[[transfer.sources]]\\nname = {n}\\n" for n in range(3))).count("[[")
     2
+    >>> arms = (f'[[multi_task.arms]]\\nname = "{name}"\\n' for name in ("dedicated", "joint", "joint-shared"))
+    >>> fewer("".join(arms)).count("[[")
+    2
     """
     text = re.sub(r"(?<=^data = \[\n)((?:  .*\n){3})(?:  .*\n)*", r"\1", text, flags=re.MULTILINE)
     text = re.sub(r"^lesions = \[.*\n", "", text, flags=re.MULTILINE)
-    if "[multi_task]" in text:
-        text += "".join(f'[[multi_task.arms]]\nname = "{name}"\nkind = "{name}"\n' for name in ("dedicated", "joint"))
     kept: list[str] = []
     for block in re.split(r"(?=^\[\[)", text, flags=re.MULTILINE):
         kind = block.partition("\n")[0]
+        if kind == "[[multi_task.arms]]" and not re.search(r'^name = "(dedicated|joint)"$', block, flags=re.MULTILINE):
+            continue
         if not kind.startswith("[[transfer") or sum(one.startswith(kind) for one in kept) < 2:
             kept.append(block)
     return "".join(kept)

@@ -122,9 +122,9 @@ USAGE: dict[str, tuple[str, ...]] = {
         "multitaskseg-trainer experiment calibration-page calibration/metrics.json -o published",
     ),
     "multitaskseg-trainer experiment multi-task --config FILE -o OUT [--data-root DIR] "
-    "[--executor sequential|processes|ray] [--jobs N] [--address A] [--publish DIR]": (
+    "[--executor sequential|processes|ray] [--jobs N] [--address A] [--publish DIR] [--publish-cases]": (
         "multitaskseg-trainer experiment multi-task --config trainer/configs/multi_task/planar.toml -o pooled "
-        "--data-root DATA --executor processes --jobs 2 --publish published",
+        "--data-root DATA --executor processes --jobs 2 --publish published --publish-cases",
     ),
     "multitaskseg-trainer pretrain --task segmentation|classification|self-supervised --data DIR... -o MODEL "
     "[--pretexts NAME...] [--config FILE] [--steps N] [--minutes M] [--resume]": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from trainer.multi_task.foreign import foreign_paths
 from trainer.multi_task.settings import ALL, ArmSettings, MultiTaskPlan
 
 TRAIN = "trainer.multi_task.steps:train_network"
+TRAIN_PUBLISHED = "trainer.multi_task.steps:train_published_network"
 EVERYTHING = "all"
 
 
@@ -126,10 +128,13 @@ class Design:
             "foreign": self._foreign if measured else [],
             "foreign_content": self._foreign_content if measured else [],
         }
-        run, number = Run(name, TRAIN, parameters, needs), 1
+        function = TRAIN
+        if arm.network == "paper":
+            function, parameters["paper"] = TRAIN_PUBLISHED, dataclasses.asdict(self.plan.settings.paper)
+        run, number = Run(name, function, parameters, needs), 1
         while self._runs.setdefault(run.name, run) != run:
             number += 1
-            run = Run(f"{name}-{number}", TRAIN, parameters, needs)
+            run = Run(f"{name}-{number}", function, parameters, needs)
         return run.name
 
 

@@ -11,6 +11,7 @@ from trainer.experiment.kept_findings import keep_findings
 from trainer.experiment.matrix import Say, run_matrix
 from trainer.experiment.run import CACHE, RUNS
 from trainer.identity.file_content import MEMORY_NAME, FileContents
+from trainer.multi_task.case_picture import FOLDER, draw_cases
 from trainer.multi_task.design import Design
 from trainer.multi_task.findings import findings
 from trainer.multi_task.page import write_page
@@ -21,7 +22,7 @@ from trainer.transfer.design import require_listable
 def run_multi_task(
     plan: MultiTaskPlan, output: Path, executor: Executor, say: Say, command: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Do what is left of the matrix and write ``metrics.json`` and ``report.html``.
+    """Do what is left of the matrix and write ``metrics.json``, ``report.html`` and the pictures in ``cases``.
 
     Args:
         plan: from `trainer.multi_task.settings.read_multi_task`.
@@ -45,6 +46,7 @@ def run_multi_task(
     finally:
         executor.stop()
     found = findings(plan, design, result.metrics, result.failures)
+    found["cases"], found["picture_failures"] = draw_cases(design, plan.settings, result, output / FOLDER)
     kept = keep_findings(found, result, command, output / "metrics.json")
-    write_page(kept, output / "report.html")
+    write_page(kept, output / "report.html", output / FOLDER)
     return kept

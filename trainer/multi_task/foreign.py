@@ -10,8 +10,8 @@ import numpy as np
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.spread import evenly
+from trainer.multi_task.contender import Contender
 from trainer.multi_task.settings import MultiTaskPlan
 from trainer.ood.catalogue import foreign_images
 
@@ -35,16 +35,15 @@ def foreign_paths(plan: MultiTaskPlan, *, is_planar: bool) -> list[Path]:
     return evenly(fitting, plan.settings.foreign_images)
 
 
-def relative_scores(predictor: Predictor, paths: Sequence[str]) -> list[float]:
-    """How far each image is from everything that the model knows, in units of the limit; above 1 it is flagged.
+def relative_scores(contender: Contender, paths: Sequence[str]) -> list[float]:
+    """How far each image is from everything that the network knows, in units of the limit; above 1 it is flagged.
 
     Raises:
         InputError: a file cannot be read.
     """
     scores = []
     for path in paths:
-        verdict = predictor.check(read_image(path))
-        scores.append(verdict.score / verdict.threshold)
+        scores.append(contender.score(read_image(path)))
         release_freed_memory()
     return scores
 

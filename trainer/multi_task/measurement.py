@@ -16,7 +16,6 @@ from MultiTaskSegLib.runtime.agreement.surface_distance import surface_distances
 from MultiTaskSegLib.runtime.labels.surface_band import near_surface
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.scaling import Scaling
 from trainer.data.dataset import Dataset
 from trainer.data.labelled_case import LabelledCase, read_labelled_case
@@ -24,8 +23,8 @@ from trainer.evaluation.case_result import measured_spacing
 from trainer.layout.case import Case
 from trainer.metrics.case_overlap import masks_by_label
 from trainer.metrics.lesion_detection import count_lesions
+from trainer.multi_task.contender import Contender
 from trainer.uncertainty.case_statistics import predicted_labels
-from trainer.uncertainty.estimator import SinglePass
 from trainer.uncertainty.reliability import reliability_table
 
 FOREGROUND = "all labels as one"
@@ -36,13 +35,13 @@ REGIONS = ("whole", "ring", "predicted_ring")
 """The whole image; within 2 voxels of the true, and of the predicted surface."""
 
 
-def measure_cases(predictor: Predictor, dataset: Dataset, cases: Sequence[Case], lesions: bool) -> list[dict[str, Any]]:
-    """Segment cases with the shipped pipeline, the task being told, and compare on their own grids.
+def measure_cases(contender: Contender, dataset: Dataset, cases: Sequence[Case], lesions: bool) -> list[dict[str, Any]]:
+    """Segment cases, the task being told, and compare on their own grids.
 
     Args:
-        predictor: its model has a task with the dataset's name.
+        contender: has a task with the dataset's name.
         dataset: gives the labels.
-        cases: that the model never saw.
+        cases: that the network never saw.
         lesions: whether the labels are lesions, counted one by one, all labels together.
 
     Returns:
@@ -50,37 +49,36 @@ def measure_cases(predictor: Predictor, dataset: Dataset, cases: Sequence[Case],
         ``labels`` (how many the dataset has), ``unit`` of distances, ``lesions``, ``voxels`` of the image,
         ``reliability`` (`REGIONS` x 3 x bins, see `reliability_table`), ``score`` of the check in units of its limit.
     """
-    task, single_pass = predictor.manifest.task(dataset.name), SinglePass(predictor)
+    task = contender.manifest.task(dataset.name)
     found = []
     for case in cases:
-        figures = _compared(predictor, dataset, case, lesions)
+        figures = _compared(contender, dataset, case, lesions)
         prepared = read_labelled_case(case, task, dataset.labels)
-        figures |= _calibration(prepared, single_pass.log_probabilities(prepared), task)
+        figures |= _calibration(prepared, contender.log_probabilities(prepared), task)
         found.append(figures)
         release_freed_memory()
     return found
 
 
-def _compared(predictor: Predictor, dataset: Dataset, case: Case, lesions: bool) -> dict[str, Any]:
+def _compared(contender: Contender, dataset: Dataset, case: Case, lesions: bool) -> dict[str, Any]:
     volume, truth = case.read_pair(dataset.labels)
-    result = predictor.segment(volume, dataset.name)
+    labels, score = contender.answer(volume, dataset.name)
     spacing_zyx, unit = measured_spacing(volume)
     known = np.isin(truth, list(dataset.labels))
     structures = {
         name: _agreement(own, other, spacing_zyx)
-        for name, own, other in masks_by_label(result.labels, result.task, truth, dataset.labels)
+        for name, own, other in masks_by_label(labels, contender.manifest.task(dataset.name), truth, dataset.labels)
     }
-    structures[FOREGROUND] = _agreement(result.labels > 0, known, spacing_zyx)
-    verdict = result.checked
+    structures[FOREGROUND] = _agreement(labels > 0, known, spacing_zyx)
     figures: dict[str, Any] = {
         "case": case.name,
         "group": case.group,
         "structures": structures,
         "labels": len(dataset.labels),
         "unit": unit,
-        "score": verdict.score / verdict.threshold,
+        "score": score,
     }
-    return figures | ({"lesions": count_lesions(result.labels > 0, known).as_dict()} if lesions else {})
+    return figures | ({"lesions": count_lesions(labels > 0, known).as_dict()} if lesions else {})
 
 
 def _agreement(

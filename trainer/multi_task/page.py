@@ -17,20 +17,25 @@ from trainer.transfer.claim import number
 BY_DATASET = ("dice", "hausdorff95", "surface_dice", "ring_ece", "auroc", "lesion_f1")
 
 
-def write_page(result: Mapping[str, Any], path: Path) -> None:
+def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
     """Write the self-contained page.
 
     Args:
         result: content of ``metrics.json``.
         path: HTML file.
+        cases: folder of the pictures of cases.
     """
     report = Report(result["title"])
     for figure, caption in figures(result).values():
         report.add_figure(figure, caption)
+    for entry in result["cases"]:
+        report.add_png((cases / entry["picture"]).read_bytes(), wording.case_caption(entry))
     for regime in result["regimes"]:
         report.add_verdict(wording.verdict_sentence(result, regime), all(bar["met"] for bar in regime["bars"]))
     for sentence in wording.trouble_sentences(result):
         report.add_verdict(sentence, False)
+    for name, why in result["picture_failures"].items():
+        report.add_text(f"There is no picture of cases of {name}: {why}")
     for paragraph in wording.DEFINITIONS:
         report.add_text(paragraph)
     for regime in result["regimes"]:

@@ -20,8 +20,8 @@ from trainer.report.run_folder import write_text_file
 
 PAGE = "multi-task.md"
 FILES = "multi-task-*.json"
-PICTURES = re.compile(r"(forest-(dice|ring_ece)|reliability)-(\d+|all)|gain|compute")
-"""Names that `figures` gives."""
+PICTURES = re.compile(r"(forest-(dice|ring_ece)|reliability)-(\d+|all)|gain|compute|cases-.+")
+"""Names that `figures` gives, and those of cases."""
 FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\]+[/\\])+")
 """Of a path from the root on, what comes before its last part."""
 TEXT = """# One network for all datasets, or one for each?
@@ -30,13 +30,17 @@ Made by `python -m trainer experiment multi-task`; nothing on this page is typed
 """
 
 
-def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path) -> list[Path]:
+def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path, cases: Path | None = None) -> list[Path]:
     """Write ``multi-task-DATE-TITLE.json`` and its pictures to ``folder``, and the page of all such files.
+
+    Images are other people's: cases are shown only if that is asked for, small, and only of datasets whose terms
+    permit it; of all others not even the names are written.
 
     Args:
         result: content of ``metrics.json``.
         command: arguments; of paths only the last part is kept.
         folder: where to.
+        cases: folder of the small pictures of cases; None: none are published.
 
     Returns:
         Paths of the JSON file and of the page.
@@ -47,13 +51,16 @@ def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path) -> 
         "commit": result["commit"],
         "machine": machine_facts(0),
         "date": date,
-        "results": _without_folders(dict(result)),
+        "results": _without_folders(dict(result) | {"cases": _published_cases(result, cases)}),
     }
     slug = re.sub(r"[^a-z0-9]+", "-", result["title"].lower()).strip("-") or "study"
     path = folder / f"multi-task-{date}-{slug}.json"
-    made = figures(write_published(path, content)["results"])
-    for name, (figure, _) in made.items():
-        write_whole(_picture(path, name), png_bytes(figure))
+    written = write_published(path, content)["results"]
+    made = {name: png_bytes(figure) for name, (figure, _) in figures(written).items()}
+    if cases is not None:
+        made |= {_case_name(entry): (cases / entry["picture"]).read_bytes() for entry in written["cases"]}
+    for name, png in made.items():
+        write_whole(_picture(path, name), png)
     # Of what was published before under this name, with other numbers of labels.
     for old in folder.glob(f"{path.stem}-*.png"):
         name = old.stem.removeprefix(f"{path.stem}-")
@@ -68,6 +75,14 @@ def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
     definitions = [f"{paragraph}\n" for paragraph in wording.DEFINITIONS]
     return "\n".join([TEXT, *definitions, *(_section(path) for path in sorted(folder.glob(FILES)))])
+
+
+def _published_cases(result: Mapping[str, Any], cases: Path | None) -> list[Any]:
+    return [] if cases is None else [entry for entry in result["cases"] if entry["may_be_published"]]
+
+
+def _case_name(entry: Mapping[str, Any]) -> str:
+    return f"cases-{entry['dataset']}"
 
 
 def _without_folders(value: Any) -> Any:
@@ -99,5 +114,7 @@ def _section(path: Path) -> str:
         lines += [table(*wording.summary_rows(result, regime)), ""]
         headers, rows = wording.dataset_rows(result, regime, "dice")
         lines += ["Dice (95 % interval):\n", table(headers, rows), ""]
-    pictures = [f"![{caption}]({_picture(path, name).name})\n" for name, (_, caption) in figures(result).items()]
-    return "\n".join([*lines, *pictures])
+    shown = [(name, caption) for name, (_, caption) in figures(result).items()]
+    # Files from before there were pictures of cases have none.
+    shown += [(_case_name(entry), wording.case_caption(entry)) for entry in result.get("cases", ())]
+    return "\n".join([*lines, *(f"![{caption}]({_picture(path, name).name})\n" for name, caption in shown)])

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.config import TrainingConfig, config_from_dict, read_experiment, require_known_mirrors
 from trainer.data.dataset import dataset_name
+from trainer.paper_network.settings import PaperSettings
 from trainer.pretraining.unfreezing import Strategy
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -31,7 +32,9 @@ class ArmSettings:
         source: of ``transfer``: the ``largest`` other dataset, or all ``others`` together.
         strategy: of the fine-tuning, see `trainer.pretraining.finetune.finetune`.
         head: of the network; ``shared_foreground`` is the paper's.
-        numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``; not the seed.
+        numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``; not the seed. Of the
+            published network the sampling alone.
+        network: ``ours``, or ``paper``: network, loss and training as published, see `PaperSettings`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class ArmSettings:
     strategy: Strategy = "all"
     head: Literal["per_task", "shared_foreground"] = "per_task"
     numbers: dict[str, float] = field(default_factory=dict)
+    network: Literal["ours", "paper"] = "ours"
 
 
 ARMS = (
@@ -74,6 +78,7 @@ class MultiTaskSettings:
         arms: what is compared; ``ours`` and ``reference`` must be among them.
         reference: what every other arm is compared with.
         ours: the arm whose claim is judged.
+        paper: settings of the arms with the published network.
     """
 
     data: tuple[str, ...]
@@ -91,6 +96,7 @@ class MultiTaskSettings:
     arms: tuple[ArmSettings, ...] = ARMS
     reference: str = "dedicated"
     ours: str = "joint"
+    paper: PaperSettings = field(default_factory=PaperSettings)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,8 @@ class MultiTaskPlan:
         own = self.training.as_dict()
         whole = {key for key, value in own.items() if type(value) is int}
         numbers = {key: int(n) if key in whole and n.is_integer() else n for key, n in arm.numbers.items()}
-        values = own | numbers
+        published = self.settings.paper.training_values() if arm.network == "paper" else {}
+        values = own | dict(published) | numbers
         config = config_from_dict(values, f"arm {arm.name}")
         mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
         return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors)
@@ -154,6 +161,7 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
 
 def _check(settings: MultiTaskSettings, path: Path) -> None:
     names = [arm.name for arm in settings.arms]
+    published = [arm for arm in settings.arms if arm.network == "paper"]
     for what, is_wrong, remedy in (
         ("fewer than two datasets are named", len(settings.data) < 2, "Name at least two"),
         ("a dataset is named twice", len(set(settings.data)) < len(settings.data), "Name each once"),
@@ -163,6 +171,12 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
         ("reference or ours is no arm", not {settings.reference, settings.ours} <= set(names), "Name two of the arms"),
         ("reference and ours are the same arm", settings.reference == settings.ours, "Name two of the arms"),
         ("numbers of an arm has a seed", any("seed" in arm.numbers for arm in settings.arms), "Give it in seeds"),
+        ("an arm with the published network fine-tunes, and only dedicated and joint do not",
+         any(arm.kind not in ("dedicated", "joint") for arm in published), "Change its kind"),
+        ("an arm with the published network has a head for each task",
+         any(arm.head != "shared_foreground" for arm in published), 'Give it head = "shared_foreground"'),
+        ("numbers of an arm with the published network are not its sampling_exponent",
+         any(set(arm.numbers) - {"sampling_exponent"} for arm in published), "Use the table multi_task.paper"),
         ("a seed is missing or given twice", not _are_different(settings.seeds), "Give different seeds"),
         ("labelled_groups is empty or has a number twice", not _are_different(settings.labelled_groups), "Correct it"),
         # With two, none could be kept back for the temperatures.

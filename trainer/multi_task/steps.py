@@ -1,26 +1,32 @@
-"""The one kind of run: train a network on some datasets, from random weights or from another run's, and measure it."""
+"""The two kinds of runs: train a network of ours, from random weights or from another run's, or the published one."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.predictor import Predictor
-from trainer.config import config_from_dict
+from trainer.config import config_from_dict, settings_from_dict
 from trainer.data.dataset import read_dataset
 from trainer.data.provenance import require_unseen
 from trainer.experiment.run import shared_cache
+from trainer.multi_task.contender import Contender, ShippedContender
 from trainer.multi_task.foreign import relative_scores
 from trainer.multi_task.measurement import measure_cases
+from trainer.paper_network.network_file import load_paper_model
+from trainer.paper_network.paper_model import train_paper_model
+from trainer.paper_network.predictor import PaperPredictor
+from trainer.paper_network.settings import PaperSettings
 from trainer.pretraining.finetune import finetune
 from trainer.report.run_folder import RunFolder, discard_checkpoints, write_json_file
 from trainer.training.training import Budget
+from trainer.training.training_device import training_device
 from trainer.transfer.design import without_groups
 
-MODEL = "model.mts.safetensors"
+MODEL, PUBLISHED = "model.mts.safetensors", "published.safetensors"
 COST = "training.json"
 """What a training has cost: a run that failed afterwards, when it was measured, does not train again to know it."""
 
@@ -33,38 +39,89 @@ def train_network(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[s
         foreign images in units of the limit.
     """
     output = folder / MODEL
-    seconds = _trained(parameters, folder, output, inputs)
-    predictor = Predictor.load(output)
+    run = RunFolder(output, shared_cache(folder))
+
+    def train() -> None:
+        """To the end, or on from a checkpoint."""
+        finetune(
+            next((path / MODEL for path in inputs.values()), None),
+            shown_folders(parameters, folder),
+            output,
+            config_from_dict(dict(parameters["training"])),
+            Budget(steps=parameters["steps"]),
+            strategy=parameters["strategy"],
+            resume=True,
+            cache=run.cache,
+        )
+
+    cost = spent(run, folder, train)
+    return _measured(ShippedContender(Predictor.load(output)), parameters, folder, cost)
+
+
+def train_published_network(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """`train_network` for the published network, from random weights."""
+    output = folder / PUBLISHED
+    run = RunFolder(output, shared_cache(folder))
+
+    def train() -> None:
+        """To the end, or on from a checkpoint."""
+        train_paper_model(
+            shown_folders(parameters, folder),
+            output,
+            config_from_dict(dict(parameters["training"])),
+            settings_from_dict(PaperSettings, dict(parameters["paper"])),
+            parameters["steps"],
+            cache=run.cache,
+        )
+
+    cost = spent(run, folder, train)
+    return _measured(PaperPredictor(load_paper_model(output), training_device()), parameters, folder, cost)
+
+
+def contender_of(folder: Path) -> Contender:
+    """The network that a finished run has left in its folder.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    if (folder / PUBLISHED).is_file():
+        return PaperPredictor(load_paper_model(folder / PUBLISHED), training_device())
+    return ShippedContender(Predictor.load(folder / MODEL))
+
+
+def _measured(
+    contender: Contender, parameters: Mapping[str, Any], folder: Path, cost: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """Figures of the groups that are tested."""
     datasets: dict[str, Any] = {}
     for wanted in parameters["measured"]:
         dataset, groups = read_dataset(Path(wanted["data"])), set(wanted["groups"])
         cases = [case for case in dataset.cases if case.group in groups]
-        require_unseen(cases, predictor.manifest)
-        datasets[dataset.name] = measure_cases(predictor, dataset, cases, wanted["lesions"])
-    scores = relative_scores(predictor, parameters["foreign"]) if datasets else []
+        require_unseen(cases, contender.manifest)
+        datasets[dataset.name] = measure_cases(contender, dataset, cases, wanted["lesions"])
+    scores = relative_scores(contender, parameters["foreign"]) if datasets else []
     discard_checkpoints(folder)
-    return {"training": seconds, "datasets": datasets, "foreign": scores}
+    return {"training": dict(cost), "datasets": datasets, "foreign": scores}
 
 
-def _trained(
-    parameters: Mapping[str, Any], folder: Path, output: Path, inputs: Mapping[str, Path]
-) -> dict[str, float | None]:
-    folders = [
+def shown_folders(parameters: Mapping[str, Any], folder: Path) -> list[Path]:
+    """The datasets of a run as views that leave out the groups which it must not see."""
+    return [
         without_groups(Path(data), groups, folder / f"hidden-{number}.txt")
         for number, (data, groups) in enumerate(zip(parameters["data"], parameters["hidden_groups"], strict=True))
     ]
-    run = RunFolder(output, shared_cache(folder))
+
+
+def spent(run: RunFolder, folder: Path, train: Callable[[], None]) -> dict[str, float | None]:
+    """Train, and say what the whole training has cost: ``steps``, and ``cpu_s`` if that is known.
+
+    Args:
+        run: log and checkpoint of the training.
+        folder: where the cost is kept.
+        train: does what is left of it.
+    """
     before, started_s = _last_step(run), _processor_s()
-    finetune(
-        next((path / MODEL for path in inputs.values()), None),
-        folders,
-        output,
-        config_from_dict(dict(parameters["training"])),
-        Budget(steps=parameters["steps"]),
-        strategy=parameters["strategy"],
-        resume=True,
-        cache=run.cache,
-    )
+    train()
     done = _last_step(run)
     # Of an interrupted run only the rest is measured here; its share of the steps tells the whole.
     share = (done - before) / done if done else 0.0

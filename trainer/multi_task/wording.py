@@ -74,6 +74,16 @@ def trouble_sentences(result: Mapping[str, Any]) -> list[str]:
     return [f"Run {name} failed: {why}" for name, why in result["failures"].items()]
 
 
+def case_caption(entry: Mapping[str, Any]) -> str:
+    """What a picture of cases shows, see `trainer.multi_task.case_picture.draw_cases`."""
+    arms = list(entry["cases"][0]["dice"])
+    places = ", ".join(row["place"] for row in entry["cases"])
+    return (
+        f"{entry['dataset']}, {labels_text(entry['labelled_groups'])} patients with labels, seed {entry['seed']}: "
+        f"{places} case of {arms[-1]} with the Dice of {' and '.join(arms)}; the slice with most of the truth"
+    )
+
+
 def summary_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[list[str], list[list[Cell]]]:
     """Headers and one row per arm: means over datasets of the figures, leads over the reference, CPU minutes."""
     headers = ["Arm", *(WORDS[key] for key in SUMMARY), "Dice ahead of reference", "Not worse on", "CPU min"]

@@ -8,12 +8,8 @@ from typing import Any
 
 import pytest
 
-from trainer.config import TrainingConfig
 from trainer.multi_task import steps
-
-PARAMETERS = {
-    "data": [], "hidden_groups": [], "training": TrainingConfig().as_dict(), "steps": 10, "strategy": "all",
-}  # fmt: skip
+from trainer.report.run_folder import RunFolder
 
 
 def cost(folder: Path, monkeypatch: pytest.MonkeyPatch, reached: tuple[int, int], clock_s: Iterator[float]) -> Any:
@@ -21,8 +17,7 @@ def cost(folder: Path, monkeypatch: pytest.MonkeyPatch, reached: tuple[int, int]
     found = iter(reached)
     monkeypatch.setattr(steps, "_last_step", lambda run: next(found))
     monkeypatch.setattr(steps, "_processor_s", lambda: next(clock_s))
-    monkeypatch.setattr(steps, "finetune", lambda *arguments, **named: None)
-    return steps._trained(PARAMETERS, folder, folder / steps.MODEL, {})
+    return steps.spent(RunFolder(folder / steps.MODEL), folder, lambda: None)
 
 
 def test_the_cost_is_kept_of_a_run_that_failed_when_it_was_measured(

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
-from Testing.trainer.multi_task.tiny_study import CT, FLAIR, write_config, write_data
+from Testing.trainer.multi_task.tiny_study import CT, FLAIR, PAPER_ARM, SHORT_ARMS, write_config, write_data
 from trainer.cli import main
 from trainer.data.provenance import Provenance
-from trainer.multi_task import steps
+from trainer.multi_task import case_picture, steps
 from trainer.multi_task.design import Design
+from trainer.multi_task.publication import publish
 from trainer.multi_task.settings import read_multi_task
+from trainer.paper_network.network_file import load_paper_model
 
 # Lesions, and two labels: that is all that the figures tell apart.
 DATASETS = (FLAIR, CT)
-ARMS = ["dedicated", "transfer", "shared", "joint", "joint-finetuned"]
+ARMS = ["dedicated", "transfer", "shared", "joint", "joint-finetuned", "paper"]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """The folder of a finished experiment and what it found."""
     folder = tmp_path_factory.mktemp("study")
     write_data(folder / "data")
-    write_config(folder / "study.toml", seeds="[0]", labelled="[4]", data=DATASETS)
+    # Pictures of the one must not be published.
+    info = folder / "data" / CT / "dataset.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"released_weights_may_use": False}))
+    arms = SHORT_ARMS + PAPER_ARM
+    write_config(folder / "study.toml", arms=arms, seeds="[0]", labelled="[4]", data=DATASETS)
     words = ["experiment", "multi-task", "--config", str(folder / "study.toml"), "-o", str(folder / "out")]
     status = main([*words, "--publish", str(folder / "docs")])
     found = json.loads((folder / "out" / "metrics.json").read_text())
     # The reason of a run that failed, not only that one did.
-    assert (status, found["failures"]) == (0, {})
+    assert (status, found["failures"], found["picture_failures"]) == (0, {}, {})
     return folder, found
 
 
@@ -47,13 +53,13 @@ def test_every_arm_is_measured_on_every_dataset_with_every_figure(done: tuple[Pa
         assert 0 <= row["ring_ece"]["value"] <= 1
         assert (row["lesion_f1"]["value"] is not None) == (row["dataset"] == FLAIR)
         # A head that all tasks share does not tell the two labels of one dataset apart.
-        assert (row["dice"]["value"] is None) == (row["arm"] == "shared" and row["dataset"] == CT)
+        assert (row["dice"]["value"] is None) == (row["arm"] in ("shared", "paper") and row["dataset"] == CT)
 
 
 def test_every_arm_is_compared_with_the_reference_and_ours_with_every_other(done: tuple[Path, dict[str, Any]]) -> None:
     (regime,) = done[1]["regimes"]
     assert [one["arm"] for one in regime["against_reference"]] == ARMS[1:]
-    assert [one["reference"] for one in regime["ours_against"]] == ["transfer", "shared", "joint-finetuned"]
+    assert [one["reference"] for one in regime["ours_against"]] == ["transfer", "shared", "joint-finetuned", "paper"]
     joint = regime["against_reference"][2]["figures"]["dice"]
     rows = {(row["dataset"], row["arm"]): row["dice"]["value"] for row in regime["rows"]}
     for name in DATASETS:
@@ -66,10 +72,12 @@ def test_every_arm_is_compared_with_the_reference_and_ours_with_every_other(done
 
 def test_the_networks_have_seen_nobody_who_is_tested(done: tuple[Path, dict[str, Any]]) -> None:
     design = Design(read_multi_task(done[0] / "study.toml"))
-    models = sorted((done[0] / "out" / "runs").glob(f"*/{steps.MODEL}"))
-    assert len(models) == len(design.runs)
-    for model in models:
-        provenance = Provenance.of(read_manifest(model)[0])
+    runs = done[0] / "out" / "runs"
+    ours = [read_manifest(model)[0] for model in runs.glob(f"*/{steps.MODEL}")]
+    published = [load_paper_model(model).manifest for model in runs.glob(f"*/{steps.PUBLISHED}")]
+    assert (len(ours), len(published)) == (len(design.runs) - 1, 1)
+    for manifest in (*ours, *published):
+        provenance = Provenance.of(manifest)
         assert not any(provenance.saw(group) for tested in design.division.tested.values() for group in tested)
 
 
@@ -78,7 +86,8 @@ def test_the_report_and_the_published_page_show_figures_and_no_place_of_this_mac
 ) -> None:
     folder = done[0]
     page = (folder / "out" / "report.html").read_text()
-    assert page.count("<img ") == 5
+    # Two forests, reliability, gain, compute, and cases of both datasets.
+    assert page.count("<img ") == 5 + len(DATASETS)
     assert "4 patients with labels: joint against dedicated: Dice not worse on" in page
     path = next((folder / "docs").glob("multi-task-*-tiny-study.json"))
     published = json.loads(path.read_text())
@@ -91,6 +100,70 @@ def test_the_report_and_the_published_page_show_figures_and_no_place_of_this_mac
     assert all(f"]({name})" in text for name in pictures)
     dice = published["results"]["regimes"][0]["rows"][0]["dice"]["value"]
     assert f"{dice:.3f}" in text
+
+
+def test_best_median_and_worst_case_of_every_dataset_are_drawn(done: tuple[Path, dict[str, Any]]) -> None:
+    folder, found = done
+    assert [entry["dataset"] for entry in found["cases"]] == list(DATASETS)
+    assert [entry["may_be_published"] for entry in found["cases"]] == [True, False]
+    for entry in found["cases"]:
+        assert [row["place"] for row in entry["cases"]] == ["best", "median", "worst"]
+        ours = [row["dice"]["joint"] for row in entry["cases"]]
+        assert ours == sorted(ours, reverse=True)
+        assert all(set(row["dice"]) == {"dedicated", "joint"} for row in entry["cases"])
+        large, small = (folder / "out" / "cases" / part / entry["picture"] for part in ("", "small"))
+        assert 0 < small.stat().st_size < large.stat().st_size
+    drawn = [path.name for path in (folder / "out" / "cases").glob("*.png")]
+    assert sorted(drawn) == sorted(entry["picture"] for entry in found["cases"])
+
+
+def test_cases_are_published_only_where_asked_for_and_permitted(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, found = done
+    (plain,) = (folder / "docs").glob("multi-task-*.json")
+    assert json.loads(plain.read_text())["results"]["cases"] == []
+    assert not list((folder / "docs").glob("*cases-*"))
+    path, page = publish(found, [], tmp_path, folder / "out" / "cases" / "small")
+    (entry,) = json.loads(path.read_text())["results"]["cases"]
+    assert entry["dataset"] == FLAIR
+    (picture,) = tmp_path.glob("*cases-*")
+    assert picture.name in page.read_text()
+    assert picture.read_bytes() == (folder / "out" / "cases" / "small" / entry["picture"]).read_bytes()
+    publish(found, [], tmp_path)
+    assert not picture.exists()
+
+
+def test_cases_cannot_be_published_without_a_place(
+    done: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", str(done[0] / "study.toml"), "-o", str(done[0] / "out"), "--publish-cases"]
+    assert main(["experiment", "multi-task", *words]) == 2
+    assert "--publish-cases without --publish" in capsys.readouterr().err
+
+
+def test_a_network_that_is_gone_costs_the_picture_and_nothing_else(
+    done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, found = done
+    model = next((folder / "out" / "runs").glob(f"dedicated.{CT}.*")) / steps.MODEL
+    pictures = {path: path.read_bytes() for path in (folder / "out" / "cases").rglob("*.png")}
+    model.rename(model.with_name("gone"))
+    monkeypatch.setattr(case_picture, "DRAWN_BY", 2)
+    words = ["experiment", "multi-task", "--config", str(folder / "study.toml"), "-o", str(folder / "out")]
+    try:
+        assert main(words) == 0
+        again = json.loads((folder / "out" / "metrics.json").read_text())
+        assert [entry["dataset"] for entry in again["cases"]] == [FLAIR]
+        assert set(again["picture_failures"]) == {CT}
+        assert f"There is no picture of cases of {CT}" in (folder / "out" / "report.html").read_text()
+        assert again["regimes"] == found["regimes"]
+    finally:
+        model.with_name("gone").rename(model)
+        for path in (folder / "out" / "cases").rglob("*.png"):
+            path.unlink()
+        for path, content in pictures.items():
+            path.write_bytes(content)
 
 
 def test_the_cost_of_an_arm_holds_what_it_starts_from(done: tuple[Path, dict[str, Any]]) -> None:
@@ -111,6 +184,7 @@ def test_the_same_command_trains_nothing_anew(
         raise AssertionError("trained again")
 
     monkeypatch.setattr(steps, "finetune", never)
+    monkeypatch.setattr(case_picture, "contender_of", never)
     assert main(["experiment", "multi-task", "--config", str(folder / "study.toml"), "-o", str(folder / "out")]) == 0
     again = json.loads((folder / "out" / "metrics.json").read_text())
     assert again["regimes"] == found["regimes"]

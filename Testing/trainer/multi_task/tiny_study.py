@@ -36,6 +36,19 @@ kind = "joint"
 name = "joint-finetuned"
 kind = "joint_finetuned"
 """
+PAPER_ARM = """
+[[multi_task.arms]]
+name = "paper"
+kind = "joint"
+head = "shared_foreground"
+network = "paper"
+
+[multi_task.paper]
+channels = [2, 4, 8]
+patch = 16
+validation_interval = 3
+learning_rate = 1e-3
+"""
 
 
 def write_data(root: Path) -> None:

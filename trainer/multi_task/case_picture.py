@@ -1,0 +1,182 @@
+"""Pictures of single cases: the image with the outlines of the truth and of the results that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.image.geometry import canonical_reorientation
+from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.weights_licence import SHARE_ALIKE, licence_of_data
+from trainer.data.dataset import Dataset
+from trainer.experiment.matrix import MatrixResult
+from trainer.identity.fingerprint import fingerprint
+from trainer.multi_task.contender import Contender
+from trainer.multi_task.design import Design
+from trainer.multi_task.settings import MultiTaskSettings
+from trainer.multi_task.shown_case import Compared, case_dice, compared_runs, shown_cases
+from trainer.multi_task.steps import contender_of
+from trainer.origin.terms import licence_of, training_data
+from trainer.report.curves import INK, new_figure, plain
+from trainer.report.report import png_bytes, write_whole
+from trainer.report.slice_view import Slice, best_slice, draw_image, grey_window
+
+FOLDER, SMALL = "cases", "small"
+"""Of the pictures in the experiment's folder, and in it of those that may be published."""
+TRUTH_COLOUR, ARM_COLOURS = "#009E73", ("#E69F00", "#56B4E9")
+SMALL_DPI = 50
+DRAWN_BY = 1
+"""Changes whenever pictures that an earlier version drew must be drawn again."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One case.
+
+    Attributes:
+        title: of the panel.
+        volume: the image.
+        truth: integer ``(Z, Y, X)``.
+        results: the same by arm.
+    """
+
+    title: str
+    volume: Volume
+    truth: NDArray[np.integer]
+    results: Mapping[str, NDArray[np.integer]]
+
+
+def draw_cases(
+    design: Design, settings: MultiTaskSettings, result: MatrixResult, folder: Path
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Draw the best, the median and the worst case of every dataset; what is drawn already stays.
+
+    Args:
+        design, settings: of the experiment.
+        result: of its runs, whose networks are asked once more.
+        folder: of the pictures.
+
+    Returns:
+        For each dataset ``dataset``, ``picture`` (file name), ``labelled_groups``, ``seed``, ``may_be_published`` and
+        ``cases`` (``place``, ``case``, ``dice`` by arm); and why there is no picture, by dataset.
+    """
+    opened = lru_cache(maxsize=2)(contender_of)
+    drawn, failures = [], {}
+    for name, dataset in design.division.datasets.items():
+        compared = compared_runs(design, settings, name, result.metrics)
+        if compared is None:
+            continue
+        try:
+            entry = _drawn(dataset, compared, result, folder, opened)
+        except MtsError as error:
+            failures[name] = str(error)
+            continue
+        if entry["cases"]:
+            drawn.append(entry)
+    _keep_only(folder, [entry["picture"] for entry in drawn])
+    return drawn, failures
+
+
+def may_be_published(dataset: Dataset) -> bool:
+    """Whether pictures of a dataset's images may go to others: as its released weights, and not under a licence that
+    forbids changes or commerce."""
+    terms = (dataset.name, licence_of(dataset), training_data(dataset).released_weights_may_use)
+    licence = licence_of_data([terms])
+    return not licence.refusals() and licence.strictest[0].strictness <= SHARE_ALIKE
+
+
+def case_figure(panels: Sequence[Panel], arms: Sequence[str]) -> Figure:
+    """The cases side by side.
+
+    Args:
+        panels: at least one.
+        arms: whose results each panel has, in this order.
+    """
+    figure = new_figure(3.5 * len(panels), 4.2)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axes, panel, arms)
+    colours = {"truth": TRUTH_COLOUR, **dict(zip(arms, ARM_COLOURS, strict=False))}
+    handles = [Line2D([], [], color=colour, linewidth=2, label=plain(words)) for words, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    return figure
+
+
+def _drawn(
+    dataset: Dataset, compared: Compared, result: MatrixResult, folder: Path, opened: Callable[[Path], Contender]
+) -> dict[str, Any]:
+    *_, ours = compared.runs
+    figures = {
+        arm: {case["case"]: case for case in result.metrics[run]["datasets"][dataset.name]}
+        for arm, run in compared.runs.items()
+    }
+    shown = shown_cases(list(figures[ours].values()))
+    rows: list[dict[str, Any]] = [
+        {"place": place, "case": case, "dice": {arm: case_dice(own[case]) for arm, own in figures.items()}}
+        for place, case in shown.items()
+    ]
+    folders = {arm: result.folders[run] for arm, run in compared.runs.items()}
+    mark = fingerprint([DRAWN_BY, rows, {arm: own.name for arm, own in folders.items()}])[:10]
+    picture = f"{dataset.name}.{mark}.png"
+    if rows and not all((place / picture).is_file() for place in (folder, folder / SMALL)):
+        by_name = {case.name: case for case in dataset.cases}
+        panels = []
+        for row in rows:
+            volume, truth = by_name[row["case"]].read_pair(dataset.labels)
+            results = {arm: opened(own).answer(volume, dataset.name)[0] for arm, own in folders.items()}
+            panels.append(Panel(_title(row), volume, truth, results))
+        drawing = case_figure(panels, list(compared.runs))
+        write_whole(folder / picture, png_bytes(drawing))
+        drawing.set_dpi(SMALL_DPI)
+        write_whole(folder / SMALL / picture, png_bytes(drawing))
+    return {
+        "dataset": dataset.name,
+        "picture": picture,
+        "labelled_groups": compared.labelled_groups,
+        "seed": compared.seed,
+        "may_be_published": may_be_published(dataset),
+        "cases": rows,
+    }
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    values = "\n".join(f"{arm} {dice:.3f}" for arm, dice in row["dice"].items())
+    return f"{row['place']}\n{values}"
+
+
+def _draw(axes: Axes, panel: Panel, arms: Sequence[str]) -> None:
+    """The slice with most of the truth, upright, in millimetres."""
+    order = canonical_reorientation(panel.volume)
+    maps = [np.asarray(order.apply(one)) for one in (panel.volume.voxels, panel.truth)]
+    _, y_mm, x_mm = order.spacing_zyx_mm(panel.volume)
+    index = best_slice(maps[1], axis=0)
+    image, truth = (one[index] for one in maps)
+    nothing = np.zeros(truth.shape, dtype=np.float32)
+    draw_image(axes, Slice(image, truth, nothing, y_mm / x_mm), grey_window(panel.volume))
+    _outline(axes, truth, TRUTH_COLOUR, 2.2)
+    for arm, colour in zip(arms, ARM_COLOURS, strict=False):
+        _outline(axes, np.asarray(order.apply(panel.results[arm]))[index], colour, 1.2)
+    axes.set_title(plain(panel.title), fontsize=9, color=INK)
+
+
+def _outline(axes: Axes, labels: NDArray[np.integer], colour: str, width: float) -> None:
+    for value in np.unique(labels):
+        # Of a label that fills the slice there is no border to draw.
+        if value and not (labels == value).all():
+            axes.contour((labels == value).astype(float), levels=[0.5], colors=[colour], linewidths=width)
+
+
+def _keep_only(folder: Path, pictures: Sequence[str]) -> None:
+    """Remove what was drawn of other cases or runs."""
+    for old in (*folder.glob("*.png"), *(folder / SMALL).glob("*.png")):
+        if old.name not in pictures:
+            old.unlink()

@@ -1,0 +1,1 @@
+"""The network of Karimi & Gholipour and its training as they published them, to be measured beside ours."""
