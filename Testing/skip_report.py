@@ -39,7 +39,7 @@ KNOWN_REASONS = (
     r"only Linux names files with any bytes",
     r"the system has no resource usage of processes",
     r"(measures|sets the limit|limits the memory) the Linux way",
-    r"(limits the size of files|limits on the size of files are of Unix)",
+    r"(limits the size of files|limits on the size of files are of Unix|this system cannot limit the size of files)",
     r"None and True are immortal here",
     r"open descriptors are counted through /proc",
     r"(reads /proc|sends a signal|reads the files of Linux|there is no Slurm)",

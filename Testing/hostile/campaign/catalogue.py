@@ -14,6 +14,7 @@ from Testing.hostile.campaign.row.memory import MEMORY
 from Testing.hostile.campaign.row.metamorphic import METAMORPHIC
 from Testing.hostile.campaign.row.mutants import MUTANTS
 from Testing.hostile.campaign.row.non_finite import NON_FINITE
+from Testing.hostile.campaign.row.readers import READERS
 from Testing.hostile.campaign.row.resume import RESUME
 from Testing.hostile.campaign.row.soak import SOAK
 from Testing.hostile.campaign.row.sockets import SOCKETS
@@ -23,8 +24,8 @@ from Testing.hostile.campaign.row.versions import VERSIONS
 from Testing.hostile.campaign.trial import Trial
 
 ROWS: tuple[Trial, ...] = (
-    IMAGES, DICOM, GEOMETRY, NON_FINITE, METAMORPHIC, MUTANTS, VERSIONS, ATTACKS, VERIFIER, KILL, RESUME, LOSS, DISK,
-    MEMORY, CANCEL, TOGETHER, SOAK, SOCKETS,
+    IMAGES, READERS, DICOM, GEOMETRY, NON_FINITE, METAMORPHIC, MUTANTS, VERSIONS, ATTACKS, VERIFIER, KILL, RESUME, LOSS,
+    DISK, MEMORY, CANCEL, TOGETHER, SOAK, SOCKETS,
 )  # fmt: skip
 TRIALS: dict[str, Trial] = {row.name: row for row in ROWS}
 

@@ -12,11 +12,12 @@ from Testing.hostile.campaign.journal import Journal
 
 
 def finding(name: str, out: Path) -> dict[str, Any]:
-    """Of one row: how much was tried, what failed, what could not be tried, and how long all cases would take."""
+    """Of one row: how much was tried, what failed, was not here or was counted, and how long all would take."""
     row, done = trial(name), Journal(out, name).done()
     absent = Counter(line["absent"] for line in done.values() if line.get("absent"))
     run = len(done) - sum(absent.values())
     seconds = sum(line["seconds"] for line in done.values())
+    counted = Counter(word for line in done.values() for word in line.get("counted", ()))
     failures = [{"input": case, "what": line["failure"]} for case, line in done.items() if line["failure"]]
     return {
         "name": name,
@@ -27,6 +28,7 @@ def finding(name: str, out: Path) -> dict[str, Any]:
         "cases_failed": len(failures),
         "failures": failures,
         "not_here": dict(absent),
+        "counted": dict(counted),
         "seconds": round(seconds, 1),
         "whole_seconds": round(seconds / max(1, len(done)) * len(row.cases()), 1),
     }

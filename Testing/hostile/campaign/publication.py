@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from Testing.hostile.campaign.catalogue import TRIALS
+from Testing.hostile.campaign.suite_figures import suite_section
 from trainer.report.markdown_table import table
 from trainer.report.published_json import write_published
 from trainer.report.run_folder import write_text_file
@@ -19,8 +20,8 @@ TEXT = """# Reliability
 Made by `python -m Testing.hostile.campaign`; nothing on this page is typed by hand. Every row tries many inputs or
 events and says how many ended otherwise than promised: 0 is the only good figure. A small share of all rows is part of
 the tests; `python -m Testing.hostile.campaign --only NAME` runs a row again, and with `--inputs INPUT` a
-single case of it. How many small faults in the code the tests notice is on the page [mutation](results/mutation.md);
-what is promised, in [SECURITY.md](../SECURITY.md).
+single case of it. That every row would find a fault is shown by `python start.py test Testing/hostile/planted`, which
+puts such faults into the program. What is promised is in [SECURITY.md](../SECURITY.md).
 """
 
 
@@ -51,9 +52,11 @@ def published_page(docs: Path) -> str:
         f"{content['machine']['system']}.\n",
         table(HEADERS, [_cells(row) for row in rows]),
         "",
+        *_counted(rows),
         *_failures(rows),
         *_absent(rows),
         *_left_out({row["name"] for row in rows}),
+        *suite_section(docs),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -68,6 +71,7 @@ def summary(content: Mapping[str, Any]) -> str:
             f"{hours:>12.2f}  {row['what']}"
         )
         lines += [f"    {one['input']}: {one['what']}" for one in row["failures"][:10]]
+        lines += [f"    {count} {what}" for what, count in row.get("counted", {}).items()]
         lines += [f"    {count} not tried: {reason}" for reason, count in row["not_here"].items()]
     return "\n".join(lines) + "\n"
 
@@ -81,6 +85,11 @@ def _commits(text: str) -> str:
 def _cells(row: Mapping[str, Any]) -> list[Any]:
     tried = str(row["run"]) if row["run"] == row["of"] else f"{row['run']} of {row['of']}"
     return [f"{row['what']} (`{row['name']}`)", row["promise"], tried, row["cases_failed"], round(row["seconds"])]
+
+
+def _counted(rows: list[dict[str, Any]]) -> list[str]:
+    found = [[row["name"], what, count] for row in rows for what, count in row.get("counted", {}).items()]
+    return ["### Counted besides\n", table(["Row", "What", "How many"], found), ""] if found else []
 
 
 def _failures(rows: list[dict[str, Any]]) -> list[str]:

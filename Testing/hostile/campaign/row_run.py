@@ -67,12 +67,13 @@ def run_here(name: str, out: Path, stream: TextIO) -> None:
 
 
 def tried(row: Trial, case: str, grounds: Path) -> dict[str, object]:
-    """How a case ended: ``failure``, ``absent`` and ``seconds``."""
+    """How a case ended: ``failure``, ``absent`` and ``seconds``; where there is any, what was ``counted``."""
     kept, folder = grounds / "kept", Path(tempfile.mkdtemp(dir=grounds))
     kept.mkdir(exist_ok=True)
     failure, absent, start = "", "", time.perf_counter()
+    ground = Ground(folder, kept)
     try:
-        row.attempt(case, Ground(folder, kept))
+        row.attempt(case, ground)
     except NotHere as reason:
         absent = str(reason)
     # Whatever comes out of a case is what the campaign is there to find.
@@ -81,7 +82,8 @@ def tried(row: Trial, case: str, grounds: Path) -> dict[str, object]:
         failure = said.replace(str(folder), "FOLDER").replace(str(kept), "KEPT")[:LONGEST]
     seconds = time.perf_counter() - start
     shutil.rmtree(folder, ignore_errors=True)
-    return {"failure": failure, "absent": absent, "seconds": round(seconds, 3)}
+    counted = {"counted": ground.counted} if ground.counted else {}
+    return {"failure": failure, "absent": absent, "seconds": round(seconds, 3), **counted}
 
 
 @contextmanager

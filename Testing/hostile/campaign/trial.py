@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -33,10 +33,12 @@ class Ground:
     Attributes:
         folder: empty, for this case alone; removed afterwards.
         kept: for what all cases of a row share and none changes, such as a model.
+        counted: what was found that is neither a success nor a failure; the words are counted over all cases.
     """
 
     folder: Path
     kept: Path
+    counted: list[str] = field(default_factory=list, compare=False)
 
     def once(self, name: str, make: Callable[[Path], object]) -> Path:
         """The path of something in `kept`, made by the first case that asks."""
