@@ -123,7 +123,7 @@ def halved(png: bytes) -> bytes:
     rows, columns = (n // 2 for n in pixels.shape[:2])
     blocks = pixels[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, -1)
     buffer = io.BytesIO()
-    imsave(buffer, blocks.mean(axis=(1, 3)), format="png", metadata={"Software": None})
+    imsave(buffer, blocks.mean(axis=(1, 3)), format="png", metadata={"Software": ""})
     return buffer.getvalue()
 
 
