@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imread, imsave
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -34,8 +36,9 @@ from trainer.report.slice_view import Slice, best_slice, draw_image, grey_window
 FOLDER, SMALL = "cases", "small"
 """Of the pictures in the experiment's folder, and in it of those that may be published."""
 TRUTH_COLOUR, ARM_COLOURS = "#009E73", ("#E69F00", "#56B4E9")
-SMALL_DPI = 50
-DRAWN_BY = 1
+PANEL_WIDTH, TALLEST, WORDS_HEIGHT = 3.5, 6.0, 1.6
+"""Inches: of a panel, of its image at most, and of title and legend."""
+DRAWN_BY = 2
 """Changes whenever pictures that an earlier version drew must be drawn again."""
 
 
@@ -102,13 +105,34 @@ def case_figure(panels: Sequence[Panel], arms: Sequence[str]) -> Figure:
         panels: at least one.
         arms: whose results each panel has, in this order.
     """
-    figure = new_figure(3.5 * len(panels), 4.2)
+    height = max(_height(panel.volume) for panel in panels)
+    figure = new_figure(PANEL_WIDTH * len(panels), min(PANEL_WIDTH * height, TALLEST) + WORDS_HEIGHT)
+    # Titles of several lines would touch the border.
+    figure.set_layout_engine("constrained", h_pad=0.15)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, panel, arms)
     colours = {"truth": TRUTH_COLOUR, **dict(zip(arms, ARM_COLOURS, strict=False))}
     handles = [Line2D([], [], color=colour, linewidth=2, label=plain(words)) for words, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
     return figure
+
+
+def halved(png: bytes) -> bytes:
+    """A picture of half as many rows and columns, as a PNG file."""
+    pixels = imread(io.BytesIO(png), format="png")
+    rows, columns = (n // 2 for n in pixels.shape[:2])
+    blocks = pixels[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, -1)
+    buffer = io.BytesIO()
+    imsave(buffer, blocks.mean(axis=(1, 3)), format="png", metadata={"Software": ""})
+    return buffer.getvalue()
+
+
+def _height(volume: Volume) -> float:
+    """Of a slice over its width, in millimetres."""
+    order = canonical_reorientation(volume)
+    _, rows, columns = (volume.shape[axis] for axis in order.axes)
+    _, y_mm, x_mm = order.spacing_zyx_mm(volume)
+    return float(rows * y_mm / (columns * x_mm))
 
 
 def _drawn(
@@ -134,10 +158,9 @@ def _drawn(
             volume, truth = by_name[row["case"]].read_pair(dataset.labels)
             results = {arm: opened(own).answer(volume, dataset.name)[0] for arm, own in folders.items()}
             panels.append(Panel(_title(row), volume, truth, results))
-        drawing = case_figure(panels, list(compared.runs))
-        write_whole(folder / picture, png_bytes(drawing))
-        drawing.set_dpi(SMALL_DPI)
-        write_whole(folder / SMALL / picture, png_bytes(drawing))
+        png = png_bytes(case_figure(panels, list(compared.runs)))
+        write_whole(folder / picture, png)
+        write_whole(folder / SMALL / picture, halved(png))
     return {
         "dataset": dataset.name,
         "picture": picture,

@@ -48,12 +48,10 @@ class Patches:
         z, y, x = case.voxels.shape
         size = window_size((z, y, x), self._settings.patch, self._architecture.total_stride)
         start = draw_start(rng, (z, y, x), size)
-        first_z, first_y, first_x = start
-        place = (
-            slice(first_z, first_z + size[0]),
-            slice(first_y, first_y + size[1]),
-            slice(first_x, first_x + size[2]),
-        )
+        # An image in a file is read to its end, and no farther.
+        ends = (min(n, first + length) for n, first, length in zip((z, y, x), start, size, strict=True))
+        along_z, along_y, along_x = (slice(first, end) for first, end in zip(start, ends, strict=True))
+        place = (along_z, along_y, along_x)
         image = _filled(np.asarray(case.voxels[place], dtype=np.float32), size)
         labels = _filled(np.asarray(case.labels[place], dtype=np.int64), size)
         return torch.from_numpy(image)[None, None], torch.from_numpy(labels)[None]

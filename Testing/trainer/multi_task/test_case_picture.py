@@ -73,6 +73,20 @@ def test_truth_and_both_results_have_an_outline_each_in_the_slice_with_most_of_t
     assert pixels_of(moved, ARM_COLOURS[0]) == 0
 
 
+@pytest.mark.parametrize("shape", [(1, 60, 30), (1, 30, 60)])
+def test_no_title_is_cut_off_whatever_the_proportions_of_the_image(shape: tuple[int, int, int]) -> None:
+    volume = Volume(np.ones(shape, dtype=np.float32), np.eye(4))
+    nothing = np.zeros(shape, dtype=np.uint8)
+    figure = case_figure([Panel("best\na 0.1\nb 0.2", volume, nothing, {"a": nothing, "b": nothing})], ["a", "b"])
+    picture = imread(io.BytesIO(png_bytes(figure)), format="png")[..., :3]
+    # White above the title, and below the legend.
+    assert (picture[0] == 1).all()
+    assert (picture[-1] == 1).all()
+    (axes,) = figure.axes
+    box = axes.title.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    assert box.y1 <= figure.bbox.y1
+
+
 @pytest.mark.parametrize(
     ("licence", "may_use", "permitted"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.image import imread
 
 from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from Testing.trainer.multi_task.tiny_study import CT, FLAIR, PAPER_ARM, SHORT_ARMS, write_config, write_data
@@ -112,7 +113,7 @@ def test_best_median_and_worst_case_of_every_dataset_are_drawn(done: tuple[Path,
         assert ours == sorted(ours, reverse=True)
         assert all(set(row["dice"]) == {"dedicated", "joint"} for row in entry["cases"])
         large, small = (folder / "out" / "cases" / part / entry["picture"] for part in ("", "small"))
-        assert 0 < small.stat().st_size < large.stat().st_size
+        assert [2 * n for n in imread(small).shape[:2]] == [n // 2 * 2 for n in imread(large).shape[:2]]
     drawn = [path.name for path in (folder / "out" / "cases").glob("*.png")]
     assert sorted(drawn) == sorted(entry["picture"] for entry in found["cases"])
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture
+from trainer.data.stored_array import StoredArray
 from trainer.paper_network.dense_network import DenseNetwork, initialize
-from trainer.paper_network.patches import draw_start, window_size
+from trainer.paper_network.patches import Patches, draw_start, window_size
 from trainer.paper_network.settings import PaperSettings
 from trainer.paper_network.windows import averaged, windows
 
@@ -61,6 +67,23 @@ def test_a_patch_lies_around_the_middle_and_keeps_five_voxels_from_the_border() 
     assert (found[:, 1].min(), found[:, 1].max()) == (5, 160 - 96 - 5)
     assert (found[:, 2].min(), found[:, 2].max()) == (5, 200 - 96 - 5)
     assert found[:, 1].mean() == pytest.approx(32, abs=1)
+
+
+def test_an_image_in_a_file_is_read_to_its_end_and_filled_up_with_zeros(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).random((1, 40, 18)).astype(np.float16)
+    labels = (voxels > 0.5).astype(np.uint8)
+    file = tmp_path / "case.safetensors"
+    save_file({"voxels": voxels, "labels": labels}, file)
+    case: Any = SimpleNamespace(
+        voxels=StoredArray(file, "voxels", voxels.shape), labels=StoredArray(file, "labels", labels.shape)
+    )
+    image, truth = Patches([[case]], SMALL, PaperSettings(patch=32), 0.5, 0).patch(0)
+    assert (image.shape, truth.shape) == ((1, 1, 1, 32, 20), (1, 1, 32, 20))
+    # Four of the forty rows lie on either side, and are all within the margin.
+    np.testing.assert_array_equal(image[0, 0, :, :, :18], voxels[:, 4:36].astype(np.float32))
+    np.testing.assert_array_equal(truth[0, :, :, :18], labels[:, 4:36])
+    assert not image[..., 18:].any()
+    assert not truth[..., 18:].any()
 
 
 def test_a_patch_of_a_small_image_begins_where_the_image_does() -> None:
