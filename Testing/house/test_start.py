@@ -162,6 +162,7 @@ def test_without_arguments_every_check_runs_even_when_one_before_it_fails(monkey
 
     monkeypatch.setattr(start, "run", failing)
     monkeypatch.setattr(start, "usable_cores", lambda: 2)
+    monkeypatch.setattr(start, "TYPES_FROM", (3, 0))
     assert start.run_tests([]) == 1
     assert commands == [
         ("ruff", "check", "."),
@@ -170,3 +171,14 @@ def test_without_arguments_every_check_runs_even_when_one_before_it_fails(monkey
     ]
     assert start.run_tests(["-k", "geometry"]) == 0
     assert commands[-1] == ("pytest", "-k", "geometry")
+
+
+def test_a_python_for_which_numpy_s_types_are_older_says_that_types_are_not_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    programs: list[str] = []
+    monkeypatch.setattr(start, "run", lambda _, *command: programs.append(command[0]) or 0)
+    monkeypatch.setattr(start, "TYPES_FROM", (3, 99))
+    assert start.run_tests([]) == 0
+    assert programs == ["ruff", "pytest"]
+    assert "types (mypy): left out" in capsys.readouterr().out

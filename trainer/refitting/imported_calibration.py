@@ -64,7 +64,7 @@ class ImportedCalibration:
         predicted = np.zeros(wanted.shape, np.uint8)
         size, found = predicted[0, 0].size, []
         for number, scores in enumerate(seen.slices):
-            predicted[:, number] = (scores > 0) if task.are_regions else scores.argmax(0)
+            predicted[:, number] = ((scores > 0) if task.are_regions else scores.argmax(0)).numpy()
             here = places[(places >= number * size) & (places < (number + 1) * size)] - number * size
             found.append(scores.reshape(len(scores), -1)[:, torch.from_numpy(here)].T)
         logits = torch.cat(found).float().numpy()

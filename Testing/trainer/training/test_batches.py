@@ -84,7 +84,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_processes_of_a_training_that_was_killed_end_whatever_way_python_starts_them(tmp_path: Path) -> None:
     program = tmp_path / "killed.py"
     program.write_text(KILLED, encoding="utf-8")
