@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from MultiTaskSegLib.runtime.errors import MtsError
+from MultiTaskSegLib.runtime.errors import DatasetError, MtsError, ResourceError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
@@ -64,6 +64,11 @@ class _Bench:
     ) -> None:
         self._options, self._model = options, model
         manifest = model.manifest
+        names = [task.name for task in manifest.tasks]
+        if strange := [dataset.name for dataset in datasets if dataset.name not in names]:
+            raise DatasetError(
+                f"{', '.join(strange)} is none of the model's tasks", remedy=f"Give some of {', '.join(names)}"
+            )
         self._tasks = [manifest.task(dataset.name) for dataset in datasets]
         self._plain = TorchBackend(model.network, torch.device("cpu"))
         self._rungs = ladder(manifest.ood.layers)
@@ -77,6 +82,7 @@ class _Bench:
             "task": self._tasks[0].name,
             "volume_zyx": options.volume,
             "rounds": options.rounds,
+            "instructions": instructions(),
             "calibration_images": options.calibration * len(datasets),
             "images": {
                 "held_out": {name: len(cases) for name, (_, cases) in self._images.held_out.items()},
@@ -116,6 +122,7 @@ class _Bench:
         architecture, spec = self._model.manifest.architecture, self._model.reference.spec
         for dataset, task in zip(datasets, self._tasks, strict=True):
             for case in calibration_cases(self._model.manifest, dataset, self._options.calibration):
+                _tell(case.name)
                 prepared = prepare(case.read_image(), task.profile)
                 wanted = Wanted(task, prepared.canonical_shape)
                 stem = self._model.manifest.stem(task)
@@ -167,12 +174,23 @@ class _Bench:
         predictor = remembering_predictor(self._model, backend)
         found = behaviour(predictor, self._images, lambda family: _tell(f"{name}: {family}"))
         if predictor.backend is not backend:
-            raise RuntimeError(f"{name} failed while it computed, so that plain torch was measured")
+            raise ResourceError(
+                f"{name} failed while it computed, so that plain torch was measured",
+                remedy="Measure with more free memory, or with another version of OpenVINO",
+            )
         return found
 
     def _write(self) -> None:
         with atomic_path(self._options.json) as path:
             path.write_text(json.dumps(self._found, indent=1) + "\n", encoding="utf-8", newline="\n")
+
+
+def instructions() -> list[str]:
+    """What this processor has for lower precisions, as far as torch tells; its questions are no promise."""
+    questions = {"AVX512-VNNI": "_is_vnni_supported", "AVX512-BF16": "_is_avx512_bf16_supported"}
+    questions["AMX"] = "_is_amx_tile_supported"
+    asked = {name: getattr(torch.cpu, question, None) for name, question in questions.items()}
+    return [name for name, ask in asked.items() if ask is not None and ask()]
 
 
 def summary(runs: Mapping[str, list[float]]) -> dict[str, Any]:

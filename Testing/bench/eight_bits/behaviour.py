@@ -70,7 +70,8 @@ def behaviour(predictor: Predictor, images: Images, advance: Callable[[str], Non
             found.looks.append(Look(HELD_OUT, look.verdict, look.logs, name, result.labels))
             samples.append(quality_sample(result, truth, dataset.labels, case.group))
             advance(HELD_OUT)
-        found.dice[name] = mean_defined(list(held_out_dice(samples).values()))
+        by_label = list(held_out_dice(samples).values())
+        found.dice[name] = mean_defined(by_label) if by_label else 0.0
     for family, volumes in ((SPOILT, (e.load()[0] for e in images.spoilt)), (FOREIGN, iter(images.foreign))):
         for volume in volumes:
             found.looks.append(_look(predictor, volume, family))
@@ -127,8 +128,8 @@ def _labels(pairs: Sequence[tuple[Look, Look]], values: Mapping[str, Sequence[in
     for own, exact in pairs:
         if own.labels is not None and exact.labels is not None:
             equal.setdefault(own.task, []).append(float(np.mean(own.labels == exact.labels)))
-            scores = dice_per_label(own.labels, exact.labels, tuple(values[own.task]))
-            overlap.setdefault(own.task, []).append(mean_defined(list(scores.values())))
+            score = mean_defined(list(dice_per_label(own.labels, exact.labels, tuple(values[own.task])).values()))
+            overlap.setdefault(own.task, []).append(1.0 if np.isnan(score) else score)  # neither has found anything
     return {
         key: {task: {"mean": round(float(np.mean(of)), 6), "least": round(min(of), 6)} for task, of in by_task.items()}
         for key, by_task in (("equal_labels", equal), ("dice_to_float32", overlap))

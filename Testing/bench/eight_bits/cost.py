@@ -9,6 +9,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.backend import Backend
@@ -19,7 +20,7 @@ def pass_cpu_s(backend: Backend, model: Model, task: TaskInfo, voxels: NDArray[n
     """Of one pass with spectra and labels of a task, all threads of this process.
 
     Raises:
-        RuntimeError: the back end failed, so that plain torch was measured.
+        ResourceError: the back end failed, so that plain torch was measured, or in smaller parts.
     """
     network_pass = NetworkPass(backend, model.manifest.architecture, model.reference.spec)
     z, y, x = voxels.shape
@@ -27,7 +28,9 @@ def pass_cpu_s(backend: Backend, model: Model, task: TaskInfo, voxels: NDArray[n
     network_pass.encode(voxels, lambda share: None, wanted=Wanted(task, (z, y, x)), stem=model.manifest.stem(task))
     used_s = time.process_time() - started_s
     if network_pass.notes:
-        raise RuntimeError(f"{backend.name}: {'; '.join(network_pass.notes)}")
+        raise ResourceError(
+            f"{backend.name} was not measured: {'; '.join(network_pass.notes)}", remedy="Take a smaller --volume"
+        )
     return used_s
 
 

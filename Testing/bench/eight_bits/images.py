@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest
@@ -52,11 +53,16 @@ def chosen_images(manifest: Manifest, datasets: Sequence[Dataset], roots: Sequen
         datasets: of the model's tasks.
         roots: folders of foreign images.
         counts: how many.
+
+    Raises:
+        DatasetError: a task has no held-out case.
     """
     kinds = PLANAR_ARTEFACT_KINDS if manifest.is_planar else ARTEFACT_KINDS
     held_out, spoilt = {}, list[Entry]()
     for dataset in datasets:
         cases = evenly(unseen(dataset, manifest), counts.held_out)
+        if not cases:
+            raise DatasetError("has no held-out case", file=dataset.directory, remedy="Give the whole dataset")
         held_out[dataset.name] = (dataset, cases)
         own = [fault for case in cases[:1] for fault in spoilt_images(_entry(dataset, case), kinds)]
         spoilt += evenly(own, counts.spoilt)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import FirstPart, SecondPart, TorchBackend
 from MultiTaskSegLib.runtime.network.convolution import Convolution, fixed_convolution
@@ -85,7 +86,7 @@ class PartCompiler:
             seen: inputs from which NNCF learns the ranges of values, by part; all heads are given the same.
 
         Raises:
-            ValueError: NNCF has left a part in floating point.
+            ResourceError: NNCF has left a part in floating point.
         """
         found = {}
         for name, module in modules.items():
@@ -93,7 +94,7 @@ class PartCompiler:
             if not path.exists():
                 graph = self._quantised(self._converted(module), seen[HEAD if name.startswith(HEAD) else name])
                 if not any(node.get_type_name() == "FakeQuantize" for node in graph.get_ops()):
-                    raise ValueError(f"NNCF has left {name} in floating point")
+                    raise ResourceError(f"NNCF has left {name} in floating point", remedy="Use NNCF 3.4")
                 self._save(graph, path)
             found[name] = self._compiled(self._core.read_model(path), "f32")
         return found

@@ -17,7 +17,8 @@ def eight_bits_table(found: Figures) -> Iterator[str]:
     yield (
         f"CPU seconds of a pass over {size} voxels, {found['rounds']} round(s); {sum(images['held_out'].values())} "
         f"held-out images, {images['spoilt']} with artefacts, {images['foreign']} foreign ones; ranges learnt on "
-        f"{found['calibration_images']} images of the training."
+        f"{found['calibration_images']} images of the training. The processor has "
+        f"{', '.join(found['instructions']) or 'no instructions for less than float32'}."
     )
     yield ""
     yield (

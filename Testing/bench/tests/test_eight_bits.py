@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import load_model
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
@@ -126,6 +127,9 @@ def test_a_precision_is_accepted_where_dice_is_within_the_bound_and_no_verdict_i
     assert found["dice_to_float32"]["A"]["least"] == pytest.approx(2 / 3, abs=1e-6)
     assert found["log_spectrum_shift"] == {"encoder0": 0.25}
     assert found["score_ratio"] == 1.25
+    nothing = look(verdict("A", False), labels=np.zeros((1, 1, 4), dtype=np.uint8))
+    empty = compared(Behaviour({"A": 0.0}, [nothing]), Behaviour({"A": 0.0}, [nothing]), {"A": [1, 2]})
+    assert empty["dice_to_float32"]["A"]["least"] == 1, "both have found nothing"
     assert not compared(Behaviour({"A": 0.8979}, own.looks), expected, {"A": [1, 2]})["is_accepted"]
     assert not compared(Behaviour({"A": 0.9021}, own.looks), expected, {"A": [1, 2]})["is_accepted"]
 
@@ -169,7 +173,7 @@ def test_a_back_end_that_fails_is_not_measured_as_plain_torch(tmp_path: Path) ->
 
     task = model.manifest.tasks[0]
     assert pass_cpu_s(plain, model, task, VOXELS) >= 0
-    with pytest.raises(RuntimeError, match="plain torch"):
+    with pytest.raises(ResourceError, match="plain torch"):
         pass_cpu_s(MixedBackend("m", plain, plain, {"up0": broken}), model, task, VOXELS)
 
 
@@ -208,6 +212,7 @@ def test_the_table_says_which_steps_are_accepted_and_whether_they_are_worth_it()
     costs = {"float32": 1.0, "bfloat16, torch": 0.5, "every layer": 0.4, "every layer, rest in bfloat16": 0.4}
     found: dict[str, Any] = {
         "model": {"name": "m"}, "volume_zyx": [1, 2, 3], "calibration_images": 4, "rounds": 1,
+        "instructions": ["AVX512-VNNI"],
         "images": {"held_out": {"A": 2}, "spoilt": 1, "foreign": 3}, "share_in_8_bits": {"every layer": 1.0},
         "cost": {"cheaper_bfloat16": "bfloat16, torch", "to_float32": costs, "to_bfloat16": costs},
         "precisions": {
