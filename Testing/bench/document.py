@@ -2,8 +2,8 @@
 
 FOLDER holds what the other benchmarks wrote with ``--json``: ``inference*.json``, ``ood*.json``, ``startup*.json``,
 ``growth*.json``, ``memory*.json``, ``training*.json``, ``step_growth*.json``, ``step_precision*.json``,
-``nnunet_parity*.json``, ``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``, ``mps*.json``. What
-stands between the marks of the document is replaced.
+``eight_bits*.json``, ``nnunet_parity*.json``, ``cohort*.json``, ``drift*.json``, ``hospital*.json``, ``cuda*.json``,
+``mps*.json``. What stands between the marks of the document is replaced.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from Testing.bench.card.card_table import card_table
 from Testing.bench.cohort.table import cohort_table, drift_table
+from Testing.bench.eight_bits.table import eight_bits_table
 from Testing.bench.hospital_table import hospital_table
 from Testing.bench.labelled_image import REPOSITORY
 from Testing.bench.parity_table import parity_table
@@ -51,6 +52,7 @@ def figures(folder: Path) -> str:
         "training": training_table,
         "step_growth": growth_table,
         "step_precision": precision_table,
+        "eight_bits": eight_bits_table,
         "nnunet_parity": parity_table,
         "cohort": cohort_table,
         "drift": drift_table,

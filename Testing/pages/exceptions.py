@@ -52,6 +52,7 @@ INDEX = "fetches packages from an index; the workflow installs the wheel and the
 DEMO = "minutes, in a job of its own in the workflow"
 SUITE = "is the test suite itself"
 NNUNET = "nnU-Net is not among the packages of the tests, and would train for hours"
+NNCF = "NNCF is not among the packages of the tests; Testing/bench/tests looks at all that does not need it"
 GROUPS = "needs the right to make control groups"
 HOSTS = "needs root and network namespaces, which it makes and removes"
 CARD = "needs a graphics card of this kind; Testing/bench/tests runs it with a stand-in"
@@ -107,6 +108,8 @@ NOT_RUN: dict[str, str] = {
     "docs/results/performance/training.json --plot docs/results/performance/training.svg": NNUNET,
     "python -m Testing.bench.nnunet_parity MODEL IMAGE... --folds 0 --made --json "
     "docs/results/performance/nnunet_parity-plain-3d.json": NNUNET,
+    "python -m Testing.bench.eight_bits -m MODEL --data DATASET... --foreign FOLDER... --json "
+    "docs/results/performance/eight_bits-mr3d.json": NNCF,
     "python -m Testing.bench.document docs/results/performance": "writes the checkout's page; a test compares it",
 }
 # A sentence names a command without all that it needs: what is run is its line in a table or a block.
@@ -127,6 +130,7 @@ NAMED = frozenset({
     "python -m trainer transfer",
     "python -m trainer two-stage",
     "python -m Testing.bench.document",
+    "python -m Testing.bench.eight_bits",
     "python -m Testing.bench.hospital",
     "python -m Testing.bench.mutation",
     "python -m Testing.bench.step_precision",
