@@ -202,6 +202,7 @@ FAULTS = (
           replaced(checkpoint, "atomic_path", silent)),
     Fault("names by their case", "disk", "names in other case: folders of a batch", "not distinct|is taken",
           replaced(result_folder, "claim", str)),
+    Fault("many NaN mended", "readers", "nifti half NaN", "our reader takes it", many_mended),
     Fault("a connection", "sockets", "info", "the network was asked", asking),
 )  # fmt: skip
 
