@@ -71,6 +71,7 @@ NOT_RUN: dict[str, str] = {
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": INDEX,
     'pip download ".[trainer]" -d wheels': INDEX,
     'pip install --no-index --find-links wheels ".[trainer]"': "needs the folder that an index filled",
+    "python -m Testing.bench.head.real_tissues HEADS -m MODEL --task TASK --names NAMES": "needs a model of tissues",
     "cmake -DSlicer_DIR=... && cmake --build . --target package": "needs a build tree of 3D Slicer",
     "python3 start.py demo": DEMO,
     "python start.py demo": DEMO,

@@ -81,7 +81,11 @@ def main() -> None:
     predictor = Predictor.load(options.model)
     (task,) = (task for task in predictor.manifest.tasks if task.name == options.task)
     values = tissues_by_value(_names(options.names))
+    if missing := sorted(set(values) - {label.name for label in task.labels}):
+        parser.error(f"{task.name} has no label {', '.join(missing)}: name a task of tissues")
     heads = [h for h in read_heads(options.heads) if h.labels is not None and options.only in h.path.name]
+    if not heads:
+        parser.error(f"{options.heads} has no head with labels and {options.only!r} in its name")
     rows = {head.path.name: _of_head(head, predictor, task, values) for head in heads}
     means = {tissue: round(float(np.mean([row[tissue] for row in rows.values()])), 4) for tissue in values}
     found = {"dice": rows, "mean": means, "mean_of_tissues": round(float(np.mean(list(means.values()))), 4)}
