@@ -116,5 +116,5 @@ def _section(path: Path) -> str:
         lines += ["Dice (95 % interval):\n", table(headers, rows), ""]
     shown = [(name, caption) for name, (_, caption) in figures(result).items()]
     # Files from before there were pictures of cases have none.
-    shown += [(_case_name(entry), wording.case_caption(entry)) for entry in result.get("cases", ())]
+    shown += [(_case_name(entry), wording.case_caption(result, entry)) for entry in result.get("cases", ())]
     return "\n".join([*lines, *(f"![{caption}]({_picture(path, name).name})\n" for name, caption in shown)])
