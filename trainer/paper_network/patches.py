@@ -48,12 +48,9 @@ class Patches:
         z, y, x = case.voxels.shape
         size = window_size((z, y, x), self._settings.patch, self._architecture.total_stride)
         start = draw_start(rng, (z, y, x), size)
-        first_z, first_y, first_x = start
-        place = (
-            slice(first_z, first_z + size[0]),
-            slice(first_y, first_y + size[1]),
-            slice(first_x, first_x + size[2]),
-        )
+        # A patch may be larger than the image, and a file is not read beyond its end.
+        box = (slice(first, min(first + n, end)) for first, n, end in zip(start, size, (z, y, x), strict=True))
+        place = (next(box), next(box), next(box))
         image = _filled(np.asarray(case.voxels[place], dtype=np.float32), size)
         labels = _filled(np.asarray(case.labels[place], dtype=np.int64), size)
         return torch.from_numpy(image)[None, None], torch.from_numpy(labels)[None]
