@@ -46,7 +46,8 @@ def _multi_task(options: argparse.Namespace) -> int:
         from trainer.multi_task.publication import publish
 
         cases = options.output / FOLDER / SMALL if options.publish_cases else None
-        for path in publish(result, options.words, options.publish, cases):
+        places = (plan.root, options.output, Path(plan.settings.data_root), Path.home())
+        for path in publish(result, options.words, options.publish, cases, places):
             sys.stdout.write(f"published: {path}\n")
     return EXIT_INCOMPLETE if result["failures"] else 0
 

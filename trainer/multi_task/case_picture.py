@@ -26,7 +26,7 @@ from trainer.identity.fingerprint import fingerprint
 from trainer.multi_task.contender import Contender
 from trainer.multi_task.design import Design
 from trainer.multi_task.settings import MultiTaskSettings
-from trainer.multi_task.shown_case import Compared, case_dice, compared_runs, shown_cases
+from trainer.multi_task.shown_case import Compared, compared_runs, dice_by_case, shown_cases
 from trainer.multi_task.steps import contender_of
 from trainer.origin.terms import licence_of, training_data
 from trainer.report.curves import INK, new_figure, plain
@@ -139,15 +139,9 @@ def _drawn(
     dataset: Dataset, compared: Compared, result: MatrixResult, folder: Path, opened: Callable[[Path], Contender]
 ) -> dict[str, Any]:
     *_, ours = compared.runs
-    figures = {
-        arm: {case["case"]: case for case in result.metrics[run]["datasets"][dataset.name]}
-        for arm, run in compared.runs.items()
-    }
-    shown = shown_cases(list(figures[ours].values()))
-    rows: list[dict[str, Any]] = [
-        {"place": place, "case": case, "dice": {arm: case_dice(own[case]) for arm, own in figures.items()}}
-        for place, case in shown.items()
-    ]
+    dice = dice_by_case({arm: result.metrics[run]["datasets"][dataset.name] for arm, run in compared.runs.items()})
+    shown = shown_cases({case: own[ours] for case, own in dice.items()})
+    rows: list[dict[str, Any]] = [{"place": place, "case": case, "dice": dice[case]} for place, case in shown.items()]
     folders = {arm: result.folders[run] for arm, run in compared.runs.items()}
     mark = fingerprint([DRAWN_BY, rows, {arm: own.name for arm, own in folders.items()}])[:10]
     picture = f"{dataset.name}.{mark}.png"
@@ -172,22 +166,24 @@ def _drawn(
 
 
 def _title(row: Mapping[str, Any]) -> str:
-    values = "\n".join(f"{arm} {dice:.3f}" for arm, dice in row["dice"].items())
+    values = "\n".join(f"{arm} {'–' if dice is None else f'{dice:.3f}'}" for arm, dice in row["dice"].items())
     return f"{row['place']}\n{values}"
 
 
 def _draw(axes: Axes, panel: Panel, arms: Sequence[str]) -> None:
-    """The slice with most of the truth, upright, in millimetres."""
+    """The slice with most of the truth, upright, in millimetres; where there is no truth, with most of the results."""
     order = canonical_reorientation(panel.volume)
     maps = [np.asarray(order.apply(one)) for one in (panel.volume.voxels, panel.truth)]
     _, y_mm, x_mm = order.spacing_zyx_mm(panel.volume)
-    index = best_slice(maps[1], axis=0)
+    results = {arm: np.asarray(order.apply(panel.results[arm])) for arm in arms}
+    wanted = maps[1] if maps[1].any() else np.max([one > 0 for one in results.values()], axis=0).astype(np.uint8)
+    index = best_slice(wanted, axis=0)
     image, truth = (one[index] for one in maps)
     nothing = np.zeros(truth.shape, dtype=np.float32)
     draw_image(axes, Slice(image, truth, nothing, y_mm / x_mm), grey_window(panel.volume))
     _outline(axes, truth, TRUTH_COLOUR, 2.2)
     for arm, colour in zip(arms, ARM_COLOURS, strict=False):
-        _outline(axes, np.asarray(order.apply(panel.results[arm]))[index], colour, 1.2)
+        _outline(axes, results[arm][index], colour, 1.2)
     axes.set_title(plain(panel.title), fontsize=9, color=INK)
 
 

@@ -29,7 +29,7 @@ def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
     for figure, caption in figures(result).values():
         report.add_figure(figure, caption)
     for entry in result["cases"]:
-        report.add_png((cases / entry["picture"]).read_bytes(), wording.case_caption(entry))
+        report.add_png((cases / entry["picture"]).read_bytes(), wording.case_caption(result, entry))
     for regime in result["regimes"]:
         report.add_verdict(wording.verdict_sentence(result, regime), all(bar["met"] for bar in regime["bars"]))
     for sentence in wording.trouble_sentences(result):

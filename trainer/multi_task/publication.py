@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.multi_task import wording
 from trainer.multi_task.figures import labels_text
 from trainer.multi_task.page import figures
-from trainer.report.markdown_table import table
+from trainer.report.markdown_table import literal, table
 from trainer.report.origin import machine_facts
 from trainer.report.published_json import write_published
 from trainer.report.report import png_bytes, write_whole
@@ -22,6 +22,8 @@ PAGE = "multi-task.md"
 FILES = "multi-task-*.json"
 PICTURES = re.compile(r"(forest-(dice|ring_ece)|reliability)-(\d+|all)|gain|compute|cases-.+")
 """Names that `figures` gives, and those of cases."""
+PRIVATE = ("picture_failures",)
+"""Messages with names of images that nobody asked to publish."""
 FOLDERS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\]+[/\\])+")
 """Of a path from the root on, what comes before its last part."""
 TEXT = """# One network for all datasets, or one for each?
@@ -30,7 +32,13 @@ Made by `python -m trainer experiment multi-task`; nothing on this page is typed
 """
 
 
-def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path, cases: Path | None = None) -> list[Path]:
+def publish(
+    result: Mapping[str, Any],
+    command: Sequence[str],
+    folder: Path,
+    cases: Path | None = None,
+    places: Sequence[Path] = (),
+) -> list[Path]:
     """Write ``multi-task-DATE-TITLE.json`` and its pictures to ``folder``, and the page of all such files.
 
     Images are other people's: cases are shown only if that is asked for, small, and only of datasets whose terms
@@ -41,6 +49,7 @@ def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path, cas
         command: arguments; of paths only the last part is kept.
         folder: where to.
         cases: folder of the small pictures of cases; None: none are published.
+        places: folders that messages may name, cut as a whole: a path with a space cannot be told from words.
 
     Returns:
         Paths of the JSON file and of the page.
@@ -51,24 +60,35 @@ def publish(result: Mapping[str, Any], command: Sequence[str], folder: Path, cas
         "commit": result["commit"],
         "machine": machine_facts(0),
         "date": date,
-        "results": _without_folders(dict(result) | {"cases": _published_cases(result, cases)}),
+        "results": _without_folders(
+            {key: value for key, value in result.items() if key not in PRIVATE}
+            | {"cases": _published_cases(result, cases)},
+            places,
+        ),
     }
     slug = re.sub(r"[^a-z0-9]+", "-", result["title"].lower()).strip("-") or "study"
     path = folder / f"multi-task-{date}-{slug}.json"
     written = write_published(path, content)["results"]
     made = {name: png_bytes(figure) for name, (figure, _) in figures(written).items()}
     if cases is not None:
-        made |= {_case_name(entry): (cases / entry["picture"]).read_bytes() for entry in written["cases"]}
+        names = zip(_case_names(written["cases"]), written["cases"], strict=True)
+        made |= {name: (cases / entry["picture"]).read_bytes() for name, entry in names}
     for name, png in made.items():
         write_whole(_picture(path, name), png)
-    # Of what was published before under this name, with other numbers of labels.
-    for old in folder.glob(f"{path.stem}-*.png"):
-        name = old.stem.removeprefix(f"{path.stem}-")
-        if PICTURES.fullmatch(name) and name not in made:
-            old.unlink()
+    _remove_old(path, made)
     page = folder / PAGE
     write_text_file(page, published_page(folder))
     return [path, page]
+
+
+def _remove_old(path: Path, made: Collection[str]) -> None:
+    """Pictures of what was published before under this name, with other numbers of labels."""
+    # Titles may begin alike: the pictures of "Study, cases of CT" begin as those of cases of "Study" do.
+    others = [f"{other.stem}-" for other in path.parent.glob(FILES) if other.stem.startswith(f"{path.stem}-")]
+    for old in path.parent.glob(f"{path.stem}-*.png"):
+        name = old.stem.removeprefix(f"{path.stem}-")
+        if PICTURES.fullmatch(name) and name not in made and not any(old.stem.startswith(own) for own in others):
+            old.unlink()
 
 
 def published_page(folder: Path) -> str:
@@ -81,17 +101,34 @@ def _published_cases(result: Mapping[str, Any], cases: Path | None) -> list[Any]
     return [] if cases is None else [entry for entry in result["cases"] if entry["may_be_published"]]
 
 
-def _case_name(entry: Mapping[str, Any]) -> str:
-    return f"cases-{entry['dataset']}"
+def _case_names(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of pictures of cases: every file system and every link can hold them, and no two are alike anywhere."""
+    names: list[str] = []
+    for entry in entries:
+        plain = name = f"cases-{re.sub(r'[^A-Za-z0-9._-]+', '-', entry['dataset'])}"
+        taken = {known.lower() for known in names}
+        number = 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        names.append(name)
+    return names
 
 
-def _without_folders(value: Any) -> Any:
+def _without_folders(value: Any, places: Sequence[Path]) -> Any:
     """Plain values with the last part of every path from the root on: where files lie here is nobody's business."""
     if isinstance(value, Mapping):
-        return {key: _without_folders(item) for key, item in value.items()}
+        return {key: _without_folders(item, places) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_folders(item) for item in value]
-    return FOLDERS.sub("", value) if isinstance(value, str) else value
+        return [_without_folders(item, places) for item in value]
+    if not isinstance(value, str):
+        return value
+    # The longest first: one place may lie in another.
+    for place in sorted((str(place.absolute()) for place in places), key=len, reverse=True):
+        if len(place) > len(Path(place).anchor):
+            value = re.sub(rf"{re.escape(place)}[/\\]", "", value)
+            value = value.replace(place, Path(place).name)
+    return FOLDERS.sub("", value)
 
 
 def _picture(path: Path, name: str) -> Path:
@@ -102,19 +139,20 @@ def _section(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     result = content["results"]
     lines = [
-        f"## {result['title']}, {content['date']}\n",
+        f"## {literal(result['title'])}, {content['date']}\n",
         f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`, "
         f"{content['machine'].get('processor', 'unknown processor')}.\n",
         *(f"- {wording.verdict_sentence(result, regime)}" for regime in result["regimes"]),
-        *(f"- {sentence}" for sentence in wording.trouble_sentences(result)),
+        *(f"- {literal(sentence)}" for sentence in wording.trouble_sentences(result)),
         "",
     ]
     for regime in result["regimes"]:
         lines += [f"### {labels_text(regime['labelled_groups'])} patients with labels\n"]
         lines += [table(*wording.summary_rows(result, regime)), ""]
         headers, rows = wording.dataset_rows(result, regime, "dice")
-        lines += ["Dice (95 % interval):\n", table(headers, rows), ""]
+        lines += ["Dice (95 % interval):\n", table(headers, [[literal(str(row[0])), *row[1:]] for row in rows]), ""]
     shown = [(name, caption) for name, (_, caption) in figures(result).items()]
     # Files from before there were pictures of cases have none.
-    shown += [(_case_name(entry), wording.case_caption(entry)) for entry in result.get("cases", ())]
-    return "\n".join([*lines, *(f"![{caption}]({_picture(path, name).name})\n" for name, caption in shown)])
+    entries = result.get("cases", [])
+    shown += zip(_case_names(entries), (wording.case_caption(result, entry) for entry in entries), strict=True)
+    return "\n".join([*lines, *(f"![{literal(caption)}]({_picture(path, name).name})\n" for name, caption in shown)])

@@ -50,31 +50,43 @@ def compared_runs(
     return None
 
 
-def case_dice(case: Mapping[str, Any]) -> float:
-    """Mean Dice over the labels of a case, of all labels as one where the network tells no others; NaN without any."""
-    by_label = PER_CASE["dice"](case, ())
-    assert isinstance(by_label, float)
-    foreground = PER_CASE["foreground_dice"](case, ())
-    assert isinstance(foreground, float)
-    return foreground if np.isnan(by_label) else by_label
-
-
-def shown_cases(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Names of the cases to show by place.
-
-    A case without a label in truth and result has no Dice and is not shown; of two cases there is no median, of one
-    only the best.
+def dice_by_case(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, float | None]]:
+    """Dice of every case by arm, of one kind for all: the mean over the labels, or the Dice of all labels as one where
+    one of the networks tells no others; None of a case without any label in truth and result.
 
     Args:
-        cases: of one arm on one dataset, see `measure_cases`.
+        found: cases of one dataset by arm, see `measure_cases`.
+    """
+    by_label, as_one = (
+        {arm: {str(case["case"]): _defined(case, kind) for case in cases} for arm, cases in found.items()}
+        for kind in ("dice", "foreground_dice")
+    )
+    lacks = any(
+        value is not None and by_label[arm][name] is None for arm, own in as_one.items() for name, value in own.items()
+    )
+    kept = as_one if lacks else by_label
+    return {name: {arm: own[name] for arm, own in kept.items()} for name in next(iter(kept.values()))}
 
-    >>> def case(name, dice):
-    ...     return {"case": name, "labels": 1, "structures": {"a": {"dice": dice}, "all labels as one": {"dice": dice}}}
-    >>> shown_cases([case("a", 0.2), case("b", 0.9), case("c", None), case("d", 0.5)])
+
+def shown_cases(dice: Mapping[str, float | None]) -> dict[str, str]:
+    """Names of the cases to show by place.
+
+    A case that has no Dice is not shown; of two cases there is no median, of one only the best.
+
+    Args:
+        dice: of one arm by name of the case.
+
+    >>> shown_cases({"a": 0.2, "b": 0.9, "c": None, "d": 0.5})
     {'best': 'b', 'median': 'd', 'worst': 'a'}
     """
-    rated = sorted((-case_dice(case), str(case["case"])) for case in cases if not np.isnan(case_dice(case)))
+    rated = sorted((-value, name) for name, value in dice.items() if value is not None)
     places = {BEST: 0, MEDIAN: len(rated) // 2, WORST: len(rated) - 1}
     if len(rated) < 3:
         places = {place: index for place, index in places.items() if place != MEDIAN and (place == BEST or index > 0)}
     return {place: rated[index][1] for place, index in places.items()} if rated else {}
+
+
+def _defined(case: Mapping[str, Any], kind: str) -> float | None:
+    value = PER_CASE[kind](case, ())
+    assert isinstance(value, float)
+    return None if np.isnan(value) else value

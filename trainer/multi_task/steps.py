@@ -22,6 +22,7 @@ from trainer.paper_network.predictor import PaperPredictor
 from trainer.paper_network.settings import PaperSettings
 from trainer.pretraining.finetune import finetune
 from trainer.report.run_folder import RunFolder, discard_checkpoints, write_json_file
+from trainer.training.checkpoint import checkpoint_step
 from trainer.training.training import Budget
 from trainer.training.training_device import training_device
 from trainer.transfer.design import without_groups
@@ -116,13 +117,14 @@ def spent(run: RunFolder, folder: Path, train: Callable[[], None]) -> dict[str, 
     """Train, and say what the whole training has cost: ``steps``, and ``cpu_s`` if that is known.
 
     Args:
-        run: log and checkpoint of the training.
+        run: of the training.
         folder: where the cost is kept.
         train: does what is left of it.
     """
-    before, started_s = _last_step(run), _processor_s()
+    # Not the log's last step: what was done after the last checkpoint is done, and paid for, once more.
+    before, started_s = checkpoint_step(run.checkpoint), _processor_s()
     train()
-    done = _last_step(run)
+    done = checkpoint_step(run.checkpoint)
     # Of an interrupted run only the rest is measured here; its share of the steps tells the whole.
     share = (done - before) / done if done else 0.0
     spent_s = _processor_s() - started_s
@@ -132,11 +134,6 @@ def spent(run: RunFolder, folder: Path, train: Callable[[], None]) -> dict[str, 
     cost = {"steps": float(done), "cpu_s": spent_s / share if share else None}
     write_json_file(folder / COST, cost)
     return cost
-
-
-def _last_step(run: RunFolder) -> int:
-    records = run.records()
-    return int(records[-1]["step"]) if records and run.checkpoint.is_file() else 0
 
 
 def _processor_s() -> float:

@@ -74,13 +74,14 @@ def trouble_sentences(result: Mapping[str, Any]) -> list[str]:
     return [f"Run {name} failed: {why}" for name, why in result["failures"].items()]
 
 
-def case_caption(entry: Mapping[str, Any]) -> str:
+def case_caption(result: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """What a picture of cases shows, see `trainer.multi_task.case_picture.draw_cases`."""
-    arms = list(entry["cases"][0]["dice"])
+    # Not the keys of the Dice: a file has them in the order of the alphabet.
+    ours, reference = result["ours"], result["reference"]
     places = ", ".join(row["place"] for row in entry["cases"])
     return (
         f"{entry['dataset']}, {labels_text(entry['labelled_groups'])} patients with labels, seed {entry['seed']}: "
-        f"{places} case of {arms[-1]} with the Dice of {' and '.join(arms)}; the slice with most of the truth"
+        f"{places} case of {ours} with the Dice of {reference} and {ours}; the slice with most of the truth"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -22,7 +23,7 @@ class LearningRate:
     previous: float | None = None
 
     def validated(self, dice: float) -> None:
-        """Take the Dice of a validation.
+        """Take the Dice of a validation; one that could not measure any (NaN) counts for nothing.
 
         >>> rate = LearningRate(1.0, 0.5, 0.995)
         >>> for dice in (0.5, 0.6, 0.598, 0.4):
@@ -33,6 +34,8 @@ class LearningRate:
         1.0
         0.5
         """
+        if math.isnan(dice):
+            return
         if self.previous is not None and dice < self.least_gain * self.previous:
             self.rate *= self.decay
         self.previous = dice

@@ -48,10 +48,9 @@ class Patches:
         z, y, x = case.voxels.shape
         size = window_size((z, y, x), self._settings.patch, self._architecture.total_stride)
         start = draw_start(rng, (z, y, x), size)
-        # An image in a file is read to its end, and no farther.
-        ends = (min(n, first + length) for n, first, length in zip((z, y, x), start, size, strict=True))
-        along_z, along_y, along_x = (slice(first, end) for first, end in zip(start, ends, strict=True))
-        place = (along_z, along_y, along_x)
+        # A patch may be larger than the image, and a file is not read beyond its end.
+        box = (slice(first, min(first + n, end)) for first, n, end in zip(start, size, (z, y, x), strict=True))
+        place = (next(box), next(box), next(box))
         image = _filled(np.asarray(case.voxels[place], dtype=np.float32), size)
         labels = _filled(np.asarray(case.labels[place], dtype=np.int64), size)
         return torch.from_numpy(image)[None, None], torch.from_numpy(labels)[None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
@@ -41,6 +42,10 @@ class PaperSettings:
     def __post_init__(self) -> None:
         for what, is_wrong in (
             ("channels must be two or more positive numbers", len(self.channels) < 2 or min(self.channels) < 1),
+            (
+                "channels must double from level to level",
+                any(fine * 2 != coarse for fine, coarse in pairwise(self.channels)),
+            ),
             ("dropout must be at least 0 and below 1", not 0 <= self.dropout < 1),
             ("learning_rate must be positive", self.learning_rate <= 0),
             ("learning_rate_decay must lie between 0 and 1", not 0 < self.learning_rate_decay < 1),

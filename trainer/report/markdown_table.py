@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from trainer.report.report import Cell
+
+# Of an underscore only where it does not stand within a word.
+_SIGNS = re.compile(r"[\\`*\[\]<>&#~]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def literal(text: str) -> str:
+    r"""Words from elsewhere (names of folders and files, messages) as they are: nothing in them is markup.
+
+    >>> print(literal("Dataset_1 <b>*x*</b> _y"))
+    Dataset_1 \<b\>\*x\*\</b\> \_y
+    """
+    return _SIGNS.sub(lambda match: "\\" + match.group(), " ".join(text.split()))
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:

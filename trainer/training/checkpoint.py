@@ -57,6 +57,14 @@ def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dic
     return state
 
 
+def checkpoint_step(path: Path) -> int:
+    """The step that a run goes on from; 0 where there is no checkpoint that can be read."""
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"])
+    except Exception:  # whatever torch makes of a damaged file: who goes on from it is told by `load_checkpoint`
+        return 0
+
+
 def _difference(state: dict[str, Any], identity: Identity, path: Path) -> tuple[str, str] | None:
     """Between the run that a checkpoint was saved by and this one, whatever the file claims to be."""
     try:

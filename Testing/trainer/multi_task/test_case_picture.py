@@ -12,10 +12,11 @@ import pytest
 from matplotlib.image import imread
 
 from MultiTaskSegLib.runtime.image.volume import Volume
-from trainer.multi_task.case_picture import ARM_COLOURS, TRUTH_COLOUR, Panel, case_figure, may_be_published
+from trainer.multi_task.case_picture import ARM_COLOURS, TRUTH_COLOUR, Panel, _drawn, case_figure, may_be_published
 from trainer.multi_task.measurement import FOREGROUND
 from trainer.multi_task.settings import ArmSettings, MultiTaskSettings
-from trainer.multi_task.shown_case import case_dice, compared_runs, shown_cases
+from trainer.multi_task.shown_case import Compared, compared_runs, dice_by_case, shown_cases
+from trainer.multi_task.wording import case_caption
 from trainer.report.report import png_bytes
 
 
@@ -25,15 +26,42 @@ def case(name: str, dice: float | None, foreground: float | None = None) -> dict
 
 
 def test_cases_without_a_label_in_truth_and_result_are_not_shown() -> None:
-    assert shown_cases([case("a", None), case("b", None)]) == {}
-    assert shown_cases([case("a", None), case("b", 0.5)]) == {"best": "b"}
-    assert shown_cases([case("a", 0.7), case("b", 0.5)]) == {"best": "a", "worst": "b"}
+    assert shown_cases({"a": None, "b": None}) == {}
+    assert shown_cases({"a": None, "b": 0.5}) == {"best": "b"}
+    assert shown_cases({"a": 0.7, "b": 0.5}) == {"best": "a", "worst": "b"}
 
 
 def test_of_a_head_that_all_tasks_share_all_labels_count_as_one() -> None:
-    shared = {"labels": 2, "structures": {"foreground": {"dice": 0.3}, FOREGROUND: {"dice": 0.4}}}
-    assert case_dice(shared) == 0.4
-    assert case_dice(case("a", 0.6, 0.9)) == 0.6
+    shared = {"case": "a", "labels": 2, "structures": {"foreground": {"dice": 0.3}, FOREGROUND: {"dice": 0.4}}}
+    assert dice_by_case({"shared": [shared]}) == {"a": {"shared": 0.4}}
+    assert dice_by_case({"own": [case("a", 0.6, 0.9)]}) == {"a": {"own": 0.6}}
+    # Figures of one kind stand side by side.
+    found = dice_by_case({"own": [case("a", 0.6, 0.9), case("b", None)], "shared": [shared, case("b", None)]})
+    assert found == {"a": {"own": 0.9, "shared": 0.4}, "b": {"own": None, "shared": None}}
+
+
+def test_a_case_of_which_the_reference_has_no_dice_is_drawn_all_the_same(tmp_path: Path) -> None:
+    """Nothing is there and the reference finds nothing, where ours does: of the reference there is no Dice."""
+    volume = Volume(np.random.default_rng(0).random((1, 20, 20), dtype=np.float32), np.eye(4))
+    nothing, found = np.zeros((1, 20, 20), dtype=np.uint8), np.zeros((1, 20, 20), dtype=np.uint8)
+    found[0, 5:15, 5:15] = 1
+    single: Any = SimpleNamespace(name="one", read_pair=lambda labels: (volume, nothing))
+    dataset: Any = SimpleNamespace(name="Dataset001_A", cases=(single,), labels={1: "a"}, info={}, directory=tmp_path)
+    answers = {"run-a": nothing, "run-b": found}
+    metrics = {run: {"datasets": {dataset.name: [case("one", dice)]}} for run, dice in (("a", None), ("b", 0.0))}
+    result: Any = SimpleNamespace(metrics=metrics, folders={run: Path(f"run-{run}") for run in metrics})
+    compared = Compared({"dedicated": "a", "joint": "b"}, 5, 0)
+    opened: Any = lambda path: SimpleNamespace(answer=lambda volume, task: (answers[path.name], 0.0))  # noqa: E731
+    entry = _drawn(dataset, compared, result, tmp_path, opened)
+    assert entry["cases"] == [{"place": "best", "case": "one", "dice": {"dedicated": None, "joint": 0.0}}]
+    assert (tmp_path / entry["picture"]).is_file()
+
+
+def test_the_caption_names_our_arm_whatever_the_order_of_the_alphabet() -> None:
+    dice = {"joint": 0.5, "transfer": 0.4}
+    entry = {"dataset": "A", "labelled_groups": 5, "seed": 0, "cases": [{"place": "best", "case": "a", "dice": dice}]}
+    words = case_caption({"reference": "transfer", "ours": "joint"}, entry)
+    assert "best case of joint with the Dice of transfer and joint" in words
 
 
 def test_the_runs_with_most_labels_that_both_arms_have_are_compared() -> None:
@@ -85,6 +113,14 @@ def test_no_title_is_cut_off_whatever_the_proportions_of_the_image(shape: tuple[
     (axes,) = figure.axes
     box = axes.title.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
     assert box.y1 <= figure.bbox.y1
+
+
+def test_where_there_is_no_truth_the_slice_with_most_of_the_results_is_shown() -> None:
+    volume = Volume(np.random.default_rng(0).random((5, 40, 40), dtype=np.float32), np.eye(4))
+    nothing, found = (np.zeros((5, 40, 40), dtype=np.uint8) for _ in range(2))
+    found[4, 5:30, 5:30] = 1
+    panel = Panel("worst", volume, nothing, {"dedicated": nothing, "joint": found})
+    assert pixels_of(case_figure([panel], ["dedicated", "joint"]), ARM_COLOURS[1]) > 50
 
 
 @pytest.mark.parametrize(

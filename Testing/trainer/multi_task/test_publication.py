@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,47 @@ def test_pictures_of_an_earlier_publication_under_the_same_name_go_and_others_st
 @pytest.mark.parametrize("title", ["\u5fc3\u81df", "--"])
 def test_a_title_without_latin_letters_has_a_file_name_too(title: str, tmp_path: Path) -> None:
     assert publish(nothing_measured(title), [], tmp_path)[0].name.endswith("-study.json")
+
+
+def test_places_with_spaces_are_cut_and_messages_about_pictures_stay_here(tmp_path: Path) -> None:
+    place = tmp_path / "some one" / "data"
+    failures = {"joint.all.5.s0": f"broken: {place / 'Dataset001_A' / 'x.nii.gz'}. Export it again."}
+    config = {"multi_task": {"data_root": str(place)}}
+    more = {"failures": failures, "config": config, "picture_failures": {"Dataset001_A": "broken: mary_jones.nii.gz"}}
+    path, page = publish(nothing_measured("Study", **more), [], tmp_path / "docs", places=[tmp_path, place])
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    assert results["config"] == {"multi_task": {"data_root": "data"}}
+    for text in (path.read_text(encoding="utf-8"), page.read_text(encoding="utf-8")):
+        assert "some one" not in text
+        assert "mary" not in text
+
+
+def test_names_of_datasets_are_no_markup_and_pictures_have_names_that_links_can_hold(tmp_path: Path) -> None:
+    names = ["A <b>[x](y) *c* (1)", "A -b-[x](y) *c* (1)", "a -b- x y *c* (1)"]
+    cases = [
+        {"dataset": name, "picture": f"{number}.png", "labelled_groups": 5, "seed": 0, "may_be_published": True,
+         "cases": [{"place": "best", "case": "one", "dice": {"a": 0.5, "b": None}}]}
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    for entry in cases:
+        (drawn / entry["picture"]).write_bytes(entry["picture"].encode())
+    failures = {"a.all.5.s0": "no <script> in *it*"}
+    study = nothing_measured("Study of <i>", cases=cases, failures=failures)
+    _, page = publish(study, [], tmp_path / "docs", drawn)
+    text = page.read_text(encoding="utf-8")
+    assert not any(f" {tag}" in text for tag in ("<b>", "<i>", "<script>"))
+    assert r"\<b\>\[x\](y) \*c\* (1), 5 patients with labels" in text
+    found = re.findall(r"^!\[.*\]\(([A-Za-z0-9._-]+)\)$", text, flags=re.MULTILINE)
+    # Three pictures, also where capital letters are those of the small ones.
+    assert len({name.lower() for name in found}) == 3
+    assert [(tmp_path / "docs" / name).read_bytes() for name in found] == [b"0.png", b"1.png", b"2.png"]
+
+
+def test_pictures_of_a_study_whose_title_begins_alike_stay(tmp_path: Path) -> None:
+    other, _ = publish(nothing_measured("Study: cases of CT"), [], tmp_path)
+    picture = other.with_name(f"{other.stem}-gain.png")
+    picture.write_bytes(b"another's")
+    publish(nothing_measured("Study"), [], tmp_path)
+    assert picture.exists()

@@ -67,6 +67,7 @@ def test_the_3d_configuration_names_nine_datasets() -> None:
             "are not its sampling_exponent",
         ),
         (("channels = [2, 4, 8]", "channels = [2]"), "channels must be two or more"),
+        (("channels = [2, 4, 8]", "channels = [2, 4, 9]"), "channels must double from level to level"),
         (("patch = 16", "patch = 0"), "patch must be positive"),
         (("patch = 16", "dropout = 1.0"), "dropout must be at least 0 and below 1"),
         (("patch = 16", "window_step = 0.0"), "window_step must be above 0"),

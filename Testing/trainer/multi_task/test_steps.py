@@ -10,12 +10,13 @@ import pytest
 
 from trainer.multi_task import steps
 from trainer.report.run_folder import RunFolder
+from trainer.training.checkpoint import save_checkpoint
 
 
 def cost(folder: Path, monkeypatch: pytest.MonkeyPatch, reached: tuple[int, int], clock_s: Iterator[float]) -> Any:
     """Of a training that begins and ends at these steps."""
     found = iter(reached)
-    monkeypatch.setattr(steps, "_last_step", lambda run: next(found))
+    monkeypatch.setattr(steps, "checkpoint_step", lambda path: next(found))
     monkeypatch.setattr(steps, "_processor_s", lambda: next(clock_s))
     return steps.spent(RunFolder(folder / steps.MODEL), folder, lambda: None)
 
@@ -34,3 +35,20 @@ def test_of_an_interrupted_training_the_rest_tells_the_whole(tmp_path: Path, mon
     folder = tmp_path / "runs" / "one"
     folder.mkdir(parents=True)
     assert cost(folder, monkeypatch, (6, 10), iter((0.0, 8.0))) == {"steps": 10.0, "cpu_s": 20.0}
+
+
+def test_steps_that_are_done_once_more_after_a_kill_are_no_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    run, clock_s = RunFolder(folder / steps.MODEL), iter((0.0, 8.0))
+    monkeypatch.setattr(steps, "_processor_s", lambda: next(clock_s))
+    # Killed long after its last checkpoint, as the log tells.
+    save_checkpoint(run.checkpoint, {"step": 6}, {})
+    run.append({"step": 9, "loss": 1.0})
+
+    def train() -> None:
+        save_checkpoint(run.checkpoint, {"step": 10}, {})
+
+    assert steps.spent(run, folder, train) == {"steps": 10.0, "cpu_s": 20.0}

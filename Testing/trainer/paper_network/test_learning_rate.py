@@ -23,3 +23,10 @@ def test_it_compares_with_the_validation_before_and_not_with_the_best() -> None:
     for dice in (0.9, 0.5, 0.6):
         rule.validated(dice)
     assert rule.rate == 0.5
+
+
+def test_a_validation_that_could_not_measure_does_not_hide_what_the_one_before_it_was() -> None:
+    rule = LearningRate(1.0, 0.5, 0.995)
+    for dice in (0.8, float("nan"), 0.4):
+        rule.validated(dice)
+    assert rule.rate == 0.5

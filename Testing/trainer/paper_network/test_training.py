@@ -19,6 +19,7 @@ from trainer.config import TrainingConfig, config_from_dict
 from trainer.data.dataset import datasets_with_masks, read_dataset
 from trainer.paper_network.network_file import load_paper_model
 from trainer.paper_network.paper_model import train_paper_model
+from trainer.paper_network.patches import Patches
 from trainer.paper_network.predictor import PaperPredictor
 from trainer.paper_network.settings import PaperSettings
 from trainer.paper_network.training import PaperTraining
@@ -119,6 +120,23 @@ def test_a_checkpoint_of_other_settings_is_refused(data: PreparedData, tmp_path:
     PaperTraining(data, configuration(), SETTINGS, CPU).run(2, folder)
     with pytest.raises(ModelError, match="belongs to other data or settings"):
         PaperTraining(data, configuration(), replace(SETTINGS, dropout=0.2), CPU).run(4, folder)
+
+
+def test_images_smaller_than_a_patch_and_no_multiple_of_the_stride_are_filled_up(tmp_path: Path) -> None:
+    """Prepared cases lie on the disk, where nothing is read beyond the end of an image."""
+    folder = BallDataset("Dataset001_ThinT1", shape=(5, 20, 14), patients=8).write(tmp_path)
+    small = prepare_data([read_dataset(folder)], configuration(), RunFolder(tmp_path / "prepared"))
+    case = small.training[0][0]
+    stride = small.plan.architecture.total_stride
+    assert any(n < SETTINGS.patch and n % step for n, step in zip(case.voxels.shape, stride, strict=True))
+    patches = Patches([[case]], small.plan.architecture, SETTINGS, 0.5, 0)
+    image, labels = patches.patch(0)
+    assert all(n % step == 0 for n, step in zip(image.shape[2:], stride, strict=True))
+    z, y, x = case.voxels.shape
+    if all(n <= SETTINGS.patch for n in (z, y, x)):
+        np.testing.assert_array_equal(image[0, 0, :z, :y, :x], np.asarray(case.voxels, dtype=np.float32))
+    assert labels.shape == image.shape[1:]
+    PaperTraining(small, configuration(), SETTINGS, CPU).train_step()
 
 
 def test_images_of_several_channels_are_refused_by_name(tmp_path: Path) -> None:

@@ -18,7 +18,17 @@ FREE, CITE, SHARE_ALIKE, NON_COMMERCIAL, NO_DERIVATIVES, UNKNOWN = range(6)
 """How strict a licence is."""
 
 _DOUBT = re.compile(r"unknown|not (?:\w+ )?(?:stated|confirmed|granted|explicit)|no explicit|\bnone\b|unclear")
-_CREATIVE_COMMONS = re.compile(r"\bcc[- ]by((?:-(?:nc|sa|nd))*)(?:[- ](\d\.\d))?")
+# Of what may not be done with it, however it is joined to the rest: "CC BY NC 4.0", "CC BY 4.0 (NC)".
+_CREATIVE_COMMONS = re.compile(r"\bcc[- ]?by((?:[- /(]*(?:nc|sa|nd)\b)*)(?:[- ]*(\d\.\d))?((?:[- /(]+(?:nc|sa|nd)\b)*)")
+_SIGNS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212_", "-") | {"\u00a0": " "})
+_NOT_COMMERCIAL = (
+    r"non[- ]?commercial|\bno(?:t (?:\w+ )?for)? commercial|"
+    r"commercial (?:use|purposes?) (?:is |are )?(?:not|prohibited|forbidden)"
+)
+_SPELLED_OUT = re.compile(
+    r"(?:(?:creative commons |cc[- ])?attribution|\bcc[- ]?by)"
+    r"((?:[- /,]+(?:non[- ]?commercial|no[- ]?deriv[a-z]*|share[- ]?alike))+)"
+)
 _GNU = re.compile(r"\b([al]?gpl)(?:[- ]?v?(\d))?")
 _BY_WORD = (
     (FREE, "CC0", re.compile(r"\bcc0\b|public domain|\bpddl\b|\bdbcl\b")),
@@ -28,8 +38,12 @@ _BY_WORD = (
     (
         NON_COMMERCIAL,
         "non-commercial",
-        re.compile(r"non-?commercial|research (?:use )?only|\bfor research\b(?! and comm)"),
+        re.compile(
+            rf"{_NOT_COMMERCIAL}|(?:research|academic|educational?) (?:use |purposes? )?only|"
+            r"\bfor research\b(?! and comm)"
+        ),
     ),
+    (NO_DERIVATIVES, "no derivatives", re.compile(r"\bno[- ]?deriv")),
     (CITE, "cite", re.compile(r"\bcit(?:e|ation)\b|\battribution\b")),
 )
 # Licences with the obligation to pass on under the same one; material under the first may go under the second
@@ -129,8 +143,9 @@ def licences_in(text: str) -> tuple[Licence, ...]:
     >>> [licence.name for licence in licences_in("CC BY-SA 4.0 (MSD); Kaggle copy ODbL/DbCL")]
     ['ODbL', 'CC BY-SA 4.0', 'CC0']
     """
-    found = set(_named(text.lower()))
-    if not found or _DOUBT.search(text.lower()):
+    words = _SPELLED_OUT.sub(_abbreviated, text.lower().translate(_SIGNS))
+    found = set(_named(words))
+    if not found or _DOUBT.search(words):
         found.add(Licence(UNKNOWN, "not known"))
     return tuple(sorted(found, reverse=True))
 
@@ -166,15 +181,22 @@ def licence_of_data(tasks: Iterable[tuple[str, str, bool | None]], provenance: A
     )
 
 
+def _abbreviated(match: re.Match[str]) -> str:
+    """``attribution-noncommercial`` as ``cc by-nc``."""
+    parts = (("commercial", "-nc"), ("deriv", "-nd"), ("alike", "-sa"))
+    return "cc by" + "".join(short for word, short in parts if word in match.group(1))
+
+
 def _named(text: str) -> Iterator[Licence]:
     for match in _CREATIVE_COMMONS.finditer(text):
-        words = match.group(1)
+        words = re.findall("nc|sa|nd", match.group(1) + match.group(3))
         strictness = (
             NO_DERIVATIVES if "nd" in words else
             NON_COMMERCIAL if "nc" in words else
             SHARE_ALIKE if "sa" in words else CITE
         )  # fmt: skip
-        yield Licence(strictness, f"CC BY{words.upper()} {match.group(2) or ''}".rstrip(), "sa" in words)
+        name = "-".join(["CC BY", *(word.upper() for word in words)])
+        yield Licence(strictness, f"{name} {match.group(2) or ''}".rstrip(), "sa" in words)
     for match in _GNU.finditer(text):
         yield Licence(SHARE_ALIKE, f"{match.group(1).upper()}{'-' + match.group(2) if match.group(2) else ''}", True)
     for strictness, name, pattern in _BY_WORD:
