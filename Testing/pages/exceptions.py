@@ -131,7 +131,6 @@ NAMED = frozenset({
     "python -m trainer transfer",
     "python -m trainer two-stage",
     "python -m Testing.bench.document",
-    "python -m Testing.bench.eight_bits",
     "python -m Testing.bench.hospital",
     "python -m Testing.bench.mutation",
     "python -m Testing.bench.step_precision",
