@@ -147,9 +147,10 @@ def test_a_network_that_is_gone_costs_the_picture_and_nothing_else(
     done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, found = done
-    model = next((folder / "out" / "runs").glob(f"dedicated.{CT}.*")) / steps.MODEL
+    models = [run / steps.MODEL for run in (folder / "out" / "runs").glob(f"dedicated.{CT}.*")]
     pictures = {path: path.read_bytes() for path in (folder / "out" / "cases").rglob("*.png")}
-    model.rename(model.with_name("gone"))
+    for model in models:
+        model.rename(model.with_name("gone"))
     monkeypatch.setattr(case_picture, "DRAWN_BY", 2)
     words = ["experiment", "multi-task", "--config", str(folder / "study.toml"), "-o", str(folder / "out")]
     try:
@@ -160,7 +161,8 @@ def test_a_network_that_is_gone_costs_the_picture_and_nothing_else(
         assert f"There is no picture of cases of {CT}" in (folder / "out" / "report.html").read_text()
         assert again["regimes"] == found["regimes"]
     finally:
-        model.with_name("gone").rename(model)
+        for model in models:
+            model.with_name("gone").rename(model)
         for path in (folder / "out" / "cases").rglob("*.png"):
             path.unlink()
         for path, content in pictures.items():
