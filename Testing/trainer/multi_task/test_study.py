@@ -151,7 +151,7 @@ def test_a_network_that_is_gone_costs_the_picture_and_nothing_else(
     pictures = {path: path.read_bytes() for path in (folder / "out" / "cases").rglob("*.png")}
     for model in models:
         model.rename(model.with_name("gone"))
-    monkeypatch.setattr(case_picture, "DRAWN_BY", 2)
+    monkeypatch.setattr(case_picture, "DRAWN_BY", case_picture.DRAWN_BY + 1)
     words = ["experiment", "multi-task", "--config", str(folder / "study.toml"), "-o", str(folder / "out")]
     try:
         assert main(words) == 0
