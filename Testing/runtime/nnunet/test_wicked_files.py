@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -231,13 +232,13 @@ def test_a_zip_file_on_several_disks_is_refused_in_words(tmp_path: Path) -> None
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
     path.write_bytes(bytes(100) + struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 5) + end)
     # Python 3.14 looks closer before it calls a file a zip file.
-    with pytest.raises(ModelError, match=r"damaged|is no zip file"):
+    with pytest.raises(ModelError, match="is no zip file" if sys.version_info >= (3, 14) else "damaged"):
         results_source(path)
 
 
 def test_a_path_that_the_system_does_not_take_is_told_in_words() -> None:
     # From Python 3.14 on such a path is one where nothing is.
-    with pytest.raises(ModelError, match=r"cannot be read|no such folder"):
+    with pytest.raises(ModelError, match="no such folder" if sys.version_info >= (3, 14) else "cannot be read"):
         results_source(Path("a" * 5000))
 
 
