@@ -12,7 +12,7 @@ from typing import Any
 from MultiTaskSegLib import __version__
 from MultiTaskSegLib.runtime.errors import MtsError, printable
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
-from MultiTaskSegLib.runtime.machine.command_words import parsed
+from MultiTaskSegLib.runtime.machine.command_words import CommandParser, parsed
 from MultiTaskSegLib.runtime.machine.last_words import last_words
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from trainer import (
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    parser = argparse.ArgumentParser(prog="multitaskseg-trainer", description="Train and measure MultiTaskSeg models.")
+    parser = CommandParser(prog="multitaskseg-trainer", description="Train and measure MultiTaskSeg models.")
     parser.add_argument("--version", action="version", version=f"multitaskseg {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_verify(commands)

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, pri
 from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
-from MultiTaskSegLib.runtime.machine.command_words import parsed
+from MultiTaskSegLib.runtime.machine.command_words import CommandParser, parsed
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
 from MultiTaskSegLib.runtime.machine.json_text import json_text
 from MultiTaskSegLib.runtime.machine.last_words import last_words
@@ -77,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The argument parser."""
     from MultiTaskSegLib.cohort.options import add_cohort, add_drift
 
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="multitaskseg", description="Multi-task segmentation with uncertainty and out-of-distribution detection."
     )
     parser.add_argument("--version", action="version", version=f"multitaskseg {__version__}")
