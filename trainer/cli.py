@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    parser = CommandParser(prog="multitaskseg-trainer", description="Train and measure MultiTaskSeg models.")
+    parser: argparse.ArgumentParser = CommandParser(
+        prog="multitaskseg-trainer", description="Train and measure MultiTaskSeg models."
+    )
     parser.add_argument("--version", action="version", version=f"multitaskseg {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_verify(commands)

@@ -77,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The argument parser."""
     from MultiTaskSegLib.cohort.options import add_cohort, add_drift
 
-    parser = CommandParser(
+    parser: argparse.ArgumentParser = CommandParser(
         prog="multitaskseg", description="Multi-task segmentation with uncertainty and out-of-distribution detection."
     )
     parser.add_argument("--version", action="version", version=f"multitaskseg {__version__}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from MultiTaskSegLib.runtime.cli import make_parser as make_runtime_parser
 from MultiTaskSegLib.runtime.machine.command_words import CommandParser, parsed
 from trainer.cli import make_parser as make_trainer_parser
