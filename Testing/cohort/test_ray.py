@@ -58,6 +58,8 @@ class DeadlyPool(RayPool):
             super().hand(worker, case, attempt)
             return
         DeadlyPool.killed = self._ray.get(self._actors[worker].__ray_call__.remote(lambda _: os.getpid()))
+        # Else a broken image may be answered before the kill.
+        os.kill(DeadlyPool.killed, signal.SIGSTOP)
         super().hand(worker, case, attempt)
         os.kill(DeadlyPool.killed, signal.SIGKILL)
 
