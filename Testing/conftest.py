@@ -18,6 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MULTITASKSEG_BACKEND", "torch")
 # So do trainings, which would choose their precision by a timed trial where the processor has 16 bits.
 os.environ.setdefault("MULTITASKSEG_TRAINED_IN", "float32")
+# With it also the C library holds nothing back, which hides what is lost for most who have not set it.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Where no model is named, those of whoever runs the tests would take part.

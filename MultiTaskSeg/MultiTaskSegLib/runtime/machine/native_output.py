@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -31,15 +32,27 @@ def captured_native_output() -> Iterator[list[str]]:
     """
     lines: list[str] = []
     with console_lock, tempfile.TemporaryFile() as sink:
+        _flush_compiled_code()
         saved = _redirect_to(sink.fileno())
         try:
             yield lines
         finally:
+            _flush_compiled_code()
             for descriptor, copy in saved.items():
                 os.dup2(copy, descriptor)
                 os.close(copy)
             sink.seek(0)
             lines.extend(_sentences(sink.read().decode("utf-8", errors="replace")))
+
+
+def _flush_compiled_code() -> None:
+    """Write what the C library still holds back: where the standard output is no terminal it keeps whole blocks, and
+    what a library printed would appear when the process ends, with nobody left who asked."""
+    try:
+        library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+        library.fflush(None)
+    except (OSError, AttributeError):  # a system with another C library, whose blocks nobody can reach
+        return
 
 
 def _redirect_to(sink: int) -> dict[int, int]:
