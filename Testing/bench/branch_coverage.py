@@ -1,7 +1,8 @@
 """Which branches of the runtime the tests take: ``python -m Testing.bench.branch_coverage -o OUT``.
 
-Runs the tests once with coverage.py, worker processes included, prints lines and branches by package, and writes them
-to OUT. A process that is killed tells nothing; what it ran counts only where another one ran it, too.
+Runs the tests once with coverage.py, prints lines and branches by package, and writes them to OUT. Processes
+that tests start and that end by themselves count. One that is killed tells nothing, and so ends every worker of Slicer:
+what it ran counts only where another process ran it, too.
 """
 
 from __future__ import annotations

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from MultiTaskSegLib.runtime import worker
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.image_file import read_image, require_contrast
 from MultiTaskSegLib.runtime.image.volume import Volume
-from Testing.hostile.broken_image import BrokenImage
+from Testing.hostile.broken_image import BrokenImage, phantom
+from Testing.hostile.campaign.catalogue import TRIALS
+from Testing.hostile.campaign.row.images import by_worker
+from Testing.hostile.campaign.row_run import tried
+from Testing.hostile.campaign.trial import Broken, Ground
 from Testing.hostile.catalogue import broken_images
 
 
@@ -44,3 +50,30 @@ def test_an_image_with_two_values_has_contrast() -> None:
     voxels = np.zeros((4, 5, 6), np.float32)
     voxels[0, 0, 0] = 1e-3
     require_contrast(Volume(voxels, np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    "case", ["cli: path missing #1", "worker: nifti empty #2", "scene: dicom gap #0", "scene: path too long #0"]
+)
+def test_an_image_that_cannot_be_damaged_or_is_never_read_is_not_tried(case: str, tmp_path: Path) -> None:
+    if case.startswith("scene"):
+        pytest.importorskip("slicer", reason="slicer-core is not installed")
+    found = tried(TRIALS["images"], case, tmp_path)
+    assert found["failure"] == ""
+    assert "damage" in str(found["absent"]) or "takes one file" in str(found["absent"])
+
+
+def test_a_result_of_the_worker_that_lacks_a_file_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "whole.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(phantom()), str(path))
+    by_worker(path, "", Ground(tmp_path / "first", tmp_path))
+    write = worker._write_result
+
+    def without_uncertainty(found: object, request: dict[str, str]) -> object:
+        files = write(found, request)
+        (Path(files["files"]) / "uncertainty.nii.gz").unlink()
+        return files
+
+    monkeypatch.setattr(worker, "_write_result", without_uncertainty)
+    with pytest.raises(Broken, match="results are missing"):
+        by_worker(path, "", Ground(tmp_path / "second", tmp_path))

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -130,6 +131,37 @@ def test_a_process_that_never_begins_ends_the_run(tmp_path: Path, monkeypatch: p
     Settings(0.001, 0).keep(tmp_path)
     with pytest.raises(RuntimeError, match="before any case"):
         row_run.run_apart("verifier", tmp_path, io.StringIO())
+
+
+@pytest.mark.usefixtures("parity")
+def test_a_case_that_an_interrupted_run_left_open_has_not_failed_in_a_process_that_never_began_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_run, "_ended", lambda *_: 1)
+    Settings(1.0, 0).keep(tmp_path)
+    Journal(tmp_path, "parity").add({"begun": "2"})
+    with pytest.raises(RuntimeError, match="before any case"):
+        row_run.run_apart("parity", tmp_path, io.StringIO())
+    assert Journal(tmp_path, "parity").done() == {}
+
+
+@pytest.mark.usefixtures("parity")
+def test_cases_that_are_not_chosen_any_more_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here(tmp_path, share=0.5)
+    later = replace(PARITY, names=tuple(str(number) for number in range(5, 25)))
+    monkeypatch.setitem(TRIALS, "parity", later)
+    found = run_here(tmp_path, share=0.5)
+    chosen = Settings(0.5, 0).chosen(later.names)
+    assert found["run"] == (len(chosen) - chosen.count("7")) * 3
+    assert {failure["input"] for failure in found["failures"]} <= set(chosen)
+
+
+@pytest.mark.usefixtures("parity")
+def test_a_row_that_is_named_twice_counts_once_and_rows_named_one_by_one_all_count(tmp_path: Path) -> None:
+    words = ["--only", "parity", "parity", "--only", "versions", "--inputs", "0", "--inputs", "read: version-1"]
+    assert command.main([*words, "--one-process", "-o", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "campaign.json").read_text())["rows"]
+    assert [(row["name"], row["run"]) for row in rows] == [("parity", 3), ("versions", 1)]
 
 
 @pytest.mark.usefixtures("parity")

@@ -20,9 +20,10 @@ def section(docs: Path) -> str:
     return "\n".join(suite_section(docs))
 
 
-def mutation(share: float, tests: Any = "all") -> dict[str, Any]:
+def mutation(share: float, tests: Any = "all", **more: Any) -> dict[str, Any]:
     whole = {"mutants": 200, "share": share, "interval": [0.8614, 0.9466]}
-    return {"date": "2026-01-02", "commit": "abc", "tests": tests, "results": {"all": whole, "rooms": {"a": 1, "b": 2}}}
+    results = {"all": whole, "rooms": {"a": 1, "b": 2}}
+    return {"date": "2026-01-02", "commit": "abc", "tests": tests, "results": results, **more}
 
 
 def coverage(covered: int, tests: Any = "all") -> dict[str, Any]:
@@ -52,10 +53,11 @@ def test_what_is_wanted_is_not_reached_by_rounding(covered: int, says: str, tmp_
     assert f"| {says} |" in section(tmp_path)
 
 
-def test_the_newest_file_of_all_tests_counts(tmp_path: Path) -> None:
+def test_the_newest_file_of_all_tests_on_all_packages_counts(tmp_path: Path) -> None:
     write(tmp_path, "mutation-2026-01-01.json", **mutation(0.5))
     write(tmp_path, "mutation-2026-01-02.json", **mutation(0.6))
     write(tmp_path, "mutation-2026-01-03.json", **mutation(0.7, tests=["runtime"]))
+    write(tmp_path, "mutation-2026-01-04.json", **mutation(0.8, rooms=["image"]))
     write(tmp_path, "branch-coverage-2026-01-03.json", **coverage(1930, tests=["Testing/runtime"]))
     text = section(tmp_path)
     assert "60.0 %" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -81,6 +82,10 @@ def _patience(environment: Mapping[str, str]) -> timedelta:
 def _met(environment: Mapping[str, str], patience: timedelta) -> Iterator[Store]:
     """Within the block there is the default group; where to leave a word for the others."""
     nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    # Loaded by averaging once there is a group, its functions would keep that as a default argument, and with it the
+    # threads of gloo: one that waits for the interpreter's lock, to let go of a tensor, while the interpreter ends
+    # is unwound through C++ that allows none, and the process aborts.
+    importlib.import_module("torch.distributed.nn.functional")
     _tell_waiting(environment, patience)
     try:
         store, rank, world_size = next(rendezvous(_meeting_place(environment), timeout=patience))

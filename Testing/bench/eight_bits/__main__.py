@@ -1,11 +1,12 @@
 """8 bits beside float32 and bfloat16: ``python -m Testing.bench.eight_bits -m MODEL --data DIR... --json FILE``.
 
-Needs OpenVINO and NNCF. What is in FILE of the same model, images and commit is not measured again.
+Needs OpenVINO and NNCF. What is in FILE of the same model, command, commit and machine is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -93,14 +94,14 @@ class _Bench:
         }
         self._found: dict[str, Any] = origin(PROGRAM, arguments, options.threads) | facts
         kept = json.loads(options.json.read_text("utf-8")) if options.json.exists() else {}
-        same = all(kept.get(key) == self._found[key] for key in (*facts, "commit"))
-        self._found |= {key: kept[key] for key in ("cost", "precisions") if same and key in kept}
+        self._found |= measured_before(kept, self._found)
         self._found.setdefault("precisions", {})
 
     def _made(self, datasets: list[Dataset]) -> tuple[dict[str, Backend], dict[str, Part]]:
         """The back ends in floating point, and all parts in 8 bits."""
         options, plain = self._options, self._plain
-        folder = options.work / f"{self._model.digest[:12]}-{options.calibration}-{len(datasets)}"
+        names = hashlib.sha256("\n".join(dataset.name for dataset in datasets).encode()).hexdigest()
+        folder = options.work / f"{self._model.digest[:12]}-{options.calibration}-{names[:12]}"
         compiler = PartCompiler(folder, options.threads)
         modules = part_modules(self._model.network, plain, [task.channels for task in self._tasks])
         _tell("ranges of values, on images of the training")
@@ -163,11 +164,11 @@ class _Bench:
         for rung in self._rungs:
             if done[rung.name]["is_accepted"]:
                 self._add(rung.name + REST, self._mixed(rung, self._backends[cheaper], REST), expected, values)
+        self._write()
 
     def _add(self, name: str, backend: Backend, expected: Behaviour, values: Mapping[str, list[int]]) -> None:
         if name not in self._found["precisions"]:
             self._found["precisions"][name] = compared(self._behaviour(name, backend), expected, values)
-            self._found |= conclusion(self._found)
             self._write()
 
     def _behaviour(self, name: str, backend: Backend) -> Behaviour:
@@ -181,8 +182,25 @@ class _Bench:
         return found
 
     def _write(self) -> None:
+        self._found |= conclusion(self._found)
         with atomic_path(self._options.json) as path:
             path.write_text(json.dumps(self._found, indent=1) + "\n", encoding="utf-8", newline="\n")
+
+
+def measured_before(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of earlier figures those that this run would measure again; none where it is another one, or elsewhere.
+
+    Args:
+        kept: content of the file, empty where there is none.
+        found: what is known of this run before anything is measured.
+    """
+
+    def told(of: Mapping[str, Any]) -> dict[str, Any]:
+        """All but how busy the machine is."""
+        machine = {name: value for name, value in of.get("machine", {}).items() if name != "load_average"}
+        return {**{name: of.get(name) for name in found}, "machine": machine}
+
+    return {key: kept[key] for key in ("cost", "precisions") if key in kept and told(kept) == told(found)}
 
 
 def instructions() -> list[str]:

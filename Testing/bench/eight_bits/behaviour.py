@@ -110,7 +110,7 @@ def compared(found: Behaviour, expected: Behaviour, values: Mapping[str, Sequenc
         **_labels(pairs, values),
         "log_spectrum_shift": _shifts(pairs),
         "score_ratio": round(max((_score_ratio(own, exact) for own, exact in pairs), default=1.0), 4),
-        "verdicts": len(pairs),
+        "verdicts": sum(own.verdict is not None or exact.verdict is not None for own, exact in pairs),
         "differing_verdicts": {family: differing.count(family) for family in (HELD_OUT, SPOILT, FOREIGN)},
         "is_accepted": not differing and all(abs(d) <= LARGEST_DIFFERENCE + ROUNDING for d in differences.values()),
     }

@@ -49,12 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     content: dict[str, Any] = {
-        "command": f"python -m Testing.bench.mutation --mutants {options.mutants} --seed {options.seed}",
+        "command": _command(options),
         "commit": commit,
         "machine": machine_facts(0),
         "date": datetime.date.today().isoformat(),
         "seed": options.seed,
         "limit_s": options.limit,
+        "rooms": "all" if set(options.rooms) == set(ROOMS) else options.rooms,
         "tests": options.tests or "all",
         "real_data": data.is_dir(),
         "results": findings(outcomes, equivalents()),
@@ -65,6 +66,15 @@ def main(arguments: list[str] | None = None) -> int:
     whole = content["results"]["all"]
     sys.stdout.write(f"{whole['noticed']} of {whole['mutants']} mutants noticed, {whole['timeout']} of them by time\n")
     return 0 if (whole["share"] or 0.0) >= options.at_least else 1
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What has to be called for the same figures."""
+    words = ["python -m Testing.bench.mutation", f"--mutants {options.mutants}", f"--seed {options.seed}"]
+    words += [f"--limit {options.limit:g}"]
+    words += [f"--rooms {' '.join(options.rooms)}"] if set(options.rooms) != set(ROOMS) else []
+    words += [f"--tests {' '.join(options.tests)}"] if options.tests else []
+    return " ".join(words)
 
 
 def _git(*arguments: str) -> str:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,16 +147,17 @@ def _try(
 def meet(copy: CheckoutCopy, mutant: Mutant, tests: list[str], limit_s: float) -> PytestRun:
     """Run its tests on a mutant. That the time is over counts where the same tests need less without the mutation.
 
-    The machine may have become busy: then the mutant is tried once more, with twice the time.
+    The machine may have become busy: then the mutant is tried once more, with twice the time. Where that is over
+    without the mutation, too, no test has noticed anything.
     """
     for patience in (1, 2):
         with copy.mutated(mutant):
             done = run_pytest(copy, tests, patience * limit_s, stop_at_first=True)
         if done.outcome != "timeout":
-            break
+            return done
         if run_pytest(copy, tests, patience * limit_s, stop_at_first=True).outcome != "timeout":
-            break
-    return done
+            return done
+    return replace(done, status=0)
 
 
 def outcome_of(room: str, mutant: Mutant, source: str, tests: list[str], done: PytestRun | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,6 +131,9 @@ def test_a_precision_is_accepted_where_dice_is_within_the_bound_and_no_verdict_i
     nothing = look(verdict("A", False), labels=np.zeros((1, 1, 4), dtype=np.uint8))
     empty = compared(Behaviour({"A": 0.0}, [nothing]), Behaviour({"A": 0.0}, [nothing]), {"A": [1, 2]})
     assert empty["dice_to_float32"]["A"]["least"] == 1, "both have found nothing"
+    assert found["verdicts"] == 2
+    unseen = [*own.looks, look(None)], [*expected.looks, look(None)]
+    assert compared(*(Behaviour({}, looks) for looks in unseen), {"A": [1, 2]})["verdicts"] == 2, "nothing was judged"
     assert not compared(Behaviour({"A": 0.8979}, own.looks), expected, {"A": [1, 2]})["is_accepted"]
     assert not compared(Behaviour({"A": 0.9021}, own.looks), expected, {"A": [1, 2]})["is_accepted"]
 
@@ -143,6 +147,25 @@ def test_an_image_that_is_judged_otherwise_forbids_a_precision(other: Verdict | 
     assert found["differing_verdicts"][FOREIGN] == 1
     if other is None or other.nearest_task != "A":
         assert found["log_spectrum_shift"] == {}, "spectra on two grids say nothing about a precision"
+
+
+def test_only_what_the_same_command_has_measured_on_the_same_machine_is_not_measured_again() -> None:
+    machine = {"threads": 1, "load_average": [1.0], "packages": {"openvino": "1"}}
+    found = {"command": "c", "commit": "a", "machine": machine, "rounds": 3}
+    kept = found | {"machine": machine | {"load_average": [9.0]}, "cost": {"a": 1}, "precisions": {}, "accepted": []}
+    assert bench.measured_before(kept, found) == {"cost": {"a": 1}, "precisions": {}}
+    assert bench.measured_before({}, found) == {}
+    for other in ({"command": "d"}, {"commit": "b"}, {"rounds": 2}, {"machine": machine | {"threads": 2}}):
+        assert bench.measured_before(kept | other, found) == {}
+
+
+def test_a_file_that_is_whole_already_keeps_what_is_concluded(tmp_path: Path) -> None:
+    own = bench._Bench.__new__(bench._Bench)
+    own._options = SimpleNamespace(json=tmp_path / "f.json")  # type: ignore[assignment]
+    own._found = {"precisions": {"every layer": {"is_accepted": True}}, "cost": {"to_bfloat16": {"every layer": 0.9}}}
+    own.measure_cost()
+    written = json.loads((tmp_path / "f.json").read_text())
+    assert (written["accepted"], written["accepted_and_cheaper"]) == (["every layer"], [])
 
 
 def test_what_is_accepted_is_worth_it_only_where_it_spares_enough() -> None:

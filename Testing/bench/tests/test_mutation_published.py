@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from Testing.bench.mutation.__main__ import _command, _parser
 from Testing.bench.mutation.finding import EQUIVALENT, KEY, equivalents, findings, share
 from Testing.bench.mutation.publication import publish, published_page
 
@@ -86,3 +87,10 @@ def test_the_page_is_made_of_the_published_files_alone(tmp_path: Path):
     changed["results"]["all"] |= {"noticed": 7}
     path.write_text(json.dumps(changed), "utf-8")
     assert "| all | 11 | 7 |" in published_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", ["--mutants 9 --seed 3 --limit 60", "--mutants 100 --seed 0 --limit 120 --rooms ood image --tests runtime"]
+)
+def test_the_command_that_is_told_would_measure_the_same(words: str):
+    assert _command(_parser().parse_args([*words.split(), "-o", "out"])) == f"python -m Testing.bench.mutation {words}"

@@ -218,6 +218,7 @@ def test_every_folder_that_holds_tests_is_a_part_of_the_map(tmp_path: Path):
         ([None, 0], [(True, 9.0), (False, 9.0)], "timeout"),
         ([None, None, 0], [(True, 9.0), (False, 9.0), (True, 18.0)], "survived"),
         ([None, None, None, 0], [(True, 9.0), (False, 9.0), (True, 18.0), (False, 18.0)], "timeout"),
+        ([None, None, None, None], [(True, 9.0), (False, 9.0), (True, 18.0), (False, 18.0)], "survived"),
     ],
 )
 def test_time_counts_against_a_mutant_where_its_tests_are_quick_without_it(

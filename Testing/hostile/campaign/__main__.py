@@ -28,6 +28,8 @@ from trainer.report.published_json import write_published
 def main(arguments: list[str] | None = None) -> int:
     """Run, write, print the table; the exit code."""
     options = _parser().parse_args(arguments)
+    # Given twice, a row would be counted twice.
+    options.only = list(dict.fromkeys(options.only or TRIALS))
     # Equal to the bit: what a training is compared with must not have timed its way into another precision.
     os.environ.setdefault("MULTITASKSEG_TRAINED_IN", "float32")
     out = options.out or Path(tempfile.mkdtemp(prefix="campaign-out-"))
@@ -80,8 +82,8 @@ def _require_publishable(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m Testing.hostile.campaign", description=__doc__)
     parser.add_argument("--share", type=float, default=1.0, help="of the cases of each row, at least one (default: 1)")
-    parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS), help="these rows alone")
-    parser.add_argument("--inputs", nargs="+", default=[], metavar="INPUT", help="these cases alone")
+    parser.add_argument("--only", nargs="+", action="extend", choices=list(TRIALS), default=[], help="these rows alone")
+    parser.add_argument("--inputs", nargs="+", action="extend", default=[], metavar="INPUT", help="these cases alone")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of cases (default: 0)")
     parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="folder that keeps every step of the run")
     parser.add_argument("--one-process", action="store_true", help="all in this process: quicker, but a crash ends it")

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from Testing.hostile.campaign.catalogue import trial
-from Testing.hostile.campaign.journal import Journal
+from Testing.hostile.campaign.journal import Journal, Settings
 
 
 def finding(name: str, out: Path) -> dict[str, Any]:
-    """Of one row: how much was tried, what failed, was not here or was counted, and how long all would take."""
-    row, done = trial(name), Journal(out, name).done()
+    """Of one row: how much was tried, what failed, was not here or was counted, and how long all would take.
+
+    Cases that another commit has tried in the same run and that are not chosen any more do not count.
+    """
+    row, journal = trial(name), Journal(out, name).done()
+    done = {case: journal[case] for case in Settings.kept(out).chosen(row.cases()) if case in journal}
     absent = Counter(line["absent"] for line in done.values() if line.get("absent"))
     run = len(done) - sum(absent.values())
     seconds = sum(line["seconds"] for line in done.values())

@@ -84,6 +84,10 @@ class Journal:
         begun = next((line["begun"] for line in reversed(self._lines()) if "begun" in line), None)
         return None if begun in self.done() else begun
 
+    def begun(self) -> int:
+        """How often a case was begun."""
+        return sum("begun" in line for line in self._lines())
+
     def commits(self) -> list[str]:
         """Of all processes that have written."""
         return list(dict.fromkeys(line["commit"] for line in self._lines() if "commit" in line))

@@ -31,10 +31,11 @@ def run_apart(name: str, out: Path, stream: TextIO) -> None:
     journal = Journal(out, name)
     wanted = set(Settings.kept(out).chosen(trial(name).cases()))
     while not wanted <= set(journal.done()):
-        before = len(journal.done())
+        before, begun = len(journal.done()), journal.begun()
         ended = _ended([name, str(out)], stream)
         died_in = journal.open_case()
-        if died_in is not None:
+        # A run that was interrupted has left a case open: a process that has begun none did not die in it.
+        if died_in is not None and journal.begun() > begun:
             journal.add({"case": died_in, "failure": f"its process ended with {ended}", "seconds": 0.0})
         elif ended and len(journal.done()) > before:
             # A crash while all is cleaned up is one, too.
@@ -56,7 +57,7 @@ def run_here(name: str, out: Path, stream: TextIO) -> None:
     chosen = Settings.kept(out).chosen(row.cases())
     journal.add({"commit": source_commit()})
     done = journal.done()
-    progress = Progress(name, len(chosen), len(done), stream)
+    progress = Progress(name, len(chosen), len(done.keys() & set(chosen)), stream)
     with _grounds() as grounds:
         for case in chosen:
             if case not in done:

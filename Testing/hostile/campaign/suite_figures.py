@@ -52,10 +52,11 @@ def _mutants(folder: Path) -> list[Any]:
 
 
 def _newest(folder: Path, pattern: str) -> tuple[Path, Mapping[str, Any]] | None:
-    """The latest file of a run of all tests, and what it holds."""
+    """The latest file of a run of all tests on all of the code, and what it holds."""
     for path in sorted(folder.glob(pattern), reverse=True):
         content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if content["tests"] == "all":
+        # Files of before the packages were told are of all of them.
+        if content["tests"] == "all" and content.get("rooms", "all") == "all":
             return path, content
     return None
 

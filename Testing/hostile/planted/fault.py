@@ -70,6 +70,7 @@ class Fault:
 def require_noticed(fault: Fault, grounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The case holds, and no longer does once the fault is there."""
     row = TRIALS[fault.row]
+    assert fault.case in row.cases(), f"{fault.row} never tries {fault.case}"
     sound = tried(row, fault.case, grounds)
     if sound["absent"]:
         pytest.skip(str(sound["absent"]))

@@ -54,6 +54,11 @@ def crashing(*_: object) -> None:
     raise KeyError("spacing")
 
 
+def breaking(*_: object) -> None:
+    """One that is no gap in anything."""
+    raise RuntimeError("spacing")
+
+
 def by_file_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices lie in the order of their files."""
     stacked = slice_stack.stacked
@@ -164,6 +169,10 @@ FAULTS = (
           in_scene("MAX_NONFINITE_FRACTION", 1.0)),
     Fault("crashing reader", "images", "cli: nrrd half infinite #0", "a traceback",
           replaced(image_file, "check_nrrd", crashing)),
+    Fault("crashing reader", "images", "worker: nrrd half infinite #1", "unexpected",
+          replaced(image_file, "check_nrrd", crashing)),
+    Fault("breaking reader", "images", "worker: nrrd half infinite #1", "unexpected",
+          replaced(image_file, "check_nrrd", breaking)),
     Fault("slices by file name", "dicom", "unsorted names #1", "value .*, not", by_file_name),
     Fault("gaps passed over", "dicom", "missing slice #1", "read",
           replaced(slice_stack, "_require_even_steps", lambda *_: None)),
@@ -177,7 +186,7 @@ FAULTS = (
     Fault("many mended", "non_finite", "+Inf, 0.2 %, mha, 1", "used, although", many_mended),
     Fault("seen by its place", "metamorphic", "moved #1", "voxels have another label", seen_by_place),
     Fault("byte order passed over", "metamorphic", "header changed #1", "another label", byte_order_passed_over),
-    Fault("digest not checked", "mutants", "3-D, all, 16", "was accepted",
+    Fault("digest not checked", "mutants", "3-D, all, 4", "was accepted",
           replaced(model_file, "require_digest", lambda *_: None)),
     Fault("any version read", "versions", "99 in version-1", "Broken: read", any_version),
     Fault("first version forgotten", "versions", "read: version-1", "format version 1",

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,7 @@ def test_what_a_worker_keeps_of_every_run_is_noticed(
         patch.setattr(soak, "RUNS", 8)
         plant(patch)
 
+    monkeypatch.setitem(TRIALS, "soak", replace(soak.SOAK, names=("segment, 8",)))
     require_noticed(Fault("a leak", "soak", "segment, 8", says, leaking), tmp_path, monkeypatch)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from MultiTaskSegLib.runtime import cli
+from MultiTaskSegLib.runtime import cli, errors
 from MultiTaskSegLib.runtime.errors import MtsError
 from MultiTaskSegLib.runtime.hosting.torch_machine import TorchMachine
 from MultiTaskSegLib.runtime.image.image_file import require_contrast
@@ -65,15 +66,19 @@ def attempt(case: str, ground: Ground) -> None:
 
 
 def damaged(path: Path, variant: int) -> Path:
-    """The same path, after random damage to its first file unless the variant is 0."""
+    """The same path, after random damage to its first file unless the variant is 0.
+
+    Raises:
+        NotHere: nothing is there to be damaged: it would be tried again as it is.
+    """
     if variant:
         inside = sorted(file for file in path.rglob("*") if file.is_file()) if os.path.isdir(path) else []
         # A name may be too long even to ask about it.
         files = [path] if os.path.isfile(path) else inside
-        for file in files[:1]:
-            content = file.read_bytes()
-            if content:
-                file.write_bytes(next(mutants(content, 1, variant)))
+        content = files[0].read_bytes() if files else b""
+        if not content:
+            raise NotHere("there is no byte to damage")
+        files[0].write_bytes(next(mutants(content, 1, variant)))
     return path
 
 
@@ -122,7 +127,7 @@ def _convert(folder: Path, ending: str) -> None:
 
 
 def by_worker(path: Path, says: str, ground: Ground) -> None:
-    """As Slicer's batches ask: an error event with the words, and no result."""
+    """As Slicer's batches ask: an error event with the words; where nothing has to be said, a whole result, too."""
     model = ground.once("tiny.mts.safetensors", write_tiny_model)
     events: list[dict[str, object]] = []
     request = {"id": 1, "command": "segment", "image": str(path), "model": str(model), "device": "cpu"}
@@ -132,10 +137,23 @@ def by_worker(path: Path, says: str, ground: Ground) -> None:
     last = events[-1]
     require(last["event"] in ("error", "result"), f"ended with {last}")
     if last["event"] == "error":
-        require(last.get("kind") != "internal" and "Traceback" not in str(last), f"unexpected: {last}")
-        require(re.search(says, str(last)), f"says {last}, not {says!r}")
+        require(is_foreseen(last), f"unexpected: {last}")
+        require("\n" not in str(last["message"]), f"more than one line: {last}")
+        require(re.search(says, str(last["message"])), f"says {last}, not {says!r}")
     else:
         require(not says, "a result, but it is broken")
+        require({file.name for file in Path(str(last["files"])).iterdir()} == RESULTS, "results are missing")
+
+
+def is_foreseen(event: Mapping[str, object]) -> bool:
+    """Whether an error of the worker is one of ours: it tells all others as internal, and a key as one of the request.
+
+    Args:
+        event: of a request that lacks nothing.
+    """
+    kind = getattr(errors, str(event["kind"]), None)
+    is_ours = isinstance(kind, type) and issubclass(kind, MtsError)
+    return is_ours and "the request lacks" not in str(event["message"])
 
 
 @cache
@@ -148,7 +166,13 @@ def by_scene(path: Path, says: str, ground: Ground) -> None:
     """Read by Slicer's own reader, then taken from the scene: refused by either, or used with finite voxels.
 
     Used may only be what is not known to be broken, or what Slicer's reader gives out for whole.
+
+    Raises:
+        NotHere: Slicer's reader is not asked for it.
     """
+    # A name may be too long even to ask about it.
+    if not os.path.isfile(path):
+        raise NotHere("Slicer's own reader takes one file")
     try:
         import slicer
     except ImportError as error:
