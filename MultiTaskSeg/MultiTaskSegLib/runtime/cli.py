@@ -93,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     segment.add_argument("--region", nargs="+", metavar="MM", help=REGION_HELP)
     segment.add_argument("--whole-check", action="store_true", help="with --region: also check the whole image")
     segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
+    segment.add_argument("--thorough", action="store_true", help="compare with further looks; takes 5 times as long")
     segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     segment.add_argument("--dicom-seg", action="store_true", help="of a DICOM series: also as DICOM SEG (highdicom)")
     segment.add_argument("--overwrite", action="store_true", help="replace results in DIR though they were edited")
@@ -135,7 +136,7 @@ def _add_images(command: argparse.ArgumentParser, told: str) -> None:
 
 def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
-    from MultiTaskSegLib.runtime.quality.quality_words import dice_words, quality_sentence
+    from MultiTaskSegLib.runtime.quality.quality_words import agreement_sentence, dice_words, quality_sentence
     from MultiTaskSegLib.runtime.selection.region_file import region_from
     from MultiTaskSegLib.runtime.selection.selection import Selection
 
@@ -154,7 +155,7 @@ def _segment(options: argparse.Namespace) -> int:
 
     require_place()
     region = None if options.region is None else region_from(options.region)
-    selection = Selection(options.task, region, options.whole_check, tuple(options.structures))
+    selection = Selection(options.task, region, options.whole_check, tuple(options.structures), options.thorough)
     volume = read_channels(paths, list(channels))
     outcome = ImageRuns(_model_file(options), options.device, _progress_line()).run(
         volume,
@@ -175,8 +176,9 @@ def _segment(options: argparse.Namespace) -> int:
         print(printable(f"warning: {warning}"), file=sys.stderr)
     print(printable(f"{volume.name}: {result.task.name} ({result.verdict_sentence})"))
     _print_explanation(result.verdict)
-    if told := quality_sentence(report["quality"]):
-        print(f"quality: {told}")
+    answers = {"quality": quality_sentence(report["quality"]), "thorough check": agreement_sentence(report["thorough"])}
+    for title in filter(answers.get, answers):
+        print(f"{title}: {answers[title]}")
     _print_choice(outcome.choice)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
