@@ -93,7 +93,9 @@ def make_parser() -> argparse.ArgumentParser:
     segment.add_argument("--region", nargs="+", metavar="MM", help=REGION_HELP)
     segment.add_argument("--whole-check", action="store_true", help="with --region: also check the whole image")
     segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
-    segment.add_argument("--thorough", action="store_true", help="compare with further looks; takes 5 times as long")
+    segment.add_argument(
+        "--thorough", action="store_true", help="compare with further looks; takes 3 to 5 times as long"
+    )
     segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     segment.add_argument("--dicom-seg", action="store_true", help="of a DICOM series: also as DICOM SEG (highdicom)")
     segment.add_argument("--overwrite", action="store_true", help="replace results in DIR though they were edited")

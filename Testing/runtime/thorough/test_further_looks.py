@@ -83,6 +83,7 @@ def test_the_agreement_is_the_mean_dice_with_the_result() -> None:
     assert found.dice[LEFT] == pytest.approx((2 / 3 + 1) / 2)
     assert found.dice[RIGHT] == 1.0
     assert found.mean == pytest.approx((5 / 6 + 1) / 2)
+    assert found.answer == GOOD  # 0.917
     assert found.looks == len(changes_of(scan(), [False]))
 
 
@@ -124,7 +125,8 @@ def test_a_look_that_fails_is_told_and_the_others_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [ResourceError("the run needs 3 GB"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "failure",
+    [ResourceError("the run needs 3 GB"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
 )
 def test_without_memory_for_further_looks_the_result_is_kept_and_it_is_said(failure: Exception) -> None:
     found = thorough(ball(left=40, right=60), failure)

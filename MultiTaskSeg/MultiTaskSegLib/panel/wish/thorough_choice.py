@@ -6,7 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.runtime.quality.image_agreement import FURTHER_LOOKS
+from MultiTaskSegLib.runtime.quality.image_agreement import further_looks
 from MultiTaskSegLib.scene.attributes import PREFIX
 from MultiTaskSegLib.scene.earlier_result import results_of
 
@@ -21,12 +21,17 @@ class ThoroughChoice:
     def show(self, parameters: Any) -> None:
         """Say how long it takes with the volume that is chosen; nothing without parameters."""
         volume = None if parameters is None else parameters.inputVolume
-        seconds = None if volume is None else _seconds_of(volume)
+        if volume is None:
+            self._box.text = _("Thorough check")
+            return
+        image = volume.GetImageData()
+        looks = further_looks(is_planar=image is not None and 1 in image.GetDimensions())
+        seconds = _seconds_of(volume)
         if seconds is None:
-            self._box.text = _("Thorough check, {times} times as long").format(times=1 + FURTHER_LOOKS)
+            self._box.text = _("Thorough check, {times} times as long").format(times=1 + looks)
         else:
             text = _("Thorough check, about {seconds:.0f} s more")
-            self._box.text = text.format(seconds=max(1.0, seconds * FURTHER_LOOKS))
+            self._box.text = text.format(seconds=max(1.0, seconds * looks))
 
 
 def _seconds_of(volume: Any) -> float | None:

@@ -16,4 +16,6 @@ def requested(request: Request) -> Selection:
     region = request.get("region")
     names = tuple(str(name) for name in request.get("structures", ()))
     box = None if region is None else Region.from_dict(region)
-    return Selection(request.get("task", AUTO), box, request.get("whole_check", False), names, request.get("thorough", False))
+    return Selection(
+        request.get("task", AUTO), box, request.get("whole_check", False), names, request.get("thorough", False)
+    )

@@ -14,10 +14,11 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.runtime.prediction.caution import about_verdict, nothing_found
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.quality.image_agreement import further_looks
 from MultiTaskSegLib.runtime.selection.image_part import ImagePart
 from MultiTaskSegLib.runtime.selection.region import Region
 from MultiTaskSegLib.runtime.selection.structures import only_structures, require_structures
-from MultiTaskSegLib.runtime.thorough.further_looks import look_count, looked_again, part_of
+from MultiTaskSegLib.runtime.thorough.further_looks import looked_again, part_of
 
 AUTO = "auto"
 # The share of a run that looking at the whole image is told to take, where that is wanted beside a region.
@@ -97,7 +98,7 @@ class Selection:
         if not self.is_thorough:
             plain: Segmentation = model.segment(volume, task, progress)
             return plain
-        share = 1 / (1 + look_count(model, volume))
+        share = 1 / (1 + further_looks(volume.is_planar))
         found: Segmentation = model.segment(volume, task, part_of(progress, 0.0, share))
         return looked_again(model, volume, found, part_of(progress, share, 1.0), inside)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 PERCENTILES = (0.5, 99.5)
 # Enough to know percentiles by; all voxels of a large image would take as much memory again.
 SAMPLED_VOXELS = 1_000_000
+PROPORTIONS = {"wider": (1.12, 0.9), "higher": (0.9, 1.12)}
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,16 @@ class Change:
     def _contrasted(self, voxels: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
         if not high > low:
             return voxels
-        changed = voxels.copy()
+        changed: NDArray[np.float32] = voxels.copy()
         for plane in changed:  # slice by slice, so that no third image is held
             between = (plane > low) & (plane < high)
             share = (plane[between] - low) / (high - low)
             plane[between] = low + (high - low) * share**self.exponent
         return changed
+
+
+SIZES = (Change("larger", stretch_lps=(1.1, 1.1, 1.1)), Change("smaller", stretch_lps=(0.9, 0.9, 0.9)))
+CONTRASTS = (Change("brighter", exponent=0.75), Change("darker", exponent=1.33))
 
 
 def _limits(voxels: NDArray[np.float32]) -> tuple[float, float]:
@@ -76,12 +80,19 @@ def _limits(voxels: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def changes_of(volume: Volume, is_absolute: Sequence[bool]) -> tuple[Change, ...]:
-    """What a thorough check does to an image, one after the other; see `Change.of` for the arguments."""
-    free = CONTRASTS if not all(is_absolute) else ()
-    return (*(PLANAR_STRETCHES if volume.is_planar else STRETCHES), *free)
+    """What a thorough check does to an image, one after the other; see `Change.of` for the arguments.
+
+    Measured: in volumes changes of contrast tell less than sizes do, and more looks than two no more; of a picture,
+    which has no size, proportions and contrast together tell most.
+    """
+    if not volume.is_planar:
+        return SIZES
+    stretches = (Change(name, _in_plane(volume, *factors)) for name, factors in PROPORTIONS.items())
+    return (*stretches, *(() if all(is_absolute) else CONTRASTS))
 
 
-CONTRASTS = (Change("brighter", exponent=0.75), Change("darker", exponent=1 / 0.75))
-STRETCHES = (Change("larger", stretch_lps=(1.1, 1.1, 1.1)), Change("smaller", stretch_lps=(0.9, 0.9, 0.9)))
-# Of a picture only the proportions count; one of its two axes is L, or else P.
-PLANAR_STRETCHES = (Change("wider", stretch_lps=(1.15, 1.0, 0.9)), Change("higher", stretch_lps=(0.9, 1.0, 1.15)))
+def _in_plane(volume: Volume, first: float, second: float) -> tuple[float, float, float]:
+    """Factors along L, P and S that stretch the two axes of a picture."""
+    factors = iter((first, second))
+    left, back, up = (1.0 if axis == volume.across_slice else next(factors) for axis in volume.stored_along)
+    return left, back, up

@@ -77,11 +77,6 @@ def looked_again(
     return told.with_warnings(lost if failure else [])
 
 
-def look_count(model: Looks, volume: Volume) -> int:
-    """How many further looks a thorough check takes."""
-    return len(changes_of(volume))
-
-
 def _reason(error: Exception) -> MtsError:
     """Why a look failed; a fault of the program is no reason, and goes on."""
     if isinstance(error, (InputError, ModelError, ResourceError)):
