@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, printable, system_error_sentence
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError, printable, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
@@ -223,11 +223,12 @@ def _size(label: dict[str, Any], is_planar: bool) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+    from MultiTaskSegLib.runtime.image.map_place import map_paths
 
     channels = _channels(options)
     # By what each image is called, the files of its channels.
     images = [next(iter(channels.values()))] if channels else expanded(options.images)
-    maps = _map_paths(images, options.map)
+    maps = map_paths(images, options.map)
     runs = ImageRuns(_model_file(options), options.device, _progress_line())
     entries: list[dict[str, Any]] = []
     try:
@@ -274,30 +275,6 @@ def _entry(
         "warnings": warnings,
     }
     return entry if map_path is None else {**entry, "map": str(map_path)}
-
-
-def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Path]:
-    """Where the map of each image goes; nowhere without a directory. Only an earlier map may be there already."""
-    from MultiTaskSegLib.runtime.image.image_file import image_ending, image_name
-    from MultiTaskSegLib.runtime.image.sitk_image import made_here
-
-    if directory is None:
-        return {}
-    names = {image: image_name(image) for image in images}
-    stems = {image: name[: len(name) - len(image_ending(Path(name)))] for image, name in names.items()}
-    paths = {image: directory / f"{stem}_foreign.nii.gz" for image, stem in stems.items()}
-    # Windows and macOS do not tell names apart that differ in case alone.
-    if len({str(path).casefold() for path in paths.values()}) < len(paths):
-        raise UsageError("two images have the same name", remedy="Write their maps to different folders")
-    require_result_place(directory, [path.name for path in paths.values()], images)
-    for path in paths.values():
-        if path.exists() and not made_here(path):
-            raise InputError(
-                "a file that is no map of an earlier check would be overwritten",
-                file=path,
-                remedy="Write the maps to another folder",
-            )
-    return paths
 
 
 def _checked(runs: ImageRuns, volume: Volume, map_path: Path | None) -> Outcome[Any]:
