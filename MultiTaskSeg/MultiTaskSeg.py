@@ -83,6 +83,7 @@ class MultiTaskSegParameterNode:
     inputVolume: Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
     region: vtkMRMLMarkupsROINode
     wholeCheck: bool = False
+    thorough: bool = False
     leftOut: str = ""  # structures that are not wanted, by task
     task: str = AUTO
     modelPath: str = ""
@@ -304,7 +305,8 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
             device: ``auto``, ``cpu`` or ``cuda``.
             existing: what becomes of earlier results of the same volume and task: ``keep`` or ``replace``. A good
                 result is never replaced by one that is out of distribution or empty.
-            wanted: ``region``, an ROI node; ``structures``, names; ``wholeCheck``, to check more than a region.
+            wanted: ``region``, an ROI node; ``structures``, names; ``wholeCheck``, to check more than a region;
+                ``thorough``, to look at changed copies of the image, too.
 
         Raises:
             MtsError: what went wrong, as from :meth:`start` and the model.

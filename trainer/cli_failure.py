@@ -20,6 +20,7 @@ def add_experiment(names: Any) -> None:
     failure.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     failure.add_argument("--kinds", nargs="*", default=KINDS, metavar="KIND", help="of artefacts, see ood-benchmark")
     failure.add_argument("--passes", type=int, default=0, help="of Monte Carlo dropout (default 0: left out)")
+    failure.add_argument("--looks", action="store_true", help="also the further looks of the thorough check")
     failure.add_argument("--seed", type=int, default=0, help="of dropout and bootstrap (default 0)")
     failure.add_argument("--publish", type=Path, metavar="DIR", help="also a dated JSON file and a page")
     failure.add_argument("--title", default="Failure detection", help="of what is measured")
@@ -36,6 +37,7 @@ def _failure_detection(options: argparse.Namespace) -> int:
         tuple(options.data),
         tuple(options.kinds),
         options.passes,
+        options.looks,
         options.seed,
         title=options.title,
     )

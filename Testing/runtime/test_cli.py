@@ -23,11 +23,11 @@ from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network,
 
 REPORT_KEYS = {"checked",
     "schema", "image", "model", "task", "device", "labels", "ood", "network_grid", "uncertainty", "timings",
-    "warnings", "sha256", "quality", "precision"
+    "warnings", "sha256", "quality", "precision", "thorough"
 }  # fmt: skip
 LABEL_KEYS = {
     "value", "name", "terminology", "voxels", "volume_mm3", "area_mm2", "mean_confidence", "predicted_dice",
-    "dice_at_least"
+    "agreement", "dice_at_least"
 }  # fmt: skip
 OOD_KEYS = {"is_ood", "score", "threshold", "p_value", "nearest_task", "distances", "explanation", "rivals"}
 EXPLANATION_KEYS = {"percent_of_known_nearer", "blocks", "sentence"}
@@ -322,3 +322,28 @@ def test_output_in_code_page_1252_ends_no_run(model: Path, image: Path, tmp_path
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
     assert b"\\u8111" in done.stdout
+
+
+def test_a_thorough_check_adds_its_figures_and_changes_nothing_else(
+    model: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = []
+    for number, more in enumerate([(), ("--thorough",)]):
+        output = tmp_path / str(number)
+        words = ["segment", str(image), "-m", str(model), "-o", str(output), "--task", "Dataset001_Balls", *more]
+        assert cli.main([*words, "--json"]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    plain, thorough = reports
+    assert plain.pop("thorough") is None
+    told = thorough.pop("thorough")
+    assert (told["looks"], 0 <= told["agreement"] <= 1, told["answer"] in USABILITIES) == (2, True, True)
+    found = [row["agreement"] for row in thorough["labels"] if row["agreement"] is not None]
+    assert told["agreement"] == pytest.approx(sum(found) / len(found))
+    for report in reports:
+        for row in report["labels"]:
+            del row["agreement"]
+        del report["timings"]
+    assert {name: digest for name, digest in plain.pop("sha256").items() if name != "report.json"} == {
+        name: digest for name, digest in thorough.pop("sha256").items() if name != "report.json"
+    }
+    assert plain == thorough

@@ -19,7 +19,7 @@ from trainer.failure.findings import findings
 from trainer.failure.image_store import ImageStore
 from trainer.failure.measured_image import MeasuredImage
 from trainer.failure.page import write_page
-from trainer.failure.repeat import Dropout, Ensemble, Repeat, require_same_labels
+from trainer.failure.repeat import Dropout, Ensemble, FurtherLooks, Repeat, require_same_labels
 from trainer.ood.catalogue import KNOWN, Entry, spoilt_images
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS
 from trainer.report.origin import origin
@@ -41,6 +41,7 @@ class FailureOptions:
         data: dataset folders, one per task to measure.
         kinds: of artefacts, each in three severities.
         passes: of Monte Carlo dropout; 0 leaves it out.
+        looks: whether the further looks of the thorough check are taken.
         seed: of dropout and of the patients drawn.
         rounds: in which patients are drawn.
         title: of what is measured.
@@ -50,6 +51,7 @@ class FailureOptions:
     data: tuple[Path, ...]
     kinds: tuple[str, ...] = KINDS
     passes: int = 0
+    looks: bool = False
     seed: int = 0
     rounds: int = 1000
     title: str = "Failure detection"
@@ -151,6 +153,8 @@ def repeats(options: FailureOptions, predictors: Sequence[Predictor]) -> list[Re
     ways: list[Repeat] = []
     if options.passes:
         ways.append(Dropout(predictors[0], options.passes, seed=options.seed))
+    if options.looks:
+        ways.append(FurtherLooks(predictors[0]))
     if len(predictors) > 1:
         ways.append(Ensemble(predictors))
     return ways

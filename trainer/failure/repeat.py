@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 from MultiTaskSegLib.runtime.errors import UsageError
@@ -10,9 +11,11 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.quality.pairwise_dice import pairwise_dice
+from MultiTaskSegLib.runtime.thorough.change import CONTRASTS, PROPORTIONS, SIZES
+from MultiTaskSegLib.runtime.thorough.further_looks import looked_again
 from trainer.failure.shipped_look import dropout_labels, look
 
-ENSEMBLE, DROPOUT = "ensemble", "dropout"
+ENSEMBLE, DROPOUT, LOOKS = "ensemble", "dropout", "looks"
 
 
 class Repeat(Protocol):
@@ -81,6 +84,32 @@ class Ensemble:
         """See `Repeat`; on the image's own grid."""
         maps = [look(p, volume, p.manifest.task(task.name)).maps.labels for p in self._predictors]
         return pairwise_dice(maps, [label.value for label in task.labels])
+
+
+class FurtherLooks:
+    """The network once more on changed copies of the image, each compared with what it finds in the image itself: the
+    thorough check, as it ships.
+
+    Args:
+        predictor: the model.
+    """
+
+    name = LOOKS
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        changes = {change.name: asdict(change) for change in (*SIZES, *CONTRASTS)}
+        self.settings: Mapping[str, object] = {"changes": changes | PROPORTIONS}
+
+    def agreement(self, volume: Volume, task: TaskInfo) -> float:
+        """See `Repeat`; on the image's own grid."""
+        found = self._predictor.segment(volume, task.name)
+        checked = looked_again(self._predictor, volume, found, _untold).agreement
+        return float("nan") if checked is None or checked.mean is None else checked.mean
+
+
+def _untold(share: float, step: str) -> None:
+    """Nobody wants to know."""
 
 
 def require_same_labels(predictors: Sequence[Predictor], task: TaskInfo) -> None:

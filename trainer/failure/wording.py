@@ -26,6 +26,7 @@ ROW_NAMES = {
     "quality_forest_faults_known": "quality regression, forest, faults known",
     "pairwise_dice_dropout": "pairwise Dice, dropout",
     "pairwise_dice_ensemble": "pairwise Dice, ensemble",
+    "pairwise_dice_looks": "further looks, as the thorough check takes them",
 }
 FIGURES = {
     "aurc": ("AURC", 100.0, 1),

@@ -19,7 +19,7 @@ from MultiTaskSegLib.panel.segment_table import SegmentTable
 from MultiTaskSegLib.panel.summary import result_text
 from MultiTaskSegLib.registration.module_presence import has_module
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_quality, read_verdict
+from MultiTaskSegLib.scene.attributes import PREFIX, is_unchecked, read_agreement, read_quality, read_verdict
 from MultiTaskSegLib.scene.earlier_result import INPUT_ROLE, TABLE_ROLE, UNCERTAINTY_ROLE, results_of
 from MultiTaskSegLib.scene.figure.figure_columns import figure_values
 from MultiTaskSegLib.scene.image_record import changed_since
@@ -224,7 +224,8 @@ def _text(segmentation: slicer.vtkMRMLSegmentationNode) -> str:
         warnings.insert(0, _("The image was changed after this result was made: segment it again."))
     task, choice = (segmentation.GetAttribute(f"{PREFIX}{key}") or "" for key in ("Task", "Model.Choice"))
     is_region = segmentation.GetAttribute(f"{PREFIX}Region") is not None
-    return result_text(verdict, task, warnings, choice, is_region, read_quality(segmentation))
+    answers = read_quality(segmentation), read_agreement(segmentation)
+    return result_text(verdict, task, warnings, choice, is_region, *answers)
 
 
 def _colours(

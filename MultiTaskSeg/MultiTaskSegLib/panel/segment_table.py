@@ -98,10 +98,12 @@ def _tip(row: SegmentRow) -> str:
     if row.is_corrected:
         return _("Corrected after the run: what the model said of this segment no longer holds")
     place = _("Double-click or Return: show where this segment is most uncertain")
-    if row.dice_at_least is None:
-        return place
-    bound = _("Dice at least {bound:.2f} in nine of ten such images").format(bound=row.dice_at_least)
-    return f"{bound}\n{place}"
+    lines = []
+    if row.dice_at_least is not None:
+        lines.append(_("Dice at least {bound:.2f} in nine of ten such images").format(bound=row.dice_at_least))
+    if row.agreement is not None:
+        lines.append(_("Further looks agree with a Dice of {dice:.2f}").format(dice=row.agreement))
+    return "\n".join([*lines, place])
 
 
 def _texts(rows: Sequence[SegmentRow]) -> list[list[str]]:

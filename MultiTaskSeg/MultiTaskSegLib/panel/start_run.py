@@ -41,6 +41,7 @@ def start_run(logic: Any, parameters: Any, volumes: Any, control: RunControl, pa
     with control.preparing():
         ensure_packages()
         wanted = {"region": parameters.region, "structures": structures, "wholeCheck": parameters.wholeCheck}
+        wanted["thorough"] = parameters.thorough
         run: SceneRun = logic.start(volumes, task, model or None, parameters.device, existing, **wanted)
     return run
 

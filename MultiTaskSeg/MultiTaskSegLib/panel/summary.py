@@ -45,6 +45,7 @@ def result_text(
     choice: str = "",
     is_region: bool = False,
     quality: Mapping[str, Any] | None = None,
+    thorough: Mapping[str, Any] | None = None,
 ) -> str:
     """The verdict on the image or a region of it, whether the result is good, what was segmented, how the model was
     chosen, and what else there is."""
@@ -56,6 +57,7 @@ def result_text(
     parts = [
         verdict_banner(verdict, task, is_region),
         answer,
+        "" if thorough is None else thorough_text(thorough),
         f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>",
     ]
     # The banner says both of these already.
@@ -68,8 +70,6 @@ def result_text(
 
 def quality_text(quality: Mapping[str, Any]) -> str:
     """Whether the result is good, with the figures behind it, from the entry of the report."""
-    words = {GOOD: _("GOOD"), LOOK_HERE: _("LOOK HERE"), DO_NOT_USE: _("DO NOT USE")}
-    colours = {GOOD: GOOD_COLOUR, LOOK_HERE: UNUSUAL_COLOUR, DO_NOT_USE: BAD_COLOUR}
     answer = quality["answer"]
     expected, margin = quality["predicted_dice"], quality["margin"]
     parts = [] if expected is None else [_("predicted Dice {dice:.2f}").format(dice=expected)]
@@ -78,11 +78,25 @@ def quality_text(quality: Mapping[str, Any]) -> str:
         parts.append(bound.format(margin=margin))
     elif quality["why_no_bound"]:
         parts.append(str(quality["why_no_bound"]))
+    return _answer_text(_("Quality of the result:"), answer, expected is None, ", ".join(parts))
+
+
+def thorough_text(thorough: Mapping[str, Any]) -> str:
+    """How far further looks agree with the result, from the entry of the report."""
+    agreement, looks = thorough["agreement"], thorough["looks"]
+    if agreement is None:
+        words = _("{looks} further looks find nothing, either").format(looks=looks)
+    else:
+        words = _("{looks} further looks agree with a Dice of {dice:.2f}").format(looks=looks, dice=agreement)
+    return _answer_text(_("Thorough check:"), thorough["answer"], agreement is None, words)
+
+
+def _answer_text(title: str, answer: str, has_no_figure: bool, words: str) -> str:
+    names = {GOOD: _("GOOD"), LOOK_HERE: _("LOOK HERE"), DO_NOT_USE: _("DO NOT USE")}
+    colours = {GOOD: GOOD_COLOUR, LOOK_HERE: UNUSUAL_COLOUR, DO_NOT_USE: BAD_COLOUR}
     # Nothing is green that no figure stands behind, as of a foreign image.
-    colour = UNUSUAL_COLOUR if expected is None and answer == GOOD else colours.get(answer, UNUSUAL_COLOUR)
-    flag = badge(words.get(answer, str(answer)), colour)
-    title = html.escape(_("Quality of the result:"))
-    return f"<p>{title} {flag} {html.escape(', '.join(parts))}</p>"
+    colour = UNUSUAL_COLOUR if has_no_figure and answer == GOOD else colours.get(answer, UNUSUAL_COLOUR)
+    return f"<p>{html.escape(title)} {badge(names.get(answer, str(answer)), colour)} {html.escape(words)}</p>"
 
 
 def notes_text(warnings: Sequence[str]) -> str:

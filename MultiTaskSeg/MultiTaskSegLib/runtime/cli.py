@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib import __version__
-from MultiTaskSegLib.runtime.errors import InputError, MtsError, UsageError, printable, system_error_sentence
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError, printable, system_error_sentence
 from MultiTaskSegLib.runtime.hosting.channel_files import AUTO, named_files, ordered_files, read_channels
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE
 from MultiTaskSegLib.runtime.machine.closed_pipe import flush_output, leave_closed_pipe
@@ -93,6 +93,9 @@ def make_parser() -> argparse.ArgumentParser:
     segment.add_argument("--region", nargs="+", metavar="MM", help=REGION_HELP)
     segment.add_argument("--whole-check", action="store_true", help="with --region: also check the whole image")
     segment.add_argument("--structures", nargs="+", default=(), metavar="NAME", help="only these; default: all")
+    segment.add_argument(
+        "--thorough", action="store_true", help="compare with further looks; takes 3 to 5 times as long"
+    )
     segment.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     segment.add_argument("--dicom-seg", action="store_true", help="of a DICOM series: also as DICOM SEG (highdicom)")
     segment.add_argument("--overwrite", action="store_true", help="replace results in DIR though they were edited")
@@ -135,7 +138,7 @@ def _add_images(command: argparse.ArgumentParser, told: str) -> None:
 
 def _segment(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
-    from MultiTaskSegLib.runtime.quality.quality_words import dice_words, quality_sentence
+    from MultiTaskSegLib.runtime.quality.quality_words import agreement_sentence, dice_words, quality_sentence
     from MultiTaskSegLib.runtime.selection.region_file import region_from
     from MultiTaskSegLib.runtime.selection.selection import Selection
 
@@ -154,7 +157,7 @@ def _segment(options: argparse.Namespace) -> int:
 
     require_place()
     region = None if options.region is None else region_from(options.region)
-    selection = Selection(options.task, region, options.whole_check, tuple(options.structures))
+    selection = Selection(options.task, region, options.whole_check, tuple(options.structures), options.thorough)
     volume = read_channels(paths, list(channels))
     outcome = ImageRuns(_model_file(options), options.device, _progress_line()).run(
         volume,
@@ -175,8 +178,9 @@ def _segment(options: argparse.Namespace) -> int:
         print(printable(f"warning: {warning}"), file=sys.stderr)
     print(printable(f"{volume.name}: {result.task.name} ({result.verdict_sentence})"))
     _print_explanation(result.verdict)
-    if told := quality_sentence(report["quality"]):
-        print(f"quality: {told}")
+    answers = {"quality": quality_sentence(report["quality"]), "thorough check": agreement_sentence(report["thorough"])}
+    for title in filter(answers.get, answers):
+        print(f"{title}: {answers[title]}")
     _print_choice(outcome.choice)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
@@ -219,11 +223,12 @@ def _size(label: dict[str, Any], is_planar: bool) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
+    from MultiTaskSegLib.runtime.image.map_place import map_paths
 
     channels = _channels(options)
     # By what each image is called, the files of its channels.
     images = [next(iter(channels.values()))] if channels else expanded(options.images)
-    maps = _map_paths(images, options.map)
+    maps = map_paths(images, options.map)
     runs = ImageRuns(_model_file(options), options.device, _progress_line())
     entries: list[dict[str, Any]] = []
     try:
@@ -270,30 +275,6 @@ def _entry(
         "warnings": warnings,
     }
     return entry if map_path is None else {**entry, "map": str(map_path)}
-
-
-def _map_paths(images: Sequence[Path], directory: Path | None) -> dict[Path, Path]:
-    """Where the map of each image goes; nowhere without a directory. Only an earlier map may be there already."""
-    from MultiTaskSegLib.runtime.image.image_file import image_ending, image_name
-    from MultiTaskSegLib.runtime.image.sitk_image import made_here
-
-    if directory is None:
-        return {}
-    names = {image: image_name(image) for image in images}
-    stems = {image: name[: len(name) - len(image_ending(Path(name)))] for image, name in names.items()}
-    paths = {image: directory / f"{stem}_foreign.nii.gz" for image, stem in stems.items()}
-    # Windows and macOS do not tell names apart that differ in case alone.
-    if len({str(path).casefold() for path in paths.values()}) < len(paths):
-        raise UsageError("two images have the same name", remedy="Write their maps to different folders")
-    require_result_place(directory, [path.name for path in paths.values()], images)
-    for path in paths.values():
-        if path.exists() and not made_here(path):
-            raise InputError(
-                "a file that is no map of an earlier check would be overwritten",
-                file=path,
-                remedy="Write the maps to another folder",
-            )
-    return paths
 
 
 def _checked(runs: ImageRuns, volume: Volume, map_path: Path | None) -> Outcome[Any]:

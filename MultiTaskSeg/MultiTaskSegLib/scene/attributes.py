@@ -57,6 +57,19 @@ def read_quality(node: slicer.vtkMRMLNode) -> dict[str, Any] | None:
     return quality
 
 
+def write_agreement(node: slicer.vtkMRMLNode, thorough: Mapping[str, Any] | None) -> None:
+    """Write what the thorough check of a result found onto a node; nothing where there was none."""
+    if thorough is not None:
+        write(node, {"Thorough": str(thorough["answer"]), "Thorough.Figures": json.dumps(dict(thorough))})
+
+
+def read_agreement(node: slicer.vtkMRMLNode) -> dict[str, Any] | None:
+    """What the thorough check of a result found; None where there was none."""
+    text = node.GetAttribute(f"{PREFIX}Thorough.Figures")
+    thorough: dict[str, Any] | None = None if text is None else json.loads(text)
+    return thorough
+
+
 def is_unchecked(node: slicer.vtkMRMLNode) -> bool:
     """Whether a node is a result whose image could not be checked."""
     return node.GetAttribute(f"{PREFIX}OOD") == UNCHECKED

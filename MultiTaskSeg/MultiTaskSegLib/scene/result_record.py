@@ -26,6 +26,8 @@ ORIGIN = (
     "Region",
     "Quality",
     "Quality.Figures",
+    "Thorough",
+    "Thorough.Figures",
 )
 ASKED = ("Parameters", "Found", "Warnings")
 
@@ -45,6 +47,7 @@ def write_record(
     record.write(node, further)
     attributes.write_provenance(node, report, __version__, parameters)
     attributes.write_quality(node, report.get("quality"))
+    attributes.write_agreement(node, report.get("thorough"))
     ood = report["ood"]
     attributes.write_verdict(node, None if ood is None else Verdict.from_dict(ood))
 

@@ -24,7 +24,7 @@ NAME, VOLUME, CONFIDENCE, DICE, UNCERTAIN, SEGMENT_ID = (
     "Segment ID",
 )
 VOXELS = "Voxels"
-AT_LEAST = "Dice at least"
+AT_LEAST, AGREEMENT = "Dice at least", "Agreement"
 CORRECTED, YES, NO = "Corrected", "yes", "no"
 FIGURES = (VOLUME, CONFIDENCE, DICE, UNCERTAIN)
 DESCRIPTIONS = {
@@ -32,6 +32,7 @@ DESCRIPTIONS = {
     CONFIDENCE: "Mean calibrated probability of the chosen label over the segment",
     DICE: "Dice coefficient to be expected of the segment",
     AT_LEAST: "Dice coefficient that is reached in nine of ten such images; empty where nobody knows",
+    AGREEMENT: "Mean Dice coefficient with the segments of further looks; empty where there was no thorough check",
     UNCERTAIN: f"Volume of the segment where the uncertainty is {HIGH_UNCERTAINTY} or more, in millilitres",
     VOXELS: "Number of voxels of the segment",
     CORRECTED: "Whether the segment was changed after the run; what the model said of it is then left out",
@@ -52,6 +53,7 @@ class SegmentRow:
         voxels: how many it has; 0 in a table of an earlier version.
         is_corrected: whether it was changed after the run; the model's figures are then missing.
         dice_at_least: reached in nine of ten such images; None where nobody knows, and in an earlier table.
+        agreement: mean Dice with the segments of further looks; None without a thorough check.
     """
 
     segment_id: str
@@ -63,6 +65,7 @@ class SegmentRow:
     voxels: int = 0
     is_corrected: bool = False
     dice_at_least: float | None = None
+    agreement: float | None = None
 
     @property
     def is_found(self) -> bool:
@@ -103,6 +106,7 @@ def segment_rows(
                 None if volume_mm3 is None else uncertain_ml,
                 voxels[number],
                 dice_at_least=figures.get("dice_at_least"),
+                agreement=figures.get("agreement"),
             )
         )
     return rows
@@ -116,6 +120,7 @@ def add_table(volume_node: slicer.vtkMRMLVolumeNode, rows: Sequence[SegmentRow],
     add_numbers(node, CONFIDENCE, [row.mean_confidence for row in rows])
     add_numbers(node, DICE, [row.predicted_dice for row in rows])
     add_numbers(node, AT_LEAST, [row.dice_at_least for row in rows])
+    add_numbers(node, AGREEMENT, [row.agreement for row in rows])
     add_numbers(node, UNCERTAIN, [row.uncertain_ml for row in rows])
     add_numbers(node, VOXELS, [row.voxels for row in rows])
     add_texts(node, CORRECTED, [YES if row.is_corrected else NO for row in rows])
@@ -133,8 +138,8 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
     columns = {name: table.GetColumnByName(name) for name in (NAME, *FIGURES, SEGMENT_ID)}
     if None in columns.values():
         return []
-    counts, marks, bounds = (
-        table.GetColumnByName(name) for name in (VOXELS, CORRECTED, AT_LEAST)
+    counts, marks, bounds, agreements = (
+        table.GetColumnByName(name) for name in (VOXELS, CORRECTED, AT_LEAST, AGREEMENT)
     )  # which earlier versions did not write
     rows = []
     for index in range(table.GetNumberOfRows()):
@@ -143,7 +148,8 @@ def rows_of(table_node: slicer.vtkMRMLTableNode) -> list[SegmentRow]:
         voxels = 0 if counts is None else int(_number(counts, index) or 0)
         is_corrected = marks is not None and marks.GetValue(index) == YES
         bound = None if bounds is None else _number(bounds, index)
-        figures = (volume_ml, confidence, dice, uncertain_ml, voxels, is_corrected, bound)
+        agreement = None if agreements is None else _number(agreements, index)
+        figures = (volume_ml, confidence, dice, uncertain_ml, voxels, is_corrected, bound, agreement)
         rows.append(SegmentRow(segment_id, name, *figures))
     return rows
 
@@ -160,7 +166,8 @@ def rewrite_row(table_node: slicer.vtkMRMLTableNode, row: SegmentRow) -> None:
     ids = table.GetColumnByName(SEGMENT_ID)
     figures = (row.volume_ml, row.mean_confidence, row.predicted_dice, row.uncertain_ml)
     for index in (index for index in range(table.GetNumberOfRows()) if ids.GetValue(index) == row.segment_id):
-        for title, value in (*zip(FIGURES, figures, strict=True), (VOXELS, row.voxels), (AT_LEAST, row.dice_at_least)):
+        further = ((VOXELS, row.voxels), (AT_LEAST, row.dice_at_least), (AGREEMENT, row.agreement))
+        for title, value in (*zip(FIGURES, figures, strict=True), *further):
             column = table.GetColumnByName(title)
             if column is not None:
                 column.SetVariantValue(index, vtk.vtkVariant(float("nan") if value is None else value))

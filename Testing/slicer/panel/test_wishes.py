@@ -186,3 +186,16 @@ def test_the_banner_says_what_the_verdict_is_about(panel, segment):
     assert "The verdict is about the whole image" in verdict_banner(verdict, is_region=True)
     assert "only a region was segmented" in verdict_banner(None, is_region=True)
     assert "no reference images" in verdict_banner(None)
+
+
+def test_a_thorough_check_is_asked_for_and_its_time_is_told_beforehand(panel, segment, worker):
+    assert panel.ui.thoroughCheckBox.text == "Thorough check, 3 times as long"
+    segmentation = segment()
+    assert "thorough" not in json.loads(segmentation.GetAttribute("MultiTaskSeg.Parameters"))
+    segmentation.SetAttribute("MultiTaskSeg.Seconds", "2.5")
+    panel.onParametersChanged()
+    assert panel.ui.thoroughCheckBox.text == "Thorough check, about 5 s more"
+    panel.ui.thoroughCheckBox.checked = True
+    assert panel.parameters.thorough is True
+    second = segment()
+    assert json.loads(second.GetAttribute("MultiTaskSeg.Parameters"))["thorough"] is True

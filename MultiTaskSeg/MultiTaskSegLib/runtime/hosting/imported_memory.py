@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from MultiTaskSegLib.runtime.hosting.candidate_memory import NetworkMemory
-from MultiTaskSegLib.runtime.hosting.memory_estimate import WRITING_BYTES, MemoryEstimate, StageMemory
+from MultiTaskSegLib.runtime.hosting.memory_estimate import WRITING_BYTES, MemoryEstimate, StageMemory, waiting_bytes
 from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.volume import Volume
@@ -23,12 +23,16 @@ class ImportedRunMemory:
     Args:
         manifest: of the loaded model.
         volume: the image.
+        is_thorough: whether further looks at changed copies of the image follow.
     """
 
     steps = 1
 
-    def __init__(self, manifest: ImportedManifest, volume: Volume) -> None:
+    def __init__(self, manifest: ImportedManifest, volume: Volume, *, is_thorough: bool = False) -> None:
         self._memory = PatchMemory(manifest, image_sizes(volume, manifest), volume.channel_count)
+        self._image_bytes = self._memory.image_bytes
+        if is_thorough:
+            self._image_bytes += self._memory.image_bytes + waiting_bytes(manifest.tasks, volume.voxels.size)
         self._verdict_bytes = 0
         if manifest.ood is not None:
             profile = manifest.tasks[0].profile
@@ -38,21 +42,20 @@ class ImportedRunMemory:
     def at(self, step: int) -> MemoryEstimate:
         """What the run takes with patches."""
         memory = self._memory
-        held = memory.image_bytes + memory.grid_bytes + memory.running_bytes + memory.slab_bytes
+        held = self._image_bytes + memory.grid_bytes + memory.running_bytes + memory.slab_bytes
         patches = StageMemory("patches", held + CONVOLUTION_BYTES, NetworkMemory(memory.patch_bytes))
         return MemoryEstimate((*self.however_small().stages, patches))
 
     def however_small(self) -> MemoryEstimate:
         """What it takes beside the network."""
-        memory = self._memory
-        image = memory.image_bytes
+        memory, image = self._memory, self._image_bytes
         return MemoryEstimate(
             (
                 StageMemory("preparing", image + memory.preparing_bytes),
                 StageMemory("sums", image + memory.grid_bytes + memory.running_bytes + memory.slab_bytes),
                 StageMemory("finishing", image + memory.grid_bytes + memory.running_bytes + memory.finishing_bytes),
                 *self._verdict(),
-                StageMemory("writing", WRITING_BYTES * image // FLOAT),
+                StageMemory("writing", WRITING_BYTES * memory.image_bytes // FLOAT),
             )
         )
 
@@ -60,5 +63,5 @@ class ImportedRunMemory:
         """The image prepared for its own statistics, beside what a segmentation holds; nothing where none is judged."""
         memory = self._memory
         if self._verdict_bytes:
-            held = memory.image_bytes + memory.grid_bytes + memory.finished_bytes
+            held = self._image_bytes + memory.grid_bytes + memory.finished_bytes
             yield StageMemory("verdict", held + self._verdict_bytes)

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.prediction.candidate import only_task
 
 AUTO = "auto"
@@ -32,6 +32,8 @@ WRITING_REGION_BYTES = 4
 # it keeps twice as much). On a card, whose library keeps blocks of every size, a larger share.
 HEAP_FACTOR, CARD_FACTOR = 1.1, 1.25
 HOLES_FACTOR, LARGEST_HOLES_BYTES = 2, 64_000_000
+# Of the result that waits while further looks are taken: labels, uncertainty and confidence.
+WAITING_BYTES = 1 + 4 + 4
 # What libraries keep from their first use on, whatever the image.
 LIBRARY_BYTES = 24_000_000
 
@@ -77,6 +79,17 @@ class MemoryEstimate:
         return int(CARD_FACTOR * max(stage.network.peak_bytes for stage in self.stages))
 
 
+def waiting_bytes(tasks: Sequence[TaskInfo], voxels: int) -> int:
+    """What a result takes while further looks are taken; of regions that may overlap, each.
+
+    Args:
+        tasks: of the model.
+        voxels: of the image.
+    """
+    overlapping = max((len(task.labels) for task in tasks if task.are_regions), default=0)
+    return (WAITING_BYTES + overlapping) * voxels
+
+
 class RunMemory:
     """What a run takes, by the step down the ladder of parts.
 
@@ -103,6 +116,8 @@ class RunMemory:
         self._voxels = whole.voxels.size  # of the result, which is as large as the whole image
         held = self._voxels + (0 if whole is volume else volume.voxels.size)
         self._image_bytes = FLOAT_BYTES * held * volume.channel_count
+        if purpose.is_thorough:
+            self._image_bytes += self._image_bytes + waiting_bytes(manifest.tasks, self._voxels)
         known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
         if purpose.task == AUTO:
             known = only_task(manifest.tasks, candidates)

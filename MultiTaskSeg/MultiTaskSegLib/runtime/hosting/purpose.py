@@ -13,11 +13,13 @@ class Purpose:
         task: a task's name or ``auto``; None for a check, which makes no labels.
         with_map: whether a check also shows where the image is foreign.
         keeps: whether labels of the same image are likely to be wanted after a check.
+        is_thorough: whether further looks at changed copies of the image follow, while the result waits.
     """
 
     task: str | None = None
     with_map: bool = False
     keeps: bool = False
+    is_thorough: bool = False
 
     @property
     def is_check(self) -> bool:

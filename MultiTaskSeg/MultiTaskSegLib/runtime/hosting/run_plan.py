@@ -109,7 +109,7 @@ def _memory(
     remembered: int,
 ) -> RunMemory | ImportedRunMemory:
     if isinstance(manifest, ImportedManifest):
-        return ImportedRunMemory(manifest, volume)
+        return ImportedRunMemory(manifest, volume, is_thorough=purpose.is_thorough)
     return RunMemory(manifest, candidates, volume, purpose, device, remembered)
 
 

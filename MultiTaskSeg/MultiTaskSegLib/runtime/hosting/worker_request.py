@@ -12,7 +12,7 @@ Request = dict[str, Any]
 
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("command", "device", "image", "measured", "name", "output", "task", "voxels"), (str,)),
-    **dict.fromkeys(("keep", "map", "planar", "thumbnail", "whole_check", "write"), (bool,)),
+    **dict.fromkeys(("keep", "map", "planar", "thorough", "thumbnail", "whole_check", "write"), (bool,)),
     **dict.fromkeys(("configuration", "folder", "licence", "plans", "trainer"), (str,)),
     "folds": (list,),
     "model": (str, NoneType),

@@ -10,6 +10,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.structure import LATER
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from MultiTaskSegLib.runtime.nnunet.plans import ModelPlan
+from MultiTaskSegLib.runtime.nnunet.preparation_plan import CT, NONE
 from MultiTaskSegLib.runtime.quality.quality_info import UNKNOWN, QualityInfo, TaskQuality
 
 FORMAT_VERSION = 2
@@ -96,6 +97,10 @@ class ImportedManifest:
             KeyError: there is none.
         """
         return {task.name: task for task in self.tasks}[name]
+
+    def absolute_scales(self, task: str) -> tuple[bool, ...]:
+        """By channel, whether values are taken as they are, so that each means something; of any task, there is one."""
+        return tuple(own.scheme in (CT, NONE) for own in self.plan.preparation.normalisations)
 
     @property
     def has_labels(self) -> bool:

@@ -203,6 +203,11 @@ class Manifest:
             return UNKNOWN
         return self.quality.tasks[[own.name for own in self.tasks].index(task.name)]
 
+    def absolute_scales(self, task: str) -> tuple[bool, ...]:
+        """By channel of a task, whether values are on a scale of their own (Hounsfield units), of which each means
+        something."""
+        return tuple(own.method == "range" for own in self.task(task).profile.intensities)
+
     @property
     def has_labels(self) -> bool:
         """Whether the model segments anything; one that was pre-trained without labels does not."""

@@ -20,6 +20,7 @@ from MultiTaskSegLib.runtime.machine.result_record import DIGESTS, noted_files, 
 from MultiTaskSegLib.runtime.model.manifest import LabelInfo, TaskInfo
 from MultiTaskSegLib.runtime.network.precision import FLOAT32
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED, REGION_NOT_CHECKED, Verdict
+from MultiTaskSegLib.runtime.quality.image_agreement import ImageAgreement
 from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality
 
 REPORT_SCHEMA = "multitaskseg-report/1"
@@ -53,6 +54,7 @@ class Segmentation:
         left_out: names of the task's structures that were not wanted; they are background.
         quality: what is expected of the result, whether or not the image is foreign; None where nobody knows.
         precision: in which the network was computed.
+        agreement: how far further looks agree with the result; None where none were taken.
     """
 
     volume: Volume
@@ -76,6 +78,7 @@ class Segmentation:
     left_out: tuple[str, ...] = ()
     quality: ImageQuality | None = None
     precision: str = FLOAT32
+    agreement: ImageAgreement | None = None
 
     @property
     def checked(self) -> Verdict:
@@ -125,6 +128,7 @@ class Segmentation:
             "labels": self._label_table(),
             "ood": None if self.verdict is None else self.verdict.as_dict(),
             "quality": None if self.quality is None else self.quality.as_dict(is_foreign=self.is_foreign),
+            "thorough": None if self.agreement is None else self.agreement.as_dict(is_foreign=self.is_foreign),
             "checked": self.verdict is not None,
             "network_grid": self._grid(),
             "uncertainty": self._uncertainty_summary(),
@@ -199,6 +203,7 @@ class Segmentation:
             "area_mm2": _times(voxels, self.volume.pixel_area_mm2),
             "mean_confidence": confidence,
             "predicted_dice": self.predicted_dice.get(label.value),
+            "agreement": None if self.agreement is None else self.agreement.dice.get(label.value),
             "dice_at_least": None if self.quality is None or self.is_foreign else self.quality.at_least(label.value),
         }
 

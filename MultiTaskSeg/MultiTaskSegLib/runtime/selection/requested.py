@@ -8,7 +8,7 @@ from MultiTaskSegLib.runtime.selection.selection import AUTO, Selection
 
 
 def requested(request: Request) -> Selection:
-    """``task``, ``region`` as of `Region.as_dict`, ``whole_check`` and ``structures`` of a request.
+    """``task``, ``region`` as of `Region.as_dict`, ``whole_check``, ``structures`` and ``thorough`` of a request.
 
     Raises:
         UsageError: the region is none.
@@ -16,4 +16,6 @@ def requested(request: Request) -> Selection:
     region = request.get("region")
     names = tuple(str(name) for name in request.get("structures", ()))
     box = None if region is None else Region.from_dict(region)
-    return Selection(request.get("task", AUTO), box, request.get("whole_check", False), names)
+    return Selection(
+        request.get("task", AUTO), box, request.get("whole_check", False), names, request.get("thorough", False)
+    )

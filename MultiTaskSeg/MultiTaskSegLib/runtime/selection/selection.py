@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers
@@ -13,9 +14,11 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.ood.verdict import REGION_NOT_CHECKED, Verdict
 from MultiTaskSegLib.runtime.prediction.caution import about_verdict, nothing_found
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.quality.image_agreement import further_looks
 from MultiTaskSegLib.runtime.selection.image_part import ImagePart
 from MultiTaskSegLib.runtime.selection.region import Region
 from MultiTaskSegLib.runtime.selection.structures import only_structures, require_structures
+from MultiTaskSegLib.runtime.thorough.further_looks import looked_again, part_of
 
 AUTO = "auto"
 # The share of a run that looking at the whole image is told to take, where that is wanted beside a region.
@@ -33,17 +36,19 @@ class Selection:
         whole_check: whether the whole image is checked beside a region. The check compares whole images with whole
             images, so that a region alone gets no verdict. Where the task is to be recognised it is checked anyway.
         structures: names of those that are wanted; none for all.
+        is_thorough: whether further looks tell how sure the result is.
     """
 
     task: str = AUTO
     region: Region | None = None
     whole_check: bool = False
     structures: tuple[str, ...] = ()
+    is_thorough: bool = False
 
     @property
     def purpose(self) -> Purpose:
         """Of the run."""
-        return Purpose(self.task)
+        return Purpose(self.task, is_thorough=self.is_thorough)
 
     @property
     def _looks_at_whole(self) -> bool:
@@ -71,15 +76,31 @@ class Selection:
 
     def _all_structures(self, model: Answers, volume: Volume, progress: Progress) -> Segmentation:
         if self.region is None:
-            found: Segmentation = model.segment(volume, self.task, progress)
-            return found
+            return self._looked(model, volume, self.task, progress)
         part = ImagePart.of(volume, self.region)
         if not self._looks_at_whole or model.manifest.ood is None:
-            return _placed(model.segment(part.volume, self.task, progress), part, None)
-        verdict = model.check(volume, lambda share, step: progress(CHECKED * share, step))
+            found = self._looked(model, part.volume, self.task, progress, part.inside)
+            return _placed(found, part, None)
+        verdict = model.check(volume, part_of(progress, 0.0, CHECKED))
         task = verdict.nearest_task if self.task == AUTO else self.task
-        rest = lambda share, step: progress(CHECKED + (1 - CHECKED) * share, step)  # noqa: E731
-        return _judged(_placed(model.segment(part.volume, task, rest), part, verdict), self.task == AUTO)
+        found = self._looked(model, part.volume, task, part_of(progress, CHECKED, 1.0), part.inside)
+        return _judged(_placed(found, part, verdict), self.task == AUTO)
+
+    def _looked(
+        self,
+        model: Answers,
+        volume: Volume,
+        task: str,
+        progress: Progress,
+        inside: NDArray[np.bool_] | None = None,
+    ) -> Segmentation:
+        """A result, and how far further looks agree with it where they are wanted."""
+        if not self.is_thorough:
+            plain: Segmentation = model.segment(volume, task, progress)
+            return plain
+        share = 1 / (1 + further_looks(volume.is_planar))
+        found: Segmentation = model.segment(volume, task, part_of(progress, 0.0, share))
+        return looked_again(model, volume, found, part_of(progress, share, 1.0), inside)
 
 
 def _placed(found: Segmentation, part: ImagePart, verdict: Verdict | None) -> Segmentation:

@@ -52,6 +52,8 @@ def only_structures(found: Segmentation, names: Sequence[str]) -> Segmentation:
     found = _without_words_on(found, left_out)
     if found.quality is not None:
         found = replace(found, quality=found.quality.only([label.value for label in kept]))
+    if found.agreement is not None:
+        found = replace(found, agreement=found.agreement.only([label.value for label in kept]))
     if found.regions is None:
         return replace(found, labels=table[found.labels], task=replace(found.task, labels=kept), left_out=left_out)
     regions = found.regions[[label in kept for label in found.task.labels]]

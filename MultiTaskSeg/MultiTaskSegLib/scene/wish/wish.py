@@ -11,7 +11,10 @@ from MultiTaskSegLib.scene.wish.region_node import region_of
 
 
 def wish_of(
-    region: slicer.vtkMRMLMarkupsROINode | None = None, structures: Sequence[str] = (), wholeCheck: bool = False
+    region: slicer.vtkMRMLMarkupsROINode | None = None,
+    structures: Sequence[str] = (),
+    wholeCheck: bool = False,
+    thorough: bool = False,
 ) -> dict[str, Any]:
     """Options of a request to the worker; none for all structures in all of the image.
 
@@ -19,6 +22,7 @@ def wish_of(
         region: only what lies in this ROI is segmented.
         structures: names of those that are wanted; none for all.
         wholeCheck: whether the whole image is checked beside a region.
+        thorough: whether further looks at changed copies of the image tell how sure the result is.
 
     Raises:
         InputError: as `region_of`.
@@ -28,4 +32,6 @@ def wish_of(
         wish |= {"region": region_of(region).as_dict(), "whole_check": bool(wholeCheck)}
     if structures:
         wish["structures"] = list(structures)
+    if thorough:
+        wish["thorough"] = True
     return wish

@@ -1,0 +1,1 @@
+"""Several looks at one image, each a little changed: how far their segmentations agree."""
