@@ -1,7 +1,7 @@
-"""Pictures of a region, a choice of structures and a comparison: ``python -m Testing.slicer.wish_pictures -o DIR``.
+"""Pictures of a region, a thorough check and a comparison: ``python -m Testing.slicer.wish_pictures -o DIR``.
 
 On stand-in widgets, with the phantom that comes with the extension and the real worker: ``region.png`` (the
-panel after a run on a region) and ``comparison.png`` (that result beside one of the whole image).
+panel after a run on a region), ``thorough.png`` (after one with a thorough check) and ``comparison.png`` (that result beside one of the whole image).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def picture(panel: object, width: int, path: Path) -> None:
 
 
 def draw(output: Path, panels: Panels) -> None:
-    """Both pictures."""
+    """All pictures."""
     from MultiTaskSegLib.runtime.image.image_file import read_image
 
     volume = add_volume(read_image(SAMPLES / "PhantomHead.nrrd"), "PhantomHead")
@@ -65,6 +65,10 @@ def draw(output: Path, panels: Panels) -> None:
     panel.parameters.region = region_of_half(volume)
     run(panel)
     picture(panel, WIDTH, output / "region.png")
+    panel.parameters.region = None
+    panel.ui.thoroughCheckBox.checked = True
+    run(panel)
+    picture(panel, WIDTH, output / "thorough.png")
     panel.ui.comparisonCollapsibleButton.collapsed = False
     panel.ui.referenceSelector.setCurrentNode(whole)
     panel.ui.compareButton.click()

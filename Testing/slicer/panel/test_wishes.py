@@ -197,5 +197,7 @@ def test_a_thorough_check_is_asked_for_and_its_time_is_told_beforehand(panel, se
     assert panel.ui.thoroughCheckBox.text == "Thorough check, about 5 s more"
     panel.ui.thoroughCheckBox.checked = True
     assert panel.parameters.thorough is True
+    panel.parameters.existing = "keep"
     second = segment()
+    assert second is not segmentation
     assert json.loads(second.GetAttribute("MultiTaskSeg.Parameters"))["thorough"] is True
