@@ -49,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made("model_pictures", pictures={name: name for name in ("models.png", "import.png")}, output=output)
     loop = ("region", "corrected", "dataset", "training", "trained")
     made("loop_pictures", pictures={f"loop_{name}.png": f"loop_{name}.png" for name in loop}, output=output)
-    made("wish_pictures", pictures={name: name for name in ("region.png", "thorough.png", "comparison.png")}, output=output)
+    made(
+        "wish_pictures",
+        pictures={name: name for name in ("region.png", "thorough.png", "comparison.png")},
+        output=output,
+    )
     made("batch_pictures", pictures={"batch.png": "batch.png"}, output=output)
     if options.heart is not None:
         made("pictures", "--image", str(options.heart.resolve()), pictures=HEART_PICTURES, output=output)

@@ -1,7 +1,8 @@
 """Pictures of a region, a thorough check and a comparison: ``python -m Testing.slicer.wish_pictures -o DIR``.
 
-On stand-in widgets, with the phantom that comes with the extension and the real worker: ``region.png`` (the
-panel after a run on a region), ``thorough.png`` (after one with a thorough check) and ``comparison.png`` (that result beside one of the whole image).
+On stand-in widgets, with the phantom that comes with the extension and the real worker: ``region.png`` (the panel after
+a run on a region), ``thorough.png`` (after one with a thorough check) and ``comparison.png`` (the result of the region
+beside one of the whole image).
 """
 
 from __future__ import annotations
@@ -63,12 +64,13 @@ def draw(output: Path, panels: Panels) -> None:
         getattr(panel.ui, name).collapsed = True
     whole = run(panel)
     panel.parameters.region = region_of_half(volume)
-    run(panel)
+    part = run(panel)
     picture(panel, WIDTH, output / "region.png")
     panel.parameters.region = None
     panel.ui.thoroughCheckBox.checked = True
     run(panel)
     picture(panel, WIDTH, output / "thorough.png")
+    panel.parameters.segmentation = part
     panel.ui.comparisonCollapsibleButton.collapsed = False
     panel.ui.referenceSelector.setCurrentNode(whole)
     panel.ui.compareButton.click()

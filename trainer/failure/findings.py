@@ -20,6 +20,7 @@ from trainer.failure.risk_coverage import (
     optimal_area,
     risk_coverage_curve,
 )
+from trainer.failure.shipped_quality import bound_coverage
 from trainer.failure.verdict_worth import verdict_worth
 from trainer.metrics.interval import PatientDraws, drawn_interval
 from trainer.metrics.task_mean import task_mean
@@ -38,6 +39,8 @@ ESTIMATES = (
     "quality_forest",
     "quality_regression_faults_known",
     "quality_forest_faults_known",
+    "predicted_dice",
+    "predicted_dice_faults_known",
 )
 """Rows that foretell the Dice itself, so that their error can be told, too."""
 
@@ -80,8 +83,8 @@ def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: 
         rounds: number of rounds.
 
     Returns:
-        ``tasks`` by name; ``means`` over tasks, each with the number of ``tasks`` in which it is defined; and
-        ``verdict``: what the check flags and lets pass.
+        ``tasks`` by name; ``means`` over tasks, each with the number of ``tasks`` in which it is defined;
+        ``verdict``: what the check flags and lets pass; and ``bound``: how often the bound on the Dice holds.
     """
     groups = [image.group for image in images]
     draws = PatientDraws(groups, np.random.default_rng(seed), rounds)
@@ -98,6 +101,7 @@ def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: 
         "tasks": {name: _task_entry(tasks[name], own) for name, own in figures.items()},
         "means": {row: means_over_tasks(by_task, patients) for row, by_task in fitted.items() if by_task},
         "verdict": verdict_worth(images, weights),
+        "bound": bound_coverage(images),
     }
 
 

@@ -26,6 +26,9 @@ def write_page(metrics: Mapping[str, Any], path: Path) -> None:
     report.add_table(wording.ROW_HEADERS, wording.row_table(metrics["means"]), "Lowest AURC first")
     report.add_heading("What the verdict flags and lets pass").add_text(wording.worth_sentence(metrics["verdict"]))
     report.add_table(wording.WORTH_HEADERS, wording.worth_table(metrics["verdict"]), "Means over tasks")
+    if metrics["bound"]:
+        report.add_heading("Whether the bound on the Dice holds")
+        report.add_table(wording.BOUND_HEADERS, wording.bound_table(metrics["bound"]), "Clean images of other patients")
     for name, task in tasks.items():
         report.add_heading(name).add_table(wording.ROW_HEADERS, wording.row_table(task["rows"]), "Lowest AURC first")
     report.add_heading("Provenance").add_table(("What", "Value"), wording.provenance(metrics), "How this was made")

@@ -74,6 +74,9 @@ def _section(metrics: Mapping[str, Any], path: Path) -> list[str]:
         wording.worth_sentence(metrics["verdict"]),
         table(wording.WORTH_HEADERS, wording.worth_table(metrics["verdict"])),
     ]
+    if metrics["bound"]:
+        parts += ["### Whether the bound on the Dice holds"]
+        parts += [table(wording.BOUND_HEADERS, wording.bound_table(metrics["bound"]))]
     for name, task in metrics["tasks"].items():
         parts += [f"### {name}", table(wording.ROW_HEADERS, wording.row_table(task["rows"]))]
     return [*parts, "### Provenance", table(("What", "Value"), wording.provenance(metrics))]

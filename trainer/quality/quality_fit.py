@@ -44,7 +44,7 @@ def fit_quality(tasks: Tasks) -> QualityInfo:
     Args:
         tasks: samples of each task, of patients that the network was not trained on.
     """
-    is_learnt = sum(not sample.is_clean for own in tasks for sample in own) >= FEWEST_SPOILT
+    is_learnt = _is_learnt(tasks)
     return QualityInfo(
         QUALITY_VERSION,
         tuple(
@@ -52,6 +52,19 @@ def fit_quality(tasks: Tasks) -> QualityInfo:
             for number, known in enumerate(_fitted(tasks, is_learnt))
         ),
     )
+
+
+def fit_corrections(tasks: Tasks) -> tuple[TaskQuality, ...]:
+    """What `fit_quality` learns but the bounds, in a fraction of the time.
+
+    Args:
+        tasks: see `fit_quality`.
+    """
+    return tuple(_fitted(tasks, _is_learnt(tasks)))
+
+
+def _is_learnt(tasks: Tasks) -> bool:
+    return sum(not sample.is_clean for own in tasks for sample in own) >= FEWEST_SPOILT
 
 
 def _fitted(tasks: Tasks, is_learnt: bool) -> list[TaskQuality]:

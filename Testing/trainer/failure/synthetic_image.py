@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from MultiTaskSegLib.runtime.quality.image_traits import TRAITS as ONE_PASS
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.failure.quality_regression import FOREST_TRAITS, TRAITS
 
@@ -21,7 +22,7 @@ def measured(
     agreement: Mapping[str, float] | None = None,
 ) -> MeasuredImage:
     """An image of one structure with the given mean Dice; traits that are not given are 0.5."""
-    every = dict.fromkeys((*TRAITS, *FOREST_TRAITS), 0.5) | dict(traits or {})
+    every = dict.fromkeys((*TRAITS, *FOREST_TRAITS, *ONE_PASS), 0.5) | dict(traits or {})
     return MeasuredImage(
         task, patient, patient, kind, severity, {"part": dice}, {"part": 0.5}, every, {"part": 10.0}, score, is_ood,
         1.0, agreement or {},
