@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.quality.pairwise_dice import pairwise_dice
 from trainer.failure.shipped_look import dropout_labels, look
 
-ENSEMBLE, DROPOUT = "ensemble", "dropout"
+ENSEMBLE, SNAPSHOTS, DROPOUT = "ensemble", "snapshots", "dropout"
 
 
 class Repeat(Protocol):
@@ -69,12 +69,11 @@ class Ensemble:
 
     Args:
         predictors: two or more.
+        name: of the way, see `Repeat`; `SNAPSHOTS` of networks that one training has left.
     """
 
-    name = ENSEMBLE
-
-    def __init__(self, predictors: Sequence[Predictor]) -> None:
-        self._predictors = tuple(predictors)
+    def __init__(self, predictors: Sequence[Predictor], name: str = ENSEMBLE) -> None:
+        self.name, self._predictors = name, tuple(predictors)
         self.settings: Mapping[str, object] = {"models": [predictor.model.digest for predictor in predictors]}
 
     def agreement(self, volume: Volume, task: TaskInfo) -> float:

@@ -26,6 +26,7 @@ ROW_NAMES = {
     "quality_forest_faults_known": "quality regression, forest, faults known",
     "pairwise_dice_dropout": "pairwise Dice, dropout",
     "pairwise_dice_ensemble": "pairwise Dice, ensemble",
+    "pairwise_dice_snapshots": "pairwise Dice, snapshots",
 }
 FIGURES = {
     "aurc": ("AURC", 100.0, 1),
@@ -67,7 +68,8 @@ DEFINITIONS = (
     "interval a task of which nobody was drawn counts with its own figure: a task of one patient adds nothing to it.",
     "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
     "artefacts than it was fitted on; where faults are known, only of other patients. The pairwise Dice of an ensemble "
-    "judges the segmentation of its first network. An empty result has the lowest confidence in every row. The model's "
+    "judges the segmentation of its first network; snapshots are an ensemble that one training has left, by a learning "
+    "rate that fell in cycles. An empty result has the lowest confidence in every row. The model's "
     "own temperatures and the limit of its check, a few numbers for each task, come from clean images of these "
     "patients where it was trained on the same datasets.",
 )
@@ -119,11 +121,16 @@ def worth_sentence(verdict: Mapping[str, Any]) -> str:
 
 def provenance(metrics: Mapping[str, Any]) -> list[list[Cell]]:
     """How the figures were made."""
-    members = ", ".join(f"{own['name']} {own['sha256'][:12]}" for own in metrics["ensemble"]) or "none"
+    # Findings from before there were snapshots do not name them.
+    members, snapshots = (
+        ", ".join(f"{own['name']} {own['sha256'][:12]}" for own in metrics.get(key, ())) or "none"
+        for key in ("ensemble", "snapshots")
+    )
     left = ", ".join(f"{count} of {name}" for name, count in metrics["left_out"].items()) or "none"
     return [
         ["model", f"{metrics['model']['name']} {metrics['model']['sha256'][:12]}"],
         ["ensemble with", members],
+        ["snapshots of its training", snapshots],
         ["passes with dropout", metrics["dropout_passes"] or "none"],
         ["artefacts", ", ".join(kind.replace("_", " ") for kind in metrics["kinds"]) or "none"],
         ["images left out (not to be prepared, or without a Dice)", left],
