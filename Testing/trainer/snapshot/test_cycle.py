@@ -52,7 +52,7 @@ def test_without_snapshots_the_learning_rate_is_to_the_bit_what_it_was(number: i
         assert learning_rate_factor(progress, 7, 50, cycles) == before
 
 
-@pytest.mark.parametrize("cycles", range(2, 12))
+@pytest.mark.parametrize("cycles", [2, 3, 7, 10, 49])
 def test_every_cycle_begins_at_its_step_however_the_share_of_steps_is_rounded(cycles: int) -> None:
     for each in range(1, 130):
         steps = cycles * each
