@@ -49,8 +49,7 @@ def pretrain(
         output: model file.
         task: ``segmentation`` is ordinary training; ``classification`` predicts the images' class (of a class folder,
             or else the dataset an image is from); ``self-supervised`` trains the ``pretexts`` together.
-        config: settings.
-        budget: steps or minutes.
+        config, budget: settings, and steps or minutes.
         pretexts: names of pretext tasks; empty: all of them.
         auxiliary: how many images a batch of a pretext task has; its weight plays no part here.
         resume: go on from the run folder's checkpoint.
