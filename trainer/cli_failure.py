@@ -16,6 +16,9 @@ def add_experiment(names: Any) -> None:
     failure.add_argument(
         "-m", "--model", type=Path, nargs="+", required=True, help="the first is measured; an ensemble"
     )
+    failure.add_argument(
+        "--snapshots", type=Path, nargs="+", default=(), metavar="MODEL", help="of the training of the one measured"
+    )
     failure.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="of the model's tasks")
     failure.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     failure.add_argument("--kinds", nargs="*", default=KINDS, metavar="KIND", help="of artefacts, see ood-benchmark")
@@ -40,6 +43,7 @@ def _failure_detection(options: argparse.Namespace) -> int:
         options.looks,
         options.seed,
         title=options.title,
+        snapshots=tuple(options.snapshots),
     )
     with held(options.output, "this experiment"):
         metrics = run_failure_detection(wanted, options.output, options.words)

@@ -49,6 +49,10 @@ class TrainingConfig:
         measuring_share: share of the training's time that measuring the trained network may take, beyond the least
             number of cases that calibration and check need; cases are then left out evenly over patients, which the
             model and the report say. 0: all cases are measured, and a run with steps repeats its model to the bit.
+        snapshots: networks that one training leaves (Huang et al., ICLR 2017): the learning rate falls to nothing in as
+            many equal cycles of the budget, and what has been learnt at the end of each is kept as a model file in the
+            run folder's ``snapshots``; the last one is the model. The average of weights begins anew in each cycle, for
+            members that share weights would agree without reason. 0 or 1: none.
         ood_layers: layers of the spectral signature; empty: those of the variant.
         ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture, layout and
             shading of the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s /
@@ -88,6 +92,7 @@ class TrainingConfig:
     validations: int = 8
     validation_cases: int = 6
     measuring_share: float = 0.15
+    snapshots: int = 0
     ood_layers: tuple[str, ...] = ()
     ood_variant: Literal["composite", "whitened", "multilayer", "paper"] = "composite"
 
@@ -176,9 +181,15 @@ def read_experiment(path: Path | None, tables: Mapping[str, type[Any]]) -> tuple
         The same; ``precision`` is ``float32`` where the file names none.
 
     Raises:
-        UsageError: as `read_config`.
+        UsageError: as `read_config`, or snapshots are wanted.
     """
     training, made = read_tables(path, tables)
+    if training.snapshots not in (0, 1):
+        raise UsageError(
+            f"snapshots is {training.snapshots}, and an experiment compares finished models",
+            file=path,
+            remedy="Leave it out; train with snapshots by itself, and measure them with experiment failure-detection",
+        )
     if training.precision == "auto":
         training = dataclasses.replace(training, precision="float32")
     return training, made

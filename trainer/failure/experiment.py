@@ -19,12 +19,13 @@ from trainer.failure.findings import findings
 from trainer.failure.image_store import ImageStore
 from trainer.failure.measured_image import MeasuredImage
 from trainer.failure.page import write_page
-from trainer.failure.repeat import Dropout, Ensemble, FurtherLooks, Repeat, require_same_labels
+from trainer.failure.repeat import SNAPSHOTS, Dropout, Ensemble, FurtherLooks, Repeat, require_same_labels
 from trainer.ood.catalogue import KNOWN, Entry, spoilt_images
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS
 from trainer.report.origin import origin
 from trainer.report.progress import Progress
 from trainer.report.run_folder import write_json_file
+from trainer.snapshot.snapshot_model import require_snapshots_of
 from trainer.uncertainty.experiment import usable_cases
 
 SCHEMA = "multitaskseg-failure-detection/1"
@@ -45,6 +46,7 @@ class FailureOptions:
         seed: of dropout and of the patients drawn.
         rounds: in which patients are drawn.
         title: of what is measured.
+        snapshots: further model files, left by the training of the first of ``models``.
     """
 
     models: tuple[Path, ...]
@@ -55,6 +57,7 @@ class FailureOptions:
     seed: int = 0
     rounds: int = 1000
     title: str = "Failure detection"
+    snapshots: tuple[Path, ...] = ()
 
 
 def run_failure_detection(
@@ -73,21 +76,23 @@ def run_failure_detection(
     Raises:
         DatasetError: a dataset is not a task of the model, or no case of it was held out from all models.
         ModelError: a model does not say whom it has seen.
-        UsageError: models do not know the same labels, a task takes several channels or has regions that overlap, or a
-            model or a kind is given twice, a kind is unknown or cannot be seen in the model's images, or the seed is
-            negative.
+        UsageError: models do not know the same labels, a snapshot is none of the model that is measured, a task takes
+            several channels or has regions that overlap, a model or a kind is given twice, a kind is unknown or cannot
+            be seen in the model's images, or the seed is negative.
     """
     # Before the work: the sources may have changed when it is done.
     source = origin("python -m trainer", words)
     require_different(options.kinds, "artefact")
     if options.seed < 0:
         raise UsageError(f"the seed {options.seed} is negative", remedy="Use 0 or more")
-    predictors = [Predictor.load(path) for path in options.models]
-    require_different([predictor.model.digest for predictor in predictors], "model of the digest")
+    predictors, snapshots = ([Predictor.load(path) for path in own] for own in (options.models, options.snapshots))
+    everyone = [*predictors, *snapshots]
+    require_different([predictor.model.digest for predictor in everyone], "model of the digest")
+    require_snapshots_of(predictors[0].model, [predictor.model for predictor in snapshots])
     chosen = [
-        entry for dataset in datasets_with_masks(options.data) for entry in entries(dataset, predictors, options.kinds)
+        entry for dataset in datasets_with_masks(options.data) for entry in entries(dataset, everyone, options.kinds)
     ]
-    store = ImageStore(output / "images", predictors[0], repeats(options, predictors))
+    store = ImageStore(output / "images", predictors[0], repeats(options, predictors, snapshots))
     images, left_out = _measured(store, chosen, stream)
     metrics = {
         "schema": SCHEMA,
@@ -96,6 +101,7 @@ def run_failure_detection(
         **source,
         "model": _identity(predictors[0]),
         "ensemble": [_identity(predictor) for predictor in predictors[1:]],
+        "snapshots": [_identity(predictor) for predictor in snapshots],
         "dropout_passes": options.passes,
         "kinds": list(options.kinds),
         "failure_dice": FAILURE_DICE,
@@ -148,7 +154,9 @@ def require_different(names: Sequence[str], what: str) -> None:
         raise UsageError(f"the {what} {twice[0]} is given twice", remedy="Give it once")
 
 
-def repeats(options: FailureOptions, predictors: Sequence[Predictor]) -> list[Repeat]:
+def repeats(
+    options: FailureOptions, predictors: Sequence[Predictor], snapshots: Sequence[Predictor] = ()
+) -> list[Repeat]:
     """The ways to segment an image several times that were asked for."""
     ways: list[Repeat] = []
     if options.passes:
@@ -157,6 +165,8 @@ def repeats(options: FailureOptions, predictors: Sequence[Predictor]) -> list[Re
         ways.append(FurtherLooks(predictors[0]))
     if len(predictors) > 1:
         ways.append(Ensemble(predictors))
+    if snapshots:
+        ways.append(Ensemble([predictors[0], *snapshots], SNAPSHOTS))
     return ways
 
 

@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.thorough.change import CONTRASTS, PROPORTIONS, SIZE
 from MultiTaskSegLib.runtime.thorough.further_looks import looked_again
 from trainer.failure.shipped_look import dropout_labels, look
 
-ENSEMBLE, DROPOUT, LOOKS = "ensemble", "dropout", "looks"
+ENSEMBLE, SNAPSHOTS, DROPOUT, LOOKS = "ensemble", "snapshots", "dropout", "looks"
 
 
 class Repeat(Protocol):
@@ -72,12 +72,11 @@ class Ensemble:
 
     Args:
         predictors: two or more.
+        name: of the way, see `Repeat`; `SNAPSHOTS` of networks that one training has left.
     """
 
-    name = ENSEMBLE
-
-    def __init__(self, predictors: Sequence[Predictor]) -> None:
-        self._predictors = tuple(predictors)
+    def __init__(self, predictors: Sequence[Predictor], name: str = ENSEMBLE) -> None:
+        self.name, self._predictors = name, tuple(predictors)
         self.settings: Mapping[str, object] = {"models": [predictor.model.digest for predictor in predictors]}
 
     def agreement(self, volume: Volume, task: TaskInfo) -> float:

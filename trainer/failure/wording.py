@@ -29,6 +29,7 @@ ROW_NAMES = {
     "pairwise_dice_dropout": "pairwise Dice, dropout",
     "pairwise_dice_ensemble": "pairwise Dice, ensemble",
     "pairwise_dice_looks": "further looks, as the thorough check takes them",
+    "pairwise_dice_snapshots": "pairwise Dice, snapshots",
 }
 FIGURES = {
     "aurc": ("AURC", 100.0, 1),
@@ -70,11 +71,12 @@ DEFINITIONS = (
     "that is so, the number of tasks is told, and the mean must not be compared with one over other tasks. In its "
     "interval a task of which nobody was drawn counts with its own figure: a task of one patient adds nothing to it.",
     "The bound is meant to be reached by nine structures of ten in clean images of new patients. It is made without "
-    "the patient that it is judged on, with the correction of the predicted Dice that is learnt then. Tasks of fewer than "
-    "nine patients have none.",
+    "the patient that it is judged on, with the correction of the predicted Dice that is learnt then. Tasks of fewer "
+    "than nine patients have none.",
     "What is fitted (random forest, quality regression) is judged on images of other patients and other kinds of "
     "artefacts than it was fitted on; where faults are known, only of other patients. The pairwise Dice of an ensemble "
-    "judges the segmentation of its first network. An empty result has the lowest confidence in every row. The model's "
+    "judges the segmentation of its first network; snapshots are an ensemble that one training has left, by a learning "
+    "rate that fell in cycles. An empty result has the lowest confidence in every row. The model's "
     "own temperatures and the limit of its check, a few numbers for each task, come from clean images of these "
     "patients where it was trained on the same datasets.",
 )
@@ -135,11 +137,16 @@ def worth_sentence(verdict: Mapping[str, Any]) -> str:
 
 def provenance(metrics: Mapping[str, Any]) -> list[list[Cell]]:
     """How the figures were made."""
-    members = ", ".join(f"{own['name']} {own['sha256'][:12]}" for own in metrics["ensemble"]) or "none"
+    # Findings from before there were snapshots do not name them.
+    members, snapshots = (
+        ", ".join(f"{own['name']} {own['sha256'][:12]}" for own in metrics.get(key, ())) or "none"
+        for key in ("ensemble", "snapshots")
+    )
     left = ", ".join(f"{count} of {name}" for name, count in metrics["left_out"].items()) or "none"
     return [
         ["model", f"{metrics['model']['name']} {metrics['model']['sha256'][:12]}"],
         ["ensemble with", members],
+        ["snapshots of its training", snapshots],
         ["passes with dropout", metrics["dropout_passes"] or "none"],
         ["artefacts", ", ".join(kind.replace("_", " ") for kind in metrics["kinds"]) or "none"],
         ["images left out (not to be prepared, or without a Dice)", left],

@@ -171,6 +171,7 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
         ("reference or ours is no arm", not {settings.reference, settings.ours} <= set(names), "Name two of the arms"),
         ("reference and ours are the same arm", settings.reference == settings.ours, "Name two of the arms"),
         ("numbers of an arm has a seed", any("seed" in arm.numbers for arm in settings.arms), "Give it in seeds"),
+        ("numbers of an arm has snapshots", any("snapshots" in arm.numbers for arm in settings.arms), "Leave it out"),
         ("an arm with the published network fine-tunes, and only dedicated and joint do not",
          any(arm.kind not in ("dedicated", "joint") for arm in published), "Change its kind"),
         ("an arm with the published network has a head for each task",

@@ -16,7 +16,8 @@ from trainer.pretraining.initialization import Scope, config_for, initial_weight
 from trainer.pretraining.known_head import known_rows
 from trainer.pretraining.unfreezing import Strategy, frozen_parts
 from trainer.report.run_folder import RunFolder
-from trainer.training.recipe import Recipe
+from trainer.snapshot.cycle import require_cycles
+from trainer.training.recipe import RELEASED, Recipe
 from trainer.training.run_lock import run_held
 from trainer.training.train_model import require_model_name, train_prepared
 from trainer.training.training import Budget, prepare_data
@@ -56,9 +57,11 @@ def finetune(
         ModelError: the model's network does not fit, or its file does not say whom it has seen; no training has
             started.
         DatasetError: too few labelled cases, or more than there are, or the model has seen every group.
+        UsageError: the training cannot leave so many snapshots.
         FolderIsHeld: another process trains there.
     """
     require_model_name(output)
+    require_cycles(config, budget.steps, RELEASED if strategy == "gradual" else "")
     config = config if model_file is None else config_for(model_file, config)
     datasets = datasets_with_masks(directories, several=True)
     folder = RunFolder(output, cache)

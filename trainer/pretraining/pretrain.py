@@ -17,7 +17,8 @@ from trainer.pretraining.pretext.classification import Classification
 from trainer.pretraining.pretext.pretext import PretextTask
 from trainer.pretraining.pretext_companion import ImagePool, finishing, pretext_companions
 from trainer.report.run_folder import RunFolder
-from trainer.training.recipe import Recipe
+from trainer.snapshot.cycle import require_cycles
+from trainer.training.recipe import IMAGES_ALONE, Recipe
 from trainer.training.run_lock import run_held
 from trainer.training.train_model import require_model_name, train_prepared
 from trainer.training.training import Budget, PreparedData, prepare_data
@@ -48,8 +49,7 @@ def pretrain(
         output: model file.
         task: ``segmentation`` is ordinary training; ``classification`` predicts the images' class (of a class folder,
             or else the dataset an image is from); ``self-supervised`` trains the ``pretexts`` together.
-        config: settings.
-        budget: steps or minutes.
+        config, budget: settings, and steps or minutes.
         pretexts: names of pretext tasks; empty: all of them.
         auxiliary: how many images a batch of a pretext task has; its weight plays no part here.
         resume: go on from the run folder's checkpoint.
@@ -57,7 +57,7 @@ def pretrain(
         cache: folder for prepared cases that several runs share; None: one of this run's own.
 
     Raises:
-        UsageError: an unknown source or pretext task.
+        UsageError: an unknown source or pretext task, or the training cannot leave so many snapshots.
         DatasetError: too few images, or fewer than two classes.
         FolderIsHeld: another process trains there.
     """
@@ -67,6 +67,7 @@ def pretrain(
         raise UsageError(f"pretext tasks have no part in {task}", remedy="Leave them out or use self-supervised")
     chosen = pretexts_named(pretexts)
     require_model_name(output)
+    require_cycles(config, budget.steps, "" if task == "segmentation" else IMAGES_ALONE)
     folder = RunFolder(output, cache)
     with run_held(folder, stream=stream):
         if task == "segmentation":

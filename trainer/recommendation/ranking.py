@@ -14,7 +14,7 @@ from trainer.data.image_source import read_image_source
 from trainer.recommendation.predictor import DESCRIPTIONS, RICHNESS, SPECTRAL, predict_transfer
 from trainer.report.progress import Progress
 from trainer.report.report import Report
-from trainer.report.run_folder import MODEL_SUFFIX, write_json_file
+from trainer.report.run_folder import MODEL_SUFFIX, PREVIOUS, SNAPSHOTS, write_json_file
 
 IMAGES = 24
 # A twentieth of the typical distance between images of a task: only an image itself lies as near.
@@ -73,14 +73,16 @@ def recommend(
 
 
 def model_files(models: Sequence[Path]) -> list[Path]:
-    """Model files, and those below folders.
+    """Model files, and those below folders, but for what trainings have left on their way to a model.
 
     Raises:
         DatasetError: there is none.
     """
     paths: list[Path] = []
     for path in models:
-        paths += sorted(path.rglob(f"*{MODEL_SUFFIX}")) if path.is_dir() else [path]
+        below = sorted(path.rglob(f"*{MODEL_SUFFIX}"))
+        models_alone = [own for own in below if own.parent.name.removeprefix(PREVIOUS) != SNAPSHOTS]
+        paths += models_alone if path.is_dir() else [path]
     if not paths:
         raise DatasetError("there is no model file", file=models[0] if models else None, remedy="Correct --models")
     return list(dict.fromkeys(paths))

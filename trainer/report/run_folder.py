@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from trainer.report.json_lines import read_json_lines
 
 MODEL_SUFFIX = ".mts.safetensors"
-PREVIOUS = "previous-"
+PREVIOUS, SNAPSHOTS = "previous-", "snapshots"
 LOCK_FILE = ".run.lock"
 
 
@@ -34,6 +35,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.pt"
         self.steps = self.path / "metrics.jsonl"
         self.report = self.path / "report.html"
+        self.snapshots = self.path / SNAPSHOTS
         self._run_names = self.path / "run_id.txt"
 
     def write_json(self, name: str, value: Any) -> None:
@@ -97,7 +99,7 @@ class RunFolder:
             write_text_file(self._run_names, "".join(f"{name}\n" for name in sorted(names)))
 
     def begin_anew(self) -> None:
-        """Put checkpoint and records of an earlier run aside, under names that nobody resumes from.
+        """Put checkpoint, records and snapshots of an earlier run aside, under names that nobody resumes from.
 
         A run that is killed before its first checkpoint must not be taken up where an earlier one ended. What was put
         aside before is overwritten.
@@ -105,10 +107,13 @@ class RunFolder:
         Raises:
             ResourceError: a file cannot be moved.
         """
-        for path in (self.checkpoint, self.steps):
+        for path in (self.checkpoint, self.steps, self.snapshots):
             try:
-                if path.is_file():
-                    os.replace(path, path.with_name(f"{PREVIOUS}{path.name}"))
+                aside = path.with_name(f"{PREVIOUS}{path.name}")
+                if path.is_dir() and aside.is_dir():
+                    shutil.rmtree(aside)
+                if path.exists():
+                    os.replace(path, aside)
             except OSError as error:
                 raise ResourceError(
                     f"the earlier run cannot be put aside ({error.strerror})", file=path, remedy="Check permissions"

@@ -10,7 +10,10 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import ModelError, ResourceError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
+from trainer.config import TrainingConfig
 from trainer.identity.fingerprint import canonical_text
+from trainer.report.run_folder import RunFolder
+from trainer.snapshot.member_store import MemberStore, members_of
 from trainer.training.run_identity import Identity, difference
 
 CHECKPOINT_VERSION = 2
@@ -54,6 +57,36 @@ def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dic
     if found is not None:
         what, remedy = found
         raise ModelError(f"the checkpoint belongs to other data or settings: {what}", file=path, remedy=remedy)
+    return state
+
+
+def taken_up(folder: RunFolder, identity: Identity, config: TrainingConfig, resume: bool) -> dict[str, Any] | None:
+    """The state to go on from, None where there is none; the folder is then as it was at that moment.
+
+    Args:
+        folder: of the run.
+        identity: of the run, see `trainer.training.run_identity`.
+        config: its settings, which are written there.
+        resume: whether the run goes on; otherwise what an earlier one left is put aside.
+
+    Raises:
+        ModelError: the checkpoint does not fit, or a snapshot of the run is lost; nothing has been changed.
+        ResourceError: the log of steps is damaged, or a file cannot be read or written.
+    """
+    if not resume:
+        folder.begin_anew()
+    state, step = None, 0
+    if folder.checkpoint.is_file():
+        # To the processor, from where each process takes it to its own device.
+        state = load_checkpoint(folder.checkpoint, identity, torch.device("cpu"))
+        step = int(state["step"])
+    MemberStore(folder.snapshots).take_up(members_of(state or {}))
+    folder.truncate_after(step)
+    if state is not None and step and not folder.records():
+        # The log was lost, with all that said how long the run has taken.
+        folder.append({"step": step, "elapsed_s": float(state["elapsed_s"])})
+    # Only now: the settings of a run that is refused are not those of what lies in the folder.
+    folder.write_json("config.json", config.as_dict())
     return state
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import astuple
 from typing import Any, cast
 from weakref import ref
 
@@ -18,6 +19,8 @@ from trainer.config import TrainingConfig
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan, TaskPlan
 from trainer.distributed.ranks import ALONE, Ranks
+from trainer.snapshot.cycle import cycle_count, place
+from trainer.snapshot.member_store import Member, members_of
 from trainer.training.calibration_loss import marginal_ace_loss, region_ace_loss
 from trainer.training.loss import (
     absence_loss,
@@ -33,10 +36,10 @@ from trainer.training.two_slice_maps import guard_two_slice_maps
 from trainer.training.weight_standardization import baked, initialize, standardize_weights, take_over
 
 
-def learning_rate_factor(progress: float, step: int, warmup_steps: int) -> float:
-    """Linear warm-up by steps, then half a cosine by the share of the run that is over (0 to 1)."""
+def learning_rate_factor(progress: float, step: int, warmup_steps: int, cycles: int = 1) -> float:
+    """Linear warm-up by steps, then half a cosine in each cycle by the share of the run that is over (0 to 1)."""
     warmup = min(1.0, (step + 1) / max(1, warmup_steps))
-    return warmup * 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+    return warmup * 0.5 * (1.0 + math.cos(math.pi * place(progress, cycles)[1]))
 
 
 class Optimization:
@@ -46,6 +49,8 @@ class Optimization:
         network: with standardised weights.
         auxiliary: heads on coarser decoder stages (deep supervision), dropped after training.
         step: optimiser steps done.
+        cycles: of the learning rate; `cycle` is the number, from 0, of the one whose weights are averaged.
+        members: networks of the cycles that are over.
     """
 
     def __init__(
@@ -73,7 +78,9 @@ class Optimization:
         losses = _GroupLosses(self)
         # Of several stems a step may take some only.
         self._losses = ranks.averaging(losses, some_unused=len(plan.architecture.stems) > 1)
-        self.step = 0
+        self.step = self.cycle = 0
+        self.cycles = cycle_count(config)
+        self.members: list[Member] = []
 
     def train_step(
         self, groups: Sequence[PatchGroup], progress: float, companion_batches: Sequence[Any] = ()
@@ -90,7 +97,7 @@ class Optimization:
             ModelError: the loss or its gradient is not finite; nothing has been changed.
         """
         self.network.train()
-        factor = learning_rate_factor(progress, self.step, self.config.warmup_steps)
+        factor = learning_rate_factor(progress, self.step, self.config.warmup_steps, self.cycles)
         for parameter_group in self.optimizer.param_groups:
             parameter_group["lr"] = self.config.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
@@ -171,6 +178,20 @@ class Optimization:
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(prefixes))
 
+    def begin_cycle(self, number: int, member: Member) -> None:
+        """Go on with another cycle, in whose average earlier weights have no part.
+
+        With its usual decay the average would remember 500 steps: where cycles are not much longer, neighbouring
+        members would in part be the same network.
+
+        Args:
+            number: of the cycle, from 0.
+            member: what the one before has left.
+        """
+        self.cycle = number
+        self.members.append(member)
+        self.average.n_averaged.zero_()
+
     def averaged_network(self) -> SegmentationNetwork:
         """A plain network with the averaged weights."""
         return baked(cast(SegmentationNetwork, self.average.module))
@@ -179,6 +200,8 @@ class Optimization:
         """Tensors and numbers for a checkpoint."""
         return {
             "step": self.step,
+            "cycle": self.cycle,
+            "members": [list(astuple(member)) for member in self.members],
             "network": self.network.state_dict(),
             "auxiliary": self.auxiliary.state_dict(),
             "companions": self.companion_heads.state_dict(),
@@ -189,6 +212,8 @@ class Optimization:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a checkpoint's state."""
         self.step = int(state["step"])
+        # Checkpoints from before there were snapshots have none.
+        self.cycle, self.members = int(state.get("cycle", 0)), members_of(state)
         self.network.load_state_dict(state["network"])
         self.auxiliary.load_state_dict(state["auxiliary"])
         # Checkpoints from before there were companions have none.

@@ -12,6 +12,9 @@ from torch.utils.data import Dataset
 
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 
+IMAGES_ALONE = "a network that is trained without masks segments nothing that members could agree on"
+RELEASED = "this training releases parts of the network one after the other, over the training as a whole"
+
 
 class Companion(Protocol):
     """A loss that is trained beside segmentation, or instead of it, on one batch of its own per step."""
@@ -66,6 +69,17 @@ class Recipe:
     uses_labels: bool = True
     finish: Callable[[SegmentationNetwork, torch.device], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def undivided(self) -> str:
+        """Why a run cannot be divided into cycles of the learning rate, in words; empty: it can."""
+        if not self.supervised:
+            return IMAGES_ALONE
+        if self.companions:
+            return "the losses beside segmentation are weighted over the training as a whole"
+        if self.frozen is not None and self.frozen(0.0) != self.frozen(1.0):
+            return RELEASED
+        return ""
 
 
 PLAIN = Recipe()

@@ -18,6 +18,8 @@ from trainer.training.recipe import Recipe
 
 # How fast a run is, how often it is looked at and how much is measured after it: no weight depends on that.
 BY_THE_WAY = ("threads", "workers", "validations", "validation_cases", "measuring_share")
+# Told with the budget that the cycles follow from, and only of a run that has any: see `trainer.snapshot.cycle`.
+TOLD_APART = ("snapshots",)
 TOLD_DIFFERENCES = 3
 
 Identity = Mapping[str, Any]
@@ -38,7 +40,7 @@ def run_identity(
     identity = {
         "tasks": [_task(task) for task in plan.tasks],
         "architecture": to_plain(plan.architecture),
-        "settings": {name: value for name, value in config.as_dict().items() if name not in BY_THE_WAY},
+        "settings": {name: v for name, v in config.as_dict().items() if name not in (*BY_THE_WAY, *TOLD_APART)},
         "cases": {side: _fingerprints(plan.tasks, of_side) for side, of_side in cases.items()},
         "recipe": dict(recipe.identity),
         "first weights": weights_digest(recipe.weights) if recipe.weights else "",
@@ -78,7 +80,7 @@ def difference(then: Identity, now: Identity) -> tuple[str, str] | None:
     """
     if then == now:
         return None
-    ways = (_datasets, _labels, _settings, _files, _rest)
+    ways = (_datasets, _labels, _settings, _cycles, _files, _rest)
     found = next(found for way in ways if (found := list(way(then, now))))
     more = len(found) - TOLD_DIFFERENCES
     told = [what for what, _ in found[:TOLD_DIFFERENCES]] + ([f"and {more} more"] if more > 0 else [])
@@ -126,6 +128,22 @@ def _settings(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             yield f"{name} was {before.get(name)} and is {after.get(name)}", "Use the same --config"
+
+
+def _cycles(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:
+    before, after = then.get("cycles"), now.get("cycles")
+    if before != after:
+        yield (
+            f"the learning rate fell in {_cycles_text(before)} and would now fall in {_cycles_text(after)}",
+            "Use the same --config with the same --steps or --minutes, or start anew without --resume",
+        )
+
+
+def _cycles_text(cycles: Mapping[str, Any] | None) -> str:
+    if cycles is None:
+        return "one cycle"
+    length = f"{cycles['steps']} steps" if cycles["steps"] is not None else f"{cycles['minutes']:g} minutes"
+    return f"{cycles['number']} cycles of together {length}"
 
 
 def _files(then: Identity, now: Identity) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,9 @@ from trainer.report.progress import duration_text
 from trainer.report.report import Report
 from trainer.report.run_folder import MODEL_SUFFIX, RunFolder
 from trainer.report.run_progress import RunProgress
+from trainer.snapshot.cycle import cycle_count, require_cycles
+from trainer.snapshot.member_store import Member, MemberStore
+from trainer.snapshot.snapshot_model import write_snapshot_models
 from trainer.training.finishing import write_model
 from trainer.training.measuring import plan_measuring
 from trainer.training.planned_manifest import require_storable
@@ -60,11 +63,13 @@ def train_model(
         ranks: the processes of the training, which see the same files; all but the first one write nothing.
 
     Raises:
-        UsageError: the output's name has another ending, or a dataset to be mirrored is not there.
+        UsageError: the output's name has another ending, a dataset to be mirrored is not there, or the training cannot
+            leave so many snapshots.
         FolderIsHeld: another process trains there.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
     require_model_name(output)
+    require_cycles(config, budget.steps)
     datasets = datasets_with_masks(directories, several=True)
     require_known_mirrors(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
@@ -134,9 +139,10 @@ def train_prepared(
         device: where to compute; None: `training_device`.
 
     Raises:
-        UsageError: no model file could hold what would be trained.
+        UsageError: no model file could hold what would be trained, or the training cannot leave so many snapshots.
         DatasetError, InputError, ModelError, ResourceError: as said there.
     """
+    require_cycles(config, budget.steps, recipe.undivided)
     seen = Provenance((generation or generation_of(data, output, recipe), *ancestors.generations)).as_list()
     facts = {KEY: seen, **(said or {})}
     require_storable(data.plan, config, output.name.removesuffix(MODEL_SUFFIX), facts)
@@ -148,7 +154,7 @@ def train_prepared(
     if budget.minutes is not None:
         _tell_excess(plan, 60 * budget.minutes, stream)
     progress = RunProgress(stream, after=plan.seconds)
-    network, steps, precision = _trained(
+    network, steps, precision, members = _trained(
         data, config, budget, folder,
         resume=resume, device=device, recipe=recipe, progress=progress, stream=stream, ranks=ranks,
     )  # fmt: skip
@@ -162,6 +168,7 @@ def train_prepared(
         device=device, plan=plan, training_s=training_s, progress=progress, ranks=ranks,
     )  # fmt: skip
     if ranks.rank == 0:
+        _write_snapshots(output, folder, members, config, stream)
         _write_report(folder, manifest)
     progress.finish()
     return manifest
@@ -189,13 +196,27 @@ def _tell_excess(plan: MeasuringPlan, training_s: float, stream: TextIO | None) 
 
 def _trained(
     data: PreparedData, config: TrainingConfig, budget: Budget, folder: RunFolder, *, recipe: Recipe, **how: Any
-) -> tuple[SegmentationNetwork, int, str]:
-    """Averaged weights, number of steps and their precision; what else a training needs is free when this returns."""
+) -> tuple[SegmentationNetwork, int, str, list[Member]]:
+    """Averaged weights, number of steps, their precision and the snapshots; all else is free when this returns."""
     optimization = train(data, config, budget, folder, recipe=recipe, **how)
     network = optimization.averaged_network()
     if recipe.finish is not None:
         recipe.finish(network, optimization.device)
-    return network, optimization.step, optimization.config.precision
+    return network, optimization.step, optimization.config.precision, optimization.members
+
+
+def _write_snapshots(
+    output: Path, folder: RunFolder, members: Sequence[Member], config: TrainingConfig, stream: TextIO | None
+) -> None:
+    """As model files; a word where a training by the clock had cycles without a step of their own."""
+    cycles = cycle_count(config)
+    if cycles == 1:
+        return
+    paths = write_snapshot_models(output, MemberStore(folder.snapshots), members, cycles)
+    note = f"snapshots: {len(paths)} beside the model, in {folder.snapshots}"
+    if len(paths) < cycles - 1:
+        note += f", of {cycles - 1} that were wanted: the others' cycles were shorter than a step"
+    write_note(note, stream)
 
 
 def generation_of(data: PreparedData, output: Path, recipe: Recipe = PLAIN) -> Generation:

@@ -26,8 +26,10 @@ from trainer.report.note import write_note
 from trainer.report.progress import Progress
 from trainer.report.run_folder import RunFolder
 from trainer.report.run_progress import RunProgress
+from trainer.snapshot.cycle import cycles_identity, place, require_cycles
+from trainer.snapshot.member_store import MemberStore
 from trainer.training.batches import ended_processes_told, endless_batches
-from trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from trainer.training.checkpoint import save_checkpoint, taken_up
 from trainer.training.optimization import Optimization
 from trainer.training.planned_manifest import require_storable
 from trainer.training.precision_trial import precision_of_run
@@ -213,14 +215,17 @@ def train(
         ranks: the processes of the training. All of them end with the same weights; the first one writes.
 
     Raises:
-        UsageError: a process would have no patches, or the recipe has losses or pauses that are not shared out.
-        ModelError: the loss is not finite, or the checkpoint does not fit.
+        UsageError: a process would have no patches, the recipe has losses or pauses that are not shared out, or the
+            training cannot be divided into so many cycles.
+        ModelError: the loss is not finite, or the checkpoint does not fit or a snapshot of the run is lost.
         ResourceError: the log of steps is damaged, or a file cannot be read or written.
     """
     _require_work(config, recipe, ranks)
+    require_cycles(config, budget.steps, recipe.undivided)
     identity = run_identity(data.plan, data.sides, config, recipe)
+    identity |= cycles_identity(config, budget.steps, budget.minutes)
     # Read once: another machine may still see the folder as it was.
-    state = ranks.agreed(lambda: _taken_up(folder, identity, config, resume))
+    state = ranks.agreed(lambda: taken_up(folder, identity, config, resume))
     if config.threads:
         torch.set_num_threads(config.threads)
     # Tried once: two processes could find otherwise.
@@ -247,24 +252,6 @@ def _require_work(config: TrainingConfig, recipe: Recipe, ranks: Ranks) -> None:
         )
     if recipe.companions or recipe.frozen:
         raise UsageError("this training runs in one process only", remedy="Start it without torchrun")
-
-
-def _taken_up(folder: RunFolder, identity: Identity, config: TrainingConfig, resume: bool) -> dict[str, Any] | None:
-    """The state to go on from, None where there is none; the folder is then as it was at that moment."""
-    if not resume:
-        folder.begin_anew()
-    state, step = None, 0
-    if folder.checkpoint.is_file():
-        # To the processor, from where each process takes it to its own device.
-        state = load_checkpoint(folder.checkpoint, identity, torch.device("cpu"))
-        step = int(state["step"])
-    folder.truncate_after(step)
-    if state is not None and step and not folder.records():
-        # The log was lost, with all that said how long the run has taken.
-        folder.append({"step": step, "elapsed_s": float(state["elapsed_s"])})
-    # Only now: the settings of a run that is refused are not those of what lies in the folder.
-    folder.write_json("config.json", config.as_dict())
-    return state
 
 
 class _Loop:
@@ -308,6 +295,7 @@ class _Loop:
         groups, companions = self._batches()
         next_validation = (int(share * self.config.validations) + 1) / max(1, self.config.validations)
         while share < 1:
+            self._end_cycle(share)
             record = self._step(groups, companions, share)
             share = self._share()
             self._log(record)
@@ -331,6 +319,15 @@ class _Loop:
         if self.watch is not None:
             self.watch(self.optimization, self.times[-1])
         return record
+
+    def _end_cycle(self, share: float) -> None:
+        """Keep what a cycle that is over has left, before the next one has a step; the last one leaves the model."""
+        own = self.optimization
+        cycle, _ = place(share, own.cycles)
+        if cycle > own.cycle:
+            store, number = MemberStore(self.folder.snapshots), len(own.members) + 1
+            member = self.ranks.agreed(lambda: store.keep(number, own.step, own.averaged_network()))
+            own.begin_cycle(cycle, member)
 
     def _share(self) -> float:
         """By the clock of the first process: learning rate, validations and the end depend on it."""

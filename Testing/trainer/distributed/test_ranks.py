@@ -13,7 +13,7 @@ import torch
 
 from MultiTaskSegLib.runtime.errors import MtsError
 from Testing.trainer.distributed.processes import KILLED, run_together
-from Testing.trainer.distributed.work import facts, fail, gradients, measured, seams, train_with
+from Testing.trainer.distributed.work import facts, fail, gradients, measured, seams, snapshots, train_with
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.distributed.ranks import ALONE
 from trainer.report.run_folder import RunFolder
@@ -67,6 +67,16 @@ def test_what_is_gathered_and_drawn_is_in_the_order_of_one_process(together: lis
         # Both were started by this one.
         assert made == alone | {"total": 3.0, "agreed": "of 0", "names": together[0]["seams"]["names"]}
         assert [name.partition(" ")[0] for name in made["names"]] == [socket.gethostname()]
+
+
+def test_all_processes_know_the_snapshots_that_the_first_one_writes(folders: list[Path], tmp_path: Path) -> None:
+    outcomes = run_together(snapshots, 2, folders, tmp_path / "m.mts.safetensors")
+    assert [name for name, _ in outcomes] == ["", ""], outcomes
+    first, second = (made for _, made in outcomes)
+    assert [own["written"] for own in (first, second)] == [[1, 2], []]
+    assert first["members"] == second["members"]
+    assert [step for _, step, _ in first["members"]] == [2, 4]
+    assert first["weights"] == second["weights"]
 
 
 def test_a_loss_that_is_not_finite_in_one_process_stops_all_with_the_same_words(

@@ -22,11 +22,13 @@ from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan, TaskPlan
 from trainer.distributed.ranks import ALONE, Ranks
+from trainer.identity.weights_digest import weights_digest
 from trainer.report.run_folder import RunFolder
 from trainer.report.run_progress import RunProgress
+from trainer.snapshot.member_store import MemberStore
 from trainer.training.measuring import measure, plan_measuring
 from trainer.training.optimization import Optimization
-from trainer.training.training import prepare_data
+from trainer.training.training import Budget, prepare_data, train
 from trainer.training.validation import validate
 from trainer.training.weight_standardization import initialize
 
@@ -130,6 +132,21 @@ def _measured(ranks: Ranks, data: Any, network: SegmentationNetwork) -> dict[str
     dice = validate(network, data.plan.tasks, data.held_out, device=CPU, cases_per_task=9, ranks=ranks)
     cells = [(own.rows, own.held_out, own.groups, own.rng.bit_generator.state) for own in found.cells]
     return {"dice": dice, "figures": found.figures, "images": found.images, "cells": cells}
+
+
+def snapshots(ranks: Ranks, folders: list[Path], output: Path) -> dict[str, Any]:
+    """What a training has left on its way, its weights, and how many members this process has written."""
+    written, plain = [], MemberStore.keep
+    MemberStore.keep = lambda *own: written.append(own[1]) or plain(*own)  # type: ignore[method-assign, func-returns-value]
+    folder, config = RunFolder(output), replace(SMALL, snapshots=3)
+    data = prepare_data([read_dataset(f) for f in folders], config, folder, io.StringIO(), ranks=ranks)
+    how: dict[str, Any] = {"resume": False, "device": CPU, "stream": io.StringIO(), "ranks": ranks}
+    trained = train(data, config, Budget(steps=6), folder, **how)
+    return {
+        "members": [(member.number, member.step, member.digest) for member in trained.members],
+        "weights": weights_digest(trained.averaged_network().state_dict()),
+        "written": written,
+    }
 
 
 def fail(ranks: Ranks, how: str) -> None:

@@ -13,17 +13,21 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError, InputError, UsageError
 from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.model.model_file import load_model, rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.evaluation.known_answer import BALLS, write_answers, write_model
 from Testing.trainer.layout.written import noise, write_picture
 from trainer import cli, cli_failure
 from trainer.data.dataset import read_dataset
 from trainer.failure import image_store
-from trainer.failure.experiment import KINDS, FailureOptions, entries, run_failure_detection
+from trainer.failure.experiment import KINDS, FailureOptions, entries, repeats, run_failure_detection
 from trainer.failure.image_store import ImageStore
 from trainer.failure.publication import PAGE, publication_path, published_page
-from trainer.failure.repeat import Dropout, Ensemble
+from trainer.failure.repeat import SNAPSHOTS, Dropout, Ensemble
 from trainer.failure.shipped_look import look
+from trainer.failure.wording import provenance
+from trainer.snapshot.member_store import MemberStore
+from trainer.snapshot.snapshot_model import write_snapshot_models
 from trainer.uncertainty.experiment import CalibrationOptions, run_calibration
 
 FAULTS = ("noise", "cropped_field_of_view")
@@ -118,6 +122,68 @@ def test_an_ensemble_of_the_same_network_agrees_with_itself(model: Path, balls: 
     (entry, *_) = entries(read_dataset(balls), [predictor], ())
     same = Ensemble([predictor, predictor]).agreement(entry.load()[0], predictor.manifest.task(BALLS))
     assert same == 1
+
+
+def snapshot_of(model: Path, folder: Path, number: int) -> Path:
+    """A model whose weights are a little larger than those of the finished one."""
+    network, store = load_model(model).network, MemberStore(folder)
+    for parameter in network.parameters():
+        parameter.mul_(1 + number / 10)
+    return write_snapshot_models(model, store, [store.keep(number, 10 * number, network)], 3)[0]
+
+
+def named_otherwise(model: Path, folder: Path) -> Path:
+    path = folder / "other.mts.safetensors"
+    rewrite_manifest(model, replace(load_model(model).manifest, name="other"), path)
+    return path
+
+
+def test_snapshots_of_the_model_are_a_row_of_their_own_beside_the_ensemble(
+    model: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (snapshot_of(model, tmp_path / "snapshots", number) for number in (1, 2))
+    words = ["experiment", "failure-detection", "-m", str(model), "--data", str(balls), "-o", str(tmp_path / "out")]
+    assert cli.main([*words, "--kinds", "--snapshots", str(first), "--snapshots", str(second)]) == 0
+    assert "pairwise Dice, snapshots: AURC" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert [own["name"] for own in metrics["snapshots"]] == ["tiny.snapshot1", "tiny.snapshot2"]
+    assert metrics["ensemble"] == []
+    assert "pairwise_dice_snapshots" in metrics["means"]
+    assert "pairwise_dice_ensemble" not in metrics["means"]
+    predictors = [Predictor.load(path, "cpu") for path in (model, first, second)]
+    (entry, *_) = entries(read_dataset(balls), predictors, ())
+    way = Ensemble(predictors, SNAPSHOTS)
+    (kept,) = (tmp_path / "out" / "images").glob(f"{entry.key}.snapshots.*.json")
+    expected = way.agreement(entry.load()[0], predictors[0].manifest.task(BALLS))
+    assert json.loads(kept.read_text(encoding="utf-8"))["pairwise_dice"] == expected
+    said = dict(map(tuple, provenance(metrics)))
+    assert said["snapshots of its training"].startswith("tiny.snapshot1 ")
+    del metrics["snapshots"]
+    assert dict(map(tuple, provenance(metrics)))["snapshots of its training"] == "none", "findings from before"
+
+
+def test_the_ensemble_and_the_snapshots_are_not_mixed(model: Path, tmp_path: Path) -> None:
+    other = named_otherwise(model, tmp_path)
+    predictors = [Predictor.load(path, "cpu") for path in (model, other)]
+    snapshots = [Predictor.load(snapshot_of(model, tmp_path / "snapshots", 1), "cpu")]
+    ways = repeats(FailureOptions((model, other), ()), predictors, snapshots)
+    names = [[own.manifest.name for own in way._predictors] for way in ways if isinstance(way, Ensemble)]
+    assert [way.name for way in ways] == ["ensemble", "snapshots"]
+    assert names == [["tiny", "other"], ["tiny", "tiny.snapshot1"]]
+
+
+def test_a_model_that_is_no_snapshot_of_the_one_that_is_measured_is_refused(
+    model: Path, balls: Path, tmp_path: Path
+) -> None:
+    snapshot = snapshot_of(model, tmp_path / "snapshots", 1)
+    for models, snapshots, told in (
+        ((model,), (named_otherwise(model, tmp_path),), "other is no snapshot"),
+        ((snapshot,), (snapshot_of(model, tmp_path / "more", 2),), "is a snapshot of another tiny"),
+        ((model,), (snapshot, snapshot), "is given twice"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            run_failure_detection(FailureOptions(models, (balls,), (), snapshots=snapshots), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_image_that_another_model_of_the_ensemble_cannot_prepare_is_left_out(

@@ -74,17 +74,18 @@ def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, ref
         ModelError: a weight is not finite in float16, or the parts contradict each other.
         ResourceError: the file cannot be written.
     """
-    weights = {f"network.{k}": v.detach().cpu().to(torch.float16) for k, v in network.state_dict().items()}
+    weights = _stored(network.state_dict())
     return _write(path, manifest, {k: v.contiguous() for k, v in (weights | reference).items()})
 
 
-def rewrite_manifest(source: Path, manifest: Manifest, path: Path) -> str:
+def rewrite_manifest(source: Path, manifest: Manifest, path: Path, weights: Mapping[str, Tensor] | None = None) -> str:
     """Write the tensors of a model file, bit for bit, with another manifest and return the new digest.
 
     Args:
         source: model file.
         manifest: description; must fit the tensors.
         path: where to; may be ``source``.
+        weights: of another network of the same architecture, by its names, instead of those in the file; None: those.
 
     Raises:
         ModelError: ``source`` is damaged, or the manifest does not fit.
@@ -92,7 +93,14 @@ def rewrite_manifest(source: Path, manifest: Manifest, path: Path) -> str:
     """
     load_model(source)
     _, _, tensors = _read(Path(source))
+    if weights is not None:
+        tensors |= _stored(weights)
+        _network(manifest, tensors, path)
     return _write(path, manifest, tensors)
+
+
+def _stored(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"network.{k}": v.detach().cpu().to(torch.float16).contiguous() for k, v in weights.items()}
 
 
 def _write(path: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> str:
