@@ -35,7 +35,7 @@ def predicted_dice(images: Sequence[MeasuredImage], *, faults_known: bool = Fals
     def foretell(known: Mask, wanted: Mask) -> Floats:
         """By what is learnt of the known ones."""
         learnt = fit_corrections(_by_task(images, samples, names, known))
-        told = (_quality(images[at], samples[at], learnt, names).mean for at in np.flatnonzero(wanted))
+        told = (_quality(images[at], samples[at], learnt, names).mean for at in np.flatnonzero(wanted).tolist())
         return np.array([np.nan if mean is None else mean for mean in told], dtype=np.float64)
 
     patients, kinds = [image.group for image in images], [image.kind for image in images]
@@ -56,7 +56,7 @@ def bound_coverage(images: Sequence[MeasuredImage]) -> dict[str, Any]:
 
     def judge(known: Mask, wanted: Mask) -> Floats:
         """Compare with what was made without these patients; the margins."""
-        clean = [at for at in np.flatnonzero(wanted) if images[at].kind == CLEAN]
+        clean = [at for at in np.flatnonzero(wanted).tolist() if images[at].kind == CLEAN]
         learnt = fit_quality(_by_task(images, samples, names, known)).tasks if clean else ()
         for at in clean:
             quality = _quality(images[at], samples[at], learnt, names)
@@ -107,7 +107,7 @@ def _sample(image: MeasuredImage) -> QualitySample:
 def _by_task(
     images: Sequence[MeasuredImage], samples: Sequence[QualitySample], names: Sequence[str], known: Mask
 ) -> list[list[QualitySample]]:
-    return [[samples[at] for at in np.flatnonzero(known) if images[at].task == name] for name in names]
+    return [[samples[at] for at in np.flatnonzero(known).tolist() if images[at].task == name] for name in names]
 
 
 def _quality(

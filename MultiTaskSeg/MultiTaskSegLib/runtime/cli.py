@@ -223,7 +223,7 @@ def _size(label: dict[str, Any], is_planar: bool) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     from MultiTaskSegLib.runtime.hosting.image_runs import ImageRuns
-    from MultiTaskSegLib.runtime.image.map_place import map_paths
+    from MultiTaskSegLib.runtime.hosting.map_place import map_paths
 
     channels = _channels(options)
     # By what each image is called, the files of its channels.
