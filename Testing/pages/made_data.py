@@ -60,6 +60,7 @@ def write_made_data(folder: Path) -> Path:
     """
     (folder / "small.toml").write_text(SMALL, encoding="utf-8")
     # For two processes, each of which learns from a group of its own.
+    (folder / "cycles.toml").write_text(f"snapshots = 2\n{SMALL}", encoding="utf-8")
     (folder / "large.toml").write_text(SMALL.replace("groups_per_step = 1", "groups_per_step = 2"), encoding="utf-8")
     _write_datasets(folder)
     _write_images(folder)

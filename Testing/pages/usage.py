@@ -19,11 +19,12 @@ IMPORT = (
 USAGE: dict[str, tuple[str, ...]] = {
     # docs/command_line.md: multitaskseg
     "multitaskseg segment IMAGE... -o DIR [-m MODEL] [--task NAME|auto] [--region R R A A S S|ROI.mrk.json] "
-    "[--whole-check] [--structures NAME...] [--device auto|cpu|cuda|mps] [--dicom-seg] [--overwrite] [--json]": (
+    "[--whole-check] [--structures NAME...] [--thorough] [--device auto|cpu|cuda|mps] [--dicom-seg] [--overwrite] "
+    "[--json]": (
         "multitaskseg segment scan.nii.gz -o plain",
         "multitaskseg segment scan.nii.gz -o no_series --dicom-seg",
         f"multitaskseg segment scan.nii.gz -o whole -m {MODEL} --task Dataset201_KidneyCT --region -9 0 -9 0 0 4 "
-        "--whole-check --structures part1 --device cpu --overwrite --json",
+        "--whole-check --structures part1 --thorough --device cpu --overwrite --json",
     ),
     "multitaskseg check IMAGE... [-m MODEL] [--map DIR] [--device auto|cpu|cuda|mps] [--json] [--fail-on-ood]": (
         "multitaskseg check scan.nii.gz T1.nii.gz",
@@ -113,10 +114,13 @@ USAGE: dict[str, tuple[str, ...]] = {
         f"multitaskseg-trainer experiment calibration -m {MODEL} --data {KNOWN} -o calibration --ensemble {MODEL} "
         "--passes 2 --dropout-rate 0.2 --mirror Dataset201_KidneyCT --seed 0",
     ),
-    "multitaskseg-trainer experiment failure-detection -m MODEL... --data DIR... -o OUT [--kinds KIND...] "
-    "[--passes N] [--seed N] [--publish DIR --title TITLE]": (
+    "multitaskseg-trainer experiment failure-detection -m MODEL... --data DIR... -o OUT [--snapshots MODEL...] "
+    "[--kinds KIND...] [--passes N] [--looks] [--seed N] [--publish DIR --title TITLE]": (
         f"multitaskseg-trainer experiment failure-detection -m {MODEL} --data {KNOWN} -o failures --kinds gamma "
-        "--passes 2 --seed 0 --publish published --title Small",
+        "--passes 2 --looks --seed 0 --publish published --title Small",
+        f"multitaskseg-trainer train --data {KNOWN} -o cycles.mts.safetensors --config cycles.toml --steps 4",
+        f"multitaskseg-trainer experiment failure-detection -m cycles.mts.safetensors --data {KNOWN} -o snapshots "
+        "--snapshots cycles.run/snapshots/cycles.snapshot1.mts.safetensors --kinds gamma",
     ),
     "multitaskseg-trainer experiment calibration-page METRICS... -o DIR": (
         "multitaskseg-trainer experiment calibration-page calibration/metrics.json -o published",
