@@ -1,5 +1,7 @@
 """Measures how much memory one run takes: ``python -m Testing.runtime.memory_probe Z Y X SPACING_MM TASK [STEP]``.
 
+With ``--first`` the back end is chosen (compiled, tried) within what is measured.
+
 Prints the peak of resident memory during a run of a released model beyond what the loaded and warm model takes, in
 bytes, and the estimate; TASK may be ``auto``, ``check`` or ``locate``, one slice is a 2-D image, and STEP goes down the
 ladder of parts. Linux only: the peak is the kernel's high-water mark (``VmHWM``), set back before the run.
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("spacing_mm", type=float, help="of every axis")
     parser.add_argument("task", help="of the released model, or auto, check or locate")
     parser.add_argument("step", type=int, nargs="?", default=0, help="down the ladder of parts")
+    parser.add_argument("--first", action="store_true", help="measure also what the first run of a model takes")
     options = parser.parse_args()
     shape, spacing_mm, task, step = tuple(options.size), options.spacing_mm, options.task, options.step
     is_planar = shape[0] == 1
@@ -65,13 +68,17 @@ def main() -> None:
         else:
             predictor.check(volume)
 
+    predictor.spares_memory = options.first
     run(smooth_noise(WARM_PLANE if is_planar else WARM_SHAPE, spacing_mm))
+    predictor.spares_memory = False
     release_freed_memory()
     before = resident_bytes("VmRSS")
     volume = smooth_noise(shape, spacing_mm)
     remembered = max(len(cells.memory) for cells in predictor.model.memories)
     candidates = predictor.candidate_profiles(volume)
-    memory = RunMemory(predictor.manifest, candidates, volume, purpose, torch.device(CPU), remembered)
+    memory = RunMemory(
+        predictor.manifest, candidates, volume, purpose, torch.device(CPU), remembered, predictor.prospect
+    )
     estimate = memory.at(step).host_bytes(is_on_host=True)
     release_freed_memory()
     predictor.memory_step = step

@@ -22,7 +22,9 @@ from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memor
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.backend_choice import TORCH, asked_for, choose_backend
+from MultiTaskSegLib.runtime.network.backend_choice import TORCH, asked_for, choose_backend, prospect_of
+from MultiTaskSegLib.runtime.network.compiled_backend import CompiledBackend
+from MultiTaskSegLib.runtime.network.prospect import PLAIN, Prospect
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
@@ -200,6 +202,16 @@ class Predictor:
                 self.network, self.model.digest, self.device, self._backend_name, permitted=permitted
             )
         return self._backend
+
+    @property
+    def prospect(self) -> Prospect:
+        """What may compute the next run, and must be compiled or tried for it first."""
+        if self._backend is not None:
+            return Prospect(is_compiled=isinstance(self.backend, CompiledBackend))
+        if self.device.type != "cpu":
+            return PLAIN  # nothing is compiled for a card, whose memory another copy of the weights would take
+        plain, permitted = TorchBackend(self.network, self.device), self.manifest.permitted_precisions
+        return prospect_of(plain, self.model.digest, self._backend_name, permitted=permitted)
 
     @cached_property
     def _plain(self) -> Backend:

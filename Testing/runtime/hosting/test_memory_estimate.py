@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -261,5 +262,16 @@ def test_a_card_is_given_room_for_copies_that_the_processor_does_not_make() -> N
 def test_the_estimate_bounds_the_measured_peak_of_a_real_run(run: str) -> None:
     command = [sys.executable, "-m", "Testing.runtime.memory_probe", *run.split()]
     done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
+    peak, estimate = (int(number) for number in done.stdout.split())
+    assert peak <= estimate <= 3 * peak
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures the Linux way")
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+@pytest.mark.parametrize("run", ["32 64 64 1 Dataset101_HippocampusT1", "1 400 500 1 auto 0 --first"])
+def test_the_estimate_bounds_what_openvino_takes(run: str) -> None:
+    command = [sys.executable, "-m", "Testing.runtime.memory_probe", *run.split()]
+    environment = {**worker_environment(), "MULTITASKSEG_BACKEND": "openvino"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     peak, estimate = (int(number) for number in done.stdout.split())
     assert peak <= estimate <= 3 * peak

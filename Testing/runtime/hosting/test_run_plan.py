@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.hosting.run_plan import RunPlan, plan_run
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.compute_device import ComputeDevice
 from MultiTaskSegLib.runtime.network.architecture import Architecture
+from MultiTaskSegLib.runtime.network.prospect import PLAIN, UNKNOWN, Prospect
 from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import tiny_manifest, write_tiny_model
@@ -57,14 +58,60 @@ def test_with_enough_memory_the_usual_parts_are_used_without_a_word(purpose: Pur
     assert plan(card(ENDLESS), host(), purpose) == RunPlan("cuda:0")
 
 
-def test_only_where_there_is_plenty_of_memory_something_else_than_plain_torch_may_compute() -> None:
-    need = memory().at(0).host_bytes(is_on_host=True)
-    plenty = room_for(3 * need + 2_000_000_000)
-    for free_bytes, spares in ((plenty, False), (plenty - 100, True), (room_for(need), True), (None, False)):
-        assert plan(host(free_bytes), host(free_bytes)).spares_memory is spares
+def needs(prospect: Prospect) -> int:
+    """Bytes of main memory, in large parts."""
+    run = RunMemory(MANIFEST, CANDIDATES, LARGE, TASK, torch.device("cpu"), 0, prospect)
+    return run.at(0).host_bytes(is_on_host=True)
+
+
+READY, BUILT = Prospect(is_compiled=True), Prospect(is_compiled=True, builds=1)
+TRIED = Prospect(is_compiled=True, builds=1, is_tried=True)
+
+
+@pytest.mark.parametrize("prospect", [READY, BUILT, TRIED])
+def test_what_else_than_plain_torch_may_compute_does_so_only_where_what_it_takes_fits(prospect: Prospect) -> None:
+    plain, least = needs(PLAIN), needs(prospect)
+    assert least > plain
+
+    def spares(free_bytes: int | None, main: bool = True) -> bool:
+        """Whether plain torch computes, in large parts."""
+        device = host(free_bytes) if main else card(ENDLESS)
+        found = plan_run(MANIFEST, CANDIDATES, LARGE, TASK, device, host(free_bytes), 0, prospect)
+        assert found.memory_step == 0
+        return found.spares_memory
+
+    assert not spares(room_for(least))
+    assert spares(room_for(least) - 100)
+    assert spares(room_for(plain))
+    assert not spares(None)
+    assert not spares(ENDLESS, main=False)
+
+
+def test_where_plain_torch_is_all_there_is_nothing_is_spared_that_fits() -> None:
+    free = host(room_for(needs(PLAIN)))
+    assert not plan(free, free).spares_memory
     least = memory().at(memory().steps - 1).host_bytes(is_on_host=True)
-    assert plan(host(room_for(least)), host(room_for(least))).spares_memory
-    assert not plan(card(ENDLESS), host(ENDLESS)).spares_memory
+    assert plan(host(room_for(least)), host(room_for(least))).memory_step > 0
+
+
+def test_on_the_processor_after_a_card_the_most_that_may_compute_is_counted() -> None:
+    for free_bytes, spares in ((room_for(needs(UNKNOWN)), False), (room_for(needs(UNKNOWN)) - 100, True)):
+        found = plan_run(MANIFEST, CANDIDATES, LARGE, TASK, card(1000), host(free_bytes))
+        assert (found.device, found.spares_memory) == ("cpu", spares)
+
+
+def test_to_be_compiled_and_to_be_tried_each_take_their_part() -> None:
+    small = Volume(np.broadcast_to(np.float32(0), (8, 16, 16)), np.diag([2.0, 2.0, 2.0, 1.0]))
+
+    def stages(prospect: Prospect) -> list[str]:
+        run = RunMemory(MANIFEST, CANDIDATES, small, TASK, torch.device("cpu"), 0, prospect)
+        return [stage.name for stage in run.at(0).stages]
+
+    assert not {"compiling", "trying"} & {*stages(PLAIN), *stages(READY)}
+    assert "compiling" in stages(BUILT)
+    assert {"compiling", "trying"} <= {*stages(TRIED)}
+    assert TRIED.trying_bytes(WIDE) > 0 == BUILT.trying_bytes(WIDE)
+    assert UNKNOWN.held_bytes(WIDE) > TRIED.held_bytes(WIDE) > READY.held_bytes(WIDE) > PLAIN.held_bytes(WIDE)
 
 
 def test_maps_wait_for_labels_only_where_these_are_likely_and_there_is_plenty_of_memory() -> None:

@@ -69,11 +69,15 @@ def test_a_package_for_which_there_is_no_memory_is_a_lack_of_memory() -> None:
         raise ImportError(words, name="torch")
 
 
-def test_a_plan_counts_the_cells_that_the_model_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_counts_the_cells_that_the_model_remembers_and_what_may_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
+    prospects: list[object] = []
 
     def plan_run(*arguments: object) -> None:
-        asked.append(arguments[-1])  # type: ignore[arg-type]
+        asked.append(arguments[6])  # type: ignore[arg-type]
+        prospects.append(arguments[7])
 
     monkeypatch.setattr("MultiTaskSegLib.runtime.hosting.run_plan.plan_run", plan_run)
     predictor = Predictor.load(write_tiny_model(tmp_path / "tiny.mts.safetensors", with_cells=True), "cpu")
@@ -81,6 +85,7 @@ def test_a_plan_counts_the_cells_that_the_model_remembers(tmp_path: Path, monkey
     TorchMachine().plan(predictor, volume, LOCATE, "cpu")
     assert asked == [max(len(cells.memory) for cells in predictor.model.memories)]
     assert asked[0] > 0
+    assert prospects == [predictor.prospect]
 
 
 SHORT = ResourceError("the run needs more than is free")

@@ -16,19 +16,25 @@ from MultiTaskSegLib.runtime.network import backend_choice
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.backend_choice import (
     AUTO,
-    ROOM_BYTES,
     TORCH,
     VARIABLE,
     agrees,
     cache_folder,
     choose_backend,
+    prospect_of,
+    room_bytes,
 )
 from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, CompiledBackend, openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
+from MultiTaskSegLib.runtime.network.prospect import PLAIN, Prospect
 from Testing.runtime.random_network import ARCHITECTURES, random_network
 from Testing.runtime.tiny_model import tiny_network
 
 CPU = torch.device("cpu")
+TRIED = Prospect(is_compiled=True, builds=1, is_tried=True)
+ROOM_BYTES = room_bytes(tiny_network().architecture, TRIED)
+# Where it is known who is the fastest, nothing is tried.
+LEAST_BYTES = room_bytes(tiny_network().architecture, Prospect(is_compiled=True, builds=1))
 
 
 class Named(TorchBackend):
@@ -109,19 +115,37 @@ def test_a_broken_package_is_left_out(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "expected"), [(0, TORCH), (ROOM_BYTES - 1, TORCH), (ROOM_BYTES, "other"), (None, "other")]
+    ("free_bytes", "expected"), [(0, TORCH), (LEAST_BYTES - 1, TORCH), (ROOM_BYTES, OPENVINO), (None, OPENVINO)]
 )
 @pytest.mark.parametrize("is_remembered", [True, False])
 def test_with_little_free_memory_nothing_is_compiled_and_nothing_remembered(
     free_bytes: int | None, expected: str, is_remembered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offer(Named("other"), {"other": 0.1, TORCH: 1.0}, monkeypatch)
+    offer(Named(OPENVINO), {OPENVINO: 0.1, TORCH: 1.0}, monkeypatch)
     memory = tmp_path / "b.json"
     if is_remembered:
         choose_backend(tiny_network(), "digest", CPU, AUTO, memory)
     monkeypatch.setattr(backend_choice, "available_bytes", lambda: free_bytes)
     assert choose_backend(tiny_network(), "digest", CPU, AUTO, memory).name == expected
-    assert memory.exists() == (is_remembered or expected == "other")
+    assert memory.exists() == (is_remembered or expected == OPENVINO)
+
+
+def test_what_may_compute_is_told_as_it_will_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, plain = tmp_path / "b.json", TorchBackend(tiny_network(), CPU)
+
+    def told(name: str = AUTO) -> Prospect:
+        return prospect_of(plain, "digest", name, memory)
+
+    offer(Named(OPENVINO), {OPENVINO: 0.1, TORCH: 1.0}, monkeypatch)
+    assert told() == told(OPENVINO) == TRIED
+    assert told(TORCH) == PLAIN
+    choose_backend(tiny_network(), "digest", CPU, AUTO, memory)
+    assert told() == Prospect(is_compiled=True, builds=1), "who won need not be tried again"
+    memory.write_text(memory.read_text().replace(OPENVINO, TORCH))
+    assert told() == PLAIN
+    monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {})
+    memory.unlink()
+    assert told() == told(OPENVINO) == PLAIN
 
 
 class Broken(Named):

@@ -12,6 +12,7 @@ import torch
 from MultiTaskSegLib.runtime.network import rehearsal
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
 from MultiTaskSegLib.runtime.network.backend import TorchBackend
+from MultiTaskSegLib.runtime.network.compiled_backend import CompiledBackend, Part
 from MultiTaskSegLib.runtime.network.convolution import Route, direct_convolution, route_of, scratch_bytes
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, padded_shape
 from MultiTaskSegLib.runtime.network.rehearsal import PassMemory, pass_memory
@@ -159,3 +160,35 @@ def test_only_networks_that_would_take_much_are_rehearsed_without_values() -> No
     assert rehearsal._device(released, (64, 16, 16)).type == "cpu"
     assert rehearsal._device(released, (64, 512, 512)).type == "meta"
     assert rehearsal._device(Architecture((4096, 4096), ((2, 2, 2),), ((15, 15, 15),) * 2, 2), (4, 2, 2)).type == "meta"
+
+
+@pytest.mark.parametrize(("architecture", "grid"), CASES)
+def test_of_a_compiled_back_end_every_part_s_copies_count_twice_beside_what_plain_torch_takes(
+    architecture: Architecture, grid: Triple
+) -> None:
+    padded, slices = padded_shape(architecture, grid), 4
+    plain, compiled = (
+        pass_memory(architecture, padded, slices, Route.DIRECT, is_compiled=is_compiled).peak_bytes
+        for is_compiled in (False, True)
+    )
+    largest: dict[str, int] = {}
+
+    def part(module: torch.nn.Module, channels: tuple[int, ...], context: int) -> Part:
+        """The module itself, which takes note of its inputs and twice its result."""
+        name = f"{len(largest)}"
+        largest[name] = 0
+
+        def run(*inputs: torch.Tensor) -> torch.Tensor:
+            """Compute."""
+            result: torch.Tensor = module(*inputs)
+            largest[name] = max(largest[name], sum(x.nbytes for x in inputs) + 2 * result.nbytes)
+            return result
+
+        return run
+
+    backend = CompiledBackend("noted", TorchBackend(SegmentationNetwork(architecture), torch.device("cpu")), part)
+    with torch.inference_mode():
+        plane = slices * prod(padded[1:])
+        list(map(id, NetworkStream(backend, architecture, np.zeros(grid, np.float32), plane).decode()))
+    copies = 2 * sum(largest.values())
+    assert 0 < copies <= compiled <= plain + copies + first_map(architecture, grid, slices)

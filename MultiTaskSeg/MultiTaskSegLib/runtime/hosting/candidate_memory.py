@@ -59,6 +59,7 @@ class CandidateMemory:
         is_checked_first: whether the labels do not come from the same pass as the spectra.
         device: where the network runs; only its type counts.
         channels: of the image.
+        is_compiled: whether a compiled back end computes.
     """
 
     architecture: Architecture
@@ -68,6 +69,7 @@ class CandidateMemory:
     is_checked_first: bool
     device: torch.device
     channels: int = 1
+    is_compiled: bool = False
 
     @property
     def steps(self) -> int:
@@ -138,6 +140,7 @@ class CandidateMemory:
             encoder_stages=self._stages if keeps else None,
             keep_bytes=parts.keep_bytes,
             stem=self._stem,
+            is_compiled=self.is_compiled,
         )
         labelling = memory.handing_bytes + self._label_bytes(parts, memory.slab_slices)
         peak = max(memory.decoding_bytes, labelling)
@@ -184,6 +187,7 @@ class CandidateMemory:
             keep_bytes=parts.keep_bytes,
             decodes=self._stages is None,
             stem=self._stem,
+            is_compiled=self.is_compiled,
         )
 
     def _checking_parts(self, step: int) -> tuple[Parts, Triple]:

@@ -18,6 +18,7 @@ from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
+from MultiTaskSegLib.runtime.network.prospect import PLAIN, Prospect
 from MultiTaskSegLib.runtime.prediction.candidate import only_task
 
 AUTO = "auto"
@@ -66,13 +67,16 @@ class MemoryEstimate:
 
     Attributes:
         stages: of all candidates.
+        compiled_bytes: of main memory, what is compiled for the run and stays.
     """
 
     stages: tuple[StageMemory, ...]
+    compiled_bytes: int = 0
 
     def host_bytes(self, is_on_host: bool) -> int:
         """Peak of the main memory, for a network that runs there, too, or on a card."""
-        return LIBRARY_BYTES + max(stage.peak_bytes(is_on_host) for stage in self.stages)
+        held = LIBRARY_BYTES + (self.compiled_bytes if is_on_host else 0)
+        return held + max(stage.peak_bytes(is_on_host) for stage in self.stages)
 
     def card_bytes(self) -> int:
         """Peak of a card's memory."""
@@ -100,6 +104,7 @@ class RunMemory:
         purpose: of the run; its task is one of the model's.
         device: where the network runs; only its type counts.
         remembered: cells in the model's memory of a task.
+        prospect: what may compute beside plain torch, on a processor. What is told is enough for either.
     """
 
     def __init__(
@@ -110,8 +115,10 @@ class RunMemory:
         purpose: Purpose,
         device: torch.device,
         remembered: int = 0,
+        prospect: Prospect = PLAIN,
     ) -> None:
         self._purpose, self._remembered = purpose, remembered
+        self._architecture, self._prospect = manifest.architecture, prospect
         whole = volume.whole or volume
         self._voxels = whole.voxels.size  # of the result, which is as large as the whole image
         held = self._voxels + (0 if whole is volume else volume.voxels.size)
@@ -131,6 +138,7 @@ class RunMemory:
                 known is None,
                 device,
                 volume.channel_count,
+                prospect.is_compiled,
             )
             for profile in ([known.profile] if known else candidates)
         ]
@@ -145,7 +153,8 @@ class RunMemory:
 
     def at(self, step: int) -> MemoryEstimate:
         """What the run takes with the parts of a step."""
-        return MemoryEstimate((*self._beside_network(), *self._with_network(step)))
+        stages = (*self._beside_network(), *self._before(), *self._with_network(step))
+        return MemoryEstimate(stages, self._prospect.held_bytes(self._architecture))
 
     def however_small(self) -> MemoryEstimate:
         """What it takes whatever the parts, without the network."""
@@ -168,6 +177,14 @@ class RunMemory:
                 yield StageMemory("finishing", labelled + candidate.finishing_bytes)
                 written = (WRITING_BYTES + WRITING_REGION_BYTES * candidate.regions) * self._voxels
                 yield StageMemory("writing", written + self._image_bytes - FLOAT_BYTES * self._voxels)
+
+    def _before(self) -> Iterator[StageMemory]:
+        """What must be compiled and tried first, beside the image."""
+        architecture, prospect = self._architecture, self._prospect
+        if prospect.builds:
+            yield StageMemory("compiling", self._image_bytes, NetworkMemory(prospect.building_bytes(architecture)))
+        if prospect.is_tried:
+            yield StageMemory("trying", self._image_bytes, NetworkMemory(prospect.trying_bytes(architecture)))
 
     def _with_network(self, step: int) -> Iterator[StageMemory]:
         kept = [candidate.kept_bytes(step) for candidate in self._candidates]

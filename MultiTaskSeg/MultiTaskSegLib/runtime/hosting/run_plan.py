@@ -21,12 +21,13 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.machine.compute_device import CPU, ComputeDevice
 from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.network.prospect import PLAIN, UNKNOWN, Prospect
 from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS
 
 # What others may take while the run goes on.
 USABLE_SHARE = 0.9
-# OpenVINO took 2.7 times the memory of plain torch on the released 3-D model, and 1.9 GB more to be compiled and tried.
-COMPILED_FACTOR, COMPILED_BYTES = 3, 2_000_000_000
+# Maps wait for labels that nobody has asked for yet where so many times what the run needs, and more, is free.
+ROOMY_FACTOR, ROOMY_BYTES = 3, 2_000_000_000
 BYTES_PER_MB, BYTES_PER_GB = 1e6, 1e9
 
 
@@ -39,7 +40,7 @@ class RunPlan:
         memory_step: how many steps down the ladder of parts to begin. Should even these not fit, the run goes on with
             smaller ones.
         warnings: what the user should know about it.
-        spares_memory: whether only plain torch may compute, whose memory is known.
+        spares_memory: whether only plain torch may compute, since what else might takes more memory than there is.
         keeps_maps: whether a check holds encoder maps for labels that may be asked for next; only where there is much
             more memory than the run needs (they take `pass_parts.KEPT_BYTES` at most), and not on a card.
     """
@@ -59,6 +60,7 @@ def plan_run(
     device: ComputeDevice,
     host: ComputeDevice,
     remembered: int = 0,
+    prospect: Prospect = PLAIN,
 ) -> RunPlan:
     """The fastest way that fits: large parts, smaller parts, and the processor when a card has too little memory.
 
@@ -72,6 +74,7 @@ def plan_run(
         device: what the user chose, with its free memory.
         host: the processor with the free main memory.
         remembered: cells in the model's memory of a task.
+        prospect: what may compute on ``device`` beside plain torch.
 
     Raises:
         ResourceError: the image does not fit anywhere.
@@ -86,15 +89,18 @@ def plan_run(
             if _fits(memory.at(step).card_bytes(), device):
                 return _plan(device, step, warnings)
         warnings = (f"{device.description} has too little free memory, so the CPU was used",)
+        prospect = UNKNOWN
     memory = _memory(manifest, candidates, volume, purpose, torch.device(CPU), remembered)
     _require_room(memory.however_small().host_bytes(is_on_host=False), host)
+    with_others = _memory(manifest, candidates, volume, purpose, torch.device(CPU), remembered, prospect)
+    spares_memory = not _fits(with_others.at(0).host_bytes(is_on_host=True), host)
     least: int | None = None
     for step in range(memory.steps):
         needed = memory.at(step).host_bytes(is_on_host=True)
         if _fits(needed, host):
-            is_roomy = step == 0 and _fits(COMPILED_FACTOR * needed + COMPILED_BYTES, host)
-            keeps_maps = is_roomy and purpose.keeps
-            return replace(_plan(host, step, warnings), spares_memory=not is_roomy, keeps_maps=keeps_maps)
+            is_roomy = step == 0 and _fits(ROOMY_FACTOR * needed + ROOMY_BYTES, host)
+            keeps_maps = is_roomy and not spares_memory and purpose.keeps
+            return replace(_plan(host, step, warnings), spares_memory=spares_memory, keeps_maps=keeps_maps)
         least = needed if least is None else min(least, needed)
     assert least is not None
     raise _too_large(least, host)
@@ -107,10 +113,11 @@ def _memory(
     purpose: Purpose,
     device: torch.device,
     remembered: int,
+    prospect: Prospect = PLAIN,
 ) -> RunMemory | ImportedRunMemory:
     if isinstance(manifest, ImportedManifest):
         return ImportedRunMemory(manifest, volume, is_thorough=purpose.is_thorough)
-    return RunMemory(manifest, candidates, volume, purpose, device, remembered)
+    return RunMemory(manifest, candidates, volume, purpose, device, remembered, prospect)
 
 
 def _is_possible(manifest: Manifest | ImportedManifest, volume: Volume, purpose: Purpose) -> bool:

@@ -27,6 +27,10 @@ class Answers(Protocol):
     keeps_maps: bool
 
     @property
+    def prospect(self) -> Any:
+        """What may compute the next run beside plain torch: a `network.prospect.Prospect`."""
+
+    @property
     def manifest(self) -> Any:
         """The description of the model: its name and its tasks."""
 
@@ -130,7 +134,7 @@ class TorchMachine:
         candidates = predictor.candidate_profiles(volume)
         remembered = max((len(cells.memory) for cells in predictor.model.memories), default=0)
         devices = find_device(device), find_device(CPU)
-        return plan_run(predictor.manifest, candidates, volume, purpose, *devices, remembered)
+        return plan_run(predictor.manifest, candidates, volume, purpose, *devices, remembered, predictor.prospect)
 
     def release(self) -> None:
         """Hand back memory of a card that is not needed any more."""

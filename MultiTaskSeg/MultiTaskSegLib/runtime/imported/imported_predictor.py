@@ -29,6 +29,7 @@ from MultiTaskSegLib.runtime.imported.score_maps import Running, WayBack, finish
 from MultiTaskSegLib.runtime.imported.stored_axes import orientation_letters, reader_axes, reader_spacing_mm
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_card_short, is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
+from MultiTaskSegLib.runtime.network.prospect import PLAIN
 from MultiTaskSegLib.runtime.nnunet.label_slabs import score_slices
 from MultiTaskSegLib.runtime.nnunet.patch_stream import PatchStream
 from MultiTaskSegLib.runtime.nnunet.prepared_image import PreparedImage, prepared_image
@@ -85,6 +86,7 @@ class ImportedPredictor:
         memory_step: not used; patches have the size that the model was planned for.
         spares_memory: not used; only plain torch computes.
         keeps_maps: not used; nothing is remembered of an image.
+        prospect: plain torch.
     """
 
     def __init__(self, model: ImportedModel, device: torch.device, *, mirror: bool = False) -> None:
@@ -93,6 +95,7 @@ class ImportedPredictor:
         self._networks = [network.to(device) for network in model.networks]
         self.memory_step = 0
         self.spares_memory = self.keeps_maps = False
+        self.prospect = PLAIN
 
     @property
     def manifest(self) -> ImportedManifest:

@@ -23,12 +23,14 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.machine.host_memory import available_bytes
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
-from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
+from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
 from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
 from MultiTaskSegLib.runtime.network.precision import FLOAT32, Lower, hardware_precisions
+from MultiTaskSegLib.runtime.network.prospect import PLAIN, TRIAL_OUTPUTS, Prospect, trial_grid
 from MultiTaskSegLib.runtime.network.reduced_backend import ReducedBackend
 
 AUTO, TORCH = "auto", "torch"
@@ -39,11 +41,10 @@ LEAST_AGREEMENT = 0.9999
 LARGEST_ERROR = 1e-3
 # bfloat16 has 8 bits: a share of .004 in each of some 20 layers.
 LARGEST_REDUCED_ERROR = 0.1
-TRIAL_CELLS = (8, 12, 12)
 TRIALS = 2
-# Below this much free memory nothing is compiled: of the released 3-D model that and its trial took 1.9 GB, and systems
-# end processes that take too much without a word.
-ROOM_BYTES = 2_500_000_000
+# Freed memory that cannot be used again, as a factor; and of what is free,
+# what compiling and a trial may take: systems end processes that take too much without a word.
+HEAP_FACTOR, USABLE_SHARE = 1.1, 0.9
 
 Candidates = Mapping[str, Callable[[], Backend]]
 
@@ -87,7 +88,7 @@ def choose_backend(
     if best == TORCH:
         return plain
     free_bytes = available_bytes()
-    if free_bytes is not None and free_bytes < ROOM_BYTES:
+    if free_bytes is not None and free_bytes < room_bytes(network.architecture, _prospect(candidates, best)):
         return plain  # nor is anything tried or remembered
     if best in candidates:
         return _built(candidates[best]) or plain
@@ -97,8 +98,44 @@ def choose_backend(
         if not is_out_of_memory(error):
             raise
         return plain  # and the trial is made when there is more room
+    release_freed_memory()
     _remember(memory, {**known, key: fastest.name})
     return fastest
+
+
+def prospect_of(
+    plain: TorchBackend,
+    digest: str,
+    name: str = AUTO,
+    memory: Path | None = None,
+    permitted: Collection[Lower] = (),
+) -> Prospect:
+    """What `choose_backend` may come to, and what it does for it; nothing is built or tried.
+
+    Args:
+        plain: plain torch with the weights of the network, on the device.
+        digest, name, memory, permitted: as for `choose_backend`.
+    """
+    name = asked_for(name)
+    offered = list(_candidates(plain))
+    if name != AUTO:
+        return Prospect(is_compiled=True, builds=1, is_tried=True) if name in offered else PLAIN
+    offered += reduced_candidates(plain, permitted)
+    best = _remembered(memory or cache_folder() / "backends.json").get(_key(digest, plain.device), "")
+    return PLAIN if best == TORCH else _prospect(offered, best)
+
+
+def room_bytes(architecture: Architecture, prospect: Prospect) -> int:
+    """Free memory below which nothing is compiled or tried."""
+    passing = max(prospect.building_bytes(architecture), prospect.trying_bytes(architecture))
+    return int((prospect.held_bytes(architecture) + HEAP_FACTOR * passing) / USABLE_SHARE)
+
+
+def _prospect(offered: Collection[str], best: str) -> Prospect:
+    """Of these candidates, where one of them is remembered as the best, or none."""
+    to_build = [best] if best in offered else list(offered)
+    builds = sum(name.startswith(OPENVINO) for name in to_build)
+    return Prospect(is_compiled=builds > 0, builds=builds, is_tried=bool(offered) and best not in offered)
 
 
 def asked_for(name: str) -> str:
@@ -204,10 +241,9 @@ def _is_right(backend: Backend, found: Tensor, expected: Tensor) -> bool:
 
 @torch.inference_mode()
 def _trial(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tensor]:
-    """Seconds and logits of a small image for each stem, the same for every back end."""
+    """Seconds and some logits of a small image for each stem, the same for every back end."""
     architecture = network.architecture
-    z, y, x = (max(1, c) * s for c, s in zip(TRIAL_CELLS, architecture.total_stride, strict=True))
-    shape = (1 if architecture.is_planar else z, y, x)
+    shape = trial_grid(architecture)
     images = [
         (np.random.default_rng(stem).random((channels, *shape), dtype=np.float32), stem)
         for stem, channels in enumerate(architecture.stems)
@@ -220,7 +256,9 @@ def _trial(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tenso
     seconds = []
     for _ in range(TRIALS):
         started_s = time.perf_counter()
-        logits = [backend.head(slab, slice(None)).cpu() for image, stem in images for slab in stream(image, stem)]
+        logits = [
+            backend.head(slab, slice(TRIAL_OUTPUTS)).cpu() for image, stem in images for slab in stream(image, stem)
+        ]
         seconds.append(time.perf_counter() - started_s)
     return min(seconds), torch.cat(logits, dim=1)
 

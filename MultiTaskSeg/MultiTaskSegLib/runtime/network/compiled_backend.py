@@ -16,6 +16,9 @@ Part = Callable[..., Tensor]
 # Compiles a module, given the channels of its inputs and the slices of context that the first has beyond the second.
 Compile = Callable[[nn.Module, tuple[int, ...], int], Part]
 OPENVINO = "openvino"
+# Slabs of an image have few shapes; what is prepared for those of earlier images only takes memory.
+CACHED_SHAPES = 32
+CHANNELS_FIRST, CHANNELS_LAST = "NCDHW", "NDHWC"
 HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -72,22 +75,46 @@ def openvino_backend(plain: TorchBackend, precision: Precision = FLOAT32) -> Com
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "CPU_RUNTIME_CACHE_CAPACITY": CACHED_SHAPES,
     }
 
     def compiled(module: nn.Module, channels: tuple[int, ...], context: int) -> Part:
         """Convert and compile now, for any number of voxels."""
         examples = tuple(torch.zeros((1, c, 8 - context * n, 8, 8)) for n, c in enumerate(channels))
         shapes = [openvino.PartialShape([1, c, -1, -1, -1]) for c in channels]
-        model = core.compile_model(
-            openvino.convert_model(module, example_input=examples, input=shapes), "CPU", settings
-        )
+        graph = openvino.convert_model(module, example_input=examples, input=shapes)
+        model = core.compile_model(_with_channels_last(openvino, graph), "CPU", settings)
+        release = getattr(model, "release_memory", _keep)  # earlier versions cannot give anything back
 
         def run(*inputs: Tensor) -> Tensor:
-            """Hand over arrays; the result is copied because the next call writes into the same memory."""
-            arrays = [x.contiguous().numpy() for x in inputs]
-            return torch.from_numpy(model(arrays)[0]).to(memory_format=torch.channels_last_3d, copy=True)
+            """The result is copied, because what it lies in is given back with everything else that the call took:
+            every part would hold its own until the next call otherwise."""
+            found = model([_channels_last(x) for x in inputs], share_outputs=True)[0]
+            result = torch.from_numpy(found).permute(0, 4, 1, 2, 3).clone(memory_format=torch.preserve_format)
+            del found
+            release()
+            return result
 
         return run
 
     name = OPENVINO if precision == FLOAT32 else f"{OPENVINO}-{precision}"
     return CompiledBackend(name, plain, compiled, precision)
+
+
+def _with_channels_last(openvino: Any, graph: Any) -> Any:
+    """The same graph for maps as the engine holds them, so that nothing is copied on their way in and out."""
+    process, layout = openvino.preprocess.PrePostProcessor(graph), openvino.Layout
+    for number in range(len(graph.inputs)):
+        process.input(number).tensor().set_layout(layout(CHANNELS_LAST))
+        process.input(number).model().set_layout(layout(CHANNELS_FIRST))
+    process.output(0).model().set_layout(layout(CHANNELS_FIRST))
+    process.output(0).tensor().set_layout(layout(CHANNELS_LAST))
+    return process.build()
+
+
+def _keep() -> None:
+    """What is held stays until the next call."""
+
+
+def _channels_last(x: Tensor) -> Any:
+    return x.permute(0, 2, 3, 4, 1).contiguous().numpy()

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork, Triple
-from MultiTaskSegLib.runtime.network.backend import TorchBackend
+from MultiTaskSegLib.runtime.network.backend import Backend, FirstPart, SecondPart, TorchBackend
+from MultiTaskSegLib.runtime.network.compiled_backend import CompiledBackend, Part
 from MultiTaskSegLib.runtime.network.convolution import Route, scratch_bytes
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream, block_slices, kept_levels
 from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
@@ -30,6 +31,8 @@ SLABS_TO_FILL = 3
 # seconds, so that it is kept for networks whose rehearsal would take more than this.
 NOWHERE, HERE = torch.device("meta"), torch.device("cpu")
 LARGEST_BYTES = 200_000_000
+# How often what one compiled part takes is counted (measured: once to twice, where it is much).
+KEPT_TIMES = 2
 # Maps of the finest level that are alive at a time: two convolutions, their inputs and what waits.
 LIVE_MAPS = 6
 
@@ -75,6 +78,7 @@ def pass_memory(
     keep_bytes: int = 0,
     decodes: bool = True,
     stem: int = 0,
+    is_compiled: bool = False,
 ) -> PassMemory:
     """What tensors take while an image passes through the network.
 
@@ -87,12 +91,15 @@ def pass_memory(
         keep_bytes: for maps of these that `NetworkStream.decode` is spared.
         decodes: whether the whole network is run (afterwards).
         stem: which of the network's stems takes the image.
+        is_compiled: whether a `CompiledBackend` computes the stages.
     """
     depth, rows, columns = padded
     # Whole slabs: at the far end a thick one needs most.
     filled = slices * (ceil(architecture.halo[0] / slices) + SLABS_TO_FILL)
     kept = {} if encoder_stages is None else kept_levels(architecture, padded, keep_bytes)
-    sliver = _rehearsed(architecture, min(depth, filled), slices, route, encoder_stages, tuple(kept), decodes, stem)
+    sliver = _rehearsed(
+        architecture, min(depth, filled), slices, route, encoder_stages, tuple(kept), decodes, stem, is_compiled
+    )
     cells = rows * columns // prod(architecture.total_stride[1:])
     # Of what is kept there is more, the deeper the image, and the last block may be filled by one slice.
     more = sum(kept.values()) - cells * sliver.kept_bytes
@@ -116,11 +123,13 @@ def _rehearsed(
     levels: tuple[int, ...],
     decodes: bool,
     stem: int,
+    is_compiled: bool,
 ) -> PassMemory:
     """`PassMemory` of planes of one cell."""
     sliver = (depth, *architecture.total_stride[1:])
     kept_bytes = sum(kept_levels(architecture, sliver, 2**62)[level] for level in levels)
-    backend, ledger = _silent(architecture, _device(architecture, sliver)), TensorLedger(_scratch_by(route))
+    plain, ledger = _silent(architecture, _device(architecture, sliver)), TensorLedger(_scratch_by(route))
+    backend: Backend = CompiledBackend("rehearsal", plain, _silent_part) if is_compiled else plain
     watching: list[int] = [0]
 
     def watch(name: str, slab: Tensor) -> None:
@@ -151,6 +160,28 @@ def _silent(architecture: Architecture, device: torch.device) -> TorchBackend:
     for weights in network.parameters():
         weights.data.zero_()
     return TorchBackend(network, device)
+
+
+def _silent_part(module: nn.Module, channels: tuple[int, ...], context: int) -> Part:
+    """Holds what OpenVINO takes for a part: inputs and result once more in another order of the axes, and the result
+    before it is copied. It is counted as if every part held its own until the next call, and as much again: each part
+    computes in a thread of its own, and the C library keeps for a thread most of what that gives back."""
+    assert isinstance(module, (FirstPart, SecondPart))
+    convolution = module.convolution
+    held: list[Tensor] = []
+
+    def run(*inputs: Tensor) -> Tensor:
+        """A result that is all zero, or has no values at all."""
+        _, _, slices, rows, columns = inputs[0].shape
+        shape = (1, convolution.out_channels, slices - convolution.kernel_size[0] + 1, rows, columns)
+        result = torch.zeros(shape, device=inputs[0].device)
+        taken = KEPT_TIMES * (*inputs, result, result)
+        if sum(x.nbytes for x in taken) > sum(x.nbytes for x in held):
+            held.clear()
+            held.extend(torch.empty_like(x) for x in taken)
+        return result.to(memory_format=torch.channels_last_3d)
+
+    return run
 
 
 def _device(architecture: Architecture, sliver: Triple) -> torch.device:
