@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 
 from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory, NetworkMemory
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
-from MultiTaskSegLib.runtime.image.input_frame import input_frame
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame, input_frame
 from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.prediction.candidate import only_task
+from MultiTaskSegLib.runtime.thorough.change import stretched_copies
 
 AUTO = "auto"
 FLOAT_BYTES = 4
@@ -90,6 +92,11 @@ def waiting_bytes(tasks: Sequence[TaskInfo], voxels: int) -> int:
     return (WAITING_BYTES + overlapping) * voxels
 
 
+def _largest_frame(looks: Sequence[Volume], profile: Profile) -> InputFrame:
+    """Of one image in several voxel sizes, as it takes most of the network's grid."""
+    return max((input_frame(look, profile) for look in looks), key=lambda frame: prod(frame.grid_shape))
+
+
 class RunMemory:
     """What a run takes, by the step down the ladder of parts.
 
@@ -118,6 +125,7 @@ class RunMemory:
         self._image_bytes = FLOAT_BYTES * held * volume.channel_count
         if purpose.is_thorough:
             self._image_bytes += self._image_bytes + waiting_bytes(manifest.tasks, self._voxels)
+        looks = (volume, *stretched_copies(volume)) if purpose.is_thorough else (volume,)
         known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
         if purpose.task == AUTO:
             known = only_task(manifest.tasks, candidates)
@@ -126,7 +134,7 @@ class RunMemory:
             CandidateMemory(
                 manifest.architecture,
                 manifest.ood.layers,
-                input_frame(volume, profile),
+                _largest_frame(looks, profile),
                 tuple(task for task in wanted if task.profile == profile),
                 known is None,
                 device,
@@ -135,7 +143,8 @@ class RunMemory:
             for profile in ([known.profile] if known else candidates)
         ]
         # The intensities of a part are measured on the whole, on the network's grid.
-        frames = [] if whole is volume else [input_frame(whole, profile) for profile in candidates]
+        wholes = [look.whole for look in looks if look.whole is not None]
+        frames = [_largest_frame(wholes, profile) for profile in candidates] if wholes else []
         self._measuring_bytes = max((preparing_bytes(frame) for frame in frames), default=0)
 
     @property
