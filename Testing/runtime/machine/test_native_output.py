@@ -126,6 +126,26 @@ def test_lines_that_the_c_library_holds_back_are_caught_too() -> None:
     assert "Premature end of JPEG file" not in said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="another library keeps the streams")
+def test_a_thread_that_waits_for_input_holds_nothing_up() -> None:
+    code = (
+        "import ctypes, os, threading, time\n"
+        "from MultiTaskSegLib.runtime.machine.native_output import captured_native_output\n"
+        "os.dup2(os.pipe()[0], 0)\n"
+        "threading.Thread(target=ctypes.CDLL(None).getchar, daemon=True).start()\n"
+        "time.sleep(0.5)\n"
+        "def capture():\n"
+        "    with captured_native_output():\n"
+        "        pass\n"
+        "reader = threading.Thread(target=capture, daemon=True)\n"
+        "reader.start()\n"
+        "reader.join(10)\n"
+        "os.write(1, b'waits' if reader.is_alive() else b'done')\n"
+        "os._exit(0)\n"
+    )
+    assert run_buffered(code) == "done"
+
+
 def test_a_picture_that_is_cut_off_is_refused_where_the_output_is_a_pipe(tmp_path: Path) -> None:
     picture = tmp_path / "picture.jpg"
     noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
