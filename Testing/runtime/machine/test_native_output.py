@@ -106,7 +106,8 @@ def run_buffered(code: str, *words: str) -> str:
     return done.stdout
 
 
-PUTS = "ctypes.CDLL('ucrtbase' if os.name == 'nt' else None).puts"
+C_LIBRARY = "ctypes.CDLL('ucrtbase' if os.name == 'nt' else None)"
+PUTS = f"{C_LIBRARY}.puts"
 
 
 def test_lines_that_the_c_library_holds_back_are_caught_too() -> None:
@@ -126,13 +127,12 @@ def test_lines_that_the_c_library_holds_back_are_caught_too() -> None:
     assert "Premature end of JPEG file" not in said
 
 
-@pytest.mark.skipif(os.name == "nt", reason="another library keeps the streams")
 def test_a_thread_that_waits_for_input_holds_nothing_up() -> None:
     code = (
         "import ctypes, os, threading, time\n"
         "from MultiTaskSegLib.runtime.machine.native_output import captured_native_output\n"
         "os.dup2(os.pipe()[0], 0)\n"
-        "threading.Thread(target=ctypes.CDLL(None).getchar, daemon=True).start()\n"
+        f"threading.Thread(target={C_LIBRARY}.getchar, daemon=True).start()\n"
         "time.sleep(0.5)\n"
         "def capture():\n"
         "    with captured_native_output():\n"
