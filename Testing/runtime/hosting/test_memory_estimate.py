@@ -257,7 +257,14 @@ def test_a_card_is_given_room_for_copies_that_the_processor_does_not_make() -> N
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures the Linux way")
 @pytest.mark.parametrize(
-    "run", ["48 96 96 1 Dataset101_HippocampusT1", "48 96 96 1 locate", "1 400 500 1 auto", "48 64 64 0.15 auto 1"]
+    "run",
+    [
+        "48 96 96 1 Dataset101_HippocampusT1",
+        "48 96 96 1 Dataset101_HippocampusT1 0 --thorough",
+        "48 96 96 1 locate",
+        "1 400 500 1 auto",
+        "48 64 64 0.15 auto 1",
+    ],
 )
 def test_the_estimate_bounds_the_measured_peak_of_a_real_run(run: str) -> None:
     command = [sys.executable, "-m", "Testing.runtime.memory_probe", *run.split()]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from MultiTaskSegLib.runtime.quality.image_agreement import ImageAgreement
 from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, GOOD, LOOK_HERE
 from MultiTaskSegLib.runtime.selection.region import Region
 from MultiTaskSegLib.runtime.selection.selection import Selection
+from MultiTaskSegLib.runtime.thorough import further_looks
 from MultiTaskSegLib.runtime.thorough.change import changes_of
 from MultiTaskSegLib.runtime.thorough.further_looks import looked_again
 from Testing.runtime.tiny_model import tiny_manifest, write_tiny_model
@@ -217,3 +219,25 @@ def test_of_voxels_too_coarse_to_be_seen_in_another_size_nobody_knows_how_far_lo
     assert agreements[0] is not None
     assert agreements[0].looks == 2
     assert agreements[1] is None
+
+
+def test_nothing_of_a_look_takes_memory_while_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    @dataclass
+    class Watching(Counted):
+        last: Callable[[], object] = lambda: None
+
+        def segment(
+            self, volume: Volume, task: str = "auto", progress: Callable[[float, str], None] | None = None
+        ) -> Segmentation:
+            assert self.last() is None, "the result of the look before is still there"
+            events.append("look")
+            made = super().segment(volume, task, progress)
+            self.last = ref(made)
+            return made
+
+    monkeypatch.setattr(further_looks, "release_freed_memory", lambda: events.append("memory handed back"))
+    found = Counted([ball(left=40, right=60)]).segment(scan(), TASK.name)
+    looked_again(Watching([ball(left=40, right=60)]), scan(), found, lambda share, step: None)
+    assert events == ["memory handed back", "look"] * 2

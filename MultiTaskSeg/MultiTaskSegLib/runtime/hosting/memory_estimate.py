@@ -36,6 +36,9 @@ HEAP_FACTOR, CARD_FACTOR = 1.1, 1.25
 HOLES_FACTOR, LARGEST_HOLES_BYTES = 2, 64_000_000
 # Of the result that waits while further looks are taken: labels, uncertainty and confidence.
 WAITING_BYTES = 1 + 4 + 4
+# What looks at an image of other sizes leave in libraries and in the heap (measured: 20 to 45 MB on the released 3-D
+# model, beyond what a single look at the largest of them takes).
+LEFT_BYTES = 48_000_000
 # What libraries keep from their first use on, whatever the image.
 LIBRARY_BYTES = 24_000_000
 
@@ -82,14 +85,14 @@ class MemoryEstimate:
 
 
 def waiting_bytes(tasks: Sequence[TaskInfo], voxels: int) -> int:
-    """What a result takes while further looks are taken; of regions that may overlap, each.
+    """What a result takes while further looks are taken, and what these leave; of regions that may overlap, each.
 
     Args:
         tasks: of the model.
         voxels: of the image.
     """
     overlapping = max((len(task.labels) for task in tasks if task.are_regions), default=0)
-    return (WAITING_BYTES + overlapping) * voxels
+    return (WAITING_BYTES + overlapping) * voxels + LEFT_BYTES
 
 
 def _largest_frame(looks: Sequence[Volume], profile: Profile) -> InputFrame:

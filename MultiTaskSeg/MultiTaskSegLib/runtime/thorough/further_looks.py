@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.agreement.mask_overlap import MaskOverlap, label_overlaps, mask_overlap, mean_defined
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.quality.image_agreement import ImageAgreement
@@ -88,10 +89,13 @@ def agreement_of(
     failures: list[MtsError] = []
     for number, change in enumerate(changes):
         tell = part_of(progress, number / len(changes), (number + 1) / len(changes), f"look {number + 2}: ")
+        # What the look before has left in the heap must not lie beside what follows.
+        release_freed_memory()
         try:
             other = model.segment(change.of(seen, scales), found.task.name, tell)
             _require_change(found, other)
             overlaps.append(_overlaps(found, other, inside))
+            del other
         except Exception as error:
             failures.append(_reason(error))
             if isinstance(failures[-1], ResourceError):
