@@ -4,7 +4,8 @@ With ``--first`` the back end is chosen (compiled, tried) within what is measure
 
 Prints the peak of resident memory during a run of a released model beyond what the loaded and warm model takes, in
 bytes, and the estimate; TASK may be ``auto``, ``check`` or ``locate``, one slice is a 2-D image, and STEP goes down the
-ladder of parts. Linux only: the peak is the kernel's high-water mark (``VmHWM``), set back before the run.
+ladder of parts; with ``--thorough`` further looks follow. Linux only: the peak is the kernel's high-water mark
+(``VmHWM``), set back before the run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from MultiTaskSegLib.runtime.machine.compute_device import CPU
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.model.released import released_model
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.selection.selection import Selection
 
 PURPOSES = {"check": CHECK, "locate": LOCATE}
 WARM_SHAPE, WARM_PLANE = (16, 24, 24), (1, 64, 64)
@@ -45,6 +47,10 @@ def smooth_noise(shape: tuple[int, ...], spacing_mm: float) -> Volume:
     return Volume(voxels, np.diag([spacing_mm] * 3 + [1.0]))
 
 
+def _untold(share: float, step: str) -> None:
+    """Nobody wants to know."""
+
+
 def main() -> None:
     """Run once small to load what is loaded late, then measure."""
     parser = argparse.ArgumentParser(prog="python -m Testing.runtime.memory_probe", description=__doc__)
@@ -53,16 +59,17 @@ def main() -> None:
     parser.add_argument("task", help="of the released model, or auto, check or locate")
     parser.add_argument("step", type=int, nargs="?", default=0, help="down the ladder of parts")
     parser.add_argument("--first", action="store_true", help="measure also what the first run of a model takes")
+    parser.add_argument("--thorough", action="store_true", help="with further looks at changed copies of the image")
     options = parser.parse_args()
     shape, spacing_mm, task, step = tuple(options.size), options.spacing_mm, options.task, options.step
     is_planar = shape[0] == 1
     predictor = Predictor.load(released_model(is_planar), CPU)
-    purpose = PURPOSES.get(task, Purpose(task))
+    purpose = PURPOSES.get(task, Purpose(task, is_thorough=options.thorough))
 
     def run(volume: Volume) -> None:
         """What is measured."""
         if purpose.task:
-            predictor.segment(volume, purpose.task)
+            Selection(purpose.task, is_thorough=purpose.is_thorough).segment(predictor, volume, _untold)
         elif purpose.with_map:
             predictor.locate(volume)
         else:

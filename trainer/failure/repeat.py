@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
-from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.quality.pairwise_dice import pairwise_dice
 from MultiTaskSegLib.runtime.thorough.change import CONTRASTS, PROPORTIONS, SIZES
-from MultiTaskSegLib.runtime.thorough.further_looks import looked_again
+from MultiTaskSegLib.runtime.thorough.further_looks import agreement_of
 from trainer.failure.shipped_look import dropout_labels, look
 
 ENSEMBLE, SNAPSHOTS, DROPOUT, LOOKS = "ensemble", "snapshots", "dropout", "looks"
@@ -34,6 +34,7 @@ class Repeat(Protocol):
 
         Raises:
             InputError: the image cannot be prepared.
+            ResourceError: memory runs out.
         """
 
 
@@ -103,7 +104,10 @@ class FurtherLooks:
     def agreement(self, volume: Volume, task: TaskInfo) -> float:
         """See `Repeat`; on the image's own grid."""
         found = self._predictor.segment(volume, task.name)
-        checked = looked_again(self._predictor, volume, found, _untold).agreement
+        checked, failures = agreement_of(self._predictor, volume, found, _untold)
+        # Memory that was short today says nothing of the image, and what is stored is not measured again.
+        if failures and (checked is None or isinstance(failures[-1], ResourceError)):
+            raise failures[-1]
         return float("nan") if checked is None or checked.mean is None else checked.mean
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory, NetworkMemory
-from MultiTaskSegLib.runtime.hosting.memory_estimate import MemoryEstimate, RunMemory, StageMemory
+from MultiTaskSegLib.runtime.hosting.memory_estimate import MemoryEstimate, RunMemory, StageMemory, waiting_bytes
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, LOCATE, Purpose
 from MultiTaskSegLib.runtime.image.input_frame import input_frame
 from MultiTaskSegLib.runtime.image.preparation import prepare, preparing_bytes
@@ -29,6 +29,7 @@ from MultiTaskSegLib.runtime.network.tensor_ledger import TensorLedger
 from MultiTaskSegLib.runtime.ood.cell_features import describing_bytes, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import CellMemory, locating_bytes, on_image_grid
 from MultiTaskSegLib.runtime.ood.spectrum import SpectrumCollector
+from MultiTaskSegLib.runtime.thorough.change import stretched_copies
 from MultiTaskSegLib.worker_process import worker_environment
 from Testing.runtime.tiny_model import tiny_manifest
 
@@ -257,7 +258,14 @@ def test_a_card_is_given_room_for_copies_that_the_processor_does_not_make() -> N
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures the Linux way")
 @pytest.mark.parametrize(
-    "run", ["48 96 96 1 Dataset101_HippocampusT1", "48 96 96 1 locate", "1 400 500 1 auto", "48 64 64 0.15 auto 1"]
+    "run",
+    [
+        "48 96 96 1 Dataset101_HippocampusT1",
+        "48 96 96 1 Dataset101_HippocampusT1 0 --thorough",
+        "48 96 96 1 locate",
+        "1 400 500 1 auto",
+        "48 64 64 0.15 auto 1",
+    ],
 )
 def test_the_estimate_bounds_the_measured_peak_of_a_real_run(run: str) -> None:
     command = [sys.executable, "-m", "Testing.runtime.memory_probe", *run.split()]
@@ -275,3 +283,22 @@ def test_the_estimate_bounds_what_openvino_takes(run: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     peak, estimate = (int(number) for number in done.stdout.split())
     assert peak <= estimate <= 3 * peak
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (1, 90, 60)])
+@pytest.mark.parametrize("device", [CPU, CARD])
+def test_a_thorough_check_has_room_for_the_copy_of_the_image_that_takes_most(
+    shape: tuple[int, int, int], device: torch.device
+) -> None:
+    wanted, is_on_host = task(2), device == CPU
+    if shape[0] == 1:
+        wanted = replace(wanted, profile=Profile("f", "fit", Intensity("percentile", 1.0, 99.0), matrix=96))
+    volume, plain = noise(shape), Purpose("t2")
+    thorough = run_memory(wanted, purpose=replace(plain, is_thorough=True), volume=volume, device=device)
+    waiting = waiting_bytes([wanted], volume.voxels.size)
+    copies = [run_memory(wanted, purpose=plain, volume=copy, device=device) for copy in stretched_copies(volume)]
+    own = run_memory(wanted, purpose=plain, volume=volume, device=device).at(0)
+    assert max(copy.at(0).card_bytes() for copy in copies) > own.card_bytes()
+    for copy in copies:
+        assert thorough.at(0).host_bytes(is_on_host) >= copy.at(0).host_bytes(is_on_host) + waiting
+        assert thorough.at(0).card_bytes() >= copy.at(0).card_bytes()

@@ -243,3 +243,12 @@ def test_the_parts_of_a_plan_reach_the_network_and_do_not_change_the_result(tmp_
         np.testing.assert_allclose(found.uncertainty, whole.uncertainty, atol=1e-4)
         assert found.verdict.score == pytest.approx(whole.verdict.score, rel=1e-3)
         assert found.warnings == whole.warnings
+
+
+def test_where_only_the_further_looks_do_not_fit_the_refusal_says_what_to_leave_out() -> None:
+    thorough, device = replace(TASK, is_thorough=True), host(1)
+    with pytest.raises(ResourceError, match="Leave the thorough check out, or close other programs"):
+        plan(device, device, thorough)
+    with pytest.raises(ResourceError) as refusal:
+        plan(device, device)
+    assert "thorough" not in str(refusal.value)

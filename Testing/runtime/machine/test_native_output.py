@@ -106,7 +106,8 @@ def run_buffered(code: str, *words: str) -> str:
     return done.stdout
 
 
-PUTS = "ctypes.CDLL('ucrtbase' if os.name == 'nt' else None).puts"
+C_LIBRARY = "ctypes.CDLL('ucrtbase' if os.name == 'nt' else None)"
+PUTS = f"{C_LIBRARY}.puts"
 
 
 def test_lines_that_the_c_library_holds_back_are_caught_too() -> None:
@@ -124,6 +125,25 @@ def test_lines_that_the_c_library_holds_back_are_caught_too() -> None:
     assert "before" in said
     assert "after" in said
     assert "Premature end of JPEG file" not in said
+
+
+def test_a_thread_that_waits_for_input_holds_nothing_up() -> None:
+    code = (
+        "import ctypes, os, threading, time\n"
+        "from MultiTaskSegLib.runtime.machine.native_output import captured_native_output\n"
+        "os.dup2(os.pipe()[0], 0)\n"
+        f"threading.Thread(target={C_LIBRARY}.getchar, daemon=True).start()\n"
+        "time.sleep(0.5)\n"
+        "def capture():\n"
+        "    with captured_native_output():\n"
+        "        pass\n"
+        "reader = threading.Thread(target=capture, daemon=True)\n"
+        "reader.start()\n"
+        "reader.join(10)\n"
+        "os.write(1, b'waits' if reader.is_alive() else b'done')\n"
+        "os._exit(0)\n"
+    )
+    assert run_buffered(code) == "done"
 
 
 def test_a_picture_that_is_cut_off_is_refused_where_the_output_is_a_pipe(tmp_path: Path) -> None:

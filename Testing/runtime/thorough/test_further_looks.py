@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -12,11 +14,15 @@ import pytest
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
+from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.quality.image_agreement import ImageAgreement
 from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, GOOD, LOOK_HERE
+from MultiTaskSegLib.runtime.selection.region import Region
+from MultiTaskSegLib.runtime.selection.selection import Selection
+from MultiTaskSegLib.runtime.thorough import further_looks
 from MultiTaskSegLib.runtime.thorough.change import changes_of
 from MultiTaskSegLib.runtime.thorough.further_looks import looked_again
-from Testing.runtime.tiny_model import tiny_manifest
+from Testing.runtime.tiny_model import tiny_manifest, write_tiny_model
 
 TASK = tiny_manifest().tasks[0]
 LEFT, RIGHT = 1, 2
@@ -33,6 +39,7 @@ class Counted:
     maps: list[Any]
     manifest: Any = field(default_factory=tiny_manifest)
     seen: list[Volume] = field(default_factory=list)
+    grid: Callable[[Volume], dict[str, Any]] | None = None
 
     def segment(
         self, volume: Volume, task: str = "auto", progress: Callable[[float, str], None] | None = None
@@ -46,7 +53,8 @@ class Counted:
             progress(0.5, "network")
             progress(1.0, "done")
         blank = np.zeros(made.shape, np.float32)
-        return Segmentation(volume, made, blank, blank, TASK, None, "m", "0" * 64, "cpu", {}, ())
+        grid = None if self.grid is None else self.grid(volume)
+        return Segmentation(volume, made, blank, blank, TASK, None, "m", "0" * 64, "cpu", {}, (), grid=grid)
 
 
 def ball(*, left: int, right: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -158,3 +166,78 @@ def test_a_foreign_image_is_never_called_good_however_far_looks_agree() -> None:
 def test_what_is_not_wanted_does_not_count() -> None:
     both = ImageAgreement({LEFT: 1.0, RIGHT: 0.0}, 4)
     assert both.only([LEFT]).mean == 1.0
+
+
+def test_a_structure_that_the_result_lacks_keeps_it_from_being_good_however_many_others_agree() -> None:
+    dice = dict.fromkeys(range(1, 20), 0.99)
+    assert ImageAgreement(dice, 2).answer == GOOD
+    assert ImageAgreement({**dice, 20: 0.0}, 2).mean == pytest.approx(0.9405)
+    assert ImageAgreement({**dice, 20: 0.0}, 2).answer == LOOK_HERE
+    assert ImageAgreement({**dice, 20: None}, 2).answer == LOOK_HERE
+
+
+def grid_of(voxels: int) -> dict[str, Any]:
+    return {"size": [voxels] * 3}
+
+
+def looks_on(grid: Callable[[Volume], dict[str, Any]], volume: Volume) -> Segmentation:
+    labels = ball(left=40, right=60)[:, : volume.shape[1]]
+    model = Counted([labels], grid=grid)
+    return looked_again(model, volume, model.segment(volume, TASK.name), lambda share, step: None)
+
+
+def test_looks_that_see_the_very_same_image_are_no_sign_that_a_result_is_good() -> None:
+    found = looks_on(lambda volume: grid_of(30), scan())
+    assert found.agreement is None
+    assert "the thorough check could not be made: in another voxel size" in found.warnings[0]
+
+
+def test_only_looks_that_see_another_image_count() -> None:
+    # As of voxels a little coarser than the finest grid: what is larger is not seen larger, what is smaller is.
+    found = looks_on(lambda volume: grid_of(30 if volume.spacing_mm[0] >= 1 else 27), scan())
+    assert agreement(found).looks == 1
+    assert found.warnings[0].startswith("1 of 2 looks of the thorough check failed")
+    # As of a model that takes pictures without the size of their pixels.
+    picture = replace(scan(), voxels=scan().voxels[:1])
+    flat = Counted([ball(left=40, right=0)[:1]], grid=lambda volume: grid_of(30))
+    seen = looked_again(flat, picture, flat.segment(picture, TASK.name), lambda share, step: None)
+    assert agreement(seen).looks == 2
+
+
+@pytest.mark.parametrize("region", [None, Region.between((-40, -10, -50, -10, 10, 60))])
+def test_of_voxels_too_coarse_to_be_seen_in_another_size_nobody_knows_how_far_looks_agree(
+    tmp_path: Path, region: Region | None
+) -> None:
+    predictor = Predictor.load(write_tiny_model(tmp_path / "tiny.mts.safetensors"), "cpu")  # of 2 mm
+    voxels = np.random.default_rng(0).normal(size=(12, 14, 16)).astype(np.float32)
+    wanted = Selection("Dataset001_Balls", region, is_thorough=True)
+    agreements = []
+    for spacing_mm in (3.0, 6.0):
+        volume = Volume(voxels, np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0]), "scan")
+        found = wanted.segment(predictor, volume, lambda share, step: None)
+        agreements.append(found.agreement)
+    assert agreements[0] is not None
+    assert agreements[0].looks == 2
+    assert agreements[1] is None
+
+
+def test_nothing_of_a_look_takes_memory_while_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    @dataclass
+    class Watching(Counted):
+        last: Callable[[], object] = lambda: None
+
+        def segment(
+            self, volume: Volume, task: str = "auto", progress: Callable[[float, str], None] | None = None
+        ) -> Segmentation:
+            assert self.last() is None, "the result of the look before is still there"
+            events.append("look")
+            made = super().segment(volume, task, progress)
+            self.last = ref(made)
+            return made
+
+    monkeypatch.setattr(further_looks, "release_freed_memory", lambda: events.append("memory handed back"))
+    found = Counted([ball(left=40, right=60)]).segment(scan(), TASK.name)
+    looked_again(Watching([ball(left=40, right=60)]), scan(), found, lambda share, step: None)
+    assert events == ["memory handed back", "look"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 
 from MultiTaskSegLib.runtime.hosting.candidate_memory import NetworkMemory
 from MultiTaskSegLib.runtime.hosting.memory_estimate import WRITING_BYTES, MemoryEstimate, StageMemory, waiting_bytes
@@ -12,6 +13,7 @@ from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.imported.patch_memory import FLOAT, PatchMemory, image_sizes
+from MultiTaskSegLib.runtime.thorough.change import stretched_copies
 
 # What oneDNN keeps from its first convolutions on (measured: 34 MB in all), beyond what every run is told to take.
 CONVOLUTION_BYTES = 24_000_000
@@ -29,15 +31,18 @@ class ImportedRunMemory:
     steps = 1
 
     def __init__(self, manifest: ImportedManifest, volume: Volume, *, is_thorough: bool = False) -> None:
-        self._memory = PatchMemory(manifest, image_sizes(volume, manifest), volume.channel_count)
+        looks = (volume, *stretched_copies(volume)) if is_thorough else (volume,)
+        sizes = max((image_sizes(look, manifest) for look in looks), key=lambda own: prod(own.grid))
+        self._memory = PatchMemory(manifest, sizes, volume.channel_count)
         self._image_bytes = self._memory.image_bytes
         if is_thorough:
             self._image_bytes += self._memory.image_bytes + waiting_bytes(manifest.tasks, volume.voxels.size)
         self._verdict_bytes = 0
         if manifest.ood is not None:
             profile = manifest.tasks[0].profile
-            seen = volume if profile.channel_count > 1 else replace(volume, further=())
-            self._verdict_bytes = preparing_bytes(input_frame(seen, profile), profile.channel_count)
+            judged = looks if profile.channel_count > 1 else [replace(look, further=()) for look in looks]
+            frames = [input_frame(look, profile) for look in judged]
+            self._verdict_bytes = max(preparing_bytes(frame, profile.channel_count) for frame in frames)
 
     def at(self, step: int) -> MemoryEstimate:
         """What the run takes with patches."""

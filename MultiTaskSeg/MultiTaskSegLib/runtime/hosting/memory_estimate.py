@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 
 from MultiTaskSegLib.runtime.hosting.candidate_memory import CandidateMemory, NetworkMemory
 from MultiTaskSegLib.runtime.hosting.purpose import Purpose
-from MultiTaskSegLib.runtime.image.input_frame import input_frame
+from MultiTaskSegLib.runtime.image.input_frame import InputFrame, input_frame
 from MultiTaskSegLib.runtime.image.preparation import preparing_bytes
 from MultiTaskSegLib.runtime.image.profile import Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.network.prospect import PLAIN, Prospect
 from MultiTaskSegLib.runtime.prediction.candidate import only_task
+from MultiTaskSegLib.runtime.thorough.change import stretched_copies
 
 AUTO = "auto"
 FLOAT_BYTES = 4
@@ -35,6 +37,9 @@ HEAP_FACTOR, CARD_FACTOR = 1.1, 1.25
 HOLES_FACTOR, LARGEST_HOLES_BYTES = 2, 64_000_000
 # Of the result that waits while further looks are taken: labels, uncertainty and confidence.
 WAITING_BYTES = 1 + 4 + 4
+# What looks at an image of other sizes leave in libraries and in the heap (measured: 20 to 45 MB on the released 3-D
+# model, beyond what a single look at the largest of them takes).
+LEFT_BYTES = 48_000_000
 # What libraries keep from their first use on, whatever the image.
 LIBRARY_BYTES = 24_000_000
 
@@ -84,14 +89,19 @@ class MemoryEstimate:
 
 
 def waiting_bytes(tasks: Sequence[TaskInfo], voxels: int) -> int:
-    """What a result takes while further looks are taken; of regions that may overlap, each.
+    """What a result takes while further looks are taken, and what these leave; of regions that may overlap, each.
 
     Args:
         tasks: of the model.
         voxels: of the image.
     """
     overlapping = max((len(task.labels) for task in tasks if task.are_regions), default=0)
-    return (WAITING_BYTES + overlapping) * voxels
+    return (WAITING_BYTES + overlapping) * voxels + LEFT_BYTES
+
+
+def _largest_frame(looks: Sequence[Volume], profile: Profile) -> InputFrame:
+    """Of one image in several voxel sizes, as it takes most of the network's grid."""
+    return max((input_frame(look, profile) for look in looks), key=lambda frame: prod(frame.grid_shape))
 
 
 class RunMemory:
@@ -125,6 +135,7 @@ class RunMemory:
         self._image_bytes = FLOAT_BYTES * held * volume.channel_count
         if purpose.is_thorough:
             self._image_bytes += self._image_bytes + waiting_bytes(manifest.tasks, self._voxels)
+        looks = (volume, *stretched_copies(volume)) if purpose.is_thorough else (volume,)
         known = None if purpose.task in (AUTO, None) else manifest.task(str(purpose.task))
         if purpose.task == AUTO:
             known = only_task(manifest.tasks, candidates)
@@ -133,7 +144,7 @@ class RunMemory:
             CandidateMemory(
                 manifest.architecture,
                 manifest.ood.layers,
-                input_frame(volume, profile),
+                _largest_frame(looks, profile),
                 tuple(task for task in wanted if task.profile == profile),
                 known is None,
                 device,
@@ -143,7 +154,8 @@ class RunMemory:
             for profile in ([known.profile] if known else candidates)
         ]
         # The intensities of a part are measured on the whole, on the network's grid.
-        frames = [] if whole is volume else [input_frame(whole, profile) for profile in candidates]
+        wholes = [look.whole for look in looks if look.whole is not None]
+        frames = [_largest_frame(wholes, profile) for profile in candidates] if wholes else []
         self._measuring_bytes = max((preparing_bytes(frame) for frame in frames), default=0)
 
     @property

@@ -28,6 +28,7 @@ from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS
 USABLE_SHARE = 0.9
 # Maps wait for labels that nobody has asked for yet where so many times what the run needs, and more, is free.
 ROOMY_FACTOR, ROOMY_BYTES = 3, 2_000_000_000
+REMEDY = "Close other programs, crop the image to the region of interest, or resample it to larger voxels"
 BYTES_PER_MB, BYTES_PER_GB = 1e6, 1e9
 
 
@@ -81,6 +82,26 @@ def plan_run(
     """
     if not _is_possible(manifest, volume, purpose):
         return RunPlan(device.name)  # the predictor says why not
+    try:
+        return _fitting_plan(manifest, candidates, volume, purpose, device, host, remembered)
+    except ResourceError as error:
+        if not purpose.is_thorough:
+            raise
+        raise ResourceError(
+            error.what, remedy=f"Leave the thorough check out, or {REMEDY[0].lower()}{REMEDY[1:]}"
+        ) from error
+
+
+def _fitting_plan(
+    manifest: Manifest | ImportedManifest,
+    candidates: Sequence[Profile],
+    volume: Volume,
+    purpose: Purpose,
+    device: ComputeDevice,
+    host: ComputeDevice,
+    remembered: int,
+) -> RunPlan:
+    """`plan_run` of what the model can do."""
     warnings: tuple[str, ...] = ()
     if device.name != CPU:
         memory = _memory(manifest, candidates, volume, purpose, torch.device("cuda"), remembered)
@@ -149,7 +170,7 @@ def _require_room(need_bytes: int, host: ComputeDevice) -> None:
 def _too_large(need_bytes: int, host: ComputeDevice, how: str = "about") -> ResourceError:
     return ResourceError(
         f"the run needs {how} {_size(need_bytes / USABLE_SHARE)} of memory, and {_size(host.free_bytes or 0)} are free",
-        remedy="Close other programs, crop the image to the region of interest, or resample it to larger voxels",
+        remedy=REMEDY,
     )
 
 

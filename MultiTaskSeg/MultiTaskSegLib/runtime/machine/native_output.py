@@ -50,9 +50,21 @@ def _flush_compiled_code() -> None:
     what a library printed would appear when the process ends, with nobody left who asked."""
     try:
         library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-        library.fflush(None)
-    except (OSError, AttributeError):  # a system with another C library, whose blocks nobody can reach
+        library.fflush(_standard_output(library))
+    except (OSError, AttributeError, ValueError):  # a system with another C library, whose blocks nobody can reach
         return
+
+
+def _standard_output(library: ctypes.CDLL) -> ctypes.c_void_p:
+    """The C library's own; its standard error keeps nothing back.
+
+    To flush all streams is to wait for each, also for one from which another thread is reading, such as a prompt.
+    """
+    if os.name == "nt":
+        stream = library.__acrt_iob_func
+        stream.restype = ctypes.c_void_p
+        return ctypes.c_void_p(stream(1))
+    return ctypes.c_void_p.in_dll(library, {"darwin": "__stdoutp"}.get(sys.platform, "stdout"))
 
 
 def _redirect_to(sink: int) -> dict[int, int]:

@@ -130,13 +130,15 @@ class Segmentation:
             "quality": None if self.quality is None else self.quality.as_dict(is_foreign=self.is_foreign),
             "thorough": None if self.agreement is None else self.agreement.as_dict(is_foreign=self.is_foreign),
             "checked": self.verdict is not None,
-            "network_grid": self._grid(),
+            "network_grid": self.network_grid,
             "uncertainty": self._uncertainty_summary(),
             "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
             "warnings": list(self.warnings),
         }
 
-    def _grid(self) -> dict[str, Any] | None:
+    @property
+    def network_grid(self) -> dict[str, Any] | None:
+        """How the network saw the image, as plain values; None where nobody says so."""
         if self.grid is not None:
             return dict(self.grid)
         return None if self.verdict is None else self.verdict.network_grid

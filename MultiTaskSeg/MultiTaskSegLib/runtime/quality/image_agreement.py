@@ -45,7 +45,9 @@ class ImageAgreement:
         """Whether the result can be good."""
         if self.mean is None or self.mean < TOO_LITTLE:
             return DO_NOT_USE
-        return GOOD if self.mean >= ENOUGH and None not in self.dice.values() else LOOK_HERE
+        # What the result lacks and others show has an agreement of 0, which a mean over many structures hides.
+        is_all_found = all(self.dice.values())
+        return GOOD if self.mean >= ENOUGH and is_all_found else LOOK_HERE
 
     def only(self, values: Collection[int]) -> ImageAgreement:
         """The same where some structures alone are wanted."""

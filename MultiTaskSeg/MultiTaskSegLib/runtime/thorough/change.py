@@ -45,6 +45,10 @@ class Change:
         limits = [None if kept or self.exponent == 1.0 else _limits(channel) for channel, kept in pairs]
         return self._changed(volume, limits)
 
+    def stretched(self, volume: Volume) -> Volume:
+        """The image with the voxel size of the changed one, and with its own intensities."""
+        return self._changed(volume, [None] * volume.channel_count)
+
     def _changed(self, volume: Volume, limits: Sequence[tuple[float, float] | None]) -> Volume:
         whole = None if volume.whole is None else self._changed(volume.whole, limits)
         pairs = zip(volume.channels, limits, strict=True)
@@ -85,10 +89,22 @@ def changes_of(volume: Volume, is_absolute: Sequence[bool]) -> tuple[Change, ...
     Measured: in volumes changes of contrast tell less than sizes do, and more looks than two no more; of a picture,
     which has no size, proportions and contrast together tell most.
     """
+    contrasts = () if not volume.is_planar or all(is_absolute) else CONTRASTS
+    return (*_stretches(volume), *contrasts)
+
+
+def stretched_copies(volume: Volume) -> tuple[Volume, ...]:
+    """The image in all voxel sizes in which a thorough check looks at it: in some it takes more memory than in its own.
+
+    No voxel is copied.
+    """
+    return tuple(change.stretched(volume) for change in _stretches(volume))
+
+
+def _stretches(volume: Volume) -> tuple[Change, ...]:
     if not volume.is_planar:
         return SIZES
-    stretches = (Change(name, _in_plane(volume, *factors)) for name, factors in PROPORTIONS.items())
-    return (*stretches, *(() if all(is_absolute) else CONTRASTS))
+    return tuple(Change(name, _in_plane(volume, *factors)) for name, factors in PROPORTIONS.items())
 
 
 def _in_plane(volume: Volume, first: float, second: float) -> tuple[float, float, float]:

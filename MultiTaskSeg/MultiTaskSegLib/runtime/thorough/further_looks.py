@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from MultiTaskSegLib.runtime.agreement.mask_overlap import MaskOverlap, label_overlaps, mask_overlap, mean_defined
 from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.quality.image_agreement import ImageAgreement
@@ -56,25 +57,67 @@ def looked_again(
         progress: told the share of the further looks that is done.
         inside: bool ``(Z, Y, X)``, where they are to agree; None for everywhere.
     """
+    agreement, failures = agreement_of(model, seen, found, progress, inside)
+    if agreement is None:
+        return found.with_warnings([f"the thorough check could not be made: {failures[-1]}"])
+    count = len(changes_of(seen, model.manifest.absolute_scales(found.task.name)))
+    lost = (
+        f"{count - agreement.looks} of {count} looks of the thorough check failed: {failures[-1]}" if failures else ""
+    )
+    return replace(found, agreement=agreement).with_warnings([lost] if lost else [])
+
+
+def agreement_of(
+    model: Looks,
+    seen: Volume,
+    found: Segmentation,
+    progress: Progress,
+    inside: NDArray[np.bool_] | None = None,
+) -> tuple[ImageAgreement | None, list[MtsError]]:
+    """How far further looks agree with a result, and why some of them could not be taken.
+
+    Args:
+        model, seen, found, progress, inside: as of `looked_again`.
+
+    Returns:
+        The agreement with those that could be taken, None without any; and the reasons. Where memory ran out no further
+        look is tried, so that this is the last reason.
+    """
     started_s, scales = time.perf_counter(), model.manifest.absolute_scales(found.task.name)
     changes = changes_of(seen, scales)
     overlaps: list[Mapping[int, MaskOverlap]] = []
-    failure: MtsError | None = None
+    failures: list[MtsError] = []
     for number, change in enumerate(changes):
         tell = part_of(progress, number / len(changes), (number + 1) / len(changes), f"look {number + 2}: ")
+        # What the look before has left in the heap must not lie beside what follows.
+        release_freed_memory()
         try:
             other = model.segment(change.of(seen, scales), found.task.name, tell)
+            _require_change(found, other)
             overlaps.append(_overlaps(found, other, inside))
+            del other
         except Exception as error:
-            failure = _reason(error)
-            if isinstance(failure, ResourceError):
+            failures.append(_reason(error))
+            if isinstance(failures[-1], ResourceError):
                 break
     if not overlaps:
-        return found.with_warnings([f"the thorough check could not be made: {failure}"])
-    lost = [f"{len(changes) - len(overlaps)} of {len(changes)} looks of the thorough check failed: {failure}"]
-    seconds = time.perf_counter() - started_s
-    told = replace(found, agreement=ImageAgreement(_means(overlaps), len(overlaps), seconds))
-    return told.with_warnings(lost if failure else [])
+        return None, failures
+    return ImageAgreement(_means(overlaps), len(overlaps), time.perf_counter() - started_s), failures
+
+
+def _require_change(found: Segmentation, other: Segmentation) -> None:
+    """Refuse a look that has seen what the result was made of: it agrees fully, and that says nothing.
+
+    Voxels that are much coarser than the network's, and pictures whose voxel size a network never asks for, lie on the
+    same grid however their header is stretched.
+    """
+    one, its = found.volume, other.volume
+    has_same_voxels = all(mine is theirs for mine, theirs in zip(one.channels, its.channels, strict=True))
+    grid, its_grid = found.network_grid, other.network_grid
+    if has_same_voxels and grid is not None and its_grid is not None and grid["size"] == its_grid["size"]:
+        raise InputError(
+            "in another voxel size or contrast the network sees the very same image", file=one.name or None
+        )
 
 
 def _reason(error: Exception) -> MtsError:
