@@ -83,7 +83,7 @@ def plan_run(
     if not _is_possible(manifest, volume, purpose):
         return RunPlan(device.name)  # the predictor says why not
     try:
-        return _fitting_plan(manifest, candidates, volume, purpose, device, host, remembered)
+        return _fitting_plan(manifest, candidates, volume, purpose, device, host, remembered, prospect)
     except ResourceError as error:
         if not purpose.is_thorough:
             raise
@@ -100,6 +100,7 @@ def _fitting_plan(
     device: ComputeDevice,
     host: ComputeDevice,
     remembered: int,
+    prospect: Prospect,
 ) -> RunPlan:
     """`plan_run` of what the model can do."""
     warnings: tuple[str, ...] = ()
