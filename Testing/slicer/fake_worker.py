@@ -87,6 +87,8 @@ def answer(request: dict, behaviour: str) -> None:
     report.update(task=task, device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=request["warnings"])
     report.update(further=[{**one, "mean": float(np.load(one["voxels"]).mean())} for one in request.get("further", [])])
     report.update(model={"name": str(request["model"]), "sha256": "00"}, uncertainty={}, timings={"total_s": 0.5})
+    agreed = {"answer": "good", "agreement": 0.93, "looks": 2, "seconds": 1.0}
+    report.update(thorough=agreed if request.get("thorough") else None)
     report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]))])
     files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
     send(id=number, event="result", **files, **thumbnail(request), report=report, legend=LEGEND)
