@@ -124,6 +124,7 @@ NAMED = frozenset({
     "python -m trainer",
     "python -m trainer evaluate",
     "python -m trainer experiment calibration-page",
+    "python -m trainer experiment failure-detection",
     "python -m trainer experiment localisation",
     "python -m trainer experiment model-page",
     "python -m trainer experiment p-value",
