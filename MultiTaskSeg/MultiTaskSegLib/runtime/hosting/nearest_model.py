@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, ResourceError, UsageError
+from MultiTaskSegLib.runtime.errors import MtsError, UsageError
 from MultiTaskSegLib.runtime.hosting.purpose import CHECK, Purpose
 from MultiTaskSegLib.runtime.hosting.torch_machine import Answers, Machine
 from MultiTaskSegLib.runtime.image.volume import Volume
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
+from MultiTaskSegLib.runtime.machine.memory_shortage import reason_of
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.hosting.model_host import ModelHost
@@ -153,7 +153,7 @@ def nearest_model(
         try:
             found.append(_looked(host, standing, device, volume, look_for, part, tell))
         except Exception as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             failure = failure or reason
             found.append(Standing(standing.name, standing.path, reason=str(reason)))
     left_out = [standing for standing in standings if standing.reason]
@@ -162,15 +162,6 @@ def nearest_model(
         assert failure is not None
         raise failure
     return NearestModel(_preferred(ordered), (*ordered, *left_out))
-
-
-def _reason(error: Exception) -> MtsError:
-    """Why a model could not look at an image; a fault of the program is none, and goes on."""
-    if isinstance(error, (InputError, ModelError, ResourceError)):
-        return error.with_traceback(None)
-    if is_out_of_memory(error):
-        return memory_error(error)
-    raise error
 
 
 def _preferred(ordered: Sequence[Standing]) -> Standing:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, ResourceError
 
 PHRASES = (
     "out of memory",
@@ -37,6 +37,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of any library means that memory ran out, on the card or of the computer."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in text for phrase in PHRASES)
+
+
+def reason_of(error: Exception) -> MtsError:
+    """Why a model could not do what others, or other looks, may still do; a fault of the program is no reason.
+
+    Raises:
+        Exception: the fault, which goes on.
+    """
+    if isinstance(error, (InputError, ModelError, ResourceError)):
+        return error.with_traceback(None)
+    if is_out_of_memory(error):
+        return memory_error(error)
+    raise error
 
 
 def is_card_short(error: BaseException) -> bool:

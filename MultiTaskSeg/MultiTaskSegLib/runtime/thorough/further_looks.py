@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.agreement.mask_overlap import MaskOverlap, label_overlaps, mask_overlap, mean_defined
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, ResourceError
+from MultiTaskSegLib.runtime.errors import InputError, MtsError, ResourceError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
-from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory, memory_error
+from MultiTaskSegLib.runtime.machine.memory_shortage import reason_of
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.quality.image_agreement import ImageAgreement
 from MultiTaskSegLib.runtime.thorough.change import changes_of
@@ -97,7 +97,7 @@ def agreement_of(
             overlaps.append(_overlaps(found, other, inside))
             del other
         except Exception as error:
-            failures.append(_reason(error))
+            failures.append(reason_of(error))
             if isinstance(failures[-1], ResourceError):
                 break
     if not overlaps:
@@ -118,15 +118,6 @@ def _require_change(found: Segmentation, other: Segmentation) -> None:
         raise InputError(
             "in another voxel size or contrast the network sees the very same image", file=one.name or None
         )
-
-
-def _reason(error: Exception) -> MtsError:
-    """Why a look failed; a fault of the program is no reason, and goes on."""
-    if isinstance(error, (InputError, ModelError, ResourceError)):
-        return error.with_traceback(None)
-    if is_out_of_memory(error):
-        return memory_error(error)
-    raise error
 
 
 def _means(overlaps: Sequence[Mapping[int, MaskOverlap]]) -> dict[int, float | None]:
