@@ -1,4 +1,4 @@
-"""The commands ``reference``, ``calibrate``, ``quality`` and ``describe``, which change a part of a finished model."""
+"""The commands ``reference``, ``calibrate``, ``quality``, ``keep`` and ``describe``: parts of a finished model."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def add_commands(commands: Any) -> None:
     _add_reference(commands)
     _add_calibrate(commands)
     _add_quality(commands)
+    _add_keep(commands)
     _add_describe(commands)
 
 
@@ -60,6 +61,20 @@ def _add_quality(commands: Any) -> None:
     quality.add_argument("--faults", type=int, default=45, help="spoilt images of each task (default 45)")
     quality.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
     quality.set_defaults(command=_quality)
+
+
+def _add_keep(commands: Any) -> None:
+    keep = commands.add_parser("keep", help="write a model without the tasks that it does not do well enough")
+    keep.add_argument("-m", "--model", type=Path, required=True)
+    keep.add_argument("--data", type=Path, nargs="*", default=(), metavar="DIR", help="of the tasks that are kept")
+    keep.add_argument(
+        "--images", nargs="*", default=(), metavar="TASK=DIR", help="images without labels in place of a task's own"
+    )
+    which = keep.add_mutually_exclusive_group(required=True)
+    which.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="those to keep")
+    which.add_argument("--least-dice", type=float, metavar="DICE", help="keep those with this mean Dice, held out")
+    keep.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
+    keep.set_defaults(command=_keep)
 
 
 def _add_describe(commands: Any) -> None:
@@ -133,6 +148,28 @@ def _quality(options: argparse.Namespace) -> int:
     for task in manifest.tasks:
         sys.stdout.write(f"{task.name}: {quality_line(manifest.quality_of(task)).strip()}\n")
     sys.stdout.write(f"model: {target}\n")
+    return 0
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.model_card import check_text, left_out_text
+    from trainer.refitting.kept_tasks import keep_tasks
+    from trainer.refitting.standing_in import images_by_task
+
+    if options.least_dice is not None and not 0 < options.least_dice <= 1:
+        raise UsageError(f"--least-dice {options.least_dice:g} is no Dice", remedy="Use a value above 0, up to 1")
+    target = _target(options)
+    manifest = keep_tasks(
+        options.model,
+        options.data,
+        target,
+        tasks=options.tasks,
+        least_dice=options.least_dice,
+        images_of=images_by_task(options.images),
+    )
+    kept = ", ".join(task.name for task in manifest.tasks)
+    check = check_text(manifest.ood, len(manifest.tasks))
+    sys.stdout.write(f"kept: {kept}\n{left_out_text(manifest)}\n{check}\nmodel: {target}\n")
     return 0
 
 

@@ -80,6 +80,14 @@ USAGE: dict[str, tuple[str, ...]] = {
     "multitaskseg-trainer quality -m MODEL --data DIR... [-o MODEL] [--faults N] [--seed N]": (
         f"multitaskseg-trainer quality -m {MODEL} --data {KNOWN} -o judged.mts.safetensors --faults 1 --seed 0",
     ),
+    "multitaskseg-trainer keep -m MODEL [--data DIR...] [--images TASK=DIR...] [--tasks TASK...] [--least-dice DICE] "
+    "-o MODEL": (
+        f"multitaskseg-trainer keep -m {MODEL} --data Dataset202_LiverCT --tasks Dataset202_LiverCT "
+        "-o kept.mts.safetensors",
+        f"multitaskseg-trainer keep -m {MODEL} --images Dataset201_KidneyCT=Dataset201_KidneyCT/imagesTr "
+        "--tasks Dataset201_KidneyCT -o kept.mts.safetensors",
+        f"multitaskseg-trainer keep -m {MODEL} --data {KNOWN} --least-dice 1 -o best.mts.safetensors",
+    ),
     "multitaskseg-trainer precision -m MODEL --data DIR... [--foreign DIR...] [-o MODEL] [--precision P...] "
     "[--artefact-cases N]": (
         f"multitaskseg-trainer precision -m {MODEL} --data {KNOWN} --foreign Foreign -o in16.mts.safetensors "

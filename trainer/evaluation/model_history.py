@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.model_card import left_out_text
 from trainer.evaluation.published_figures import measured_as
 
 
@@ -18,6 +19,12 @@ def history_words(manifest: Manifest, digest: str) -> str:
             "the training."
         )
     return words
+
+
+def left_out_words(manifest: Manifest) -> str:
+    """Which tasks the network was trained on and the model leaves out; empty where there are none."""
+    text = left_out_text(manifest)
+    return f"{text}." if text else ""
 
 
 def _training(training: Mapping[str, Any]) -> str:

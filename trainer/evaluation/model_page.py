@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
 from trainer.evaluation.card_page import card_text, checked_words
 from trainer.evaluation.evaluation import PICTURES
-from trainer.evaluation.model_history import history_words
+from trainer.evaluation.model_history import history_words, left_out_words
 from trainer.evaluation.model_words import few_words
 from trainer.evaluation.published_figures import TOLD, PublishedFigures, measured_as, published_figures
 from trainer.report.report import write_whole
@@ -152,6 +152,7 @@ def _section(manifest: Manifest, digest: str, figures: PublishedFigures) -> str:
         history_words(manifest, digest),
         "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows]),
         few_words(figures.evaluation["datasets"]),
+        left_out_words(manifest),
         f"Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): "
         f"{weights_licence(manifest).text()}.",
         checked_words(manifest, digest, figures),

@@ -15,11 +15,12 @@ def refitted(changed: Manifest, digest: str) -> Manifest:
 
     Args:
         changed: the manifest of the new file.
-        digest: of the file before.
+        digest: of the file before; empty of a model that is in no file, and of which nothing has been measured.
     """
     training = dict(changed.training)
-    before = (digest, *training.pop(MEASURED_AS, ()), *training.get(REFITTED_FROM, ()))
-    training |= {REFITTED_FROM: list(dict.fromkeys(before))}
+    before = (digest, *training.pop(MEASURED_AS, ()), *training.pop(REFITTED_FROM, ()))
+    if known := list(dict.fromkeys(filter(None, before))):
+        training |= {REFITTED_FROM: known}
     # Verdicts and labels are others now: what lower precisions cost must be measured anew.
     return dataclasses.replace(changed, training=training, precision=None)
 

@@ -27,6 +27,9 @@ from trainer.refitting.standing_in import StandingIn, read_standing_in
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
 
+KNOWS_IMAGES_OF = "check_knows_images_of"
+"""In the entry ``training``: by task, the folder whose images stood in for its own."""
+
 
 def refit_reference(
     model_path: Path,
@@ -53,7 +56,28 @@ def refit_reference(
         DatasetError: a task has no folder, or too few images stand in for it.
         ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups.
     """
-    predictor = Predictor.load(model_path)
+    return refit_of(
+        Predictor.load(model_path),
+        directories,
+        output,
+        variant=variant,
+        layers=layers,
+        images_of=images_of,
+        stream=stream,
+    )
+
+
+def refit_of(
+    predictor: Predictor,
+    directories: Sequence[Path],
+    output: Path,
+    *,
+    variant: Variant = "composite",
+    layers: tuple[str, ...] = (),
+    images_of: Mapping[str, Path] | None = None,
+    stream: TextIO | None = None,
+) -> Manifest:
+    """`refit_reference` of a model that is loaded already."""
     model = predictor.model
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     instead = _standing_in(model.manifest, images_of or {})
@@ -105,7 +129,7 @@ def _with_record(manifest: Manifest, instead: Mapping[str, StandingIn]) -> Manif
     if not more:
         return manifest
     seen = [*more, *manifest.training.get(KEY, [])]
-    return dataclasses.replace(manifest, training=manifest.training | {KEY: seen, "check_knows_images_of": said})
+    return dataclasses.replace(manifest, training=manifest.training | {KEY: seen, KNOWS_IMAGES_OF: said})
 
 
 def _images(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
@@ -20,6 +22,7 @@ def model_card(manifest: Manifest, digest: str) -> str:
         f"Training: {_training(manifest)}",
         f"Licence of the weights, from those of their data: {weights_licence(manifest).text()}",
         check_text(manifest.ood, len(manifest.tasks)),
+        *filter(None, [left_out_text(manifest)]),
         "",
     ]
     for index, task in enumerate(manifest.tasks):
@@ -41,6 +44,22 @@ def check_text(ood: OodInfo, tasks: int) -> str:
             "check fits"
         )
     return f"Out-of-distribution check: {ood.variant} signature of {', '.join(ood.layers)}; {words}"
+
+
+def left_out_text(manifest: Manifest) -> str:
+    """One line on the tasks that the network was trained on and the model leaves out; empty where there are none."""
+    left = manifest.training.get("left_out")
+    parts = [f"{name} ({_held_out_words(known)})" for name, known in left.items()] if isinstance(left, dict) else []
+    return f"Trained on, too, but left out: {', '.join(parts)}" if parts else ""
+
+
+def _held_out_words(known: Any) -> str:
+    """Notes of a file may hold anything."""
+    scores = known.get("held_out_dice") if isinstance(known, dict) else None
+    values = list(scores.values()) if isinstance(scores, dict) else []
+    if not values or not all(isinstance(value, (int, float)) for value in values):
+        return "Dice not recorded"
+    return f"mean Dice {sum(values) / len(values):.3f} on {known.get('held_out_cases')} held-out cases"
 
 
 def _false_alarms(ood: OodInfo, index: int, name: str) -> str:
