@@ -328,9 +328,9 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
-            options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``,
-                for results of image files, table and page; ``withUncertainty=False`` leaves out that of volumes;
-                ``figures``, columns of Segment Statistics (``["Surface [mm2]"]``).
+            options: ``task``, ``model``, ``device``, ``existing``, ``structures``, ``thorough`` as in :meth:`segment`;
+                ``output``, for results of image files, table and page; ``withUncertainty=False`` leaves out that of
+                volumes; ``figures``, columns of Segment Statistics (``["Surface [mm2]"]``).
 
         Raises:
             InputError: there is no image.
