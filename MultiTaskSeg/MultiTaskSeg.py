@@ -18,7 +18,7 @@ from slicer.ScriptedLoadableModule import (
 from MultiTaskSegLib.catalogue.model_choice import ModelChoice
 from MultiTaskSegLib.installation.installation import warm_up
 from MultiTaskSegLib.installation.missing_package import require_installed
-from MultiTaskSegLib.installation.self_test import require_packages, run_tests
+from MultiTaskSegLib.installation.self_test import fault_of_brain, require_packages, run_tests, sample_head
 from MultiTaskSegLib.job import shared_runner
 from MultiTaskSegLib.loop import scripting
 from MultiTaskSegLib.loop.loop_view import LoopView
@@ -328,9 +328,9 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
         Args:
             images: volume nodes and paths in any mixture; one folder; or one sequence node, whose frames are meant.
-            options: ``task``, ``model``, ``device``, ``existing``, ``structures`` as in :meth:`segment`; ``output``,
-                for results of image files, table and page; ``withUncertainty=False`` leaves out that of volumes;
-                ``figures``, columns of Segment Statistics (``["Surface [mm2]"]``).
+            options: ``task``, ``model``, ``device``, ``existing``, ``structures``, ``thorough`` as in :meth:`segment`;
+                ``output``, for results of image files, table and page; ``withUncertainty=False`` leaves out that of
+                volumes; ``figures``, columns of Segment Statistics (``["Surface [mm2]"]``).
 
         Raises:
             InputError: there is no image.
@@ -341,7 +341,7 @@ class MultiTaskSegLogic(ScriptedLoadableModuleLogic):
 
 
 class MultiTaskSegTest(ScriptedLoadableModuleTest):
-    """Self-test inside Slicer: downloads and installs nothing; what needs torch is left out where it is missing."""
+    """Self-test inside Slicer: installs nothing; what needs torch or a network is left out where that is missing."""
 
     def setUp(self) -> None:
         """Start from an empty scene."""
@@ -354,6 +354,7 @@ class MultiTaskSegTest(ScriptedLoadableModuleTest):
             self.test_whatCannotBeSegmentedIsRefusedInWords,
             self.test_thePhantomIsSegmentedWithFiguresAndProvenance,
             self.test_aSecondRunReplacesWhenAsked,
+            self.test_theBrainOfARealHeadIsFound,
         )
 
     def phantom(self) -> vtkMRMLScalarVolumeNode:
@@ -391,3 +392,8 @@ class MultiTaskSegTest(ScriptedLoadableModuleTest):
         for existing, left in (("keep", 1), ("keep", 2), ("replace", 1)):
             logic.segment(volumeNode, model=sample_model(), existing=existing)
             self.assertEqual(len(results_of(volumeNode)), left)
+
+    def test_theBrainOfARealHeadIsFound(self) -> None:
+        """Slicer's own real head, by the released model that it goes to; left out where it cannot be downloaded."""
+        volumeNode = sample_head(self)
+        self.assertEqual(fault_of_brain(volumeNode, MultiTaskSegLogic().segment(volumeNode)), "")

@@ -12,6 +12,7 @@ from MultiTaskSegLib.job_result import JobResult
 from MultiTaskSegLib.picture.framed_picture import framed_picture
 from MultiTaskSegLib.runtime.errors import NOT_FINITE, Cancelled, ModelError, MtsError, UsageError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.quality.quality_words import agreements_of
 from MultiTaskSegLib.typed_error import typed
 from MultiTaskSegLib.verdict_words import verdict_words
 from MultiTaskSegLib.worker_process import BrokenWorkerError, DeadWorkerError
@@ -52,6 +53,9 @@ class BatchRow:
             where the model has no reference images, or empty when it failed.
         quality: whether the result is good, in the words of the report; empty for a check, and where nobody knows.
         predicted_dice: mean over the structures that were found; None where nothing is expected.
+        thorough: whether the result can be good, in the words of the thorough check; empty where there was none.
+        agreement: mean Dice with further looks; None where there were none, and where they find nothing, either.
+        agreements: that of each structure that any look found, by its name.
         p_value: of the out-of-distribution check; None without one.
         volumes_ml: volume of each structure in millilitres, by its name; empty for an image without a physical size.
         figures: those of Segment Statistics that were asked for, by structure, by the title of the figure; None where
@@ -85,6 +89,9 @@ class BatchRow:
     figures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     quality: str = ""
     predicted_dice: float | None = None
+    thorough: str = ""
+    agreement: float | None = None
+    agreements: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -268,7 +275,7 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
     """The row of an image that was segmented or checked, from its report."""
     verdict = None if report["ood"] is None else Verdict.from_dict(report["ood"])
     task, model = str(report.get("task", "")), report.get("model", {})
-    quality = report.get("quality") or {}
+    quality, thorough = report.get("quality") or {}, report.get("thorough") or {}
     return BatchRow(
         item.name,
         task,
@@ -285,6 +292,9 @@ def row_of(item: BatchItem, report: Mapping[str, Any], seconds: float) -> BatchR
         figures=report.get("figures", {}),
         quality=str(quality.get("answer", "")),
         predicted_dice=quality.get("predicted_dice"),
+        thorough=str(thorough.get("answer", "")),
+        agreement=thorough.get("agreement"),
+        agreements=agreements_of(report),
     )
 
 

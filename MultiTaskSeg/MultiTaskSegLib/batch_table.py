@@ -12,26 +12,28 @@ from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 
 Column = tuple[str, list[str] | list[float | None]]
 
-TEXTS = ("image", "file", "task", "verdict", "quality", "nearest_task", "model")
-FIGURES = ("predicted_dice", "p_value", "score", "limit")
+TEXTS = ("image", "file", "task", "verdict", "quality", "thorough", "nearest_task", "model")
+FIGURES = ("predicted_dice", "agreement", "p_value", "score", "limit")
 SECONDS, WARNINGS, ERROR = "seconds", "warnings", "error"
 
 
 def batch_columns(rows: Sequence[BatchRow]) -> list[Column]:
     """Titles with the values of all rows, which were segmented or checked: what was found, then one column of
-    millilitres per structure, then the `figure_columns`.
+    millilitres per structure, one of the agreement of each that was looked at again, then the `figure_columns`.
 
     Titles are the same in every language, so that scripts can rely on them. Figures that are missing are None.
 
     >>> [title for title, _ in batch_columns([BatchRow("a", volumes_ml={"left ventricle": 2.0})])]
-    ['image', 'file', 'task', 'verdict', 'quality', 'nearest_task', 'model', 'predicted_dice', 'p_value', 'score', \
-'limit', 'seconds', 'left ventricle [mL]', 'warnings', 'error']
+    ['image', 'file', 'task', 'verdict', 'quality', 'thorough', 'nearest_task', 'model', 'predicted_dice', \
+'agreement', 'p_value', 'score', 'limit', 'seconds', 'left ventricle [mL]', 'warnings', 'error']
     """
     structures = list(dict.fromkeys(name for row in rows for name in row.volumes_ml))
     columns: list[Column] = [(title, [str(getattr(row, title)) for row in rows]) for title in TEXTS]
     columns += [(title, [getattr(row, title) for row in rows]) for title in FIGURES]
     columns.append((SECONDS, [round(row.seconds, 3) for row in rows]))
     columns += [(f"{name} [mL]", [row.volumes_ml.get(name) for row in rows]) for name in structures]
+    looked_at = list(dict.fromkeys(name for row in rows for name in row.agreements))
+    columns += [(f"{name} agreement", [row.agreements.get(name) for row in rows]) for name in looked_at]
     columns += figure_columns(rows)
     columns.append((WARNINGS, [" | ".join(row.warnings) for row in rows]))
     columns.append((ERROR, [row.error for row in rows]))

@@ -21,6 +21,7 @@ from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.machine.result_place import RESULT_FILES
 from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.selection.selection import Selection
 from Testing.runtime.tiny_model import tiny_images, tiny_manifest, tiny_network, tiny_reference, write_tiny_model
 
 BALLS = "Dataset001_Balls"
@@ -43,9 +44,11 @@ def predictor(place: Path) -> Predictor:
     return Predictor.load(place / "tiny.mts.safetensors")
 
 
-def job_in(output: Path, place: Path, predictor: Predictor, command: str = SEGMENT) -> CohortJob:
+def job_in(
+    output: Path, place: Path, predictor: Predictor, command: str = SEGMENT, *, thorough: bool = False
+) -> CohortJob:
     task = BALLS if command == SEGMENT else ""
-    settings = CohortSettings(command, "tiny", predictor.model.digest, task)
+    settings = CohortSettings(command, "tiny", predictor.model.digest, task, thorough=thorough)
     settings.write(output)
     return CohortJob(settings, place / "tiny.mts.safetensors", output, "cpu")
 
@@ -70,6 +73,30 @@ def test_a_case_gets_the_files_and_figures_of_its_image_alone(place: Path, predi
     assert record.quality == report["quality"]["answer"] != ""
     assert (record.attempts, record.task, record.model_sha256) == (2, BALLS, predictor.model.digest)
     assert (folder / PICTURE_FILE).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_thorough_case_has_the_answer_and_the_agreements_of_its_image_alone(
+    place: Path, predictor: Predictor, tmp_path: Path
+):
+    case = Case("scan.nii.gz", place / "scan.nii.gz")
+    volume = read_image(case.image)
+    alone = Selection(BALLS, is_thorough=True).segment(predictor, volume, lambda *_: None)
+    told, found = alone.report(), {}
+    for thorough in (False, True):
+        worker = CaseWorker(job_in(tmp_path / str(thorough), place, predictor, thorough=thorough))
+        assert worker.open() == ""
+        found[thorough] = worker.run(case, 1).record
+    record, plain = found[True], found[False]
+    assert (record.thorough, record.agreement) == (told["thorough"]["answer"], told["thorough"]["agreement"])
+    assert record.agreements == {row["name"]: row["agreement"] for row in told["labels"]}
+    assert len(record.agreements) == 2
+    assert record == known_results(tmp_path / "True", [case]).finished["scan.nii.gz"]
+    kept = {"thorough": plain.thorough, "agreement": plain.agreement, "agreements": plain.agreements}
+    assert kept == {"thorough": "", "agreement": None, "agreements": {}}
+    assert replace(record, **kept, seconds=plain.seconds) == plain  # nothing else is another
+    folders = [case_folder(tmp_path / str(thorough), case) for thorough in (False, True)]
+    first, second = (sitk.ReadImage(str(folder / "segmentation.nii.gz")) for folder in folders)
+    assert np.array_equal(sitk.GetArrayFromImage(first), sitk.GetArrayFromImage(second))
 
 
 def test_a_check_keeps_its_verdict_alone(place: Path, predictor: Predictor, tmp_path: Path):

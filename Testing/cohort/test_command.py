@@ -283,3 +283,30 @@ def test_where_it_is_not_wanted_nothing_says_when_and_where_an_image_was_made(
     assert not any("ACME" in file.read_text("utf-8") for file in (images.parent / "out").rglob("*.json"))
     assert cli.main(words(model, images)) == 2
     assert "origin False, not True" in capsys.readouterr().err
+
+
+def test_a_thorough_cohort_has_its_columns_and_is_never_mixed_with_one_that_is_not(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    (images / "broken.nii.gz").unlink()
+    task = ["--task", "Dataset001_Balls", "--json"]
+    assert cli.main(words(model, images, *task, "--thorough", kind="segment")) == 0
+    alone = images.parent / "alone"
+    given = [str(images / "scan1.nii.gz"), "-m", str(model), "-o", str(alone), "--device", "cpu", "--thorough"]
+    assert cli.main(["segment", *given, *task]) == 0
+    told = json.loads((alone / REPORT).read_text("utf-8"))
+    row = rows(images)["scan1.nii.gz"]
+    assert (row["thorough"], row["agreement"]) == (told["thorough"]["answer"], str(told["thorough"]["agreement"]))
+    for label in told["labels"]:
+        shown = "" if label["agreement"] is None else str(label["agreement"])
+        assert row.get(f"{label['name']} agreement", "") == shown
+    assert row["verdict"] in ("in distribution", "in distribution (unusual)", "out of distribution")
+    page = (images.parent / "out" / "cohort.html").read_text("utf-8")
+    assert "<th>thorough check</th>" in page
+    calls = ray.calls
+    assert cli.main(words(model, images, *task, "--thorough", kind="segment")) == 0
+    assert ray.calls == calls  # nothing is done again
+    capsys.readouterr()
+    assert cli.main(words(model, images, *task, kind="segment")) == 2
+    assert "holds results of another run: thorough True, not False" in capsys.readouterr().err
+    assert rows(images)["scan1.nii.gz"] == row

@@ -40,8 +40,9 @@ USAGE: dict[str, tuple[str, ...]] = {
         "multitaskseg check --channel FLAIR=FLAIR.nii.gz --channel T1=T1.nii.gz -m two.mts.safetensors",
     ),
     "multitaskseg cohort segment LIST_OR_FOLDER -o OUT -m MODEL [--address A] [--workers N] [--task NAME|auto] "
-    "[--only PATTERN] [--json]": (
-        f"multitaskseg cohort segment scans -o cohort -m {MODEL} --workers 1 --task auto --only '*.nii.gz' --json",
+    "[--thorough] [--only PATTERN] [--json]": (
+        f"multitaskseg cohort segment scans -o cohort -m {MODEL} --workers 1 --task auto --thorough --only '*.nii.gz' "
+        "--json",
     ),
     "multitaskseg cohort check LIST_OR_FOLDER -o OUT -m MODEL": (
         f"multitaskseg cohort check list.csv -o checked -m {MODEL}",

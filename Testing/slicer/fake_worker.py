@@ -44,10 +44,17 @@ def send(**event: object) -> None:
     print(json.dumps(event), flush=True)
 
 
-def label_figures(voxels: int, ijk_to_ras: np.ndarray) -> dict:
+def label_figures(voxels: int, ijk_to_ras: np.ndarray, agreement: float | None) -> dict:
     volume_mm3 = voxels * float(abs(np.linalg.det(ijk_to_ras[:3, :3])))
     shares = {"mean_confidence": 0.91, "predicted_dice": 0.83} if voxels else {}
-    return {"value": 1, "name": "bright part", "voxels": voxels, "volume_mm3": volume_mm3, **shares}
+    found = {"value": 1, "name": "bright part", "voxels": voxels, "volume_mm3": volume_mm3}
+    return {**found, "agreement": agreement, **shares}
+
+
+def agreed(request: dict) -> dict | None:
+    """What further looks have found, where they are asked for."""
+    found = {"answer": "look here", "agreement": 0.83, "looks": 2, "seconds": 1.0}
+    return found if request.get("thorough") else None
 
 
 def answer(request: dict, behaviour: str) -> None:
@@ -87,9 +94,9 @@ def answer(request: dict, behaviour: str) -> None:
     report.update(task=task, device=request["device"], ijk_to_ras=request["ijk_to_ras"], warnings=request["warnings"])
     report.update(further=[{**one, "mean": float(np.load(one["voxels"]).mean())} for one in request.get("further", [])])
     report.update(model={"name": str(request["model"]), "sha256": "00"}, uncertainty={}, timings={"total_s": 0.5})
-    agreed = {"answer": "good", "agreement": 0.93, "looks": 2, "seconds": 1.0}
-    report.update(thorough=agreed if request.get("thorough") else None)
-    report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]))])
+    agreement = (agreed(request) or {}).get("agreement")
+    report.update(thorough=agreed(request))
+    report.update(labels=[label_figures(int(labels.sum()), np.asarray(request["ijk_to_ras"]), agreement)])
     files = {name: str(output / f"{name}.npy") for name in ("labels", "uncertainty")}
     send(id=number, event="result", **files, **thumbnail(request), report=report, legend=LEGEND)
 
@@ -113,7 +120,7 @@ def answer_with_files(number: int, folder: Path, request: dict) -> None:
     (folder / "report.json").write_text(json.dumps(request))
     labels = [{"value": 1, "name": "bright part", "voxels": 4, "volume_mm3": 1500.0}]
     report = {"image": Path(request["image"]).name, "ood": OOD, "task": request["task"], "labels": labels}
-    told = {"report": {**report, "warnings": []}, "legend": LEGEND}
+    told = {"report": {**report, "warnings": [], "thorough": agreed(request)}, "legend": LEGEND}
     send(id=number, event="result", files=str(folder), **told, **thumbnail(request))
 
 

@@ -79,7 +79,9 @@ class CaseWorker:
     def __init__(self, job: CohortJob, machine: Machine | None = None) -> None:
         self._job, self._settings = job, job.settings
         self._host = ModelHost(machine or TorchMachine())
-        self._selection = Selection(self._settings.task or AUTO, structures=self._settings.structures)
+        self._selection = Selection(
+            self._settings.task or AUTO, structures=self._settings.structures, is_thorough=self._settings.thorough
+        )
 
     def open(self) -> str:
         """Load the model; why no case can be done, one sentence, or nothing."""

@@ -89,9 +89,15 @@ def _settings(options: argparse.Namespace) -> CohortSettings:
         raise ModelError(
             f"the model {model.plain['name']} has no reference images and checks nothing", remedy="Give another one"
         )
-    structures = tuple(sorted(options.structures))
     return CohortSettings(
-        options.kind, model.plain["name"], model.digest, options.task, structures, options.origin, options.dicom_seg
+        options.kind,
+        model.plain["name"],
+        model.digest,
+        options.task,
+        tuple(sorted(options.structures)),
+        options.origin,
+        options.dicom_seg,
+        options.thorough,
     )
 
 

@@ -25,8 +25,11 @@ def add_cohort(commands: argparse._SubParsersAction[argparse.ArgumentParser], co
         "--bids-derivatives", action="store_true", help="of a BIDS dataset: also as derivatives in OUT/bids"
     )
     segment.add_argument("--dicom-seg", action="store_true", help="of DICOM series: also as DICOM SEG (highdicom)")
+    segment.add_argument(
+        "--thorough", action="store_true", help="compare with further looks; takes 3 to 5 times as long"
+    )
     check = kinds.add_parser(CHECK, help="is each image like the training images?")
-    check.set_defaults(task="", structures=(), bids_derivatives=False, dicom_seg=False)
+    check.set_defaults(task="", structures=(), bids_derivatives=False, dicom_seg=False, thorough=False)
     for kind, parser in ((SEGMENT, segment), (CHECK, check)):
         _add_common(parser)
         parser.set_defaults(command=command, kind=kind)

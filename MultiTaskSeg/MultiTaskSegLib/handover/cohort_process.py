@@ -37,6 +37,7 @@ class CohortRequest:
         structures: that are wanted; none for all.
         address: of a Ray cluster; empty for this computer.
         workers: images at once.
+        thorough: whether further looks at changed copies of each image tell how sure its result is.
     """
 
     images: Path
@@ -47,12 +48,14 @@ class CohortRequest:
     structures: tuple[str, ...] = ()
     address: str = ""
     workers: int = 1
+    thorough: bool = False
 
     def words(self) -> list[str]:
         """Those after ``multitaskseg``."""
         found = ["cohort", "segment", str(self.images), "-o", str(self.output), "-m", str(self.model), "--json"]
         found += ["--task", self.task, "--device", self.device, "--workers", str(self.workers)]
         found += ["--structures", *self.structures] if self.structures else []
+        found += ["--thorough"] if self.thorough else []
         return found + ([f"--address={self.address}"] if self.address else [])
 
 

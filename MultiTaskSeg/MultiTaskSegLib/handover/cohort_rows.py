@@ -10,7 +10,7 @@ from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.runtime.errors import ResourceError
 
 TABLE, PAGE = "cohort.csv", "cohort.html"
-MILLILITRES = " [mL]"
+MILLILITRES, AGREEMENT = " [mL]", " agreement"
 DONE, FAILED = "done", "failed"
 FORMULA_STARTS = ("'=", "'+", "'-", "'@", "'\t", "'\r")  # behind an apostrophe, so that no spreadsheet runs them
 
@@ -31,18 +31,26 @@ def cohort_rows(output: Path) -> list[BatchRow]:
 
 def _row(cells: Mapping[str, str]) -> BatchRow:
     plain = {title: text[1:] if text.startswith(FORMULA_STARTS) else text for title, text in cells.items()}
-    volumes = {title: text for title, text in plain.items() if title.endswith(MILLILITRES) and text}
     is_done = plain["status"] == DONE
     return BatchRow(
         plain["case"],
         plain["task"],
         plain["verdict"],
         float(plain["p_value"]) if plain["p_value"] else None,
-        {title.removesuffix(MILLILITRES): float(text) for title, text in volumes.items()},
+        _by_structure(plain, MILLILITRES),
         float(plain["seconds"] or 0),
         tuple(text for text in plain["warnings"].split(" | ") if text),
         error="" if is_done else plain["reason"],
         model=plain["model"],
         model_sha256=plain["model_sha256"],
         file=plain["source"],
+        quality=plain["quality"],
+        thorough=plain["thorough"],
+        agreement=float(plain["agreement"]) if plain["agreement"] else None,
+        agreements=_by_structure(plain, AGREEMENT),
     )
+
+
+def _by_structure(plain: Mapping[str, str], ending: str) -> dict[str, float]:
+    """The figures of a row whose titles are a structure and this ending."""
+    return {title.removesuffix(ending): float(text) for title, text in plain.items() if title.endswith(ending) and text}

@@ -22,9 +22,10 @@ from MultiTaskSegLib.panel.figure.figure_ticks import FigureTicks
 from MultiTaskSegLib.panel.message_view import MessageView, values_of
 from MultiTaskSegLib.panel.path_binding import PathBinding
 from MultiTaskSegLib.panel.run_control import RunControl
-from MultiTaskSegLib.picture.verdict_colour import COLOURS
+from MultiTaskSegLib.panel.wish.thorough_choice import batch_text
+from MultiTaskSegLib.picture.verdict_colour import BAD_COLOUR, COLOURS, GOOD_COLOUR, UNUSUAL_COLOUR
 from MultiTaskSegLib.runtime.errors import InputError, UsageError
-from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, LOOK_HERE
+from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, GOOD, LOOK_HERE
 from MultiTaskSegLib.scene import attributes
 from MultiTaskSegLib.scene.image_node import image_nodes
 from MultiTaskSegLib.scene.volume_sequence import sequence_of
@@ -36,6 +37,7 @@ CAUSES = ("batchScope", "batchFolder", "batchOutput", "batchFigures", "task", "m
 PICTURE_LINES = 3  # of text, beside which a picture stands
 TEXT_LETTERS = 28  # of columns of text beside those of figures
 IMAGE_COLUMN, VERDICT_COLUMN, TOTAL_COLUMN, NOTE_COLUMN = 0, 1, 2, 3
+ANSWER_COLOURS = {GOOD: GOOD_COLOUR, LOOK_HERE: UNUSUAL_COLOUR, DO_NOT_USE: BAD_COLOUR}
 
 
 class BatchView:
@@ -92,6 +94,9 @@ class BatchView:
             widget.visible = scope == COHORT
         self.ui.batchFiguresButton.visible = scope != COHORT  # Slicer's own figures, and a cohort knows no Slicer
         self.ui.batchUncertaintyCheckBox.visible = scope == SCENE  # elsewhere it is no volume of the scene
+        is_thorough = parameters is not None and parameters.thorough
+        self.ui.batchThoroughLabel.text = batch_text(*_known_images(parameters)) if is_thorough else ""
+        self.ui.batchThoroughLabel.visible = is_thorough
         self.run.show(can_start and parameters is not None)
 
     def images(self) -> tuple[Any, str | None]:
@@ -134,23 +139,24 @@ class BatchView:
             self._page_text = _("All images on one page, with pictures: {link}").format(link=link)
             self.message.say(self._page_text)
         table = self.ui.batchTableWidget
-        further = figure_columns(rows)
-        self._set_titles([":\n".join(title.rsplit(": ", 1)) for title, _values in further])
+        answers, figures = _answers(rows), figure_columns(rows)
+        further = [*answers, *((title, [_figure(value) for value in values]) for title, values in figures)]
+        self._set_titles([":\n".join(title.rsplit(": ", 1)) for title, _cells in further], has_figures=bool(figures))
         table.setRowCount(len(rows))
         totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
         for number, (row, total) in enumerate(zip(rows, totals, strict=True)):
             tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
-            figures = ["" if values[number] is None else f"{values[number]:.4g}" for _title, values in further]
-            for column, text in enumerate([*_texts(row, total), *figures]):
+            for column, text in enumerate([*_texts(row, total), *(cells[number] for _title, cells in further)]):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip if text or column <= NOTE_COLUMN else _("There is no such figure of this image"))
                 if column == IMAGE_COLUMN and row.thumbnail:
                     item.setIcon(_icon(row.thumbnail, table.iconSize.width()))
                 if column == TOTAL_COLUMN or column > NOTE_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                if column == VERDICT_COLUMN and row.verdict in COLOURS:
-                    item.setBackground(qt.QBrush(qt.QColor(COLOURS[row.verdict])))
-                    item.setForeground(qt.QBrush(qt.QColor("#ffffff")))
+                if column == VERDICT_COLUMN:
+                    _paint(item, COLOURS.get(row.verdict))
+                if column == NOTE_COLUMN + len(answers):
+                    _paint(item, ANSWER_COLOURS.get(row.thorough))
                 table.setItem(number, column, item)
         table.setColumnHidden(NOTE_COLUMN, not any(table.item(row, NOTE_COLUMN).text() for row in range(len(rows))))
         table.visible = bool(rows)
@@ -170,7 +176,7 @@ class BatchView:
         when_activated(table, self._on_activated)
         self._fit = TableFit(table)
 
-    def _set_titles(self, further: Sequence[str]) -> None:
+    def _set_titles(self, further: Sequence[str], *, has_figures: bool = False) -> None:
         titles = [_("Image"), _("Verdict"), _("Total\n[mL]"), _("Note"), *further]
         table = self.ui.batchTableWidget
         table.setColumnCount(len(titles))
@@ -178,9 +184,9 @@ class BatchView:
         header = table.horizontalHeader()
         # Two that take what is left would be left nothing beside many figures, which are scrolled to.
         for column in (IMAGE_COLUMN, NOTE_COLUMN):
-            mode = qt.QHeaderView.Interactive if further else qt.QHeaderView.Stretch
+            mode = qt.QHeaderView.Interactive if has_figures else qt.QHeaderView.Stretch
             header.setSectionResizeMode(column, mode)
-            if further:
+            if has_figures:
                 table.setColumnWidth(column, letters_wide(table, TEXT_LETTERS))
         header.moveSection(header.visualIndex(NOTE_COLUMN), len(titles) - 1)  # figures before words, which are long
 
@@ -219,10 +225,38 @@ def _texts(row: BatchRow, total: str) -> list[str]:
     words = {FOREIGN: _("OUT"), UNUSUAL: _("unusual"), KNOWN: _("in"), UNCHECKED: _("not checked")}
     verdict = words.get(row.verdict, row.verdict)
     notes = [warning for warning in row.warnings if not warning.startswith(attributes.OOD_WARNING)]
-    unsure = [_quality_words(row.quality)] if row.quality in (LOOK_HERE, DO_NOT_USE) else []
+    unsure = [_answer_words(row.quality)] if row.quality in (LOOK_HERE, DO_NOT_USE) else []
     return [row.image, verdict, total, " | ".join([*unsure, *notes])]
 
 
-def _quality_words(quality: str) -> str:
-    """The answer that asks for a look, to stand before the notes."""
-    return _("do not use") if quality == DO_NOT_USE else _("look here")
+def _answers(rows: Sequence[BatchRow]) -> list[tuple[str, list[str]]]:
+    """Title and cells of what the thorough check says; no column where none was made."""
+    if not any(row.thorough for row in rows):
+        return []
+    cells = ["\n".join(filter(None, (_answer_words(row.thorough), _figure(row.agreement, ".2f")))) for row in rows]
+    return [(_("Thorough\ncheck"), cells)]
+
+
+def _answer_words(answer: str) -> str:
+    """An answer in the language of the application."""
+    return {GOOD: _("good"), LOOK_HERE: _("look here"), DO_NOT_USE: _("do not use")}.get(answer, answer)
+
+
+def _figure(value: float | None, form: str = ".4g") -> str:
+    return "" if value is None else format(value, form)
+
+
+def _paint(item: Any, colour: str | None) -> None:
+    """White on a colour; a cell without one stays as it is."""
+    if colour is not None:
+        item.setBackground(qt.QBrush(qt.QColor(colour)))
+        item.setForeground(qt.QBrush(qt.QColor("#ffffff")))
+
+
+def _known_images(parameters: Any) -> tuple[list[Any], int]:
+    """Volumes that a batch is of, and how many images each stands for; none of files, which nobody has read yet."""
+    if parameters.batchScope == SCENE:
+        return image_nodes(slicer.mrmlScene), 1
+    volume = parameters.inputVolume if parameters.batchScope == FRAMES else None
+    sequence = None if volume is None else sequence_of(volume)
+    return ([], 1) if sequence is None else ([volume], sequence.GetNumberOfDataNodes())

@@ -59,7 +59,8 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch | Co
     if parameters.batchScope == COHORT:
         folder, results = view.cohort_places()
         wishes = {"task": parameters.task, "device": parameters.device, "structures": tuple(structures or ())}
-        return CohortBatch(request_of(folder, results, parameters.modelPath, **wishes, **view.cohort_wishes()))
+        wishes |= {"thorough": parameters.thorough, **view.cohort_wishes()}
+        return CohortBatch(request_of(folder, results, parameters.modelPath, **wishes))
     images, output = view.images()
     with view.run.preparing():
         ensure_packages()
@@ -73,5 +74,6 @@ def start_batch(logic: Any, parameters: Any, view: BatchView) -> SceneBatch | Co
         structures=structures,
         withUncertainty=parameters.batchUncertainty,
         figures=ticked_figures(parameters),
+        thorough=parameters.thorough,
     )
     return SceneBatch(images, options)

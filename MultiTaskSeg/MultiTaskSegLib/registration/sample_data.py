@@ -1,4 +1,5 @@
-"""Sample data for the tutorial: phantoms that lie in the extension itself, and the model that knows two of them."""
+"""Sample data for the tutorial: a real head, which is Slicer's own, and phantoms that lie in the extension itself, with
+the model that knows two of them."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from MultiTaskSegLib.registration.module_presence import has_module
 CATEGORY = "MultiTaskSeg"
 MODEL_FILE = "phantom.mts.safetensors"
 MODULES = ("MultiTaskSeg", "OODCheck")
+HEAD = "MRHead"  # a T1-weighted head with skull, among Slicer's own samples
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,21 @@ def is_sample_model(model: str) -> bool:
 
 
 def register_sample_data() -> None:
-    """Offer the phantoms in Slicer's Sample Data module, one by one and all at once with their model chosen.
+    """Offer Slicer's real head and the phantoms in Slicer's Sample Data module, these one by one and all at once with
+    their model chosen.
 
-    Nothing is downloaded: the addresses are those of files in the extension. Registering twice does no harm. Nothing
-    happens where users have disabled that module.
+    Nothing is downloaded now, and phantoms never: their addresses are those of files in the extension. Registering
+    twice does no harm. Nothing happens where users have disabled that module.
     """
     if not has_module("SampleData"):
         return
-    register = importlib.import_module("SampleData").SampleDataLogic.registerCustomSampleDataSource
+    logic = importlib.import_module("SampleData").SampleDataLogic
+    register = logic.registerCustomSampleDataSource
+    head = logic().sourceForSampleName(HEAD)
+    if head is not None:
+        own = {name: getattr(head, name) for name in ("uris", "fileNames", "nodeNames", "checksums")}
+        name = _("Real head (MRHead)")
+        register(category=CATEGORY, sampleName=name, customDownloader=load_head, loadFileTypes=["VolumeFile"], **own)
     for sample in SAMPLES:
         register(category=CATEGORY, sampleName=sample.name, **_files([sample]))
     # The name is what people read on the button.
@@ -83,6 +92,19 @@ def load_tutorial(source: Any) -> list[Any]:
     for name in filter(has_module, MODULES):
         slicer.util.getModuleLogic(name).getParameterNode().modelPath = str(sample_model())
     return list(nodes)
+
+
+def load_head(_source: Any = None) -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """Have Slicer download its real head, choose it in both modules, if they are there, and let the image decide about
+    the model; returns the volume node, none where it could not be had, which Slicer tells."""
+    shown = getattr(slicer.modules, "SampleDataWidget", None)  # only there once that module was opened
+    logic = importlib.import_module("SampleData").SampleDataLogic(None if shown is None else shown.logMessage)
+    # What could not be loaded is None or a path.
+    nodes = [node for node in logic.downloadSamples(HEAD) if isinstance(node, slicer.vtkMRMLScalarVolumeNode)]
+    for name in filter(has_module, MODULES if nodes else ()):
+        parameters = slicer.util.getModuleLogic(name).getParameterNode()
+        parameters.modelPath, parameters.inputVolume = "", nodes[0]
+    return nodes
 
 
 def _files(samples: list[Sample] | tuple[Sample, ...]) -> dict[str, Any]:

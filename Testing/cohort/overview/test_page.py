@@ -10,7 +10,7 @@ import pytest
 from MultiTaskSegLib.cohort.overview.page import cohort_page
 from MultiTaskSegLib.cohort.overview.worst_cases import SHOWN, worst
 from MultiTaskSegLib.cohort.result.case_record import FAILED, CaseRecord
-from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
+from MultiTaskSegLib.cohort.result.settings import CHECK, SEGMENT, CohortSettings
 from MultiTaskSegLib.verdict_words import FOREIGN, KNOWN
 
 SETTINGS = CohortSettings(CHECK, "<tiny>", "ab" * 32)
@@ -24,6 +24,27 @@ def test_the_furthest_come_first_then_those_of_which_least_is_expected():
     failed = CaseRecord("failed", "", FAILED)
     found = [row.case for row in worst([better, *far, failed, poor])]
     assert found == [f"far{k:02d}" for k in range(SHOWN + 2, 2, -1)] + ["poor", "better"]
+
+
+def test_what_the_thorough_check_sends_one_to_comes_before_what_is_expected_to_be_poor(tmp_path: Path):
+    one = CaseRecord("good", "", verdict=KNOWN, expected_dice={"liver": 0.1}, thorough="good", agreement=0.95)
+    lost = replace(one, case="nothing found", thorough="do not use", agreement=None, expected_dice={})
+    less, more = (
+        replace(one, case=name, thorough="look here", agreement=agreement)
+        for name, agreement in (("less", 0.8), ("more", 0.85))
+    )
+    failed = replace(one, case="failed", thorough="", agreement=None, expected_dice={"liver": 0.2})
+    rows = [one, more, failed, less, lost]
+    assert [row.case for row in worst(rows)] == ["nothing found", "less", "more", "good", "failed"]
+    settings = CohortSettings(SEGMENT, "tiny", "ab" * 32, thorough=True)
+    page = cohort_page(rows, settings, tmp_path)
+    assert "<td>look here</td><td>2</td>" in page
+    assert "<td>could not be made</td><td>1</td>" in page
+    assert "then least agreement of further looks, then least expected Dice" in page
+    assert f"<td>{KNOWN}</td><td>5</td>" in page  # the verdicts are counted for themselves
+    plain = cohort_page([replace(one, thorough="", agreement=None)], replace(settings, thorough=False), tmp_path)
+    assert "thorough" not in plain
+    assert "agreement of" not in plain
 
 
 @pytest.mark.parametrize(

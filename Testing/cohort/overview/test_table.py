@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,17 @@ def test_the_answer_stands_beside_the_verdict_and_is_text_in_both_files_also_whe
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     write_parquet(columns, tmp_path / "a.parquet")
     assert parquet.read_table(tmp_path / "a.parquet")["quality"].to_pylist() == ["look here", ""]
+
+
+def test_the_thorough_check_has_columns_of_its_own_and_one_for_each_structure_that_was_looked_at_again(tmp_path: Path):
+    looked = CaseRecord("a", "", volumes_ml={"l": 1.0, "r": 2.0}, thorough="look here", agreement=0.8)
+    rows = [replace(looked, agreements={"l": 0.7, "lost": 0.0}), CaseRecord("b", "")]
+    columns = dict(cohort_columns(rows))
+    assert (columns["thorough"], columns["agreement"]) == (["look here", ""], [0.8, None])
+    assert (columns["l agreement"], columns["lost agreement"]) == ([0.7, None], [0.0, None])
+    assert "r agreement" not in columns
+    assert not [title for title in dict(cohort_columns(rows[1:])) if title.endswith(" agreement")]
+    assert columns["verdict"] == ["", ""]
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write_parquet(cohort_columns(rows), tmp_path / "a.parquet")
+    assert parquet.read_table(tmp_path / "a.parquet").to_pydict() == columns

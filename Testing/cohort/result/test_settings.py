@@ -12,6 +12,7 @@ from MultiTaskSegLib.cohort.result.settings import SEGMENT, CohortSettings
 from MultiTaskSegLib.runtime.errors import InputError, ResourceError, UsageError
 
 SETTINGS = CohortSettings(SEGMENT, "tiny", "ab" * 32, "auto", ("left",))
+ALWAYS = {"schema", "command", "model", "model_sha256", "task", "structures"}
 
 
 def test_the_same_settings_are_taken_and_so_is_a_new_or_an_empty_folder(tmp_path: Path):
@@ -22,11 +23,12 @@ def test_the_same_settings_are_taken_and_so_is_a_new_or_an_empty_folder(tmp_path
 
 
 def test_a_folder_of_a_version_without_a_choice_goes_on_as_it_began(tmp_path: Path):
-    earlier = {key: value for key, value in SETTINGS.as_dict().items() if key not in ("origin", "dicom_seg")}
+    earlier = {key: value for key, value in SETTINGS.as_dict().items() if key in ALWAYS}
     (tmp_path / "cohort.json").write_text(json.dumps(earlier))
     SETTINGS.require_same(tmp_path)
-    with pytest.raises(UsageError, match="dicom_seg False, not True"):
-        replace(SETTINGS, dicom_seg=True).require_same(tmp_path)
+    for choice in ("dicom_seg", "thorough"):
+        with pytest.raises(UsageError, match=f"{choice} False, not True"):
+            replace(SETTINGS, **{choice: True}).require_same(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,7 @@ def test_a_folder_of_a_version_without_a_choice_goes_on_as_it_began(tmp_path: Pa
         ({"command": "check"}, "command 'segment', not 'check'"),
         ({"task": "Liver"}, "task 'auto', not 'Liver'"),
         ({"structures": ()}, r"structures \['left'\], not \[\]"),
+        ({"thorough": True}, "thorough False, not True"),
     ],
 )
 def test_other_settings_are_refused_with_both(tmp_path: Path, change: dict, words: str):

@@ -7,10 +7,13 @@ import os
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from MultiTaskSegLib.cohort.overview.table import cohort_columns, write_csv
+from MultiTaskSegLib.cohort.result.case_record import CaseRecord
 from MultiTaskSegLib.handover import cohort_process
 from MultiTaskSegLib.handover.cohort_process import CohortProcess, CohortRequest, request_of
 from MultiTaskSegLib.handover.cohort_rows import cohort_rows
@@ -57,7 +60,10 @@ def test_the_words_are_those_of_the_command(tmp_path: Path):
     options = make_parser().parse_args(asked.words())
     assert (options.kind, options.task, list(options.structures)) == ("segment", "Liver", ["a b", "c"])
     assert (options.address, options.workers, options.output) == ("ray://host:1", 3, tmp_path / "out")
-    assert make_parser().parse_args(request(tmp_path / "out").words()).address is None
+    plain = make_parser().parse_args(request(tmp_path / "out").words())
+    assert (plain.address, plain.thorough) == (None, False)
+    thorough = make_parser().parse_args(request(tmp_path / "out", thorough=True, structures=("a",)).words())
+    assert (thorough.thorough, list(thorough.structures)) == (True, ["a"])
 
 
 def test_the_journal_says_how_far_it_is_and_earlier_runs_do_not_count(pretend, tmp_path: Path):
@@ -142,17 +148,17 @@ def test_what_is_missing_is_told_before_anything_starts(given: tuple[str, str, s
 
 
 def test_rows_are_those_of_the_table(tmp_path: Path):
-    titles = "case,source,status,reason,task,verdict,p_value,liver [mL],liver expected Dice,seconds,model"
-    titles += ",model_sha256,warnings"
-    lines = [
-        titles,
-        "a,/a,done,,T,in distribution,0.5,12.5,0.9,1.5,m,d,one | two",
-        "'=b,/b,failed,no image,,,,,,,,,",
-        "c,/c,pending,,,,,,,,,,",
-    ]
-    (tmp_path / "cohort.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    one = CaseRecord("a", "/a", task="T", verdict="in distribution", p_value=0.5, volumes_ml={"liver": 12.5})
+    one = replace(one, seconds=1.5, model="m", model_sha256="d", warnings=("one", "two"), quality="good")
+    one = replace(one, thorough="look here", agreement=0.85, agreements={"liver": 0.85})
+    rows = [one, CaseRecord("=b", "/b", "failed", "no image"), CaseRecord("c", "/c", "pending")]
+    write_csv(cohort_columns(rows), tmp_path / "cohort.csv")
     done, failed = cohort_rows(tmp_path)
     assert (done.image, done.volumes_ml, done.p_value, done.warnings) == ("a", {"liver": 12.5}, 0.5, ("one", "two"))
+    assert (done.quality, done.thorough, done.agreement, done.agreements) == (
+        "good", "look here", 0.85, {"liver": 0.85}
+    )  # fmt: skip
     assert (failed.image, failed.error, failed.volumes_ml) == ("=b", "no image", {})
+    assert (failed.thorough, failed.agreement, failed.agreements) == ("", None, {})
     with pytest.raises(ResourceError, match="cannot be read"):
         cohort_rows(tmp_path / "gone")

@@ -12,9 +12,10 @@ from MultiTaskSegLib.handover import cohort_process
 from MultiTaskSegLib.runtime.model.released import released_model
 
 COHORT, FOLDER = "cohort", "folder"
-TABLE = """case,source,status,reason,task,verdict,p_value,liver [mL],seconds,model,model_sha256,warnings
-a,/a,done,,T,in distribution,0.5,12.5,1.5,m,d,
-b,/b,failed,no image,,,,,,,,
+TABLE = """case,source,status,reason,task,verdict,quality,thorough,p_value,agreement,liver [mL],seconds,model,\
+model_sha256,warnings
+a,/a,done,,T,in distribution,good,look here,0.5,0.83,12.5,1.5,m,d,
+b,/b,failed,no image,,,,,,,,,,,
 """
 
 
@@ -50,12 +51,23 @@ def test_table_and_page_of_a_cohort_are_shown_when_it_is_over(panel, hand_over):
     (command,) = hand_over(str(released_model(planar=False)))
     assert command[1:5] == ["-m", "MultiTaskSegLib.runtime.cli", "cohort", "segment"]
     assert "--address=ray://host:1" in command
+    assert "--thorough" not in command
     table = panel.ui.batchTableWidget
     assert [table.item(row, 0).text() for row in range(table.rowCount)] == ["a", "b"]
     assert table.item(1, 3).text() == "no image"
     node = slicer.mrmlScene.GetFirstNodeByName("MultiTaskSeg cohort")
     assert node.GetNumberOfRows() == 2
     assert "cohort.html" in panel.ui.batchMessageLabel.text
+
+
+def test_a_cohort_is_thorough_where_the_tick_says_so_and_its_answers_have_a_column(panel, hand_over):
+    panel.ui.thoroughCheckBox.checked = True
+    (command,) = hand_over(str(released_model(planar=False)))
+    assert "--thorough" in command
+    table = panel.ui.batchTableWidget
+    assert [table.item(row, 4).text() for row in range(table.rowCount)] == ["look here\n0.83", ""]
+    assert table.item(0, 1).text() == "in"
+    assert panel.ui.batchThoroughLabel.text == "With the thorough check, 3 to 5 times as long"
 
 
 def test_a_cohort_needs_a_model_that_is_named(panel, hand_over):

@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.errors import Cancelled, InputError, ModelError, Re
 from MultiTaskSegLib.runtime.image.image_file import read_label_map
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.scene import attributes
+from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, segment_batch
 from MultiTaskSegLib.scene.result import add_result
 from MultiTaskSegLib.scene.volume import image_from_node
 from MultiTaskSegLib.task_list import task_names
@@ -83,6 +84,17 @@ def test_check_and_segment_give_the_same_verdict(runner, model):
     found = runner.check(image, model=model, device="cpu").wait(120)
     assert found.verdict == runner.segment(image, model=model, device="cpu").wait(120).verdict
     assert found.report["model"]["name"] == "tiny"
+
+
+def test_a_thorough_batch_tells_of_each_image_what_a_run_on_it_alone_tells(runner, model):
+    volumes = [speckled(), speckled("oblique")]
+    asked = {"task": "Dataset001_Balls", "model": model, "device": "cpu"}
+    rows = segment_batch(volumes, BatchOptions(**asked, thorough=True), runner=runner).rows
+    for volume, row in zip(volumes, rows, strict=True):
+        alone = runner.segment(image_from_node(volume), **asked, wish={"thorough": True}).wait(120).report
+        assert (row.thorough, row.agreement) == (alone["thorough"]["answer"], alone["thorough"]["agreement"])
+        assert row.agreements == {label["name"]: label["agreement"] for label in alone["labels"]}
+        assert row.p_value == alone["ood"]["p_value"]
 
 
 def test_the_map_of_the_worker_is_that_of_the_predictor(runner, tmp_path):

@@ -70,6 +70,32 @@ def test_the_uncertainty_of_a_batch_is_left_out_where_the_box_says_so(panel, run
         assert box.isHidden() is not is_offered
 
 
+def test_a_batch_is_thorough_where_the_tick_says_so_and_its_time_is_told_beforehand(panel, run_batch):
+    samples.volume(name="other")
+    label, table = panel.ui.batchThoroughLabel, panel.ui.batchTableWidget
+    assert label.isHidden()
+    run_batch("scene")
+    assert table.columnCount == 4
+    panel.ui.thoroughCheckBox.checked = True
+    for name, seconds in (("Scan", "2.5"), ("other", "4")):  # of the batch before
+        results_of(slicer.mrmlScene.GetFirstNodeByName(name))[-1].SetAttribute("MultiTaskSeg.Seconds", seconds)
+    panel.onParametersChanged()
+    assert label.isHidden() is False
+    assert label.text == "With the thorough check, about 13 s more"
+    run_batch("scene")
+    assert titles(panel)[4] == "Thorough\ncheck"
+    assert [table.item(row, 4).text() for row in range(2)] == ["look here\n0.83"] * 2
+    assert table.item(0, 4).background().color().name() == "#9a5b00"
+    assert [row[1] for row in cells(panel)] == ["in"] * 2
+    assert panel.parameters.segmentation.GetAttribute("MultiTaskSeg.Thorough") == "look here"
+    samples.volume(name="third")
+    panel.onParametersChanged()
+    assert label.text == "With the thorough check, 3 times as long"
+    for scope in ("folder", "frames"):  # there is no sequence
+        panel.parameters.batchScope = scope
+        assert label.text == "With the thorough check, 3 to 5 times as long"
+
+
 def test_an_image_that_fails_has_a_row_with_the_reason(panel, run_batch):
     flat = samples.volume(name="warped")
     samples.warp_transform(flat)

@@ -26,10 +26,31 @@ def sample_data(stand_ins, session):
     return importlib.import_module("MultiTaskSegLib.registration.sample_data")
 
 
+HEAD = types.SimpleNamespace(
+    uris=["https://host/SHA256/cc21"], fileNames=["MR-head.nrrd"], nodeNames=["MRHead"], checksums=["SHA256:cc21"]
+)
+
+
 class SampleDataStandIn:
     """``SampleData.SampleDataLogic`` with the signature that Slicer 5.10 to 5.13 has."""
 
     registered: list[dict] = []  # noqa: RUF012  (of one test, see the fixture)
+    own: dict[str, object] = {"MRHead": HEAD}  # noqa: RUF012
+    has_network = True
+
+    def __init__(self, logMessage=None):
+        self.logMessage = logMessage or print
+
+    def sourceForSampleName(self, sampleName):
+        return self.own.get(sampleName)
+
+    def downloadSamples(self, sampleName):
+        """A node for each file; without a network a message and none."""
+        if not self.has_network:
+            self.logMessage("Download failed", 40)
+            return []
+        names = self.own[sampleName].nodeNames
+        return [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in names]
 
     @staticmethod
     def registerCustomSampleDataSource(
@@ -89,9 +110,10 @@ def test_checksums_and_size_are_kept(sample_data):
 
 def test_every_sample_is_registered_with_address_checksum_and_thumbnail(sample_data, registered):
     sample_data.register_sample_data()
-    assert [source["sampleName"] for source in registered] == ["PhantomHead", "PhantomHeart", "PhantomKnee", "Tutorial"]
+    names = ["Real head (MRHead)", "PhantomHead", "PhantomHeart", "PhantomKnee", "Tutorial"]
+    assert [source["sampleName"] for source in registered] == names
     assert {source["category"] for source in registered} == {"MultiTaskSeg"}
-    for source in registered:
+    for source in registered[1:]:
         assert Path(source["thumbnailFileName"]).is_file()
         for uri, checksum in zip(source["uris"], source["checksums"], strict=True):
             content = urllib.request.urlopen(uri).read()
@@ -128,6 +150,48 @@ def test_the_tutorial_chooses_its_model_also_where_one_module_is_disabled(
     source = types.SimpleNamespace(**registered[-1])
     source.customDownloader(source)
     assert Path(widget.logic.getParameterNode().modelPath) == sample_data.sample_model()
+
+
+def test_the_real_head_is_slicers_own_and_no_copy_of_it_is_kept_here(sample_data, registered, monkeypatch):
+    sample_data.register_sample_data()
+    assert {name: registered[0][name] for name in vars(HEAD)} == vars(HEAD)
+    assert registered[0]["thumbnailFileName"] is None  # Slicer has one of that name
+    registered.clear()
+    monkeypatch.setattr(SampleDataStandIn, "own", {})  # a Slicer that has no such sample
+    sample_data.register_sample_data()
+    assert [source["sampleName"] for source in registered][:1] == ["PhantomHead"]
+
+
+def test_the_real_head_is_chosen_in_both_modules_and_the_image_decides_which_model_it_goes_to(
+    sample_data, registered, open_panel, monkeypatch
+):
+    widgets = {name: open_panel(name) for name in ("MultiTaskSeg", "OODCheck")}
+    monkeypatch.setattr(slicer.util, "getModuleLogic", lambda name: widgets[name].logic)
+    sample_data.register_sample_data()
+    tutorial, head = (types.SimpleNamespace(**registered[number]) for number in (-1, 0))
+    tutorial.customDownloader(tutorial)
+    (node,) = head.customDownloader(head)
+    assert node.GetName() == "MRHead"
+    for widget in widgets.values():
+        assert widget.logic.getParameterNode().modelPath == ""
+        assert widget.logic.getParameterNode().inputVolume is node
+
+
+def test_a_real_head_that_cannot_be_downloaded_is_told_where_slicer_tells_it_and_changes_nothing(
+    sample_data, registered, open_panel, monkeypatch, session
+):
+    widget = open_panel("MultiTaskSeg")
+    monkeypatch.setattr(slicer.util, "getModuleLogic", lambda name: widget.logic)
+    parameters, told = widget.logic.getParameterNode(), []
+    parameters.modelPath = str(sample_data.sample_model())
+    monkeypatch.setattr(SampleDataStandIn, "has_network", False)
+    shown = types.SimpleNamespace(logMessage=lambda *message: told.append(message))
+    session.modules.SampleDataWidget = shown
+    assert sample_data.load_head() == []
+    assert told == [("Download failed", 40)]
+    assert parameters.modelPath == str(sample_data.sample_model())
+    monkeypatch.setattr(SampleDataStandIn, "downloadSamples", lambda *_: [None, "/cache/MR-head.nrrd"])
+    assert sample_data.load_head() == []
 
 
 def test_the_model_of_the_phantoms_knows_head_and_heart_but_no_knee(sample_data):

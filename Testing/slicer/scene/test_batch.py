@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import struct
@@ -139,6 +140,21 @@ def test_a_row_without_a_verdict_says_that_nothing_was_checked():
     assert (row.verdict, row.p_value, row.score, row.nearest_task) == ("not checked", None, None, "")
 
 
+def test_a_row_has_the_answer_of_the_thorough_check_beside_verdict_and_quality_and_the_agreements():
+    labels = [{"name": "l", "volume_mm3": 1.0, "agreement": 0.7}, {"name": "r", "volume_mm3": 0.0, "agreement": None}]
+    report = {"ood": None, "task": "hearts", "labels": labels, "quality": {"answer": "good", "predicted_dice": 0.9}}
+    thorough = {"answer": "do not use", "agreement": 0.7, "looks": 2, "seconds": 1.0}
+    item = BatchItem("scan", lambda: None, lambda _: None)
+    row, plain = row_of(item, {**report, "thorough": thorough}, 1.0), row_of(item, {**report, "thorough": None}, 1.0)
+    assert (row.verdict, row.quality, row.thorough) == ("not checked", "good", "do not use")
+    assert (row.agreement, row.agreements) == (0.7, {"l": 0.7})
+    columns = dict(batch_columns([row, plain]))
+    assert (columns["thorough"], columns["agreement"], columns["l agreement"]) == (
+        ["do not use", ""], [0.7, None], [0.7, 0.7]
+    )  # fmt: skip
+    assert "r agreement" not in columns
+
+
 def test_whatever_fails_with_one_image_the_others_are_done():
     def explode() -> JobStandIn:
         raise ZeroDivisionError("two\nlines")
@@ -204,6 +220,23 @@ def test_volumes_get_their_results_and_one_that_cannot_be_segmented_a_reason(ses
         voxels = slicer.util.arrayFromVolume(node)
         np.testing.assert_array_equal(mask, voxels > voxels.mean())
     assert seen
+
+
+def test_every_image_of_a_thorough_batch_is_looked_at_again(session, runner_of, tmp_path):
+    node = volume("one")
+    options = BatchOptions(output=tmp_path / "out", thorough=True, structures=["bright"])
+    found = segment_batch([node, tmp_path / "x.nrrd"], options, runner=runner_of())
+    assert [(row.thorough, row.agreement) for row in found.rows] == [("look here", 0.83)] * 2
+    assert json.loads((tmp_path / "out" / "x" / "report.json").read_text("utf-8"))["thorough"] is True
+    segmentation = found.results[node.GetID()].segmentation
+    assert segmentation.GetAttribute("MultiTaskSeg.Thorough") == "look here"
+    asked = json.loads(segmentation.GetAttribute("MultiTaskSeg.Parameters"))
+    assert (asked["thorough"], asked["structures"]) == (True, ["bright"])
+    frames = segment_batch(cine(), BatchOptions(thorough=True), runner=runner_of())
+    assert [row.thorough for row in frames.rows] == ["look here"] * FRAMES
+    assert frames.segmentations.GetNthDataNode(1).GetAttribute("MultiTaskSeg.Thorough") == "look here"
+    plain = segment_batch([node], BatchOptions(), runner=runner_of())
+    assert (plain.rows[0].thorough, plain.rows[0].agreement) == ("", None)
 
 
 def test_one_worker_serves_the_whole_batch(session, runner_of):

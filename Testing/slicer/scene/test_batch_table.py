@@ -31,6 +31,9 @@ ROWS = [
         model="m",
         model_sha256="ab",
         quality="good",
+        thorough="look here",
+        agreement=0.8,
+        agreements={'the "left" part': 0.8},
     ),
 ]
 

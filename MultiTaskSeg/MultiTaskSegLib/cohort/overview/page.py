@@ -20,6 +20,7 @@ from MultiTaskSegLib.picture.verdict_colour import COLOURS
 
 TITLE = "MultiTaskSeg cohort"
 LISTED = 200  # failures; the table has all
+NO_ANSWER = "could not be made"
 OWN_STYLE = """
 section { margin-bottom: 2rem; } figure { display: inline-block; margin: 0 1.5rem 1rem 0; }
 figcaption { opacity: 0.75; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
@@ -40,7 +41,7 @@ def cohort_page(records: Sequence[CaseRecord], settings: CohortSettings, output:
         "": _summary(records, settings),
         "Verdicts over time": _over_time(records),
         "Distributions": _distributions(records),
-        "Worst cases": f"<p>Furthest from the training images, then least expected Dice.</p>{cards(rows, output)}",
+        "Worst cases": f"<p>{_order(settings)}</p>{cards(rows, output)}",
         "Not done": _not_done(records),
     }
     sections = "\n".join(
@@ -56,16 +57,26 @@ def cohort_page(records: Sequence[CaseRecord], settings: CohortSettings, output:
 
 def _summary(records: Sequence[CaseRecord], settings: CohortSettings) -> str:
     counts = Counter(record.status for record in records)
-    verdicts = Counter(record.verdict for record in records if record.status == DONE)
+    done = [record for record in records if record.status == DONE]
     told = ", ".join(f"{counts[status]} {status}" for status in (DONE, FAILED, PENDING) if counts[status])
-    listed = "".join(
-        f"<tr><td>{html.escape(words)}</td><td>{count}</td></tr>" for words, count in verdicts.most_common()
-    )
+    answers = _counted("thorough check", [record.thorough or NO_ANSWER for record in done]) if settings.thorough else ""
     model = f"{settings.command}, model {settings.model} ({settings.model_sha256[:12]})"
     return (
         f"<p>{len(records)} cases: {told}</p><p>{html.escape(model)}</p>"
-        f"<table><tr><th>verdict</th><th>cases</th></tr>{listed}</table>"
+        f"{_counted('verdict', [record.verdict for record in done])}{answers}"
     )
+
+
+def _counted(title: str, words: Sequence[str]) -> str:
+    """How often each of them was said, most often first."""
+    counts = Counter(words).most_common()
+    listed = "".join(f"<tr><td>{html.escape(said)}</td><td>{count}</td></tr>" for said, count in counts)
+    return f"<table><tr><th>{title}</th><th>cases</th></tr>{listed}</table>"
+
+
+def _order(settings: CohortSettings) -> str:
+    unsure = " then least agreement of further looks," if settings.thorough else ""
+    return f"Furthest from the training images,{unsure} then least expected Dice."
 
 
 def _over_time(records: Sequence[CaseRecord]) -> str:
@@ -82,6 +93,7 @@ def _distributions(records: Sequence[CaseRecord]) -> str:
     figures = [
         _figure("score / limit of the task", [record.remoteness for record in records], 1.0),
         _figure("expected Dice of the worst segment", [record.lowest_dice for record in records]),
+        _figure("agreement of further looks", [record.agreement for record in records]),
         _figure("seconds per case", [record.seconds for record in records]),
     ]
     for name in dict.fromkeys(name for record in records for name in record.volumes_ml):

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.naming.spreadsheet_cell import spreadsheet_cell
 Column = tuple[str, list[str] | list[float | None] | list[int]]
 
 FIRST = ("case", "source", "status", "reason")
-TEXTS = ("task", "verdict", "quality", "nearest_task")
+TEXTS = ("task", "verdict", "quality", "thorough", "nearest_task")
 FIGURES = ("p_value", "score", "limit")
 LAST = ("model", "model_sha256", "date", "scanner", "device", "site")
 
@@ -22,16 +22,20 @@ def cohort_columns(records: Sequence[CaseRecord]) -> list[Column]:
     """Titles, the same in every language, with the values of all rows. Figures that are missing are None.
 
     ``expected Dice`` is that of the segment that is expected to be worst; each has a column of its own beside the one
-    of its millilitres.
+    of its millilitres. ``agreement`` is the mean over the segments; each that further looks found has its own, too.
     """
     columns: list[Column] = [(title, _texts(records, title)) for title in FIRST]
     columns.append(("attempts", [record.attempts for record in records]))
     columns += [(title, _texts(records, title)) for title in TEXTS]
     columns += [(title, [getattr(record, title) for record in records]) for title in FIGURES]
     columns.append(("expected Dice", [record.lowest_dice for record in records]))
-    for name in dict.fromkeys(name for record in records for name in {**record.volumes_ml, **record.expected_dice}):
+    columns.append(("agreement", [record.agreement for record in records]))
+    looked_at = {name for record in records for name in record.agreements}
+    for name in dict.fromkeys(name for record in records for name in _structures(record)):
         columns.append((f"{name} [mL]", [record.volumes_ml.get(name) for record in records]))
         columns.append((f"{name} expected Dice", [record.expected_dice.get(name) for record in records]))
+        if name in looked_at:
+            columns.append((f"{name} agreement", [record.agreements.get(name) for record in records]))
     columns.append(("seconds", [record.seconds for record in records]))
     columns += [(title, _texts(records, title)) for title in LAST]
     columns.append(("warnings", [_plain(" | ".join(record.warnings)) for record in records]))
@@ -69,6 +73,11 @@ def write_parquet(columns: Sequence[Column], path: Path) -> None:
     }
     arrays = {title: pyarrow.array(values, kinds.get(title, pyarrow.float64())) for title, values in columns}
     pyarrow.parquet.write_table(pyarrow.table(arrays), path)
+
+
+def _structures(record: CaseRecord) -> list[str]:
+    """Names of all that a row has figures of."""
+    return list({**record.volumes_ml, **record.expected_dice, **record.agreements})
 
 
 def _texts(records: Sequence[CaseRecord], name: str) -> list[str]:

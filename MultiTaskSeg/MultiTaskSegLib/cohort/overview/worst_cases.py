@@ -12,25 +12,31 @@ from MultiTaskSegLib.cohort.result.results import case_folder
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.runtime.machine.result_place import REPORT
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.quality.usability import DO_NOT_USE, LOOK_HERE
 
 SHOWN = 12  # of each kind
 
 
 def worst(records: Sequence[CaseRecord]) -> list[CaseRecord]:
-    """Those furthest beyond the limit of the check, or nearest to it; then those with the least expected Dice.
+    """Those furthest beyond the limit of the check, or nearest to it; then those that the thorough check sends one to,
+    with the least agreement first; then those with the least expected Dice.
 
     >>> far = CaseRecord("far", "", score=3.0, limit=1.5)
-    >>> poor = CaseRecord("poor", "", score=1.0, limit=1.5, expected_dice={"liver": 0.4})
-    >>> [one.case for one in worst([poor, far])]
-    ['far', 'poor']
+    >>> poor = CaseRecord("poor", "", expected_dice={"liver": 0.4}, thorough="good", agreement=0.95)
+    >>> unsure = CaseRecord("unsure", "", expected_dice={"liver": 0.9}, thorough="look here", agreement=0.8)
+    >>> [one.case for one in worst([poor, unsure, far])]
+    ['far', 'unsure', 'poor']
     """
     done = [record for record in records if record.status == DONE]
     checked = [(-record.remoteness, record.case, record) for record in done if record.remoteness is not None]
     far = [record for _, _, record in sorted(checked, key=lambda entry: entry[:2])[:SHOWN]]
     seen = {record.case for record in far}
+    asked = [record for record in done if record.thorough in (LOOK_HERE, DO_NOT_USE) and record.case not in seen]
+    unsure = sorted(asked, key=lambda record: (record.agreement or 0.0, record.case))[:SHOWN]
+    seen |= {record.case for record in unsure}
     expected = [(record.lowest_dice, record.case, record) for record in done if record.lowest_dice is not None]
     poor = [record for _, name, record in sorted(expected, key=lambda entry: entry[:2]) if name not in seen]
-    return far + poor[:SHOWN]
+    return far + unsure + poor[:SHOWN]
 
 
 def pictured(record: CaseRecord, output: Path) -> BatchRow:
@@ -58,4 +64,7 @@ def pictured(record: CaseRecord, output: Path) -> BatchRow:
         output=str(folder),
         thumbnail=thumbnail,
         quality=record.quality,
+        thorough=record.thorough,
+        agreement=record.agreement,
+        agreements=record.agreements,
     )

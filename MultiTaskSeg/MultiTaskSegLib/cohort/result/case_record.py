@@ -10,6 +10,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
+from MultiTaskSegLib.runtime.quality.quality_words import agreements_of
 from MultiTaskSegLib.verdict_words import verdict_words
 
 RECORD_FILE = "case.json"
@@ -40,6 +41,9 @@ class CaseRecord:
         model, model_sha256: whose result it is.
         date, scanner, device, site: as of `ScanOrigin`; empty where they are not to be noted.
         warnings: what there is to know about the result.
+        thorough: whether the result can be good, in the words of the thorough check; empty where there was none.
+        agreement: mean Dice with further looks; None where there were none, and where they find nothing, either.
+        agreements: that of each structure that any look found, by its name.
         stamp, image_sha256: of the image when it was read, see `image_stamp` and `image_digest`; empty when it was not.
     """
 
@@ -67,6 +71,9 @@ class CaseRecord:
     stamp: str = ""
     image_sha256: str = ""
     quality: str = ""
+    thorough: str = ""
+    agreement: float | None = None
+    agreements: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def remoteness(self) -> float | None:
@@ -91,7 +98,7 @@ def record_of(report: Mapping[str, Any], **known: Any) -> CaseRecord:
         known: the other attributes of the row.
     """
     verdict = None if report["ood"] is None else Verdict.from_dict(report["ood"])
-    quality = report.get("quality") or {}
+    quality, thorough = report.get("quality") or {}, report.get("thorough") or {}
     task, model, labels = str(report.get("task", "")), report["model"], report.get("labels", [])
     return CaseRecord(
         **known,
@@ -107,6 +114,9 @@ def record_of(report: Mapping[str, Any], **known: Any) -> CaseRecord:
         model_sha256=str(model["sha256"]),
         warnings=tuple(report["warnings"]),
         quality=str(quality.get("answer", "")),
+        thorough=str(thorough.get("answer", "")),
+        agreement=thorough.get("agreement"),
+        agreements=agreements_of(report),
     )
 
 

@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path, require_fol
 
 SCHEMA = "multitaskseg-cohort/1"
 SEGMENT, CHECK = "segment", "check"
-_UNSAID = {"origin": True, "dicom_seg": False}  # in folders of versions that had no such choice
+_UNSAID = {"origin": True, "dicom_seg": False, "thorough": False}  # in folders of versions that had no such choice
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class CohortSettings:
         structures: names of those that are wanted; none for all.
         origin: whether rows say when, with which scanner and where images were made.
         dicom_seg: whether results of DICOM series are written as DICOM SEG, too.
+        thorough: whether further looks at changed copies of each image tell how sure its result is.
     """
 
     command: str
@@ -36,6 +37,7 @@ class CohortSettings:
     structures: tuple[str, ...] = ()
     origin: bool = True
     dicom_seg: bool = False
+    thorough: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values as in the file."""

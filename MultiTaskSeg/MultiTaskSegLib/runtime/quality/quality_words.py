@@ -1,4 +1,4 @@
-"""What a report says of the quality of a result, as sentences. No torch here."""
+"""What a report says of the quality of a result, as sentences and by structure. No torch here."""
 
 from __future__ import annotations
 
@@ -51,3 +51,13 @@ def dice_words(label: Mapping[str, Any]) -> str:
     if label.get("agreement") is not None:
         parts.append(f"agreement {label['agreement']:.2f}")
     return ", ".join(parts)
+
+
+def agreements_of(report: Mapping[str, Any]) -> dict[str, float]:
+    """How far further looks agree with each structure that any of them found, by its name.
+
+    >>> agreements_of({"labels": [{"name": "left", "agreement": 0.9}, {"name": "right", "agreement": None}]})
+    {'left': 0.9}
+    """
+    found = {str(label["name"]): label.get("agreement") for label in report.get("labels", [])}
+    return {name: float(agreement) for name, agreement in found.items() if agreement is not None}

@@ -66,7 +66,7 @@ def _plain(row: BatchRow) -> dict[str, Any]:
     plain = {name: value for name, value in vars(row).items() if name != "thumbnail"}
     figures = {figure: dict(values) for figure, values in row.figures.items()}
     more = {"volumes_ml": dict(row.volumes_ml), "warnings": list(row.warnings), "ood": ood, "figures": figures}
-    return {**plain, **more}
+    return {**plain, **more, "agreements": dict(row.agreements)}
 
 
 def _row(plain: dict[str, Any]) -> BatchRow:

@@ -34,6 +34,7 @@ from MultiTaskSegLib.scene.image_record import ImageRecord
 from MultiTaskSegLib.scene.node.presence import require_present
 from MultiTaskSegLib.scene.result import RunNotes, SegmentationResult, add_result
 from MultiTaskSegLib.scene.volume import image_from_node
+from MultiTaskSegLib.scene.wish.wish import wish_of
 from MultiTaskSegLib.task_list import known_tasks
 from MultiTaskSegLib.typed_error import typed
 
@@ -78,6 +79,7 @@ class BatchOptions:
         with_uncertainty: whether volumes of the scene get their uncertainty as a volume, too.
         structures: names of those that are wanted; none for all.
         figures: columns of Segment Statistics, see `measurements`, that each structure of each image gets.
+        thorough: whether further looks at changed copies of each image tell how sure its result is.
     """
 
     task: str = AUTO
@@ -88,12 +90,13 @@ class BatchOptions:
     with_uncertainty: bool = True
     structures: Sequence[str] = ()
     figures: Sequence[str] = ()
+    thorough: bool = False
 
     @property
     def wish(self) -> dict[str, Any]:
-        """What every run is asked for besides: a picture, and structures where not all are wanted."""
-        chosen = {"wish": {"structures": list(self.structures)}} if self.structures else {}
-        return {"with_thumbnail": True, **chosen}
+        """What every run is asked for besides: a picture, structures where not all are wanted, further looks."""
+        chosen = wish_of(structures=self.structures, thorough=self.thorough)
+        return {"with_thumbnail": True, **({"wish": chosen} if chosen else {})}
 
     @property
     def notes(self) -> RunNotes:
