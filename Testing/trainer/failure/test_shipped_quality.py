@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from Testing.trainer.failure.synthetic_image import measured
+from trainer.failure.confidence import confidences
+from trainer.failure.findings import findings
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.failure.shipped_quality import bound_coverage, predicted_dice
 from trainer.quality.quality_fit import fit_corrections, fit_quality
@@ -51,6 +53,26 @@ def test_where_nothing_was_found_nothing_is_foretold() -> None:
     images = [*cohort(3, 12), replace(image("q", 0.0, 0.5), expected_dice={"part": float("nan")})]
     assert np.isnan(predicted_dice(images)[-1])
     assert not np.isnan(predicted_dice(images)[:-1]).any()
+
+
+def test_of_a_task_with_a_single_patient_nothing_is_foretold_and_its_rows_have_no_figures() -> None:
+    alone = [replace(own, task="B") for own in cohort(6, 1)]
+    images = [*cohort(3, 12), *alone]
+    rows = confidences(images)
+    for name in ("predicted_dice", "predicted_dice_faults_known"):
+        np.testing.assert_array_equal(np.isnan(rows[name]), [own.task == "B" for own in images])
+    found = findings(images, rows, 0, 10)
+    assert "predicted_dice" not in found["tasks"]["B"]["rows"]
+    assert found["means"]["predicted_dice"]["aurc"]["tasks"] == 1
+    assert "predicted_dice" not in findings(alone, confidences(alone), 0, 10)["means"]
+
+
+def test_where_nothing_was_found_the_predicted_dice_has_the_lowest_confidence() -> None:
+    nothing = image("q", 0.0, 0.5)
+    traits = {**nothing.traits, "labels_found": 0.0}
+    rows = confidences([*cohort(3, 12), replace(nothing, expected_dice={"part": float("nan")}, traits=traits)])
+    assert rows["predicted_dice"][-1] == -np.inf
+    assert np.isfinite(rows["predicted_dice"][:-1]).all()
 
 
 def test_corrections_alone_are_those_of_the_whole_fit() -> None:
