@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.quality.image_quality import image_quality
 from Testing.trainer.failure.synthetic_image import measured
 from trainer.failure.confidence import confidences
 from trainer.failure.findings import findings
 from trainer.failure.measured_image import CLEAN, MeasuredImage
-from trainer.failure.shipped_quality import bound_coverage, predicted_dice
+from trainer.failure.shipped_quality import _sample, bound_coverage, predicted_dice
 from trainer.quality.quality_fit import fit_corrections, fit_quality
 
 
@@ -67,6 +68,21 @@ def test_of_a_task_with_a_single_patient_nothing_is_foretold_and_its_rows_have_n
     assert "predicted_dice" not in findings(alone, confidences(alone), 0, 10)["means"]
 
 
+def test_a_task_whose_patients_chance_has_put_aside_together_is_foretold_by_each_other() -> None:
+    def named(task: str, seed: int, names: str) -> list[MeasuredImage]:
+        by_patient = dict(zip(sorted({own.group for own in cohort(seed, len(names))}), names, strict=True))
+        return [replace(own, task=task, group=by_patient[own.group]) for own in cohort(seed, len(names))]
+
+    # Of eleven names the first and the last are dealt into one of ten folds.
+    images = [*named("A", 7, "bcdefghij"), *named("B", 8, "ak")]
+    others = [own for own in images if own.group != "a"]
+    samples = [[_sample(own) for own in others if own.task == task] for task in "AB"]
+    known = fit_corrections(samples)[1]
+    expected = [image_quality({0: 0.9}, _sample(own).traits, known).mean for own in images if own.group == "a"]
+    told = predicted_dice(images, faults_known=True)[[own.group == "a" for own in images]]
+    np.testing.assert_allclose(told, np.array(expected, dtype=np.float64))
+
+
 def test_where_nothing_was_found_the_predicted_dice_has_the_lowest_confidence() -> None:
     nothing = image("q", 0.0, 0.5)
     traits = {**nothing.traits, "labels_found": 0.0}
@@ -76,8 +92,6 @@ def test_where_nothing_was_found_the_predicted_dice_has_the_lowest_confidence() 
 
 
 def test_corrections_alone_are_those_of_the_whole_fit() -> None:
-    from trainer.failure.shipped_quality import _sample
-
     samples = [[_sample(own) for own in cohort(4, 12)]]
     (whole,) = fit_quality(samples).tasks
     (alone,) = fit_corrections(samples)
