@@ -12,6 +12,18 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from MultiTaskSegLib.runtime.errors import UsageError
 
 Triple = tuple[int, int, int]
+# Other numbers end a run in the middle, or leave a network that has learnt nothing.
+POSITIVE = (
+    "learning_rate",
+    "gradient_clip",
+    "groups_per_step",
+    "patches_per_group",
+    "patch_voxels",
+    "fit_matrix",
+    "calibration_bins",
+)
+NOT_NEGATIVE = ("seed", "weight_decay", "threads", "workers")
+FEWEST_LEVELS = 2
 Settings = TypeVar("Settings")
 
 
@@ -57,6 +69,9 @@ class TrainingConfig:
         ood_variant: ``composite`` (spectra and channel means of the first four encoder stages, texture, layout and
             shading of the image, whitened), ``whitened`` (without the image's own), ``multilayer`` (log(s /
             sqrt(N)), all layers) or ``paper`` (last decoder stage, log s scaled to unit length).
+
+    Raises:
+        UsageError: a number is one that no training can have.
     """
 
     seed: int = 0
@@ -95,6 +110,19 @@ class TrainingConfig:
     snapshots: int = 0
     ood_layers: tuple[str, ...] = ()
     ood_variant: Literal["composite", "whitened", "multilayer", "paper"] = "composite"
+
+    def __post_init__(self) -> None:
+        for name in (*POSITIVE, *NOT_NEGATIVE):
+            value, is_positive = getattr(self, name), name in POSITIVE
+            # NaN fails every comparison.
+            if not (value > 0 if is_positive else value >= 0):
+                remedy = "Use a number above 0" if is_positive else "Use 0 or more"
+                raise UsageError(f"{name} is {value}", remedy=f"{remedy} in the configuration")
+        if self.channels and (len(self.channels) < FEWEST_LEVELS or min(self.channels) < 1):
+            raise UsageError(
+                f"channels is {list(self.channels)}",
+                remedy=f"Give {FEWEST_LEVELS} levels or more, each of one channel or more, or leave it out",
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

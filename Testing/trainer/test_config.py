@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, config_from_dict, read_config, read_experiment, require_known_mirrors
+from trainer.config import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    TrainingConfig,
+    config_from_dict,
+    read_config,
+    read_experiment,
+    read_tables,
+    require_known_mirrors,
+)
+from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 
 TOML = """
 seed = 7
@@ -154,3 +164,22 @@ def test_all_datasets_to_be_mirrored_that_are_left_out_are_named_at_once_with_wh
     config = TrainingConfig(mirror_axes={"C": "x", "A": "x", "B": "y"})
     with pytest.raises(UsageError, match=r"names B and C, which are not .*remove it .* where the dataset is left out"):
         require_known_mirrors(config, ["A"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{name: value} for name in POSITIVE for value in (0, -1)]
+    + [{name: -1} for name in NOT_NEGATIVE]
+    + [{"learning_rate": float("nan")}, {"channels": [8]}, {"channels": [8, 0]}],
+)
+def test_a_number_that_no_training_can_have_is_refused_by_name(changes: dict[str, object]) -> None:
+    (name,) = changes
+    with pytest.raises(UsageError, match=rf"^{name} is "):
+        config_from_dict(dict(changes))
+
+
+@pytest.mark.parametrize("line", ["images_per_step = 0", "weight = -1", "weight = nan"])
+def test_numbers_of_the_auxiliary_losses_that_no_training_can_have_are_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "c.toml").write_text(f"[auxiliary]\n{line}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"\[auxiliary\] has"):
+        read_tables(tmp_path / "c.toml", {"auxiliary": AuxiliaryConfig})

@@ -96,7 +96,7 @@ def make_plan(datasets: Sequence[Dataset], config: TrainingConfig) -> Plan:
         DatasetError: 2-D and 3-D datasets are mixed, labels do not fit their images, or a modality or region is not
             known.
         InputError: an image cannot be read.
-        UsageError: grid or patch of the settings do not have three axes.
+        UsageError: grid or patch of the settings do not have three axes, or no patch is as small as they ask.
     """
     require_whole_grid(config)
     for dataset in datasets:
@@ -268,6 +268,11 @@ def _patch(probe: _Probe, profile: Profile, stride: Triple, config: TrainingConf
     if config.patch_zyx:
         z, y, x = (ceil(n / s) * s for n, s in zip(config.patch_zyx, stride, strict=True))
         return z, y, x
+    if prod(stride) > config.patch_voxels:
+        raise UsageError(
+            f"patch_voxels is {config.patch_voxels}, and the smallest patch has {prod(stride)} voxels",
+            remedy="Use more, or fewer levels of channels",
+        )
     spacing = np.asarray(profile.spacing_zyx_mm)
     size = np.asarray(probe.size_zyx) * np.asarray(probe.spacing_zyx_mm) / spacing
     # Rounded up: a small image must be trained with the padding that it gets at inference, because at the coarsest

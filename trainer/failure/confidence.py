@@ -50,8 +50,8 @@ def confidences(images: Sequence[MeasuredImage]) -> dict[str, Floats]:
     rows["quality_forest"] = quality_regression(images, forest)
     rows["quality_regression_faults_known"] = quality_regression(images, linear, faults_known=True)
     rows["quality_forest_faults_known"] = quality_regression(images, forest, faults_known=True)
-    rows["predicted_dice"] = _lowest_where_missing(predicted_dice(images))
-    rows["predicted_dice_faults_known"] = _lowest_where_missing(predicted_dice(images, faults_known=True))
+    rows["predicted_dice"] = predicted_dice(images)
+    rows["predicted_dice_faults_known"] = predicted_dice(images, faults_known=True)
     for way in dict.fromkeys(name for image in images for name in image.agreement):
         agreement = np.array([image.agreement[way] for image in images])
         rows[f"{PAIRWISE}{way}"] = _lowest_where_missing(agreement)

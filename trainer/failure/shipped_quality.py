@@ -28,14 +28,18 @@ def predicted_dice(images: Sequence[MeasuredImage], *, faults_known: bool = Fals
         faults_known: see `cross_fitted`.
 
     Returns:
-        ``(N,)``: mean over the structures that were found; NaN where none was.
+        ``(N,)``: mean over the structures that were found; NaN where none was, and where the task has no other patient.
     """
     names, samples = _tasks(images), [_sample(image) for image in images]
 
     def foretell(known: Mask, wanted: Mask) -> Floats:
-        """By what is learnt of the known ones."""
+        """By what is learnt of the known ones, if these tell what is usual in the task."""
         learnt = fit_corrections(_by_task(images, samples, names, known))
-        told = (_quality(images[at], samples[at], learnt, names).mean for at in np.flatnonzero(wanted).tolist())
+        usual = {images[at].task for at in np.flatnonzero(known).tolist()}
+        told = (
+            _quality(images[at], samples[at], learnt, names).mean if images[at].task in usual else None
+            for at in np.flatnonzero(wanted).tolist()
+        )
         return np.array([np.nan if mean is None else mean for mean in told], dtype=np.float64)
 
     patients, kinds = [image.group for image in images], [image.kind for image in images]

@@ -32,6 +32,8 @@ FOLDS = 10
 FEWEST_SPOILT = 20
 """Of fewer spoilt images nothing is learnt but the bound: among clean ones hardly any is bad."""
 SMALLEST_SCALE = 0.02
+LARGEST_TRAIT = 1e6
+"""As far as a model file holds medians and scales: a few voxels found in a large image have more entropy each."""
 PENALTIES = tuple(np.logspace(-1, 4, 11))
 
 Floats = NDArray[np.float64]
@@ -97,8 +99,8 @@ def _usual(samples: Sequence[QualitySample]) -> tuple[Floats, Floats]:
     values = np.array([[sample.traits[name] for name in TRAITS] for sample in chosen])
     columns = [column[~np.isnan(column)] for column in values.T]
     medians = np.array([np.median(column) if len(column) else 0.0 for column in columns])
-    scales = np.array([max(SMALLEST_SCALE, column.std()) if len(column) else 1.0 for column in columns])
-    return medians, scales
+    scales = np.array([column.std() if len(column) else 1.0 for column in columns])
+    return np.clip(medians, -LARGEST_TRAIT, LARGEST_TRAIT), np.clip(scales, SMALLEST_SCALE, LARGEST_TRAIT)
 
 
 def _row(sample: QualitySample, medians: Floats, scales: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from MultiTaskSegLib.runtime.model.data_file import read_data_file, require_dige
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 
 NAME = "cycle{}.safetensors"
+# Not those of model files beside them, whose names a user has chosen.
+ANY_NAME = re.compile(r"cycle\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class MemberStore:
         for member in members:
             self.weights(member)
         kept = {self._path(member.number) for member in members}
-        for path in sorted(set(self.folder.glob(NAME.format("*"))) - kept):
+        there = {path for path in self.folder.glob(NAME.format("*")) if ANY_NAME.fullmatch(path.name)}
+        for path in sorted(there - kept):
             try:
                 path.unlink()
             except OSError as error:

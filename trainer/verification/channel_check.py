@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.image.preparation import spread_sample
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.native_output import captured_native_output
 from trainer.layout.label_grid import grid_differences
@@ -104,7 +105,7 @@ def look_of(voxels: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Which contrast an image has shows in how its values are spread, whatever their unit.
     """
-    flat = voxels.reshape(-1)[:: max(1, voxels.size // SAMPLE_VOXELS)]
+    flat = spread_sample(voxels, SAMPLE_VOXELS)
     shown = flat[flat > flat.min()]
     if not len(shown):
         return np.zeros(len(QUANTILES))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.preparation import prepare, scale_intensity
+from MultiTaskSegLib.runtime.image.preparation import prepare, scale_intensity, spread_sample
 from MultiTaskSegLib.runtime.image.profile import MAX_UPSAMPLING, Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 
@@ -148,3 +148,28 @@ def test_results_come_back_in_the_stored_order() -> None:
 def test_an_image_on_the_profile_s_grid_is_only_scaled() -> None:
     volume = image((3, 4, 5))
     np.testing.assert_array_equal(prepare(volume, ONE_MM).voxels, scale_intensity(volume.voxels, PERCENTILE))
+
+
+@pytest.mark.parametrize("shape", [(100, 100, 100), (50, 40, 100), (20, 50, 200), (7, 33, 64), (1, 200, 96)])
+@pytest.mark.parametrize("limit", [10, 500, 1000, 2000, 4000, 10**9])
+def test_a_sample_of_an_image_comes_to_columns_all_over_a_row_whatever_the_sizes(
+    shape: tuple[int, int, int], limit: int
+) -> None:
+    columns = np.broadcast_to(np.arange(shape[-1], dtype=np.float32), shape)
+    found = spread_sample(columns, limit)
+    wanted = min(limit, columns.size)
+    assert 0.8 * wanted <= len(found) <= 2 * wanted
+    if limit >= 500:
+        met = np.unique(found)
+        assert np.diff(met, prepend=-1, append=shape[-1]).max() <= shape[-1] / 4
+
+
+def test_an_image_whose_sample_would_be_its_margin_alone_is_scaled_by_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As in a cube of 2000 voxels, of which each 4000th lies in the first column.
+    voxels = image((50, 50, 200)).voxels
+    voxels[..., 0] = 7.0
+    monkeypatch.setattr(spread_sample, "__defaults__", (2_500,))
+    scaled = scale_intensity(voxels, PERCENTILE)
+    assert scaled[..., 1].mean() == pytest.approx(0.5, abs=0.05)

@@ -10,7 +10,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.machine import host_memory
 from MultiTaskSegLib.runtime.machine.control_group import GroupMemory
-from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, total_bytes
+from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, is_address_space_limited, total_bytes
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the files of Linux")
 
@@ -41,6 +41,15 @@ def test_a_limit_of_the_address_space_counts_as_far_as_it_is_not_used_up(monkeyp
     left = available_bytes()
     assert left is not None
     assert abs(left - 50_000_000) < 20_000_000
+
+
+@linux
+def test_whether_addresses_are_counted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    for limit, expected in ((2**40, True), (resource.RLIM_INFINITY, False)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, resource.RLIM_INFINITY))
+        assert is_address_space_limited() is expected
 
 
 def test_a_mac_whose_vm_stat_does_not_answer_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

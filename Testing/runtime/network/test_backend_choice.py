@@ -54,6 +54,7 @@ class Named(TorchBackend):
 def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(backend_choice, "available_bytes", lambda: None)
+    monkeypatch.setattr(backend_choice, "is_address_space_limited", lambda: False)
 
 
 def offer(backend: Backend, seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +147,25 @@ def test_what_may_compute_is_told_as_it_will_be_chosen(tmp_path: Path, monkeypat
     monkeypatch.setattr(backend_choice, "_candidates", lambda plain: {})
     memory.unlink()
     assert told() == told(OPENVINO) == PLAIN
+
+
+@pytest.mark.parametrize("is_limited", [False, True])
+def test_where_addresses_are_counted_nothing_is_compiled_or_remembered(
+    is_limited: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, plain = tmp_path / "b.json", TorchBackend(tiny_network(), CPU)
+    monkeypatch.setattr(backend_choice, "find_spec", lambda name: object())
+    monkeypatch.setattr(backend_choice, "hardware_precisions", lambda device: ("bfloat16",))
+    monkeypatch.setattr(backend_choice, "openvino_backend", lambda plain, *precision: Named(OPENVINO))
+    monkeypatch.setattr(backend_choice, "is_address_space_limited", lambda: is_limited)
+    assert prospect_of(plain, "digest", AUTO, memory) == (PLAIN if is_limited else TRIED)
+    choose_backend(tiny_network(), "digest", CPU, AUTO, memory)
+    assert memory.exists() is not is_limited
+    reduced = backend_choice.reduced_candidates(plain, ["bfloat16"])
+    assert any(name.startswith(OPENVINO) for name in reduced) is not is_limited
+    if is_limited:
+        with pytest.raises(ResourceError, match=r"ulimit -v.*Use torch"):
+            choose_backend(tiny_network(), "digest", CPU, OPENVINO, memory)
 
 
 class Broken(Named):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image.volume import Volume
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
@@ -76,6 +77,14 @@ def test_patches_are_multiples_of_the_stride_within_the_limit(
     assert prod(patch) <= limit
     # Not wastefully small either: one more cell along the axis that is shortest in mm would not fit.
     assert prod(patch) > limit / 4 or all(p >= 0.75 * n for p, n in zip(patch, shape, strict=True))
+
+
+def test_a_limit_below_the_smallest_patch_is_refused(tmp_path: Path) -> None:
+    dataset = read_dataset(BallDataset("A", shape=(8, 16, 16)).write(tmp_path))
+    (task,) = make_plan([dataset], replace(SMALL, patch_voxels=32)).tasks
+    assert prod(task.patch_zyx) == 32
+    with pytest.raises(UsageError, match="patch_voxels is 31, and the smallest patch has 32 voxels"):
+        make_plan([dataset], replace(SMALL, patch_voxels=31))
 
 
 @pytest.mark.parametrize("shape", [(18, 17, 35), (16, 33, 24), (9, 41, 8)])

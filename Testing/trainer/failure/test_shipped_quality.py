@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.quality.image_quality import image_quality
 from Testing.trainer.failure.synthetic_image import measured
+from trainer.failure.confidence import confidences
+from trainer.failure.findings import findings
 from trainer.failure.measured_image import CLEAN, MeasuredImage
-from trainer.failure.shipped_quality import bound_coverage, predicted_dice
+from trainer.failure.shipped_quality import _sample, bound_coverage, predicted_dice
 from trainer.quality.quality_fit import fit_corrections, fit_quality
 
 
@@ -53,9 +56,42 @@ def test_where_nothing_was_found_nothing_is_foretold() -> None:
     assert not np.isnan(predicted_dice(images)[:-1]).any()
 
 
-def test_corrections_alone_are_those_of_the_whole_fit() -> None:
-    from trainer.failure.shipped_quality import _sample
+def test_of_a_task_with_a_single_patient_nothing_is_foretold_and_its_rows_have_no_figures() -> None:
+    alone = [replace(own, task="B") for own in cohort(6, 1)]
+    images = [*cohort(3, 12), *alone]
+    rows = confidences(images)
+    for name in ("predicted_dice", "predicted_dice_faults_known"):
+        np.testing.assert_array_equal(np.isnan(rows[name]), [own.task == "B" for own in images])
+    found = findings(images, rows, 0, 10)
+    assert "predicted_dice" not in found["tasks"]["B"]["rows"]
+    assert found["means"]["predicted_dice"]["aurc"]["tasks"] == 1
+    assert "predicted_dice" not in findings(alone, confidences(alone), 0, 10)["means"]
 
+
+def test_a_task_whose_patients_chance_has_put_aside_together_is_foretold_by_each_other() -> None:
+    def named(task: str, seed: int, names: str) -> list[MeasuredImage]:
+        by_patient = dict(zip(sorted({own.group for own in cohort(seed, len(names))}), names, strict=True))
+        return [replace(own, task=task, group=by_patient[own.group]) for own in cohort(seed, len(names))]
+
+    # Of eleven names the first and the last are dealt into one of ten folds.
+    images = [*named("A", 7, "bcdefghij"), *named("B", 8, "ak")]
+    others = [own for own in images if own.group != "a"]
+    samples = [[_sample(own) for own in others if own.task == task] for task in "AB"]
+    known = fit_corrections(samples)[1]
+    expected = [image_quality({0: 0.9}, _sample(own).traits, known).mean for own in images if own.group == "a"]
+    told = predicted_dice(images, faults_known=True)[[own.group == "a" for own in images]]
+    np.testing.assert_allclose(told, np.array(expected, dtype=np.float64))
+
+
+def test_where_nothing_was_found_the_predicted_dice_has_the_lowest_confidence() -> None:
+    nothing = image("q", 0.0, 0.5)
+    traits = {**nothing.traits, "labels_found": 0.0}
+    rows = confidences([*cohort(3, 12), replace(nothing, expected_dice={"part": float("nan")}, traits=traits)])
+    assert rows["predicted_dice"][-1] == -np.inf
+    assert np.isfinite(rows["predicted_dice"][:-1]).all()
+
+
+def test_corrections_alone_are_those_of_the_whole_fit() -> None:
     samples = [[_sample(own) for own in cohort(4, 12)]]
     (whole,) = fit_quality(samples).tasks
     (alone,) = fit_corrections(samples)

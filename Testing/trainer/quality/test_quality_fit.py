@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.model.manifest_bounds import check_bounds
+from MultiTaskSegLib.runtime.model.structure import to_plain
 from MultiTaskSegLib.runtime.quality.image_quality import image_quality
 from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
 from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
@@ -107,6 +109,15 @@ def test_structures_that_are_nowhere_and_traits_that_are_missing_do_no_harm() ->
     (with_both,), (without,) = (fit_quality([own]).tasks for own in ([*plain, nothing, lost], plain))
     assert with_both.is_possible
     assert with_both.weights == pytest.approx(without.weights, abs=0.02)
+
+
+def test_traits_beyond_all_measure_still_make_what_a_model_file_holds() -> None:
+    # One voxel was found in a large image of which the network is nowhere sure.
+    odd = [sample(f"odd{number}", 0.0, 0.9, entropy_per_foreground_voxel=5e7) for number in range(20)]
+    for samples in ([*clean(20), *misled(30), *odd[:3]], [*misled(30), *odd]):
+        found = fit_quality([samples])
+        check_bounds({"quality": to_plain(found)})
+        assert found.tasks[0].is_possible
 
 
 def test_patients_in_whose_images_nothing_was_found_are_not_counted_beside_a_bound() -> None:

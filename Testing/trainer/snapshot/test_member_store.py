@@ -76,9 +76,11 @@ def test_a_member_that_is_lost_is_refused_and_nothing_is_changed(
 
 def test_what_was_kept_later_is_forgotten_and_other_files_are_left_alone(store: MemberStore) -> None:
     members = [store.keep(number, 20 * number, network(number)) for number in (1, 2, 3)]
-    (store.folder / "m.snapshot1.mts.safetensors").write_bytes(b"a model")
+    others = ["cycle2.snapshot1.mts.safetensors", "m.snapshot1.mts.safetensors"]
+    for name in others:
+        (store.folder / name).write_bytes(b"a model")
     store.take_up(members[:1])
-    assert sorted(path.name for path in store.folder.iterdir()) == ["cycle1.safetensors", "m.snapshot1.mts.safetensors"]
+    assert sorted(path.name for path in store.folder.iterdir()) == ["cycle1.safetensors", *others]
 
 
 def test_a_run_without_members_needs_no_folder(store: MemberStore) -> None:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.errors import InputError
 from MultiTaskSegLib.runtime.image.geometry import ANISOTROPY_THRESHOLD, Reorientation, canonical_reorientation
+from MultiTaskSegLib.runtime.image.preparation import spread_sample
 from MultiTaskSegLib.runtime.image.volume import Volume
-
-SAMPLED_VOXELS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,5 @@ def robust_range(voxels: NDArray[np.float32], name: str = "") -> tuple[float, fl
         raise InputError("voxels are not finite", file=name or None, remedy="Export the image again")
     if not largest > smallest:
         raise InputError("the image is constant", file=name or None, remedy="Choose an image that shows something")
-    sample = flat[:: max(1, flat.size // SAMPLED_VOXELS)]
-    low, high = (float(v) for v in np.percentile(sample, (1, 99)))
+    low, high = (float(v) for v in np.percentile(spread_sample(voxels), (1, 99)))
     return (low, high - low) if high > low else (smallest, largest - smallest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 
 # Copies of the image while its values are scaled.
 SCALING_COPIES = 2
+# Enough to know percentiles by.
+SAMPLED_VOXELS = 2_000_000
+# A sample that meets fewer columns of an image, so many apart or more, may see its margin and little else.
+FEWEST_COLUMNS, FAR_APART = 8, 8
 
 
 @dataclass(frozen=True)
@@ -171,13 +175,22 @@ def _limits(array: NDArray[np.float32], intensity: Intensity) -> Intensity:
     """The values that become 0 and 1, as a range."""
     if intensity.method == "range":
         return intensity
-    low, high = (float(v) for v in np.percentile(_sample(array), (intensity.low, intensity.high)))
+    low, high = (float(v) for v in np.percentile(spread_sample(array), (intensity.low, intensity.high)))
     if not high > low:
         low, high = float(array.min()), float(array.max())
     return Intensity("range", low, high)
 
 
-def _sample(array: NDArray[np.float32], limit: int = 2_000_000) -> NDArray[np.float32]:
-    """Evenly spaced voxels: percentiles of a large volume need no more."""
-    flat = array.reshape(-1)
-    return flat[:: max(1, flat.size // limit)]
+def spread_sample(array: NDArray[np.float32], limit: int = SAMPLED_VOXELS) -> NDArray[np.float32]:
+    """Evenly spaced voxels, ``(N,)``: percentiles of a large volume need no more.
+
+    Args:
+        array: ``(..., X)``.
+        limit: how many, about.
+    """
+    flat, columns = array.reshape(-1), array.shape[-1]
+    step = max(1, flat.size // limit)
+    # A step that has much in common with a row comes to the same few columns in each: to one, if it is a row long.
+    while (apart := gcd(step, columns)) > FAR_APART and columns // apart < FEWEST_COLUMNS:
+        step += 1
+    return flat[::step]

@@ -39,6 +39,12 @@ def total_bytes() -> int | None:
     return min((size for size in sizes if size is not None), default=None)
 
 
+def is_address_space_limited() -> bool:
+    """Whether addresses are counted (``ulimit -v``, some batch systems), so that also what is reserved, and never used,
+    takes of what there is."""
+    return _address_space_limit() is not None
+
+
 def parse_meminfo(text: str, key: str) -> int | None:
     """Bytes of one line of ``/proc/meminfo``.
 
@@ -66,11 +72,19 @@ def _address_space_room() -> int | None:
         return None
     import resource
 
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    pages = _read("/proc/self/statm").split()
-    if limit == resource.RLIM_INFINITY or not pages:
+    limit, pages = _address_space_limit(), _read("/proc/self/statm").split()
+    if limit is None or not pages:
         return None
     return max(0, limit - int(pages[0]) * resource.getpagesize())
+
+
+def _address_space_limit() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _read(name: str) -> str:

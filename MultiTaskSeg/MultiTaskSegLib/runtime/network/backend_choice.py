@@ -22,7 +22,7 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
-from MultiTaskSegLib.runtime.machine.host_memory import available_bytes
+from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, is_address_space_limited
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
@@ -155,9 +155,13 @@ def cache_folder() -> Path:
 
 
 def _candidates(plain: TorchBackend) -> Candidates:
-    if plain.device.type != "cpu" or find_spec("openvino") is None:
-        return {}
-    return {OPENVINO: lambda: openvino_backend(plain)}
+    return {OPENVINO: lambda: openvino_backend(plain)} if _compiles(plain.device) else {}
+
+
+def _compiles(device: torch.device) -> bool:
+    """Whether OpenVINO may be used. Where addresses are counted it may not: it reserves more of them than it uses of
+    memory, and where it gets none it fails in words that tell nothing, or ends the process."""
+    return device.type == "cpu" and find_spec("openvino") is not None and not is_address_space_limited()
 
 
 def reduced_candidates(plain: TorchBackend, precisions: Collection[Lower]) -> Candidates:
@@ -171,12 +175,17 @@ def reduced_candidates(plain: TorchBackend, precisions: Collection[Lower]) -> Ca
     for precision in hardware_precisions(plain.device):
         if precision in precisions:
             candidates[f"{TORCH}-{precision}"] = partial(ReducedBackend, plain, precision)
-            if plain.device.type == "cpu" and find_spec("openvino") is not None:
+            if _compiles(plain.device):
                 candidates[f"{OPENVINO}-{precision}"] = partial(openvino_backend, plain, precision)
     return candidates
 
 
 def _wanted(name: str, plain: TorchBackend, candidates: Candidates, network: SegmentationNetwork) -> Backend:
+    if name not in candidates and is_address_space_limited():
+        raise ResourceError(
+            f"the back end {name!r} reserves more than a limit of the address space allows (ulimit -v)",
+            remedy=f"Use {TORCH}, or limit memory by a control group",
+        )
     if name not in candidates:
         raise ResourceError(f"the back end {name!r} is not available here", remedy=f"Install it or use {TORCH}")
     backend = _built(candidates[name])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.image.preparation import spread_sample
 from MultiTaskSegLib.runtime.image.volume import Volume
 
 PERCENTILES = (0.5, 99.5)
@@ -78,8 +79,7 @@ CONTRASTS = (Change("brighter", exponent=0.75), Change("darker", exponent=1.33))
 
 def _limits(voxels: NDArray[np.float32]) -> tuple[float, float]:
     """Intensities at the `PERCENTILES`."""
-    sample = voxels.reshape(-1)[:: max(1, voxels.size // SAMPLED_VOXELS)]
-    low, high = np.percentile(sample, PERCENTILES)
+    low, high = np.percentile(spread_sample(voxels, SAMPLED_VOXELS), PERCENTILES)
     return float(low), float(high)
 
 
