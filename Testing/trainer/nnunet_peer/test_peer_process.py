@@ -1,0 +1,76 @@
+"""Asking a Python for nnU-Net, and having it do something: what is refused at once, and how a crash is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
+from Testing.trainer.nnunet_peer import stand_in_nnunet
+from trainer.nnunet_peer import peer_process
+from trainer.nnunet_peer.peer_process import installed_version, run_program
+
+
+def test_a_python_with_nnunet_tells_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(stand_in_nnunet.install(tmp_path)))
+    assert installed_version("") == stand_in_nnunet.VERSION
+    assert installed_version(sys.executable) == stand_in_nnunet.VERSION
+
+
+@pytest.mark.parametrize("python", ["no_such_python", "."])
+def test_a_python_that_cannot_be_run_is_refused_with_what_to_do(python: str) -> None:
+    with pytest.raises(UsageError, match=r"Python for nnU-Net cannot be run.*pip install nnunetv2.*multi_task\.nnunet"):
+        installed_version(python)
+
+
+def test_a_python_without_nnunet_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_process, "ASK_VERSION", peer_process.ASK_VERSION.replace("nnunetv2", "no-such-library"))
+    with pytest.raises(UsageError, match=r"nnunetv2 is not installed.*pip install nnunetv2.*multi_task\.nnunet"):
+        installed_version("")
+
+
+def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this text run in place of the program."""
+    folder.mkdir()
+    path = folder.with_suffix(".py")
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(peer_process, "PROGRAM", path)
+
+
+def test_a_crash_is_told_with_its_last_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "own", "import sys\nprint('began', flush=True)\nsys.exit('no room in the inn')", monkeypatch)
+    with pytest.raises(ModelError, match="nnU-Net ended with status 1: began; no room in the inn"):
+        run_program("", tmp_path / "own", {"threads": 1})
+
+
+def test_nnunet_is_told_to_draw_batches_where_they_are_counted_and_to_write_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import os, json, sys\njson.dump({k: v for k, v in os.environ.items()}, open(sys.argv[1] + '.seen', 'w'))"
+    program(tmp_path / "own", text, monkeypatch)
+    run_program("", tmp_path / "own", {"threads": 3})
+    seen = (tmp_path / "own" / "request.json.seen").read_text(encoding="utf-8")
+    for name, value in {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "OMP_NUM_THREADS": "3"}.items():
+        assert f'"{name}": "{value}"' in seen
+    for name in ("raw", "preprocessed", "results"):
+        assert str(tmp_path / "own" / name).replace("\\", "\\\\") in seen
+
+
+def test_the_program_ends_when_whoever_started_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(stand_in_nnunet.install(tmp_path / "library"))
+    for name in stand_in_nnunet.ENVIRONMENT:
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", path)
+    # A request that is a pipe which nobody writes to would be read for ever.
+    text = "import sys, runpy, time; m = runpy.run_path(sys.argv[1]); m['_end_with_parent']()"
+    process = subprocess.Popen([sys.executable, "-c", text, str(peer_process.PROGRAM)], stdin=subprocess.PIPE)
+    with process:
+        time.sleep(0.2)
+        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=120) == 3
