@@ -101,7 +101,9 @@ def _preprocessed(request: Request) -> Path:
 
 def _end_with_parent() -> None:
     """Whoever started this holds the other end of standard input, as long as it lives."""
-    sys.stdin.buffer.read()
+    # Not by the stream itself: Python could not close it at the end while a thread reads.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     os._exit(PARENT_IS_GONE)
 
 

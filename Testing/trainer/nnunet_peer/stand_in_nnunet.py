@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import sys
+import time
 import types
 from pathlib import Path
 
 VERSION = "0.0.stand.in"
+HANGS = "hangs"
 ENVIRONMENT = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 
@@ -43,6 +45,9 @@ def _register() -> None:
     class Plan:
         @staticmethod
         def extract_fingerprint_dataset(number: int, **how: object) -> None:
+            if os.environ.get("STAND_IN") == "hang":
+                (preprocessed / HANGS).touch()
+                time.sleep(3600)
             (preprocessed / folder_of(number).name).mkdir(parents=True)
 
         @staticmethod
@@ -95,11 +100,13 @@ def _register() -> None:
 
         def on_train_end(self) -> None:
             shapes = [sitk.ReadImage(str(path)).GetSize() for path in sorted((self.source / "imagesTr").iterdir())]
-            labels = [sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (self.source / "labelsTr").iterdir()]
+            labels = [
+                sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (self.source / "labelsTr").iterdir()
+            ]
             seen = {
                 "configuration": self.configuration, "description": self.dataset_json, "split": self.split,
                 "shapes": shapes, "labels": sorted({int(n) for one in labels for n in np.unique(one)}),
-                "epochs": self.shares, "augmentation": os.environ["nnUNet_n_proc_DA"],
+                "epochs": self.shares, "augmentation": os.environ["nnUNet_n_proc_DA"],  # noqa: SIM112
             }  # fmt: skip
             (results / "seen.json").write_text(json.dumps(seen), encoding="utf-8")
 

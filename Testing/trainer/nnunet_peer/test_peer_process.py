@@ -61,16 +61,19 @@ def test_nnunet_is_told_to_draw_batches_where_they_are_counted_and_to_write_nowh
 
 
 def test_the_program_ends_when_whoever_started_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(stand_in_nnunet.install(tmp_path / "library"))
+    monkeypatch.setenv("PYTHONPATH", str(stand_in_nnunet.install(tmp_path / "library")))
+    monkeypatch.setenv("STAND_IN", "hang")
     for name in stand_in_nnunet.ENVIRONMENT:
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", path)
-    # A request that is a pipe which nobody writes to would be read for ever.
-    text = "import sys, runpy, time; m = runpy.run_path(sys.argv[1]); m['_end_with_parent']()"
-    process = subprocess.Popen([sys.executable, "-c", text, str(peer_process.PROGRAM)], stdin=subprocess.PIPE)
-    with process:
-        time.sleep(0.2)
-        assert process.poll() is None
+    (tmp_path / "request.json").write_text('{"threads": 1, "number": 1}', encoding="utf-8")
+    command = [sys.executable, str(peer_process.PROGRAM), str(tmp_path / "request.json")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        while not (tmp_path / stand_in_nnunet.HANGS).exists():
+            assert process.poll() is None
+            time.sleep(0.05)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=120) == 3
+        try:
+            assert process.wait(timeout=20) == 3
+        finally:
+            process.kill()
