@@ -94,8 +94,8 @@ def _ended(command: Sequence[str], folder: Path, threads: int, log: Any) -> int:
 
 def _environment(folder: Path, threads: int) -> dict[str, str]:
     own = {f"nnUNet_{name}": str(folder / name) for name in FOLDERS}
-    # Augmentation in the training's own process, where it is counted, and nothing compiled, which takes minutes.
-    own |= {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
+    # Compiling takes minutes.
+    own["nnUNet_compile"] = "f"
     return {**os.environ, **own} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
 
 

@@ -23,7 +23,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor  # type: ig
 from nnunetv2.paths import nnUNet_preprocessed  # type: ignore[import-not-found]
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # type: ignore[import-not-found]
 
-PLANS = "nnUNetPlans"
+PLANS, AUGMENTERS = "nnUNetPlans", "nnUNet_n_proc_DA"
 PARENT_IS_GONE = 3
 
 Request = dict[str, Any]
@@ -37,6 +37,8 @@ def used_cpu_s() -> float:
 
 def prepare(request: Request) -> None:
     """Fingerprint, plan and preprocess, and put the split in place."""
+    # The planner takes this number for one of threads, and refuses 0.
+    os.environ[AUGMENTERS] = "1"
     number, quiet = request["number"], {"verbose": False, "show_progress_bar": False}
     plan_and_preprocess_api.extract_fingerprint_dataset(number, num_processes=1, **quiet)
     plan_and_preprocess_api.plan_experiment_dataset(number, gpu_memory_target_in_gb=request["memory_gb"])
@@ -46,6 +48,8 @@ def prepare(request: Request) -> None:
 
 def train(request: Request) -> tuple[Any, dict[str, Any]]:
     """A trainer whose network has been trained, and what that took."""
+    # No processes beside this one: what they do would not be counted.
+    os.environ[AUGMENTERS] = "0"
     torch.manual_seed(request["seed"])
     np.random.seed(request["seed"])  # noqa: NPY002  # nnU-Net draws its batches from numpy's global state
     folder = _preprocessed(request)

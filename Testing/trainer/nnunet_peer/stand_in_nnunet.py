@@ -52,6 +52,7 @@ def _register() -> None:
 
         @staticmethod
         def plan_experiment_dataset(number: int, gpu_memory_target_in_gb: float | None) -> None:
+            assert int(os.environ["nnUNet_n_proc_DA"]) > 0  # noqa: SIM112  # refused by the real one, too
             source = folder_of(number)
             own = preprocessed / source.name
             (own / "nnUNetPlans.json").write_text(json.dumps({"dataset": source.name}), encoding="utf-8")

@@ -47,14 +47,12 @@ def test_a_crash_is_told_with_its_last_lines(tmp_path: Path, monkeypatch: pytest
         run_program("", tmp_path / "own", {"threads": 1})
 
 
-def test_nnunet_is_told_to_draw_batches_where_they_are_counted_and_to_write_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nnunet_compiles_nothing_and_writes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import os, json, sys\njson.dump({k: v for k, v in os.environ.items()}, open(sys.argv[1] + '.seen', 'w'))"
     program(tmp_path / "own", text, monkeypatch)
     run_program("", tmp_path / "own", {"threads": 3})
     seen = (tmp_path / "own" / "request.json.seen").read_text(encoding="utf-8")
-    for name, value in {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "OMP_NUM_THREADS": "3"}.items():
+    for name, value in {"nnUNet_compile": "f", "OMP_NUM_THREADS": "3"}.items():
         assert f'"{name}": "{value}"' in seen
     for name in ("raw", "preprocessed", "results"):
         assert str(tmp_path / "own" / name).replace("\\", "\\\\") in seen
