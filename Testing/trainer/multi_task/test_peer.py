@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.errors import ModelError, UsageError
 from Testing.trainer.multi_task.tiny_study import CT, FLAIR, ULTRASOUND, write_config, write_data
 from Testing.trainer.nnunet_peer import stand_in_nnunet
 from trainer.cli import main
@@ -21,6 +21,7 @@ from trainer.data.dataset import read_dataset
 from trainer.data.provenance import Provenance
 from trainer.multi_task import steps
 from trainer.multi_task.design import TRAIN, TRAIN_PEER, Design
+from trainer.multi_task.page import figures
 from trainer.multi_task.settings import read_multi_task
 from trainer.nnunet_peer import peer_process
 from trainer.nnunet_peer.peer_training import MANIFEST, load_manifest
@@ -117,6 +118,16 @@ def test_datasets_that_it_was_not_asked_about_are_nowhere_taken_for_figures(done
     assert row.count("<td>–</td>") == 1
     assert "it checks no images" in page
     assert "it checks no images" in (folder / "docs" / "multi-task.md").read_text()
+
+
+def test_pictures_say_that_it_was_asked_about_two_of_three(done: tuple[Path, dict[str, Any]]) -> None:
+    drawn = {name: figure for name, (figure, _) in figures(done[1]).items()}
+    for name in ("gain", "reliability-4"):
+        labels = drawn[name].axes[0].get_legend_handles_labels()[1]
+        assert "nnunet (2 of 3)" in labels
+        assert "joint" in labels
+    # Its bar would look as if it cost less.
+    assert [label.get_text() for label in drawn["compute"].axes[0].get_yticklabels()] == ["joint", "dedicated"]
 
 
 def test_it_gets_the_cpu_seconds_of_the_reference_and_says_what_it_took(done: tuple[Path, dict[str, Any]]) -> None:
@@ -246,8 +257,6 @@ def test_its_runs_need_those_whose_time_they_get_and_leave_all_others_as_they_we
 
 
 def test_time_that_nobody_knows_is_not_given(tmp_path: Path) -> None:
-    from MultiTaskSegLib.runtime.errors import ModelError
-
     for content in (None, '{"steps": 4, "cpu_s": null}'):
         if content:
             (tmp_path / steps.COST).write_text(content)
