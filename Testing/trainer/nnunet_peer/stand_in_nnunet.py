@@ -61,7 +61,7 @@ def _register() -> None:
         @staticmethod
         def preprocess_dataset(number: int, plans: str, configurations: tuple[str, ...], *rest: object, **how: object):
             if os.environ.get("STAND_IN") == "crash":
-                sys.stderr.write("a long story\n")
+                sys.stdout.write("a long story\n" * 9)
                 raise ValueError("the stand-in was told to crash")
 
     class Files:
