@@ -94,7 +94,7 @@ def _ended(command: Sequence[str], folder: Path, threads: int, log: Any) -> int:
 
 def _environment(folder: Path, threads: int) -> dict[str, str]:
     own = {f"nnUNet_{name}": str(folder / name) for name in FOLDERS}
-    # Compiling takes minutes; and what was printed before a crash must not come after what it says.
+    # Compiling takes minutes; and what was printed before a program is killed must be in the log.
     own |= {"nnUNet_compile": "f", "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **own} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
 

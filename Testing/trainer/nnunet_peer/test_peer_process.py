@@ -47,6 +47,14 @@ def test_a_crash_is_told_with_its_last_lines(tmp_path: Path, monkeypatch: pytest
         run_program("", tmp_path / "own", {"threads": 1})
 
 
+def test_of_a_program_that_is_killed_what_it_said_before_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "own", "import os\nprint('began')\nos._exit(9)", monkeypatch)
+    with pytest.raises(ModelError, match=r"nnU-Net ended with status 9: began\. See log"):
+        run_program("", tmp_path / "own", {"threads": 1})
+
+
 def test_nnunet_compiles_nothing_and_writes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import os, json, sys\njson.dump({k: v for k, v in os.environ.items()}, open(sys.argv[1] + '.seen', 'w'))"
     program(tmp_path / "own", text, monkeypatch)
