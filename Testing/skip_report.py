@@ -30,7 +30,7 @@ KNOWN_REASONS = (
     r"Pillow writes the pictures of these tests",
     r"OpenVINO is not installed",
     r"this torch has no oneDNN",
-    r"(Ray|pyarrow) is not installed",
+    r"(Ray|pyarrow|nnunetv2) is not installed",
     r"Windows (has no file modes|has no named pipes|cannot open a folder|does not replace a file that is open)",
     r"Windows (cannot (limit files|fork)|does not allow such names)",
     r"Windows has no signals that ask a process to end",

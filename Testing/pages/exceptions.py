@@ -68,6 +68,7 @@ NOT_RUN: dict[str, str] = {
     'pip install ".[cluster]"': INDEX,
     'pip install ".[cluster,dicom]"': INDEX,
     'pip install ".[benchmark]"': INDEX,
+    "pip install nnunetv2": INDEX,
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": INDEX,
     'pip download ".[trainer]" -d wheels': INDEX,
     'pip install --no-index --find-links wheels ".[trainer]"': "needs the folder that an index filled",

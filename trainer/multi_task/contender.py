@@ -22,7 +22,8 @@ class Contender(Protocol):
         """Tasks, temperatures, and whom the network has seen."""
 
     def answer(self, volume: Volume, task: str) -> tuple[NDArray[np.uint8], float]:
-        """Labels ``(Z, Y, X)`` on the image's own grid, and the score of the check in units of its limit.
+        """Labels ``(Z, Y, X)`` on the image's own grid, and the score of the check in units of its limit: NaN of a
+        network that checks no images.
 
         Raises:
             InputError: the image does not fit the task.

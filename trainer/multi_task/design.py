@@ -15,9 +15,11 @@ from trainer.identity.file_content import FileContents
 from trainer.multi_task.division import Division, divide
 from trainer.multi_task.foreign import foreign_paths
 from trainer.multi_task.settings import ALL, ArmSettings, MultiTaskPlan
+from trainer.nnunet_peer.peer_process import installed_version
 
 TRAIN = "trainer.multi_task.steps:train_network"
 TRAIN_PUBLISHED = "trainer.multi_task.steps:train_published_network"
+TRAIN_PEER = "trainer.multi_task.steps:train_peer_network"
 EVERYTHING = "all"
 
 
@@ -33,10 +35,12 @@ class Design:
     Raises:
         DatasetError: a folder is missing or too small, has no masks, 2-D and 3-D images are mixed, or a foreign image
             is one of a dataset.
+        UsageError: there are arms of nnU-Net, and nnU-Net is not installed.
     """
 
     def __init__(self, plan: MultiTaskPlan, contents: FileContents | None = None) -> None:
         self.plan, known = plan, contents or FileContents()
+        self._peer = _peer_facts(plan)
         datasets = read_datasets([plan.folder(data) for data in plan.settings.data])
         for dataset in datasets:
             require_masks(dataset)
@@ -55,7 +59,8 @@ class Design:
         self._measured_in: dict[tuple[str, str, int, int], str] = {}
         for count in plan.settings.labelled_groups:
             for seed in plan.settings.seeds:
-                for arm in plan.settings.arms:
+                # What an arm of nnU-Net may spend is known when another has spent it.
+                for arm in sorted(plan.settings.arms, key=lambda arm: arm.kind == "nnunet"):
                     self._add_arm(arm, count, seed)
 
     @property
@@ -63,8 +68,13 @@ class Design:
         """In the order in which they should begin: a number of labels and a seed are complete before the next."""
         return list(self._runs.values())
 
+    def datasets_of(self, arm: ArmSettings) -> list[str]:
+        """Names of the datasets on which an arm is measured."""
+        wanted = self.plan.settings.data_of(arm)
+        return [name for name, data in zip(self.division.names, self.plan.settings.data, strict=True) if data in wanted]
+
     def run_of(self, arm: ArmSettings, name: str, count: int, seed: int) -> str:
-        """Name of the run in which an arm is measured on a dataset."""
+        """Name of the run in which an arm is measured on one of its datasets."""
         return self._measured_in[arm.name, name, count, seed]
 
     def _add_arm(self, arm: ArmSettings, count: int, seed: int) -> None:
@@ -75,8 +85,11 @@ class Design:
             whole = self._add(arm, whole, every, every, settings.steps, (count, seed))
             self._measured_in |= {(arm.name, name, count, seed): whole for name in every}
             return
-        for name in every:
+        for name in self.datasets_of(arm):
             needs: tuple[str, ...] = ()
+            if arm.kind == "nnunet":
+                self._add_peer(arm, name, count, seed)
+                continue
             if arm.kind == "transfer":
                 others = self.division.strangers(name)
                 sources = [self.division.largest_other(name)] if arm.source == "largest" else others
@@ -88,6 +101,26 @@ class Design:
             own = run_name(arm.name, name, count, seed)
             own = self._add(arm, own, [name], [name], steps, (count, seed), needs)
             self._measured_in[arm.name, name, count, seed] = own
+
+    def _add_peer(self, arm: ArmSettings, name: str, count: int, seed: int) -> None:
+        """The run of nnU-Net on a dataset: what it may spend, the run that it needs has spent."""
+        settings = self.plan.settings
+        lender = next(one for one in settings.arms if one.name == settings.nnunet.as_much_as)
+        run = Run(
+            run_name(arm.name, name, count, seed),
+            TRAIN_PEER,
+            {
+                **self._common(arm, [name], [name], (count, seed)),
+                "nnunet": self._peer,
+                # A network of all datasets has spent a share on each.
+                "share": 1 / len(self.division.names) if lender.kind == "joint" else 1.0,
+                # It checks no images.
+                "foreign": [],
+                "foreign_content": [],
+            },
+            (self.run_of(lender, name, count, seed),),
+        )
+        self._measured_in[arm.name, name, count, seed] = self._keep(run)
 
     def _pretrained(
         self, arm: ArmSettings, word: str, sources: Sequence[str], steps: int, regime: tuple[int, int]
@@ -107,15 +140,33 @@ class Design:
         needs: tuple[str, ...] = (),
     ) -> str:
         """Add a run, unless there is the same one; its name, which gets a number where another run has it."""
+        parameters = self._common(arm, trained, list(measured), regime)
+        # All steps are those of one dataset: a network of many gets as many for each.
+        parameters["steps"] = steps * len(trained) if arm.kind in ("joint", "joint_finetuned") else steps
+        parameters["strategy"] = arm.strategy if needs else "all"
+        function = TRAIN
+        if arm.network == "paper":
+            function, parameters["paper"] = TRAIN_PUBLISHED, dataclasses.asdict(self.plan.settings.paper)
+        return self._keep(Run(name, function, parameters, needs))
+
+    def _keep(self, run: Run) -> str:
+        """Name of a run, after a number was added to it where another run has it."""
+        name, number = run.name, 1
+        while self._runs.setdefault(run.name, run) != run:
+            number += 1
+            run = dataclasses.replace(run, name=f"{name}-{number}")
+        return run.name
+
+    def _common(
+        self, arm: ArmSettings, trained: Sequence[str], measured: Sequence[str], regime: tuple[int, int]
+    ) -> dict[str, Any]:
+        """Parameters that runs of every kind have."""
         count, seed = regime
-        parameters: dict[str, Any] = {
+        return {
             "data": [self._folders[one] for one in trained],
             "hidden_groups": [self.division.hidden(one, count, seed) for one in trained],
             "content": [self._content[one] for one in trained],
             "training": self.plan.training_of(arm, seed, list(trained)).as_dict(),
-            # All steps are those of one dataset: a network of many gets as many for each.
-            "steps": steps * len(trained) if arm.kind in ("joint", "joint_finetuned") else steps,
-            "strategy": arm.strategy if needs else "all",
             "measured": [
                 {
                     "data": self._folders[one],
@@ -128,14 +179,18 @@ class Design:
             "foreign": self._foreign if measured else [],
             "foreign_content": self._foreign_content if measured else [],
         }
-        function = TRAIN
-        if arm.network == "paper":
-            function, parameters["paper"] = TRAIN_PUBLISHED, dataclasses.asdict(self.plan.settings.paper)
-        run, number = Run(name, function, parameters, needs), 1
-        while self._runs.setdefault(run.name, run) != run:
-            number += 1
-            run = Run(f"{name}-{number}", function, parameters, needs)
-        return run.name
+
+
+def _peer_facts(plan: MultiTaskPlan) -> dict[str, Any]:
+    """Settings of nnU-Net with its version: another one makes other runs. Nothing where no arm is nnU-Net.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if not plan.settings.peers:
+        return {}
+    own = dataclasses.asdict(plan.settings.nnunet)
+    return {"settings": own, "version": installed_version(plan.settings.nnunet.python)}
 
 
 def run_name(arm: str, what: str, count: int, seed: int) -> str:

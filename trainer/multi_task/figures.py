@@ -63,7 +63,9 @@ def gain_by_labels(regimes: Sequence[Mapping[str, Any]], key: str, words: str) -
     for colour, arm in zip(PALETTE * (1 + len(arms) // len(PALETTE)), arms, strict=False):
         found = [next(one for one in regime["against_reference"] if one["arm"] == arm) for regime in regimes]
         means = [number(one["figures"][key]["mean"]) for one in found]
-        axes.plot(places, means, marker="o", color=colour, label=plain(arm), linewidth=1.6)
+        fewest = min(len(one["datasets"]) for one in found)
+        words_of_arm = with_datasets(arm, fewest, regimes[0]["bars"][0]["datasets"])
+        axes.plot(places, means, marker="o", color=colour, label=plain(words_of_arm), linewidth=1.6)
         for place, one in zip(places, found, strict=True):
             if (limits := one["figures"][key]["interval"]) is not None:
                 axes.plot([place, place], limits, color=colour, linewidth=1, alpha=0.5)
@@ -86,6 +88,7 @@ def reliability_diagram(rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) 
     figure = new_figure(6.4, 4.6)
     axes: Axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
+    datasets = len({row["dataset"] for row in rows})
     for colour, arm in zip(PALETTE * (1 + len(arms) // len(PALETTE)), arms, strict=False):
         tables = [np.asarray(row["reliability"])[REGIONS.index("ring")] for row in rows if row["arm"] == arm]
         if not tables:
@@ -93,7 +96,8 @@ def reliability_diagram(rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) 
         curves = [_curve(table) for table in tables]
         with np.errstate(invalid="ignore"):
             confidence, share = (_mean_by_bin([curve[part] for curve in curves]) for part in (0, 1))
-        axes.plot(confidence, share, marker="o", markersize=4, color=colour, label=plain(arm), linewidth=1.4)
+        label = plain(with_datasets(arm, len(tables), datasets))
+        axes.plot(confidence, share, marker="o", markersize=4, color=colour, label=label, linewidth=1.4)
     axes.set_xlabel("foreground probability, within 2 voxels of the true surface")
     axes.set_ylabel("share that is foreground")
     axes.legend(fontsize=8, frameon=False)
@@ -110,6 +114,15 @@ def compute_bars(compute: Mapping[str, Mapping[str, float | None]], count: int) 
     axes.set_xlabel("CPU minutes for networks of all datasets, one seed")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def with_datasets(words: str, count: int, of: int) -> str:
+    """Words about something that rests on a number of datasets; where these are not all, it is said.
+
+    >>> with_datasets("joint", 4, 4), with_datasets("nnunet", 2, 4)
+    ('joint', 'nnunet (2 of 4)')
+    """
+    return f"{words} ({count} of {of})" if count < of else words
 
 
 def labels_text(count: int) -> str:

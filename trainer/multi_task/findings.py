@@ -55,7 +55,9 @@ def findings(plan: MultiTaskPlan, design: Design, metrics: Metrics, failures: Ma
         "reference": settings.reference,
         "ours": settings.ours,
         "regimes": regimes,
+        "limited": {arm.name: design.datasets_of(arm) for arm in settings.arms if arm.datasets},
         "compute": _compute(plan, design, metrics),
+        "peers": _peers(plan, design, metrics),
         "failures": dict(failures),
     }
 
@@ -63,8 +65,8 @@ def findings(plan: MultiTaskPlan, design: Design, metrics: Metrics, failures: Ma
 def _cells(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[tuple[int, str, str], Cell]:
     cells = {}
     for count in plan.settings.labelled_groups:
-        for name in design.division.names:
-            for arm in plan.settings.arms:
+        for arm in plan.settings.arms:
+            for name in design.datasets_of(arm):
                 names = {seed: design.run_of(arm, name, count, seed) for seed in plan.settings.seeds}
                 found = {seed: metrics[run] for seed, run in names.items() if run in metrics}
                 if found:
@@ -211,19 +213,36 @@ def _bar(compared: Sequence[Mapping[str, Any]], ours: str, name: str, share: flo
 
 
 def _compute(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[str, Any]:
-    """CPU seconds of each arm by number of labels, mean over seeds; what arms share counts for each of them."""
+    """CPU seconds of each arm on its datasets by number of labels, mean over seeds; what arms share counts for each."""
     needs = {run.name: run.needs for run in design.runs}
     found: dict[str, Any] = {}
     for count in plan.settings.labelled_groups:
         for arm in plan.settings.arms:
             spent = []
             for seed in plan.settings.seeds:
-                own = {design.run_of(arm, name, count, seed) for name in design.division.names}
-                every = own | {need for run in own for need in needs[run]}
+                own = {design.run_of(arm, name, count, seed) for name in design.datasets_of(arm)}
+                # What nnU-Net needs of another arm's run is its figure alone.
+                every = own if arm.kind == "nnunet" else own | {need for run in own for need in needs[run]}
                 costs = [metrics[run]["training"]["cpu_s"] for run in every if run in metrics]
                 if len(costs) == len(every) and None not in costs:
                     spent.append(sum(costs))
             found.setdefault(str(count), {})[arm.name] = _mean(np.array(spent))
+    return found
+
+
+def _peers(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> list[dict[str, Any]]:
+    """What each training of nnU-Net was given and did."""
+    found = []
+    for count in plan.settings.labelled_groups:
+        for arm in plan.settings.peers:
+            for name in design.datasets_of(arm):
+                runs = {seed: design.run_of(arm, name, count, seed) for seed in plan.settings.seeds}
+                found += [
+                    {"labelled_groups": count, "arm": arm.name, "dataset": name, "seed": seed}
+                    | dict(metrics[run]["training"])
+                    for seed, run in runs.items()
+                    if run in metrics
+                ]
     return found
 
 

@@ -49,12 +49,13 @@ def relative_scores(contender: Contender, paths: Sequence[str]) -> list[float]:
 
 
 def auroc(known: Sequence[float], foreign: Sequence[float]) -> float:
-    """Share of the pairs in which the foreign image has the higher score, ties counting half; NaN without a pair.
+    """Share of the pairs in which the foreign image has the higher score, ties counting half; NaN without a pair, and
+    of a network that checks no images, whose scores are NaN.
 
     >>> auroc([0.1, 0.5], [0.5, 0.9])
     0.875
     """
-    if not known or not foreign:
-        return float("nan")
     differences = np.subtract.outer(np.asarray(foreign, dtype=np.float64), np.asarray(known, dtype=np.float64))
+    if not differences.size or np.isnan(differences).any():
+        return float("nan")
     return float((differences > 0).mean() + (differences == 0).mean() / 2)

@@ -36,12 +36,15 @@ def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
         report.add_verdict(sentence, False)
     for name, why in result["picture_failures"].items():
         report.add_text(f"There is no picture of cases of {name}: {why}")
-    for paragraph in wording.DEFINITIONS:
+    for paragraph in wording.definitions(result):
         report.add_text(paragraph)
     for regime in result["regimes"]:
         report.add_heading(f"{labels_text(regime['labelled_groups'])} patients with labels")
         headers, rows = wording.summary_rows(result, regime)
         report.add_table(headers, rows, "Means over datasets")
+        headers, rows = wording.peer_rows(result, regime)
+        if rows:
+            report.add_table(headers, rows, "What nnU-Net's trainings were given, and what they did")
         for key in BY_DATASET:
             headers, rows = wording.dataset_rows(result, regime, key)
             if rows:
@@ -80,6 +83,11 @@ def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
         words = "Mean lead over datasets against the number of labels"
         found["gain"] = (gain_by_labels(result["regimes"], "dice", "Dice"), words)
     last = result["regimes"][-1]["labelled_groups"]
-    if not all(np.isnan(number(seconds)) for seconds in result["compute"][str(last)].values()):
-        found["compute"] = (compute_bars(result["compute"], last), "What the arms cost, measured")
+    # A bar of an arm on fewer datasets would look like one that costs less.
+    limited = result.get("limited", {})
+    on_all = {
+        count: {arm: s for arm, s in own.items() if arm not in limited} for count, own in result["compute"].items()
+    }
+    if not all(np.isnan(number(seconds)) for seconds in on_all[str(last)].values()):
+        found["compute"] = (compute_bars(on_all, last), "What the arms cost, measured")
     return found

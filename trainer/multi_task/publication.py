@@ -93,8 +93,10 @@ def _remove_old(path: Path, made: Collection[str]) -> None:
 
 def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
-    definitions = [f"{paragraph}\n" for paragraph in wording.DEFINITIONS]
-    return "\n".join([TEXT, *definitions, *(_section(path) for path in sorted(folder.glob(FILES)))])
+    contents = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(FILES))}
+    told = wording.definitions(*(content["results"] for content in contents.values()))
+    definitions = [f"{paragraph}\n" for paragraph in told]
+    return "\n".join([TEXT, *definitions, *(_section(path, content) for path, content in contents.items())])
 
 
 def _published_cases(result: Mapping[str, Any], cases: Path | None) -> list[Any]:
@@ -135,8 +137,7 @@ def _picture(path: Path, name: str) -> Path:
     return path.with_name(f"{path.stem}-{name}.png")
 
 
-def _section(path: Path) -> str:
-    content = json.loads(path.read_text(encoding="utf-8"))
+def _section(path: Path, content: Mapping[str, Any]) -> str:
     result = content["results"]
     lines = [
         f"## {literal(result['title'])}, {content['date']}\n",
@@ -149,6 +150,9 @@ def _section(path: Path) -> str:
     for regime in result["regimes"]:
         lines += [f"### {labels_text(regime['labelled_groups'])} patients with labels\n"]
         lines += [table(*wording.summary_rows(result, regime)), ""]
+        headers, rows = wording.peer_rows(result, regime)
+        if rows:
+            lines += ["Trainings of nnU-Net:\n", table(headers, [[literal(str(row[0])), *row[1:]] for row in rows]), ""]
         headers, rows = wording.dataset_rows(result, regime, "dice")
         lines += ["Dice (95 % interval):\n", table(headers, [[literal(str(row[0])), *row[1:]] for row in rows]), ""]
     shown = [(name, caption) for name, (_, caption) in figures(result).items()]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.config import TrainingConfig, config_from_dict, read_experiment, require_known_mirrors
 from trainer.data.dataset import dataset_name
+from trainer.nnunet_peer.settings import NnunetSettings
 from trainer.paper_network.settings import PaperSettings
 from trainer.pretraining.unfreezing import Strategy
 
@@ -18,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ALL = 0
 """Of ``labelled_groups``: every group that is not tested on."""
 
-Kind = Literal["dedicated", "transfer", "joint", "joint_finetuned"]
+Kind = Literal["dedicated", "transfer", "joint", "joint_finetuned", "nnunet"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class ArmSettings:
     Attributes:
         name: one word.
         kind: ``dedicated``: a network for each dataset; ``transfer``: pre-trained on other datasets, then fine-tuned on
-            each; ``joint``: one network for all; ``joint_finetuned``: that, then fine-tuned on each.
+            each; ``joint``: one network for all; ``joint_finetuned``: that, then fine-tuned on each; ``nnunet``:
+            nnU-Net for each dataset, see `NnunetSettings`.
         source: of ``transfer``: the ``largest`` other dataset, or all ``others`` together.
         strategy: of the fine-tuning, see `trainer.pretraining.finetune.finetune`.
         head: of the network; ``shared_foreground`` is the paper's.
         numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``; not the seed. Of the
             published network the sampling alone.
         network: ``ours``, or ``paper``: network, loss and training as published, see `PaperSettings`.
+        datasets: which of ``data`` the arm is limited to; none: all. One network for all has no limit.
     """
 
     name: str
@@ -44,6 +47,7 @@ class ArmSettings:
     head: Literal["per_task", "shared_foreground"] = "per_task"
     numbers: dict[str, float] = field(default_factory=dict)
     network: Literal["ours", "paper"] = "ours"
+    datasets: tuple[str, ...] = ()
 
 
 ARMS = (
@@ -79,6 +83,7 @@ class MultiTaskSettings:
         reference: what every other arm is compared with.
         ours: the arm whose claim is judged.
         paper: settings of the arms with the published network.
+        nnunet: settings of the arms of nnU-Net.
     """
 
     data: tuple[str, ...]
@@ -97,6 +102,16 @@ class MultiTaskSettings:
     reference: str = "dedicated"
     ours: str = "joint"
     paper: PaperSettings = field(default_factory=PaperSettings)
+    nnunet: NnunetSettings = field(default_factory=NnunetSettings)
+
+    def data_of(self, arm: ArmSettings) -> tuple[str, ...]:
+        """The ``data`` that an arm is measured on, in their order."""
+        return tuple(data for data in self.data if not arm.datasets or data in arm.datasets)
+
+    @property
+    def peers(self) -> tuple[ArmSettings, ...]:
+        """The arms of nnU-Net."""
+        return tuple(arm for arm in self.arms if arm.kind == "nnunet")
 
 
 @dataclass(frozen=True)
@@ -133,8 +148,10 @@ class MultiTaskPlan:
         return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, without the folder on this machine."""
-        return {"multi_task": dataclasses.asdict(self.settings), "training": self.training.as_dict()}
+        """Plain values, without the folders on this machine."""
+        settings = dataclasses.asdict(self.settings)
+        del settings["nnunet"]["python"]
+        return {"multi_task": settings, "training": self.training.as_dict()}
 
 
 def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
@@ -150,6 +167,8 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
     training, tables = read_experiment(path, {"multi_task": MultiTaskSettings})
     settings: MultiTaskSettings = tables["multi_task"]
     _check(settings, path)
+    _check_limits(settings, path)
+    _check_peers(settings, path)
     _require_unset(training, path)
     require_known_mirrors(training, [dataset_name(Path(data)) for data in settings.data])
     root = data_root or path.parent / settings.data_root
@@ -190,6 +209,42 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
     ):  # fmt: skip
         if is_wrong:
             raise UsageError(what, file=path, remedy=remedy)
+
+
+def _check_limits(settings: MultiTaskSettings, path: Path) -> None:
+    """Of arms on some datasets."""
+    limited = [arm for arm in settings.arms if arm.datasets]
+    for arm in limited:
+        _require(
+            set(arm.datasets) <= set(settings.data), f"datasets of arm {arm.name} has one that is not in data", path
+        )
+        _require(arm.kind != "joint", f"arm {arm.name} is one network for all and has datasets of its own", path)
+        # The claim is about all datasets, or about none.
+        is_judged = arm.name in (settings.reference, settings.ours)
+        _require(not is_judged, f"reference or ours is limited to some datasets: {arm.name}", path)
+
+
+def _check_peers(settings: MultiTaskSettings, path: Path) -> None:
+    """Of arms of nnU-Net."""
+    usual = ArmSettings("", "nnunet")
+    lenders = {arm.name: arm for arm in settings.arms if arm.kind in ("dedicated", "joint")}
+    for arm in settings.peers:
+        is_plain = dataclasses.replace(arm, name="", datasets=()) == usual
+        _require(is_plain, f"arm {arm.name} is nnU-Net and has more than name, kind and datasets", path)
+        is_judged = arm.name in (settings.reference, settings.ours)
+        _require(not is_judged, f"reference or ours is nnU-Net: {arm.name}", path)
+        lender = lenders.get(settings.nnunet.as_much_as)
+        if lender is None:
+            raise UsageError(
+                "as_much_as of nnU-Net is no arm of kind dedicated or joint", file=path, remedy="Name one of them"
+            )
+        is_lent = set(settings.data_of(arm)) <= set(settings.data_of(lender))
+        _require(is_lent, f"arm {arm.name} has datasets on which {lender.name} is not measured", path)
+
+
+def _require(is_right: bool, otherwise: str, path: Path) -> None:
+    if not is_right:
+        raise UsageError(otherwise, file=path, remedy="Correct the arm")
 
 
 def _require_unset(training: TrainingConfig, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The two kinds of runs: train a network of ours, from random weights or from another run's, or the published one."""
+"""The kinds of runs: train a network of ours (from random weights or another run's), the published one, or nnU-Net."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.config import config_from_dict, settings_from_dict
-from trainer.data.dataset import read_dataset
+from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.provenance import require_unseen
 from trainer.experiment.run import shared_cache
+from trainer.layout.case import Case
 from trainer.multi_task.contender import Contender, ShippedContender
 from trainer.multi_task.foreign import relative_scores
 from trainer.multi_task.measurement import measure_cases
+from trainer.nnunet_peer.peer_predictor import PeerPredictor
+from trainer.nnunet_peer.peer_training import PREDICTIONS, discard_work, load_manifest, train_peer
+from trainer.nnunet_peer.settings import NnunetSettings
 from trainer.paper_network.network_file import load_paper_model
 from trainer.paper_network.paper_model import train_paper_model
 from trainer.paper_network.predictor import PaperPredictor
@@ -27,7 +32,7 @@ from trainer.training.training import Budget
 from trainer.training.training_device import training_device
 from trainer.transfer.design import without_groups
 
-MODEL, PUBLISHED = "model.mts.safetensors", "published.safetensors"
+MODEL, PUBLISHED, PEER = "model.mts.safetensors", "published.safetensors", "nnunet"
 COST = "training.json"
 """What a training has cost: a run that failed afterwards, when it was measured, does not train again to know it."""
 
@@ -79,6 +84,27 @@ def train_published_network(parameters: Mapping[str, Any], folder: Path, inputs:
     return _measured(PaperPredictor(load_paper_model(output), training_device()), parameters, folder, cost)
 
 
+def train_peer_network(parameters: Mapping[str, Any], folder: Path, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """`train_network` for nnU-Net, for as many CPU seconds as the run that it needs has spent; it scores no images.
+
+    Returns:
+        As `train_network`; ``training`` is what `train_peer` returns.
+    """
+    (wanted,), (lender,) = parameters["measured"], inputs.values()
+    run = RunFolder(folder / PEER, shared_cache(folder))
+    facts = train_peer(
+        shown_folders(parameters, folder)[0],
+        _tested(wanted)[1],
+        run,
+        config_from_dict(dict(parameters["training"])),
+        settings_from_dict(NnunetSettings, dict(parameters["nnunet"]["settings"])),
+        parameters["share"] * _kept_cpu_s(lender),
+    )
+    measured = _measured(PeerPredictor(load_manifest(run), run.path / PREDICTIONS), parameters, folder, facts)
+    discard_work(run)
+    return measured
+
+
 def contender_of(folder: Path) -> Contender:
     """The network that a finished run has left in its folder.
 
@@ -91,18 +117,40 @@ def contender_of(folder: Path) -> Contender:
 
 
 def _measured(
-    contender: Contender, parameters: Mapping[str, Any], folder: Path, cost: Mapping[str, float | None]
+    contender: Contender, parameters: Mapping[str, Any], folder: Path, cost: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Figures of the groups that are tested."""
     datasets: dict[str, Any] = {}
     for wanted in parameters["measured"]:
-        dataset, groups = read_dataset(Path(wanted["data"])), set(wanted["groups"])
-        cases = [case for case in dataset.cases if case.group in groups]
+        dataset, cases = _tested(wanted)
         require_unseen(cases, contender.manifest)
         datasets[dataset.name] = measure_cases(contender, dataset, cases, wanted["lesions"])
     scores = relative_scores(contender, parameters["foreign"]) if datasets else []
     discard_checkpoints(folder)
     return {"training": dict(cost), "datasets": datasets, "foreign": scores}
+
+
+def _tested(wanted: Mapping[str, Any]) -> tuple[Dataset, list[Case]]:
+    """A dataset, and its cases of the groups that are tested."""
+    dataset, groups = read_dataset(Path(wanted["data"])), set(wanted["groups"])
+    return dataset, [case for case in dataset.cases if case.group in groups]
+
+
+def _kept_cpu_s(folder: Path) -> float:
+    """CPU seconds that the training of a finished run has cost.
+
+    Raises:
+        ModelError: nobody knows.
+    """
+    path = folder / COST
+    cpu_s = json.loads(path.read_text(encoding="utf-8"))["cpu_s"] if path.is_file() else None
+    if not cpu_s:
+        raise ModelError(
+            "what the training cost that nnU-Net is to be given the time of is not known",
+            file=folder,
+            remedy="Remove the run's folder and start again",
+        )
+    return float(cpu_s)
 
 
 def shown_folders(parameters: Mapping[str, Any], folder: Path) -> list[Path]:

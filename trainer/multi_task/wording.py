@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.metrics.multiple_comparison import p_text
-from trainer.multi_task.figures import labels_text
+from trainer.multi_task.figures import labels_text, with_datasets
 from trainer.transfer.claim import number
 
 Cell = str | float | int | None
@@ -41,6 +41,18 @@ DEFINITIONS = (
     "p: Wilcoxon's signed-rank test over patients, corrected for the number of datasets (Holm). It is of the networks "
     "that were trained: that networks of other seeds would differ likewise is told by the intervals alone.",
 )
+
+PEER_DEFINITION = (
+    "nnU-Net is the exception: it is planned, preprocessed, trained and asked by its own code, and its training gets "
+    "the CPU seconds that another arm's training has cost on the same dataset, with the same labels and seed. Its "
+    "probabilities are its softmax as it is, and it checks no images: where an arm has no figure there is a dash."
+)
+
+
+def definitions(*results: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a reader of these results must know."""
+    # Files from before there was an arm of nnU-Net have none.
+    return (*DEFINITIONS, PEER_DEFINITION) if any(result.get("peers") for result in results) else DEFINITIONS
 
 
 def verdict_sentence(result: Mapping[str, Any], regime: Mapping[str, Any]) -> str:
@@ -101,9 +113,45 @@ def summary_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[
                 *means,
                 "" if dice is None else lead_text(dice),
                 "" if dice is None else f"{dice['not_worse']} of {dice['compared']}",
-                None if np.isnan(number(seconds)) else round(number(seconds) / 60, 1),
+                _minutes(result, arm, number(seconds)),
             ]
         )
+    return headers, rows
+
+
+def _minutes(result: Mapping[str, Any], arm: str, seconds: float) -> Cell:
+    """CPU minutes on all datasets; of an arm on fewer it is said on how many."""
+    if np.isnan(seconds):
+        return None
+    minutes, own = round(seconds / 60, 1), result.get("limited", {}).get(arm, result["datasets"])
+    return (
+        minutes
+        if len(own) == len(result["datasets"])
+        else with_datasets(str(minutes), len(own), len(result["datasets"]))
+    )
+
+
+def peer_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[list[str], list[list[Cell]]]:
+    """Headers and one row per training of nnU-Net: what it was given, and what it did with it."""
+    headers = [
+        "Dataset",
+        "Arm",
+        "Seed",
+        "CPU s given",
+        "CPU s spent",
+        "Steps",
+        "Patch",
+        "Batch",
+        "CPU s of preparation",
+    ]
+    rows: list[list[Cell]] = [
+        [
+            one["dataset"], one["arm"], one["seed"], f"{one['budget_cpu_s']:.0f}", f"{one['cpu_s']:.0f}", one["steps"],
+            " x ".join(str(n) for n in one["patch"]), one["batch"], f"{one['preparation_cpu_s']:.0f}",
+        ]
+        for one in result.get("peers", [])
+        if one["labelled_groups"] == regime["labelled_groups"]
+    ]  # fmt: skip
     return headers, rows
 
 
@@ -144,4 +192,4 @@ def _mean_text(values: Sequence[float], datasets: int) -> str | None:
     defined = [value for value in values if not np.isnan(value)]
     if not defined:
         return None
-    return f"{np.mean(defined):.3f}" + (f" ({len(defined)} of {datasets})" if len(defined) < datasets else "")
+    return with_datasets(f"{np.mean(defined):.3f}", len(defined), datasets)

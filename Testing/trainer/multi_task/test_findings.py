@@ -95,6 +95,13 @@ def test_the_auroc_of_cases_is_that_of_all_pairs() -> None:
     assert np.isnan(auroc(known, []))
 
 
+def test_scores_of_a_network_that_checks_nothing_have_no_auroc() -> None:
+    # Not 0, which would be the worst of checks.
+    assert np.isnan(auroc([NAN], [0.9, 1.5]))
+    assert np.isnan(auroc([0.5], [0.9, NAN]))
+    assert np.isnan(once(cell_of({0: [case("p", {"a": 0.5}, NAN)]}, [0.9]), "auroc")[0])
+
+
 def test_errors_that_are_smaller_are_ahead_and_seeds_that_only_one_has_are_left_out() -> None:
     better = cell_of({0: [case("p", {"a": 0.8}), case("q", {"a": 0.6})], 1: [case("p", {"a": 0.1})] * 2})
     worse = cell_of({0: [case("p", {"a": 0.7}), case("q", {"a": 0.6})]})
@@ -242,8 +249,11 @@ def test_a_mean_over_some_of_the_datasets_says_so() -> None:
 def test_every_arm_has_a_curve_however_many_there_are() -> None:
     table = np.full((3, 3, BINS), 30.0).tolist()
     arms = [f"arm{n}" for n in range(11)]
-    shown = reliability_diagram([{"arm": arm, "reliability": table} for arm in arms], arms)
-    assert len(shown.axes[0].get_lines()) == 1 + len(arms)
+    rows = [{"arm": arm, "dataset": "D", "reliability": table} for arm in arms]
+    shown = reliability_diagram([*rows, {"arm": "arm0", "dataset": "E", "reliability": table}], arms)
+    _, *curves = shown.axes[0].get_lines()
+    # Of means over fewer datasets than others it is said.
+    assert [curve.get_label() for curve in curves] == ["arm0", *(f"{arm} (1 of 2)" for arm in arms[1:])]
 
 
 def test_every_figure_can_be_drawn() -> None:

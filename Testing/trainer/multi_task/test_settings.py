@@ -57,6 +57,24 @@ def test_the_3d_configuration_names_nine_datasets() -> None:
     assert {arm.network for arm in settings.arms} == {"ours", "paper"}
 
 
+@pytest.mark.parametrize("kind", ["planar", "volumes"])
+def test_nnunet_stands_beside_networks_that_need_not_be_trained_again(kind: str) -> None:
+    peer, plan = shipped(f"peer_{kind}.toml"), shipped(f"{kind}.toml")
+    (arm,) = peer.settings.peers
+    assert len(arm.datasets) == 2
+    assert peer.training == plan.training
+    # All that the parameters of a run follow from.
+    like = dataclasses.replace(
+        plan.settings,
+        title=peer.settings.title,
+        nnunet=peer.settings.nnunet,
+        paper=peer.settings.paper,
+        arms=peer.settings.arms,
+    )
+    assert peer.settings == like
+    assert all(one in plan.settings.arms for one in peer.settings.arms if one != arm)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
