@@ -16,7 +16,6 @@ from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.provenance import KEY, Provenance
-from trainer.origin.terms import MAY_USE
 from trainer.refitting.descent import MEASURED_AS, REFITTED_FROM
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_of
 
@@ -152,25 +151,8 @@ def _training(model: Model, kept: Sequence[str]) -> dict[str, object]:
     left = [task for task in manifest.tasks if task.name not in kept]
     figures = {task.name: {"held_out_dice": task.held_out_dice, "held_out_cases": task.held_out_cases} for task in left}
     before = {key: value for key, value in manifest.training.items() if key not in (MEASURED_AS, REFITTED_FROM)}
-    seen = _with_terms(Provenance.of(manifest), left).as_list()
-    return before | {KEY: seen, LEFT_OUT: {**_notes(manifest, LEFT_OUT), **figures}}
-
-
-def _with_terms(provenance: Provenance, left: Sequence[TaskInfo]) -> Provenance:
-    """With the terms of tasks that leave: trainings of earlier versions have noted them with the task alone."""
-    terms = {
-        task.name: {
-            "licence": task.licence,
-            "reference": task.data.reference,
-            MAY_USE: task.data.released_weights_may_use,
-        }
-        for task in left
-    }
-    generations = []
-    for generation in provenance.generations:
-        own = {name: terms[name] for name in (*generation.labelled, *generation.unlabelled) if name in terms}
-        generations.append(replace(generation, terms=own | dict(generation.terms)))
-    return Provenance(tuple(generations))
+    # Terms of trainings of earlier versions stand with the tasks, which leave: the record takes them in.
+    return before | {KEY: Provenance.of(manifest).as_list(), LEFT_OUT: {**_notes(manifest, LEFT_OUT), **figures}}
 
 
 def _notes(manifest: Manifest, key: str) -> Mapping[str, object]:
