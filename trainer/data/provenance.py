@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
-from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from trainer.data.dataset import Dataset
 from trainer.layout.case import Case
+from trainer.origin.terms import MAY_USE
 
 KEY = "provenance"
 CHECK_KEY = "known_to_check"
@@ -50,6 +51,11 @@ class Generation:
         found = group_hash(group, self.salt)
         return any(found in hashes for part in (self.labelled, self.unlabelled) for hashes in part.values())
 
+    def with_terms(self, known: Mapping[str, Mapping[str, Any]]) -> Generation:
+        """With the terms of datasets that it learnt from and says nothing of."""
+        more = {name: known[name] for name in (*self.labelled, *self.unlabelled) if name in known}
+        return replace(self, terms=more | dict(self.terms))
+
     def as_dict(self) -> dict[str, Any]:
         """For the manifest."""
         parts = {part: {name: list(hashes) for name, hashes in getattr(self, part).items()} for part in PARTS}
@@ -69,13 +75,14 @@ class Provenance:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Provenance:
-        """What a model file says.
+        """What a model file says; terms that stand with the tasks alone, as earlier versions noted them, are taken in.
 
         Raises:
             ModelError: it does not say whom the model has seen.
         """
+        terms = {task.name: _terms_of_task(task) for task in manifest.tasks}
         try:
-            return cls(tuple(_generation(plain) for plain in manifest.training[KEY]))
+            return cls(tuple(_generation(plain).with_terms(terms) for plain in manifest.training[KEY]))
         except (KeyError, TypeError, AttributeError, ValueError):
             raise ModelError(
                 f"the file of model {manifest.name!r} does not say on which patients it was trained",
@@ -176,6 +183,12 @@ def require_unseen(cases: Iterable[Case], manifest: Manifest) -> None:
 def _hashed(cases: Mapping[str, Iterable[Case]], salt: str) -> dict[str, tuple[str, ...]]:
     by_dataset = {name: tuple(sorted({group_hash(c.group, salt) for c in own})) for name, own in cases.items()}
     return {name: hashes for name, hashes in by_dataset.items() if hashes}
+
+
+def _terms_of_task(task: TaskInfo) -> dict[str, Any]:
+    """As `trainer.origin.terms.terms_of` has them."""
+    data = task.data
+    return {"licence": task.licence, "reference": data.reference, MAY_USE: data.released_weights_may_use}
 
 
 def _generation(plain: Mapping[str, Any]) -> Generation:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
-from trainer.evaluation.model_history import history_words
+from trainer.evaluation.model_history import history_words, left_out_words
 from trainer.evaluation.model_words import acceptance_words, check_words, data_words, few_words
 from trainer.evaluation.published_figures import PublishedFigures, measured_as
 from trainer.report.markdown_table import table
@@ -29,6 +29,7 @@ def card_text(manifest: Manifest, digest: str, figures: PublishedFigures, pictur
         "patients. [All released models](../models.md).",
         f"{manifest.intended_use}",
         history_words(manifest, digest),
+        left_out_words(manifest),
         "## How well it segments",
         _agreement_table(manifest, figures.evaluation["datasets"]),
         few_words(figures.evaluation["datasets"]),

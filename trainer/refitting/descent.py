@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 
 MEASURED_AS, REFITTED_FROM = "measured_as", "refitted_from"
+
+
+def digests_in(training: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Of earlier files, as the notes of a model file list them; notes may hold anything: what is no list lists none.
+
+    >>> digests_in({"measured_as": ["ab", 7], "refitted_from": 7}, "measured_as")
+    ('ab',)
+    """
+    said = training.get(key)
+    return tuple(one for one in said if isinstance(one, str)) if isinstance(said, (list, tuple)) else ()
 
 
 def refitted(changed: Manifest, digest: str) -> Manifest:
@@ -17,8 +29,8 @@ def refitted(changed: Manifest, digest: str) -> Manifest:
         changed: the manifest of the new file.
         digest: of the file before; empty of a model that is in no file, and of which nothing has been measured.
     """
-    training = dict(changed.training)
-    before = (digest, *training.pop(MEASURED_AS, ()), *training.pop(REFITTED_FROM, ()))
+    training = {key: value for key, value in changed.training.items() if key not in (MEASURED_AS, REFITTED_FROM)}
+    before = (digest, *digests_in(changed.training, MEASURED_AS), *digests_in(changed.training, REFITTED_FROM))
     if known := list(dict.fromkeys(filter(None, before))):
         training |= {REFITTED_FROM: known}
     # Verdicts and labels are others now: what lower precisions cost must be measured anew.
@@ -33,6 +45,5 @@ def described(changed: Manifest, digest: str) -> Manifest:
         changed: the manifest of the new file.
         digest: of the file before.
     """
-    training = dict(changed.training)
-    same = dict.fromkeys((digest, *training.get(MEASURED_AS, ())))
-    return dataclasses.replace(changed, training=training | {MEASURED_AS: list(same)})
+    same = dict.fromkeys((digest, *digests_in(changed.training, MEASURED_AS)))
+    return dataclasses.replace(changed, training=changed.training | {MEASURED_AS: list(same)})

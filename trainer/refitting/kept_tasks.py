@@ -15,11 +15,13 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo, needed_fo
 from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
+from trainer.data.provenance import KEY, Provenance
 from trainer.refitting.descent import MEASURED_AS, REFITTED_FROM
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_of
 
 LEFT_OUT = "left_out"
 """In the entry ``training``: by task that was trained on and left out, its Dice on held-out cases and their number."""
+ROUNDING = 1e-9
 
 
 def keep_tasks(
@@ -92,6 +94,9 @@ def reduced(model: Model, kept: Sequence[str]) -> Model:
     Args:
         model: with more tasks.
         kept: names of the tasks to keep, at least one.
+
+    Raises:
+        ModelError: the model does not say whom it has seen.
     """
     before = model.manifest
     indices = [index for index, task in enumerate(before.tasks) if task.name in kept]
@@ -119,7 +124,7 @@ def reduced(model: Model, kept: Sequence[str]) -> Model:
 
 
 def _require_images(manifest: Manifest, kept: Sequence[str], given: Mapping[str, Path]) -> None:
-    said = manifest.training.get(KNOWS_IMAGES_OF, {})
+    said = _notes(manifest, KNOWS_IMAGES_OF)
     if missing := [name for name in kept if name in said and name not in given]:
         raise UsageError(
             f"the check knows images of {said[missing[0]]} in place of {missing[0]}",
@@ -135,19 +140,25 @@ def _named(manifest: Manifest, names: Sequence[str]) -> list[str]:
 
 
 def _good_enough(manifest: Manifest, least_dice: float) -> list[str]:
-    return [task.name for task in manifest.tasks if mean_dice(task) >= least_dice]
+    # A mean of three times 0.7 is a little less.
+    return [task.name for task in manifest.tasks if mean_dice(task) >= least_dice - ROUNDING]
 
 
 def _training(model: Model, kept: Sequence[str]) -> dict[str, object]:
     """The entry with what was left out. Figures of earlier files were measured among other tasks: they are none of this
     file."""
-    left = {
-        task.name: {"held_out_dice": task.held_out_dice, "held_out_cases": task.held_out_cases}
-        for task in model.manifest.tasks
-        if task.name not in kept
-    }
-    before = {key: value for key, value in model.manifest.training.items() if key not in (MEASURED_AS, REFITTED_FROM)}
-    return before | {LEFT_OUT: {**before.get(LEFT_OUT, {}), **left}}
+    manifest = model.manifest
+    left = [task for task in manifest.tasks if task.name not in kept]
+    figures = {task.name: {"held_out_dice": task.held_out_dice, "held_out_cases": task.held_out_cases} for task in left}
+    before = {key: value for key, value in manifest.training.items() if key not in (MEASURED_AS, REFITTED_FROM)}
+    # Terms of trainings of earlier versions stand with the tasks, which leave: the record takes them in.
+    return before | {KEY: Provenance.of(manifest).as_list(), LEFT_OUT: {**_notes(manifest, LEFT_OUT), **figures}}
+
+
+def _notes(manifest: Manifest, key: str) -> Mapping[str, object]:
+    """What a model file notes by task; notes may hold anything, and what is no object notes nothing."""
+    said = manifest.training.get(key)
+    return said if isinstance(said, dict) else {}
 
 
 def _reduced_weights(weights: Mapping[str, Tensor], outputs: Sequence[int], stems: Sequence[int]) -> dict[str, Tensor]:

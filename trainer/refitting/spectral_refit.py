@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import KEY, unseen
+from trainer.data.provenance import KEY, Provenance, unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.limited_reference import limited_reference
@@ -85,6 +85,8 @@ def refit_of(
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
         raise DatasetError(f"no folder for {', '.join(missing)}", remedy="Give the dataset of every task in --data")
+    if instead:  # a record of these patients alone would say that the network has seen nobody else
+        Provenance.of(model.manifest)
     spec = signature_spec(model.manifest.architecture, variant, layers)
     images: list[ReferenceImage] = []
     cells = new_samples(len(model.manifest.tasks))
@@ -123,13 +125,14 @@ def _standing_in(manifest: Manifest, images_of: Mapping[str, Path]) -> dict[str,
 
 
 def _with_record(manifest: Manifest, instead: Mapping[str, StandingIn]) -> Manifest:
-    """With the images that stand in, in the record of whom the model has seen."""
-    more = [own.generation(manifest.name).as_dict() for own in instead.values()]
-    said = {name: own.dataset.name for name, own in instead.items()}
-    if not more:
-        return manifest
-    seen = [*more, *manifest.training.get(KEY, [])]
-    return dataclasses.replace(manifest, training=manifest.training | {KEY: seen, KNOWS_IMAGES_OF: said})
+    """With the images that stand in, in the record of whom the model has seen, not those of the check before."""
+    training = {key: value for key, value in manifest.training.items() if key != KNOWS_IMAGES_OF}
+    if instead:
+        known = training[KEY]
+        more = [own.generation(manifest.name).as_dict() for own in instead.values()]
+        training[KEY] = [*(one for one in more if one not in known), *known]
+        training[KNOWS_IMAGES_OF] = {name: own.dataset.name for name, own in instead.items()}
+    return dataclasses.replace(manifest, training=training)
 
 
 def _images(

@@ -77,6 +77,17 @@ def test_a_record_survives_the_manifest() -> None:
     assert Provenance.of(replace(tiny_manifest(), training={KEY: provenance.as_list()})) == provenance
 
 
+def test_terms_that_stand_with_a_task_alone_are_taken_in_and_others_stay_as_they_were() -> None:
+    balls, cubes = (task.name for task in tiny_manifest().tasks)
+    told = {cubes: {"licence": "CC0", "reference": "Nobody", "released_weights_may_use": True}}
+    old = record_generation("old", {balls: cases("p1"), cubes: cases("p2"), "Gone": cases("p3")}, {}, {}, told)
+    task = replace(tiny_manifest().tasks[0], licence="CC BY-NC 4.0")
+    earlier = replace(tiny_manifest(), tasks=(task, tiny_manifest().tasks[1]))
+    (known,) = Provenance.of(replace(earlier, training={KEY: [old.as_dict()]})).generations
+    of_balls = {"licence": "CC BY-NC 4.0", "reference": "", "released_weights_may_use": None}
+    assert known.terms == told | {balls: of_balls}
+
+
 def test_hashes_name_nobody_and_cannot_be_compared_between_models() -> None:
     one = record_generation("m", {"D": cases("patient 7", "patient 8")}, {}, {})
     other = record_generation("m", {"D": cases("patient 7", "patient 9")}, {}, {})

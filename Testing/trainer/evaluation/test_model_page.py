@@ -115,6 +115,17 @@ def test_the_card_holds_surfaces_structures_calibration_false_alarms_data_and_pi
     assert digest in text
 
 
+def test_page_and_card_say_which_tasks_were_left_out(tmp_path: Path) -> None:
+    model = trained_model(tmp_path / "tiny.mts.safetensors")
+    manifest = read_manifest(model)[0]
+    left = {"Dataset003_Cones": {"held_out_dice": {"cone": 0.5}, "held_out_cases": 4}}
+    rewrite_manifest(model, replace(manifest, training=manifest.training | {"left_out": left}), model)
+    manifest, digest = read_manifest(published(tmp_path, model))
+    words = "Trained on, too, but left out: Dataset003_Cones (mean Dice 0.500 on 4 held-out cases)."
+    assert words in card_text(manifest, digest, published_figures(manifest, digest, tmp_path), {})
+    assert words in page_text(f"Read this.\n{MARK}\n", [model], tmp_path)
+
+
 def test_where_the_check_knows_images_without_labels_the_page_says_what_it_accepts_and_misses(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     for path in [*tmp_path.glob("ood-*"), *tmp_path.glob("localisation-*")]:

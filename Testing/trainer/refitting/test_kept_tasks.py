@@ -25,6 +25,7 @@ from trainer.cli import main
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_datasets
 from trainer.data.provenance import unseen
+from trainer.refitting.descent import described, digests_in, refitted
 from trainer.refitting.kept_tasks import keep_tasks, reduced
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_reference
 from trainer.training.train_model import train_model
@@ -187,7 +188,60 @@ def test_the_command_says_what_is_kept_and_what_is_not(
     assert [task.name for task in load_model(output).manifest.tasks] == [CORES.name]
 
 
-@pytest.mark.parametrize("notes", [7, {"a": 3}, {"a": {"held_out_dice": {"b": "x"}}}, {"a": {"held_out_dice": {}}}])
+def test_terms_that_stand_with_a_task_alone_stay_when_it_leaves(trained: Trained, tmp_path: Path) -> None:
+    source = tmp_path / "earlier.mts.safetensors"
+    manifest = load_model(trained.model).manifest
+    seen = [generation | {"terms": {}} for generation in manifest.training["provenance"]]
+    balls, pairs, cores = manifest.tasks
+    data = replace(pairs.data, released_weights_may_use=False)
+    tasks = (balls, replace(pairs, licence="CC BY-NC 4.0", data=data), cores)
+    rewrite_manifest(
+        trained.model, replace(manifest, tasks=tasks, training=manifest.training | {"provenance": seen}), source
+    )
+    kept = weights_licence(reduced(load_model(source), [CORES.name]).manifest)
+    assert kept == weights_licence(load_model(source).manifest)
+    assert kept.forbidden == (PAIRS.name,)
+
+
+def test_a_mean_that_rounding_alone_keeps_below_is_good_enough(trained: Trained, tmp_path: Path) -> None:
+    source = tmp_path / "thirds.mts.safetensors"
+    manifest = load_model(trained.model).manifest
+    dice = ({"a": 0.7, "b": 0.7, "c": 0.7}, {"a": 0.69}, {"a": 0.69})
+    tasks = [replace(task, held_out_dice=own) for task, own in zip(manifest.tasks, dice, strict=True)]
+    rewrite_manifest(trained.model, replace(manifest, tasks=tuple(tasks)), source)
+    kept = keep_tasks(source, folders_of(trained, BALLS.name), source, least_dice=0.7, stream=io.StringIO())
+    assert [task.name for task in kept.tasks] == [BALLS.name]
+
+
+@pytest.mark.parametrize("notes", [7, "abc", ["abc"], {"abc": 7}])
+def test_notes_of_a_file_that_make_no_sense_stop_nothing(trained: Trained, tmp_path: Path, notes: object) -> None:
+    source = tmp_path / "odd.mts.safetensors"
+    manifest = load_model(trained.model).manifest
+    odd = dict.fromkeys(("left_out", KNOWS_IMAGES_OF, "measured_as", "refitted_from"), notes)
+    rewrite_manifest(trained.model, replace(manifest, training=manifest.training | odd), source)
+    kept = keep_tasks(source, folders_of(trained, CORES.name), source, tasks=[CORES.name], stream=io.StringIO())
+    assert {BALLS.name, PAIRS.name} <= set(kept.training["left_out"])
+    listed = [*digests_in(described(replace(manifest, training=odd), "digest").training, "measured_as")]
+    assert listed == ["digest", *(["abc"] if notes == ["abc"] else [])]
+    assert set(refitted(replace(manifest, training=odd), "digest").training["refitted_from"]) == set(listed)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        7,
+        {"a": 3},
+        {"a": {"held_out_dice": {"b": "x"}}},
+        {"a": {"held_out_dice": {}}},
+        {"a": {"held_out_dice": {"b": 1e19}, "held_out_cases": 3}},
+    ],
+)
 def test_notes_of_a_file_that_make_no_sense_do_not_stop_its_card(trained: Trained, notes: object) -> None:
     manifest = replace(trained.manifest, training=trained.manifest.training | {"left_out": notes})
     assert "Dice not recorded" in left_out_text(manifest) or not isinstance(notes, dict)
+
+
+def test_a_number_of_cases_that_is_none_is_not_told(trained: Trained) -> None:
+    notes = {"a": {"held_out_dice": {"b": 0.5}, "held_out_cases": {"c": 1}}}
+    manifest = replace(trained.manifest, training=trained.manifest.training | {"left_out": notes})
+    assert left_out_text(manifest).endswith("a (mean Dice 0.500 on held-out cases)")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest
+from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest
 from Testing.runtime.tiny_model import write_tiny_model
+from Testing.trainer.seen_groups import trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
 from trainer.data.dataset import read_dataset
@@ -27,6 +30,14 @@ def images(tmp_path: Path, name: str, patients: int) -> Path:
     rows = (folder / "cases.csv").read_text(encoding="utf-8").replace("case_01,patient_1", "case_01,patient_0")
     (folder / "cases.csv").write_text(rows, encoding="utf-8")
     return folder
+
+
+def model_of(tmp_path: Path, groups: Sequence[str] = ("somebody",)) -> Path:
+    """A model that says whom it has seen."""
+    path = write_tiny_model(tmp_path / "tiny.mts.safetensors")
+    seen = trained_on(dict.fromkeys(NAMES, groups))
+    rewrite_manifest(path, replace(read_manifest(path)[0], training=seen), path)
+    return path
 
 
 def test_a_third_of_the_persons_is_held_out_with_all_their_images(tmp_path: Path) -> None:
@@ -46,7 +57,7 @@ def test_images_of_five_persons_are_too_few(tmp_path: Path) -> None:
 
 
 def test_the_reference_knows_the_images_and_the_file_says_so(tmp_path: Path) -> None:
-    model, target = write_tiny_model(tmp_path / "tiny.mts.safetensors"), tmp_path / "known.mts.safetensors"
+    model, target = model_of(tmp_path), tmp_path / "known.mts.safetensors"
     real, other = (images(tmp_path, name, count) for name, count in (("real", 10), ("other", 8)))
     words = ["reference", "-m", str(model), "--images", f"{NAMES[0]}={real}", f"{NAMES[1]}={other}", "-o", str(target)]
     assert cli.main(words) == 0
@@ -61,6 +72,30 @@ def test_the_reference_knows_the_images_and_the_file_says_so(tmp_path: Path) -> 
     before, after = (load_model(path).network.state_dict() for path in (model, target))
     assert before
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_record_names_the_images_once_and_those_of_an_earlier_check_no_more(tmp_path: Path) -> None:
+    model, target = model_of(tmp_path, ("patient_2", "patient_3")), tmp_path / "known.mts.safetensors"
+    real, own = images(tmp_path, "real", 10), BallDataset(NAMES[1], shape=(6, 12, 14), patients=10).write(tmp_path)
+    words = ["reference", "--images", f"{NAMES[0]}={real}", "--data", str(own), "-o", str(target)]
+    assert cli.main([*words, "-m", str(model)]) == 0
+    assert cli.main([*words, "-m", str(target)]) == 0
+    assert len(Provenance.of(read_manifest(target)[0]).generations) == 2
+    mine = BallDataset(NAMES[0], shape=(6, 12, 14), patients=10).write(tmp_path)
+    assert cli.main(["reference", "-m", str(target), "--data", str(mine), str(own)]) == 0
+    found = read_manifest(target)[0]
+    assert "check_knows_images_of" not in found.training
+    assert len(Provenance.of(found).generations) == 2  # what was learnt from cannot be unlearnt
+
+
+def test_a_model_that_does_not_say_whom_it_has_seen_gets_no_record_that_names_others_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, target = write_tiny_model(tmp_path / "tiny.mts.safetensors"), tmp_path / "known.mts.safetensors"
+    words = [f"{name}={images(tmp_path, folder, 8)}" for name, folder in zip(NAMES, ("real", "other"), strict=True)]
+    assert cli.main(["reference", "-m", str(model), "--images", *words, "-o", str(target)]) == 4
+    assert "does not say on which patients it was trained" in capsys.readouterr().err
+    assert not target.exists()
 
 
 def test_a_task_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

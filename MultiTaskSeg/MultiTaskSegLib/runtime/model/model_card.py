@@ -57,9 +57,11 @@ def _held_out_words(known: Any) -> str:
     """Notes of a file may hold anything."""
     scores = known.get("held_out_dice") if isinstance(known, dict) else None
     values = list(scores.values()) if isinstance(scores, dict) else []
-    if not values or not all(isinstance(value, (int, float)) for value in values):
+    if not values or not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values):
         return "Dice not recorded"
-    return f"mean Dice {sum(values) / len(values):.3f} on {known.get('held_out_cases')} held-out cases"
+    cases = known.get("held_out_cases")
+    count = f"{cases} " if isinstance(cases, int) and not isinstance(cases, bool) else ""
+    return f"mean Dice {sum(values) / len(values):.3f} on {count}held-out cases"
 
 
 def _false_alarms(ood: OodInfo, index: int, name: str) -> str:
