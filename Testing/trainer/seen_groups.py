@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
+from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from trainer.data.provenance import KEY, Provenance, record_generation
 from trainer.layout.case import Case
 
@@ -17,6 +18,11 @@ def trained_on(
     """The manifest's ``training`` of a model that has seen these groups, by dataset."""
     generation = record_generation("m", _cases(labelled), _cases(unlabelled), {})
     return {KEY: Provenance((generation,)).as_list()}
+
+
+def stand_in(name: str) -> Any:
+    """A task of which nothing matters but its name."""
+    return SimpleNamespace(name=name, licence="", data=TrainingData())
 
 
 def _cases(groups: Mapping[str, Iterable[str]]) -> dict[str, list[Case]]:

@@ -24,6 +24,7 @@ class BallDataset:
         region: key ``anatomy``; left out when empty.
         offset, contrast: value of the surroundings, and how much brighter the ball is.
         label_values: the ball has the first; a small core the second.
+        person: what the names of the patients begin with: equal names are the same patients.
     """
 
     name: str
@@ -35,6 +36,7 @@ class BallDataset:
     offset: float = 100.0
     contrast: float = 200.0
     label_values: tuple[int, ...] = (1,)
+    person: str = "patient"
 
     def write(self, parent: Path) -> Path:
         """Write the dataset as nnU-Net v2 raw and return its folder."""
@@ -47,7 +49,7 @@ class BallDataset:
             case = f"case_{number:02d}"
             self._save(voxels, folder / "imagesTr" / f"{case}_0000.nii.gz")
             self._save(labels, folder / "labelsTr" / f"{case}.nii.gz")
-            rows.append(f"{case},patient_{number}")
+            rows.append(f"{case},{self.person}_{number}")
         (folder / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
         names = {f"part{value}": value for value in self.label_values}
         info: dict[str, Any] = {

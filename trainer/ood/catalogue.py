@@ -92,7 +92,8 @@ def catalogue(
 
     Args:
         predictor: says which datasets are known and which of their patients were held out.
-        datasets: those of the model's tasks are known; the others are foreign, ``left-out``.
+        datasets: those of the model's tasks are known; the others are foreign, ``left-out``, but for images of
+            patients whom a training of the network has seen.
         foreign_roots: folders with foreign images.
         artefact_cases: held-out cases per task that are spoilt by every artefact.
 
@@ -182,7 +183,9 @@ def _known(dataset: Dataset, task: str, predictor: Subject) -> tuple[list[Entry]
 def _left_out(dataset: Dataset, predictor: Subject) -> list[Entry]:
     if dataset.cases[0].read_image().is_planar != predictor.manifest.is_planar:
         return []
-    cases = [Entry(LEFT_OUT, dataset.name, c.name, c.group, "", c.image, reader=c.reader) for c in dataset.cases]
+    # A model can have been trained on tasks that it left out since, and so can one that it was started from.
+    foreign = unknown_to_check(dataset, predictor.manifest)
+    cases = [Entry(LEFT_OUT, dataset.name, c.name, c.group, "", c.image, reader=c.reader) for c in foreign]
     return evenly(cases, IMAGES_PER_SOURCE)
 
 

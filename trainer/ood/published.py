@@ -26,12 +26,12 @@ Made by `python -m trainer ood-benchmark`; nothing on this page is typed by hand
 WORDS = """## What the words mean
 
 Known images are those of patients that the network was not trained on. Families of foreign images: *real* ones of
-other modalities, anatomies and species; *left-out*: datasets that the network was not trained on; *matched*: both,
-cropped and resampled onto the grid of a known image, so that size and spacing tell nothing; *artefact*: known images,
-spoilt, all kinds and severities, then only the kinds that keep the grid, then only those that lower the Dice by 0.1 or
-more. Given are the mean AUROC over the sources (datasets, folders, kinds of artefact) and, in brackets, its 95 %
-interval; on the pages of the measurements the FPR95. Detectors of this project begin with "whitened"; controls look at
-no trained network.
+other modalities, anatomies and species; *left-out*: datasets of no task of the model, of patients whom no training of
+its network has seen (before 2026-11-30 of all patients); *matched*: both, cropped and resampled onto the grid of a
+known image, so that size and spacing tell nothing; *artefact*: known images, spoilt, all kinds and severities, then
+only the kinds that keep the grid, then only those that lower the Dice by 0.1 or more. Given are the mean AUROC over the
+sources (datasets, folders, kinds of artefact) and, in brackets, its 95 % interval; on the pages of the measurements the
+FPR95. Detectors of this project begin with "whitened"; controls look at no trained network.
 """
 
 

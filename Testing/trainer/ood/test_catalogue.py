@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.image.image_file import read_image
-from Testing.trainer.seen_groups import trained_on
+from Testing.trainer.seen_groups import stand_in, trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import read_dataset
 from trainer.data.spread import evenly
@@ -36,7 +36,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
     parent = tmp_path_factory.mktemp("data")
     datasets = [
         BallDataset("Known", shape=(6, 12, 14), patients=5),
-        BallDataset("Other", shape=(8, 10, 10), patients=3),
+        BallDataset("Other", shape=(8, 10, 10), patients=3, person="other"),
         BallDataset("Flat", shape=(1, 16, 16), patients=2),
     ]
     folders = [read_dataset(dataset.write(parent)) for dataset in datasets]
@@ -53,7 +53,7 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
 def model(groups: set[str]) -> Any:
     """A predictor that was trained on these groups of one dataset."""
     training = trained_on({"Known": groups})
-    manifest = SimpleNamespace(tasks=[SimpleNamespace(name="Known")], training=training, is_planar=False)
+    manifest = SimpleNamespace(tasks=[stand_in("Known")], training=training, is_planar=False)
     return SimpleNamespace(manifest=manifest)
 
 
@@ -125,8 +125,10 @@ def test_foreign_images_are_found_at_any_depth_without_their_labels(tmp_path: Pa
 def test_what_would_stop_the_benchmark_in_the_end_is_said_before_anything_is_measured(
     tmp_path: Path, held_out: list[int], others: list[str], says: str
 ) -> None:
-    known, other = (read_dataset(BallDataset(name, patients=5).write(tmp_path)) for name in ("Known", "Other"))
+    known, other = (
+        read_dataset(BallDataset(name, patients=5, person=name).write(tmp_path)) for name in ("Known", "Other")
+    )
     predictor = model(set(known.groups) - {known.cases[index].group for index in held_out})
-    predictor.manifest.tasks += [SimpleNamespace(name=name) for name in others]
+    predictor.manifest.tasks += [stand_in(name) for name in others]
     with pytest.raises(DatasetError, match=says):
         catalogue(predictor, [known, other], [], artefact_cases=0)

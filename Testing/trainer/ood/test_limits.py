@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.ood.signature import signature_spec
 from MultiTaskSegLib.runtime.ood.spectrum import LayerSpectrum
 from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.runtime.tiny_model import ARCHITECTURE, tiny_images, write_tiny_model
-from Testing.trainer.seen_groups import trained_on
+from Testing.trainer.seen_groups import stand_in, trained_on
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.layout.case import Case
@@ -127,8 +127,25 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
         for name, cases in (("Known", known), ("Other", others))
     ]
     training = trained_on({"Known": ["p1", "p2", "p4"]})
-    manifest = SimpleNamespace(tasks=[SimpleNamespace(name="Known")], training=training, is_planar=True)
+    manifest = SimpleNamespace(tasks=[stand_in("Known")], training=training, is_planar=True)
     return catalogue(SimpleNamespace(manifest=manifest), datasets, [], artefact_cases=2)  # type: ignore[arg-type]
+
+
+def test_a_dataset_that_is_no_task_gives_no_patient_whom_a_training_of_the_network_has_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A task that was left out of the model since, or one of the model that it was started from.
+    monkeypatch.setattr(Case, "read_image", lambda case: SimpleNamespace(is_planar=True))
+    known = [planar_case(f"p{n}", f"p{n}") for n in range(5)]
+    others = [planar_case(f"o{n}", f"o{n}") for n in range(4)]
+    datasets = [
+        Dataset(Path(name), name, "X-ray", "chest", {1: "lung"}, tuple(cases))
+        for name, cases in (("Known", known), ("Other", others))
+    ]
+    training = trained_on({"Known": ["p1", "p2", "p4"], "Other": ["o0", "o3"]})
+    manifest = SimpleNamespace(tasks=[stand_in("Known")], training=training, is_planar=True)
+    found = catalogue(SimpleNamespace(manifest=manifest), datasets, [], artefact_cases=1)  # type: ignore[arg-type]
+    assert sorted(names(found, LEFT_OUT)) == ["o1", "o2"]
 
 
 def names(entries: list[Entry], family: str) -> list[str]:
