@@ -153,4 +153,10 @@ def few_words(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    """Without places, but where that would make all or none of nearly so.
+
+    >>> _percent(0.996875), _percent(1.0), _percent(0.537)
+    ('99.7 %', '100 %', '54 %')
+    """
+    is_rounded_away = 0 < share < 1 and round(100 * share) in (0, 100)
+    return f"{100 * share:.{1 if is_rounded_away else 0}f} %"

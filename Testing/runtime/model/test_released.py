@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.model import released
+from MultiTaskSegLib.runtime.model.model_file import read_manifest
+
+LEAST_DICE = 0.6
+"""On held-out cases: a task below it helps nobody."""
 
 
 @pytest.fixture
@@ -37,3 +42,15 @@ def test_a_missing_model_is_refused_with_what_to_do(package: Path) -> None:
     put(package, "mr3d.mts.safetensors")
     with pytest.raises(ModelError, match=r"planar2d\.mts\.safetensors is not installed.*a model file of your own"):
         released.released_model(planar=True)
+
+
+def test_no_task_is_released_whose_mean_dice_is_too_low_to_be_of_use() -> None:
+    tasks = [task for path in released.released_models() for task in read_manifest(path)[0].tasks]
+    assert len(tasks) >= 9
+    assert [task.name for task in tasks if fmean(task.held_out_dice.values()) < LEAST_DICE] == []
+
+
+def test_every_released_model_says_how_good_its_results_are_and_has_a_limit_for_each_task() -> None:
+    manifests = {path.name: read_manifest(path)[0] for path in released.released_models()}
+    assert [name for name, manifest in manifests.items() if manifest.ood.limits is None] == []
+    assert [name for name, manifest in manifests.items() if manifest.quality is None] == []

@@ -63,10 +63,8 @@ def test_a_result_says_it_even_when_nothing_was_found(tmp_path: Path) -> None:
     assert list(result.warnings) == result.report()["warnings"]
 
 
-def test_of_the_released_tasks_the_lesions_are_warned_of_and_the_lungs_are_not() -> None:
-    tasks = {task.name: task for planar in (False, True) for task in read_manifest(released_model(planar))[0].tasks}
-    assert weakness(tasks["Dataset120_MSLesionT1_2D"])
-    assert not weakness(tasks["Dataset112_ChestXrayLungCHN"])
+def test_no_structure_of_the_released_2_d_model_has_to_be_warned_of() -> None:
+    assert [weakness(task) for task in read_manifest(released_model(True))[0].tasks] == [[], [], [], []]
 
 
 def said(task: TaskInfo, *, is_recognised: bool, is_ood: bool = False) -> str:
