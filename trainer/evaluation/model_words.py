@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
-from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+from MultiTaskSegLib.runtime.model.weights_licence import learnt_besides, weights_licence
 from trainer.report.markdown_table import table
 
 OURS, STATISTICS, PAPER = "whitened, encoder and image", "control: image statistics", "paper"
@@ -138,6 +138,11 @@ def data_words(manifest: Manifest, docs: str = "") -> str:
         "What each task has seen" + (f" (not recorded of any: {', '.join(unknown)})" if unknown else "") + ":",
         table(["task", *known], rows),
     ]
+    if besides := learnt_besides(manifest):
+        parts += [
+            "Of no task of the model, but weights or check have learnt from them, in this training or in one before:",
+            table(["data", "licence, and whom to cite"], [list(row) for row in besides.items()]),
+        ]
     return "\n\n".join(parts)
 
 

@@ -11,7 +11,7 @@ import pytest
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.model.training_data import ImageSizes, TrainingData
-from MultiTaskSegLib.runtime.model.weights_licence import licences_in, weights_licence
+from MultiTaskSegLib.runtime.model.weights_licence import learnt_besides, licences_in, weights_licence
 from Testing.runtime.tiny_model import tiny_manifest
 
 
@@ -117,11 +117,26 @@ def test_data_of_earlier_trainings_count_as_those_of_the_last() -> None:
     assert silent.unknown == silent.undecided == ("Old",)
 
 
+def test_the_card_says_whom_to_cite_for_data_of_no_task_whichever_training_saw_them() -> None:
+    left_out = {"Left": {"licence": "CC BY 4.0", "reference": "Doe 2020"}, "D0": {"licence": "CC0", "reference": "X"}}
+    own = {"labelled": {"D0": ["0b"], "Left": ["0c"]}, "terms": left_out}
+    earlier = {"labelled": {"Left": ["0d"], "Old": ["0a"]}, "unlabelled": {"Seen": ["0e"]}, "terms": {"Old": {}}}
+    manifest = model_of("CC0", provenance=[own, earlier])
+    assert learnt_besides(manifest) == {
+        "Left": "CC BY 4.0; please cite: Doe 2020",
+        "Old": "no licence is recorded",
+        "Seen": "no licence is recorded",
+    }
+    assert "Learnt from, too: Left (CC BY 4.0; please cite: Doe 2020)" in model_card(manifest, "0" * 64)
+    assert "Learnt from, too" not in model_card(model_of("CC0", provenance=[{"labelled": {"D0": ["0b"]}}]), "0" * 64)
+
+
 @pytest.mark.parametrize(
     "odd", [None, 3, "text", [1], [{"labelled": 7, "terms": 3}], [{"labelled": {"D0": 1}, "terms": []}]]
 )
 def test_notes_of_a_foreign_file_are_no_reason_to_fail(odd: object) -> None:
     assert weights_licence(model_of("CC0", provenance=odd)).strictest[0].name == "CC0"
+    assert learnt_besides(model_of("CC0", provenance=odd)) == {}
 
 
 def test_the_card_says_licence_citation_images_and_what_is_not_recorded() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
-from MultiTaskSegLib.runtime.model.weights_licence import weights_licence
+from MultiTaskSegLib.runtime.model.weights_licence import learnt_besides, weights_licence
 from MultiTaskSegLib.runtime.quality.quality_info import FEWEST_PATIENTS, TaskQuality
 
 FEW_CASES = 10
@@ -23,6 +23,7 @@ def model_card(manifest: Manifest, digest: str) -> str:
         f"Licence of the weights, from those of their data: {weights_licence(manifest).text()}",
         check_text(manifest.ood, len(manifest.tasks)),
         *filter(None, [left_out_text(manifest)]),
+        *(f"Learnt from, too: {name} ({terms})" for name, terms in learnt_besides(manifest).items()),
         "",
     ]
     for index, task in enumerate(manifest.tasks):

@@ -156,6 +156,22 @@ def weights_licence(manifest: Manifest) -> WeightsLicence:
     return licence_of_data(terms, manifest.training.get("provenance"))
 
 
+def learnt_besides(manifest: Manifest) -> dict[str, str]:
+    """By dataset that a training of network or check saw and no task is of: licence and whom to cite, in words.
+
+    Weights keep what they have learnt, also of a task that was left out and of the model that they were started from.
+    """
+    tasks = {task.name for task in manifest.tasks}
+    found: dict[str, str] = {}
+    for name, terms in _terms_of_trainings(manifest.training.get("provenance")):
+        if name not in tasks:
+            said = [str(terms.get("licence") or "no licence is recorded")]
+            if terms.get("reference"):
+                said.append(f"please cite: {terms['reference']}")
+            found[name] = max(found.get(name, ""), "; ".join(said), key=len)
+    return found
+
+
 def licence_of_data(tasks: Iterable[tuple[str, str, bool | None]], provenance: Any = None) -> WeightsLicence:
     """As `weights_licence`.
 
