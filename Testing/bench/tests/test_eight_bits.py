@@ -181,7 +181,7 @@ def test_ranges_are_learnt_from_patients_of_the_training_alone(tmp_path: Path) -
     cases = [Case(f"c{n}", tmp_path / f"{n}.nii.gz", None, f"patient{n}") for n in range(6)]
     dataset: Any = SimpleNamespace(name="D", cases=tuple(cases))
     generation = record_generation("m", {"D": cases[:4]}, {}, {"D": cases[4:]})
-    manifest: Any = SimpleNamespace(name="m", training={KEY: Provenance((generation,)).as_list()})
+    manifest: Any = SimpleNamespace(name="m", tasks=(), training={KEY: Provenance((generation,)).as_list()})
     assert {case.name for case in calibration_cases(manifest, dataset, 9)} == {"c0", "c1", "c2", "c3"}
 
 

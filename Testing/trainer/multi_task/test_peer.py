@@ -147,8 +147,8 @@ def test_it_gets_the_cpu_seconds_of_the_reference_and_says_what_it_took(done: tu
         assert 0 <= epochs[0] < 100
         assert 900 < epochs[-1] <= 1000
     assert [one["dataset"] for one in found["peers"]] == [FLAIR, CT]
-    own = {json.loads((peer_run(folder, name) / "metrics.json").read_text())["metrics"]["training"]["cpu_s"]
-           for name in (FLAIR, CT)}  # fmt: skip
+    own = [json.loads((peer_run(folder, name) / "metrics.json").read_text())["metrics"]["training"]["cpu_s"]
+           for name in (FLAIR, CT)]  # fmt: skip
     # Not with what the reference has cost.
     assert found["compute"]["4"]["nnunet"] == pytest.approx(sum(own))
 

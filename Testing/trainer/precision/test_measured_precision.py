@@ -31,7 +31,7 @@ CONFIG = TrainingConfig(
     validations=0, minimum_validation_groups=2, threads=1, learning_rate=1e-2, ema_decay=0.8, precision="float32",
 )  # fmt: skip
 BALLS = BallDataset("Dataset001_BallT1", shape=(6, 12, 12), label_values=(2,))
-OTHER = BallDataset("Dataset009_Other", shape=(8, 10, 10), patients=2)
+OTHER = BallDataset("Dataset009_Other", shape=(8, 10, 10), patients=2, person="other")
 
 
 @pytest.fixture(scope="module")
