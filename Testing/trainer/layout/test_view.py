@@ -155,8 +155,8 @@ def test_a_volume_is_read_once_for_all_its_slices(tmp_path: Path, reads: Counter
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda case: (case.read_image(), case.read_labels()), cases))
     assert len(reads) == 6
-    # A thread that the others have left far behind reads its volume again; all other 68 slices and label maps do not.
-    assert sum(reads.values()) <= 6 + 4
+    # A thread that the others have left far behind reads its volume again; without the memory, each is read 12 times.
+    assert max(reads.values()) <= 4
 
 
 def test_a_volume_that_was_changed_or_forgotten_is_read_again(tmp_path: Path, reads: Counter[str]):
