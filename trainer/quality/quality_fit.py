@@ -2,7 +2,8 @@
 
 One function serves all tasks, of how far an image is from the usual of its task: tasks differ in what is usual, and few
 have patients enough for a function of their own. It corrects the expected Dice, which is what remains where nothing can
-be learnt. The bound is that of patients whom the function was not fitted to.
+be learnt, and in tasks whose patients it does not serve: it is kept where it is nearer to the Dice of patients whom it
+was not fitted to. The bound is that of such patients, too.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ def fit_quality(tasks: Tasks) -> QualityInfo:
     Args:
         tasks: samples of each task, of patients that the network was not trained on.
     """
-    is_learnt = _is_learnt(tasks)
+    known = fit_corrections(tasks)
+    margins = [_margin(tasks, number, own != UNKNOWN) for number, own in enumerate(known)]
     return QualityInfo(
         QUALITY_VERSION,
         tuple(
-            replace(known, margin=_margin(tasks, number, is_learnt), patients=len(_patients(tasks[number])))
-            for number, known in enumerate(_fitted(tasks, is_learnt))
+            replace(own, margin=margin, patients=len(_patients(samples)))
+            for own, margin, samples in zip(known, margins, tasks, strict=True)
         ),
     )
 
@@ -62,15 +64,39 @@ def fit_corrections(tasks: Tasks) -> tuple[TaskQuality, ...]:
     Args:
         tasks: see `fit_quality`.
     """
-    return tuple(_fitted(tasks, _is_learnt(tasks)))
+    if sum(not sample.is_clean for own in tasks for sample in own) < FEWEST_SPOILT:
+        return (UNKNOWN,) * len(tasks)
+    return tuple(own if serves else UNKNOWN for own, serves in zip(_fitted(tasks), _serves(tasks), strict=True))
 
 
-def _is_learnt(tasks: Tasks) -> bool:
-    return sum(not sample.is_clean for own in tasks for sample in own) >= FEWEST_SPOILT
+def _serves(tasks: Tasks) -> list[bool]:
+    """Of each task, whether what is learnt without a patient is nearer to the Dice of his images than the expected Dice
+    is; every patient counts alike. Of a task with one patient nobody knows it."""
+    groups = sorted({sample.group for own in tasks for sample in own})
+    gains: list[dict[str, list[float]]] = [{} for _ in tasks]
+    for fold in range(min(FOLDS, len(groups))):
+        left_out = set(groups[fold::FOLDS])
+        others = _without(tasks, left_out)
+        for own, known, rest, by_patient in zip(tasks, _fitted(others), others, gains, strict=True):
+            # Without another patient nothing tells what is usual in the task.
+            for sample in own if rest else ():
+                if sample.group in left_out and not np.isnan(gain := _gain(sample, known)):
+                    by_patient.setdefault(sample.group, []).append(gain)
+    return [bool(own) and float(np.mean([np.mean(gain) for gain in own.values()])) > 0 for own in gains]
 
 
-def _fitted(tasks: Tasks, is_learnt: bool) -> list[TaskQuality]:
-    """What corrects the expected Dice of each task, if that is to be learnt."""
+def _gain(sample: QualitySample, known: TaskQuality) -> float:
+    """By how much the estimate of an image is nearer to its Dice with a correction than without; NaN where it has no
+    Dice or none was foretold."""
+    numbered = dict(enumerate(sample.expected.values()))
+    corrected, plain = (image_quality(numbered, sample.traits, way).mean for way in (known, UNKNOWN))
+    if corrected is None or plain is None:
+        return float("nan")
+    return abs(plain - sample.mean_dice) - abs(corrected - sample.mean_dice)
+
+
+def _fitted(tasks: Tasks) -> list[TaskQuality]:
+    """What corrects the expected Dice of each task."""
     usual = [_usual(own) for own in tasks]
     rows = [
         (_row(sample, *about), sample.mean_dice - sample.mean_expected, 1 / len(own))
@@ -78,8 +104,8 @@ def _fitted(tasks: Tasks, is_learnt: bool) -> list[TaskQuality]:
         for sample in own
         if not np.isnan(sample.mean_dice - sample.mean_expected)
     ]
-    if not is_learnt or not rows:
-        return [TaskQuality(0) for _ in tasks]
+    if not rows:
+        return [UNKNOWN] * len(tasks)
     features, shortfall, weights = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     model = RidgeCV(alphas=PENALTIES).fit(features, shortfall, sample_weight=weights / weights.mean())
     # Within the bounds of a model file; beyond them a line through Dice coefficients cannot be sensible.
@@ -114,8 +140,8 @@ def _patients(samples: Sequence[QualitySample]) -> list[str]:
     return sorted({sample.group for sample in samples if sample.is_clean and _segments(sample, UNKNOWN)})
 
 
-def _margin(tasks: Tasks, number: int, is_learnt: bool) -> float | None:
-    """By how much estimates of a task fall short, each from a fit without its patient, which learns if that of all
+def _margin(tasks: Tasks, number: int, is_corrected: bool) -> float | None:
+    """By how much estimates of a task fall short, each from a fit without its patient, which corrects if that of all
     does; never less than nothing."""
     groups = _patients(tasks[number])
     if len(groups) < FEWEST_PATIENTS:
@@ -125,7 +151,7 @@ def _margin(tasks: Tasks, number: int, is_learnt: bool) -> float | None:
     patients: list[str] = []
     for fold in range(min(FOLDS, len(groups))):
         left_out = set(groups[fold::FOLDS])
-        known = _fitted(_without(tasks, left_out), is_learnt)[number]
+        known = _fitted(_without(tasks, left_out))[number] if is_corrected else UNKNOWN
         for sample in tasks[number]:
             if sample.is_clean and sample.group in left_out:
                 pairs = _segments(sample, known)

@@ -32,11 +32,11 @@ def clean(count: int, seed: int = 0, error: float = 0.05) -> list[QualitySample]
     ]
 
 
-def misled(count: int) -> list[QualitySample]:
+def misled(count: int, seed: int = 0, patients: int = 20, lost: float = 0.2) -> list[QualitySample]:
     """Spoilt images of whose Dice the expected one knows nothing: the more certain the score, the more is lost."""
     rng = np.random.default_rng(1)
     return [
-        sample(f"p0_{number % 20}", 0.85 - 0.2 * score, 0.85, is_clean=False, log_score=0.5 + score)
+        sample(f"p{seed}_{number % patients}", 0.85 - lost * score, 0.85, is_clean=False, log_score=0.5 + score)
         for number, score in enumerate(rng.uniform(0, 2, count))
     ]
 
@@ -47,12 +47,30 @@ def real_and_told(samples: Sequence[QualitySample], known: TaskQuality) -> tuple
 
 
 def test_what_the_expected_dice_does_not_see_is_learnt_from_spoilt_images_for_all_tasks_alike() -> None:
-    found = fit_quality([[*clean(20), *misled(60)], clean(12, seed=3)])
+    found = fit_quality([[*clean(20), *misled(60)], [*clean(12, seed=3), *misled(24, seed=3, patients=12)]])
     real, told = real_and_told(misled(40), found.tasks[0])
     assert np.abs(real - told).mean() < 0.4 * np.abs(real - 0.85).mean()
     assert found.tasks[0].weights == found.tasks[1].weights
     assert found.tasks[0].weights[TRAITS.index("log_score")] < 0
     assert all(known.is_possible for known in found.tasks)
+
+
+def test_a_task_in_which_the_expected_dice_is_nearer_keeps_it() -> None:
+    led, robust = [*clean(20), *misled(60)], [*clean(12, seed=3, error=0.0), *misled(24, seed=3, patients=12, lost=0.0)]
+    found = fit_quality([led, robust]).tasks
+    assert found[0].traits == TRAITS
+    assert found[1] == TaskQuality(12, 0.0)
+    assert found[0] == fit_quality([led, robust, []]).tasks[0]
+
+
+def test_whether_a_correction_serves_is_judged_on_patients_it_was_not_fitted_to_and_each_counts_alike() -> None:
+    # A patient of many images follows the law of the others; the rest of his task does not.
+    many = misled(60, seed=4, patients=1)
+    rest = [sample(f"p5_{number}", 0.85, 0.85, is_clean=False, log_score=0.5 + number / 4) for number in range(8)]
+    assert fit_quality([[*clean(20), *misled(60)], [*rest, *many]]).tasks[1].traits == ()
+    assert fit_quality([[*clean(20), *misled(60)], [*rest[:1], *many]]).tasks[1].traits == TRAITS
+    # Of a single patient there is nobody to tell what is usual.
+    assert fit_quality([[*clean(20), *misled(60)], many]).tasks[1].traits == ()
 
 
 def test_of_clean_images_alone_nothing_but_the_bound_is_learnt() -> None:
