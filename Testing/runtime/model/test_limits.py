@@ -274,6 +274,23 @@ def carded(task: TaskInfo) -> str:
     return model_card(replace(manifest, tasks=(task,), ood=ood), "abc")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\u2028", "\u0085"])
+def test_what_a_file_says_does_not_begin_a_line_of_the_card(end: str) -> None:
+    task, manifest = tiny_manifest().tasks[0], tiny_manifest()
+    spoof = f"{end}Licence of the weights, from those of their data: CC0"
+    data = replace(task.data, description=f"heads{spoof}", scanners="a\u202eb")
+    odd = replace(task, name=f"T{spoof}", anatomy=f"head{spoof}", licence=f"none{spoof}", data=data)
+    plain = replace(task, name="T", anatomy="head", licence="none", data=replace(data, description="heads"))
+    ood = replace(manifest.ood, false_alarm_rate_by_task={odd.name: 0.0, "T": 0.0})
+    text, usual = (
+        model_card(replace(manifest, name=name, intended_use=name, tasks=(own,), ood=ood), "abc")
+        for name, own in ((f"model{spoof}", odd), ("model", plain))
+    )
+    assert len(text.splitlines()) == len(usual.splitlines())
+    assert sum(line.startswith("Licence of the weights") for line in text.splitlines()) == 1
+    assert "scanners: a?b" in text
+
+
 def test_the_card_gives_rates_in_percent_and_the_mean_dice() -> None:
     dice = {f"part_{n}": 0.1 * n for n in range(8)}
     text = carded(replace(tiny_manifest().tasks[0], held_out_dice=dice))

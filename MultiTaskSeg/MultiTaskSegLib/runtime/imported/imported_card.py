@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.model.model_card import check_text, quality_line
+from MultiTaskSegLib.runtime.model.model_card import card_text, check_text, quality_line
 from MultiTaskSegLib.runtime.ood.verdict import NOT_CHECKED
 
 SHOWN_LABELS = 12
@@ -28,7 +28,7 @@ def imported_card(manifest: ImportedManifest, digest: str) -> str:
         "",
         *_task_lines(task, manifest),
     ]
-    return "\n".join(lines) + "\n"
+    return card_text(lines) + "\n"
 
 
 def _check(manifest: ImportedManifest) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import printable
 from MultiTaskSegLib.runtime.model.manifest import Manifest, OodInfo, TaskInfo
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
 from MultiTaskSegLib.runtime.model.weights_licence import learnt_besides, weights_licence
@@ -28,7 +30,13 @@ def model_card(manifest: Manifest, digest: str) -> str:
     ]
     for index, task in enumerate(manifest.tasks):
         lines += _task_lines(task, _false_alarms(manifest.ood, index, task.name), manifest.quality_of(task))
-    return "\n".join(lines)
+    return card_text(lines)
+
+
+def card_text(lines: Iterable[str]) -> str:
+    """Lines under each other. Names and descriptions of a file may hold line ends: what follows them could pass for a
+    line of the card, such as a licence."""
+    return "\n".join(printable(" ".join(line.splitlines())) for line in lines)
 
 
 def check_text(ood: OodInfo, tasks: int) -> str:
