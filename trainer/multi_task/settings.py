@@ -37,6 +37,7 @@ class ArmSettings:
         numbers: settings of the training that differ, for example ``{sampling_exponent = 1.0}``; not the seed. Of the
             published network the sampling alone.
         network: ``ours``, or ``paper``: network, loss and training as published, see `PaperSettings`.
+        channels: of the network's levels, in place of the training's; not of the published network.
         datasets: which of ``data`` the arm is limited to; none: all. One network for all has no limit.
     """
 
@@ -47,6 +48,7 @@ class ArmSettings:
     head: Literal["per_task", "shared_foreground"] = "per_task"
     numbers: dict[str, float] = field(default_factory=dict)
     network: Literal["ours", "paper"] = "ours"
+    channels: tuple[int, ...] = ()
     datasets: tuple[str, ...] = ()
 
 
@@ -142,7 +144,8 @@ class MultiTaskPlan:
         whole = {key for key, value in own.items() if type(value) is int}
         numbers = {key: int(n) if key in whole and n.is_integer() else n for key, n in arm.numbers.items()}
         published = self.settings.paper.training_values() if arm.network == "paper" else {}
-        values = own | dict(published) | numbers
+        width = {"channels": arm.channels} if arm.channels else {}
+        values = own | dict(published) | numbers | width
         config = config_from_dict(values, f"arm {arm.name}")
         mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
         return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors)
@@ -195,6 +198,8 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
          any(arm.kind not in ("dedicated", "joint") for arm in published), "Change its kind"),
         ("an arm with the published network has a head for each task",
          any(arm.head != "shared_foreground" for arm in published), 'Give it head = "shared_foreground"'),
+        ("an arm with the published network has channels of its own", any(arm.channels for arm in published),
+         "Use the table multi_task.paper"),
         ("numbers of an arm with the published network are not its sampling_exponent",
          any(set(arm.numbers) - {"sampling_exponent"} for arm in published), "Use the table multi_task.paper"),
         ("a seed is missing or given twice", not _are_different(settings.seeds), "Give different seeds"),

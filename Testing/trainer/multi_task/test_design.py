@@ -242,6 +242,18 @@ def test_whole_numbers_can_be_changed_by_an_arm(tmp_path: Path) -> None:
         read_multi_task(write_config(tmp_path / "part.toml", arms=SHORT_ARMS + "numbers = {fit_matrix = 32.5}\n"))
 
 
+def test_an_arm_may_have_a_network_of_another_width_and_leaves_the_others_as_they_were(root: Path) -> None:
+    plain = Design(read_multi_task(write_config(root / "plain.toml", arms=SHORT_ARMS)))
+    wide_arm = "\n[[multi_task.arms]]\nname = 'wide'\nkind = 'joint'\nchannels = [4, 8, 16]\n"
+    wide = Design(read_multi_task(write_config(root / "wide.toml", arms=SHORT_ARMS + wide_arm)))
+    own = [run for run in wide.runs if run not in plain.runs]
+    assert [run for run in wide.runs if run not in own] == plain.runs
+    assert {tuple(run.parameters["training"]["channels"]) for run in own} == {(4, 8, 16)}
+    assert all(run.name.startswith("wide.") for run in own)
+    with pytest.raises(UsageError, match="channels"):
+        read_multi_task(write_config(root / "one.toml", arms=SHORT_ARMS + wide_arm.replace("4, 8, 16", "4")))
+
+
 def test_results_are_not_written_where_a_view_could_not_name_them(root: Path) -> None:
     plan = read_multi_task(write_config(root / "comma.toml"))
     for name in ("a,b", "a::b"):

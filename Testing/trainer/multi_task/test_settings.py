@@ -84,6 +84,7 @@ def test_nnunet_stands_beside_networks_that_need_not_be_trained_again(kind: str)
             ('network = "paper"', 'network = "paper"\nnumbers = { learning_rate = 1.0 }'),
             "are not its sampling_exponent",
         ),
+        (('network = "paper"', 'network = "paper"\nchannels = [4, 8, 16]'), "has channels of its own"),
         (("channels = [2, 4, 8]", "channels = [2]"), "channels must be two or more"),
         (("channels = [2, 4, 8]", "channels = [2, 4, 9]"), "channels must double from level to level"),
         (("patch = 16", "patch = 0"), "patch must be positive"),
