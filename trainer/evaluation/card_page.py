@@ -8,7 +8,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from trainer.evaluation.model_history import history_words, left_out_words
 from trainer.evaluation.model_words import acceptance_words, check_words, data_words, few_words
-from trainer.evaluation.published_figures import PublishedFigures, measured_as
+from trainer.evaluation.published_figures import PublishedFigures, checked_as
 from trainer.report.markdown_table import table
 
 BEFORE_REFIT = " These figures were measured before the check was fitted anew, with the same weights."
@@ -89,7 +89,7 @@ def _with(measured: Mapping[str, Any], digits: int, words: str) -> str:
 
 
 def _if_older(measured: str, manifest: Manifest, digest: str) -> str:
-    return "" if measured in measured_as(manifest, digest) else BEFORE_REFIT
+    return "" if measured in checked_as(manifest, digest) else BEFORE_REFIT
 
 
 def _agreement_table(manifest: Manifest, datasets: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from trainer.ood.page import UNTRAINED
+from trainer.refitting.descent import CHECKED_AS, MEASURED_AS, REFITTED_FROM, digests_in
 
 TOLD = "-told"
 Content = Mapping[str, Any]
@@ -49,7 +50,7 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
     """
     digests = measured_as(manifest, digest)
     names = {task.name for task in manifest.tasks}
-    older = (*digests, *manifest.training.get("refitted_from", ()))
+    older = (*checked_as(manifest, digest), *digests_in(manifest.training, REFITTED_FROM))
 
     def of_model(content: Content) -> bool:
         """Whether figures were measured with this very model, on all of its tasks."""
@@ -78,7 +79,13 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
 def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
     """Digests of the files whose figures are the model's: its own, and those of earlier files that differ in nothing
     but in what the manifest says about the training."""
-    return digest, *manifest.training.get("measured_as", ())
+    return digest, *digests_in(manifest.training, MEASURED_AS)
+
+
+def checked_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
+    """Digests of the files whose labels and verdicts are the model's: `measured_as`, and those of earlier files that
+    foretell another Dice."""
+    return *measured_as(manifest, digest), *digests_in(manifest.training, CHECKED_AS)
 
 
 def _newest(folder: Path, pattern: str, fits: Callable[[Content], bool]) -> tuple[str, Content]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 
-MEASURED_AS, REFITTED_FROM = "measured_as", "refitted_from"
+MEASURED_AS, CHECKED_AS, REFITTED_FROM = DESCENT = "measured_as", "checked_as", "refitted_from"
+"""Notes of a model file: digests of earlier files of the same weights, by what of theirs holds for it: all figures; those
+of labels and verdicts; none that depend on the check or on probabilities."""
 
 
 def digests_in(training: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -29,12 +31,25 @@ def refitted(changed: Manifest, digest: str) -> Manifest:
         changed: the manifest of the new file.
         digest: of the file before; empty of a model that is in no file, and of which nothing has been measured.
     """
-    training = {key: value for key, value in changed.training.items() if key not in (MEASURED_AS, REFITTED_FROM)}
-    before = (digest, *digests_in(changed.training, MEASURED_AS), *digests_in(changed.training, REFITTED_FROM))
+    training = {key: value for key, value in changed.training.items() if key not in DESCENT}
+    before = (digest, *(one for key in DESCENT for one in digests_in(changed.training, key)))
     if known := list(dict.fromkeys(filter(None, before))):
         training |= {REFITTED_FROM: known}
     # Verdicts and labels are others now: what lower precisions cost must be measured anew.
     return dataclasses.replace(changed, training=training, precision=None)
+
+
+def requalified(changed: Manifest, digest: str) -> Manifest:
+    """The changed manifest with the digest of the file before, which gives the same labels and verdicts and foretells
+    another Dice.
+
+    Args:
+        changed: the manifest of the new file.
+        digest: of the file before.
+    """
+    training = {key: value for key, value in changed.training.items() if key != MEASURED_AS}
+    same = (digest, *digests_in(changed.training, MEASURED_AS), *digests_in(changed.training, CHECKED_AS))
+    return dataclasses.replace(changed, training=training | {CHECKED_AS: list(dict.fromkeys(same))})
 
 
 def described(changed: Manifest, digest: str) -> Manifest:

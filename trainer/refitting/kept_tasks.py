@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.model.model_file import Model
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.provenance import KEY, Provenance
-from trainer.refitting.descent import MEASURED_AS, REFITTED_FROM
+from trainer.refitting.descent import DESCENT
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_of
 
 LEFT_OUT = "left_out"
@@ -150,7 +150,7 @@ def _training(model: Model, kept: Sequence[str]) -> dict[str, object]:
     manifest = model.manifest
     left = [task for task in manifest.tasks if task.name not in kept]
     figures = {task.name: {"held_out_dice": task.held_out_dice, "held_out_cases": task.held_out_cases} for task in left}
-    before = {key: value for key, value in manifest.training.items() if key not in (MEASURED_AS, REFITTED_FROM)}
+    before = {key: value for key, value in manifest.training.items() if key not in DESCENT}
     # Terms of trainings of earlier versions stand with the tasks, which leave: the record takes them in.
     return before | {KEY: Provenance.of(manifest).as_list(), LEFT_OUT: {**_notes(manifest, LEFT_OUT), **figures}}
 

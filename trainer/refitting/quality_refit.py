@@ -23,7 +23,7 @@ from trainer.ood.fault.artefact import Artefact
 from trainer.quality.quality_fit import fit_quality
 from trainer.quality.quality_sample import QualitySample, quality_sample
 from trainer.quality.spoilt_case import planned_faults, spoilt
-from trainer.refitting.descent import refitted
+from trainer.refitting.descent import requalified
 from trainer.report.progress import Progress
 
 FAULTS = 45
@@ -82,9 +82,7 @@ def refit_quality(
     for task, own, spoil in zip(predictor.manifest.tasks, cases, planned, strict=True):
         clean = held_out_samples(predictor, task, datasets[task.name].labels, own, advance)
         samples.append([*clean, *_spoilt_samples(predictor, task, datasets[task.name], spoil, advance)])
-    changed = refitted(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
-    # Verdicts and labels are what they were, and so is what lower precisions cost.
-    manifest = replace(changed, precision=loaded.manifest.precision)
+    manifest = requalified(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
     rewrite_manifest(model_path, manifest, output)
     return manifest
 

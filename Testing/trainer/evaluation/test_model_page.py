@@ -184,6 +184,23 @@ def test_after_a_refit_the_evaluation_must_be_new_and_older_figures_of_the_check
     assert card_of(model, tmp_path).count("before the check was fitted anew") == 2
 
 
+def test_after_another_quality_the_evaluation_must_be_new_and_figures_of_the_check_hold(tmp_path: Path) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    manifest, before = read_manifest(model)
+    rewrite_manifest(model, replace(manifest, training=dict(manifest.training) | {"checked_as": [before]}), model)
+    with pytest.raises(DatasetError, match="evaluation"):
+        page_text(MARK, [model], tmp_path)
+    digest = read_manifest(model)[1]
+    content = {"model": digest, "datasets": {task.name: measured(0.5) for task in manifest.tasks}}
+    for told in ("", "-told"):
+        path = tmp_path / f"evaluation-2026-03-03-{manifest.name}{told}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+    text = page_text(MARK, [model], tmp_path)
+    assert "before the check was fitted anew" not in text
+    assert f"Figures of labels and verdicts that name `{before}` hold for it, too" in text
+    assert "before the check was fitted anew" not in card_of(model, tmp_path)
+
+
 def test_of_several_evaluations_the_newest_counts(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     manifest, digest = read_manifest(model)

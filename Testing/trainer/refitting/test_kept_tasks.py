@@ -25,7 +25,7 @@ from trainer.cli import main
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_datasets
 from trainer.data.provenance import unseen
-from trainer.refitting.descent import described, digests_in, refitted
+from trainer.refitting.descent import DESCENT, described, digests_in, refitted
 from trainer.refitting.kept_tasks import keep_tasks, reduced
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_reference
 from trainer.training.train_model import train_model
@@ -135,7 +135,7 @@ def test_figures_that_were_measured_among_more_tasks_are_none_of_the_new_file(tr
     refit_reference(trained.model, list(trained.folders.values()), fitted, stream=io.StringIO())
     manifest = keep_tasks(fitted, folders_of(trained, CORES.name), output, tasks=[CORES.name], stream=io.StringIO())
     earlier = {load_model(path).digest for path in (trained.model, fitted)}
-    assert not earlier & {*manifest.training.get("refitted_from", ()), *manifest.training.get("measured_as", ())}
+    assert not earlier & {one for key in DESCENT for one in manifest.training.get(key, ())}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_mean_that_rounding_alone_keeps_below_is_good_enough(trained: Trained,
 def test_notes_of_a_file_that_make_no_sense_stop_nothing(trained: Trained, tmp_path: Path, notes: object) -> None:
     source = tmp_path / "odd.mts.safetensors"
     manifest = load_model(trained.model).manifest
-    odd = dict.fromkeys(("left_out", KNOWS_IMAGES_OF, "measured_as", "refitted_from"), notes)
+    odd = dict.fromkeys(("left_out", KNOWS_IMAGES_OF, "measured_as", "checked_as", "refitted_from"), notes)
     rewrite_manifest(trained.model, replace(manifest, training=manifest.training | odd), source)
     kept = keep_tasks(source, folders_of(trained, CORES.name), source, tasks=[CORES.name], stream=io.StringIO())
     assert {BALLS.name, PAIRS.name} <= set(kept.training["left_out"])

@@ -21,7 +21,7 @@ from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.data.provenance import unseen
 from trainer.quality.quality_fit import FEWEST_SPOILT
-from trainer.refitting.descent import REFITTED_FROM
+from trainer.refitting.descent import CHECKED_AS
 from trainer.refitting.quality_refit import refit_quality
 from trainer.refitting.recalibration import refit_calibration
 from trainer.refitting.spectral_refit import refit_reference
@@ -65,7 +65,7 @@ def test_spoilt_images_teach_what_corrects_the_expected_dice_and_all_else_stays(
     after = load_model(output)
     assert after.manifest.quality is not None
     assert after.manifest.quality.tasks[0].traits == TRAITS
-    assert after.manifest.training[REFITTED_FROM] == [before.digest]
+    assert after.manifest.training[CHECKED_AS] == [before.digest]
     told = replace(after.manifest, quality=before.manifest.quality, training=before.manifest.training)
     assert told == before.manifest
     tensors, others = load_file(trained[0]), load_file(output)
@@ -79,6 +79,24 @@ def test_an_earlier_correction_does_not_enter_a_later_one(
     once, twice = tmp_path / "once.mts.safetensors", tmp_path / "twice.mts.safetensors"
     first = refit_quality(trained[0], [folder], once, faults=FEWEST_SPOILT + 5, stream=io.StringIO())
     assert refit_quality(once, [folder], twice, faults=FEWEST_SPOILT + 5, stream=io.StringIO()).quality == first.quality
+
+
+def test_figures_of_labels_and_verdicts_are_those_of_the_file_before_until_the_check_is_fitted_anew(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "told.mts.safetensors"
+    notes = {"measured_as": ["named"], "checked_as": ["checked"], "refitted_from": ["fitted"]}
+    rewrite_manifest(trained[0], replace(trained[1], training=trained[1].training | notes), path)
+    before = load_model(path).digest
+    informed = refit_quality(path, [folder], path, faults=0, stream=io.StringIO()).training
+    assert "measured_as" not in informed
+    assert informed["checked_as"] == [before, "named", "checked"]
+    assert informed["refitted_from"] == ["fitted"]
+    once = load_model(path).digest
+    refit_calibration(path, [folder], path, stream=io.StringIO())
+    after = load_model(path).manifest.training
+    assert "checked_as" not in after
+    assert after["refitted_from"] == [once, before, "named", "checked", "fitted"]
 
 
 def test_a_task_without_a_folder_is_refused(trained: tuple[Path, Manifest], tmp_path: Path) -> None:
