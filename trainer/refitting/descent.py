@@ -9,8 +9,8 @@ from typing import Any
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 
 MEASURED_AS, CHECKED_AS, REFITTED_FROM = DESCENT = "measured_as", "checked_as", "refitted_from"
-"""Notes of a model file that hold digests of earlier ones with the same weights. What holds for it of their figures: all
-of them; those of labels and verdicts; what depends on neither the check nor probabilities."""
+"""Notes of a model file with digests of earlier ones that have its weights. What holds for it of their figures: all of
+them; those of labels and verdicts; what depends on neither the check nor probabilities."""
 
 
 def digests_in(training: Mapping[str, Any], key: str) -> tuple[str, ...]:
