@@ -16,7 +16,7 @@ def history_words(manifest: Manifest, digest: str) -> str:
     for earlier in measured_as(manifest, digest)[1:]:
         words += (
             f" Figures that name `{earlier}` hold for it, too: that file differs in nothing but in what it says about "
-            "the training."
+            "the training or lower precisions."
         )
     for earlier in checked_as(manifest, digest)[len(measured_as(manifest, digest)) :]:
         words += (

@@ -27,6 +27,7 @@ from trainer.layout.case import Case
 from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.ood.catalogue import ARTEFACT, KNOWN, LEFT_OUT, REAL, Entry, catalogue
 from trainer.ood.separation import auroc
+from trainer.refitting.descent import described
 from trainer.report.progress import Progress
 from trainer.training.training_device import training_device
 
@@ -114,7 +115,7 @@ def measure_precisions(
         found = behaviour(lower, images, advance)
         _require_computed(lower, precision)
         measured.append(compared(precision, lower.backend.name, images, found, expected))
-    manifest = replace(model.manifest, precision=PrecisionInfo(VERSION, tuple(measured)))
+    manifest = described(replace(model.manifest, precision=PrecisionInfo(VERSION, tuple(measured))), model.digest)
     rewrite_manifest(model_path, manifest, output)
     return manifest
 

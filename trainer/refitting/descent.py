@@ -54,7 +54,7 @@ def requalified(changed: Manifest, digest: str) -> Manifest:
 
 def described(changed: Manifest, digest: str) -> Manifest:
     """The changed manifest with the digest of the file before, whose figures all hold for it: nothing differs but what
-    is said of the training data.
+    is said of the training data, or of what lower precisions cost.
 
     Args:
         changed: the manifest of the new file.
