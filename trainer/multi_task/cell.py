@@ -139,8 +139,8 @@ def figure(cell: Cell, name: str, weights: Floats) -> Floats:
 
 def patients_of(cell: Cell, name: str) -> frozenset[str]:
     """On whom a figure rests: those in one of whose cases, taken alone, a seed has it."""
-    has = ~np.isnan(figure(cell, name, np.eye(len(cell.groups)))).all(axis=1)
-    return frozenset(group for group, is_there in zip(cell.groups, has, strict=True) if is_there)
+    alone = figure(cell, name, np.eye(len(cell.groups)))
+    return frozenset(cell.groups[number] for number in np.flatnonzero(~np.isnan(alone).all(axis=1)))
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
