@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from trainer.metrics.interval import PatientDraws
+from trainer.metrics.interval import Limits, PatientDraws
 from trainer.metrics.multiple_comparison import holm
 from trainer.multi_task.cell import (
     DISTANCES,
@@ -24,7 +24,7 @@ from trainer.multi_task.cell import (
     patients_of,
 )
 from trainer.multi_task.design import Design
-from trainer.multi_task.interval import interval_over_patients_and_seeds
+from trainer.multi_task.interval import ANYWHERE, interval_over_patients_and_seeds
 from trainer.multi_task.settings import MultiTaskPlan
 
 SCHEMA = "multitaskseg-multi-task/1"
@@ -148,7 +148,9 @@ def _differences(pairs: Mapping[str, tuple[Cell, Cell]], draws: PatientDraws, na
         lead = _lead(*paired(own, other, name), draws, name)
         by_dataset[dataset] = {
             "value": _mean(lead.by_seed),
-            "interval": interval_over_patients_and_seeds(lead.by_seed, lead.rounds, len(lead.patients)),
+            "interval": interval_over_patients_and_seeds(
+                lead.by_seed, lead.rounds, len(lead.patients), _bounds_of_lead(name)
+            ),
             "p": _p_value(own, other, name),
         }
         if lead.seeds:
@@ -158,7 +160,7 @@ def _differences(pairs: Mapping[str, tuple[Cell, Cell]], draws: PatientDraws, na
     return {
         "by_dataset": by_dataset,
         "mean": _mean(np.array(values)),
-        "interval": _interval_of_mean(leads),
+        "interval": _interval_of_mean(leads, _bounds_of_lead(name)),
         "not_worse": sum(value >= 0 for value in values),
         "compared": len(values),
     }
@@ -203,14 +205,19 @@ def _correct(by_dataset: Mapping[str, dict[str, Any]]) -> None:
         by_dataset[dataset]["p_corrected"] = p
 
 
-def _interval_of_mean(leads: Sequence[_Lead]) -> list[float] | None:
+def _bounds_of_lead(name: str) -> Limits:
+    """All figures but distances lie between 0 and 1."""
+    return ANYWHERE if name in DISTANCES else (-1.0, 1.0)
+
+
+def _interval_of_mean(leads: Sequence[_Lead], bounds: Limits) -> list[float] | None:
     """Of the mean lead over the datasets; None where one of them lacks a seed that others have."""
     if len({lead.seeds for lead in leads}) != 1:
         return None
     by_seed = np.mean([lead.by_seed for lead in leads], axis=0)
     rounds = np.mean([lead.rounds for lead in leads], axis=0)
     people = {group for lead in leads for group in lead.patients}
-    return interval_over_patients_and_seeds(by_seed, rounds, len(people))
+    return interval_over_patients_and_seeds(by_seed, rounds, len(people), bounds)
 
 
 def _p_value(own: Cell, other: Cell, name: str) -> float | None:

@@ -236,6 +236,13 @@ def test_no_interval_leaves_what_is_possible() -> None:
     cell = cell_of({s: [case(f"p{n}", {"a": 0.999 - s / 2 - n / 99}) for n in range(4)] for s in (0, 1)})
     found = _figures(cell, draws([f"p{n}" for n in range(4)]))
     assert found["dice"]["interval"] == [0.0, 1.0]
+    low, high = (
+        cell_of({s: [case(f"p{n}", {"a": level + sign * s / 3 + n / 99}) for n in range(4)] for s in (0, 1)})
+        for level, sign in ((0.1, 1), (0.9, -1))
+    )
+    # Two seeds: their Student's t is 12.7.
+    lead = _differences({"D": (low, high)}, draws([f"p{n}" for n in range(4)]), "dice")
+    assert lead["interval"] == lead["by_dataset"]["D"]["interval"] == [-1.0, 1.0]
 
 
 def test_an_interval_of_a_difference_is_paired() -> None:
