@@ -29,6 +29,7 @@ class Cell:
         values: figures of a case ``(S, C)`` by name, distances of its L labels ``(S, C, L)``; NaN where there is
             nothing to measure.
         tables: ``(S, C, regions, 3, bins)``, see `reliability_table`.
+        voxels: of each image ``(S, C)``, on the network's grid.
         counts: ``(S, C, 4)``, `LESION_COUNTS`; zeros where no lesions are counted.
         unit: of distances.
     """
@@ -37,6 +38,7 @@ class Cell:
     groups: tuple[str, ...]
     values: Mapping[str, Floats]
     tables: Floats
+    voxels: Floats
     counts: Floats
     unit: str
 
@@ -44,7 +46,8 @@ class Cell:
         """The same with some of the seeds."""
         rows = [self.seeds.index(seed) for seed in seeds]
         values = {name: array[rows] for name, array in self.values.items()}
-        return Cell(tuple(seeds), self.groups, values, self.tables[rows], self.counts[rows], self.unit)
+        parts = (self.tables[rows], self.voxels[rows], self.counts[rows])
+        return Cell(tuple(seeds), self.groups, values, *parts, self.unit)
 
 
 def make_cell(found: Mapping[int, Mapping[str, Any]], name: str) -> Cell:
@@ -70,6 +73,7 @@ def make_cell(found: Mapping[int, Mapping[str, Any]], name: str) -> Cell:
         tuple(case["group"] for case in first),
         values,
         tables,
+        np.array([[case["voxels"] for case in of_seed] for of_seed in cases.values()], dtype=np.float64),
         np.array(counts, dtype=np.float64),
         str(first[0]["unit"]),
     )
@@ -129,7 +133,14 @@ def figure(cell: Cell, name: str, weights: Floats) -> Floats:
         return LESION_RATES[name](lesions, detected, candidates, right)
     region, error = CALIBRATION[name]
     tables = np.einsum("rc,sckb->rskb", weights, cell.tables[:, :, REGIONS.index(region)])
-    return error(tables)
+    # Of a whole image every voxel counts, as published, also those that the network is certain of, in no bin.
+    return error(tables, np.einsum("rc,sc->rs", weights, cell.voxels) if region == "whole" else None)
+
+
+def patients_of(cell: Cell, name: str) -> frozenset[str]:
+    """On whom a figure rests: those in one of whose cases, taken alone, a seed has it."""
+    alone = figure(cell, name, np.eye(len(cell.groups)))
+    return frozenset(cell.groups[number] for number in np.flatnonzero(~np.isnan(alone).all(axis=1)))
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
@@ -147,11 +158,11 @@ LESION_RATES: dict[str, Callable[[Floats, Floats, Floats, Floats], Floats]] = {
     "lesion_sensitivity": lambda lesions, detected, candidates, right: _ratio(detected, lesions),
     "lesion_f1": _f1,
 }
-CALIBRATION: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
+CALIBRATION: dict[str, tuple[str, Callable[[Floats, Floats | None], Floats]]] = {
     "ece": ("whole", expected_calibration_error),
     "ring_ece": ("ring", expected_calibration_error),
     "predicted_ring_ece": ("predicted_ring", expected_calibration_error),
-    "ring_mce": ("ring", maximum_calibration_error),
+    "ring_mce": ("ring", lambda tables, _: maximum_calibration_error(tables)),
 }
 FIGURES = (*PER_CASE, *CALIBRATION, *LESION_RATES)
 SMALLER_IS_BETTER = frozenset({*DISTANCES, *CALIBRATION})

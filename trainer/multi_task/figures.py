@@ -22,18 +22,20 @@ FEWEST_VOXELS = 20
 """In a bin, below which its share of foreground says little."""
 
 
-def forest_plot(compared: Mapping[str, Any], key: str, words: str) -> Figure:
+def forest_plot(compared: Mapping[str, Any], key: str, words: str, datasets: int) -> Figure:
     """Differences of one arm from another by dataset, with intervals, and their mean.
 
     Args:
         compared: entry of ``against_reference`` or ``ours_against``.
         key: figure.
         words: what it is.
+        datasets: how many the study has.
     """
     found = compared["figures"][key]
     rows = [(name, own["value"], own["interval"]) for name, own in found["by_dataset"].items()]
     rows = [row for row in rows if not np.isnan(number(row[1]))]
-    shown = [*rows, ("mean of all", found["mean"], found["interval"])]
+    mean = "mean of all" if len(rows) == datasets else with_datasets("mean", len(rows), datasets)
+    shown = [*rows, (mean, found["mean"], found["interval"])]
     figure = new_figure(8.4, 1.1 + 0.36 * len(shown))
     axes: Axes = figure.subplots()
     for place, (_, value, limits) in enumerate(reversed(shown)):
@@ -63,7 +65,8 @@ def gain_by_labels(regimes: Sequence[Mapping[str, Any]], key: str, words: str) -
     for colour, arm in zip(PALETTE * (1 + len(arms) // len(PALETTE)), arms, strict=False):
         found = [next(one for one in regime["against_reference"] if one["arm"] == arm) for regime in regimes]
         means = [number(one["figures"][key]["mean"]) for one in found]
-        fewest = min(len(one["datasets"]) for one in found)
+        # Two arms may both be measured on a dataset and not in this figure.
+        fewest = min(one["figures"][key]["compared"] for one in found)
         words_of_arm = with_datasets(arm, fewest, regimes[0]["bars"][0]["datasets"])
         axes.plot(places, means, marker="o", color=colour, label=plain(words_of_arm), linewidth=1.6)
         for place, one in zip(places, found, strict=True):

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from trainer.metrics.interval import PatientDraws
+from trainer.metrics.interval import Limits, PatientDraws
 from trainer.metrics.multiple_comparison import holm
-from trainer.multi_task.cell import DISTANCES, FIGURES, SMALLER_IS_BETTER, Cell, case_values, figure, make_cell, paired
+from trainer.multi_task.cell import (
+    DISTANCES,
+    FIGURES,
+    SMALLER_IS_BETTER,
+    Cell,
+    case_values,
+    figure,
+    make_cell,
+    paired,
+    patients_of,
+)
 from trainer.multi_task.design import Design
-from trainer.multi_task.interval import interval_over_patients_and_seeds
+from trainer.multi_task.interval import ANYWHERE, interval_over_patients_and_seeds
 from trainer.multi_task.settings import MultiTaskPlan
 
 SCHEMA = "multitaskseg-multi-task/1"
@@ -102,15 +113,15 @@ def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: PatientDra
 
 
 def _figures(cell: Cell, draws: PatientDraws) -> dict[str, Any]:
-    patients = len(set(cell.groups))
-    measured: dict[str, Any] = {"cases": len(cell.groups), "patients": patients, "seeds": list(cell.seeds)}
+    patients, seeds = len(set(cell.groups)), list(cell.seeds)
+    measured: dict[str, Any] = {"cases": len(cell.groups), "patients": patients, "seeds": seeds}
     for name in FIGURES:
         by_seed, bounds = _of_all(cell, name), (0.0, np.inf if name in DISTANCES else 1.0)
         rounds = figure(cell, name, draws.weights(cell.groups))
         measured[name] = {
             "value": _mean(by_seed),
             "by_seed": {str(seed): float(value) for seed, value in zip(cell.seeds, by_seed, strict=True)},
-            "interval": interval_over_patients_and_seeds(by_seed, rounds, patients, bounds),
+            "interval": interval_over_patients_and_seeds(by_seed, rounds, len(patients_of(cell, name)), bounds),
         }
     return measured | {"unit": cell.unit, "reliability": cell.tables.sum(axis=(0, 1)).tolist()}
 
@@ -132,36 +143,53 @@ def _compared(
 def _differences(pairs: Mapping[str, tuple[Cell, Cell]], draws: PatientDraws, name: str) -> dict[str, Any]:
     """By how much the first is ahead (more, of errors less), by dataset and in the mean over datasets."""
     by_dataset: dict[str, dict[str, Any]] = {}
-    leads: list[Floats] = []
-    rounds: list[Floats] = []
+    leads: list[_Lead] = []
     for dataset, (own, other) in pairs.items():
-        lead, drawn = _lead(*paired(own, other, name), draws, name)
+        lead = _lead(*paired(own, other, name), draws, name)
         by_dataset[dataset] = {
-            "value": _mean(lead),
-            "interval": interval_over_patients_and_seeds(lead, drawn, len(set(own.groups))),
+            "value": _mean(lead.by_seed),
+            "interval": interval_over_patients_and_seeds(
+                lead.by_seed, lead.rounds, len(lead.patients), _bounds_of_lead(name)
+            ),
             "p": _p_value(own, other, name),
         }
-        if not np.isnan(lead).all():
+        if lead.seeds:
             leads.append(lead)
-            rounds.append(drawn)
     _correct(by_dataset)
     values = [found["value"] for found in by_dataset.values() if not np.isnan(found["value"])]
     return {
         "by_dataset": by_dataset,
         "mean": _mean(np.array(values)),
-        "interval": _interval_of_mean(pairs, leads, rounds),
+        "interval": _interval_of_mean(leads, _bounds_of_lead(name)),
         "not_worse": sum(value >= 0 for value in values),
         "compared": len(values),
     }
 
 
-def _lead(own: Cell, other: Cell, draws: PatientDraws, name: str) -> tuple[Floats, Floats]:
-    """By how much the first is ahead, seed by seed: with all patients ``(S,)``, and with drawn ones ``(rounds, S)``."""
+@dataclass(frozen=True)
+class _Lead:
+    """By how much one cell is ahead of another.
+
+    Attributes:
+        seeds: in which both have the figure.
+        by_seed: with all patients ``(S,)``.
+        rounds: with drawn ones ``(rounds, S)``.
+        patients: on whom it rests.
+    """
+
+    seeds: tuple[int, ...]
+    by_seed: Floats
+    rounds: Floats
+    patients: frozenset[str]
+
+
+def _lead(own: Cell, other: Cell, draws: PatientDraws, name: str) -> _Lead:
     sign, weights = -1.0 if name in SMALLER_IS_BETTER else 1.0, draws.weights(own.groups)
-    return (
-        sign * (_of_all(own, name) - _of_all(other, name)),
-        sign * (figure(own, name, weights) - figure(other, name, weights)),
-    )
+    by_seed = sign * (_of_all(own, name) - _of_all(other, name))
+    rounds = sign * (figure(own, name, weights) - figure(other, name, weights))
+    has = ~np.isnan(by_seed)
+    seeds = tuple(seed for seed, is_there in zip(own.seeds, has, strict=True) if is_there)
+    return _Lead(seeds, by_seed[has], rounds[:, has], patients_of(own, name) | patients_of(other, name))
 
 
 def _of_all(cell: Cell, name: str) -> Floats:
@@ -177,14 +205,19 @@ def _correct(by_dataset: Mapping[str, dict[str, Any]]) -> None:
         by_dataset[dataset]["p_corrected"] = p
 
 
-def _interval_of_mean(
-    pairs: Mapping[str, tuple[Cell, Cell]], leads: Sequence[Floats], rounds: Sequence[Floats]
-) -> list[float] | None:
+def _bounds_of_lead(name: str) -> Limits:
+    """All figures but distances lie between 0 and 1."""
+    return ANYWHERE if name in DISTANCES else (-1.0, 1.0)
+
+
+def _interval_of_mean(leads: Sequence[_Lead], bounds: Limits) -> list[float] | None:
     """Of the mean lead over the datasets; None where one of them lacks a seed that others have."""
-    if not leads or len({len(lead) for lead in leads}) > 1:
+    if len({lead.seeds for lead in leads}) != 1:
         return None
-    people = {group for own, _ in pairs.values() for group in own.groups}
-    return interval_over_patients_and_seeds(np.mean(leads, axis=0), np.mean(rounds, axis=0), len(people))
+    by_seed = np.mean([lead.by_seed for lead in leads], axis=0)
+    rounds = np.mean([lead.rounds for lead in leads], axis=0)
+    people = {group for lead in leads for group in lead.patients}
+    return interval_over_patients_and_seeds(by_seed, rounds, len(people), bounds)
 
 
 def _p_value(own: Cell, other: Cell, name: str) -> float | None:

@@ -40,6 +40,8 @@ def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
         report.add_text(paragraph)
     for regime in result["regimes"]:
         report.add_heading(f"{labels_text(regime['labelled_groups'])} patients with labels")
+        for sentence in wording.shortage_sentences(result, regime):
+            report.add_text(sentence)
         headers, rows = wording.summary_rows(result, regime)
         report.add_table(headers, rows, "Means over datasets")
         headers, rows = wording.peer_rows(result, regime)
@@ -69,7 +71,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
                 continue
             for key in ("dice", "ring_ece"):
                 found[f"forest-{key}-{people}"] = (
-                    forest_plot(compared, key, wording.WORDS[key]),
+                    forest_plot(compared, key, wording.WORDS[key], len(result["datasets"])),
                     f"{people} patients with labels: {wording.WORDS[key]} of {ours} against {reference}, right of the "
                     "line is better",
                 )

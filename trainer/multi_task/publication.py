@@ -149,6 +149,7 @@ def _section(path: Path, content: Mapping[str, Any]) -> str:
     ]
     for regime in result["regimes"]:
         lines += [f"### {labels_text(regime['labelled_groups'])} patients with labels\n"]
+        lines += [f"{literal(sentence)}\n" for sentence in wording.shortage_sentences(result, regime)]
         lines += [table(*wording.summary_rows(result, regime)), ""]
         headers, rows = wording.peer_rows(result, regime)
         if rows:

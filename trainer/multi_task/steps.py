@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,18 +171,40 @@ def spent(run: RunFolder, folder: Path, train: Callable[[], None]) -> dict[str, 
         train: does what is left of it.
     """
     # Not the log's last step: what was done after the last checkpoint is done, and paid for, once more.
-    before, started_s = checkpoint_step(run.checkpoint), _processor_s()
+    before, started_s, since_s = checkpoint_step(run.checkpoint), _processor_s(), _clock_s()
     train()
     done = checkpoint_step(run.checkpoint)
-    # Of an interrupted run only the rest is measured here; its share of the steps tells the whole.
-    share = (done - before) / done if done else 0.0
-    spent_s = _processor_s() - started_s
-    if not share and (folder / COST).is_file():
+    spent_s, took_s = _processor_s() - started_s, _clock_s() - since_s
+    if done == before and (folder / COST).is_file():
         kept: dict[str, float | None] = json.loads((folder / COST).read_text(encoding="utf-8"))
         return kept
-    cost = {"steps": float(done), "cpu_s": spent_s / share if share else None}
+    cost = {"steps": float(done), "cpu_s": _whole_s(run, before, done, spent_s, took_s)}
     write_json_file(folder / COST, cost)
     return cost
+
+
+def _whole_s(run: RunFolder, before: int, done: int, spent_s: float, took_s: float) -> float | None:
+    """CPU seconds of a training of which only what came after some steps was measured; None: nobody knows.
+
+    Args:
+        run: of the training; its log tells how long all steps took.
+        before, done: steps before, and in all.
+        spent_s, took_s: CPU and clock seconds of the rest: of its steps, and of what comes once, however many there
+            were before.
+    """
+    if not done:
+        return None
+    if not before:
+        return spent_s
+    elapsed_s = [float(record["elapsed_s"]) for record in run.records() if "elapsed_s" in record]
+    if elapsed_s and took_s > 0:
+        return spent_s + spent_s / took_s * elapsed_s[-1] * before / done
+    # A log from before steps were timed.
+    return spent_s * done / (done - before) if done > before else None
+
+
+def _clock_s() -> float:
+    return time.monotonic()
 
 
 def _processor_s() -> float:

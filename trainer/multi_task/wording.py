@@ -73,6 +73,14 @@ def verdict_sentence(result: Mapping[str, Any], regime: Mapping[str, Any]) -> st
     return f"{people} patients with labels: {ours} against {reference}: {', '.join(parts)}{lead}."
 
 
+def shortage_sentences(result: Mapping[str, Any], regime: Mapping[str, Any]) -> list[str]:
+    """A line where datasets have fewer patients to learn from than the number of labels says; no line elsewhere."""
+    count = regime["labelled_groups"]
+    free = {name: own["groups"] - own["tested_groups"] for name, own in result["datasets"].items()}
+    fewer = ", ".join(f"{name} ({has})" for name, has in free.items() if has < count)
+    return [f"Fewer than {count} patients are not tested on, and all of these have labels: {fewer}."] if fewer else []
+
+
 def lead_text(found: Mapping[str, Any]) -> str:
     """A mean difference with its interval."""
     mean, limits = number(found["mean"]), found["interval"]

@@ -17,7 +17,16 @@ from MultiTaskSegLib.runtime.ood.signature import Variant
 from MultiTaskSegLib.runtime.predictor import Predictor, open_predictor
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.identity.file_content import MEMORY_NAME, FileContents
-from trainer.ood.catalogue import FOREIGN_FAMILIES, KNOWN, TRAINING, Entry, Subject, catalogue
+from trainer.ood.catalogue import (
+    FOREIGN_FAMILIES,
+    KNOWN,
+    TRAINING,
+    Entry,
+    Subject,
+    catalogue,
+    require_foreign,
+    require_unseen_by,
+)
 from trainer.ood.detector.detector import Detector, detectors, patch_detectors, ways_of
 from trainer.ood.detector.feature_detector import Frodo
 from trainer.ood.detector.sample import Sample
@@ -87,8 +96,9 @@ def run_benchmark(
         stream: for progress.
 
     Raises:
-        DatasetError: one side is empty for a model.
-        ModelError: an imported model has no reference.
+        DatasetError: one side is empty for a model, or a foreign image is one of a task.
+        ModelError: an imported model has no reference, or a member of the ensemble has seen patients whom the first
+            model has not.
         UsageError: it takes several channels, or is to be asked several times.
     """
     settings = settings or BenchmarkSettings()
@@ -145,6 +155,8 @@ def measure(
     entries = [e for e in catalogue(predictor, datasets, foreign, settings.artefact_cases) if e.family in families]
     name = predictor.manifest.name
     contents = FileContents(folder / MEMORY_NAME)
+    require_unseen_by(repeats.ensemble, entries)
+    require_foreign(entries, contents)
     stores = _stores(predictor, folder, settings, repeats, contents)
     progress = Progress(len(entries) * len(stores), f"measuring {name}", stream)
     ticks = iter(range(1, 10**9))

@@ -13,8 +13,9 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset
-from trainer.data.provenance import checked_datasets, unknown_to_check
+from trainer.data.provenance import checked_datasets, require_unseen, unknown_to_check
 from trainer.data.spread import evenly
+from trainer.identity.file_content import FileContents
 from trainer.layout.case import FILES, Case, CaseReader
 from trainer.ood.fault.artefact import ARTEFACT_KINDS, PLANAR_ARTEFACT_KINDS, SEVERITIES, Artefact, apply_artefact
 from trainer.ood.fault.geometry_fault import Labels
@@ -122,6 +123,39 @@ def catalogue(
             for e in spoilt_images(case, kinds)
         ),
     ]
+
+
+def require_unseen_by(members: Sequence[Predictor], entries: Sequence[Entry]) -> None:
+    """Refuse further networks of an ensemble that have seen patients who are held out, or foreign, for the first.
+
+    Raises:
+        ModelError: one has, or its file does not say whom it has seen.
+    """
+    cases = [entry.case for entry in entries if entry.family in (KNOWN, LEFT_OUT)]
+    for member in members:
+        require_unseen(cases, member.manifest)
+
+
+def require_foreign(entries: Sequence[Entry], contents: FileContents) -> None:
+    """Refuse foreign images that are images of a task, whatever the file is called.
+
+    Args:
+        entries: of a model.
+        contents: knows what files hold.
+
+    Raises:
+        DatasetError: there is one.
+    """
+    if not any(entry.family == REAL for entry in entries):
+        return
+    known = {contents.of(entry.image): entry for entry in entries if entry.family in (TRAINING, KNOWN)}
+    for entry in entries:
+        if entry.family == REAL and (own := known.get(contents.of(entry.image))):
+            raise DatasetError(
+                f"a foreign image is image {own.name} of dataset {own.source}",
+                file=entry.image,
+                remedy="Name folders in --ood whose images no task knows",
+            )
 
 
 def foreign_images(root: Path) -> Iterator[tuple[Path, Path]]:

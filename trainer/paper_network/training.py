@@ -62,7 +62,7 @@ class PaperTraining:
         self.network.to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.learning_rate = LearningRate(settings.learning_rate, settings.learning_rate_decay, settings.least_gain)
-        self.step = 0
+        self.step, self.elapsed_s = 0, 0.0
         self._patches = Patches(data.training, data.plan.architecture, settings, config.sampling_exponent, config.seed)
         recipe = Recipe(identity={"published network": dataclasses.asdict(settings)})
         self._identity = run_identity(data.plan, data.sides, config, recipe)
@@ -84,11 +84,14 @@ class PaperTraining:
             self._restore(load_checkpoint(folder.checkpoint, self._identity, self.device))
         folder.truncate_after(self.step)
         saved_s, losses = time.monotonic(), list[float]()
+        begun_s = saved_s - self.elapsed_s
         while self.step < steps:
             losses.append(self.train_step())
+            self.elapsed_s = time.monotonic() - begun_s
             if self.step % LOG_EVERY_STEPS == 0 or self.step == steps:
                 mean = sum(losses) / len(losses)
-                folder.append({"step": self.step, "loss": mean, "lr": self.learning_rate.rate})
+                stamp = {"step": self.step, "elapsed_s": round(self.elapsed_s, 3)}
+                folder.append(stamp | {"loss": mean, "lr": self.learning_rate.rate})
                 losses.clear()
             if self.step % self.settings.validation_interval == 0:
                 found = self.validation_dice()
@@ -139,13 +142,15 @@ class PaperTraining:
         rule = self.learning_rate
         return {
             "step": self.step,
+            "elapsed_s": self.elapsed_s,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "learning_rate": [rule.rate, rule.previous],
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step = int(state["step"])
+        # Checkpoints from before steps were timed do not say how long they took.
+        self.step, self.elapsed_s = int(state["step"]), float(state.get("elapsed_s", 0.0))
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.learning_rate.rate, self.learning_rate.previous = state["learning_rate"]

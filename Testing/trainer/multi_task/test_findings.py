@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from trainer.metrics.interval import PatientDraws
-from trainer.multi_task.cell import FIGURES, Cell, figure, make_cell
-from trainer.multi_task.figures import reliability_diagram
+from trainer.multi_task.cell import FIGURES, Cell, figure, make_cell, patients_of
+from trainer.multi_task.figures import forest_plot, gain_by_labels, reliability_diagram
 from trainer.multi_task.findings import _bar, _differences, _figures, _p_value
 from trainer.multi_task.foreign import auroc
 from trainer.multi_task.interval import interval_over_patients_and_seeds
 from trainer.multi_task.measurement import FOREGROUND
-from trainer.multi_task.wording import SUMMARY, summary_rows, verdict_sentence
+from trainer.multi_task.wording import SUMMARY, shortage_sentences, summary_rows, verdict_sentence
 from trainer.uncertainty.reliability import BINS
 
 NAN = float("nan")
@@ -72,9 +72,11 @@ def test_a_label_that_is_called_foreground_counts_like_the_others() -> None:
 
 def test_calibration_errors_are_of_all_cases_together_and_lesions_are_counted_over_images() -> None:
     cell = cell_of({0: [case("p", {"a": 0.5}, lesions=(2, 1, 3, 1)), case("q", {"a": 0.5}, lesions=(2, 2, 1, 1))]})
-    # |7 - 6| of 20 voxels.
-    for name in ("ece", "ring_ece", "predicted_ring_ece", "ring_mce"):
+    # |7 - 6| of 20 voxels in bins; of whole images, 2000 with those that are in none.
+    for name in ("ring_ece", "predicted_ring_ece", "ring_mce"):
         assert once(cell, name) == pytest.approx([0.05])
+    assert once(cell, "ece") == pytest.approx([0.0005])
+    assert figure(cell, "ece", np.array([[3.0, 0.0]]))[0] == pytest.approx([1.5 / 3000])
     assert once(cell, "lesion_sensitivity") == pytest.approx([0.75])
     # Precision 2 of 4.
     assert once(cell, "lesion_f1") == pytest.approx([2 * 0.75 * 0.5 / 1.25])
@@ -110,7 +112,7 @@ def test_errors_that_are_smaller_are_ahead_and_seeds_that_only_one_has_are_left_
     assert found["by_dataset"]["D"]["value"] == pytest.approx(0.05)
     assert (found["not_worse"], found["compared"]) == (1, 1)
     farther = Cell(worse.seeds, worse.groups, {**worse.values, "hausdorff95": worse.values["hausdorff95"] + 1},
-                   worse.tables, worse.counts, "mm")  # fmt: skip
+                   worse.tables, worse.voxels, worse.counts, "mm")  # fmt: skip
     assert _differences({"D": (worse, farther)}, draws(["p", "q"]), "hausdorff95")["mean"] == pytest.approx(1.0)
 
 
@@ -177,10 +179,70 @@ def test_of_fewer_seeds_in_one_dataset_the_mean_has_no_interval() -> None:
     assert _differences({"D": whole, "E": part}, draws(people), "dice")["interval"] is None
 
 
+def test_of_other_seeds_in_one_dataset_the_mean_has_no_interval_however_many_they_are() -> None:
+    people = [f"p{n}" for n in range(6)]
+
+    def ahead(**by_seed: float | None) -> tuple[Cell, Cell]:
+        """With a lead in each of the seeds; None: ours has no figure there."""
+        leads = {int(seed[1:]): lead for seed, lead in by_seed.items()}
+        own, other = (
+            {s: [case(p, {"a": None if lead is None else 0.3 + n / 40 + sign * lead}) for n, p in enumerate(people)]
+             for s, lead in leads.items()}
+            for sign in (1, 0)
+        )  # fmt: skip
+        return cell_of(own), cell_of(other)
+
+    first = ahead(s0=0.1, s1=0.3)
+    assert _differences({"D": first, "E": ahead(s0=0.2, s1=0.3)}, draws(people), "dice")["interval"] is not None
+    # A lead of seed 0 is not one of seed 2: means over datasets would be of no seed at all.
+    found = _differences({"D": first, "E": ahead(s1=0.1, s2=0.3)}, draws(people), "dice")
+    assert (found["mean"], found["interval"]) == (pytest.approx(0.2), None)
+    # Where a seed has no figure, the interval would be of one seed and lie beside the mean.
+    found = _differences({"D": first, "E": ahead(s0=0.4, s1=None)}, draws(people), "dice")
+    assert (found["mean"], found["interval"]) == (pytest.approx(0.3), None)
+
+
+def test_an_interval_is_as_wide_as_the_patients_ask_who_have_the_figure() -> None:
+    """Few patients ask for more of the draws: those without the figure are none of them."""
+    far = [case(f"p{n}", {"a": 0.5}) for n in range(40)]
+    for one in far:
+        one["structures"]["a"] = agreement(
+            0.5, 1.0 + int(one["group"][1:]) if one["group"] in ("p0", "p1", "p2") else None
+        )
+    people, cell = [one["group"] for one in far], cell_of({0: far})
+    assert patients_of(cell, "dice") == set(people)
+    assert patients_of(cell, "hausdorff95") == {"p0", "p1", "p2"}
+    # Of three, Student's t asks for the outermost of the draws.
+    assert _figures(cell, draws(people))["hausdorff95"]["interval"] == pytest.approx([1.0, 3.0])
+    near = cell_of({0: [one | {"structures": one["structures"] | {"a": agreement(0.5, 0.5)}} for one in far]})
+    found = _differences({"D": (near, cell)}, draws(people), "hausdorff95")
+    assert found["by_dataset"]["D"]["interval"] == pytest.approx([0.5, 2.5])
+    assert found["interval"] == pytest.approx([0.5, 2.5])
+
+
+def test_patients_of_datasets_without_the_figure_do_not_narrow_the_interval_of_the_mean() -> None:
+    few, many = [f"p{n}" for n in range(3)], [f"q{n}" for n in range(60)]
+    with_lesions = [
+        cell_of({0: [case(p, {"a": 0.5}, lesions=(4, found[n], 4, found[n])) for n, p in enumerate(few)]})
+        for found in ((4, 3, 1), (1, 1, 1))
+    ]
+    without = cell_of({0: [case(q, {"a": 0.5}) for q in many]})
+    pairs = {"D": (with_lesions[0], with_lesions[1]), "E": (without, without)}
+    found = _differences(pairs, draws([*few, *many]), "lesion_sensitivity")
+    assert found["interval"] == found["by_dataset"]["D"]["interval"] == pytest.approx([0.0, 0.75])
+
+
 def test_no_interval_leaves_what_is_possible() -> None:
     cell = cell_of({s: [case(f"p{n}", {"a": 0.999 - s / 2 - n / 99}) for n in range(4)] for s in (0, 1)})
     found = _figures(cell, draws([f"p{n}" for n in range(4)]))
     assert found["dice"]["interval"] == [0.0, 1.0]
+    low, high = (
+        cell_of({s: [case(f"p{n}", {"a": level + sign * s / 3 + n / 99}) for n in range(4)] for s in (0, 1)})
+        for level, sign in ((0.1, 1), (0.9, -1))
+    )
+    # Two seeds: their Student's t is 12.7.
+    lead = _differences({"D": (low, high)}, draws([f"p{n}" for n in range(4)]), "dice")
+    assert lead["interval"] == lead["by_dataset"]["D"]["interval"] == [-1.0, 1.0]
 
 
 def test_an_interval_of_a_difference_is_paired() -> None:
@@ -254,6 +316,30 @@ def test_every_arm_has_a_curve_however_many_there_are() -> None:
     _, *curves = shown.axes[0].get_lines()
     # Of means over fewer datasets than others it is said.
     assert [curve.get_label() for curve in curves] == ["arm0", *(f"{arm} (1 of 2)" for arm in arms[1:])]
+
+
+def test_pictures_of_leads_say_on_how_many_datasets_they_rest() -> None:
+    """A shared head is measured on all datasets, and has the Dice of labels on those with one label alone."""
+    lead = {"value": 0.1, "interval": None}
+    dice = {"by_dataset": {"D": lead, "E": {"value": None, "interval": None}}, "mean": 0.1, "interval": None,
+            "compared": 1}  # fmt: skip
+    shared = {"arm": "shared", "reference": "dedicated", "datasets": ["D", "E"], "figures": {"dice": dice}}
+    whole = {"by_dataset": {"D": lead, "E": lead}, "mean": 0.1, "interval": None, "compared": 2}
+    joint = {"arm": "joint", "reference": "dedicated", "datasets": ["D", "E"], "figures": {"dice": whole}}
+    regime = {"labelled_groups": 5, "against_reference": [shared, joint], "bars": [{"datasets": 2}]}
+    gain = gain_by_labels([regime], "dice", "Dice")
+    assert gain.axes[0].get_legend_handles_labels()[1] == ["shared (1 of 2)", "joint"]
+    for one, words in ((shared, "mean (1 of 2)"), (joint, "mean of all")):
+        rows = forest_plot(one, "dice", "Dice", 2).axes[0].get_yticklabels()
+        assert rows[0].get_text() == words
+
+
+def test_datasets_with_fewer_patients_than_the_number_of_labels_are_named() -> None:
+    datasets = {"D": {"groups": 26, "tested_groups": 8}, "E": {"groups": 30, "tested_groups": 10}}
+    (words,) = shortage_sentences({"datasets": datasets}, {"labelled_groups": 20})
+    assert words == "Fewer than 20 patients are not tested on, and all of these have labels: D (18)."
+    for enough in (18, 0):
+        assert shortage_sentences({"datasets": datasets}, {"labelled_groups": enough}) == []
 
 
 def test_every_figure_can_be_drawn() -> None:

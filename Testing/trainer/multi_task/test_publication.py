@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from trainer.multi_task.page import write_page
 from trainer.multi_task.publication import publish
 
 
@@ -82,6 +83,16 @@ def test_names_of_datasets_are_no_markup_and_pictures_have_names_that_links_can_
     # Three pictures, also where capital letters are those of the small ones.
     assert len({name.lower() for name in found}) == 3
     assert [(tmp_path / "docs" / name).read_bytes() for name in found] == [b"0.png", b"1.png", b"2.png"]
+
+
+def test_page_and_report_name_datasets_with_fewer_patients_than_the_number_of_labels(tmp_path: Path) -> None:
+    datasets = {"Dataset001_A": {"groups": 6, "tested_groups": 2}, "Dataset002_B": {"groups": 9, "tested_groups": 3}}
+    study = nothing_measured("Study", datasets=datasets, cases=[], picture_failures={}, command="", created="")
+    _, page = publish(study, [], tmp_path)
+    write_page(study, tmp_path / "report.html", tmp_path)
+    for path in (page, tmp_path / "report.html"):
+        text = path.read_text(encoding="utf-8").replace("\\", "")
+        assert "Fewer than 5 patients are not tested on, and all of these have labels: Dataset001_A (4)." in text
 
 
 def test_pictures_of_a_study_whose_title_begins_alike_stay(tmp_path: Path) -> None:

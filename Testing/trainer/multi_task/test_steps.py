@@ -37,6 +37,31 @@ def test_of_an_interrupted_training_the_rest_tells_the_whole(tmp_path: Path, mon
     assert cost(folder, monkeypatch, (6, 10), iter((0.0, 8.0))) == {"steps": 10.0, "cpu_s": 20.0}
 
 
+def test_what_comes_once_after_the_steps_is_not_counted_for_those_before_the_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    run = RunFolder(folder / steps.MODEL)
+    # Two seconds a step: interrupted before the last one, whose attempt also fits temperatures for eighteen.
+    for step in (5, 10):
+        run.append({"step": step, "elapsed_s": 2.0 * step})
+    monkeypatch.setattr(steps, "_clock_s", iter((100.0, 120.0)).__next__)
+    found = cost(folder, monkeypatch, (9, 10), iter((0.0, 20.0)))
+    # Not 200, which the share of the steps would tell.
+    assert found == {"steps": 10.0, "cpu_s": 38.0}
+
+
+def test_a_training_that_ended_just_before_its_cost_was_kept_is_estimated_from_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "one"
+    folder.mkdir(parents=True)
+    RunFolder(folder / steps.MODEL).append({"step": 10, "elapsed_s": 20.0})
+    monkeypatch.setattr(steps, "_clock_s", iter((100.0, 104.0)).__next__)
+    assert cost(folder, monkeypatch, (10, 10), iter((0.0, 8.0))) == {"steps": 10.0, "cpu_s": 48.0}
+
+
 def test_steps_that_are_done_once_more_after_a_kill_are_no_gain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
