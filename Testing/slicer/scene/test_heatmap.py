@@ -12,7 +12,7 @@ from Testing.slicer import scene_samples as samples
 
 
 @pytest.fixture
-def overlay():
+def overlay(session):
     return heatmap.add_heatmap(samples.volume(), np.zeros((9, 12, 15), np.float32), "Uncertainty")
 
 
