@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 import re
@@ -17,7 +18,15 @@ from matplotlib.text import Text
 from Testing.trainer.two_stage.test_findings import NOTHING, PRETEXTS, metrics_of
 from trainer.two_stage.findings import summarise
 from trainer.two_stage.matrix import Cell
-from trainer.two_stage.page import choice_rows, curves_figure, figures, interval_text, method_name, write_page
+from trainer.two_stage.page import (
+    EXPLANATION,
+    choice_rows,
+    curves_figure,
+    figures,
+    interval_text,
+    method_name,
+    write_page,
+)
 
 POSITIVES = "dice_positives_only"
 STUDENT_DICE = {10: (0.52, 0.54, 0.56), 40: (0.7, 0.71, 0.75)}
@@ -222,6 +231,11 @@ def test_the_page_has_a_table_of_methods_and_one_of_modes_for_each_number_of_lab
     assert student[1] == f"0.540 ({0.54 - half:.3f} to {0.54 + half:.3f})"
     assert student[3] == f"+0.040 ({0.04 - half:.3f} to +{0.04 + half:.3f})"
     assert text.count("<h2>") == 2
+    assert "<h1>Two-stage learning on A</h1>" in text
+    assert f"<p>{html.escape(EXPLANATION)}</p>" in text
+    assert tables[4][0] == "Mode chosen, and validation Dice joint / pre-training"
+    assert tables[4][1][0] == ["Labels, seed", "denoising", "Best teacher"]
+    assert len(tables[4][1]) == 1 + 6
     assert len(re.findall(r'<p class="(?:good|bad)">', text)) == 6
     assert text.count("<img") == 2
 
