@@ -7,7 +7,19 @@ from typing import Any
 
 import numpy as np
 
-DATATYPES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768, "i8": 1024, "c8": 32}
+DATATYPES = {
+    "u1": 2,
+    "i2": 4,
+    "i4": 8,
+    "f4": 16,
+    "f8": 64,
+    "i1": 256,
+    "u2": 512,
+    "u4": 768,
+    "i8": 1024,
+    "u8": 1280,
+    "c8": 32,
+}
 
 # Field name -> (struct code, offset in NIfTI-1, offset in NIfTI-2 or None, code in NIfTI-2).
 FIELDS: dict[str, tuple[str, int, int, str]] = {

@@ -91,3 +91,16 @@ def test_a_single_slice_is_as_thick_as_it_says_unless_that_is_no_thickness(
     volume = read_image(folder)
     assert volume.spacing_mm == pytest.approx((1.0, 1.0, mm))
     assert np.linalg.det(volume.ijk_to_lps[:3, :3]) > 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4])
+def test_a_single_slice_is_as_thick_as_it_says_however_far_apart_slices_were_taken(
+    tmp_path: Path, angle: float
+) -> None:
+    tilted = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    grid = np.eye(4)
+    grid[:3, :3] = tilted * [0.5, 0.75, 6.0]
+    folder = write_series(tmp_path, VOXELS[:1], grid, SliceThickness="2.5", SpacingBetweenSlices="6")
+    volume = read_image(folder)
+    assert volume.spacing_mm == pytest.approx((0.5, 0.75, 2.5))
+    np.testing.assert_allclose(volume.ijk_to_lps[:3, 2], 2.5 * tilted[:, 2], atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiTaskSegLib.runtime.image.resampling import interpolation_matrix, resample_linear
+from MultiTaskSegLib.runtime.image.resampling import interpolation_matrix, resample_linear, resampling_bytes
 
 SIZES = [(1, 1), (1, 5), (5, 1), (7, 7), (7, 8), (8, 7), (10, 30), (30, 10), (13, 29), (29, 13), (5, 64)]
 
@@ -97,3 +97,12 @@ def test_the_input_is_left_alone() -> None:
     before = array.copy()
     resample_linear(array, (8, 5, 3))
     np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_the_axis_that_shrinks_most_goes_first_so_that_the_others_have_less_to_do(axes: tuple[int, int, int]) -> None:
+    shape_in, shape = np.array([100, 10, 50]), np.array([10, 20, 50])
+    # A copy of all and a tenth of it; then that tenth twice, and the result.
+    most = max(100 * 10 * 50 + 10 * 10 * 50, 2 * 10 * 10 * 50 + 10 * 20 * 50)
+    assert resampling_bytes(tuple(shape_in[list(axes)]), tuple(shape[list(axes)])) == 4 * most
+    assert resampling_bytes((7, 8, 9), (7, 8, 9)) == 0

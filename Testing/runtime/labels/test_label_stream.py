@@ -181,3 +181,24 @@ def test_parts_of_a_plane_give_the_maps_of_whole_planes(
     np.testing.assert_array_equal(found.uncertainty, expected.uncertainty)
     np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-5)
     np.testing.assert_array_equal(backgrounds(found), backgrounds(expected))
+
+
+def test_what_is_made_background_again_is_counted_as_if_it_had_never_been_labelled() -> None:
+    running = streamed(smooth_logits(), replace(TASK, single_component=True), GRID, 13)
+    index, voxels = running.index.copy(), running.voxels.copy()
+    where = np.zeros(GRID, dtype=bool)
+    where[3:9, 2:7, 4:] = True
+    removed = where & (index > 0)
+    # Voxels that are background already stay as they are.
+    assert 0 < removed.sum() < where.sum()
+    background = np.linspace(0.1, 0.4, removed.sum(), dtype=np.float32)
+    confidence = np.where(removed, 0, running.confidence)
+    confidence[removed] = background
+    running.remove((slice(None), slice(None)), where, background)
+    np.testing.assert_array_equal(running.index, np.where(removed, 0, index))
+    np.testing.assert_array_equal(running.confidence, confidence)
+    counts = np.bincount(running.index.ravel(), minlength=4)
+    np.testing.assert_array_equal(running.voxels[1:], counts[1:])
+    assert running.voxels.sum() == voxels.sum() - removed.sum()
+    overlaps = np.bincount(running.index.ravel(), running.confidence.ravel(), minlength=4)
+    np.testing.assert_allclose(running.overlaps[1:], overlaps[1:], rtol=1e-5)

@@ -94,6 +94,27 @@ def test_an_image_without_a_physical_size_has_voxels_and_no_volumes(session, tmp
         assert anterior.is_found
 
 
+def test_rows_come_back_from_a_table_as_they_went_in_each_figure_in_its_own_column():
+    rows = [
+        result_table.SegmentRow("a", "one", 1.5, 0.9, 0.8, 0.25, 7, True, 0.7, 0.95),
+        result_table.SegmentRow("b", "two", None, None, None, None, 3, False, None, None),
+        result_table.SegmentRow("c", "three", 0.0, 0.4, 0.3, 0.0, 0, False, 0.2, 0.1),
+    ]
+    node = result_table.add_table(samples.volume(), rows, "Figures")
+    assert result_table.rows_of(node) == rows
+    columns = {
+        "Segment": "one", "Volume [mL]": 1.5, "Mean confidence": 0.9, "Predicted Dice": 0.8, "Dice at least": 0.7,
+        "Agreement": 0.95, "Uncertain volume [mL]": 0.25, "Voxels": 7, "Corrected": "yes", "Segment ID": "a",
+    }  # fmt: skip
+    table = node.GetTable()
+    assert [table.GetColumnName(number) for number in range(table.GetNumberOfColumns())] == list(columns)
+    assert [table.GetColumnByName(name).GetValue(0) for name in columns] == list(columns.values())
+    assert [table.GetColumnByName("Corrected").GetValue(number) for number in range(3)] == ["yes", "no", "no"]
+    assert node.GetLocked()
+    # What a heading says for itself needs no description.
+    assert {name for name in columns if not node.GetColumnDescription(name)} == {"Segment", "Segment ID"}
+
+
 def test_a_table_of_an_earlier_version_has_no_voxels_and_is_read():
     table = result.add_result(samples.volume(), found()).table
     table.GetTable().RemoveColumnByName("Voxels")

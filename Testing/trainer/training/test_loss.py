@@ -14,6 +14,8 @@ from trainer.training.loss import (
     MANY_CLASSES,
     absence_loss,
     coarse_labels,
+    masks_of,
+    region_loss,
     segmentation_loss,
     soft_dice_loss,
     split_by_task,
@@ -155,3 +157,26 @@ def test_labels_of_coarser_maps_are_those_that_cover_most_of_each_cell(stride: t
     np.testing.assert_array_equal(coarse_labels(labels, stride, 4), expected)
     mirrored = coarse_labels(labels.flip(3), stride, 4)
     assert torch.equal(mirrored, coarse_labels(labels, stride, 4).flip(3))
+
+
+def test_a_region_shows_where_a_label_map_has_any_of_its_values_in_whatever_order_they_are_named() -> None:
+    labels = labels_of(0, 1, 2, 5, 5, 0)
+    found = masks_of(labels, ((1, 5), (5, 2), (2,)))
+    expected = [[0, 1, 0, 1, 1, 0], [0, 0, 1, 1, 1, 0], [0, 0, 1, 0, 0, 0]]
+    assert found.shape == (1, 3, 1, 1, 6)
+    np.testing.assert_array_equal(found[0, :, 0, 0].numpy(), expected)
+
+
+def test_the_loss_of_regions_is_the_cross_entropy_of_each_and_the_dice_of_those_that_are_there() -> None:
+    shares = torch.tensor([[0.9, 0.2, 0.6], [0.3, 0.1, 0.4]], dtype=torch.float64)
+    masks = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    logits = torch.logit(shares)[None, :, None, None, :]
+    entropy = -(masks * shares.log() + (1 - masks) * (1 - shares).log()).mean()
+    # Of the first region: the shares where it is, all of them, and two voxels; the second one is nowhere.
+    dice = 2 * (0.9 + 0.6) / ((0.9 + 0.2 + 0.6) + 2)
+    found = region_loss(logits, masks[None, :, None, None, :].bool(), cross_entropy_weight=0.7, dice_weight=1.3)
+    assert float(found) == pytest.approx(0.7 * float(entropy) + 1.3 * (1 - dice), rel=1e-6)
+    plain = region_loss(logits, masks[None, :, None, None, :].bool())
+    assert float(plain) == pytest.approx(float(entropy) + 1 - dice, rel=1e-6)
+    nowhere = region_loss(logits, torch.zeros_like(logits, dtype=torch.bool), cross_entropy_weight=0.0)
+    assert float(nowhere) == 0

@@ -15,6 +15,7 @@ from trainer.config import TrainingConfig
 from trainer.measuring import plan
 from trainer.report import progress
 from trainer.report.run_folder import RunFolder
+from trainer.report.run_progress import RunProgress
 from trainer.training import train_model as whole
 from trainer.training.train_model import measured_text, train_model
 from trainer.training.training import Budget
@@ -34,9 +35,26 @@ def test_cases_that_were_left_out_are_said_and_the_run_is_over_only_when_the_mod
         monkeypatch.setattr(plan, name, 2)
     for name in ("LEAST_KNOWN", "LEAST_KNOWN_TOGETHER"):
         monkeypatch.setattr(plan, name, 3)
+    announced_s: list[float] = []
+    done_s: list[float] = []
+    follow, did = RunProgress.follow, RunProgress.did
+
+    def following(self: RunProgress, note: str, expected_s: float | None = None) -> None:
+        announced_s.extend([] if expected_s is None else [expected_s])
+        follow(self, note, expected_s)
+
+    def doing(self: RunProgress, expected_s: float, note: str) -> None:
+        done_s.append(expected_s)
+        did(self, expected_s, note)
+
+    monkeypatch.setattr(RunProgress, "follow", following)
+    monkeypatch.setattr(RunProgress, "did", doing)
     folder = BallDataset(NAME, shape=(1, 16, 16), patients=12).write(tmp_path)
     output, stream = tmp_path / "m.mts.safetensors", io.StringIO()
     manifest = train_model([folder], output, CONFIG, Budget(steps=2), stream=stream)
+    # Each case of five once, those held out once more for their Dice; the maps; the file.
+    assert len(done_s) == 5 + 2 + 2
+    assert [sum(done_s)] == pytest.approx(announced_s)
     assert manifest.training["measured"] == {NAME: {"known": [3, 8], "held_out": [2, 4]}}
     (task,) = manifest.tasks
     assert (task.training_cases, task.held_out_cases) == (8, 2)
@@ -53,7 +71,10 @@ def test_cases_that_were_left_out_are_said_and_the_run_is_over_only_when_the_mod
     assert all(line.startswith("training:") and "unknown" not in line for line in lines)
     assert ["100 %" in line for line in lines] == [False] * (len(lines) - 1) + [True]
     notes = " ".join(lines)
-    for what in ("validating", f"looking at {NAME}, 3 of 3", f"measuring {NAME}, 2 of 2", "writing the model"):
+    for what in (
+        "validating", f"looking at {NAME}, 3 of 3", f"measuring {NAME}, 2 of 2", f"measuring labels of {NAME}",
+        "writing the model",
+    ):  # fmt: skip
         assert what in notes
 
 
