@@ -47,7 +47,7 @@ like those of 12 held-out patients
   scanners: three makers, 3 T
   ages: 18-60 years
 
-Dataset002_Cubes: T2, region not known, 1 labels
+Dataset002_Cubes: T2, region not known, 1 label
   trained on 4 cases, measured on 10 others; data licence: CC BY 4.0
   mean Dice nan
   calibration error (ECE) nan near structures, nan before temperature 1.00; false alarms nan %

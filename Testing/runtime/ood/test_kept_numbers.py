@@ -2,7 +2,7 @@
 
 A reference in a model file was computed by the version that made it, and is compared with what this version computes of
 a new image. Another constant anywhere on the way would make every image look foreign, or none. The formulas have tests
-of their own; these numbers were computed once, with the version of the first released models.
+of their own; these numbers were computed once, with version 0.1.0.
 """
 
 from __future__ import annotations

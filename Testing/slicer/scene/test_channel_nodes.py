@@ -13,7 +13,7 @@ from MultiTaskSegLib.runtime.errors import Cancelled, InputError, UsageError
 from MultiTaskSegLib.scene import result_record
 from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch
 from MultiTaskSegLib.scene.channel_nodes import channel_nodes, require_single
-from MultiTaskSegLib.scene.image_record import ImageRecord, changed_since
+from MultiTaskSegLib.scene.image_record import CHANNELS, PREFIX, ImageRecord, changed_since
 from MultiTaskSegLib.scene.result import RunNotes, add_result
 from MultiTaskSegLib.scene.run import finish_segmentation, start_segmentation
 from MultiTaskSegLib.task_list import KnownTask, wanted_inputs
@@ -150,6 +150,8 @@ def test_a_later_run_with_one_channel_forgets_the_other(volumes):
     add_result(t1, found())
     change(flair)
     assert not changed_since(t1, t1)
+    # Nor is it written on: a scene that is saved would tell of a channel that the result does not have.
+    assert t1.GetAttribute(f"{PREFIX}{CHANNELS}") is None
 
 
 def test_a_record_of_two_channels_is_saved_with_the_scene(volumes, tmp_path):

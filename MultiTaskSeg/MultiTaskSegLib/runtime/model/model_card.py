@@ -100,8 +100,9 @@ def _training(manifest: Manifest) -> str:
 
 
 def _task_lines(task: TaskInfo, false_alarms: str, known: TaskQuality) -> list[str]:
-    what = "regions, which may overlap" if task.are_regions else "labels"
-    head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {len(task.labels)} {what}"
+    kind, more = ("region", ", which may overlap") if task.are_regions else ("label", "")
+    what = f"{len(task.labels)} {kind}{'' if len(task.labels) == 1 else f's{more}'}"
+    head = f"{task.name}: {task.modality}, {task.anatomy or 'region not known'}, {what}"
     if task.inputs:
         head += f"; channels of an image, in this order: {', '.join(task.inputs)}"
     if not task.labels:
