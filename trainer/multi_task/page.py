@@ -81,7 +81,8 @@ def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
                 reliability_diagram(regime["rows"], shown),
                 f"{people} patients with labels: on the dashed line probabilities are right (mean over datasets)",
             )
-    if result["regimes"][0]["against_reference"]:
+    # Against one number of labels nothing can be seen.
+    if len(result["regimes"]) > 1 and result["regimes"][0]["against_reference"]:
         words = "Mean lead over datasets against the number of labels"
         found["gain"] = (gain_by_labels(result["regimes"], "dice", "Dice"), words)
     last = result["regimes"][-1]["labelled_groups"]

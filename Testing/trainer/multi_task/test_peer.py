@@ -121,7 +121,10 @@ def test_datasets_that_it_was_not_asked_about_are_nowhere_taken_for_figures(done
 
 
 def test_pictures_say_that_it_was_asked_about_two_of_three(done: tuple[Path, dict[str, Any]]) -> None:
-    drawn = {name: figure for name, (figure, _) in figures(done[1]).items()}
+    twice = {**done[1], "regimes": done[1]["regimes"] * 2}
+    drawn = {name: figure for name, (figure, _) in figures(twice).items()}
+    # Against one number of labels nothing could be seen.
+    assert figures(done[1]).keys() == drawn.keys() - {"gain"}
     for name in ("gain", "reliability-4"):
         labels = drawn[name].axes[0].get_legend_handles_labels()[1]
         assert "nnunet (2 of 3)" in labels
