@@ -128,6 +128,7 @@ NAMED = frozenset({
     "python -m trainer experiment failure-detection",
     "python -m trainer experiment localisation",
     "python -m trainer experiment model-page",
+    "python -m trainer experiment multi-task",
     "python -m trainer experiment p-value",
     "python -m trainer ood-benchmark",
     "python -m trainer transfer",

@@ -87,8 +87,8 @@ def test_the_report_and_the_published_page_show_figures_and_no_place_of_this_mac
 ) -> None:
     folder = done[0]
     page = (folder / "out" / "report.html").read_text()
-    # Two forests, reliability, gain, compute, and cases of both datasets.
-    assert page.count("<img ") == 5 + len(DATASETS)
+    # Two forests, reliability, compute, and cases of both datasets.
+    assert page.count("<img ") == 4 + len(DATASETS)
     assert "4 patients with labels: joint against dedicated: Dice not worse on" in page
     path = next((folder / "docs").glob("multi-task-*-tiny-study.json"))
     published = json.loads(path.read_text())
