@@ -97,7 +97,7 @@ def test_the_report_and_the_published_page_show_figures_and_no_place_of_this_mac
     assert str(folder) not in path.read_text()
     text = (folder / "docs" / "multi-task.md").read_text()
     pictures = sorted(picture.name for picture in (folder / "docs").glob("*.png"))
-    assert len(pictures) == 5
+    assert len(pictures) == 4
     assert all(f"]({name})" in text for name in pictures)
     dice = published["results"]["regimes"][0]["rows"][0]["dice"]["value"]
     assert f"{dice:.3f}" in text
