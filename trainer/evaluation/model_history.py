@@ -7,7 +7,8 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import left_out_text
-from trainer.evaluation.published_figures import checked_as, measured_as
+from trainer.evaluation.published_figures import measured_as
+from trainer.refitting.descent import CHECKED_AS, digests_in
 
 
 def history_words(manifest: Manifest, digest: str) -> str:
@@ -18,7 +19,7 @@ def history_words(manifest: Manifest, digest: str) -> str:
             f" Figures that name `{earlier}` hold for it, too: that file differs in nothing but in what it says about "
             "the training or lower precisions."
         )
-    for earlier in checked_as(manifest, digest)[len(measured_as(manifest, digest)) :]:
+    for earlier in digests_in(manifest.training, CHECKED_AS):
         words += (
             f" Figures of labels and verdicts that name `{earlier}` hold for it, too: that file has the same, and "
             "foretells another Dice."

@@ -78,7 +78,7 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
 
 def measured_as(manifest: Manifest, digest: str) -> tuple[str, ...]:
     """Digests of the files whose figures are the model's: its own, and those of earlier files that differ in nothing
-    but in what the manifest says about the training."""
+    but in what the manifest says about the training or lower precisions."""
     return digest, *digests_in(manifest.training, MEASURED_AS)
 
 
