@@ -63,14 +63,14 @@ def _add_two_stage(commands: Any) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> int:
-    from trainer.config import read_tables, require_known_mirrors
+    from trainer.config import read_tables, require_known_datasets
     from trainer.data.dataset import dataset_name
     from trainer.pretraining.auxiliary_config import AuxiliaryConfig
     from trainer.pretraining.pretrain import pretrain
 
     require_not_released(options.output)
     config, tables = read_tables(options.config, {"auxiliary": AuxiliaryConfig})
-    require_known_mirrors(config, [dataset_name(directory) for directory in options.data])
+    require_known_datasets(config, [dataset_name(directory) for directory in options.data])
     manifest = pretrain(
         options.data,
         options.output,
@@ -85,13 +85,13 @@ def _pretrain(options: argparse.Namespace) -> int:
 
 
 def _finetune(options: argparse.Namespace) -> int:
-    from trainer.config import read_config, require_known_mirrors
+    from trainer.config import read_config, require_known_datasets
     from trainer.data.dataset import dataset_name
     from trainer.pretraining.finetune import finetune
 
     require_not_released(options.output)
     config = read_config(options.config)
-    require_known_mirrors(config, [dataset_name(directory) for directory in options.data])
+    require_known_datasets(config, [dataset_name(directory) for directory in options.data])
     manifest = finetune(
         options.model,
         options.data,

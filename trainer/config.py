@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class TrainingConfig:
             foreground channel of Karimi & Gholipour for all tasks.
         sampling_exponent: a case of a dataset with n training cases is drawn with probability ~ n**-exponent
             (0.5: Karimi & Gholipour and MultiTalent; 1: every dataset alike; 0: every case alike).
+        sampling_weights: dataset name to how much more often it is drawn than that says; 1 where it is not named.
         foreground_fraction: share of patches centred on a random label.
         groups_per_step: tasks drawn per step.
         patches_per_group: patches of one task per forward pass.
@@ -83,6 +85,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0
     warmup_steps: int = 50
     sampling_exponent: float = 0.5
+    sampling_weights: dict[str, float] = field(default_factory=dict)
     foreground_fraction: float = 0.6
     groups_per_step: int = 2
     patches_per_group: int = 2
@@ -118,6 +121,13 @@ class TrainingConfig:
             if not (value > 0 if is_positive else value >= 0):
                 remedy = "Use a number above 0" if is_positive else "Use 0 or more"
                 raise UsageError(f"{name} is {value}", remedy=f"{remedy} in the configuration")
+        for dataset, weight in self.sampling_weights.items():
+            # A dataset that is never drawn would be a task that nothing was learnt about.
+            if not 0 < weight < math.inf:
+                raise UsageError(
+                    f"sampling_weights of {dataset} is {weight}",
+                    remedy="Use a finite number above 0; leave the dataset out of --data if it is not to be learnt",
+                )
         if self.channels and (len(self.channels) < FEWEST_LEVELS or min(self.channels) < 1):
             raise UsageError(
                 f"channels is {list(self.channels)}",
@@ -125,8 +135,11 @@ class TrainingConfig:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
+        """Plain values for JSON; weights that change nothing are left out, so that older runs can still be resumed."""
+        values = dataclasses.asdict(self)
+        if not self.sampling_weights:
+            del values["sampling_weights"]
+        return values
 
 
 def require_whole_grid(config: TrainingConfig) -> None:
@@ -140,25 +153,26 @@ def require_whole_grid(config: TrainingConfig) -> None:
             raise UsageError(f"{name} is {list(values)}", remedy="Give three positive numbers, or leave it out")
 
 
-def require_known_mirrors(config: TrainingConfig, datasets: Sequence[str]) -> None:
-    """Refuse mirroring of a dataset that is not there: a misspelt name would change nothing, and nobody would know.
+def require_known_datasets(config: TrainingConfig, datasets: Sequence[str]) -> None:
+    """Refuse a setting of a dataset that is not there: a misspelt name would change nothing, and nobody would know.
 
     A name that is right, of a dataset that is left out this time, cannot be told from that: all are named at once.
 
     Args:
-        config: with ``mirror_axes``.
+        config: with ``mirror_axes`` and ``sampling_weights``.
         datasets: names of all that is trained on.
 
     Raises:
         UsageError: a name is none of them, or an axis is none of x, y and z.
     """
-    unknown = sorted(set(config.mirror_axes) - set(datasets))
-    if unknown:
-        raise UsageError(
-            f"mirror_axes names {' and '.join(unknown)}, which {'are' if len(unknown) > 1 else 'is'} not trained on",
-            remedy="Correct the name, or remove it from the configuration where the dataset is left out on purpose; "
-            f"known are {', '.join(datasets)}",
-        )
+    for setting in ("mirror_axes", "sampling_weights"):
+        unknown = sorted(set(getattr(config, setting)) - set(datasets))
+        if unknown:
+            raise UsageError(
+                f"{setting} names {' and '.join(unknown)}, which {'are' if len(unknown) > 1 else 'is'} not trained on",
+                remedy="Correct the name, or remove it from the configuration where the dataset is left out on "
+                f"purpose; known are {', '.join(datasets)}",
+            )
     wrong = sorted(name for name, axes in config.mirror_axes.items() if set(axes) - set("zyx"))
     if wrong:
         raise UsageError(

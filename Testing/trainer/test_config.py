@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from trainer.config import (
     read_config,
     read_experiment,
     read_tables,
-    require_known_mirrors,
+    require_known_datasets,
 )
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 
@@ -155,15 +156,34 @@ def test_the_shipped_configurations_are_valid(repository: Path) -> None:
 )
 def test_mirroring_of_a_dataset_or_an_axis_that_is_not_there_is_refused(axes: dict[str, str], says: str) -> None:
     names = ["Dataset001_Knee", "Dataset003_Hip"]
-    require_known_mirrors(TrainingConfig(mirror_axes={"Dataset001_Knee": "yx", "Dataset003_Hip": ""}), names)
+    require_known_datasets(TrainingConfig(mirror_axes={"Dataset001_Knee": "yx", "Dataset003_Hip": ""}), names)
     with pytest.raises(UsageError, match=says):
-        require_known_mirrors(TrainingConfig(mirror_axes=axes), names)
+        require_known_datasets(TrainingConfig(mirror_axes=axes), names)
 
 
 def test_all_datasets_to_be_mirrored_that_are_left_out_are_named_at_once_with_what_to_do() -> None:
     config = TrainingConfig(mirror_axes={"C": "x", "A": "x", "B": "y"})
     with pytest.raises(UsageError, match=r"names B and C, which are not .*remove it .* where the dataset is left out"):
-        require_known_mirrors(config, ["A"])
+        require_known_datasets(config, ["A"])
+
+
+def test_weights_of_a_dataset_that_is_not_trained_on_are_refused() -> None:
+    config = TrainingConfig(sampling_weights={"Dataset001_Knee": 2.0, "Dataset002_Hip": 3.0})
+    require_known_datasets(config, ["Dataset001_Knee", "Dataset002_Hip"])
+    with pytest.raises(UsageError, match="sampling_weights names Dataset002_Hip, which is not trained on"):
+        require_known_datasets(config, ["Dataset001_Knee"])
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, math.inf, math.nan])
+def test_a_dataset_s_weight_is_a_finite_number_above_0(weight: float) -> None:
+    with pytest.raises(UsageError, match="sampling_weights of Dataset001_Knee"):
+        TrainingConfig(sampling_weights={"Dataset001_Knee": weight})
+
+
+def test_a_run_without_weights_has_the_identity_that_it_had_before_there_were_any() -> None:
+    assert "sampling_weights" not in TrainingConfig().as_dict()
+    weighted = TrainingConfig(sampling_weights={"Dataset001_Knee": 2.0})
+    assert config_from_dict(weighted.as_dict()) == weighted
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,16 @@ class PatchGroup:
     labels: Tensor
 
 
-def dataset_probabilities(case_counts: Sequence[int], exponent: float) -> np.ndarray:
+def dataset_probabilities(
+    case_counts: Sequence[int], exponent: float, weights: Sequence[float] | None = None
+) -> np.ndarray:
     """Probability of each dataset when a case of a dataset of n is drawn with probability ~ n**-exponent.
 
-    With exponent 0.5 a dataset's share grows as sqrt(n) (Karimi & Gholipour; Ulrich et al., MultiTalent).
+    With exponent 0.5 a dataset's share grows as sqrt(n) (Karimi & Gholipour; Ulrich et al., MultiTalent). ``weights``
+    multiply the shares.
     """
     counts = np.asarray(case_counts, dtype=np.float64)
-    share = counts * counts**-exponent
+    share = counts * counts**-exponent * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
     probabilities: np.ndarray = share / share.sum()
     return probabilities
 
@@ -56,7 +59,8 @@ class PatchGroups(Dataset[PatchGroup]):
         self, tasks: Sequence[TaskPlan], cases: Sequence[Sequence[PreparedCase]], config: TrainingConfig
     ) -> None:
         self.tasks, self.cases, self.config = tasks, cases, config
-        self.probabilities = dataset_probabilities([len(c) for c in cases], config.sampling_exponent)
+        weights = [config.sampling_weights.get(task.name, 1.0) for task in tasks]
+        self.probabilities = dataset_probabilities([len(c) for c in cases], config.sampling_exponent, weights)
 
     def __getitem__(self, index: int) -> PatchGroup:
         """Make group number ``index``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, config_from_dict, read_experiment, require_known_mirrors
+from trainer.config import TrainingConfig, config_from_dict, read_experiment, require_known_datasets
 from trainer.data.dataset import dataset_name
 from trainer.nnunet_peer.settings import NnunetSettings
 from trainer.paper_network.settings import PaperSettings
@@ -148,7 +148,8 @@ class MultiTaskPlan:
         values = own | dict(published) | numbers | width
         config = config_from_dict(values, f"arm {arm.name}")
         mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
-        return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors)
+        weights = {name: weight for name, weight in config.sampling_weights.items() if name in names}
+        return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors, sampling_weights=weights)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, without the folders on this machine."""
@@ -173,7 +174,7 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
     _check_limits(settings, path)
     _check_peers(settings, path)
     _require_unset(training, path)
-    require_known_mirrors(training, [dataset_name(Path(data)) for data in settings.data])
+    require_known_datasets(training, [dataset_name(Path(data)) for data in settings.data])
     root = data_root or path.parent / settings.data_root
     plan = MultiTaskPlan(settings, training, root.absolute())
     for arm in settings.arms:

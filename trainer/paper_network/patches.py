@@ -11,7 +11,6 @@ from torch import Tensor
 
 from MultiTaskSegLib.runtime.network.architecture import Architecture, Triple
 from trainer.data.case_cache import PreparedCase
-from trainer.data.patches import dataset_probabilities
 from trainer.paper_network.settings import PaperSettings
 
 LEAST_MARGIN = 5
@@ -25,7 +24,7 @@ class Patches:
         cases: to draw from, by dataset.
         architecture: of the network.
         settings: patch size and sampling.
-        exponent: see `dataset_probabilities`.
+        shares: probability of each dataset.
         seed: of every draw.
     """
 
@@ -34,11 +33,11 @@ class Patches:
         cases: Sequence[Sequence[PreparedCase]],
         architecture: Architecture,
         settings: PaperSettings,
-        exponent: float,
+        shares: np.ndarray,
         seed: int,
     ) -> None:
-        self._cases, self._architecture, self._settings, self._seed = cases, architecture, settings, seed
-        self._shares = dataset_probabilities([len(of_dataset) for of_dataset in cases], exponent)
+        self._cases, self._architecture, self._settings = cases, architecture, settings
+        self._shares, self._seed = shares, seed
 
     def patch(self, number: int) -> tuple[Tensor, Tensor]:
         """Patch ``number``: float32 ``(1, 1, Z, Y, X)`` and int64 labels ``(1, Z, Y, X)``."""

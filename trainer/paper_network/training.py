@@ -13,6 +13,7 @@ import torch
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase
+from trainer.data.patches import dataset_probabilities
 from trainer.metrics.overlap import dice, mean_defined
 from trainer.paper_network.dense_network import DenseNetwork, initialize
 from trainer.paper_network.learning_rate import LearningRate
@@ -63,7 +64,9 @@ class PaperTraining:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.learning_rate = LearningRate(settings.learning_rate, settings.learning_rate_decay, settings.least_gain)
         self.step, self.elapsed_s = 0, 0.0
-        self._patches = Patches(data.training, data.plan.architecture, settings, config.sampling_exponent, config.seed)
+        weights = [config.sampling_weights.get(task.name, 1.0) for task in data.plan.tasks]
+        shares = dataset_probabilities([len(cases) for cases in data.training], config.sampling_exponent, weights)
+        self._patches = Patches(data.training, data.plan.architecture, settings, shares, config.seed)
         recipe = Recipe(identity={"published network": dataclasses.asdict(settings)})
         self._identity = run_identity(data.plan, data.sides, config, recipe)
 

@@ -12,7 +12,7 @@ from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import model_card
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
-from trainer.config import TrainingConfig, require_known_mirrors
+from trainer.config import TrainingConfig, require_known_datasets
 from trainer.data.dataset import datasets_with_masks
 from trainer.data.provenance import KEY, NOBODY, Generation, Provenance, record_generation
 from trainer.distributed.ranks import ALONE, Ranks
@@ -71,7 +71,7 @@ def train_model(
     require_model_name(output)
     require_cycles(config, budget.steps)
     datasets = datasets_with_masks(directories, several=True)
-    require_known_mirrors(config, [dataset.name for dataset in datasets])
+    require_known_datasets(config, [dataset.name for dataset in datasets])
     folder = RunFolder(output)
     with run_held(folder, ranks, stream):
         resume = ranks.agreed(lambda: goes_on(folder, resume, ranks, stream))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.config import TrainingConfig, read_experiment, require_known_mirrors
+from trainer.config import TrainingConfig, read_experiment, require_known_datasets
 from trainer.data.dataset import dataset_name, split_view
 from trainer.pretraining.pretrain import SourceTask
 from trainer.pretraining.unfreezing import Strategy
@@ -118,7 +118,7 @@ def read_transfer(path: Path, data_root: Path | None = None) -> TransferPlan:
     settings: TransferSettings = tables["transfer"]
     _check(settings, path)
     folders = [*(data for source in settings.sources for data in source.data), *(t.data for t in settings.targets)]
-    require_known_mirrors(training, list(dict.fromkeys(dataset_name(Path(data)) for data in folders)))
+    require_known_datasets(training, list(dict.fromkeys(dataset_name(Path(data)) for data in folders)))
     root = data_root or path.parent / settings.data_root
     return TransferPlan(settings, training, root.absolute())
 

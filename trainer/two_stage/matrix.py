@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
-from trainer.config import require_known_mirrors
+from trainer.config import require_known_datasets
 from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import VIEW_MARK, Dataset, read_dataset, require_masks, split_view
 from trainer.data.image_source import read_image_source, without_labels
@@ -92,7 +92,7 @@ def make_cells(
     require_masks(dataset)
     others = [read_image_source(directory).dataset for directory in unlabelled]
     _require_different([dataset, *others])
-    require_known_mirrors(settings.training, [own.name for own in (dataset, *others)])
+    require_known_datasets(settings.training, [own.name for own in (dataset, *others)])
     _require_same_dimension(dataset, others)
     known = contents or FileContents()
     cells = []

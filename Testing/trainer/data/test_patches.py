@@ -55,6 +55,15 @@ def test_with_the_square_root_16_cases_weigh_twice_as_much_as_4() -> None:
     np.testing.assert_allclose(dataset_probabilities([4, 16], 0.5), [1 / 3, 2 / 3])
 
 
+def test_weights_multiply_the_shares() -> None:
+    np.testing.assert_allclose(dataset_probabilities([4, 16, 25], 0.5, [1.0, 2.0, 0.4]), np.array([2, 8, 2]) / 12)
+
+
+def test_a_dataset_of_greater_weight_is_drawn_more_often_and_another_one_keeps_its_share_of_the_rest() -> None:
+    weighted = groups(replace(CONFIG, sampling_weights={"D1": 6.0}), counts=(1, 1, 4))
+    np.testing.assert_allclose(weighted.probabilities, np.array([1, 6, 2]) / 9)
+
+
 def test_a_group_depends_on_nothing_but_the_seed_and_its_number() -> None:
     first, second = groups(), groups()
     list(islice((second[i] for i in (9, 4, 7)), 3))

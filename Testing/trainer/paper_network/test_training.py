@@ -129,7 +129,7 @@ def test_images_smaller_than_a_patch_and_no_multiple_of_the_stride_are_filled_up
     case = small.training[0][0]
     stride = small.plan.architecture.total_stride
     assert any(n < SETTINGS.patch and n % step for n, step in zip(case.voxels.shape, stride, strict=True))
-    patches = Patches([[case]], small.plan.architecture, SETTINGS, 0.5, 0)
+    patches = Patches([[case]], small.plan.architecture, SETTINGS, np.ones(1), 0)
     image, labels = patches.patch(0)
     assert all(n % step == 0 for n, step in zip(image.shape[2:], stride, strict=True))
     z, y, x = case.voxels.shape

@@ -77,7 +77,7 @@ def test_an_image_in_a_file_is_read_to_its_end_and_filled_up_with_zeros(tmp_path
     case: Any = SimpleNamespace(
         voxels=StoredArray(file, "voxels", voxels.shape), labels=StoredArray(file, "labels", labels.shape)
     )
-    image, truth = Patches([[case]], SMALL, PaperSettings(patch=32), 0.5, 0).patch(0)
+    image, truth = Patches([[case]], SMALL, PaperSettings(patch=32), np.ones(1), 0).patch(0)
     assert (image.shape, truth.shape) == ((1, 1, 1, 32, 20), (1, 1, 32, 20))
     # Four of the forty rows lie on either side, and are all within the margin.
     np.testing.assert_array_equal(image[0, 0, :, :, :18], voxels[:, 4:36].astype(np.float32))
