@@ -75,7 +75,7 @@ def draw_cases(
     """
     opened = lru_cache(maxsize=2)(contender_of)
     drawn, failures = [], {}
-    for name, dataset in design.division.datasets.items():
+    for name, dataset in design.datasets.items():
         compared = compared_runs(design, settings, name, result.metrics)
         if compared is None:
             continue
@@ -160,6 +160,7 @@ def _drawn(
         "picture": picture,
         "labelled_groups": compared.labelled_groups,
         "seed": compared.seed,
+        "fold": compared.fold,
         "may_be_published": may_be_published(dataset),
         "cases": rows,
     }

@@ -42,6 +42,18 @@ class Cell:
     counts: Floats
     unit: str
 
+    def joined(self, other: Cell) -> Cell:
+        """With the cases of another one of the same seeds: of another fold."""
+        values = {name: np.concatenate([array, other.values[name]], axis=1) for name, array in self.values.items()}
+        return replace(
+            self,
+            groups=(*self.groups, *other.groups),
+            values=values,
+            tables=np.concatenate([self.tables, other.tables], axis=1),
+            voxels=np.concatenate([self.voxels, other.voxels], axis=1),
+            counts=np.concatenate([self.counts, other.counts], axis=1),
+        )
+
     def of_seeds(self, seeds: Sequence[int]) -> Cell:
         """The same with some of the seeds."""
         rows = [self.seeds.index(seed) for seed in seeds]

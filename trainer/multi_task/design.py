@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import DatasetError
@@ -12,7 +13,7 @@ from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.experiment.run import Run
 from trainer.identity.file_content import FileContents
-from trainer.multi_task.division import Division, divide
+from trainer.multi_task.division import divide
 from trainer.multi_task.foreign import foreign_paths
 from trainer.multi_task.settings import ALL, ArmSettings, MultiTaskPlan
 from trainer.nnunet_peer.peer_process import installed_version
@@ -21,6 +22,21 @@ TRAIN = "trainer.multi_task.steps:train_network"
 TRAIN_PUBLISHED = "trainer.multi_task.steps:train_published_network"
 TRAIN_PEER = "trainer.multi_task.steps:train_peer_network"
 EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What runs that are compared with each other have in common.
+
+    Attributes:
+        count: groups of each dataset with labels, or `ALL`.
+        seed: of the runs.
+        fold: index among the divisions.
+    """
+
+    count: int
+    seed: int
+    fold: int = 0
 
 
 class Design:
@@ -45,23 +61,39 @@ class Design:
         for dataset in datasets:
             require_masks(dataset)
         _require_one_dimension(datasets)
-        self.division: Division = divide(datasets, plan.settings)
-        self._folders = dict(zip(self.division.names, (str(plan.folder(d)) for d in plan.settings.data), strict=True))
+        self.divisions = divide(datasets, plan.settings, plan.training)
+        self._folders = dict(zip(self.names, (str(plan.folder(d)) for d in plan.settings.data), strict=True))
         self._content = {dataset.name: dataset_fingerprint(dataset, known) for dataset in datasets}
         self._lesions = {
-            name: data in plan.settings.lesions
-            for name, data in zip(self.division.names, plan.settings.data, strict=True)
+            name: data in plan.settings.lesions for name, data in zip(self.names, plan.settings.data, strict=True)
         }
         foreign = foreign_paths(plan, is_planar=_is_planar(datasets[0]))
         self._foreign, self._foreign_content = [str(path) for path in foreign], known.of_all(foreign)
         _require_foreign(self._foreign_content, datasets, known)
         self._runs: dict[str, Run] = {}
-        self._measured_in: dict[tuple[str, str, int, int], str] = {}
-        for count in plan.settings.labelled_groups:
-            for seed in plan.settings.seeds:
-                # What an arm of nnU-Net may spend is known when another has spent it.
-                for arm in sorted(plan.settings.arms, key=lambda arm: arm.kind == "nnunet"):
-                    self._add_arm(arm, count, seed)
+        self._measured_in: dict[tuple[str, str, Regime], str] = {}
+        for regime in self._regimes():
+            # What an arm of nnU-Net may spend is known when another has spent it.
+            for arm in sorted(plan.settings.arms, key=lambda arm: arm.kind == "nnunet"):
+                self._add_arm(arm, regime)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the datasets, in their order."""
+        return self.divisions[0].names
+
+    @property
+    def datasets(self) -> Mapping[str, Dataset]:
+        """By name."""
+        return self.divisions[0].datasets
+
+    def tested(self, name: str) -> frozenset[str]:
+        """Groups of a dataset that are tested on, of all folds together."""
+        return frozenset().union(*(division.tested[name] for division in self.divisions))
+
+    def free(self, name: str) -> int:
+        """How many groups of a dataset there are to learn from; in the fold that has the fewest."""
+        return min(len(division.labelled(name, ALL, 0)) for division in self.divisions)
 
     @property
     def runs(self) -> list[Run]:
@@ -71,63 +103,72 @@ class Design:
     def datasets_of(self, arm: ArmSettings) -> list[str]:
         """Names of the datasets on which an arm is measured."""
         wanted = self.plan.settings.data_of(arm)
-        return [name for name, data in zip(self.division.names, self.plan.settings.data, strict=True) if data in wanted]
+        return [name for name, data in zip(self.names, self.plan.settings.data, strict=True) if data in wanted]
 
-    def run_of(self, arm: ArmSettings, name: str, count: int, seed: int) -> str:
-        """Name of the run in which an arm is measured on one of its datasets."""
-        return self._measured_in[arm.name, name, count, seed]
+    def runs_of(self, arm: ArmSettings, name: str, count: int, seed: int) -> list[str]:
+        """Names of the runs in which an arm is measured on one of its datasets: one, or one for each fold."""
+        return [self._measured_in[arm.name, name, regime] for regime in self._regimes_of(count, seed)]
 
-    def _add_arm(self, arm: ArmSettings, count: int, seed: int) -> None:
-        settings, every = self.plan.settings, self.division.names
+    def _regimes(self) -> Iterator[Regime]:
+        for count in self.plan.settings.labelled_groups:
+            for seed in self.plan.settings.seeds:
+                yield from self._regimes_of(count, seed)
+
+    def _regimes_of(self, count: int, seed: int) -> list[Regime]:
+        return [Regime(count, seed, fold) for fold in range(len(self.divisions))]
+
+    def _named(self, arm: str, what: str, regime: Regime) -> str:
+        return run_name(arm, what, regime, is_folded=self.plan.settings.folds > 0)
+
+    def _add_arm(self, arm: ArmSettings, regime: Regime) -> None:
+        settings, every, division = self.plan.settings, self.names, self.divisions[regime.fold]
         first = settings.steps - settings.finetune_steps
         if arm.kind == "joint":
-            whole = run_name(arm.name, EVERYTHING, count, seed)
-            whole = self._add(arm, whole, every, every, settings.steps, (count, seed))
-            self._measured_in |= {(arm.name, name, count, seed): whole for name in every}
+            whole = self._named(arm.name, EVERYTHING, regime)
+            whole = self._add(arm, whole, every, every, settings.steps, regime)
+            self._measured_in |= {(arm.name, name, regime): whole for name in every}
             return
         for name in self.datasets_of(arm):
             needs: tuple[str, ...] = ()
             if arm.kind == "nnunet":
-                self._add_peer(arm, name, count, seed)
+                self._add_peer(arm, name, regime)
                 continue
             if arm.kind == "transfer":
-                others = self.division.strangers(name)
-                sources = [self.division.largest_other(name)] if arm.source == "largest" else others
+                others = division.strangers(name)
+                sources = [division.largest_other(name)] if arm.source == "largest" else others
                 word = sources[0] if arm.source == "largest" else f"others-of-{name}"
-                needs = (self._pretrained(arm, word, sources, first, (count, seed)),)
+                needs = (self._pretrained(arm, word, sources, first, regime),)
             elif arm.kind == "joint_finetuned":
-                needs = (self._pretrained(arm, EVERYTHING, every, first, (count, seed)),)
+                needs = (self._pretrained(arm, EVERYTHING, every, first, regime),)
             steps = settings.finetune_steps if needs else settings.steps
-            own = run_name(arm.name, name, count, seed)
-            own = self._add(arm, own, [name], [name], steps, (count, seed), needs)
-            self._measured_in[arm.name, name, count, seed] = own
+            own = self._named(arm.name, name, regime)
+            own = self._add(arm, own, [name], [name], steps, regime, needs)
+            self._measured_in[arm.name, name, regime] = own
 
-    def _add_peer(self, arm: ArmSettings, name: str, count: int, seed: int) -> None:
+    def _add_peer(self, arm: ArmSettings, name: str, regime: Regime) -> None:
         """The run of nnU-Net on a dataset: what it may spend, the run that it needs has spent."""
         settings = self.plan.settings
         lender = next(one for one in settings.arms if one.name == settings.nnunet.as_much_as)
         run = Run(
-            run_name(arm.name, name, count, seed),
+            self._named(arm.name, name, regime),
             TRAIN_PEER,
             {
-                **self._common(arm, [name], [name], (count, seed)),
+                **self._common(arm, [name], [name], regime),
                 "nnunet": self._peer,
                 # A network of all datasets has spent a share on each.
-                "share": 1 / len(self.division.names) if lender.kind == "joint" else 1.0,
+                "share": 1 / len(self.names) if lender.kind == "joint" else 1.0,
                 # It checks no images.
                 "foreign": [],
                 "foreign_content": [],
             },
-            (self.run_of(lender, name, count, seed),),
+            (self._measured_in[lender.name, name, regime],),
         )
-        self._measured_in[arm.name, name, count, seed] = self._keep(run)
+        self._measured_in[arm.name, name, regime] = self._keep(run)
 
-    def _pretrained(
-        self, arm: ArmSettings, word: str, sources: Sequence[str], steps: int, regime: tuple[int, int]
-    ) -> str:
+    def _pretrained(self, arm: ArmSettings, word: str, sources: Sequence[str], steps: int, regime: Regime) -> str:
         """The run that an arm fine-tunes from: shared by arms that differ in the fine-tuning alone."""
         kind = "_".join(["pretrained", *(f"{key}-{value:g}" for key, value in sorted(arm.numbers.items()))])
-        return self._add(arm, run_name(kind, word, *regime), sources, [], steps, regime)
+        return self._add(arm, self._named(kind, word, regime), sources, [], steps, regime)
 
     def _add(
         self,
@@ -136,7 +177,7 @@ class Design:
         trained: Sequence[str],
         measured: Iterable[str],
         steps: int,
-        regime: tuple[int, int],
+        regime: Regime,
         needs: tuple[str, ...] = (),
     ) -> str:
         """Add a run, unless there is the same one; its name, which gets a number where another run has it."""
@@ -158,19 +199,19 @@ class Design:
         return run.name
 
     def _common(
-        self, arm: ArmSettings, trained: Sequence[str], measured: Sequence[str], regime: tuple[int, int]
+        self, arm: ArmSettings, trained: Sequence[str], measured: Sequence[str], regime: Regime
     ) -> dict[str, Any]:
         """Parameters that runs of every kind have."""
-        count, seed = regime
+        count, seed, division = regime.count, regime.seed, self.divisions[regime.fold]
         return {
             "data": [self._folders[one] for one in trained],
-            "hidden_groups": [self.division.hidden(one, count, seed) for one in trained],
+            "hidden_groups": [division.hidden(one, count, seed) for one in trained],
             "content": [self._content[one] for one in trained],
             "training": self.plan.training_of(arm, seed, list(trained)).as_dict(),
             "measured": [
                 {
                     "data": self._folders[one],
-                    "groups": sorted(self.division.tested[one]),
+                    "groups": sorted(division.tested[one]),
                     "lesions": self._lesions[one],
                     "content": self._content[one],
                 }
@@ -193,16 +234,18 @@ def _peer_facts(plan: MultiTaskPlan) -> dict[str, Any]:
     return {"settings": own, "version": installed_version(plan.settings.nnunet.python)}
 
 
-def run_name(arm: str, what: str, count: int, seed: int) -> str:
+def run_name(arm: str, what: str, regime: Regime, *, is_folded: bool = False) -> str:
     """Name of a run; what a name of a run cannot hold is replaced.
 
     Args:
         arm: of the arm, or of what several arms start from.
         what: dataset, or `EVERYTHING`.
-        count: groups with labels.
-        seed: of the run.
+        regime: of the run.
+        is_folded: whether there are several folds, of which it is one.
     """
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{arm}.{what}.{'all' if count == ALL else count}.s{seed}")
+    fold = f".f{regime.fold}" if is_folded else ""
+    count = "all" if regime.count == ALL else regime.count
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{arm}.{what}.{count}.s{regime.seed}{fold}")
 
 
 def _require_foreign(content: Sequence[str], datasets: Sequence[Dataset], known: FileContents) -> None:

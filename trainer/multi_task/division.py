@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from MultiTaskSegLib.runtime.errors import DatasetError
+from trainer.config import TrainingConfig
 from trainer.data.dataset import Dataset
 from trainer.data.split import ranked_groups, split_datasets
 from trainer.multi_task.settings import ALL, MultiTaskSettings
@@ -20,10 +23,12 @@ class Division:
     Attributes:
         datasets: by name.
         tested: groups of each dataset that no training sees; a group that several datasets show is tested in all.
+        spared: groups that are neither seen nor tested on.
     """
 
     datasets: Mapping[str, Dataset]
     tested: Mapping[str, frozenset[str]]
+    spared: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -35,15 +40,16 @@ class Division:
 
         Args:
             name: of the dataset.
-            count: how many, as far as there are; `ALL`: all that are not tested on.
+            count: how many, as far as there are; `ALL`: all that are not tested on, or spared.
             seed: of the draw.
         """
         dataset = self.datasets[name]
-        free = [group for group in ranked_groups(dataset.cases, seed) if group not in self.tested[name]]
+        kept = self.tested[name] | self.spared
+        free = [group for group in ranked_groups(dataset.cases, seed) if group not in kept]
         return sorted(free if count == ALL else free[:count])
 
     def hidden(self, name: str, count: int, seed: int) -> list[str]:
-        """Groups of a dataset that a training must not see: those tested on, and those without labels."""
+        """Groups of a dataset that a training must not see: tested on, spared, and those without labels."""
         return sorted(set(self.datasets[name].groups) - set(self.labelled(name, count, seed)))
 
     def largest_other(self, name: str) -> str:
@@ -71,24 +77,64 @@ class Division:
         return others
 
 
-def divide(datasets: Sequence[Dataset], settings: MultiTaskSettings) -> Division:
-    """Hold out the groups that are tested on.
+def divide(datasets: Sequence[Dataset], settings: MultiTaskSettings, training: TrainingConfig) -> list[Division]:
+    """Hold out the groups that are tested on: once, or once in every fold.
+
+    Args:
+        datasets: of different names.
+        settings: say how many.
+        training: settings of ``train``, whose held-out groups may be spared.
 
     Raises:
         DatasetError: a dataset has too few groups to test on some and train on three others.
     """
     by_name = {dataset.name: dataset for dataset in datasets}
-    # The seed does not follow those of the runs: every seed is measured on the same patients.
-    split = split_datasets(
-        datasets, fraction=settings.test_fraction, minimum_groups=settings.minimum_test_groups, seed=0
-    )
-    tested = {name: frozenset(case.group for case in split[name].held_out) for name in by_name}
-    for name, dataset in by_name.items():
-        if not tested[name] or len(set(dataset.groups) - tested[name]) < FEWEST_LABELLED:
+    if not settings.folds:
+        # The seed does not follow those of the runs: every seed is measured on the same patients.
+        tested = _held_out(datasets, settings.test_fraction, settings.minimum_test_groups, 0)
+        found = [Division(by_name, tested)]
+    else:
+        spared: frozenset[str] = frozenset()
+        if settings.spare_held_out:
+            of_train = _held_out(
+                datasets, training.validation_fraction, training.minimum_validation_groups, training.split_seed
+            )
+            spared = frozenset().union(*of_train.values())
+        found = [Division(by_name, tested, spared) for tested in _folds(datasets, spared, settings.folds)]
+    for division in found:
+        _require_enough(division)
+    return found
+
+
+def _held_out(datasets: Sequence[Dataset], fraction: float, minimum: int, seed: int) -> dict[str, frozenset[str]]:
+    split = split_datasets(datasets, fraction=fraction, minimum_groups=minimum, seed=seed)
+    return {name: frozenset(case.group for case in own.held_out) for name, own in split.items()}
+
+
+def _folds(datasets: Sequence[Dataset], spared: frozenset[str], count: int) -> list[dict[str, frozenset[str]]]:
+    """Groups of each dataset by fold, nearly as many in each; one that several datasets show is in one fold."""
+    fold_of: dict[str, int] = {}
+    # The smallest dataset has the least choice.
+    for dataset in sorted(datasets, key=lambda d: (len(d.groups), d.name)):
+        sizes = [sum(fold_of.get(group) == fold for group in dataset.groups) for fold in range(count)]
+        for group in ranked_groups(dataset.cases, 0):
+            if group not in spared and group not in fold_of:
+                fold_of[group] = int(np.argmin(sizes))
+                sizes[fold_of[group]] += 1
+    return [
+        {dataset.name: frozenset(g for g in dataset.groups if fold_of.get(g) == fold) for dataset in datasets}
+        for fold in range(count)
+    ]
+
+
+def _require_enough(division: Division) -> None:
+    for name, dataset in division.datasets.items():
+        if not division.tested[name] or len(division.labelled(name, ALL, 0)) < FEWEST_LABELLED:
+            spared = len(set(dataset.groups) & division.spared)
             raise DatasetError(
-                f"dataset {name} has {len(dataset.groups)} groups: too few to test on some and train on "
+                f"dataset {name} has {len(dataset.groups)} groups"
+                f"{f', of which {spared} are spared' if spared else ''}: too few to test on some and train on "
                 f"{FEWEST_LABELLED} others",
                 file=dataset.directory,
                 remedy="Leave it out, or name the groups (patients) in cases.csv",
             )
-    return Division(by_name, tested)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,15 @@ def findings(plan: MultiTaskPlan, design: Design, metrics: Metrics, failures: Ma
             name: {
                 "cases": len(dataset.cases),
                 "groups": len(dataset.groups),
-                "tested_groups": len(design.division.tested[name]),
+                "tested_groups": len(design.tested(name)),
+                "free_groups": design.free(name),
                 "modality": dataset.modality,
             }
-            for name, dataset in design.division.datasets.items()
+            for name, dataset in design.datasets.items()
         },
         "arms": [arm.name for arm in settings.arms],
+        "folds": settings.folds,
+        "spare_held_out": settings.spare_held_out,
         "reference": settings.reference,
         "ours": settings.ours,
         "regimes": regimes,
@@ -78,22 +82,27 @@ def _cells(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[tuple[
     for count in plan.settings.labelled_groups:
         for arm in plan.settings.arms:
             for name in design.datasets_of(arm):
-                names = {seed: design.run_of(arm, name, count, seed) for seed in plan.settings.seeds}
-                found = {seed: metrics[run] for seed, run in names.items() if run in metrics}
-                if found:
-                    cells[count, name, arm.name] = make_cell(found, name)
+                runs = {seed: design.runs_of(arm, name, count, seed) for seed in plan.settings.seeds}
+                # Without one of its folds a seed has other patients than the others.
+                whole = {seed: own for seed, own in runs.items() if all(run in metrics for run in own)}
+                folds = [
+                    make_cell({seed: metrics[own[fold]] for seed, own in whole.items()}, name)
+                    for fold in range(len(design.divisions) if whole else 0)
+                ]
+                if folds:
+                    cells[count, name, arm.name] = reduce(Cell.joined, folds)
     return cells
 
 
 def _draws(design: Design) -> PatientDraws:
     """The same patients for all datasets and arms in a round."""
-    tested = {group for groups in design.division.tested.values() for group in groups}
+    tested = {group for name in design.names for group in design.tested(name)}
     return PatientDraws(tested, np.random.default_rng(0), ROUNDS)
 
 
 def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: PatientDraws, count: int) -> dict[str, Any]:
     """One number of labels: every arm on every dataset, and every arm against the reference."""
-    settings, names = plan.settings, design.division.names
+    settings, names = plan.settings, design.names
     rows = [
         {"dataset": name, "arm": arm.name, **_figures(cells[count, name, arm.name], draws)}
         for name in names
@@ -253,7 +262,7 @@ def _compute(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> dict[str,
         for arm in plan.settings.arms:
             spent = []
             for seed in plan.settings.seeds:
-                own = {design.run_of(arm, name, count, seed) for name in design.datasets_of(arm)}
+                own = {run for name in design.datasets_of(arm) for run in design.runs_of(arm, name, count, seed)}
                 # What nnU-Net needs of another arm's run is its figure alone.
                 every = own if arm.kind == "nnunet" else own | {need for run in own for need in needs[run]}
                 costs = [metrics[run]["training"]["cpu_s"] for run in every if run in metrics]
@@ -269,11 +278,11 @@ def _peers(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> list[dict[s
     for count in plan.settings.labelled_groups:
         for arm in plan.settings.peers:
             for name in design.datasets_of(arm):
-                runs = {seed: design.run_of(arm, name, count, seed) for seed in plan.settings.seeds}
                 found += [
                     {"labelled_groups": count, "arm": arm.name, "dataset": name, "seed": seed}
                     | dict(metrics[run]["training"])
-                    for seed, run in runs.items()
+                    for seed in plan.settings.seeds
+                    for run in design.runs_of(arm, name, count, seed)
                     if run in metrics
                 ]
     return found

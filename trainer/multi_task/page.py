@@ -32,7 +32,7 @@ def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
         report.add_png((cases / entry["picture"]).read_bytes(), wording.case_caption(result, entry))
     for regime in result["regimes"]:
         report.add_verdict(wording.verdict_sentence(result, regime), all(bar["met"] for bar in regime["bars"]))
-    for sentence in wording.trouble_sentences(result):
+    for sentence in (*wording.folds_sentences(result), *wording.trouble_sentences(result)):
         report.add_verdict(sentence, False)
     for name, why in result["picture_failures"].items():
         report.add_text(f"There is no picture of cases of {name}: {why}")

@@ -144,6 +144,7 @@ def _section(path: Path, content: Mapping[str, Any]) -> str:
         f"Figures: [{path.name}]({path.name}), from commit `{content['commit'] or 'unknown'}`, "
         f"{content['machine'].get('processor', 'unknown processor')}.\n",
         *(f"- {wording.verdict_sentence(result, regime)}" for regime in result["regimes"]),
+        *(f"- {sentence}" for sentence in wording.folds_sentences(result)),
         *(f"- {literal(sentence)}" for sentence in wording.trouble_sentences(result)),
         "",
     ]

@@ -79,6 +79,11 @@ class MultiTaskSettings:
         finetune_steps: how many of them are spent on fine-tuning, in the arms that fine-tune.
         test_fraction: share of the groups of each dataset that no training sees.
         minimum_test_groups: at least so many, but never more than a third.
+        folds: 0, or how many parts the groups of each dataset are divided into for cross-validation, in place of the
+            two above: every arm is trained once for each part, which that training does not see and is tested on, so
+            that every group is tested once.
+        spare_held_out: with folds, leave out of everything the groups that ``train`` holds out with these datasets and
+            settings: what is chosen here can then be measured on them.
         foreign: folders of images that no arm knows, for the check; relative to the data root.
         foreign_images: how many of them, spread evenly.
         arms: what is compared; ``ours`` and ``reference`` must be among them.
@@ -98,6 +103,8 @@ class MultiTaskSettings:
     finetune_steps: int = 200
     test_fraction: float = 0.3
     minimum_test_groups: int = 4
+    folds: int = 0
+    spare_held_out: bool = False
     foreign: tuple[str, ...] = ()
     foreign_images: int = 20
     arms: tuple[ArmSettings, ...] = ARMS
@@ -211,6 +218,8 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
         ("steps must be more than finetune_steps, and both positive",
          not 0 < settings.finetune_steps < settings.steps, "Correct them"),
         ("test_fraction must lie between 0 and 1", not 0 < settings.test_fraction < 1, "Correct it"),
+        ("folds is 1 or negative", settings.folds == 1 or settings.folds < 0, "Give 2 or more, or 0"),
+        ("spare_held_out needs folds", settings.spare_held_out and not settings.folds, "Give folds, or leave it out"),
         ("foreign_images is negative", settings.foreign_images < 0, "Correct it"),
     ):  # fmt: skip
         if is_wrong:

@@ -21,12 +21,13 @@ class Compared:
 
     Attributes:
         runs: names by arm, the reference first.
-        labelled_groups, seed: of both.
+        labelled_groups, seed, fold: of both.
     """
 
     runs: Mapping[str, str]
     labelled_groups: int
     seed: int
+    fold: int
 
 
 def compared_runs(
@@ -44,9 +45,10 @@ def compared_runs(
     for count in sorted(settings.labelled_groups, key=lambda n: n or np.inf, reverse=True):
         for seed in settings.seeds:
             wanted = (settings.reference, settings.ours)
-            runs = {arm: design.run_of(arms[arm], name, count, seed) for arm in wanted}
-            if all(run in metrics for run in runs.values()):
-                return Compared(runs, count, seed)
+            by_fold = zip(*(design.runs_of(arms[arm], name, count, seed) for arm in wanted), strict=True)
+            for fold, runs in enumerate(by_fold):
+                if all(run in metrics for run in runs):
+                    return Compared(dict(zip(wanted, runs, strict=True)), count, seed, fold)
     return None
 
 

@@ -48,11 +48,34 @@ PEER_DEFINITION = (
     "probabilities are its softmax as it is, and it checks no images: where an arm has no figure there is a dash."
 )
 
+FOLDS_DEFINITION = (
+    "Where there are folds, every arm was trained once for each of them, and every patient is tested by the network "
+    "that has not seen them; networks of different folds share patients, so that intervals are a little too narrow. "
+    "CPU minutes are those of all folds."
+)
+
 
 def definitions(*results: Mapping[str, Any]) -> tuple[str, ...]:
     """What a reader of these results must know."""
-    # Files from before there was an arm of nnU-Net have none.
-    return (*DEFINITIONS, PEER_DEFINITION) if any(result.get("peers") for result in results) else DEFINITIONS
+    # Files from before there was an arm of nnU-Net, or folds, have none.
+    peers = (PEER_DEFINITION,) if any(result.get("peers") for result in results) else ()
+    folds = (FOLDS_DEFINITION,) if any(folds_of(result) for result in results) else ()
+    return (*DEFINITIONS, *peers, *folds)
+
+
+def folds_of(result: Mapping[str, Any]) -> int:
+    """Of the cross-validation; 0: the same patients were tested on in all runs."""
+    return int(result.get("folds", 0))
+
+
+def folds_sentences(result: Mapping[str, Any]) -> list[str]:
+    """A line on cross-validation, and on whom it has left out; no line where there was none."""
+    folds = folds_of(result)
+    if not folds:
+        return []
+    spared = " Patients whom a training with these settings holds out were left out of everything."
+    more = spared if result["spare_held_out"] else ""
+    return [f"Cross-validation of {folds} folds.{more}"]
 
 
 def verdict_sentence(result: Mapping[str, Any], regime: Mapping[str, Any]) -> str:
@@ -76,7 +99,10 @@ def verdict_sentence(result: Mapping[str, Any], regime: Mapping[str, Any]) -> st
 def shortage_sentences(result: Mapping[str, Any], regime: Mapping[str, Any]) -> list[str]:
     """A line where datasets have fewer patients to learn from than the number of labels says; no line elsewhere."""
     count = regime["labelled_groups"]
-    free = {name: own["groups"] - own["tested_groups"] for name, own in result["datasets"].items()}
+    # Files from before there were folds have no "free_groups".
+    free = {
+        name: own.get("free_groups", own["groups"] - own["tested_groups"]) for name, own in result["datasets"].items()
+    }
     fewer = ", ".join(f"{name} ({has})" for name, has in free.items() if has < count)
     return [f"Fewer than {count} patients are not tested on, and all of these have labels: {fewer}."] if fewer else []
 
@@ -99,9 +125,10 @@ def case_caption(result: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     # Not the keys of the Dice: a file has them in the order of the alphabet.
     ours, reference = result["ours"], result["reference"]
     places = ", ".join(row["place"] for row in entry["cases"])
+    fold = f", fold {entry['fold'] + 1}" if folds_of(result) else ""
     return (
-        f"{entry['dataset']}, {labels_text(entry['labelled_groups'])} patients with labels, seed {entry['seed']}: "
-        f"{places} case of {ours} with the Dice of {reference} and {ours}; the slice with most of the truth"
+        f"{entry['dataset']}, {labels_text(entry['labelled_groups'])} patients with labels, seed {entry['seed']}"
+        f"{fold}: {places} case of {ours} with the Dice of {reference} and {ours}; the slice with most of the truth"
     )
 
 

@@ -50,7 +50,7 @@ def test_a_case_of_which_the_reference_has_no_dice_is_drawn_all_the_same(tmp_pat
     answers = {"run-a": nothing, "run-b": found}
     metrics = {run: {"datasets": {dataset.name: [case("one", dice)]}} for run, dice in (("a", None), ("b", 0.0))}
     result: Any = SimpleNamespace(metrics=metrics, folders={run: Path(f"run-{run}") for run in metrics})
-    compared = Compared({"dedicated": "a", "joint": "b"}, 5, 0)
+    compared = Compared({"dedicated": "a", "joint": "b"}, 5, 0, 0)
     opened: Any = lambda path: SimpleNamespace(answer=lambda volume, task: (answers[path.name], 0.0))  # noqa: E731
     entry = _drawn(dataset, compared, result, tmp_path, opened)
     assert entry["cases"] == [{"place": "best", "case": "one", "dice": {"dedicated": None, "joint": 0.0}}]
@@ -67,7 +67,7 @@ def test_the_caption_names_our_arm_whatever_the_order_of_the_alphabet() -> None:
 def test_the_runs_with_most_labels_that_both_arms_have_are_compared() -> None:
     arms = (ArmSettings("dedicated", "dedicated"), ArmSettings("joint", "joint"))
     settings = MultiTaskSettings(("A", "B"), labelled_groups=(5, 20, 0), seeds=(0, 1), arms=arms)
-    design: Any = SimpleNamespace(run_of=lambda arm, name, count, seed: f"{arm.name}.{count}.{seed}")
+    design: Any = SimpleNamespace(runs_of=lambda arm, name, count, seed: [f"{arm.name}.{count}.{seed}"])
     done = {f"{arm}.{count}.{seed}": {} for arm in ("dedicated", "joint") for count in (5, 20) for seed in (0, 1)}
     del done["joint.20.0"]
     # All labels are not there yet, and of 20 one run has failed for the first seed.

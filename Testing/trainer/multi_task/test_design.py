@@ -44,8 +44,8 @@ def names_of(run: Run) -> list[str]:
 
 
 def test_no_training_sees_a_patient_who_is_tested_in_whichever_dataset(design: Design, root: Path) -> None:
-    tested = {group for groups in design.division.tested.values() for group in groups}
-    assert all(design.division.tested[name] for name in DATASETS)
+    tested = {group for groups in design.divisions[0].tested.values() for group in groups}
+    assert all(design.divisions[0].tested[name] for name in DATASETS)
     for run in design.runs:
         for data, hidden in zip(run.parameters["data"], run.parameters["hidden_groups"], strict=True):
             seen = set(read_dataset(Path(data)).groups) - set(hidden)
@@ -54,9 +54,9 @@ def test_no_training_sees_a_patient_who_is_tested_in_whichever_dataset(design: D
 
 
 def test_datasets_of_the_same_patients_test_the_same_ones_and_do_not_lend_each_other_networks(design: Design) -> None:
-    shared = set(read_dataset(design.division.datasets[T1].directory).groups)
-    assert design.division.tested[FLAIR] & shared == design.division.tested[T1]
-    assert FLAIR not in design.division.strangers(T1)
+    shared = set(read_dataset(design.divisions[0].datasets[T1].directory).groups)
+    assert design.divisions[0].tested[FLAIR] & shared == design.divisions[0].tested[T1]
+    assert FLAIR not in design.divisions[0].strangers(T1)
     transfers = [run for run in design.runs if run.name.startswith("pretrained.others-of-" + T1)]
     assert transfers
     assert all(sorted(names_of(run)) == sorted([ULTRASOUND, CT]) for run in transfers)
@@ -67,7 +67,7 @@ def test_every_arm_spends_the_same_steps_on_each_dataset(design: Design) -> None
     settings = design.plan.settings
     for arm in ARMS:
         for name in DATASETS:
-            own = runs[design.run_of(arm, name, 4, 0)]
+            own = runs[design.runs_of(arm, name, 4, 0)[0]]
             start = [runs[need] for need in own.needs]
             per_dataset = 0.0
             for run in (own, *start):
@@ -81,22 +81,22 @@ def test_arms_that_differ_in_the_fine_tuning_alone_start_from_the_same_run(desig
     runs = {run.name: run for run in design.runs}
     by_name = {arm.name: arm for arm in ARMS}
     for source in ("largest", "others"):
-        one, other = (runs[design.run_of(by_name[f"transfer-{source}{end}"], CT, 4, 1)] for end in ("", "-last"))
+        one, other = (runs[design.runs_of(by_name[f"transfer-{source}{end}"], CT, 4, 1)[0]] for end in ("", "-last"))
         assert one.needs == other.needs
         assert (one.parameters["strategy"], other.parameters["strategy"]) == ("all", "last-layers")
-    (lent,) = runs[design.run_of(by_name["transfer-largest"], CT, 4, 1)].needs
-    sizes = {name: len(design.division.labelled(name, 0, 0)) for name in DATASETS if name != CT}
+    (lent,) = runs[design.runs_of(by_name["transfer-largest"], CT, 4, 1)[0]].needs
+    sizes = {name: len(design.divisions[0].labelled(name, 0, 0)) for name in DATASETS if name != CT}
     assert sizes[names_of(runs[lent])[0]] == max(sizes.values())
 
 
 def test_fewer_labels_are_among_more_labels_and_the_tests_stay(design: Design) -> None:
-    few, every = (set(design.division.labelled(ULTRASOUND, count, 0)) for count in (4, 0))
+    few, every = (set(design.divisions[0].labelled(ULTRASOUND, count, 0)) for count in (4, 0))
     assert len(few) == 4
     assert few < every
-    assert every | design.division.tested[ULTRASOUND] == set(design.division.datasets[ULTRASOUND].groups)
-    assert set(design.division.labelled(ULTRASOUND, 4, 1)) != few
+    assert every | design.divisions[0].tested[ULTRASOUND] == set(design.divisions[0].datasets[ULTRASOUND].groups)
+    assert set(design.divisions[0].labelled(ULTRASOUND, 4, 1)) != few
     # More than there are: all.
-    assert set(design.division.labelled(ULTRASOUND, 50, 0)) == every
+    assert set(design.divisions[0].labelled(ULTRASOUND, 50, 0)) == every
 
 
 def test_one_number_of_labels_and_one_seed_are_complete_before_the_next_begins(design: Design, root: Path) -> None:
@@ -194,7 +194,7 @@ source = "others"
     runs = {run.name: run for run in design.runs}
     assert len(runs) == len(design.runs)
     for arm in design.plan.settings.arms:
-        own = runs[design.run_of(arm, CT, 4, 0)]
+        own = runs[design.runs_of(arm, CT, 4, 0)[0]]
         for one in (own, *(runs[need] for need in own.needs)):
             assert one.parameters["training"]["head"] == arm.head
             for key, value in arm.numbers.items():
@@ -214,7 +214,7 @@ def test_names_of_datasets_that_no_run_can_have_are_replaced_and_kept_apart(tmp_
     assert len(make_jobs(design.runs, tmp_path / "runs")) == len(design.runs)
     for arm in design.plan.settings.arms:
         for name in odd:
-            measured = runs[design.run_of(arm, name, 4, 1)].parameters["measured"]
+            measured = runs[design.runs_of(arm, name, 4, 1)[0]].parameters["measured"]
             assert name in [Path(one["data"]).name for one in measured]
             if arm.kind != "joint":
                 assert len(measured) == 1

@@ -163,7 +163,7 @@ def test_it_sees_the_patients_of_the_reference_split_alike_and_nobody_who_is_tes
     design = Design(read_multi_task(folder / "study.toml"))
     for name, labels in ((FLAIR, [0, 1]), (CT, [0, 1, 2])):
         told = seen(folder, name)
-        labelled = design.division.labelled(name, 4, 0)
+        labelled = design.divisions[0].labelled(name, 4, 0)
         own = RunFolder(peer_run(folder, name) / steps.PEER)
         provenance = Provenance.of(load_manifest(own))
         (generation,) = provenance.generations
@@ -173,7 +173,7 @@ def test_it_sees_the_patients_of_the_reference_split_alike_and_nobody_who_is_tes
         assert {group for group in read_dataset(folder / "data" / name).groups if provenance.saw(group)} <= set(
             labelled
         )
-        assert not any(provenance.saw(group) for group in design.division.tested[name])
+        assert not any(provenance.saw(group) for group in design.divisions[0].tested[name])
         sizes = (len(told["split"]["train"]), len(told["split"]["val"]))
         assert sizes == (len(generation.labelled[name]), len(generation.held_out[name]))
         assert told["labels"] == labels

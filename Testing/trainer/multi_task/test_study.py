@@ -79,7 +79,7 @@ def test_the_networks_have_seen_nobody_who_is_tested(done: tuple[Path, dict[str,
     assert (len(ours), len(published)) == (len(design.runs) - 1, 1)
     for manifest in (*ours, *published):
         provenance = Provenance.of(manifest)
-        assert not any(provenance.saw(group) for tested in design.division.tested.values() for group in tested)
+        assert not any(provenance.saw(group) for tested in design.divisions[0].tested.values() for group in tested)
 
 
 def test_the_report_and_the_published_page_show_figures_and_no_place_of_this_machine(
