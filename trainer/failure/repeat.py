@@ -11,7 +11,7 @@ from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.quality.pairwise_dice import pairwise_dice
-from MultiTaskSegLib.runtime.thorough.change import CONTRASTS, PROPORTIONS, SIZES
+from MultiTaskSegLib.runtime.thorough.change import CONTRASTS, PERCENTILES, PROPORTIONS, SIZES
 from MultiTaskSegLib.runtime.thorough.further_looks import agreement_of
 from trainer.failure.shipped_look import dropout_labels, look
 
@@ -99,7 +99,7 @@ class FurtherLooks:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         changes = {change.name: asdict(change) for change in (*SIZES, *CONTRASTS)}
-        self.settings: Mapping[str, object] = {"changes": changes | PROPORTIONS}
+        self.settings: Mapping[str, object] = {"changes": changes | PROPORTIONS, "percentiles": PERCENTILES}
 
     def agreement(self, volume: Volume, task: TaskInfo) -> float:
         """See `Repeat`; on the image's own grid."""

@@ -45,3 +45,15 @@ def test_memory_that_runs_out_in_a_later_look_is_told_and_no_agreement(
 def test_an_image_that_no_look_sees_otherwise_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="the very same image"):
         FurtherLooks(predictor).agreement(scan(6.0), predictor.manifest.tasks[0])
+
+
+@pytest.mark.parametrize(
+    "constant, other", [("SIZES", ()), ("CONTRASTS", ()), ("PROPORTIONS", {}), ("PERCENTILES", (5.0, 95.0))]
+)
+def test_what_was_looked_at_in_another_way_is_not_taken_for_the_same(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, constant: str, other: object
+) -> None:
+    as_shipped = dict(FurtherLooks(predictor).settings)
+    assert dict(FurtherLooks(predictor).settings) == as_shipped
+    monkeypatch.setattr(f"trainer.failure.repeat.{constant}", other)
+    assert dict(FurtherLooks(predictor).settings) != as_shipped
