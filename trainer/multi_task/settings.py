@@ -148,7 +148,9 @@ class MultiTaskPlan:
         values = own | dict(published) | numbers | width
         config = config_from_dict(values, f"arm {arm.name}")
         mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
-        weights = {name: weight for name, weight in config.sampling_weights.items() if name in names}
+        # A dataset that is alone is drawn every time: its weight would only make another run of the same training.
+        among = names if len(names) > 1 else []
+        weights = {name: weight for name, weight in config.sampling_weights.items() if name in among}
         return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors, sampling_weights=weights)
 
     def as_dict(self) -> dict[str, Any]:

@@ -254,6 +254,19 @@ def test_an_arm_may_have_a_network_of_another_width_and_leaves_the_others_as_the
         read_multi_task(write_config(root / "one.toml", arms=SHORT_ARMS + wide_arm.replace("4, 8, 16", "4")))
 
 
+def test_weights_of_datasets_make_other_runs_of_networks_of_several_datasets_alone(root: Path) -> None:
+    config = write_config(root / "even.toml")
+    weighted = root / "weighted.toml"
+    weighted.write_text(config.read_text() + f"\n[sampling_weights]\n{CT} = 2.0\n{T1} = 0.5\n")
+    plain, other = (Design(read_multi_task(path)).runs for path in (config, weighted))
+    for one, own in zip(plain, other, strict=True):
+        weights = own.parameters["training"].pop("sampling_weights", {})
+        # Of a single one there is nothing to draw.
+        expected = {CT: 2.0, T1: 0.5} if len(names_of(own)) > 1 else {}
+        assert weights == {name: weight for name, weight in expected.items() if name in names_of(own)}
+        assert own == one
+
+
 def test_results_are_not_written_where_a_view_could_not_name_them(root: Path) -> None:
     plan = read_multi_task(write_config(root / "comma.toml"))
     for name in ("a,b", "a::b"):
