@@ -12,6 +12,7 @@ from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.experiment.run import Run
 from trainer.identity.file_content import FileContents
+from trainer.identity.fingerprint import fingerprint
 from trainer.multi_task.division import Division, divide
 from trainer.multi_task.foreign import foreign_paths
 from trainer.multi_task.settings import ALL, ArmSettings, MultiTaskPlan
@@ -56,6 +57,7 @@ class Design:
         self._foreign, self._foreign_content = [str(path) for path in foreign], known.of_all(foreign)
         _require_foreign(self._foreign_content, datasets, known)
         self._runs: dict[str, Run] = {}
+        self._names: dict[str, str] = {}
         self._measured_in: dict[tuple[str, str, int, int], str] = {}
         for count in plan.settings.labelled_groups:
             for seed in plan.settings.seeds:
@@ -126,7 +128,9 @@ class Design:
         self, arm: ArmSettings, word: str, sources: Sequence[str], steps: int, regime: tuple[int, int]
     ) -> str:
         """The run that an arm fine-tunes from: shared by arms that differ in the fine-tuning alone."""
-        kind = "_".join(["pretrained", *(f"{key}-{value:g}" for key, value in sorted(arm.numbers.items()))])
+        # With what the arm changes, so that the name does not depend on the arms before it.
+        width = [f"channels-{'-'.join(map(str, arm.channels))}"] if arm.channels else []
+        kind = "_".join(["pretrained", *(f"{key}-{value:g}" for key, value in sorted(arm.numbers.items())), *width])
         return self._add(arm, run_name(kind, word, *regime), sources, [], steps, regime)
 
     def _add(
@@ -139,7 +143,7 @@ class Design:
         regime: tuple[int, int],
         needs: tuple[str, ...] = (),
     ) -> str:
-        """Add a run, unless there is the same one; its name, which gets a number where another run has it."""
+        """Add a run, unless there is the same one; its name, see `_keep`."""
         parameters = self._common(arm, trained, list(measured), regime)
         # All steps are those of one dataset: a network of many gets as many for each.
         parameters["steps"] = steps * len(trained) if arm.kind in ("joint", "joint_finetuned") else steps
@@ -150,12 +154,17 @@ class Design:
         return self._keep(Run(name, function, parameters, needs))
 
     def _keep(self, run: Run) -> str:
-        """Name of a run, after a number was added to it where another run has it."""
-        name, number = run.name, 1
-        while self._runs.setdefault(run.name, run) != run:
-            number += 1
-            run = dataclasses.replace(run, name=f"{name}-{number}")
-        return run.name
+        """Name of the run that does the same, whichever arm asked for it first; else its own, with a number where another
+        run has that name."""
+        same = fingerprint({"function": run.function, "parameters": dict(run.parameters), "needs": list(run.needs)})
+        if same not in self._names:
+            name, number = run.name, 1
+            while name in self._runs:
+                number += 1
+                name = f"{run.name}-{number}"
+            self._runs[name] = dataclasses.replace(run, name=name)
+            self._names[same] = name
+        return self._names[same]
 
     def _common(
         self, arm: ArmSettings, trained: Sequence[str], measured: Sequence[str], regime: tuple[int, int]

@@ -254,6 +254,32 @@ def test_an_arm_may_have_a_network_of_another_width_and_leaves_the_others_as_the
         read_multi_task(write_config(root / "one.toml", arms=SHORT_ARMS + wide_arm.replace("4, 8, 16", "4")))
 
 
+def test_arms_whose_trainings_are_the_same_are_trained_once(root: Path) -> None:
+    plain = Design(read_multi_task(write_config(root / "plain.toml", arms=SHORT_ARMS)))
+    # What these change is what the training says already.
+    again = "".join(
+        f"\n[[multi_task.arms]]\nname = '{arm}-again'\nkind = '{kind}'\n{rest}\n"
+        for arm, kind, rest in (
+            ("joint", "joint", "numbers = {learning_rate = 0.01}"),
+            ("dedicated", "dedicated", "channels = [4, 6, 8]"),
+            ("joint-finetuned", "joint_finetuned", "numbers = {ema_decay = 0.8}"),
+        )
+    )
+    design = Design(read_multi_task(write_config(root / "again.toml", arms=SHORT_ARMS + again)))
+    assert design.runs == plain.runs
+    arms = {arm.name: arm for arm in design.plan.settings.arms}
+    for name in ("joint", "dedicated", "joint-finetuned"):
+        assert design.run_of(arms[f"{name}-again"], CT, 4, 1) == design.run_of(arms[name], CT, 4, 1)
+
+
+def test_an_arm_of_another_width_before_the_others_leaves_their_runs_too(root: Path) -> None:
+    plain = Design(read_multi_task(write_config(root / "plain.toml", arms=SHORT_ARMS)))
+    wide = "\n[[multi_task.arms]]\nname = 'wide'\nkind = 'joint_finetuned'\nchannels = [4, 8, 16]\n"
+    first = Design(read_multi_task(write_config(root / "first.toml", arms=wide + SHORT_ARMS)))
+    folders = [{job.folder for job in make_jobs(one.runs, root / "runs").values()} for one in (plain, first)]
+    assert folders[0] < folders[1]
+
+
 def test_weights_of_datasets_make_other_runs_of_networks_of_several_datasets_alone(root: Path) -> None:
     config = write_config(root / "even.toml")
     weighted = root / "weighted.toml"
