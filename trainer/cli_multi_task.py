@@ -27,6 +27,7 @@ def add_command(names: Any) -> None:
 
 def _multi_task(options: argparse.Namespace) -> int:
     from trainer.multi_task.experiment import run_multi_task
+    from trainer.multi_task.publication import publish, require_title
     from trainer.multi_task.settings import read_multi_task
     from trainer.multi_task.wording import trouble_sentences, verdict_sentence
     from trainer.training.run_lock import held
@@ -34,6 +35,9 @@ def _multi_task(options: argparse.Namespace) -> int:
     if options.publish_cases and not options.publish:
         raise UsageError("--publish-cases without --publish publishes nothing", remedy="Give both, or neither")
     plan = read_multi_task(options.config, options.data_root)
+    places = (plan.root, options.output, Path(plan.settings.data_root), Path.home())
+    if options.publish:
+        require_title(options.publish, plan.settings.title, places)
     with held(options.output, "this experiment"):
         result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
     for regime in result["regimes"]:
@@ -43,10 +47,8 @@ def _multi_task(options: argparse.Namespace) -> int:
     sys.stdout.write(f"report: {options.output / 'report.html'}\n")
     if options.publish:
         from trainer.multi_task.case_picture import FOLDER, SMALL
-        from trainer.multi_task.publication import publish
 
         cases = options.output / FOLDER / SMALL if options.publish_cases else None
-        places = (plan.root, options.output, Path(plan.settings.data_root), Path.home())
         for path in publish(result, options.words, options.publish, cases, places):
             sys.stdout.write(f"published: {path}\n")
     return EXIT_INCOMPLETE if result["failures"] else 0

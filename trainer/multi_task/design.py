@@ -154,8 +154,8 @@ class Design:
         return self._keep(Run(name, function, parameters, needs))
 
     def _keep(self, run: Run) -> str:
-        """Name of the run that does the same, whichever arm asked for it first; else its own, with a number where another
-        run has that name."""
+        """Name of the run that does the same, whichever arm asked for it first; else its own name, to which a number is
+        added where another run has it."""
         same = fingerprint({"function": run.function, "parameters": dict(run.parameters), "needs": list(run.needs)})
         if same not in self._names:
             name, number = run.name, 1

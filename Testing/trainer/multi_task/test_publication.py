@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
+from Testing.trainer.multi_task.tiny_study import write_config
+from trainer.cli import main
 from trainer.multi_task.page import write_page
 from trainer.multi_task.publication import publish
 
@@ -101,3 +104,30 @@ def test_pictures_of_a_study_whose_title_begins_alike_stay(tmp_path: Path) -> No
     picture.write_bytes(b"another's")
     publish(nothing_measured("Study"), [], tmp_path)
     assert picture.exists()
+
+
+def test_a_study_published_again_on_another_day_replaces_what_was_there_and_no_other_one(tmp_path: Path) -> None:
+    other, _ = publish(nothing_measured("Study: cases"), [], tmp_path)
+    path, _ = publish(nothing_measured("Study", commit="a" * 40), [], tmp_path)
+    earlier = path.with_name("multi-task-2020-01-02-study.json")
+    path.rename(earlier)
+    picture = earlier.with_name(f"{earlier.stem}-forest-dice-20.png")
+    picture.write_bytes(b"of the earlier one")
+    _, page = publish(nothing_measured("Study", commit="b" * 40), [], tmp_path)
+    assert {file.name for file in tmp_path.glob("*.json")} == {other.name, path.name}
+    assert not picture.exists()
+    text = page.read_text(encoding="utf-8")
+    assert (text.count("## Study,"), "a" * 40 in text, "b" * 40 in text) == (1, False, True)
+
+
+def test_a_title_that_could_not_be_published_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = publish(nothing_measured("Tiny: study"), [], tmp_path / "docs")
+    with pytest.raises(UsageError, match="Tiny study has the file name of another published study: Tiny: study"):
+        publish(nothing_measured("Tiny study"), [], tmp_path / "docs")
+    config, out = write_config(tmp_path / "study.toml"), tmp_path / "out"
+    words = ["experiment", "multi-task", "--config", str(config), "-o", str(out), "--publish", str(path.parent)]
+    assert main(words) == 2
+    assert "Tiny study has the file name of another published study" in capsys.readouterr().err
+    assert not out.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
@@ -321,6 +322,20 @@ def test_a_measurement_made_again_takes_the_page_of_the_earlier_one(tmp_path: Pa
     pages = published_pages(tmp_path)
     assert list(pages) == [PAGE, "ood-benchmark-all-detectors.md"]
     assert all("75.0 % of 2 known images" in text and "25.0 %" not in text for text in pages.values())
+
+
+def test_a_title_of_other_models_or_one_that_is_spelt_alike_does_not_take_the_page(tmp_path: Path) -> None:
+    model = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": THE_CHECK}
+    path, _ = publish([model], "All detectors, 2-D", [], None, tmp_path)
+    earlier = path.with_name("ood-benchmark-2020-01-02-all-detectors-2-d.json")
+    path.rename(earlier)
+    for title, name in (("All detectors 2-D", "tiny"), ("All detectors, 2-D", "another")):
+        with pytest.raises(UsageError, match="has the file name of another published study: All detectors, 2-D, tiny"):
+            publish([model | {"model": name}], title, [], None, tmp_path)
+    assert not path.exists()
+    publish([model], "All detectors, 2-D", [], None, tmp_path)
+    assert path.is_file()
+    assert earlier.is_file()
 
 
 def test_the_summary_is_of_the_measurement_of_all_detectors_and_links_the_others(tmp_path: Path) -> None:
