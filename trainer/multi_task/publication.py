@@ -144,7 +144,8 @@ def _section(path: Path, content: Mapping[str, Any]) -> str:
     ]
     for regime in result["regimes"]:
         lines += [f"### {labels_text(regime['labelled_groups'])} patients with labels\n"]
-        lines += [f"{literal(sentence)}\n" for sentence in wording.shortage_sentences(result, regime)]
+        told = (*wording.shortage_sentences(result, regime), *wording.empty_sentences(regime))
+        lines += [f"{literal(sentence)}\n" for sentence in told]
         lines += [table(*wording.summary_rows(result, regime)), ""]
         headers, rows = wording.peer_rows(result, regime)
         if rows:

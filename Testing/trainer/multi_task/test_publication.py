@@ -98,6 +98,18 @@ def test_page_and_report_name_datasets_with_fewer_patients_than_the_number_of_la
         assert "Fewer than 5 patients are not tested on, and all of these have labels: Dataset001_A (4)." in text
 
 
+def test_page_and_report_say_how_many_images_an_arm_has_no_dice_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Dataset001_A, images of all seeds with no label in truth and result, left out of the Dice: a 1 of 4."
+    study = nothing_measured("Study", cases=[], picture_failures={}, command="", created="")
+    monkeypatch.setattr("trainer.multi_task.wording.empty_sentences", lambda regime: [said])
+    _, page = publish(study, [], tmp_path)
+    write_page(study, tmp_path / "report.html", tmp_path)
+    for path in (page, tmp_path / "report.html"):
+        assert said in path.read_text(encoding="utf-8").replace("\\", "")
+
+
 def test_pictures_of_a_study_whose_title_begins_alike_stay(tmp_path: Path) -> None:
     other, _ = publish(nothing_measured("Study: cases of CT"), [], tmp_path)
     picture = other.with_name(f"{other.stem}-gain.png")
