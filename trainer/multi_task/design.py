@@ -12,7 +12,6 @@ from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.experiment.run import Run
 from trainer.identity.file_content import FileContents
-from trainer.identity.fingerprint import fingerprint
 from trainer.multi_task.division import Division, divide
 from trainer.multi_task.foreign import foreign_paths
 from trainer.multi_task.settings import ALL, ArmSettings, MultiTaskPlan
@@ -57,7 +56,6 @@ class Design:
         self._foreign, self._foreign_content = [str(path) for path in foreign], known.of_all(foreign)
         _require_foreign(self._foreign_content, datasets, known)
         self._runs: dict[str, Run] = {}
-        self._names: dict[str, str] = {}
         self._measured_in: dict[tuple[str, str, int, int], str] = {}
         for count in plan.settings.labelled_groups:
             for seed in plan.settings.seeds:
@@ -156,15 +154,15 @@ class Design:
     def _keep(self, run: Run) -> str:
         """Name of the run that does the same, whichever arm asked for it first; else its own name, to which a number is
         added where another run has it."""
-        same = fingerprint({"function": run.function, "parameters": dict(run.parameters), "needs": list(run.needs)})
-        if same not in self._names:
-            name, number = run.name, 1
-            while name in self._runs:
-                number += 1
-                name = f"{run.name}-{number}"
-            self._runs[name] = dataclasses.replace(run, name=name)
-            self._names[same] = name
-        return self._names[same]
+        for own in self._runs.values():
+            if (own.function, own.parameters, own.needs) == (run.function, run.parameters, run.needs):
+                return own.name
+        name, number = run.name, 1
+        while name in self._runs:
+            number += 1
+            name = f"{run.name}-{number}"
+        self._runs[name] = dataclasses.replace(run, name=name)
+        return name
 
     def _common(
         self, arm: ArmSettings, trained: Sequence[str], measured: Sequence[str], regime: tuple[int, int]

@@ -272,6 +272,13 @@ def test_arms_whose_trainings_are_the_same_are_trained_once(root: Path) -> None:
         assert design.run_of(arms[f"{name}-again"], CT, 4, 1) == design.run_of(arms[name], CT, 4, 1)
 
 
+def test_a_number_that_is_none_is_refused_before_anything_is_trained(root: Path, tmp_path: Path) -> None:
+    arms = SHORT_ARMS + "numbers = {absence_weight = nan}\n"
+    plan = read_multi_task(write_config(root / "none.toml", arms=arms))
+    with pytest.raises(UsageError, match="not plain values"):
+        run_multi_task(plan, tmp_path / "out", SequentialExecutor(), lambda line: None)
+
+
 def test_an_arm_of_another_width_before_the_others_leaves_their_runs_too(root: Path) -> None:
     plain = Design(read_multi_task(write_config(root / "plain.toml", arms=SHORT_ARMS)))
     wide = "\n[[multi_task.arms]]\nname = 'wide'\nkind = 'joint_finetuned'\nchannels = [4, 8, 16]\n"

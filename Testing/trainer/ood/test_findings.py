@@ -203,6 +203,19 @@ def test_a_map_that_was_measured_with_an_earlier_model_says_so(tmp_path: Path) -
     assert "In 1 of 1 tasks they are not uniform: heart." in pages["ood-benchmark-p-value.md"]
 
 
+def test_models_whose_names_end_alike_have_a_section_each(tmp_path: Path) -> None:
+    row = {"auroc": 0.75, "control": 0.5, "interval": None, "images": 2}
+    by_task = {"1_heart": {"patients": 3, "mean_p_value": 0.5, "distance": 0.25, "p": 0.01}}
+    for name in ("own-net", "another-net"):
+        places = {"model": "0" * 16, "patch": row | {"by_task": {"heart": row}}}
+        tested = {"name": name, "model": "0" * 16, "commit": "c", "known_images": 3, "p_value_within_tasks": by_task}
+        for kind, content in (("localisation", places), ("p-value", tested)):
+            (tmp_path / f"{kind}-2026-01-01-{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    pages = published_pages(tmp_path)
+    for page in ("ood-benchmark-foreign-places.md", "ood-benchmark-p-value.md"):
+        assert [line for line in pages[page].splitlines() if line.startswith("## ")] == ["## another-net", "## own-net"]
+
+
 def test_what_matters_comes_first_and_the_changes_last(tmp_path: Path) -> None:
     shipped = THE_CHECK | {"sensitivity_by_source": {"real: X": 1.0}}
     publish([{"model": "m", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "All", [], None, tmp_path)
