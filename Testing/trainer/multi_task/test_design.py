@@ -132,6 +132,8 @@ def test_other_patients_make_other_runs_of_all_networks_that_learn_from_them(roo
         ("", SHORT_ARMS + "numbers = {sampling = 1.0}\n", "unknown key sampling"),
         ("", SHORT_ARMS + "numbers = {seed = 1}\n", "numbers of an arm has a seed"),
         ("ours = 'dedicated'", SHORT_ARMS, "the same arm"),
+        ("", SHORT_ARMS + "source = 'others'\n", "arm joint-finetuned has a source and is no transfer"),
+        ("", SHORT_ARMS.replace('"dedicated"\n\n', '"dedicated"\nstrategy = "last-layers"\n\n'), "does not fine-tune"),
         ("test_fraction = 1.0", SHORT_ARMS, "test_fraction"),
     ],
 )  # fmt: skip
@@ -180,12 +182,11 @@ def test_networks_that_differ_in_head_or_in_a_number_that_prints_alike_are_not_s
 [[multi_task.arms]]
 name = "{name}"
 kind = "{kind}"
-source = "others"
 {rest}
 """
         for name, kind, rest in (
             ("finetuned-shared", "joint_finetuned", "head = 'shared_foreground'"),
-            ("lent-shared", "transfer", "head = 'shared_foreground'"),
+            ("lent-shared", "transfer", "head = 'shared_foreground'\nsource = 'others'"),
             ("close", "joint_finetuned", "numbers = {learning_rate = 0.00200001}"),
             ("closer", "joint_finetuned", "numbers = {learning_rate = 0.00200002}"),
         )
