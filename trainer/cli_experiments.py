@@ -58,10 +58,13 @@ def _add_recommend(commands: Any) -> None:
 def _transfer(options: argparse.Namespace) -> int:
     from trainer.training.run_lock import held
     from trainer.transfer.experiment import run_transfer
+    from trainer.transfer.publication import publish, require_title
     from trainer.transfer.settings import read_transfer
     from trainer.transfer.wording import claim_sentence, trouble_sentences
 
     plan = read_transfer(options.config, options.data_root)
+    if options.publish:
+        require_title(options.publish, plan.settings.title)
     with held(options.output, "this experiment"):
         result = run_transfer(plan, options.output, executor_of(options), _say, options.words)
     for target in result["targets"]:
@@ -70,8 +73,6 @@ def _transfer(options: argparse.Namespace) -> int:
         _say(sentence)
     sys.stdout.write(f"report: {options.output / 'report.html'}\n")
     if options.publish:
-        from trainer.transfer.publication import publish
-
         for path in publish(result, options.publish):
             sys.stdout.write(f"published: {path}\n")
     return EXIT_INCOMPLETE if result["failures"] else 0

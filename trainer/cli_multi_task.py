@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.cli_experiments import EXIT_INCOMPLETE, add_executor_options, executor_of
+
+if TYPE_CHECKING:
+    from trainer.multi_task.settings import MultiTaskPlan
 
 
 def add_command(names: Any) -> None:
@@ -27,6 +30,7 @@ def add_command(names: Any) -> None:
 
 def _multi_task(options: argparse.Namespace) -> int:
     from trainer.multi_task.experiment import run_multi_task
+    from trainer.multi_task.publication import publish, require_title
     from trainer.multi_task.settings import read_multi_task
     from trainer.multi_task.wording import trouble_sentences, verdict_sentence
     from trainer.training.run_lock import held
@@ -34,6 +38,8 @@ def _multi_task(options: argparse.Namespace) -> int:
     if options.publish_cases and not options.publish:
         raise UsageError("--publish-cases without --publish publishes nothing", remedy="Give both, or neither")
     plan = read_multi_task(options.config, options.data_root)
+    if options.publish:
+        require_title(options.publish, plan.settings.title, _places(plan, options.output))
     with held(options.output, "this experiment"):
         result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
     for regime in result["regimes"]:
@@ -43,13 +49,16 @@ def _multi_task(options: argparse.Namespace) -> int:
     sys.stdout.write(f"report: {options.output / 'report.html'}\n")
     if options.publish:
         from trainer.multi_task.case_picture import FOLDER, SMALL
-        from trainer.multi_task.publication import publish
 
         cases = options.output / FOLDER / SMALL if options.publish_cases else None
-        places = (plan.root, options.output, Path(plan.settings.data_root), Path.home())
-        for path in publish(result, options.words, options.publish, cases, places):
+        for path in publish(result, options.words, options.publish, cases, _places(plan, options.output)):
             sys.stdout.write(f"published: {path}\n")
     return EXIT_INCOMPLETE if result["failures"] else 0
+
+
+def _places(plan: MultiTaskPlan, output: Path) -> tuple[Path, ...]:
+    """Folders that messages may name."""
+    return plan.root, output, Path(plan.settings.data_root), Path.home()
 
 
 def _say(line: str) -> None:

@@ -114,6 +114,7 @@ def _two_stage(options: argparse.Namespace) -> int:
     from trainer.training.train_model import require_model_name
     from trainer.two_stage.experiment import Request, run_two_stage
     from trainer.two_stage.findings import bar_text
+    from trainer.two_stage.publication import publish, require_name
     from trainer.two_stage.settings import Settings, TwoStageConfig
 
     require_not_released(options.output)
@@ -122,14 +123,14 @@ def _two_stage(options: argparse.Namespace) -> int:
     counts = tuple(options.labelled) if options.labelled else (None,)
     request = Request(options.data, tuple(options.unlabelled), options.output, counts, tuple(range(options.seeds)))
     require_model_name(options.output)
+    if options.publish:
+        require_name(options.publish, options.output, options.data)
     with held(RunFolder(options.output).path):
         found = run_two_stage(request, settings, executor_of(options), _say)
     for bar in found["bars"]:
         sys.stdout.write(f"{bar_text(bar)}\n")
     sys.stdout.write(f"model: {options.output}\nreport: {RunFolder(options.output).report}\n")
     if options.publish:
-        from trainer.two_stage.publication import publish
-
         for path in publish(found, settings, options.words, options.publish):
             sys.stdout.write(f"published: {path}\n")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,8 @@ POSITIVE = (
 )
 NOT_NEGATIVE = ("seed", "weight_decay", "threads", "workers")
 FEWEST_LEVELS = 2
+LARGEST_WEIGHT = 1000.0
+"""Of a dataset; its inverse is the smallest. Others would leave a dataset that is never drawn, or no other one."""
 Settings = TypeVar("Settings")
 
 
@@ -122,11 +123,11 @@ class TrainingConfig:
                 remedy = "Use a number above 0" if is_positive else "Use 0 or more"
                 raise UsageError(f"{name} is {value}", remedy=f"{remedy} in the configuration")
         for dataset, weight in self.sampling_weights.items():
-            # A dataset that is never drawn would be a task that nothing was learnt about.
-            if not 0 < weight < math.inf:
+            if not 1 / LARGEST_WEIGHT <= weight <= LARGEST_WEIGHT:
                 raise UsageError(
                     f"sampling_weights of {dataset} is {weight}",
-                    remedy="Use a finite number above 0; leave the dataset out of --data if it is not to be learnt",
+                    remedy=f"Use a number from {1 / LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}; leave the dataset out of "
+                    "--data if it is not to be learnt",
                 )
         if self.channels and (len(self.channels) < FEWEST_LEVELS or min(self.channels) < 1):
             raise UsageError(
@@ -135,7 +136,7 @@ class TrainingConfig:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; weights that change nothing are left out, so that older runs can still be resumed."""
+        """Plain values for JSON, without ``sampling_weights`` where there are none, so that older runs go on."""
         values = dataclasses.asdict(self)
         if not self.sampling_weights:
             del values["sampling_weights"]

@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
+from trainer.failure import publication as failure
+from trainer.multi_task import publication as multi_task
 from trainer.report.origin import origin
+from trainer.report.published_study import StudyKind
+from trainer.transfer import publication as transfer
+from trainer.two_stage import publication as two_stage
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 # Texts about figures; figures of several models, each of which says where it comes from.
 TEXTS, OF_SEVERAL = "changes-", "calibration-"
 COMMIT = re.compile(r"[0-9a-f]{40}(\+changes)?(, [0-9a-f]{40})*")
 PLACE = re.compile(r"(?:^|[\s=])(?:/|~|[A-Za-z]:\\|\\\\)[\w.]")
+STUDIES = [failure.KIND, multi_task.KIND, transfer.KIND, two_stage.KIND]
 REMEDY = 'write them when measuring (trainer.report.origin), or "not recorded" with "recorded_afterwards": true'
 
 
@@ -54,3 +60,17 @@ def test_a_command_keeps_no_folder_of_whoever_called_it() -> None:
     assert "node" not in found["machine"]
     assert not PLACE.search(found["command"])
     assert PLACE.search(" ".join(words))
+
+
+@pytest.mark.parametrize("kind", STUDIES, ids=[kind.prefix for kind in STUDIES])
+def test_a_study_stands_there_once_and_its_pictures_are_known_as_its_own(kind: StudyKind) -> None:
+    dated = re.compile(rf"{kind.prefix}-\d{{4}}-\d{{2}}-\d{{2}}-")
+    files = {path.stem: path for path in RESULTS.glob(f"{kind.prefix}-*.json")}
+    assert files
+    for stem, path in files.items():
+        own = kind.identity(json.loads(path.read_text(encoding="utf-8")))
+        assert kind.files_of(RESULTS, dated.sub("", stem), own) == [path]
+    for picture in RESULTS.glob(f"{kind.prefix}-*.png"):
+        study = max((stem for stem in files if f"{picture.stem}-".startswith(f"{stem}-")), key=len)
+        assert kind.pictures.fullmatch(picture.stem.removeprefix(study).removeprefix("-")), picture.name
+    assert (RESULTS / kind.page).read_text(encoding="utf-8") == kind.text(RESULTS)

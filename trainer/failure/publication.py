@@ -13,9 +13,8 @@ from trainer.failure.figures import risk_coverage_panels
 from trainer.failure.page import CURVES
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
-from trainer.report.published_json import write_published
-from trainer.report.report import png_bytes, write_whole
-from trainer.report.run_folder import write_text_file
+from trainer.report.published_study import StudyKind, file_words, study_path
+from trainer.report.report import png_bytes
 
 PAGE = "failure-detection.md"
 FILES = "failure-detection-*.json"
@@ -24,7 +23,7 @@ FILES = "failure-detection-*.json"
 def publish(metrics: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     """Write ``failure-detection-DATE-TITLE-MODEL.json``, its picture, and the page of all such files in the folder.
 
-    What the same model gave under this title on this day is overwritten, and nothing else.
+    What the same model gave under this title before is replaced, and nothing else.
 
     Args:
         metrics: from `trainer.failure.experiment.run_failure_detection`.
@@ -32,19 +31,18 @@ def publish(metrics: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
 
     Returns:
         Paths of the JSON file and of the page.
+
+    Raises:
+        UsageError: another title and model are spelt alike in file names, or a later result of these is there.
     """
     path = publication_path(folder, metrics)
-    found = write_published(path, dict(metrics))
-    write_whole(path.with_suffix(".png"), png_bytes(risk_coverage_panels(found["tasks"])))
-    page = folder / PAGE
-    write_text_file(page, published_page(folder))
-    return path, page
+    return KIND.publish(path, dict(metrics), lambda found: {"": png_bytes(risk_coverage_panels(found["tasks"]))})
 
 
 def publication_path(folder: Path, metrics: Mapping[str, Any]) -> Path:
     """Where the figures of a day, a title and a model lie."""
-    words = f"{metrics['created'][:10]} {metrics['title']} {metrics['model']['name']}"
-    return folder / f"failure-detection-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')}.json"
+    words = file_words(f"{metrics['title']} {metrics['model']['name']}")
+    return study_path(folder, "failure-detection", metrics["created"][:10], words)
 
 
 def published_page(folder: Path) -> str:
@@ -80,3 +78,12 @@ def _section(metrics: Mapping[str, Any], path: Path) -> list[str]:
     for name, task in metrics["tasks"].items():
         parts += [f"### {name}", table(wording.ROW_HEADERS, wording.row_table(task["rows"]))]
     return [*parts, "### Provenance", table(("What", "Value"), wording.provenance(metrics))]
+
+
+KIND = StudyKind(
+    "failure-detection",
+    PAGE,
+    published_page,
+    lambda content: (content["title"], content["model"]["name"]),
+    re.compile(""),
+)

@@ -167,7 +167,9 @@ class Design:
 
     def _pretrained(self, arm: ArmSettings, word: str, sources: Sequence[str], steps: int, regime: Regime) -> str:
         """The run that an arm fine-tunes from: shared by arms that differ in the fine-tuning alone."""
-        kind = "_".join(["pretrained", *(f"{key}-{value:g}" for key, value in sorted(arm.numbers.items()))])
+        # With what the arm changes, so that the name does not depend on the arms before it.
+        width = [f"channels-{'-'.join(map(str, arm.channels))}"] if arm.channels else []
+        kind = "_".join(["pretrained", *(f"{key}-{value:g}" for key, value in sorted(arm.numbers.items())), *width])
         return self._add(arm, self._named(kind, word, regime), sources, [], steps, regime)
 
     def _add(
@@ -180,7 +182,7 @@ class Design:
         regime: Regime,
         needs: tuple[str, ...] = (),
     ) -> str:
-        """Add a run, unless there is the same one; its name, which gets a number where another run has it."""
+        """Add a run, unless there is the same one; its name, see `_keep`."""
         parameters = self._common(arm, trained, list(measured), regime)
         # All steps are those of one dataset: a network of many gets as many for each.
         parameters["steps"] = steps * len(trained) if arm.kind in ("joint", "joint_finetuned") else steps
@@ -191,12 +193,17 @@ class Design:
         return self._keep(Run(name, function, parameters, needs))
 
     def _keep(self, run: Run) -> str:
-        """Name of a run, after a number was added to it where another run has it."""
+        """Name of the run that does the same, whichever arm asked for it first; else its own name, to which a number is
+        added where another run has it."""
+        for own in self._runs.values():
+            if (own.function, own.parameters, own.needs) == (run.function, run.parameters, run.needs):
+                return own.name
         name, number = run.name, 1
-        while self._runs.setdefault(run.name, run) != run:
+        while name in self._runs:
             number += 1
-            run = dataclasses.replace(run, name=f"{name}-{number}")
-        return run.name
+            name = f"{run.name}-{number}"
+        self._runs[name] = dataclasses.replace(run, name=name)
+        return name
 
     def _common(
         self, arm: ArmSettings, trained: Sequence[str], measured: Sequence[str], regime: Regime

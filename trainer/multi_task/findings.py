@@ -123,7 +123,13 @@ def _regime(plan: MultiTaskPlan, design: Design, cells: Cells, draws: PatientDra
 
 def _figures(cell: Cell, draws: PatientDraws) -> dict[str, Any]:
     patients, seeds = len(set(cell.groups)), list(cell.seeds)
-    measured: dict[str, Any] = {"cases": len(cell.groups), "patients": patients, "seeds": seeds}
+    empty = np.isnan(cell.values["foreground_dice"]).sum(axis=1)
+    measured: dict[str, Any] = {
+        "cases": len(cell.groups),
+        "patients": patients,
+        "seeds": seeds,
+        "empty_cases": {str(seed): int(count) for seed, count in zip(seeds, empty, strict=True)},
+    }
     for name in FIGURES:
         by_seed, bounds = _of_all(cell, name), (0.0, np.inf if name in DISTANCES else 1.0)
         rounds = figure(cell, name, draws.weights(cell.groups))

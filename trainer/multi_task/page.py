@@ -40,7 +40,7 @@ def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
         report.add_text(paragraph)
     for regime in result["regimes"]:
         report.add_heading(f"{labels_text(regime['labelled_groups'])} patients with labels")
-        for sentence in wording.shortage_sentences(result, regime):
+        for sentence in (*wording.shortage_sentences(result, regime), *wording.empty_sentences(regime)):
             report.add_text(sentence)
         headers, rows = wording.summary_rows(result, regime)
         report.add_table(headers, rows, "Means over datasets")

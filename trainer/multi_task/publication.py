@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from trainer.multi_task.figures import labels_text
 from trainer.multi_task.page import figures
 from trainer.report.markdown_table import literal, table
 from trainer.report.origin import machine_facts
-from trainer.report.published_json import write_published
-from trainer.report.report import png_bytes, write_whole
-from trainer.report.run_folder import write_text_file
+from trainer.report.published_study import StudyKind, file_words, picture_path, study_path
+from trainer.report.report import png_bytes
 
 PAGE = "multi-task.md"
 FILES = "multi-task-*.json"
@@ -38,7 +37,7 @@ def publish(
     folder: Path,
     cases: Path | None = None,
     places: Sequence[Path] = (),
-) -> list[Path]:
+) -> tuple[Path, Path]:
     """Write ``multi-task-DATE-TITLE.json`` and its pictures to ``folder``, and the page of all such files.
 
     Images are other people's: cases are shown only if that is asked for, small, and only of datasets whose terms
@@ -53,6 +52,9 @@ def publish(
 
     Returns:
         Paths of the JSON file and of the page.
+
+    Raises:
+        UsageError: another title is spelt alike in file names.
     """
     date = datetime.date.today().isoformat()
     content = {
@@ -66,29 +68,26 @@ def publish(
             places,
         ),
     }
-    slug = re.sub(r"[^a-z0-9]+", "-", result["title"].lower()).strip("-") or "study"
-    path = folder / f"multi-task-{date}-{slug}.json"
-    written = write_published(path, content)["results"]
-    made = {name: png_bytes(figure) for name, (figure, _) in figures(written).items()}
+    path = study_path(folder, KIND.prefix, date, file_words(result["title"]))
+    return KIND.publish(path, content, lambda written: _drawn(written["results"], cases))
+
+
+def require_title(folder: Path, title: str, places: Sequence[Path] = ()) -> None:
+    """Refuse a title before anything is trained that could not be published afterwards; arguments as of `publish`.
+
+    Raises:
+        UsageError: another title is spelt alike in file names.
+    """
+    KIND.files_of(folder, file_words(title), (_without_folders(title, places),))
+
+
+def _drawn(result: Mapping[str, Any], cases: Path | None) -> dict[str, bytes]:
+    """Pictures by name; those of cases lie in a folder already."""
+    made = {name: png_bytes(figure) for name, (figure, _) in figures(result).items()}
     if cases is not None:
-        names = zip(_case_names(written["cases"]), written["cases"], strict=True)
+        names = zip(_case_names(result["cases"]), result["cases"], strict=True)
         made |= {name: (cases / entry["picture"]).read_bytes() for name, entry in names}
-    for name, png in made.items():
-        write_whole(_picture(path, name), png)
-    _remove_old(path, made)
-    page = folder / PAGE
-    write_text_file(page, published_page(folder))
-    return [path, page]
-
-
-def _remove_old(path: Path, made: Collection[str]) -> None:
-    """Pictures of what was published before under this name, with other numbers of labels."""
-    # Titles may begin alike: the pictures of "Study, cases of CT" begin as those of cases of "Study" do.
-    others = [f"{other.stem}-" for other in path.parent.glob(FILES) if other.stem.startswith(f"{path.stem}-")]
-    for old in path.parent.glob(f"{path.stem}-*.png"):
-        name = old.stem.removeprefix(f"{path.stem}-")
-        if PICTURES.fullmatch(name) and name not in made and not any(old.stem.startswith(own) for own in others):
-            old.unlink()
+    return made
 
 
 def published_page(folder: Path) -> str:
@@ -133,10 +132,6 @@ def _without_folders(value: Any, places: Sequence[Path]) -> Any:
     return FOLDERS.sub("", value)
 
 
-def _picture(path: Path, name: str) -> Path:
-    return path.with_name(f"{path.stem}-{name}.png")
-
-
 def _section(path: Path, content: Mapping[str, Any]) -> str:
     result = content["results"]
     lines = [
@@ -150,7 +145,8 @@ def _section(path: Path, content: Mapping[str, Any]) -> str:
     ]
     for regime in result["regimes"]:
         lines += [f"### {labels_text(regime['labelled_groups'])} patients with labels\n"]
-        lines += [f"{literal(sentence)}\n" for sentence in wording.shortage_sentences(result, regime)]
+        told = (*wording.shortage_sentences(result, regime), *wording.empty_sentences(regime))
+        lines += [f"{literal(sentence)}\n" for sentence in told]
         lines += [table(*wording.summary_rows(result, regime)), ""]
         headers, rows = wording.peer_rows(result, regime)
         if rows:
@@ -161,4 +157,8 @@ def _section(path: Path, content: Mapping[str, Any]) -> str:
     # Files from before there were pictures of cases have none.
     entries = result.get("cases", [])
     shown += zip(_case_names(entries), (wording.case_caption(result, entry) for entry in entries), strict=True)
-    return "\n".join([*lines, *(f"![{literal(caption)}]({_picture(path, name).name})\n" for name, caption in shown)])
+    lines += [f"![{literal(caption)}]({picture_path(path, name).name})\n" for name, caption in shown]
+    return "\n".join(lines)
+
+
+KIND = StudyKind("multi-task", PAGE, published_page, lambda content: (content["results"]["title"],), PICTURES)

@@ -155,7 +155,9 @@ class MultiTaskPlan:
         values = own | dict(published) | numbers | width
         config = config_from_dict(values, f"arm {arm.name}")
         mirrors = {name: axes for name, axes in config.mirror_axes.items() if name in names}
-        weights = {name: weight for name, weight in config.sampling_weights.items() if name in names}
+        # A dataset that is alone is drawn every time: its weight would only make another run of the same training.
+        among = names if len(names) > 1 else []
+        weights = {name: weight for name, weight in config.sampling_weights.items() if name in among}
         return replace(config, seed=seed, head=arm.head, mirror_axes=mirrors, sampling_weights=weights)
 
     def as_dict(self) -> dict[str, Any]:
@@ -178,6 +180,7 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
     training, tables = read_experiment(path, {"multi_task": MultiTaskSettings})
     settings: MultiTaskSettings = tables["multi_task"]
     _check(settings, path)
+    _check_kinds(settings, path)
     _check_limits(settings, path)
     _check_peers(settings, path)
     _require_unset(training, path)
@@ -224,6 +227,16 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
     ):  # fmt: skip
         if is_wrong:
             raise UsageError(what, file=path, remedy=remedy)
+
+
+def _check_kinds(settings: MultiTaskSettings, path: Path) -> None:
+    """Of what arms of one kind alone have: given for another one, it would change nothing, and nobody would know."""
+    usual = ArmSettings("", "joint")
+    for arm in settings.arms:
+        has_source = arm.kind == "transfer" or arm.source == usual.source
+        _require(has_source, f"arm {arm.name} has a source and is no transfer", path)
+        has_strategy = arm.kind in ("transfer", "joint_finetuned") or arm.strategy == usual.strategy
+        _require(has_strategy, f"arm {arm.name} has a strategy of fine-tuning and does not fine-tune", path)
 
 
 def _check_limits(settings: MultiTaskSettings, path: Path) -> None:

@@ -36,6 +36,10 @@ DEFINITIONS = (
     "smallest edge of a voxel) are means over the labels of a dataset; distances are of labels that truth and result "
     "have, and those of two arms are compared where both have them; a network with the paper's shared head tells "
     "foreground alone, and is compared by the Dice of all labels as one.",
+    "A label that is in neither truth nor result has no Dice, and an image in which none is in either is left out of "
+    "an arm's mean; where a file counts them, it is said how many. Marked where the truth has none, a label has a Dice "
+    "of 0. So what one arm rightly leaves empty and another marks counts in the mean of the other alone, and p, which "
+    "is of images in which both have a Dice, leaves it out.",
     "Ring: within 2 voxels of the true surface, on the network's grid. AUROC: test images against images of kinds that "
     "no arm knows, by the distance that the check measures.",
     "p: Wilcoxon's signed-rank test over patients, corrected for the number of datasets (Holm). It is of the networks "
@@ -105,6 +109,21 @@ def shortage_sentences(result: Mapping[str, Any], regime: Mapping[str, Any]) -> 
     }
     fewer = ", ".join(f"{name} ({has})" for name, has in free.items() if has < count)
     return [f"Fewer than {count} patients are not tested on, and all of these have labels: {fewer}."] if fewer else []
+
+
+def empty_sentences(regime: Mapping[str, Any]) -> list[str]:
+    """A line for each dataset with images of which an arm has no Dice, since neither truth nor result has a label."""
+    found: dict[str, list[str]] = {}
+    for row in regime["rows"]:
+        # Files from before they were counted do not say it.
+        empty = sum(row.get("empty_cases", {}).values())
+        if empty:
+            every = row["cases"] * len(row["seeds"])
+            found.setdefault(row["dataset"], []).append(f"{row['arm']} {empty} of {every}")
+    return [
+        f"{name}, images of all seeds with no label in truth and result, left out of the Dice: {', '.join(arms)}."
+        for name, arms in found.items()
+    ]
 
 
 def lead_text(found: Mapping[str, Any]) -> str:

@@ -14,10 +14,12 @@ from trainer.ood.published_part import SUMMARY, part_page
 from trainer.ood.published_summary import summary
 from trainer.report.change_list import change_list
 from trainer.report.origin import machine_facts
+from trainer.report.published_study import file_words, files_of_study, study_path
 from trainer.report.run_folder import write_json_file, write_text_file
 
 PAGE = SUMMARY
-FILES = "ood-benchmark-*.json"
+PREFIX = "ood-benchmark"
+FILES = f"{PREFIX}-*.json"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}-")
 TEXT = """# Out-of-distribution benchmark
 
@@ -38,7 +40,9 @@ FPR95. Detectors of this project begin with "whitened"; controls look at no trai
 def publish(
     results: Sequence[Mapping[str, Any]], title: str, command: Sequence[str], commit: str | None, folder: Path
 ) -> tuple[Path, Path]:
-    """Write ``ood-benchmark-DATE-TITLE.json`` to ``folder``, and the page of all such files in it.
+    """Write ``ood-benchmark-DATE-TITLE.json`` to ``folder``, and the pages of all such files in it.
+
+    Measured again under the same title, the models get the page of the earlier measurement, whose figures stay.
 
     Args:
         results: of the models.
@@ -49,6 +53,9 @@ def publish(
 
     Returns:
         Paths of both files.
+
+    Raises:
+        UsageError: another title is spelt alike in file names, or this one was given to other models.
     """
     kept = [{key: value for key, value in result.items() if key != "images"} for result in results]
     content = {
@@ -58,10 +65,24 @@ def publish(
         "machine": machine_facts(0),
         "models": kept,
     }
-    word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    path = folder / f"ood-benchmark-{datetime.date.today().isoformat()}-{word}.json"
+    require_title(folder, title, [result["model"] for result in results])
+    path = study_path(folder, PREFIX, datetime.date.today().isoformat(), file_words(title))
     write_json_file(path, content)
     return path, write_pages(folder)
+
+
+def require_title(folder: Path, title: str, models: Sequence[str]) -> None:
+    """Refuse a title before anything is measured that could not be published afterwards.
+
+    Args:
+        folder: of what is published.
+        title: of the measurement.
+        models: their names.
+
+    Raises:
+        UsageError: another title is spelt alike in file names, or this one was given to other models.
+    """
+    files_of_study(folder, PREFIX, file_words(title), _identity, (title, *models))
 
 
 def publish_p_values(found: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
@@ -94,6 +115,11 @@ def write_pages(folder: Path) -> Path:
     for name, text in published_pages(folder).items():
         write_text_file(folder / name, text)
     return folder / PAGE
+
+
+def _identity(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Title and models, which tell one measurement from another."""
+    return content["title"], *(model["model"] for model in content["models"])
 
 
 def _title(path: Path) -> str:

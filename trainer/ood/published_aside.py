@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def _newest(folder: Path, pattern: str) -> list[Path]:
 
 
 def _model_of(path: Path) -> str:
-    return path.stem.split("-")[-1]
+    """What follows the date in a file's name."""
+    dated = re.search(r"\d{4}-\d{2}-\d{2}-(.+)", path.stem)
+    return dated[1] if dated else path.stem.split("-")[-1]
 
 
 def _tested(by_task: Mapping[str, Any]) -> dict[str, float]:

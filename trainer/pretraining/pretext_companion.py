@@ -83,8 +83,9 @@ class ViewBatches(Dataset[PretextBatch]):
         self.places = [(source, number) for source, cases in enumerate(pool.cases) for number in range(len(cases))]
         if len(self.places) < 2:
             raise DatasetError("there are fewer than two images to pre-train on", remedy="Give more images")
-        used = [len(cases) for cases in pool.cases if len(cases)]
-        by_source = iter(dataset_probabilities(used, config.sampling_exponent))
+        used = [(task, len(cases)) for task, cases in zip(pool.tasks, pool.cases, strict=True) if len(cases)]
+        weights = [config.sampling_weights.get(task.name, 1.0) for task, _ in used]
+        by_source = iter(dataset_probabilities([count for _, count in used], config.sampling_exponent, weights))
         shares = [next(by_source) / len(cases) if len(cases) else 0.0 for cases in pool.cases]
         self.probabilities = np.array([shares[source] for source, _ in self.places])
         self.images = min(images_per_step, len(self.places))

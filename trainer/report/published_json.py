@@ -20,7 +20,16 @@ def write_published(path: Path, content: dict[str, Any]) -> dict[str, Any]:
         What a reader will find in it: pages and pictures are made from that, so that they agree with the file.
     """
     write_text_file(path, compact(content) + "\n")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return as_read(content)
+
+
+def as_read(content: dict[str, Any]) -> dict[str, Any]:
+    """What a reader of the file with this content finds.
+
+    >>> as_read({"seconds": (1.23456789, float("nan"))})
+    {'seconds': [1.23457, None]}
+    """
+    found: dict[str, Any] = json.loads(compact(content))
     return found
 
 

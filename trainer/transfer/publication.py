@@ -11,9 +11,8 @@ from typing import Any
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.origin import machine_facts
-from trainer.report.published_json import write_published
-from trainer.report.report import png_bytes, write_whole
-from trainer.report.run_folder import write_text_file
+from trainer.report.published_study import StudyKind, file_words, study_path
+from trainer.report.report import png_bytes
 from trainer.transfer import wording
 from trainer.transfer.page import figures
 
@@ -30,14 +29,25 @@ def publish(result: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
 
     Returns:
         Paths of the JSON file and of the page.
+
+    Raises:
+        UsageError: another title is spelt alike in file names, or a later result of this one is there.
     """
-    word = re.sub(r"[^a-z0-9]+", "-", str(result["title"]).lower()).strip("-")
-    path = folder / f"transfer-{result['created'][:10]}-{word}.json"
-    for name, (figure, _) in figures(write_published(path, {"machine": machine_facts(0), **result})).items():
-        write_whole(folder / _picture_name(path.name, name), png_bytes(figure))
-    page = folder / PAGE
-    write_text_file(page, published_page(folder))
-    return path, page
+    path = study_path(folder, KIND.prefix, result["created"][:10], file_words(result["title"]))
+    return KIND.publish(path, {"machine": machine_facts(0), **result}, _drawn)
+
+
+def require_title(folder: Path, title: str) -> None:
+    """Refuse a title before anything is measured that could not be published afterwards.
+
+    Raises:
+        UsageError: another title is spelt alike in file names.
+    """
+    KIND.files_of(folder, file_words(title), (title,))
+
+
+def _drawn(content: Mapping[str, Any]) -> dict[str, bytes]:
+    return {name: png_bytes(figure) for name, (figure, _) in figures(content).items()}
 
 
 def published_page(folder: Path) -> str:
@@ -73,3 +83,8 @@ def _section(result: Mapping[str, Any], name: str) -> list[str]:
 def _picture_name(name: str, kind: str) -> str:
     """Of a picture beside a JSON file."""
     return f"{name.removesuffix('.json')}-{kind}.png"
+
+
+KIND = StudyKind(
+    "transfer", PAGE, published_page, lambda content: (content["title"],), re.compile("gains|foreseen|detection")
+)

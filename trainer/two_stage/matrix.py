@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,7 +115,7 @@ def make_cells(
             parameters = {
                 "target": absolute(target),
                 "unlabelled": [absolute(directory) for directory in unlabelled],
-                "settings": dataclasses.asdict(own),
+                "settings": own.as_dict(),
                 "division": division_to_plain(division),
                 "content": [dataset_fingerprint(s, known) for s in (_looked_at(dataset, division), *others)],
             }

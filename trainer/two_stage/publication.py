@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.data.dataset import dataset_name
 from trainer.report.markdown_table import table
 from trainer.report.origin import machine_facts
-from trainer.report.published_json import write_published
-from trainer.report.report import png_bytes, write_whole
-from trainer.report.run_folder import write_text_file
+from trainer.report.published_study import StudyKind, picture_path, study_path
+from trainer.report.report import png_bytes
+from trainer.report.run_folder import MODEL_SUFFIX
 from trainer.two_stage.findings import bar_text
 from trainer.two_stage.page import EXPLANATION, TABLE_HEADERS, choice_rows, figures, shown_methods, table_rows
 from trainer.two_stage.settings import Settings
@@ -39,6 +41,9 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
 
     Returns:
         Paths of the JSON file and of the page.
+
+    Raises:
+        UsageError: the name is that of a published model of another target.
     """
     content = {
         "command": [Path(word).name for word in command],
@@ -48,22 +53,29 @@ def publish(found: Mapping[str, Any], settings: Settings, command: Sequence[str]
         "date": datetime.date.today().isoformat(),
         "results": found,
     }
-    path = folder / f"two-stage-{content['date']}-{found['name']}.json"
-    for name, (figure, _) in figures(write_published(path, content)["results"]).items():
-        write_whole(picture_path(path, name), png_bytes(figure))
-    page = folder / PAGE
-    write_text_file(page, published_page(folder))
-    return path, page
+    path = study_path(folder, KIND.prefix, str(content["date"]), found["name"])
+    return KIND.publish(
+        path, content, lambda written: {n: png_bytes(figure) for n, (figure, _) in figures(written["results"]).items()}
+    )
+
+
+def require_name(folder: Path, model: Path, target: Path) -> None:
+    """Refuse a model's name before anything is trained whose figures could not be published afterwards.
+
+    Args:
+        folder: of what is published.
+        model, target: files of the experiment, see `trainer.two_stage.experiment.Request`.
+
+    Raises:
+        UsageError: the name is that of a published model of another target.
+    """
+    name = model.name.removesuffix(MODEL_SUFFIX)
+    KIND.files_of(folder, name, (name, dataset_name(target)))
 
 
 def published_page(folder: Path) -> str:
     """The page of all published JSON files of a folder."""
     return "\n".join([TEXT, *(_section(path) for path in sorted(folder.glob(FILES)))])
-
-
-def picture_path(path: Path, name: str) -> Path:
-    """Where a picture of a published JSON file is."""
-    return path.with_name(f"{path.stem}-{name}.png")
 
 
 def _section(path: Path) -> str:
@@ -85,3 +97,12 @@ def _section(path: Path) -> str:
     verdicts = [f"- {bar_text(bar)}" for bar in found["bars"]]
     pictures = [f"![{caption}]({picture_path(path, name).name})\n" for name, (_, caption) in figures(found).items()]
     return "\n".join([*lines, "", *verdicts, "", *pictures])
+
+
+KIND = StudyKind(
+    "two-stage",
+    PAGE,
+    published_page,
+    lambda content: (content["results"]["name"], content["results"]["target"]),
+    re.compile("methods|curves"),
+)

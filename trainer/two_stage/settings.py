@@ -89,7 +89,7 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"training": self.training.as_dict()}
 
     def of_teachers(self) -> Settings:
         """The settings with defaults for what concerns the student alone.

@@ -22,7 +22,7 @@ from trainer.data.dataset import read_dataset
 from trainer.failure import image_store
 from trainer.failure.experiment import KINDS, FailureOptions, entries, repeats, run_failure_detection
 from trainer.failure.image_store import ImageStore
-from trainer.failure.publication import PAGE, publication_path, published_page
+from trainer.failure.publication import PAGE, publication_path, publish, published_page
 from trainer.failure.repeat import SNAPSHOTS, Dropout, Ensemble
 from trainer.failure.shipped_look import look
 from trainer.failure.wording import provenance
@@ -286,6 +286,13 @@ def test_the_command_writes_figures_report_and_page_without_naming_anyone(
         assert str(tmp_path) not in text
         assert not re.search(r"\bp[13]\b", text)
     assert json.loads(published.read_text(encoding="utf-8"))["command"].startswith("python -m trainer experiment")
+    # Published again on another day it is there once; another title that is spelt alike is refused.
+    for file in (published, published.with_suffix(".png")):
+        file.rename(file.with_name(file.name.replace(metrics["created"][:10], "2020-01-02")))
+    assert publish(metrics, results)[0] == published
+    assert {file.name for file in results.iterdir()} == {published.name, published.with_suffix(".png").name, PAGE}
+    with pytest.raises(UsageError, match="has the file name of another published study: Tiny"):
+        publish(metrics | {"title": "Tiny!"}, results)
 
 
 def test_models_of_other_labels_are_no_ensemble(model: Path, balls: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,8 @@ def test_other_patients_make_other_runs_of_all_networks_that_learn_from_them(roo
         ("", SHORT_ARMS + "numbers = {sampling = 1.0}\n", "unknown key sampling"),
         ("", SHORT_ARMS + "numbers = {seed = 1}\n", "numbers of an arm has a seed"),
         ("ours = 'dedicated'", SHORT_ARMS, "the same arm"),
+        ("", SHORT_ARMS + "source = 'others'\n", "arm joint-finetuned has a source and is no transfer"),
+        ("", SHORT_ARMS.replace('"dedicated"\n\n', '"dedicated"\nstrategy = "last-layers"\n\n'), "does not fine-tune"),
         ("test_fraction = 1.0", SHORT_ARMS, "test_fraction"),
     ],
 )  # fmt: skip
@@ -180,12 +182,11 @@ def test_networks_that_differ_in_head_or_in_a_number_that_prints_alike_are_not_s
 [[multi_task.arms]]
 name = "{name}"
 kind = "{kind}"
-source = "others"
 {rest}
 """
         for name, kind, rest in (
             ("finetuned-shared", "joint_finetuned", "head = 'shared_foreground'"),
-            ("lent-shared", "transfer", "head = 'shared_foreground'"),
+            ("lent-shared", "transfer", "head = 'shared_foreground'\nsource = 'others'"),
             ("close", "joint_finetuned", "numbers = {learning_rate = 0.00200001}"),
             ("closer", "joint_finetuned", "numbers = {learning_rate = 0.00200002}"),
         )
@@ -252,6 +253,52 @@ def test_an_arm_may_have_a_network_of_another_width_and_leaves_the_others_as_the
     assert all(run.name.startswith("wide.") for run in own)
     with pytest.raises(UsageError, match="channels"):
         read_multi_task(write_config(root / "one.toml", arms=SHORT_ARMS + wide_arm.replace("4, 8, 16", "4")))
+
+
+def test_arms_whose_trainings_are_the_same_are_trained_once(root: Path) -> None:
+    plain = Design(read_multi_task(write_config(root / "plain.toml", arms=SHORT_ARMS)))
+    # What these change is what the training says already.
+    again = "".join(
+        f"\n[[multi_task.arms]]\nname = '{arm}-again'\nkind = '{kind}'\n{rest}\n"
+        for arm, kind, rest in (
+            ("joint", "joint", "numbers = {learning_rate = 0.01}"),
+            ("dedicated", "dedicated", "channels = [4, 6, 8]"),
+            ("joint-finetuned", "joint_finetuned", "numbers = {ema_decay = 0.8}"),
+        )
+    )
+    design = Design(read_multi_task(write_config(root / "again.toml", arms=SHORT_ARMS + again)))
+    assert design.runs == plain.runs
+    arms = {arm.name: arm for arm in design.plan.settings.arms}
+    for name in ("joint", "dedicated", "joint-finetuned"):
+        assert design.runs_of(arms[f"{name}-again"], CT, 4, 1)[0] == design.runs_of(arms[name], CT, 4, 1)[0]
+
+
+def test_a_number_that_is_none_is_refused_before_anything_is_trained(root: Path, tmp_path: Path) -> None:
+    arms = SHORT_ARMS + "numbers = {absence_weight = nan}\n"
+    plan = read_multi_task(write_config(root / "none.toml", arms=arms))
+    with pytest.raises(UsageError, match="not plain values"):
+        run_multi_task(plan, tmp_path / "out", SequentialExecutor(), lambda line: None)
+
+
+def test_an_arm_of_another_width_before_the_others_leaves_their_runs_too(root: Path) -> None:
+    plain = Design(read_multi_task(write_config(root / "plain.toml", arms=SHORT_ARMS)))
+    wide = "\n[[multi_task.arms]]\nname = 'wide'\nkind = 'joint_finetuned'\nchannels = [4, 8, 16]\n"
+    first = Design(read_multi_task(write_config(root / "first.toml", arms=wide + SHORT_ARMS)))
+    folders = [{job.folder for job in make_jobs(one.runs, root / "runs").values()} for one in (plain, first)]
+    assert folders[0] < folders[1]
+
+
+def test_weights_of_datasets_make_other_runs_of_networks_of_several_datasets_alone(root: Path) -> None:
+    config = write_config(root / "even.toml")
+    weighted = root / "weighted.toml"
+    weighted.write_text(config.read_text() + f"\n[sampling_weights]\n{CT} = 2.0\n{T1} = 0.5\n")
+    plain, other = (Design(read_multi_task(path)).runs for path in (config, weighted))
+    for one, own in zip(plain, other, strict=True):
+        weights = own.parameters["training"].pop("sampling_weights", {})
+        # Of a single one there is nothing to draw.
+        expected = {CT: 2.0, T1: 0.5} if len(names_of(own)) > 1 else {}
+        assert weights == {name: weight for name, weight in expected.items() if name in names_of(own)}
+        assert own == one
 
 
 def test_results_are_not_written_where_a_view_could_not_name_them(root: Path) -> None:

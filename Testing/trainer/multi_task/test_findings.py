@@ -14,7 +14,7 @@ from trainer.multi_task.findings import _bar, _differences, _figures, _p_value
 from trainer.multi_task.foreign import auroc
 from trainer.multi_task.interval import interval_over_patients_and_seeds
 from trainer.multi_task.measurement import FOREGROUND
-from trainer.multi_task.wording import SUMMARY, shortage_sentences, summary_rows, verdict_sentence
+from trainer.multi_task.wording import SUMMARY, empty_sentences, shortage_sentences, summary_rows, verdict_sentence
 from trainer.uncertainty.reliability import BINS
 
 NAN = float("nan")
@@ -340,6 +340,32 @@ def test_datasets_with_fewer_patients_than_the_number_of_labels_are_named() -> N
     assert words == "Fewer than 20 patients are not tested on, and all of these have labels: D (18)."
     for enough in (18, 0):
         assert shortage_sentences({"datasets": datasets}, {"labelled_groups": enough}) == []
+
+
+def nothing_there(group: str, marks: bool = False) -> dict[str, Any]:
+    """A case without any label in the truth: Dice 0 where something is marked, otherwise none."""
+    found = case(group, {"a": 0.0 if marks else None})
+    found["structures"][FOREGROUND] = agreement(0.0 if marks else None)
+    return found
+
+
+def test_images_without_a_label_in_truth_and_result_are_counted_by_arm_and_said() -> None:
+    draws = PatientDraws({"p", "q", "r"}, np.random.default_rng(0), 10)
+    careful = cell_of({seed: [case("p", {"a": 0.8}), nothing_there("q"), nothing_there("r")] for seed in (0, 1)})
+    marking = cell_of(
+        {seed: [case("p", {"a": 0.8}), nothing_there("q", marks=seed == 1), nothing_there("r")] for seed in (0, 1)}
+    )
+    whole = cell_of({seed: [case(group, {"a": 0.8}) for group in "pqr"] for seed in (0, 1)})
+    arms = {"careful": careful, "marking": marking}
+    rows = [{"dataset": "D", "arm": arm, **_figures(cell, draws)} for arm, cell in arms.items()]
+    assert [row["empty_cases"] for row in rows] == [{"0": 2, "1": 2}, {"0": 2, "1": 1}]
+    # The false mark is in the mean of the arm that made it, and in no other.
+    assert [row["dice"]["value"] for row in rows] == pytest.approx([0.8, (0.8 + 0.4) / 2])
+    rows.append({"dataset": "E", "arm": "careful", **_figures(whole, draws)})
+    words = "D, images of all seeds with no label in truth and result, left out of the Dice:"
+    assert empty_sentences({"rows": rows}) == [f"{words} careful 4 of 6, marking 3 of 6."]
+    older = [{name: value for name, value in row.items() if name != "empty_cases"} for row in rows]
+    assert empty_sentences({"rows": older}) == []
 
 
 def test_every_figure_can_be_drawn() -> None:

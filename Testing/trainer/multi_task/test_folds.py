@@ -84,11 +84,10 @@ def test_spared_are_those_whom_a_training_with_the_same_settings_holds_out(root:
 def test_no_training_of_any_arm_sees_a_patient_of_its_fold_or_one_who_is_spared(root: Path, spare: bool) -> None:
     design = Design(plan_of(root, spare=spare))
     runs = {run.name: run for run in design.runs}
+    assert {name.rpartition(".f")[2] for name in runs} == {str(fold) for fold in range(FOLDS)}
     for fold, division in enumerate(design.divisions):
         kept = division.spared | {group for tested in division.tested.values() for group in tested}
-        names = [name for name in runs if name.endswith(f".f{fold}")]
-        assert len(names) == len(runs) / FOLDS
-        for name in names:
+        for name in [name for name in runs if name.endswith(f".f{fold}")]:
             # What a network is fine-tuned from is of the same fold.
             assert all(need.endswith(f".f{fold}") for need in runs[name].needs)
             parameters = runs[name].parameters

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
+from Testing.trainer.multi_task.tiny_study import write_config
+from trainer.cli import main
 from trainer.multi_task.page import write_page
 from trainer.multi_task.publication import publish
 
@@ -95,9 +98,48 @@ def test_page_and_report_name_datasets_with_fewer_patients_than_the_number_of_la
         assert "Fewer than 5 patients are not tested on, and all of these have labels: Dataset001_A (4)." in text
 
 
+def test_page_and_report_say_how_many_images_an_arm_has_no_dice_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Dataset001_A, images of all seeds with no label in truth and result, left out of the Dice: a 1 of 4."
+    study = nothing_measured("Study", cases=[], picture_failures={}, command="", created="")
+    monkeypatch.setattr("trainer.multi_task.wording.empty_sentences", lambda regime: [said])
+    _, page = publish(study, [], tmp_path)
+    write_page(study, tmp_path / "report.html", tmp_path)
+    for path in (page, tmp_path / "report.html"):
+        assert said in path.read_text(encoding="utf-8").replace("\\", "")
+
+
 def test_pictures_of_a_study_whose_title_begins_alike_stay(tmp_path: Path) -> None:
     other, _ = publish(nothing_measured("Study: cases of CT"), [], tmp_path)
     picture = other.with_name(f"{other.stem}-gain.png")
     picture.write_bytes(b"another's")
     publish(nothing_measured("Study"), [], tmp_path)
     assert picture.exists()
+
+
+def test_a_study_published_again_on_another_day_replaces_what_was_there_and_no_other_one(tmp_path: Path) -> None:
+    other, _ = publish(nothing_measured("Study: cases"), [], tmp_path)
+    path, _ = publish(nothing_measured("Study", commit="a" * 40), [], tmp_path)
+    earlier = path.with_name("multi-task-2020-01-02-study.json")
+    path.rename(earlier)
+    picture = earlier.with_name(f"{earlier.stem}-forest-dice-20.png")
+    picture.write_bytes(b"of the earlier one")
+    _, page = publish(nothing_measured("Study", commit="b" * 40), [], tmp_path)
+    assert {file.name for file in tmp_path.glob("*.json")} == {other.name, path.name}
+    assert not picture.exists()
+    text = page.read_text(encoding="utf-8")
+    assert (text.count("## Study,"), "a" * 40 in text, "b" * 40 in text) == (1, False, True)
+
+
+def test_a_title_that_could_not_be_published_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = publish(nothing_measured("Tiny: study"), [], tmp_path / "docs")
+    with pytest.raises(UsageError, match="Tiny study has the file name of another published study: Tiny: study"):
+        publish(nothing_measured("Tiny study"), [], tmp_path / "docs")
+    config, out = write_config(tmp_path / "study.toml"), tmp_path / "out"
+    words = ["experiment", "multi-task", "--config", str(config), "-o", str(out), "--publish", str(path.parent)]
+    assert main(words) == 2
+    assert "Tiny study has the file name of another published study" in capsys.readouterr().err
+    assert not out.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from trainer.ood.catalogue import ARTEFACT, KNOWN, REAL
 from trainer.ood.detector.spectral_detector import SHIPPED
 from trainer.ood.findings import HARMFUL, SAME_GRID, ImageScores, families_of, summarise
@@ -202,6 +203,19 @@ def test_a_map_that_was_measured_with_an_earlier_model_says_so(tmp_path: Path) -
     assert "In 1 of 1 tasks they are not uniform: heart." in pages["ood-benchmark-p-value.md"]
 
 
+def test_models_whose_names_end_alike_have_a_section_each(tmp_path: Path) -> None:
+    row = {"auroc": 0.75, "control": 0.5, "interval": None, "images": 2}
+    by_task = {"1_heart": {"patients": 3, "mean_p_value": 0.5, "distance": 0.25, "p": 0.01}}
+    for name in ("own-net", "another-net"):
+        places = {"model": "0" * 16, "patch": row | {"by_task": {"heart": row}}}
+        tested = {"name": name, "model": "0" * 16, "commit": "c", "known_images": 3, "p_value_within_tasks": by_task}
+        for kind, content in (("localisation", places), ("p-value", tested)):
+            (tmp_path / f"{kind}-2026-01-01-{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    pages = published_pages(tmp_path)
+    for page in ("ood-benchmark-foreign-places.md", "ood-benchmark-p-value.md"):
+        assert [line for line in pages[page].splitlines() if line.startswith("## ")] == ["## another-net", "## own-net"]
+
+
 def test_what_matters_comes_first_and_the_changes_last(tmp_path: Path) -> None:
     shipped = THE_CHECK | {"sensitivity_by_source": {"real: X": 1.0}}
     publish([{"model": "m", "detectors": summarise(ROWS, seed=0), "shipped": shipped}], "All", [], None, tmp_path)
@@ -321,6 +335,20 @@ def test_a_measurement_made_again_takes_the_page_of_the_earlier_one(tmp_path: Pa
     pages = published_pages(tmp_path)
     assert list(pages) == [PAGE, "ood-benchmark-all-detectors.md"]
     assert all("75.0 % of 2 known images" in text and "25.0 %" not in text for text in pages.values())
+
+
+def test_a_title_of_other_models_or_one_that_is_spelt_alike_does_not_take_the_page(tmp_path: Path) -> None:
+    model = {"model": "tiny", "detectors": summarise(ROWS, seed=0), "shipped": THE_CHECK}
+    path, _ = publish([model], "All detectors, 2-D", [], None, tmp_path)
+    earlier = path.with_name("ood-benchmark-2020-01-02-all-detectors-2-d.json")
+    path.rename(earlier)
+    for title, name in (("All detectors 2-D", "tiny"), ("All detectors, 2-D", "another")):
+        with pytest.raises(UsageError, match="has the file name of another published study: All detectors, 2-D, tiny"):
+            publish([model | {"model": name}], title, [], None, tmp_path)
+    assert not path.exists()
+    publish([model], "All detectors, 2-D", [], None, tmp_path)
+    assert path.is_file()
+    assert earlier.is_file()
 
 
 def test_the_summary_is_of_the_measurement_of_all_detectors_and_links_the_others(tmp_path: Path) -> None:

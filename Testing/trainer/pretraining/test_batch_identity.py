@@ -56,6 +56,14 @@ def test_other_batches_have_another_identity(what: str) -> None:
     assert fingerprint(CHANGED[what]().identity) != fingerprint(batches().identity)
 
 
+def test_weights_of_datasets_hold_for_views_too_also_where_one_has_no_images() -> None:
+    none, other = (replace(TASK, dataset=replace(TASK.dataset, name=name)) for name in ("None", "B"))
+    pool = ImagePool((TASK, none, other), ([prepared("a"), prepared("b"), prepared("c")], [], [prepared("d")]))
+    weighted = TrainingConfig(sampling_exponent=1.0, sampling_weights={"A": 0.5, "None": 7.0, "B": 1.5})
+    found = ViewBatches(pool, PRETEXTS["denoising"], weighted, NETWORK.architecture, 2).probabilities
+    np.testing.assert_allclose(found, [1 / 12, 1 / 12, 1 / 12, 3 / 4])
+
+
 def test_a_pretext_companion_is_known_by_its_batches() -> None:
     (companion,) = pretext_companions(
         [PRETEXTS["denoising"]], POOL, TrainingConfig(), NETWORK.architecture, 2, lambda progress: 1.0

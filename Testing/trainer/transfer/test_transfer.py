@@ -21,6 +21,7 @@ from trainer.data.dataset import read_dataset
 from trainer.data.provenance import Provenance
 from trainer.experiment.run import make_jobs
 from trainer.transfer.design import held_out_groups, make_runs
+from trainer.transfer.publication import publish
 from trainer.transfer.settings import read_transfer
 
 
@@ -81,6 +82,20 @@ def test_the_published_file_has_command_commit_and_config_but_no_place_of_this_m
     pictures = sorted(picture.name for picture in (folder / "docs").glob("*.png"))
     assert pictures == [f"{path.stem}-{kind}.png" for kind in ("detection", "foreseen", "gains")]
     assert all(f"]({name})" in page for name in pictures)
+
+
+def test_a_title_that_could_not_be_published_is_refused_before_anything_is_trained(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, found = done
+    config = folder / "spelt_alike.toml"
+    config.write_text((folder / "transfer.toml").read_text().replace(found["title"], f"{found['title']}!"))
+    out = tmp_path / "out"
+    assert main(["transfer", "--config", str(config), "-o", str(out), "--publish", str(folder / "docs")]) == 2
+    assert f"{found['title']}! has the file name of another published study" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(UsageError, match="another published study"):
+        publish(found | {"title": f"{found['title']}!"}, folder / "docs")
 
 
 def test_the_same_command_trains_nothing_anew(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch):

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from Testing.trainer.two_stage.discs import SETTINGS
 from trainer.two_stage.division import Division
 from trainer.two_stage.findings import bar_text, bars, cell_figures, summarise
 from trainer.two_stage.matrix import Cell
 from trainer.two_stage.page import interval_text, write_page
-from trainer.two_stage.publication import publish
+from trainer.two_stage.publication import publish, require_name
 
 PRETEXTS = ("denoising",)
 NOTHING = Division((), (), (), ())
@@ -122,6 +123,24 @@ def test_every_published_target_has_its_section(tmp_path: Path) -> None:
     page = (tmp_path / "two-stage.md").read_text(encoding="utf-8")
     assert page.index("## Dataset001_A") < page.index("## Dataset002_B")
     assert "the target's own, Dataset009_Z" in page
+
+
+def test_a_model_s_name_on_another_target_does_not_take_the_place_of_what_is_published(tmp_path: Path) -> None:
+    found = found_for({0: 0.6, 1: 0.7})
+    path, _ = publish(found, SETTINGS, ["two-stage"], tmp_path)
+    other = Path("data") / "Dataset099_Other"
+    with pytest.raises(UsageError, match=f"{found['name']}, Dataset099_Other has the file name of another published"):
+        require_name(tmp_path, Path(f"{found['name']}.mts.safetensors"), other)
+    with pytest.raises(UsageError, match="another published study"):
+        publish(found | {"target": other.name}, SETTINGS, ["two-stage"], tmp_path)
+    require_name(tmp_path, Path(f"{found['name']}.mts.safetensors"), Path("elsewhere") / found["target"])
+    # On another day it is the same study, with its pictures.
+    pictures = sorted(tmp_path.glob("*.png"))
+    for file in (path, *pictures):
+        file.rename(file.with_name(file.name.replace(file.name[10:20], "2020-01-02")))
+    assert publish(found, SETTINGS, ["two-stage"], tmp_path)[0] == path
+    assert sorted(tmp_path.glob("*.png")) == pictures
+    assert list(tmp_path.glob("*.json")) == [path]
 
 
 def test_a_published_file_has_its_pictures_beside_it_and_the_page_shows_them(tmp_path: Path) -> None:

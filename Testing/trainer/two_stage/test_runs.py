@@ -336,6 +336,14 @@ def test_other_settings_of_the_student_make_another_student_and_no_other_teacher
     assert {name for name in plain if plain[name] != longer[name]} == set(plain)
 
 
+def test_runs_without_weights_of_datasets_are_those_from_before_there_were_any(folders: Folders) -> None:
+    weighted = replace(SETTINGS, training=replace(SETTINGS.training, sampling_weights={OTHER.name: 2.0}))
+    for settings, expected in ((SETTINGS, None), (weighted, {OTHER.name: 2.0})):
+        (cell,) = make_cells(folders.target, (folders.other,), (4,), (0,), settings)
+        for run in cell.runs(SETTINGS.two_stage.pretexts):
+            assert run.parameters["settings"]["training"].get("sampling_weights") == expected, run.name
+
+
 def test_validation_cases_without_any_structure_are_refused_as_labelled_ones_are(
     folders: Folders, tmp_path: Path
 ) -> None:
