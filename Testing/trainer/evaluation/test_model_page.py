@@ -148,6 +148,10 @@ def test_where_the_check_knows_images_without_labels_the_page_says_what_it_accep
     file.write_text(file.read_text("utf-8").replace(digest, "0" * 64), encoding="utf-8")
     with pytest.raises(DatasetError, match="ood-benchmark"):
         page_text(MARK, [model], tmp_path)
+    # Another predicted Dice leaves verdicts as they were.
+    told = dict(manifest.training) | {"checked_as": ["0" * 64], "measured_as": [digest]}
+    rewrite_manifest(model, replace(manifest, training=told), model)
+    assert "heads: 8 of 9" in card_of(model, tmp_path)
 
 
 def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:
