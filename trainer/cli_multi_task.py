@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
+from trainer.cli_environment import tell
 from trainer.cli_experiments import EXIT_INCOMPLETE, add_executor_options, executor_of
 
 
@@ -37,10 +38,10 @@ def _multi_task(options: argparse.Namespace) -> int:
     with held(options.output, "this experiment"):
         result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
     for regime in result["regimes"]:
-        sys.stdout.write(verdict_sentence(result, regime) + "\n")
+        tell(verdict_sentence(result, regime))
     for sentence in trouble_sentences(result):
         _say(sentence)
-    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+    tell(f"report: {options.output / 'report.html'}")
     if options.publish:
         from trainer.multi_task.case_picture import FOLDER, SMALL
         from trainer.multi_task.publication import publish
@@ -48,7 +49,7 @@ def _multi_task(options: argparse.Namespace) -> int:
         cases = options.output / FOLDER / SMALL if options.publish_cases else None
         places = (plan.root, options.output, Path(plan.settings.data_root), Path.home())
         for path in publish(result, options.words, options.publish, cases, places):
-            sys.stdout.write(f"published: {path}\n")
+            tell(f"published: {path}")
     return EXIT_INCOMPLETE if result["failures"] else 0
 
 
