@@ -30,6 +30,7 @@ from trainer.cli_environment import (
     missing_package,
     require_not_released,
     require_one_process,
+    tell,
 )
 from trainer.cli_refitting import VARIANTS
 from trainer.machine.freed_memory import keep_freed_memory
@@ -199,7 +200,7 @@ def _add_experiment(commands: Any) -> None:
 def _verify(options: argparse.Namespace) -> int:
     from trainer.verification.verify import run_verify
 
-    return run_verify(options.directories, print)
+    return run_verify(options.directories, tell)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -219,7 +220,7 @@ def _train(options: argparse.Namespace) -> int:
         )
         if ranks.rank == 0:
             print(model_card(manifest, "see 'info'"))
-            print(f"model: {output}")
+            tell(f"model: {output}")
     return 0
 
 
@@ -237,13 +238,13 @@ def _evaluate(options: argparse.Namespace) -> int:
         words=options.words,
     )
     for name, figures in summary.items():
-        print(
+        tell(
             f"{name}: {figures['cases']} cases, mean foreground Dice {figures['mean_foreground_dice']:.3f}, "
             f"recognised {100 * figures['recognised']:.0f} %, flagged {100 * figures['flagged_ood']:.0f} %"
         )
     if options.all_cases:
-        print(whose_text(False, {}))
-    print(f"report: {options.output / 'report.html'}")
+        tell(whose_text(False, {}))
+    tell(f"report: {options.output / 'report.html'}")
     return 0
 
 
@@ -261,13 +262,14 @@ def _benchmark(options: argparse.Namespace) -> int:
     for result in figures["models"]:
         shipped = result["shipped"]
         flagged = ", ".join(f"{family} {100 * share:.0f} %" for family, share in shipped["sensitivity"].items())
-        print(f"{result['model']}: known accepted {100 * shipped['specificity']:.0f} %; flagged: {flagged}")
-    print(f"report: {options.output / 'report.html'}")
+        tell(f"{result['model']}: known accepted {100 * shipped['specificity']:.0f} %; flagged: {flagged}")
+    tell(f"report: {options.output / 'report.html'}")
     if options.publish:
         from trainer.ood.published import publish
         from trainer.report.source_commit import source_commit
 
-        print("published:", *publish(figures["models"], options.title, options.words, source_commit(), options.publish))
+        paths = publish(figures["models"], options.title, options.words, source_commit(), options.publish)
+        tell(" ".join(["published:", *map(str, paths)]))
     return 0
 
 
@@ -286,8 +288,8 @@ def _localisation(options: argparse.Namespace) -> int:
         predictor, options.data, foreign, options.output, images_per_task=options.images, source=source
     )
     for kind in KINDS_OF_INSERTION:
-        print(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
-    print(f"figures: {options.output}")
+        tell(f"{kind}: mean AUROC per cell {figures[kind]['auroc']:.3f}, control {figures[kind]['control']:.3f}")
+    tell(f"figures: {options.output}")
     return 0
 
 
@@ -301,9 +303,9 @@ def _p_value(options: argparse.Namespace) -> int:
     found = measure_p_values(
         Predictor.load(options.model), options.data, options.output, command=options.words, commit=source_commit()
     )
-    print(uniformity_words(found["p_value_within_tasks"], found["rule"] == COUNTED))
+    tell(uniformity_words(found["p_value_within_tasks"], found["rule"] == COUNTED))
     if options.publish:
-        print("published:", *publish_p_values(found, options.publish))
+        tell(" ".join(["published:", *map(str, publish_p_values(found, options.publish))]))
     return 0
 
 
@@ -327,15 +329,15 @@ def _calibration(options: argparse.Namespace) -> int:
     )
     for bar in run_calibration(wanted, options.output)["bars"]:
         sign = "≥" if bar["at_least"] else "≤"
-        print(f"{bar['what']}: {bar['value']:.3f} (bar {sign} {bar['limit']:g}, {'met' if bar['met'] else 'not met'})")
-    print(f"report: {options.output / 'report.html'}")
+        tell(f"{bar['what']}: {bar['value']:.3f} (bar {sign} {bar['limit']:g}, {'met' if bar['met'] else 'not met'})")
+    tell(f"report: {options.output / 'report.html'}")
     return 0
 
 
 def _calibration_page(options: argparse.Namespace) -> int:
     from trainer.uncertainty.publication import publish
 
-    print(f"written: {publish(options.metrics, options.output)}")
+    tell(f"written: {publish(options.metrics, options.output)}")
     return 0
 
 
@@ -344,9 +346,9 @@ def _model_page(options: argparse.Namespace) -> int:
 
     for metrics in options.evaluations:
         for path in keep_evaluation(metrics, options.model, options.results, options.output.parent / CARDS):
-            print(f"written: {path}")
+            tell(f"written: {path}")
     write_model_page(options.output, options.model, options.results)
-    print(f"written: {options.output}")
+    tell(f"written: {options.output}")
     return 0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
-from MultiTaskSegLib.runtime.errors import UsageError
+from MultiTaskSegLib.runtime.errors import UsageError, printable
 from MultiTaskSegLib.runtime.machine.atomic_file import require_place
 from MultiTaskSegLib.runtime.machine.file_pattern import expanded
 from MultiTaskSegLib.runtime.model import released
@@ -25,6 +26,14 @@ EXTRA_OF = {
 }
 
 MODEL_OPTIONS = ("model", "models", "ensemble")
+
+
+def tell(*lines: str) -> None:
+    """Write lines for people to standard output.
+
+    Names in them come from files and may hold anything: none begins a line of its own or moves a terminal's cursor.
+    """
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def expand_patterns(options: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trainer.cli_environment import tell
+
 EXECUTORS = ("sequential", "processes", "ray")
 EXIT_INCOMPLETE = 4
 
@@ -68,13 +70,13 @@ def _transfer(options: argparse.Namespace) -> int:
     with held(options.output, "this experiment"):
         result = run_transfer(plan, options.output, executor_of(options), _say, options.words)
     for target in result["targets"]:
-        sys.stdout.write(claim_sentence(target) + "\n")
+        tell(claim_sentence(target))
     for sentence in trouble_sentences(result):
         _say(sentence)
-    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+    tell(f"report: {options.output / 'report.html'}")
     if options.publish:
         for path in publish(result, options.publish):
-            sys.stdout.write(f"published: {path}\n")
+            tell(f"published: {path}")
     return EXIT_INCOMPLETE if result["failures"] else 0
 
 
@@ -84,10 +86,10 @@ def _recommend(options: argparse.Namespace) -> int:
     found = recommend(options.data, options.models, images=options.images)
     for row in ranking_table(found)[1]:
         figures = [] if row[2] is None else [f"log effective rank {row[2]:.3f}; spectral nearness {row[3]:.3f}"]
-        sys.stdout.write(f"{row[0]}: {'; '.join([*figures, *([str(row[5])] if row[5] else [])])}\n")
+        tell(f"{row[0]}: {'; '.join([*figures, *([str(row[5])] if row[5] else [])])}")
     if options.output:
         write_recommendation(found, options.data, options.output)
-        sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+        tell(f"report: {options.output / 'report.html'}")
     return 0 if any(not r.trouble for r in found) else EXIT_INCOMPLETE
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
+
+from trainer.cli_environment import tell
 
 KINDS = ("bias_field", "ghosting", "spikes", "motion")
 
@@ -51,11 +52,11 @@ def _failure_detection(options: argparse.Namespace) -> int:
     for name in ordered(means):
         aurc, gain = (means[name][figure]["value"] for figure in ("aurc", "n_aurc"))
         told = "" if gain != gain else f", nAURC {gain:.2f}"
-        sys.stdout.write(f"{row_name(means, name)}: AURC {100 * aurc:.1f}{told}\n")
-    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+        tell(f"{row_name(means, name)}: AURC {100 * aurc:.1f}{told}")
+    tell(f"report: {options.output / 'report.html'}")
     if options.publish:
         from trainer.failure.publication import publish
 
         for path in publish(metrics, options.publish):
-            sys.stdout.write(f"published: {path}\n")
+            tell(f"published: {path}")
     return 0

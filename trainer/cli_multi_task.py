@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
+from trainer.cli_environment import tell
 from trainer.cli_experiments import EXIT_INCOMPLETE, add_executor_options, executor_of
 
 if TYPE_CHECKING:
@@ -43,16 +44,16 @@ def _multi_task(options: argparse.Namespace) -> int:
     with held(options.output, "this experiment"):
         result = run_multi_task(plan, options.output, executor_of(options), _say, options.words)
     for regime in result["regimes"]:
-        sys.stdout.write(verdict_sentence(result, regime) + "\n")
+        tell(verdict_sentence(result, regime))
     for sentence in trouble_sentences(result):
         _say(sentence)
-    sys.stdout.write(f"report: {options.output / 'report.html'}\n")
+    tell(f"report: {options.output / 'report.html'}")
     if options.publish:
         from trainer.multi_task.case_picture import FOLDER, SMALL
 
         cases = options.output / FOLDER / SMALL if options.publish_cases else None
         for path in publish(result, options.words, options.publish, cases, _places(plan, options.output)):
-            sys.stdout.write(f"published: {path}\n")
+            tell(f"published: {path}")
     return EXIT_INCOMPLETE if result["failures"] else 0
 
 

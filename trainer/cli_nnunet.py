@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import MtsError, UsageError
-from trainer.cli_environment import require_model_place
+from trainer.cli_environment import require_model_place, tell
 
 
 def add_commands(commands: Any) -> None:
@@ -74,7 +74,8 @@ def _write(arguments: argparse.Namespace) -> int:
             from trainer.refitting.imported_refit import refit_imported
 
             refit_imported(draft, arguments.reference, output, held_out=arguments.held_out)
-    sys.stdout.write(f"{described_model(output).card}\nfile: {output}\n")
+    sys.stdout.write(f"{described_model(output).card}\n")
+    tell(f"file: {output}")
     return 0
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from MultiTaskSegLib.runtime.network.precision import LOWER_PRECISIONS
-from trainer.cli_environment import require_model_place, require_not_released
+from trainer.cli_environment import require_model_place, require_not_released, tell
 
 
 def add_commands(commands: Any) -> None:
@@ -40,13 +39,13 @@ def _precision(options: argparse.Namespace) -> int:
     assert block is not None
     for figures in block.measured:
         said = f"left out, because {figures.shortfall}" if figures.shortfall else "permitted"
-        sys.stdout.write(
+        tell(
             f"{figures.precision}: {said}. Mean Dice "
             + ", ".join(
                 f"{task} {own:.4f} (float32 {figures.dice_float32[task]:.4f})" for task, own in figures.dice.items()
             )
             + f"; {figures.differing_verdicts} of {figures.images} verdicts differ; AUROC {figures.auroc:.4f} "
-            f"(float32 {figures.auroc_float32:.4f})\n"
+            f"(float32 {figures.auroc_float32:.4f})"
         )
-    sys.stdout.write(f"model: {target}\n")
+    tell(f"model: {target}")
     return 0

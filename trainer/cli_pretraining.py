@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainer.cli_environment import require_not_released
+from trainer.cli_environment import require_not_released, tell
 from trainer.cli_experiments import add_executor_options, executor_of
 
 SOURCE_TASKS = ("segmentation", "classification", "self-supervised")
@@ -128,11 +128,11 @@ def _two_stage(options: argparse.Namespace) -> int:
     with held(RunFolder(options.output).path):
         found = run_two_stage(request, settings, executor_of(options), _say)
     for bar in found["bars"]:
-        sys.stdout.write(f"{bar_text(bar)}\n")
-    sys.stdout.write(f"model: {options.output}\nreport: {RunFolder(options.output).report}\n")
+        tell(bar_text(bar))
+    tell(f"model: {options.output}", f"report: {RunFolder(options.output).report}")
     if options.publish:
         for path in publish(found, settings, options.words, options.publish):
-            sys.stdout.write(f"published: {path}\n")
+            tell(f"published: {path}")
     return 0
 
 
@@ -146,7 +146,8 @@ def _budget(options: argparse.Namespace) -> Any:
 def _tell(manifest: Any, output: Path) -> int:
     from MultiTaskSegLib.runtime.model.model_card import model_card
 
-    sys.stdout.write(f"{model_card(manifest, 'see info')}\nmodel: {output}\n")
+    sys.stdout.write(f"{model_card(manifest, 'see info')}\n")
+    tell(f"model: {output}")
     return 0
 
 

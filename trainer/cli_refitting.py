@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MultiTaskSegLib.runtime.errors import UsageError
-from trainer.cli_environment import require_model_place, require_not_released
+from trainer.cli_environment import require_model_place, require_not_released, tell
 
 if TYPE_CHECKING:
     from MultiTaskSegLib.runtime.imported.imported_manifest import ImportedManifest
@@ -120,7 +119,7 @@ def _reference(options: argparse.Namespace) -> int:
         wanted |= {"held_out": options.held_out, "images_of": images_by_task(options.images)}
         manifest = fit_new_reference(options.model, options.data, target, **wanted)
     assert manifest.ood is not None
-    sys.stdout.write(f"{check_text(manifest.ood, len(manifest.tasks))}\nmodel: {target}\n")
+    tell(check_text(manifest.ood, len(manifest.tasks)), f"model: {target}")
     return 0
 
 
@@ -132,8 +131,8 @@ def _calibrate(options: argparse.Namespace) -> int:
         before, after = task.calibration["ece_uncalibrated"], task.calibration["ece"]
         near = f"{task.surface_temperature:.2f} near the surface" if task.surface_temperature else "everywhere"
         figures = f"temperature {task.temperature:.2f}, {near}; ECE {before:.3f} before, {after:.3f} after"
-        sys.stdout.write(f"{task.name}: {figures}\n")
-    sys.stdout.write(f"model: {target}\n")
+        tell(f"{task.name}: {figures}")
+    tell(f"model: {target}")
     return 0
 
 
@@ -146,8 +145,8 @@ def _quality(options: argparse.Namespace) -> int:
     target = _target(options)
     manifest = refit_quality(options.model, options.data, target, faults=options.faults, seed=options.seed)
     for task in manifest.tasks:
-        sys.stdout.write(f"{task.name}: {quality_line(manifest.quality_of(task)).strip()}\n")
-    sys.stdout.write(f"model: {target}\n")
+        tell(f"{task.name}: {quality_line(manifest.quality_of(task)).strip()}")
+    tell(f"model: {target}")
     return 0
 
 
@@ -169,7 +168,7 @@ def _keep(options: argparse.Namespace) -> int:
     )
     kept = ", ".join(task.name for task in manifest.tasks)
     check = check_text(manifest.ood, len(manifest.tasks))
-    sys.stdout.write(f"kept: {kept}\n{left_out_text(manifest)}\n{check}\nmodel: {target}\n")
+    tell(f"kept: {kept}", left_out_text(manifest), check, f"model: {target}")
     return 0
 
 
@@ -179,5 +178,5 @@ def _describe(options: argparse.Namespace) -> int:
 
     target = _target(options)
     licence = weights_licence(describe(options.model, options.data, target)).text()
-    sys.stdout.write(f"licence of the weights: {licence}\nmodel: {target}\n")
+    tell(f"licence of the weights: {licence}", f"model: {target}")
     return 0

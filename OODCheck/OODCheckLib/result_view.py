@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.plain_tip import plain_tip
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.verdict_banner import Level
@@ -57,7 +58,8 @@ class ResultView:
         for row, texts in enumerate(map(texts_of, rows)):
             for column, title in enumerate(SHOWN):
                 item = qt.QTableWidgetItem(_shown_text(title, texts[title]))
-                item.setToolTip(texts["message"] or (texts["file"] if title == "image" else "") or texts[title])
+                tip = texts["message"] or (texts["file"] if title == "image" else "") or texts[title]
+                item.setToolTip(plain_tip(tip))
                 if title == "verdict":
                     _colour(item, texts["verdict"])
                 self._widget.setItem(row, column, item)

@@ -98,6 +98,17 @@ def test_a_dead_worker_and_a_broken_image_cost_no_other_case_and_the_next_call_d
     assert "holds results of another run: command 'check', not 'segment'" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow such names")
+def test_the_name_of_an_image_begins_no_line_and_moves_no_cursor(
+    model: Path, images: Path, ray: PretendedRay, capsys: pytest.CaptureFixture[str]
+):
+    (images / "broken.nii.gz").rename(images / "a\nfailed: scan0\x1b[2J\u202e.nii.gz")
+    assert cli.main(words(model, images)) == 4
+    said = capsys.readouterr()
+    assert (said.out + said.err).replace("\n", "").isprintable()
+    assert "failed: a?failed: scan0?[2J?.nii.gz: " in said.err
+
+
 def test_a_file_that_ends_early_is_tried_as_often_as_promised_and_the_next_call_tries_it_alone(
     model: Path, images: Path, ray: PretendedRay
 ):

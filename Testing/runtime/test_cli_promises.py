@@ -181,6 +181,39 @@ def test_the_name_of_a_file_cannot_move_the_cursor_of_a_terminal(
         assert command == "check" or "my  ?[2J results" in said.out
 
 
+def test_what_a_model_file_says_begins_no_line_and_moves_no_cursor(
+    images: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, spoof, lines = tmp_path / "odd.mts.safetensors", "\nverdict: known\u202e", []
+    for name in ("part", f"part{spoof}"):
+        manifest = tiny_manifest()
+        labels = [replace(own, name=f"{name}{own.value}", display_name=name) for own in manifest.tasks[0].labels]
+        tasks = (replace(manifest.tasks[0], labels=tuple(labels)), *manifest.tasks[1:])
+        save_model(
+            model, replace(manifest, tasks=tasks), tiny_network(), reference_tensors(tiny_images(), tiny_reference())
+        )
+        wanted = ["-m", str(model), "--task", tasks[0].name, "-o", str(tmp_path / "out")]
+        assert cli.main(["segment", str(images[0]), *wanted]) == 0
+        said = capsys.readouterr().out
+        assert said.replace("\n", "").isprintable()
+        lines.append(said.splitlines())
+    assert len(lines[0]) == len(lines[1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow such names")
+def test_the_name_of_a_model_file_begins_no_line_of_the_list(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my\033[2J models"
+    folder.mkdir()
+    (folder / "a\nmr3d (released)\u202e.mts.safetensors").write_bytes(model.read_bytes())
+    monkeypatch.setenv("MULTITASKSEG_MODELS", str(folder))
+    assert cli.main(["models"]) == 0
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isprintable()
+    assert "a?mr3d (released)? (your own" in said
+
+
 @pytest.mark.parametrize("error", [OSError(28, "no room", "a\033[2J\u202eb"), ValueError("a\033[2J\u202eb")])
 def test_no_refusal_of_the_system_and_no_unexpected_error_moves_the_cursor(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from trainer.evaluation.model_history import history_words, left_out_words
 from trainer.evaluation.model_words import acceptance_words, check_words, data_words, few_words
 from trainer.evaluation.published_figures import PublishedFigures, checked_as
-from trainer.report.markdown_table import table
+from trainer.report.markdown_table import literal, table
 
 BEFORE_REFIT = " These figures were measured before the check was fitted anew, with the same weights."
 
@@ -23,11 +23,11 @@ def card_text(manifest: Manifest, digest: str, figures: PublishedFigures, pictur
         pictures: file name beside the page by dataset; those without have none.
     """
     parts = [
-        f"# {manifest.name}: model card",
+        f"# {literal(manifest.name)}: model card",
         "Written by `python -m trainer experiment model-page` from the model file and the published figures; figures "
         "are means over cases of patients that were held out from training, with 95 % intervals from draws of "
         "patients. [All released models](../models.md).",
-        f"{manifest.intended_use}",
+        literal(manifest.intended_use),
         history_words(manifest, digest),
         left_out_words(manifest),
         "## How well it segments",
@@ -103,7 +103,7 @@ def _agreement_row(task: TaskInfo, measured: Mapping[str, Any]) -> list[str]:
     within = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
     off = measured["expected_dice_error"]
     return [
-        task.name,
+        literal(task.name),
         str(measured["cases"]),
         str(measured["patients"]),
         mean_text(dice),
@@ -116,7 +116,7 @@ def _agreement_row(task: TaskInfo, measured: Mapping[str, Any]) -> list[str]:
 
 def _structures(manifest: Manifest, datasets: Mapping[str, Any]) -> str:
     rows = [
-        [task.name, name, *(_number(own[key], digits) for key, digits in KEYS)]
+        [literal(task.name), literal(name), *(_number(own[key], digits) for key, digits in KEYS)]
         for task in manifest.tasks
         for name, own in datasets[task.name]["by_label"].items()
     ]
@@ -134,7 +134,7 @@ def _number(value: float | None, digits: int) -> str:
 def _calibration_table(manifest: Manifest) -> str:
     rows = [
         [
-            task.name,
+            literal(task.name),
             _number(task.calibration.get("ece_uncalibrated"), 3),
             _number(task.calibration.get("ece"), 3),
             f"{task.temperature:.2f}",
@@ -153,7 +153,9 @@ def _false_alarms(manifest: Manifest, figures: PublishedFigures) -> str:
         low, high = measured["flagged_interval"]
         flagged = f"{100 * measured['flagged_ood']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
         kept = others.get(task.name)
-        rows.append([task.name, str(measured["cases"]), flagged, "–" if kept is None else f"{100 - 100 * kept:.0f} %"])
+        rows.append(
+            [literal(task.name), str(measured["cases"]), flagged, "–" if kept is None else f"{100 - 100 * kept:.0f} %"]
+        )
     headers = ["task", "held-out images", "flagged by the shipped limit", "flagged by a limit fitted on other patients"]
     words = (
         "False alarms, of images that are known (the shipped limit was set with these very images, so that new ones "
@@ -171,8 +173,8 @@ def _pictures(manifest: Manifest, datasets: Mapping[str, Any], pictures: Mapping
     parts = ["## Typical and worst cases", "Held-out images; the slice that shows most of truth and result."]
     for task in shown:
         dice = datasets[task.name]["mean_foreground_dice"]
-        source = "; ".join(filter(None, [task.data.reference, task.licence]))
-        parts.append(f"### {task.name}")
-        parts.append(f"![A typical case and the worst ones of {task.name}]({pictures[task.name]})")
+        name, source = literal(task.name), literal("; ".join(filter(None, [task.data.reference, task.licence])))
+        parts.append(f"### {name}")
+        parts.append(f"![A typical case and the worst ones of {name}]({pictures[task.name]})")
         parts.append(f"Mean Dice {dice:.3f}. Images: {source}.")
     return "\n\n".join(parts)

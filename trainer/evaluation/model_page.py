@@ -18,6 +18,7 @@ from trainer.evaluation.evaluation import PICTURES
 from trainer.evaluation.model_history import history_words, left_out_words
 from trainer.evaluation.model_words import few_words
 from trainer.evaluation.published_figures import TOLD, PublishedFigures, measured_as, published_figures
+from trainer.report.markdown_table import line, literal
 from trainer.report.report import write_whole
 from trainer.report.run_folder import write_json_file, write_text_file
 
@@ -147,16 +148,17 @@ def _section(manifest: Manifest, digest: str, figures: PublishedFigures) -> str:
         _row(task, figures.evaluation["datasets"][task.name], figures.told["datasets"][task.name])
         for task in manifest.tasks
     ]
+    name = literal(manifest.name)
     parts = [
-        f"## {manifest.name}",
+        f"## {name}",
         history_words(manifest, digest),
-        "\n".join("| " + " | ".join(row) + " |" for row in [HEADINGS, ("---",) * len(HEADINGS), *rows]),
+        "\n".join(map(line, [HEADINGS, ("---",) * len(HEADINGS), *rows])),
         few_words(figures.evaluation["datasets"]),
         left_out_words(manifest),
         f"Licence of the weights, [from those of their data](model_file.md#licence-of-the-weights): "
-        f"{weights_licence(manifest).text()}.",
+        f"{literal(weights_licence(manifest).text())}.",
         checked_words(manifest, digest, figures),
-        f"**[The card of {manifest.name}]({CARDS}/{manifest.name}.md)** has distances of surfaces, every structure, "
+        f"**[The card of {name}]({CARDS}/{manifest.name}.md)** has distances of surfaces, every structure, "
         "calibration, false alarms of every task, the data with whom to cite, and pictures of typical and worst cases.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -164,8 +166,8 @@ def _section(manifest: Manifest, digest: str, figures: PublishedFigures) -> str:
 
 def _row(task: TaskInfo, measured: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        task.name,
-        task.modality,
+        literal(task.name),
+        literal(task.modality),
         str(len(task.labels)),
         str(task.training_cases),
         str(task.held_out_cases),

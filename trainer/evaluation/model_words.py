@@ -7,7 +7,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.weights_licence import learnt_besides, weights_licence
-from trainer.report.markdown_table import table
+from trainer.report.markdown_table import literal, table
 
 OURS, STATISTICS, PAPER = "whitened, encoder and image", "control: image statistics", "paper"
 SPOILT = "artefact"
@@ -48,19 +48,21 @@ def acceptance_words(measured: Mapping[str, Any], manifest: Manifest) -> str:
         manifest: of the model.
     """
     known, foreign = measured["known"], measured["foreign"]
-    missed = [f"{own['images'] - own['flagged']} of {own['images']} of {name}" for name, own in foreign.items()]
+    missed = [
+        f"{own['images'] - own['flagged']} of {own['images']} of {literal(name)}" for name, own in foreign.items()
+    ]
     missed = [words for words in missed if not words.startswith("0 ")]
     images, flagged = (sum(own[key] for own in foreign.values()) for key in ("images", "flagged"))
     layers = "" if manifest.ood is None else f" (`{manifest.ood.variant}`, layers {', '.join(manifest.ood.layers)})"
     accepted = "; ".join(
-        f"{name}: {own['accepted']} of {own['images']} ({own['patients']} {_persons(own['patients'])}, 95 % interval "
-        f"{100 * own['interval'][0]:.0f} to {100 * own['interval'][1]:.0f} %)"
+        f"{literal(name)}: {own['accepted']} of {own['images']} ({own['patients']} {_persons(own['patients'])}, 95 % "
+        f"interval {100 * own['interval'][0]:.0f} to {100 * own['interval'][1]:.0f} %)"
         for name, own in known.items()
     )
     return (
         f"Out of distribution{layers}: the check knows real images, not the drawn ones that the network was trained "
         "on, so that drawn images are flagged more often. Accepted of images of persons that it does not know: "
-        f"{accepted}. Flagged are {flagged} of {images} images of something else ({', '.join(foreign)})"
+        f"{accepted}. Flagged are {flagged} of {images} images of something else ({', '.join(map(literal, foreign))})"
         + (f"; **missed**: {', '.join(missed)}." if missed else ".")
         + " Spoilt images were not measured."
     )
@@ -128,27 +130,29 @@ def data_words(manifest: Manifest, docs: str = "") -> str:
     }
     known = {name: values for name, values in columns.items() if any(values)}
     rows = [
-        [task.name, *(values[number] or NOT_RECORDED for values in known.values())]
+        [literal(task.name), *(literal(values[number] or NOT_RECORDED) for values in known.values())]
         for number, task in enumerate(manifest.tasks)
     ]
     unknown = [name for name in columns if name not in known]
     parts = [
         f"Licence of the weights, [from those of their data]({docs}model_file.md#licence-of-the-weights): "
-        f"{weights_licence(manifest).text()}.",
+        f"{literal(weights_licence(manifest).text())}.",
         "What each task has seen" + (f" (not recorded of any: {', '.join(unknown)})" if unknown else "") + ":",
         table(["task", *known], rows),
     ]
     if besides := learnt_besides(manifest):
         parts += [
             "Of no task of the model, but weights or check have learnt from them, in this training or in one before:",
-            table(["data", "licence, and whom to cite"], [list(row) for row in besides.items()]),
+            table(["data", "licence, and whom to cite"], [list(map(literal, row)) for row in besides.items()]),
         ]
     return "\n\n".join(parts)
 
 
 def few_words(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Names the tasks whose figures rest on few patients."""
-    few = [f"{name} ({own['patients']})" for name, own in rows.items() if own.get("patients", 0) < FEW_PATIENTS]
+    few = [
+        f"{literal(name)} ({own['patients']})" for name, own in rows.items() if own.get("patients", 0) < FEW_PATIENTS
+    ]
     if not few:
         return ""
     return (

@@ -50,7 +50,8 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
     """
     digests = measured_as(manifest, digest)
     names = {task.name for task in manifest.tasks}
-    older = (*checked_as(manifest, digest), *digests_in(manifest.training, REFITTED_FROM))
+    checked = checked_as(manifest, digest)
+    older = (*checked, *digests_in(manifest.training, REFITTED_FROM))
 
     def of_model(content: Content) -> bool:
         """Whether figures were measured with this very model, on all of its tasks."""
@@ -69,7 +70,7 @@ def published_figures(manifest: Manifest, digest: str, results: Path) -> Publish
 
     _, evaluation = _newest(results, f"evaluation-*-{manifest.name}.json", of_model)
     _, told = _newest(results, f"evaluation-*-{manifest.name}{TOLD}.json", of_model)
-    for _, acceptance in _fitting(results, f"acceptance-*-{manifest.name}.json", lambda own: own["model"] in digests):
+    for _, acceptance in _fitting(results, f"acceptance-*-{manifest.name}.json", lambda own: own["model"] in checked):
         return PublishedFigures(evaluation, told, None, "", None, acceptance)
     _, benchmark = _newest(results, "ood-benchmark-*.json", complete)
     places, localisation = _newest(results, f"localisation-*-{manifest.name}.json", of_weights)

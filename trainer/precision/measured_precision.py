@@ -116,7 +116,7 @@ def measure_precisions(
         _require_computed(lower, precision)
         measured.append(compared(precision, lower.backend.name, images, found, expected))
     manifest = described(replace(model.manifest, precision=PrecisionInfo(VERSION, tuple(measured))), model.digest)
-    rewrite_manifest(model_path, manifest, output)
+    rewrite_manifest(model_path, manifest, output, read_as=model.digest)
     return manifest
 
 

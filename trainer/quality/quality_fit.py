@@ -72,10 +72,8 @@ def fit_corrections(tasks: Tasks) -> tuple[TaskQuality, ...]:
 def _serves(tasks: Tasks) -> list[bool]:
     """Of each task, whether what is learnt without a patient is nearer to the Dice of his images than the expected Dice
     is; every patient counts alike. Of a task with one patient nobody knows it."""
-    groups = sorted({sample.group for own in tasks for sample in own})
     gains: list[dict[str, list[float]]] = [{} for _ in tasks]
-    for fold in range(min(FOLDS, len(groups))):
-        left_out = set(groups[fold::FOLDS])
+    for left_out in _left_out(tasks):
         others = _without(tasks, left_out)
         for own, known, rest, by_patient in zip(tasks, _fitted(others), others, gains, strict=True):
             # Without another patient nothing tells what is usual in the task.
@@ -83,6 +81,16 @@ def _serves(tasks: Tasks) -> list[bool]:
                 if sample.group in left_out and not np.isnan(gain := _gain(sample, known)):
                     by_patient.setdefault(sample.group, []).append(gain)
     return [bool(own) and float(np.mean([np.mean(gain) for gain in own.values()])) > 0 for own in gains]
+
+
+def _left_out(tasks: Tasks) -> list[set[str]]:
+    """Patients of one fold after the other. Chance can deal all patients of a small task into one, and nothing is known
+    of the task then: each of them is left out alone, too."""
+    groups = sorted({sample.group for own in tasks for sample in own})
+    folds = [set(groups[fold::FOLDS]) for fold in range(min(FOLDS, len(groups)))]
+    by_task = [{sample.group for sample in own} for own in tasks]
+    together = [own for own in by_task if len(own) > 1 and any(own <= fold for fold in folds)]
+    return [*folds, *({group} for group in sorted(set().union(*together)))]
 
 
 def _gain(sample: QualitySample, known: TaskQuality) -> float:

@@ -38,7 +38,7 @@ def describe(model_path: Path, directories: Sequence[Path], output: Path) -> Man
     tasks = tuple(_described(task, datasets[task.name], provenance) for task in manifest.tasks)
     training = dict(manifest.training) | {KEY: _with_terms(provenance, datasets).as_list()}
     changed = described(replace(manifest, tasks=tasks, training=training), digest)
-    rewrite_manifest(model_path, changed, output)
+    rewrite_manifest(model_path, changed, output, read_as=digest)
     return changed
 
 

@@ -58,7 +58,7 @@ def keep_tasks(
     """
     predictor = Predictor.load(model_path)
     manifest = predictor.manifest
-    kept = _named(manifest, tasks) if least_dice is None else _good_enough(manifest, least_dice)
+    kept = _named(manifest, tasks) if least_dice is None else _good_enough(model_path, manifest, least_dice)
     if len(kept) in (0, len(manifest.tasks)):
         raise UsageError(
             f"{'every' if kept else 'no'} task of {manifest.name} would be kept",
@@ -77,14 +77,16 @@ def keep_tasks(
     )
 
 
-def mean_dice(task: TaskInfo) -> float:
+def mean_dice(task: TaskInfo, model_path: Path) -> float:
     """Over its structures, on held-out cases.
 
     Raises:
         ModelError: the file states none.
     """
     if not task.held_out_dice:
-        raise ModelError(f"the file states no Dice of {task.name}", remedy="Name the tasks that are to be kept")
+        raise ModelError(
+            f"the file states no Dice of {task.name}", file=model_path, remedy="Name the tasks that are to be kept"
+        )
     return sum(task.held_out_dice.values()) / len(task.held_out_dice)
 
 
@@ -139,9 +141,9 @@ def _named(manifest: Manifest, names: Sequence[str]) -> list[str]:
     return [name for name in known if name in names]
 
 
-def _good_enough(manifest: Manifest, least_dice: float) -> list[str]:
+def _good_enough(model_path: Path, manifest: Manifest, least_dice: float) -> list[str]:
     # A mean of three times 0.7 is a little less.
-    return [task.name for task in manifest.tasks if mean_dice(task) >= least_dice - ROUNDING]
+    return [task.name for task in manifest.tasks if mean_dice(task, model_path) >= least_dice - ROUNDING]
 
 
 def _training(model: Model, kept: Sequence[str]) -> dict[str, object]:

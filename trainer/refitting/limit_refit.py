@@ -68,7 +68,7 @@ def refit_limits(
     _require_scores(scores, chosen)
     info = with_false_alarms(manifest.ood, names, fit_limits(scores, len(names)), scores)
     changed = refitted(dataclasses.replace(manifest, ood=info), predictor.model.digest)
-    rewrite_manifest(model_path, changed, output)
+    rewrite_manifest(model_path, changed, output, read_as=predictor.model.digest)
     return changed
 
 

@@ -83,7 +83,7 @@ def refit_quality(
         clean = held_out_samples(predictor, task, datasets[task.name].labels, own, advance)
         samples.append([*clean, *_spoilt_samples(predictor, task, datasets[task.name], spoil, advance)])
     manifest = requalified(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
-    rewrite_manifest(model_path, manifest, output)
+    rewrite_manifest(model_path, manifest, output, read_as=loaded.model.digest)
     return manifest
 
 

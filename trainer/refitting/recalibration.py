@@ -80,7 +80,7 @@ def refit_calibration(
         )
     changed = replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
     manifest = refitted(changed, predictor.model.digest)
-    rewrite_manifest(model_path, manifest, output)
+    rewrite_manifest(model_path, manifest, output, read_as=predictor.model.digest)
     return manifest
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.plain_tip import plain_tip
 from MultiTaskSegLib.panel.element.text_size import letters_wide
 from MultiTaskSegLib.runtime.model.model_list import ListedModel
 from MultiTaskSegLib.task_list import short_name
@@ -44,7 +45,7 @@ class ModelTable:
         for number, model in enumerate(models):
             for column, text in enumerate(_texts(model, is_used(model, used))):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(_tip(model))
+                item.setToolTip(plain_tip(_tip(model)))
                 self._widget.setItem(number, column, item)
         if kept is not None:
             self.select(kept)

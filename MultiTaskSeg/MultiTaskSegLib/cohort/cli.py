@@ -38,7 +38,7 @@ from MultiTaskSegLib.cohort.result.settings import CHECK, CohortSettings
 from MultiTaskSegLib.cohort.source.case import Case
 from MultiTaskSegLib.cohort.source.case_tree import cases_of
 from MultiTaskSegLib.cohort.termination import termination_as_interruption
-from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, UsageError
+from MultiTaskSegLib.runtime.errors import InputError, ModelError, MtsError, UsageError, printable
 from MultiTaskSegLib.runtime.imported.described_model import described_model
 from MultiTaskSegLib.runtime.model.released import named_model
 
@@ -64,7 +64,7 @@ def cohort(options: argparse.Namespace) -> int:
     if len(problems) == len(cases):
         raise InputError(f"no image of the list can be read: {problems[0].problem}", file=problems[0].image)
     for case in problems:
-        print(f"warning: {case.identity}: {case.problem}", file=sys.stderr)
+        print(printable(f"warning: {case.identity}: {case.problem}"), file=sys.stderr)
     job.settings.require_same(job.output)
     lock = lock_results(job.output)
     try:
@@ -74,7 +74,7 @@ def cohort(options: argparse.Namespace) -> int:
         rows = _run(options, job, cases)
         if options.bids_derivatives:
             for name, reason in write_derivatives(rows, _absolute(options.cases), job.output).items():
-                print(f"warning: {name}: no derivative, {reason}", file=sys.stderr)
+                print(printable(f"warning: {name}: no derivative, {reason}"), file=sys.stderr)
         return _told(rows, job, options)
     finally:
         lock.release()
@@ -164,7 +164,7 @@ def _do_anew(output: Path, changed: Sequence[Case], books: _Bookkeeping) -> dict
         if reason:
             kept[case.identity] = reason
         else:
-            print(f"warning: {case.identity}: {CHANGED}; it is done anew", file=sys.stderr)
+            print(printable(f"warning: {case.identity}: {CHANGED}; it is done anew"), file=sys.stderr)
     return kept
 
 
@@ -202,11 +202,11 @@ def _told(rows: Sequence[CaseRecord], job: CohortJob, options: argparse.Namespac
     else:
         for row in rows:
             if row.status == FAILED:
-                print(f"failed: {row.case}: {row.reason}", file=sys.stderr)
+                print(printable(f"failed: {row.case}: {row.reason}"), file=sys.stderr)
         print(f"{counts[DONE]} of {len(rows)} cases are done, {counts[FAILED]} failed")
         if others:
             print(f"{others} results are of cases that are not listed now; the table leaves them out")
-        print(f"results in {job.output}, overview in {page}")
+        print(printable(f"results in {job.output}, overview in {page}"))
     return EXIT_FAILURES if counts[FAILED] else 0
 
 

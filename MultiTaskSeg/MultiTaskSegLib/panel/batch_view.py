@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from MultiTaskSegLib.batch import BatchRow
 from MultiTaskSegLib.batch_table import figure_columns
 from MultiTaskSegLib.panel.element.choice_list import ChoiceList
+from MultiTaskSegLib.panel.element.plain_tip import plain_tip
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.element.text_size import letters_wide, lines_high
@@ -145,7 +146,8 @@ class BatchView:
         table.setRowCount(len(rows))
         totals = volume_texts([sum(row.volumes_ml.values()) if row.volumes_ml else None for row in rows])
         for number, (row, total) in enumerate(zip(rows, totals, strict=True)):
-            tip = "\n".join(text for text in (row.image, short_name(row.task), *row.warnings, row.error) if text)
+            told = (row.image, short_name(row.task), *row.warnings, row.error)
+            tip = plain_tip("\n".join(filter(None, told)))
             for column, text in enumerate([*_texts(row, total), *(cells[number] for _title, cells in further)]):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(tip if text or column <= NOTE_COLUMN else _("There is no such figure of this image"))

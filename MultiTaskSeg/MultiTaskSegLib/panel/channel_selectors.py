@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MultiTaskSegLib.panel.element.keyboard_focus import make_reachable
+from MultiTaskSegLib.panel.element.plain_tip import plain_tip
 from MultiTaskSegLib.task_list import known_tasks, wanted_inputs
 
 ROLE = "channel"  # of the references that the parameter node has to the volumes of further channels
@@ -27,6 +28,7 @@ class ChannelSelectors:
         """
         self._first_label, self._first_selector = first_label, first_selector
         self._layout, self._title = layout, first_label.text
+        first_label.setTextFormat(qt.Qt.PlainText)
         self._parameters: Any = None
         self._rows: list[tuple[Any, Any]] = []
         self._names: tuple[str, ...] = ()
@@ -43,7 +45,8 @@ class ChannelSelectors:
             label.visible = selector.visible = is_wanted
             if is_wanted:
                 label.text = _plain(self._names[number])
-                selector.toolTip = _("The image of the channel {name}.").format(name=self._names[number])
+                tip = _("The image of the channel {name}.").format(name=self._names[number])
+                selector.toolTip = plain_tip(tip)
                 selector.setCurrentNode(channel_of(parameters, number))
         self._parameters = parameters
 
@@ -70,6 +73,7 @@ class ChannelSelectors:
         selector.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         selector.setMRMLScene(slicer.mrmlScene)
         selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._choose(number, node))
+        label.setTextFormat(qt.Qt.PlainText)
         make_reachable(SimpleNamespace(selector=selector))
         label.setBuddy(selector)
         self._layout.insertRow(number, label, selector)

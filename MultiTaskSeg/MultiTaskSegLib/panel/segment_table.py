@@ -9,6 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MultiTaskSegLib.panel.element.plain_tip import plain_tip
 from MultiTaskSegLib.panel.element.row_activation import when_activated
 from MultiTaskSegLib.panel.element.table_fit import TableFit
 from MultiTaskSegLib.panel.element.volume_text import volume_texts
@@ -77,7 +78,7 @@ class SegmentTable:
                 item = qt.QTableWidgetItem(text)
                 if column != NAME_COLUMN:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                item.setToolTip(f"{row.name}\n{tip}")
+                item.setToolTip(plain_tip(f"{row.name}\n{tip}"))
                 self._widget.setItem(number, column, item)
         for number, (red, green, blue) in enumerate(colours):
             self._widget.item(number, NAME_COLUMN).setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(red, green, blue))

@@ -176,18 +176,18 @@ def _segment(options: argparse.Namespace) -> int:
         return 0
     for warning in result.warnings:
         print(printable(f"warning: {warning}"), file=sys.stderr)
-    print(printable(f"{volume.name}: {result.task.name} ({result.verdict_sentence})"))
+    _tell(f"{volume.name}: {result.task.name} ({result.verdict_sentence})")
     _print_explanation(result.verdict)
     answers = {"quality": quality_sentence(report["quality"]), "thorough check": agreement_sentence(report["thorough"])}
     for title in filter(answers.get, answers):
-        print(f"{title}: {answers[title]}")
+        _tell(f"{title}: {answers[title]}")
     _print_choice(outcome.choice)
     for label in report["labels"]:
         confidence = label["mean_confidence"]
         shown = "not found" if confidence is None else f"mean confidence {confidence:.2f}"
         shown += f", {told}" if (told := dice_words(label)) else ""
-        print(f"  {label['value']:3d} {label['name']:24s} {_size(label, volume.is_planar)}  {shown}")
-    print(printable(f"results in {options.output}"))
+        _tell(f"  {label['value']:3d} {label['name']:24s} {_size(label, volume.is_planar)}  {shown}")
+    _tell(f"results in {options.output}")
     return 0
 
 
@@ -263,7 +263,7 @@ def _entry(
     if not is_json:
         for warning in warnings:
             print(printable(f"warning: {path}: {warning}"), file=sys.stderr)
-        print(printable(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})"))
+        _tell(f"{path}: {verdict.sentence()} (p = {verdict.p_value:.3f})")
         _print_explanation(verdict)
         _print_choice(outcome.choice)
     entry = {
@@ -299,7 +299,7 @@ def _info(options: argparse.Namespace) -> int:
         _print_json({"file": str(path), "sha256": model.digest, "manifest": model.plain})
     else:
         print(model.card)
-        print(printable(f"file: {path}"))
+        _tell(f"file: {path}")
     return 0
 
 
@@ -312,8 +312,8 @@ def _models(options: argparse.Namespace) -> int:
         _print_json([entry.as_dict() for entry in entries])
         return 0
     for entry in entries:
-        print("\n".join(entry.lines()))
-    print(f"your own models lie in {model_folder()}")
+        _tell(*entry.lines())
+    _tell(f"your own models lie in {model_folder()}")
     return 0
 
 
@@ -358,12 +358,18 @@ def _progress_line() -> Callable[[float, str], None]:
 
 def _print_explanation(verdict: Any) -> None:
     if verdict is not None and verdict.explanation is not None:
-        print(f"  {verdict.explanation.sentence()}")
+        _tell(f"  {verdict.explanation.sentence()}")
 
 
 def _print_choice(choice: dict[str, Any] | None) -> None:
     if choice is not None:
-        print(f"  {choice['sentence']}")
+        _tell(f"  {choice['sentence']}")
+
+
+def _tell(*lines: str) -> None:
+    """Lines for people. Names in them come from files: none begins a line of its own or moves the cursor."""
+    for line in lines:
+        print(printable(line))
 
 
 def _print_json(value: Any) -> None:

@@ -45,6 +45,16 @@ def test_a_change_is_told_in_words_as_a_table_and_on_the_page(output: Path, caps
     assert page.count('stroke="#b3261e"') == 1
 
 
+def test_the_name_of_a_structure_begins_no_line_and_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    odd = "liver\n60 cases, 0 tests\u202e"
+    records = drifting_cohort(60, step=6.0, changed=40)
+    write_cohort([replace(one, volumes_ml={odd: one.volumes_ml["liver"]}) for one in records], tmp_path / "out")
+    assert cli.main(["drift", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).replace("\n", "").isprintable()
+    assert said.out.startswith("liver?60 cases, 0 tests? [mL]: ")
+
+
 def test_one_way_a_part_of_the_time_and_the_exit_status_can_be_asked_for(
     output: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -157,6 +157,17 @@ def test_a_folder_is_checked_without_loading_it_and_an_unreadable_file_gets_a_li
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow such names")
+def test_the_name_of_a_file_is_no_markup_in_the_tip_of_its_row(open_panel, worker, finished, tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "bad.nrrd").rename(tmp_path / "<b>bad.nrrd")
+    widget = open_panel("OODCheck")
+    choose_scope(widget, "folder")
+    widget.ui.folderPathLineEdit.currentPath = str(tmp_path)
+    finished(widget)
+    assert "&lt;b&gt;bad.nrrd" in widget.ui.resultTable.item(0, 0).toolTip()
+
+
 def test_a_double_click_loads_the_image_of_a_row_once_and_shows_it(open_panel, worker, finished, tmp_path, red_view):
     write_folder(tmp_path)
     widget = open_panel("OODCheck")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
+from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from MultiTaskSegLib.runtime.model.released import released_models
 from MultiTaskSegLib.runtime.model.training_data import TrainingData
@@ -126,6 +128,37 @@ def test_page_and_card_say_which_tasks_were_left_out(tmp_path: Path) -> None:
     assert words in page_text(f"Read this.\n{MARK}\n", [model], tmp_path)
 
 
+def spoofed(plain: Manifest, earlier: str, more: str) -> Manifest:
+    """With more behind every text that pages show."""
+    shown = ("reference", "description", "field_of_view", "scanners", "ages")
+    data = replace(plain.tasks[0].data, released_weights_may_use=True, **{key: f"{key}{more}" for key in shown})
+    texts = {"modality": f"T1{more}", "licence": f"CC BY 4.0{more}", "data": data}
+    notes = {
+        "measured_as": [earlier],
+        "checked_as": [f"earlier`{more}"],
+        "left_out": {f"cones{more}": {}},
+        "finetuning": {"model": f"older{more}"},
+    }
+    tasks = tuple(replace(task, **texts) for task in plain.tasks)
+    return replace(plain, intended_use=f"Research{more}", tasks=tasks, training=dict(plain.training) | notes)
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\u2028"])
+def test_what_a_model_file_says_is_no_markup_and_begins_no_line_of_page_and_card(tmp_path: Path, end: str) -> None:
+    model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
+    plain, before = read_manifest(model)
+    texts = []
+    for more in ("", f"{end}## Data{end}| all | CC0 |{end}<b>![a](b) *c*\u202e"):
+        rewrite_manifest(model, spoofed(plain, before, more), model)
+        texts.append([*page_text(MARK, [model], tmp_path).split("\n"), *card_of(model, tmp_path).split("\n")])
+    usual, found = texts
+    assert [line[:6] for line in found] == [line[:6] for line in usual]
+    cells = [[line.replace("\\|", "").count("|") for line in text if line.startswith("|")] for text in texts]
+    assert cells[0] == cells[1]
+    shown = re.sub("`[^`\n]*`", "", "\n".join(found)).replace("\\<", "")
+    assert not [sign for sign in ("\u202e", "<b>", "![a", " *c*") if sign in shown]
+
+
 def test_where_the_check_knows_images_without_labels_the_page_says_what_it_accepts_and_misses(tmp_path: Path) -> None:
     model = published(tmp_path, trained_model(tmp_path / "tiny.mts.safetensors"))
     for path in [*tmp_path.glob("ood-*"), *tmp_path.glob("localisation-*")]:
@@ -148,6 +181,10 @@ def test_where_the_check_knows_images_without_labels_the_page_says_what_it_accep
     file.write_text(file.read_text("utf-8").replace(digest, "0" * 64), encoding="utf-8")
     with pytest.raises(DatasetError, match="ood-benchmark"):
         page_text(MARK, [model], tmp_path)
+    # Another predicted Dice leaves verdicts as they were.
+    told = dict(manifest.training) | {"checked_as": ["0" * 64], "measured_as": [digest]}
+    rewrite_manifest(model, replace(manifest, training=told), model)
+    assert "heads: 8 of 9" in card_of(model, tmp_path)
 
 
 def test_figures_of_another_file_are_not_taken(tmp_path: Path) -> None:

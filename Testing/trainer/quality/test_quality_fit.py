@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,13 @@ def test_whether_a_correction_serves_is_judged_on_patients_it_was_not_fitted_to_
     assert fit_quality([[*clean(20), *misled(60)], [*rest[:1], *many]]).tasks[1].traits == TRAITS
     # Of a single patient there is nobody to tell what is usual.
     assert fit_quality([[*clean(20), *misled(60)], many]).tasks[1].traits == ()
+
+
+@pytest.mark.parametrize("names", [("p0_00", "p0_01"), ("p0_00", "p0_9x")])
+def test_how_patients_are_called_does_not_decide_whether_a_correction_serves(names: tuple[str, str]) -> None:
+    # In the order of their names the latter two are dealt into one fold, without which nothing is known of the task.
+    two = [replace(own, group=names[int(own.group[-1])]) for own in misled(60, seed=4, patients=2)]
+    assert fit_quality([[*clean(20), *misled(60)], two]).tasks[1].traits == TRAITS
 
 
 def test_of_clean_images_alone_nothing_but_the_bound_is_learnt() -> None:

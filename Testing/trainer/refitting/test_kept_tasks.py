@@ -161,7 +161,7 @@ def test_a_task_without_a_measured_dice_is_not_judged_by_it(trained: Trained, tm
     manifest = load_model(trained.model).manifest
     first, *others = manifest.tasks
     rewrite_manifest(trained.model, replace(manifest, tasks=(replace(first, held_out_dice={}), *others)), source)
-    with pytest.raises(ModelError, match="states no Dice of Dataset001_BallT1"):
+    with pytest.raises(ModelError, match=r"states no Dice of Dataset001_BallT1: .*unmeasured.mts.safetensors"):
         keep_tasks(source, (), tmp_path / "kept.mts.safetensors", least_dice=0.5, stream=io.StringIO())
 
 
@@ -180,11 +180,17 @@ def test_images_that_stood_in_for_a_kept_task_must_be_given_again(trained: Train
 def test_the_command_says_what_is_kept_and_what_is_not(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = tmp_path / "kept.mts.safetensors"
+    source, output = tmp_path / "noted.mts.safetensors", tmp_path / "kept.mts.safetensors"
+    noted = {"left_out": {"Old\nmodel: another\u202e": {}}}
+    rewrite_manifest(trained.model, replace(trained.manifest, training=trained.manifest.training | noted), source)
     wanted = ["--data", str(trained.folders[CORES.name]), "--tasks", CORES.name, "-o", str(output)]
-    assert main(["keep", "-m", str(trained.model), *wanted]) == 0
+    assert main(["keep", "-m", str(source), *wanted]) == 0
     said = capsys.readouterr().out
-    assert f"kept: {CORES.name}\nTrained on, too, but left out: {BALLS.name} (" in said
+    assert (
+        f"kept: {CORES.name}\nTrained on, too, but left out: Old?model: another? (Dice not recorded), {BALLS.name} ("
+        in said
+    )
+    assert said.count("\nmodel: ") == 1, "no name begins a line"
     assert [task.name for task in load_model(output).manifest.tasks] == [CORES.name]
 
 

@@ -15,7 +15,7 @@ from MultiTaskSegLib.cohort.drift.shift import WAYS, Shift, shifts
 from MultiTaskSegLib.cohort.result.case_record import CaseRecord
 from MultiTaskSegLib.cohort.result.results import all_results
 from MultiTaskSegLib.cohort.result.settings import read_settings
-from MultiTaskSegLib.runtime.errors import InputError
+from MultiTaskSegLib.runtime.errors import InputError, printable
 from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
 
 CSV_FILE, PAGE_FILE = "drift.csv", "drift.html"
@@ -58,10 +58,11 @@ def _finished(output: Path, since: str | None, until: str | None) -> list[CaseRe
 
 def _tell(records: Sequence[CaseRecord], found: Sequence[Shift], moved: Sequence[Shift], output: Path) -> None:
     for by, reason in dict.fromkeys((shift.by, shift.reason) for shift in found if shift.reason):
-        print(f"by {by}, not tested: {reason}", file=sys.stderr)
+        print(printable(f"by {by}, not tested: {reason}"), file=sys.stderr)
     for shift in moved:
         place = f"{'from' if shift.by == 'date' else 'in'} {shift.where}"
-        print(f"{shift.quantity}: {shift.here:.4g} {place}, else {shift.elsewhere:.4g} (p = {shift.adjusted:.2g})")
+        words = f"{shift.quantity}: {shift.here:.4g} {place}, else {shift.elsewhere:.4g} (p = {shift.adjusted:.2g})"
+        print(printable(words))
     tested = sum(shift.p_value is not None for shift in found)
     print(f"{len(records)} cases, {tested} tests, {len(moved)} show more than chance gives")
-    print(f"overview in {output / PAGE_FILE}")
+    print(printable(f"overview in {output / PAGE_FILE}"))

@@ -78,7 +78,14 @@ def save_model(path: Path, manifest: Manifest, network: SegmentationNetwork, ref
     return _write(path, manifest, {k: v.contiguous() for k, v in (weights | reference).items()})
 
 
-def rewrite_manifest(source: Path, manifest: Manifest, path: Path, weights: Mapping[str, Tensor] | None = None) -> str:
+def rewrite_manifest(
+    source: Path,
+    manifest: Manifest,
+    path: Path,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    read_as: str | None = None,
+) -> str:
     """Write the tensors of a model file, bit for bit, with another manifest and return the new digest.
 
     Args:
@@ -86,13 +93,21 @@ def rewrite_manifest(source: Path, manifest: Manifest, path: Path, weights: Mapp
         manifest: description; must fit the tensors.
         path: where to; may be ``source``.
         weights: of another network of the same architecture, by its names, instead of those in the file; None: those.
+        read_as: digest of ``source`` when that was read which the manifest says of it, which may be hours ago: another
+            file may have taken its place, whose weights are not those that were measured.
 
     Raises:
-        ModelError: ``source`` is damaged, or the manifest does not fit.
+        ModelError: ``source`` is damaged, or another file than was read, or the manifest does not fit.
         ResourceError: the file cannot be written.
     """
-    load_model(source)
-    _, _, tensors = _read(Path(source))
+    found = load_model(source).digest
+    metadata, _, tensors = _read(Path(source))
+    if metadata["digest"] != (read_as or found):
+        raise ModelError(
+            "another model has taken the place of the file that was worked on; nothing was written",
+            file=source,
+            remedy="Run the command again",
+        )
     if weights is not None:
         tensors |= _stored(weights)
         _network(manifest, tensors, path)
