@@ -51,7 +51,7 @@ PEER_DEFINITION = (
 FOLDS_DEFINITION = (
     "Where there are folds, every arm was trained once for each of them, and every patient is tested by the network "
     "that has not seen them; networks of different folds share patients, so that intervals are a little too narrow. "
-    "CPU minutes are those of all folds."
+    "CPU minutes are those of all folds. Where a run of one fold has failed, its seed has no figures."
 )
 
 
