@@ -13,7 +13,7 @@ from trainer.data.data_fingerprint import dataset_fingerprint
 from trainer.data.dataset import Dataset, read_datasets, require_masks
 from trainer.experiment.run import Run
 from trainer.identity.file_content import FileContents
-from trainer.multi_task.division import divide
+from trainer.multi_task.division import divide, largest_other
 from trainer.multi_task.foreign import foreign_paths
 from trainer.multi_task.settings import ALL, ArmSettings, MultiTaskPlan
 from trainer.nnunet_peer.peer_process import installed_version
@@ -135,7 +135,7 @@ class Design:
                 continue
             if arm.kind == "transfer":
                 others = division.strangers(name)
-                sources = [division.largest_other(name)] if arm.source == "largest" else others
+                sources = [largest_other(self.divisions, name)] if arm.source == "largest" else others
                 word = sources[0] if arm.source == "largest" else f"others-of-{name}"
                 needs = (self._pretrained(arm, word, sources, first, regime),)
             elif arm.kind == "joint_finetuned":

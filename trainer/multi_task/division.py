@@ -52,15 +52,6 @@ class Division:
         """Groups of a dataset that a training must not see: tested on, spared, and those without labels."""
         return sorted(set(self.datasets[name].groups) - set(self.labelled(name, count, seed)))
 
-    def largest_other(self, name: str) -> str:
-        """The dataset with most groups to train on among those that show no patient of this one.
-
-        Raises:
-            DatasetError: every other dataset shows some of its patients.
-        """
-        others = self.strangers(name)
-        return max(others, key=lambda other: (len(self.labelled(other, ALL, 0)), other))
-
     def strangers(self, name: str) -> list[str]:
         """Other datasets that show no patient of this one: what is learnt there is not about the same people.
 
@@ -75,6 +66,21 @@ class Division:
                 remedy="Add a dataset of other patients (equal group names count as the same patient)",
             )
         return others
+
+
+def largest_other(divisions: Sequence[Division], name: str) -> str:
+    """The dataset with most groups to train on among those that show no patient of this one: one for all folds.
+
+    Args:
+        divisions: of the folds.
+        name: of the dataset.
+
+    Raises:
+        DatasetError: every other dataset shows some of its patients.
+    """
+    # Not by fold: of two datasets of nearly one size, one has more to train on in this fold and the other in the next.
+    others = divisions[0].strangers(name)
+    return max(others, key=lambda other: (sum(len(one.labelled(other, ALL, 0)) for one in divisions), other))
 
 
 def divide(datasets: Sequence[Dataset], settings: MultiTaskSettings, training: TrainingConfig) -> list[Division]:
@@ -92,7 +98,7 @@ def divide(datasets: Sequence[Dataset], settings: MultiTaskSettings, training: T
     if not settings.folds:
         # The seed does not follow those of the runs: every seed is measured on the same patients.
         tested = _held_out(datasets, settings.test_fraction, settings.minimum_test_groups, 0)
-        found = [Division(by_name, tested)]
+        found, task, less = [Division(by_name, tested)], "", ""
     else:
         spared: frozenset[str] = frozenset()
         if settings.spare_held_out:
@@ -101,8 +107,9 @@ def divide(datasets: Sequence[Dataset], settings: MultiTaskSettings, training: T
             )
             spared = frozenset().union(*of_train.values())
         found = [Division(by_name, tested, spared) for tested in _folds(datasets, spared, settings.folds)]
+        task, less = f" in each of {settings.folds} folds", ", ask for fewer folds"
     for division in found:
-        _require_enough(division)
+        _require_enough(division, task, less)
     return found
 
 
@@ -113,28 +120,32 @@ def _held_out(datasets: Sequence[Dataset], fraction: float, minimum: int, seed: 
 
 def _folds(datasets: Sequence[Dataset], spared: frozenset[str], count: int) -> list[dict[str, frozenset[str]]]:
     """Groups of each dataset by fold, nearly as many in each; one that several datasets show is in one fold."""
-    fold_of: dict[str, int] = {}
-    # The smallest dataset has the least choice.
-    for dataset in sorted(datasets, key=lambda d: (len(d.groups), d.name)):
-        sizes = [sum(fold_of.get(group) == fold for group in dataset.groups) for fold in range(count)]
+    shown_in: dict[str, list[str]] = {}
+    for dataset in sorted(datasets, key=lambda d: d.name):
         for group in ranked_groups(dataset.cases, 0):
-            if group not in spared and group not in fold_of:
-                fold_of[group] = int(np.argmin(sizes))
-                sizes[fold_of[group]] += 1
+            if group not in spared:
+                shown_in.setdefault(group, []).append(dataset.name)
+    sizes = {dataset.name: np.zeros(count, dtype=np.int64) for dataset in datasets}
+    fold_of: dict[str, int] = {}
+    # Whom one dataset alone shows can even out what those whom many show have left uneven, not the other way round.
+    for group, names in sorted(shown_in.items(), key=lambda item: (-len(item[1]), item[1])):
+        fold_of[group] = int(np.argmin(sum(sizes[name] for name in names)))
+        for name in names:
+            sizes[name][fold_of[group]] += 1
     return [
         {dataset.name: frozenset(g for g in dataset.groups if fold_of.get(g) == fold) for dataset in datasets}
         for fold in range(count)
     ]
 
 
-def _require_enough(division: Division) -> None:
+def _require_enough(division: Division, task: str, less: str) -> None:
     for name, dataset in division.datasets.items():
         if not division.tested[name] or len(division.labelled(name, ALL, 0)) < FEWEST_LABELLED:
             spared = len(set(dataset.groups) & division.spared)
             raise DatasetError(
                 f"dataset {name} has {len(dataset.groups)} groups"
                 f"{f', of which {spared} are spared' if spared else ''}: too few to test on some and train on "
-                f"{FEWEST_LABELLED} others",
+                f"{FEWEST_LABELLED} others{task}",
                 file=dataset.directory,
-                remedy="Leave it out, or name the groups (patients) in cases.csv",
+                remedy=f"Leave it out{less}, or name the groups (patients) in cases.csv",
             )

@@ -285,10 +285,10 @@ def _peers(plan: MultiTaskPlan, design: Design, metrics: Metrics) -> list[dict[s
         for arm in plan.settings.peers:
             for name in design.datasets_of(arm):
                 found += [
-                    {"labelled_groups": count, "arm": arm.name, "dataset": name, "seed": seed}
+                    {"labelled_groups": count, "arm": arm.name, "dataset": name, "seed": seed, "fold": fold}
                     | dict(metrics[run]["training"])
                     for seed in plan.settings.seeds
-                    for run in design.runs_of(arm, name, count, seed)
+                    for fold, run in enumerate(design.runs_of(arm, name, count, seed))
                     if run in metrics
                 ]
     return found

@@ -32,7 +32,9 @@ def write_page(result: Mapping[str, Any], path: Path, cases: Path) -> None:
         report.add_png((cases / entry["picture"]).read_bytes(), wording.case_caption(result, entry))
     for regime in result["regimes"]:
         report.add_verdict(wording.verdict_sentence(result, regime), all(bar["met"] for bar in regime["bars"]))
-    for sentence in (*wording.folds_sentences(result), *wording.trouble_sentences(result)):
+    for sentence in wording.folds_sentences(result):
+        report.add_text(sentence)
+    for sentence in wording.trouble_sentences(result):
         report.add_verdict(sentence, False)
     for name, why in result["picture_failures"].items():
         report.add_text(f"There is no picture of cases of {name}: {why}")
@@ -91,6 +93,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     on_all = {
         count: {arm: s for arm, s in own.items() if arm not in limited} for count, own in result["compute"].items()
     }
+    folds = f", all {count} folds together" if (count := wording.folds_of(result)) else ""
     if not all(np.isnan(number(seconds)) for seconds in on_all[str(last)].values()):
-        found["compute"] = (compute_bars(on_all, last), "What the arms cost, measured")
+        found["compute"] = (compute_bars(on_all, last), f"What the arms cost, measured{folds}")
     return found

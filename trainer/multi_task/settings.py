@@ -18,6 +18,8 @@ from trainer.pretraining.unfreezing import Strategy
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ALL = 0
 """Of ``labelled_groups``: every group that is not tested on."""
+SPLIT = ("split_seed", "validation_fraction", "minimum_validation_groups")
+"""Settings of a training that say whom it holds out."""
 
 Kind = Literal["dedicated", "transfer", "joint", "joint_finetuned", "nnunet"]
 
@@ -181,6 +183,7 @@ def read_multi_task(path: Path, data_root: Path | None = None) -> MultiTaskPlan:
     settings: MultiTaskSettings = tables["multi_task"]
     _check(settings, path)
     _check_kinds(settings, path)
+    _check_folds(settings, path)
     _check_limits(settings, path)
     _check_peers(settings, path)
     _require_unset(training, path)
@@ -221,8 +224,6 @@ def _check(settings: MultiTaskSettings, path: Path) -> None:
         ("steps must be more than finetune_steps, and both positive",
          not 0 < settings.finetune_steps < settings.steps, "Correct them"),
         ("test_fraction must lie between 0 and 1", not 0 < settings.test_fraction < 1, "Correct it"),
-        ("folds is 1 or negative", settings.folds == 1 or settings.folds < 0, "Give 2 or more, or 0"),
-        ("spare_held_out needs folds", settings.spare_held_out and not settings.folds, "Give folds, or leave it out"),
         ("foreign_images is negative", settings.foreign_images < 0, "Correct it"),
     ):  # fmt: skip
         if is_wrong:
@@ -237,6 +238,23 @@ def _check_kinds(settings: MultiTaskSettings, path: Path) -> None:
         _require(has_source, f"arm {arm.name} has a source and is no transfer", path)
         has_strategy = arm.kind in ("transfer", "joint_finetuned") or arm.strategy == usual.strategy
         _require(has_strategy, f"arm {arm.name} has a strategy of fine-tuning and does not fine-tune", path)
+
+
+def _check_folds(settings: MultiTaskSettings, path: Path) -> None:
+    """Of cross-validation."""
+    usual = (MultiTaskSettings.test_fraction, MultiTaskSettings.minimum_test_groups)
+    is_told = (settings.test_fraction, settings.minimum_test_groups) != usual
+    split = [f"{key} in numbers of arm {arm.name}" for arm in settings.arms for key in SPLIT if key in arm.numbers]
+    for what, is_wrong, remedy in (
+        ("folds is 1 or negative", settings.folds == 1 or settings.folds < 0, "Give 2 or more, or 0"),
+        ("spare_held_out needs folds", settings.spare_held_out and not settings.folds, "Give folds, or leave it out"),
+        # As where every run sets something anew: nobody would know.
+        ("test_fraction or minimum_test_groups has no effect with folds", settings.folds and is_told, "Leave it out"),
+        # A training with what has won would hold out others than those who were spared.
+        (f"spare_held_out, and {', '.join(split)}", settings.spare_held_out and split, "Give it at the top level"),
+    ):
+        if is_wrong:
+            raise UsageError(what, file=path, remedy=remedy)
 
 
 def _check_limits(settings: MultiTaskSettings, path: Path) -> None:

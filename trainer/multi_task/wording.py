@@ -55,7 +55,7 @@ PEER_DEFINITION = (
 FOLDS_DEFINITION = (
     "Where there are folds, every arm was trained once for each of them, and every patient is tested by the network "
     "that has not seen them; networks of different folds share patients, so that intervals are a little too narrow. "
-    "CPU minutes are those of all folds."
+    "CPU minutes are those of all folds. Where a run of one fold has failed, its seed has no figures."
 )
 
 
@@ -108,7 +108,8 @@ def shortage_sentences(result: Mapping[str, Any], regime: Mapping[str, Any]) -> 
         name: own.get("free_groups", own["groups"] - own["tested_groups"]) for name, own in result["datasets"].items()
     }
     fewer = ", ".join(f"{name} ({has})" for name, has in free.items() if has < count)
-    return [f"Fewer than {count} patients are not tested on, and all of these have labels: {fewer}."] if fewer else []
+    whom = "there to learn from in every fold" if folds_of(result) else "not tested on"
+    return [f"Fewer than {count} patients are {whom}, and all of these have labels: {fewer}."] if fewer else []
 
 
 def empty_sentences(regime: Mapping[str, Any]) -> list[str]:
@@ -144,7 +145,8 @@ def case_caption(result: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     # Not the keys of the Dice: a file has them in the order of the alphabet.
     ours, reference = result["ours"], result["reference"]
     places = ", ".join(row["place"] for row in entry["cases"])
-    fold = f", fold {entry['fold'] + 1}" if folds_of(result) else ""
+    # From 0 on, as in the names of runs.
+    fold = f", fold {entry['fold']}" if folds_of(result) else ""
     return (
         f"{entry['dataset']}, {labels_text(entry['labelled_groups'])} patients with labels, seed {entry['seed']}"
         f"{fold}: {places} case of {ours} with the Dice of {reference} and {ours}; the slice with most of the truth"
@@ -187,10 +189,13 @@ def _minutes(result: Mapping[str, Any], arm: str, seconds: float) -> Cell:
 
 def peer_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[list[str], list[list[Cell]]]:
     """Headers and one row per training of nnU-Net: what it was given, and what it did with it."""
+    # Which fold a training is of is told where there are folds; files from before have none.
+    folds = ["fold"] if folds_of(result) else []
     headers = [
         "Dataset",
         "Arm",
         "Seed",
+        *(word.capitalize() for word in folds),
         "CPU s given",
         "CPU s spent",
         "Steps",
@@ -200,8 +205,9 @@ def peer_rows(result: Mapping[str, Any], regime: Mapping[str, Any]) -> tuple[lis
     ]
     rows: list[list[Cell]] = [
         [
-            one["dataset"], one["arm"], one["seed"], f"{one['budget_cpu_s']:.0f}", f"{one['cpu_s']:.0f}", one["steps"],
-            " x ".join(str(n) for n in one["patch"]), one["batch"], f"{one['preparation_cpu_s']:.0f}",
+            one["dataset"], one["arm"], one["seed"], *(one[key] for key in folds), f"{one['budget_cpu_s']:.0f}",
+            f"{one['cpu_s']:.0f}", one["steps"], " x ".join(str(n) for n in one["patch"]), one["batch"],
+            f"{one['preparation_cpu_s']:.0f}",
         ]
         for one in result.get("peers", [])
         if one["labelled_groups"] == regime["labelled_groups"]

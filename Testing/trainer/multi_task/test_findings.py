@@ -338,6 +338,11 @@ def test_datasets_with_fewer_patients_than_the_number_of_labels_are_named() -> N
     datasets = {"D": {"groups": 26, "tested_groups": 8}, "E": {"groups": 30, "tested_groups": 10}}
     (words,) = shortage_sentences({"datasets": datasets}, {"labelled_groups": 20})
     assert words == "Fewer than 20 patients are not tested on, and all of these have labels: D (18)."
+    # With folds everybody is tested on.
+    folded = {"datasets": {"D": {"groups": 26, "tested_groups": 26, "free_groups": 17}}, "folds": 3}
+    (words,) = shortage_sentences(folded, {"labelled_groups": 20})
+    assert words.startswith("Fewer than 20 patients are there to learn from in every fold, and all of these")
+    assert words.endswith(": D (17).")
     for enough in (18, 0):
         assert shortage_sentences({"datasets": datasets}, {"labelled_groups": enough}) == []
 

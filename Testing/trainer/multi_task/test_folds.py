@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,16 +16,21 @@ from MultiTaskSegLib.runtime.model.model_file import read_manifest
 from Testing.trainer.multi_task.test_findings import case, cell_of
 from Testing.trainer.multi_task.tiny_study import CT, DATASETS, FLAIR, T1, ULTRASOUND, write_config, write_data
 from trainer.cli import main
-from trainer.data.dataset import read_dataset
+from trainer.config import TrainingConfig
+from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.provenance import Provenance
 from trainer.data.split import split_datasets
+from trainer.layout.case import Case
 from trainer.multi_task import steps
 from trainer.multi_task.cell import FIGURES, figure
 from trainer.multi_task.design import Design
-from trainer.multi_task.findings import _cells
+from trainer.multi_task.division import divide, largest_other
+from trainer.multi_task.findings import _cells, _peers
 from trainer.multi_task.settings import ArmSettings, MultiTaskPlan, MultiTaskSettings, read_multi_task
+from trainer.multi_task.wording import peer_rows
 
 FOLDS = 3
+SETTINGS = MultiTaskSettings(("A", "B"), folds=FOLDS)
 TWO_ARMS = """
 [[multi_task.arms]]
 name = "joint"
@@ -41,6 +47,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folds")
     write_data(folder / "data")
     return folder
+
+
+def dataset_of(name: str, first: int, end: int) -> Dataset:
+    """Of the patients with numbers from the first to before the end, one image each."""
+    cases = (Case(f"{number}", Path("image"), Path("label"), f"patient_{number}") for number in range(first, end))
+    return Dataset(Path(name), name, "CT", "head", {1: "ball"}, tuple(cases))
 
 
 def plan_of(root: Path, *, spare: bool, folds: int = FOLDS) -> MultiTaskPlan:
@@ -106,18 +118,80 @@ def test_patients_to_learn_from_are_counted_in_the_fold_that_has_the_fewest(root
 
 
 def test_a_dataset_that_is_too_small_for_so_many_folds_is_refused(root: Path) -> None:
-    with pytest.raises(DatasetError, match="Dataset004_RingCT has 9 groups: too few"):
+    with pytest.raises(DatasetError, match=r"RingCT has 9 groups: too few .* in each of 10 folds.*fewer folds"):
         Design(plan_of(root, spare=False, folds=10))
     with pytest.raises(DatasetError, match=r"has \d+ groups, of which \d are spared: too few"):
         Design(plan_of(root, spare=True, folds=9))
 
 
 @pytest.mark.parametrize(
-    "more, says", [("folds = 1", "folds is 1"), ("folds = -2", "negative"), ("spare_held_out = true", "needs folds")]
+    "more, says",
+    [
+        ("folds = 1", "folds is 1"),
+        ("folds = -2", "negative"),
+        ("spare_held_out = true", "needs folds"),
+        ("folds = 3\ntest_fraction = 0.2", "no effect with folds"),
+        ("folds = 3\nminimum_test_groups = 2", "no effect with folds"),
+    ],
 )
 def test_folds_that_are_none_are_refused(root: Path, more: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         read_multi_task(write_config(root / "wrong.toml", more=more))
+
+
+@pytest.mark.parametrize("key", ["split_seed", "validation_fraction", "minimum_validation_groups"])
+def test_no_arm_may_be_of_a_training_that_holds_out_others_than_those_who_are_spared(root: Path, key: str) -> None:
+    arm = f"{TWO_ARMS}numbers = {{ {key} = {0.5 if 'fraction' in key else 5} }}\n"
+    with pytest.raises(UsageError, match=f"spare_held_out, and {key} in numbers of arm dedicated"):
+        read_multi_task(write_config(root / "split.toml", arms=arm, more="folds = 3\nspare_held_out = true"))
+    # Where nobody is spared nothing is promised about whom a training holds out.
+    read_multi_task(write_config(root / "split.toml", arms=arm, more="folds = 3"))
+
+
+@pytest.mark.parametrize("size", [7, 9, 12])
+def test_datasets_that_share_patients_in_a_chain_are_divided_evenly_each(size: int) -> None:
+    for first in range(1, size):
+        # The second begins with patients of the first; the others show patients of both.
+        end = first + size
+        ranges = {"A": (0, size), "B": (first, end), "C": (max(1, first - 2), end), "D": (0, end)}
+        datasets = [dataset_of(name, *numbers) for name, numbers in ranges.items()]
+        divisions = divide(datasets, SETTINGS, TrainingConfig())
+        for name in ranges:
+            sizes = [len(division.tested[name]) for division in divisions]
+            assert max(sizes) - min(sizes) <= 1, (first, name)
+
+
+def test_a_transfer_from_the_largest_other_dataset_is_from_the_same_one_in_every_fold() -> None:
+    datasets = [dataset_of("A", 0, 11), dataset_of("B", 20, 30), dataset_of("T", 40, 49)]
+    divisions = divide(datasets, SETTINGS, TrainingConfig())
+    # In one of the folds there are as many to train on in B, which comes later.
+    assert [len(one.labelled("A", 0, 0)) - len(one.labelled("B", 0, 0)) for one in divisions] == [1, 0, 1]
+    assert largest_other(divisions, "T") == "A"
+
+
+def test_sources_of_transfers_are_the_same_datasets_in_every_fold(root: Path) -> None:
+    sources: dict[str, set[str]] = defaultdict(set)
+    for run in Design(plan_of(root, spare=False)).runs:
+        for need in run.needs:
+            sources[run.name.rpartition(".")[0]].add(need.rpartition(".")[0])
+    assert sources
+    assert all(len(found) == 1 for found in sources.values())
+
+
+def test_trainings_of_nnunet_are_told_by_fold() -> None:
+    arms = (ArmSettings("joint", "joint"), ArmSettings("dedicated", "dedicated"), ArmSettings("nnunet", "nnunet"))
+    plan: Any = SimpleNamespace(
+        settings=MultiTaskSettings(("D", "E"), labelled_groups=(0,), seeds=(0,), arms=arms, folds=2)
+    )
+    design: Any = SimpleNamespace(datasets_of=lambda arm: ["D"], runs_of=lambda arm, name, count, seed: ["f0", "f1"])
+    told = {"budget_cpu_s": 2.0, "cpu_s": 3.0, "steps": 1, "patch": [8, 8], "batch": 2, "preparation_cpu_s": 1.0}
+    found = {"peers": _peers(plan, design, {run: {"training": told} for run in ("f0", "f1")})}
+    headers, rows = peer_rows({**found, "folds": 2}, {"labelled_groups": 0})
+    assert [row[headers.index("Fold")] for row in rows] == [0, 1]
+    assert {len(row) for row in rows} == {len(headers)}
+    headers, rows = peer_rows(found, {"labelled_groups": 0})
+    assert "Fold" not in headers
+    assert {len(row) for row in rows} == {len(headers)}
 
 
 def test_cases_of_two_folds_have_the_figures_of_all_cases_together() -> None:
@@ -166,4 +240,10 @@ def test_a_whole_cross_validation_tests_every_patient_once_and_says_so(root: Pat
         assert not any(provenance.saw(group) for group in kept)
     for page in (out / "report.html", root / "docs" / "multi-task.md"):
         assert "Cross-validation of 2 folds. Patients whom a training with these settings holds out" in page.read_text()
-    assert ", fold 1: best, " in (out / "report.html").read_text()
+    text = (out / "report.html").read_text()
+    # Counted as in the names of runs.
+    assert all(run.name.endswith((".f0", ".f1")) for run in Design(read_multi_task(config)).runs)
+    assert ", fold 0: best, " in text
+    assert "What the arms cost, measured, all 2 folds together" in text
+    # It is no failure.
+    assert '<p class="bad">Cross-validation' not in text

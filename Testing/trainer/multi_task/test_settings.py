@@ -9,6 +9,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from Testing.trainer.multi_task.tiny_study import CT, FLAIR, PAPER_ARM, SHORT_ARMS, write_config, write_data
+from trainer.config import read_config
 from trainer.multi_task.design import TRAIN, TRAIN_PUBLISHED, Design
 from trainer.multi_task.settings import ARMS, MultiTaskPlan, read_multi_task
 
@@ -49,6 +50,20 @@ def test_each_ablation_differs_from_the_joint_network_in_one_thing() -> None:
         "absence-loss-off": {"absence_weight": 0.0},
         "calibration-loss-on": {"calibration_weight": 1.0},
     }
+
+
+def test_the_settings_to_choose_are_compared_with_those_of_the_released_model() -> None:
+    plan = shipped("schedule.toml")
+    released = read_config(CONFIGURATIONS.parent / "planar2d.toml").as_dict()
+    own = plan.training.as_dict()
+    # The width is the one that 2-D images get unless it is said; validations do not change what is learnt.
+    differs = {key for key, value in own.items() if value != released[key]} - {"channels", "validations"}
+    assert differs == {"mirror_axes"}
+    names = plan.settings.data
+    assert own["mirror_axes"] == {name: axes for name, axes in released["mirror_axes"].items() if name in names}
+    arms = {arm.name: arm for arm in plan.settings.arms}
+    assert not arms["as-released"].numbers
+    assert all(len(arm.numbers) == 1 for name, arm in arms.items() if name != "as-released")
 
 
 def test_the_3d_configuration_names_nine_datasets() -> None:
