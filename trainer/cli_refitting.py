@@ -1,4 +1,4 @@
-"""The commands ``reference``, ``calibrate``, ``quality``, ``keep`` and ``describe``: parts of a finished model."""
+"""The commands ``reference``, ``calibrate``, ``quality``, ``keep``, ``average``, ``describe``: parts of a model."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def add_commands(commands: Any) -> None:
     _add_calibrate(commands)
     _add_quality(commands)
     _add_keep(commands)
+    _add_average(commands)
     _add_describe(commands)
 
 
@@ -74,6 +75,19 @@ def _add_keep(commands: Any) -> None:
     which.add_argument("--least-dice", type=float, metavar="DICE", help="keep those with this mean Dice, held out")
     keep.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     keep.set_defaults(command=_keep)
+
+
+def _add_average(commands: Any) -> None:
+    average = commands.add_parser("average", help="average a fine-tuned model with the one that it was started from")
+    average.add_argument("-m", "--model", type=Path, required=True)
+    average.add_argument("--start", type=Path, required=True, metavar="MODEL", help="that the fine-tuning began with")
+    average.add_argument("--share", type=float, default=0.5, help="of the fine-tuned weights (default 0.5)")
+    average.add_argument("--data", type=Path, nargs="*", default=(), metavar="DIR")
+    average.add_argument(
+        "--images", nargs="*", default=(), metavar="TASK=DIR", help="images without labels in place of a task's own"
+    )
+    average.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
+    average.set_defaults(command=_average)
 
 
 def _add_describe(commands: Any) -> None:
@@ -169,6 +183,27 @@ def _keep(options: argparse.Namespace) -> int:
     kept = ", ".join(task.name for task in manifest.tasks)
     check = check_text(manifest.ood, len(manifest.tasks))
     tell(f"kept: {kept}", left_out_text(manifest), check, f"model: {target}")
+    return 0
+
+
+def _average(options: argparse.Namespace) -> int:
+    from MultiTaskSegLib.runtime.model.model_card import check_text
+    from trainer.refitting.averaged_weights import average_weights
+    from trainer.refitting.standing_in import images_by_task
+
+    target = _target(options)
+    manifest = average_weights(
+        options.model,
+        options.start,
+        options.data,
+        target,
+        share=options.share,
+        images_of=images_by_task(options.images),
+    )
+    for task in manifest.tasks:
+        by_label = "; ".join(f"{label} {value:.3f}" for label, value in task.held_out_dice.items())
+        tell(f"{task.name}: Dice of {task.held_out_cases} held-out cases: {by_label or 'not measured'}")
+    tell(check_text(manifest.ood, len(manifest.tasks)), f"model: {target}")
     return 0
 
 

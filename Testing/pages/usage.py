@@ -155,6 +155,11 @@ USAGE: dict[str, tuple[str, ...]] = {
         f"--strategy gradual --scope encoder {SMALL}",
         f"multitaskseg-trainer finetune -m {MODEL} --data {KNOWN} -o tuned.mts.safetensors --labelled 4 "
         "--strategy gradual --scope encoder --config small.toml --minutes 0.005 --resume",
+        f"multitaskseg-trainer finetune -m {MODEL} --data {KNOWN} -o whole.mts.safetensors {SMALL}",
+    ),
+    "multitaskseg-trainer average -m MODEL --start MODEL [--share S] [--data DIR...] [--images TASK=DIR...] -o MODEL": (
+        f"multitaskseg-trainer average -m whole.mts.safetensors --start {MODEL} --share 0.75 --data {KNOWN} "
+        "--images Dataset201_KidneyCT=Dataset201_KidneyCT/imagesTr -o between.mts.safetensors",
     ),
     "multitaskseg-trainer two-stage --data TARGET [--unlabelled DIR...] -o MODEL [--labelled N...] [--seeds K] "
     "[--config FILE] [--executor sequential|processes|ray] [--jobs N] [--address A] [--publish DIR]": (

@@ -8,6 +8,7 @@ from typing import Any
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_card import left_out_text
 from trainer.evaluation.published_figures import measured_as
+from trainer.refitting.averaged_weights import averaged_words
 from trainer.refitting.descent import CHECKED_AS, digests_in
 from trainer.report.markdown_table import code, literal
 
@@ -37,4 +38,6 @@ def left_out_words(manifest: Manifest) -> str:
 def _training(training: Mapping[str, Any]) -> str:
     words = f"{training['steps']} steps in {training['minutes']:.0f} minutes"
     start = training.get("finetuning", {}).get("model")
-    return f"{words}, on top of the weights of an earlier {literal(str(start))}" if start else words
+    if not start:
+        return words
+    return f"{words}, on top of the weights of an earlier {literal(str(start))}{averaged_words(training)}"

@@ -8,7 +8,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from trainer.data.planning import TaskPlan
 
 
-def known_rows(manifest: Manifest, tasks: Sequence[TaskPlan]) -> tuple[int, ...] | None:
+def known_rows(manifest: Manifest, tasks: Sequence[TaskPlan | TaskInfo]) -> tuple[int, ...] | None:
     """By output of the head to be trained, the model's output that it begins with; None where it has to begin anew.
 
     A task to be trained is one of the model's where it has the same labels in the same order: under its own name, else
@@ -27,15 +27,15 @@ def known_rows(manifest: Manifest, tasks: Sequence[TaskPlan]) -> tuple[int, ...]
     return tuple(rows[new] for new in range(len(rows)))
 
 
-def _same_task(manifest: Manifest, task: TaskPlan) -> TaskInfo | None:
-    alike = [one for one in manifest.tasks if _labels(one) == task.label_names and one.are_regions == task.are_regions]
+def _same_task(manifest: Manifest, task: TaskPlan | TaskInfo) -> TaskInfo | None:
+    alike = [one for one in manifest.tasks if _labels(one) == _labels(task) and one.are_regions == task.are_regions]
     named = [one for one in alike if one.name == task.name]
     chosen = named or alike
     return chosen[0] if len(chosen) == 1 else None
 
 
-def _labels(task: TaskInfo) -> tuple[str, ...]:
-    return tuple(label.name for label in task.labels)
+def _labels(task: TaskPlan | TaskInfo) -> tuple[str, ...]:
+    return task.label_names if isinstance(task, TaskPlan) else tuple(label.name for label in task.labels)
 
 
 def _outputs(task: TaskPlan | TaskInfo) -> range:

@@ -46,6 +46,16 @@ def refit_calibration(
     """
     predictor = Predictor.load(model_path)
     predictor.require_labels()
+    changed = recalibrated(predictor, directories, seed=seed, stream=stream)
+    manifest = refitted(changed, predictor.model.digest)
+    rewrite_manifest(model_path, manifest, output, read_as=predictor.model.digest)
+    return manifest
+
+
+def recalibrated(
+    predictor: Predictor, directories: Sequence[Path], *, seed: int = 0, stream: TextIO | None = None
+) -> Manifest:
+    """What `refit_calibration` makes of the manifest of a loaded model, which may be in no file."""
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     missing = [task.name for task in predictor.manifest.tasks if task.name not in datasets]
     if missing:
@@ -78,10 +88,7 @@ def refit_calibration(
             "what corrected the predicted Dice belonged to the earlier temperatures and is left out: learn it again "
             "with 'multitaskseg-trainer quality'\n"
         )
-    changed = replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
-    manifest = refitted(changed, predictor.model.digest)
-    rewrite_manifest(model_path, manifest, output, read_as=predictor.model.digest)
-    return manifest
+    return replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
 
 
 def _calibrated(

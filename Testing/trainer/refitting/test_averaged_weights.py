@@ -1,0 +1,177 @@
+"""Weights between those before and after a fine-tuning, with everything that rests on them made anew."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from MultiTaskSegLib.runtime.errors import DatasetError, ModelError, UsageError
+from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest
+from Testing.trainer.channel_dataset import ChannelDataset
+from Testing.trainer.refitting.test_kept_tasks import BALLS, CONFIG, CORES, PAIRS
+from trainer.cli import main
+from trainer.data.provenance import Provenance
+from trainer.pretraining.finetune import finetune
+from trainer.refitting.averaged_weights import AVERAGED, average_weights, averaged_words
+from trainer.refitting.descent import DESCENT
+from trainer.refitting.recalibration import refit_calibration
+from trainer.refitting.spectral_refit import refit_reference
+from trainer.training.train_model import train_model
+from trainer.training.training import Budget
+
+
+class Tuned(NamedTuple):
+    start: Path
+    model: Path
+    folders: list[Path]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """Started from a model of three tasks, fine-tuned on two of them in another order; one has a stem of its own."""
+    parent, place = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("model")
+    folders = {dataset.name: dataset.write(parent) for dataset in (BALLS, PAIRS, CORES)}
+    start, model = place / "start.mts.safetensors", place / "tuned.mts.safetensors"
+    train_model(list(folders.values()), start, CONFIG, Budget(steps=30), stream=io.StringIO())
+    chosen = [folders[CORES.name], folders[PAIRS.name]]
+    finetune(start, chosen, model, replace(CONFIG, seed=5), Budget(steps=12), stream=io.StringIO())
+    return Tuned(start, model, chosen)
+
+
+def averaged(tuned: Tuned, output: Path, share: float = 0.75, **changes: Any) -> Path:
+    given = tuned._asdict() | changes
+    average_weights(given["model"], given["start"], given["folders"], output, share=share, stream=io.StringIO())
+    return output
+
+
+@pytest.fixture(scope="module")
+def between(tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return averaged(tuned, tmp_path_factory.mktemp("average") / "between.mts.safetensors")
+
+
+def test_every_weight_lies_between_the_two_and_outputs_are_those_of_the_same_task(tuned: Tuned, between: Path) -> None:
+    start, after, found = (load_model(path) for path in (tuned.start, tuned.model, between))
+    own, other, mixed = (model.network.state_dict() for model in (after, start, found))
+    rows = [
+        channel
+        for task in after.manifest.tasks
+        for channel in range(
+            start.manifest.task(task.name).channels.start, start.manifest.task(task.name).channels.stop
+        )
+    ]
+    assert rows != sorted(rows)
+    # The first stem is the encoder's own, of images of one channel; so it is in both.
+    assert after.manifest.stems == ((), start.manifest.task(PAIRS.name).inputs)
+    for name, weights in mixed.items():
+        before = other[name][rows] if name.startswith("head.") else other[name]
+        expected = (0.25 * before + 0.75 * own[name]).half().float()
+        torch.testing.assert_close(weights, expected, rtol=0, atol=0)
+
+
+def test_temperatures_dice_and_reference_are_those_of_the_new_weights(
+    tuned: Tuned, between: Path, tmp_path: Path
+) -> None:
+    manifest, after = read_manifest(between)[0], read_manifest(tuned.model)[0]
+    again = refit_calibration(between, tuned.folders, tmp_path / "again.mts.safetensors", stream=io.StringIO())
+    assert manifest.tasks == again.tasks
+    assert [task.calibration for task in manifest.tasks] != [task.calibration for task in after.tasks]
+    assert manifest.quality == again.quality
+    anew = refit_reference(between, tuned.folders, tmp_path / "anew.mts.safetensors", stream=io.StringIO())
+    assert manifest.ood == anew.ood
+    assert manifest.ood != after.ood
+
+
+def test_the_file_says_what_was_averaged_and_no_figure_of_another_file_holds_for_it(
+    tuned: Tuned, between: Path
+) -> None:
+    manifest, after = read_manifest(between)[0], read_manifest(tuned.model)[0]
+    start, digest = read_manifest(tuned.start)
+    assert manifest.training[AVERAGED] == {"model": start.name, "sha256": digest, "share": 0.75}
+    assert not set(DESCENT) & set(manifest.training)
+    assert manifest.precision is None
+    assert Provenance.of(manifest) == Provenance.of(after)
+    assert averaged_words(manifest.training) == ", averaged with these (75 % its own)"
+
+
+def test_figures_of_the_fine_tuned_file_are_not_those_of_the_average(tuned: Tuned, tmp_path: Path) -> None:
+    noted = tmp_path / "noted.mts.safetensors"
+    manifest = read_manifest(tuned.model)[0]
+    notes = {key: ["ab"] for key in DESCENT}
+    rewrite_manifest(tuned.model, replace(manifest, training=manifest.training | notes), noted)
+    found = averaged(tuned, tmp_path / "out.mts.safetensors", model=noted)
+    assert not set(DESCENT) & set(read_manifest(found)[0].training)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5, float("nan")])
+def test_a_share_that_leaves_one_of_the_two_out_is_refused(tuned: Tuned, tmp_path: Path, share: float) -> None:
+    with pytest.raises(UsageError, match="the share of the weights"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", share)
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_other_file_than_the_start_of_that_training_is_refused(tuned: Tuned, between: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mts.safetensors"
+    for start in (tuned.model, between):
+        with pytest.raises(ModelError, match="was not fine-tuned from this file"):
+            averaged(tuned, output, start=start)
+    with pytest.raises(ModelError, match="start was not fine-tuned from this file"):
+        averaged(tuned, output, model=tuned.start)
+    with pytest.raises(ModelError, match="is averaged already"):
+        averaged(tuned, output, model=between)
+    assert not output.exists()
+
+
+def test_a_training_that_took_a_part_of_the_weights_is_refused(tuned: Tuned, tmp_path: Path) -> None:
+    part = tmp_path / "part.mts.safetensors"
+    finetune(tuned.start, tuned.folders[:1], part, CONFIG, Budget(steps=3), scope="encoder", stream=io.StringIO())
+    with pytest.raises(ModelError, match="took only a part of the weights"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", model=part, folders=tuned.folders[:1])
+
+
+def test_channels_that_the_start_does_not_know_are_refused(tuned: Tuned, tmp_path: Path) -> None:
+    """The same labels, so that the training went on with the outputs, and a stem that began with random weights."""
+    start, model = tmp_path / "start.mts.safetensors", tmp_path / "other.mts.safetensors"
+    other = ChannelDataset("Dataset005_Other").write(tmp_path)
+    info = json.loads((other / "dataset.json").read_text())
+    (other / "dataset.json").write_text(json.dumps(info | {"channel_names": {"0": "T2", "1": "PD"}}))
+    train_model(tuned.folders[1:], start, CONFIG, Budget(steps=3), stream=io.StringIO())
+    finetune(start, [other], model, CONFIG, Budget(steps=3), stream=io.StringIO())
+    with pytest.raises(ModelError, match="start does not know all channels of other"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", model=model, start=start, folders=[other])
+
+
+def test_a_note_that_claims_outputs_which_the_start_does_not_have_is_refused(tuned: Tuned, tmp_path: Path) -> None:
+    start, model = tmp_path / "start.mts.safetensors", tmp_path / "pair.mts.safetensors"
+    train_model(tuned.folders[:1], start, CONFIG, Budget(steps=3), stream=io.StringIO())
+    finetune(start, tuned.folders[1:], model, CONFIG, Budget(steps=3), stream=io.StringIO())
+    manifest = read_manifest(model)[0]
+    claimed = manifest.training["finetuning"] | {"head": True}
+    rewrite_manifest(model, replace(manifest, training=manifest.training | {"finetuning": claimed}), model)
+    with pytest.raises(ModelError, match="start does not have all tasks of pair"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", model=model, start=start, folders=tuned.folders[1:])
+
+
+def test_without_the_data_of_a_task_nothing_is_written(tuned: Tuned, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=f"no folder for {PAIRS.name}"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", folders=tuned.folders[:1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_the_dice_of_every_task(
+    tuned: Tuned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "command.mts.safetensors"
+    words = ["average", "-m", str(tuned.model), "--start", str(tuned.start), "--data", *map(str, tuned.folders)]
+    assert main([*words, "-o", str(output)]) == 0
+    said, manifest = capsys.readouterr().out, read_manifest(output)[0]
+    assert manifest.training[AVERAGED]["share"] == 0.5
+    for task in manifest.tasks:
+        assert f"{task.name}: Dice of {task.held_out_cases} held-out cases: " in said
+        assert all(f"{label} {value:.3f}" in said for label, value in task.held_out_dice.items())
+    assert f"model: {output}" in said
