@@ -25,7 +25,7 @@ EXTRA_OF = {
     "ray": "cluster",
 }
 
-MODEL_OPTIONS = ("model", "models", "ensemble")
+MODEL_OPTIONS = ("model", "models", "ensemble", "start")
 
 
 def tell(*lines: str) -> None:

@@ -161,8 +161,10 @@ def test_further_models_are_known_by_their_names_in_the_list_as_well(
     (tmp_path / "models").mkdir()
     path = imported(tmp_path).rename(tmp_path / "models" / "tumour.mts.safetensors")
     options = argparse.Namespace(model=Path("tumour"), ensemble=[Path("tumour")], models=[Path("tumour"), tmp_path])
+    options.start = Path("tumour")
     find_models(options)
     assert (options.model, options.ensemble, options.models) == (path, [path], [path, tmp_path])
+    assert options.start == path, "of average"
 
 
 @pytest.mark.parametrize("processes, code", [("2", 2), ("1", 4)])

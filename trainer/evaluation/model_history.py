@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
-from MultiTaskSegLib.runtime.model.model_card import left_out_text
+from MultiTaskSegLib.runtime.model.model_card import averaged_words, left_out_text
 from trainer.evaluation.published_figures import measured_as
-from trainer.refitting.averaged_weights import averaged_words
 from trainer.refitting.descent import CHECKED_AS, digests_in
 from trainer.report.markdown_table import code, literal
 

@@ -1,1 +1,1 @@
-"""Parts of a finished model fitted or written anew: reference, temperatures, quality, what is said of the data."""
+"""Parts of a finished model made anew: reference, temperatures, quality, averaged weights, what is said of the data."""

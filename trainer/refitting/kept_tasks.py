@@ -65,7 +65,7 @@ def keep_tasks(
             file=model_path,
             remedy="Use the model as it is" if kept else "Ask for less",
         )
-    _require_images(manifest, kept, images_of or {})
+    require_images(manifest, kept, images_of or {})
     return refit_of(
         Predictor(reduced(predictor.model, kept), predictor.device.type),
         directories,
@@ -125,7 +125,12 @@ def reduced(model: Model, kept: Sequence[str]) -> Model:
     return replace(model, manifest=manifest, network=network.eval(), digest="")
 
 
-def _require_images(manifest: Manifest, kept: Sequence[str], given: Mapping[str, Path]) -> None:
+def require_images(manifest: Manifest, kept: Sequence[str], given: Mapping[str, Path]) -> None:
+    """Refuse to fit the check of a task on other images than before.
+
+    Raises:
+        UsageError: it knows other images than the task's own, which are not given.
+    """
     said = _notes(manifest, KNOWS_IMAGES_OF)
     if missing := [name for name in kept if name in said and name not in given]:
         raise UsageError(

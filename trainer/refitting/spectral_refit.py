@@ -80,7 +80,7 @@ def refit_of(
     """`refit_reference` of a model that is loaded already."""
     model = predictor.model
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
-    instead = _standing_in(model.manifest, images_of or {})
+    instead = require_standing_in(model.manifest, images_of or {})
     datasets |= {name: own.dataset for name, own in instead.items()}
     missing = [task.name for task in model.manifest.tasks if task.name not in datasets]
     if missing:
@@ -114,7 +114,13 @@ def refit_of(
     return manifest
 
 
-def _standing_in(manifest: Manifest, images_of: Mapping[str, Path]) -> dict[str, StandingIn]:
+def require_standing_in(manifest: Manifest, images_of: Mapping[str, Path]) -> dict[str, StandingIn]:
+    """Images that stand in for those of tasks, by task.
+
+    Raises:
+        UsageError: a task is not of the model.
+        DatasetError: as `read_standing_in`.
+    """
     unknown = sorted(set(images_of) - {task.name for task in manifest.tasks})
     if unknown:
         raise UsageError(

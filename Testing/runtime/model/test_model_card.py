@@ -89,6 +89,12 @@ def test_the_card_of_a_model_of_which_all_is_known_or_nothing() -> None:
     assert model_card(described(), "0123") == CARD
 
 
+def test_the_card_says_which_share_of_averaged_weights_is_the_model_s_own() -> None:
+    training = described().training | {"averaged": {"model": "older", "sha256": "ab", "share": 0.75}}
+    card = model_card(replace(described(), training=training), "0123")
+    assert "(SHA-256 abcdefghijklmnop...), averaged with these (75 % its own)\n" in card
+
+
 def test_nothing_known_of_the_training_is_said_so() -> None:
     card = model_card(replace(described(), training={"steps": "many", "finetuning": {"sha256": "0"}}), "0123")
     assert "\nTraining: not recorded\n" in card

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,16 +13,20 @@ import pytest
 import torch
 
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError, UsageError
+from MultiTaskSegLib.runtime.model.manifest import Manifest
+from MultiTaskSegLib.runtime.model.model_card import averaged_words, left_out_text
 from MultiTaskSegLib.runtime.model.model_file import load_model, read_manifest, rewrite_manifest
+from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.channel_dataset import ChannelDataset
 from Testing.trainer.refitting.test_kept_tasks import BALLS, CONFIG, CORES, PAIRS
 from trainer.cli import main
 from trainer.data.provenance import Provenance
 from trainer.pretraining.finetune import finetune
-from trainer.refitting.averaged_weights import AVERAGED, average_weights, averaged_words
-from trainer.refitting.descent import DESCENT
+from trainer.refitting.averaged_weights import AVERAGED, average_weights
+from trainer.refitting.descent import DESCENT, described, refitted, requalified
 from trainer.refitting.recalibration import refit_calibration
-from trainer.refitting.spectral_refit import refit_reference
+from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_reference
+from trainer.snapshot.snapshot_model import KEY as SNAPSHOT
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -99,13 +104,71 @@ def test_the_file_says_what_was_averaged_and_no_figure_of_another_file_holds_for
     assert averaged_words(manifest.training) == ", averaged with these (75 % its own)"
 
 
+def noted(model: Path, notes: Mapping[str, object], path: Path) -> Path:
+    """The model with these notes besides its own."""
+    manifest = read_manifest(model)[0]
+    rewrite_manifest(model, replace(manifest, training=manifest.training | notes), path)
+    return path
+
+
 def test_figures_of_the_fine_tuned_file_are_not_those_of_the_average(tuned: Tuned, tmp_path: Path) -> None:
-    noted = tmp_path / "noted.mts.safetensors"
-    manifest = read_manifest(tuned.model)[0]
-    notes = {key: ["ab"] for key in DESCENT}
-    rewrite_manifest(tuned.model, replace(manifest, training=manifest.training | notes), noted)
-    found = averaged(tuned, tmp_path / "out.mts.safetensors", model=noted)
-    assert not set(DESCENT) & set(read_manifest(found)[0].training)
+    figures = {"held_out_dice": {"ball": 0.4}, "held_out_cases": 3}
+    notes = {key: ["ab"] for key in DESCENT} | {"left_out": {"Old": figures}}
+    # As of a snapshot, which takes its figures from the finished model, and is found by these words.
+    notes |= {SNAPSHOT: {"of": "tuned", "weights_sha256": "ab", "measured": "nothing"}}
+    model = noted(tuned.model, notes, tmp_path / "noted.mts.safetensors")
+    assert "measured" in read_manifest(model)[0].training
+    found = read_manifest(averaged(tuned, tmp_path / "out.mts.safetensors", model=model))[0]
+    assert not {*DESCENT, SNAPSHOT, "measured"} & set(found.training)
+    assert left_out_text(found) == "Trained on, too, but left out: Old (Dice not recorded)"
+
+
+@pytest.mark.parametrize("changed", [described, requalified, refitted])
+def test_a_file_that_was_made_of_the_start_and_has_its_weights_is_as_good(
+    tuned: Tuned, tmp_path: Path, changed: Callable[[Manifest, str], Manifest]
+) -> None:
+    start = tmp_path / "rewritten.mts.safetensors"
+    rewrite_manifest(tuned.start, changed(*read_manifest(tuned.start)), start)
+    assert read_manifest(start)[1] != read_manifest(tuned.start)[1]
+    with pytest.raises(DatasetError, match="no folder for"):  # so the file was taken
+        averaged(tuned, tmp_path / "out.mts.safetensors", start=start, folders=[])
+
+
+def test_weights_are_averaged_in_the_processor_s_memory_wherever_they_are_measured(
+    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device without memory of its own stands for a card."""
+    where = {"cpu": torch.device("cpu"), "auto": torch.device("meta")}
+    monkeypatch.setattr("MultiTaskSegLib.runtime.predictor.torch_device", where.__getitem__)
+    met = []
+
+    def measured(predictor: Predictor, *_: object, **__: object) -> Manifest:
+        met.append(predictor.device.type)
+        raise DatasetError("far enough")
+
+    monkeypatch.setattr("trainer.refitting.averaged_weights.recalibrated", measured)
+    with pytest.raises(DatasetError, match="far enough"):
+        averaged(tuned, tmp_path / "out.mts.safetensors")
+    assert met == ["meta"]
+
+
+def test_images_for_the_check_are_looked_at_before_anything_is_measured(tuned: Tuned, tmp_path: Path) -> None:
+    output = tmp_path / "out.mts.safetensors"
+    model = noted(tuned.model, {KNOWS_IMAGES_OF: {CORES.name: "hearts"}}, tmp_path / "noted.mts.safetensors")
+    with pytest.raises(UsageError, match="the check knows images of hearts in place of Dataset003_CoreT2"):
+        averaged(tuned, output, model=model, folders=[])
+    for task, said in (("Nobody", UsageError), (CORES.name, DatasetError)):
+        with pytest.raises(said, match=r"no task Nobody|absent"):
+            average_weights(
+                tuned.model, tuned.start, [], output, images_of={task: tmp_path / "absent"}, stream=io.StringIO()
+            )
+
+
+def test_levels_that_the_start_does_not_have_are_refused(tuned: Tuned, tmp_path: Path) -> None:
+    deeper, config = tmp_path / "deeper.mts.safetensors", replace(CONFIG, channels=(*CONFIG.channels, 8))
+    finetune(tuned.start, tuned.folders, deeper, config, Budget(steps=3), stream=io.StringIO())
+    with pytest.raises(ModelError, match="the training of deeper added levels to the network of this file"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", model=deeper)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5, float("nan")])
@@ -113,6 +176,14 @@ def test_a_share_that_leaves_one_of_the_two_out_is_refused(tuned: Tuned, tmp_pat
     with pytest.raises(UsageError, match="the share of the weights"):
         averaged(tuned, tmp_path / "out.mts.safetensors", share)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("share", "same"), [(1e-9, "start"), (1 - 1e-9, "tuned")])
+def test_a_share_that_rounding_leaves_nothing_of_is_refused(
+    tuned: Tuned, tmp_path: Path, share: float, same: str
+) -> None:
+    with pytest.raises(UsageError, match=f"the stored weights are those of {same}"):
+        averaged(tuned, tmp_path / "out.mts.safetensors", share, folders=[])
 
 
 def test_any_other_file_than_the_start_of_that_training_is_refused(tuned: Tuned, between: Path, tmp_path: Path) -> None:

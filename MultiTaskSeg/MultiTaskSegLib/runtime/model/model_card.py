@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import printable
@@ -62,6 +62,22 @@ def left_out_text(manifest: Manifest) -> str:
     return f"Trained on, too, but left out: {', '.join(parts)}" if parts else ""
 
 
+def averaged_words(training: Mapping[str, Any]) -> str:
+    """What the card says of it; nothing of a model that was not averaged, or whose note says something else.
+
+    Args:
+        training: entry of the manifest.
+
+    >>> averaged_words({"averaged": {"model": "a", "sha256": "0", "share": 0.75}}), averaged_words({"averaged": 7})
+    (', averaged with these (75 % its own)', '')
+    """
+    said = training.get("averaged")
+    share = said.get("share") if isinstance(said, dict) else None
+    if not isinstance(share, float) or not 0 < share < 1:
+        return ""
+    return f", averaged with these ({100 * share:.0f} % its own)"
+
+
 def _held_out_words(known: Any) -> str:
     """Notes of a file may hold anything."""
     scores = known.get("held_out_dice") if isinstance(known, dict) else None
@@ -95,6 +111,7 @@ def _training(manifest: Manifest) -> str:
     if isinstance(source, dict) and source.get("model"):
         parts.append(
             f"from the weights of {source['model']} (SHA-256 {str(source.get('sha256', 'not recorded'))[:16]}...)"
+            f"{averaged_words(training)}"
         )
     return ", ".join(parts) or "not recorded"
 
