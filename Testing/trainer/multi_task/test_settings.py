@@ -62,8 +62,8 @@ def test_the_settings_to_choose_are_compared_with_those_of_the_released_model() 
     names = plan.settings.data
     assert own["mirror_axes"] == {name: axes for name, axes in released["mirror_axes"].items() if name in names}
     arms = {arm.name: arm for arm in plan.settings.arms}
-    assert not arms["as-released"].numbers
-    assert all(len(arm.numbers) == 1 for name, arm in arms.items() if name != "as-released")
+    assert not arms["as-planar2d"].numbers
+    assert all(len(arm.numbers) == 1 for name, arm in arms.items() if name != "as-planar2d")
 
 
 def test_the_3d_configuration_names_nine_datasets() -> None:
