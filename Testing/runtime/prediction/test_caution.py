@@ -64,7 +64,7 @@ def test_a_result_says_it_even_when_nothing_was_found(tmp_path: Path) -> None:
 
 
 def test_no_structure_of_the_released_2_d_model_has_to_be_warned_of() -> None:
-    assert [weakness(task) for task in read_manifest(released_model(True))[0].tasks] == [[], [], [], []]
+    assert [weakness(task) for task in read_manifest(released_model(True))[0].tasks] == [[], [], [], [], []]
 
 
 def said(task: TaskInfo, *, is_recognised: bool, is_ood: bool = False) -> str:
