@@ -58,15 +58,21 @@ def average_weights(
         stream: for progress; standard error by default.
 
     Raises:
-        UsageError: the share is not between 0 and 1, or so near to one of them that the stored weights are those of one
-            of the two, the check of a task knows other images than its own, which are not given, or as
-            `refit_reference`.
+        UsageError: the output is the start file, the share is not between 0 and 1, or so near to one of them that the
+            stored weights are those of one of the two, the check of a task knows other images than its own, which are
+            not given, or as `refit_reference`.
         ModelError: the training was not started from that file, or took no outputs, not all channels or not all levels
             from it.
         DatasetError: as `refit_reference` and `refit_calibration`.
     """
     if not 0 < share < 1:
         raise UsageError(f"the share of the weights is {share:g}", remedy="Use a number between 0 and 1")
+    if output.resolve() == start_path.resolve():
+        raise UsageError(
+            "the average would replace the model that the fine-tuning was started from",
+            file=output,
+            remedy="Give another output: without that file no other share could be tried",
+        )
     # Weights of two files meet in the processor's memory, wherever the average is measured.
     trained = Predictor.load(model_path, "cpu")
     trained.require_labels()

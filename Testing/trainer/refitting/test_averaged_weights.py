@@ -186,6 +186,13 @@ def test_a_share_that_rounding_leaves_nothing_of_is_refused(
         averaged(tuned, tmp_path / "out.mts.safetensors", share, folders=[])
 
 
+def test_the_start_of_the_training_is_not_replaced(tuned: Tuned) -> None:
+    before = tuned.start.read_bytes()
+    with pytest.raises(UsageError, match="would replace the model that the fine-tuning was started from"):
+        averaged(tuned, tuned.start.parent / "." / tuned.start.name)
+    assert tuned.start.read_bytes() == before
+
+
 def test_any_other_file_than_the_start_of_that_training_is_refused(tuned: Tuned, between: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mts.safetensors"
     for start in (tuned.model, between):
