@@ -52,6 +52,12 @@ def dataset_probabilities(
     return probabilities
 
 
+def sampling_shares(names: Sequence[str], case_counts: Sequence[int], config: TrainingConfig) -> np.ndarray:
+    """`dataset_probabilities` of datasets of these names, as the settings of a training say."""
+    weights = [config.sampling_weights.get(name, 1.0) for name in names]
+    return dataset_probabilities(case_counts, config.sampling_exponent, weights)
+
+
 class PatchGroups(Dataset[PatchGroup]):
     """The endless sequence of patch groups; item i depends on nothing but the seed and i."""
 
@@ -59,8 +65,7 @@ class PatchGroups(Dataset[PatchGroup]):
         self, tasks: Sequence[TaskPlan], cases: Sequence[Sequence[PreparedCase]], config: TrainingConfig
     ) -> None:
         self.tasks, self.cases, self.config = tasks, cases, config
-        weights = [config.sampling_weights.get(task.name, 1.0) for task in tasks]
-        self.probabilities = dataset_probabilities([len(c) for c in cases], config.sampling_exponent, weights)
+        self.probabilities = sampling_shares([task.name for task in tasks], [len(c) for c in cases], config)
 
     def __getitem__(self, index: int) -> PatchGroup:
         """Make group number ``index``."""

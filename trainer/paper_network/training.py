@@ -13,7 +13,7 @@ import torch
 from MultiTaskSegLib.runtime.errors import DatasetError, ModelError
 from trainer.config import TrainingConfig
 from trainer.data.case_cache import PreparedCase
-from trainer.data.patches import dataset_probabilities
+from trainer.data.patches import sampling_shares
 from trainer.metrics.overlap import dice, mean_defined
 from trainer.paper_network.dense_network import DenseNetwork, initialize
 from trainer.paper_network.learning_rate import LearningRate
@@ -64,8 +64,8 @@ class PaperTraining:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.learning_rate = LearningRate(settings.learning_rate, settings.learning_rate_decay, settings.least_gain)
         self.step, self.elapsed_s = 0, 0.0
-        weights = [config.sampling_weights.get(task.name, 1.0) for task in data.plan.tasks]
-        shares = dataset_probabilities([len(cases) for cases in data.training], config.sampling_exponent, weights)
+        names, counts = [task.name for task in data.plan.tasks], [len(cases) for cases in data.training]
+        shares = sampling_shares(names, counts, config)
         self._patches = Patches(data.training, data.plan.architecture, settings, shares, config.seed)
         recipe = Recipe(identity={"published network": dataclasses.asdict(settings)})
         self._identity = run_identity(data.plan, data.sides, config, recipe)

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.network.architecture import Architecture, Segmentat
 from trainer.config import TrainingConfig, Triple
 from trainer.data.augmentation import Patch, apply_augmentation
 from trainer.data.case_cache import PreparedCase
-from trainer.data.patches import dataset_probabilities, draw_patch
+from trainer.data.patches import draw_patch, sampling_shares
 from trainer.data.planning import TaskPlan
 from trainer.pretraining.encoder_scale import rescale_encoder
 from trainer.pretraining.pretext.pretext import UNKNOWN_CATEGORY, PretextBatch, PretextTask, Views
@@ -83,9 +83,8 @@ class ViewBatches(Dataset[PretextBatch]):
         self.places = [(source, number) for source, cases in enumerate(pool.cases) for number in range(len(cases))]
         if len(self.places) < 2:
             raise DatasetError("there are fewer than two images to pre-train on", remedy="Give more images")
-        used = [(task, len(cases)) for task, cases in zip(pool.tasks, pool.cases, strict=True) if len(cases)]
-        weights = [config.sampling_weights.get(task.name, 1.0) for task, _ in used]
-        by_source = iter(dataset_probabilities([count for _, count in used], config.sampling_exponent, weights))
+        used = [(task.name, len(cases)) for task, cases in zip(pool.tasks, pool.cases, strict=True) if len(cases)]
+        by_source = iter(sampling_shares([name for name, _ in used], [count for _, count in used], config))
         shares = [next(by_source) / len(cases) if len(cases) else 0.0 for cases in pool.cases]
         self.probabilities = np.array([shares[source] for source, _ in self.places])
         self.images = min(images_per_step, len(self.places))
