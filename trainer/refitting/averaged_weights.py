@@ -18,7 +18,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.pretraining.deepening import extends
 from trainer.pretraining.initialization import initial_weights
 from trainer.pretraining.known_head import known_rows
-from trainer.refitting.descent import DESCENT, digests_in
+from trainer.refitting.descent import DESCENT, MEASURED, digests_in
 from trainer.refitting.kept_tasks import LEFT_OUT, require_images
 from trainer.refitting.recalibration import recalibrated
 from trainer.refitting.spectral_refit import refit_of, require_standing_in
@@ -26,8 +26,6 @@ from trainer.snapshot.snapshot_model import KEY as SNAPSHOT
 
 AVERAGED = "averaged"
 """In the entry ``training``: name and digest of the model whose weights were taken in, and the share of its own."""
-MEASURED = "measured"
-"""In the entry ``training``: how many cases the figures came from that the training ended with."""
 ANOTHER = "Give the model file that the fine-tuning was started from (finetune -m)"
 AS_IT_IS = "Use the model as it is"
 
@@ -85,6 +83,7 @@ def average_weights(
         Predictor(replace(model, manifest=measured)),
         directories,
         output,
+        read_from=(model_path, trained.model.digest),
         variant=manifest.ood.variant,
         layers=manifest.ood.layers,
         images_of=given,

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
+from trainer.snapshot.snapshot_model import KEY as SNAPSHOT
 
 MEASURED_AS, CHECKED_AS, REFITTED_FROM = DESCENT = "measured_as", "checked_as", "refitted_from"
 """Notes of a model file with digests of earlier ones that have its weights. What holds for it of their figures: all of
 them; those of labels and verdicts; what depends on neither the check nor probabilities."""
+MEASURED = "measured"
+"""In the entry ``training``: how many cases the figures came from that the training ended with."""
 
 
 def digests_in(training: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -27,11 +30,15 @@ def refitted(changed: Manifest, digest: str) -> Manifest:
     """The changed manifest with the digests of the file before: figures of the check or of probabilities that name
     these were measured before the refit, with the same weights.
 
+    What a training or a snapshot says of where its figures are from is no longer so, and goes.
+
     Args:
         changed: the manifest of the new file.
         digest: of the file before; empty of a model that is in no file, and of which nothing has been measured.
     """
-    training = {key: value for key, value in changed.training.items() if key not in DESCENT}
+    training = {key: value for key, value in changed.training.items() if key not in (*DESCENT, MEASURED)}
+    if isinstance(said := training.get(SNAPSHOT), dict):
+        training |= {SNAPSHOT: {key: value for key, value in said.items() if key != MEASURED}}
     before = (digest, *(one for key in DESCENT for one in digests_in(changed.training, key)))
     if known := list(dict.fromkeys(filter(None, before))):
         training |= {REFITTED_FROM: known}

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
@@ -19,7 +20,7 @@ from MultiTaskSegLib.runtime.imported.imported_manifest import VALIDATION, Impor
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.imported.stored_axes import AS_STORED, orientation_letters
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import reference_tensors
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, require_read
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
@@ -71,7 +72,7 @@ def refit_imported(
         DatasetError: a folder cannot be read, there is no such case, there are too few patients, or its images have
             other channels or another spacing than those of the training.
         InputError: an image does not fit the model.
-        ModelError, UsageError: as `encoder_spec`.
+        ModelError, UsageError: as `encoder_spec`, or another file has taken the place of the model meanwhile.
         ResourceError: the file cannot be written.
     """
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
@@ -101,8 +102,21 @@ def refit_imported(
     quality = _quality(predictor, tasks[0], unseen) if calibration.drawn else manifest.quality
     manifest = replace(manifest, tasks=tasks, training=told, ood=ood_info(reference, scores), quality=quality)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
-    save_imported(output, manifest, predictor.model.networks, tensors)
+    _save(output, manifest, tensors, predictor, model_path)
     return manifest
+
+
+def _save(
+    output: Path,
+    manifest: ImportedManifest,
+    tensors: Mapping[str, Tensor],
+    predictor: ImportedPredictor,
+    model_path: Path,
+) -> None:
+    """Write the model, but not over another one that has taken its place."""
+    if output.resolve() == model_path.resolve():
+        require_read(load_imported(model_path).digest, predictor.model.digest, model_path)
+    save_imported(output, manifest, predictor.model.networks, tensors)
 
 
 def _quality(predictor: ImportedPredictor, task: TaskInfo, cases: Sequence[Labelled]) -> QualityInfo:

@@ -70,6 +70,7 @@ def keep_tasks(
         Predictor(reduced(predictor.model, kept), predictor.device.type),
         directories,
         output,
+        read_from=(model_path, predictor.model.digest),
         variant=manifest.ood.variant,
         layers=manifest.ood.layers,
         images_of=images_of,

@@ -11,12 +11,13 @@ from typing import TextIO
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
+from MultiTaskSegLib.runtime.model.model_file import read_manifest, reference_tensors, require_read, save_model
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
 from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signature_spec
 from MultiTaskSegLib.runtime.predictor import Predictor
+from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo
 from trainer.data.dataset import Dataset, read_datasets
 from trainer.data.provenance import KEY, Provenance, unseen
 from trainer.measuring.shipped_pass import ShippedPass
@@ -54,12 +55,15 @@ def refit_reference(
     Raises:
         UsageError: ``images_of`` names a task that the model does not have.
         DatasetError: a task has no folder, or too few images stand in for it.
-        ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups.
+        ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups;
+            or another file has taken its place meanwhile.
     """
+    predictor = Predictor.load(model_path)
     return refit_of(
-        Predictor.load(model_path),
+        predictor,
         directories,
         output,
+        read_from=(model_path, predictor.model.digest),
         variant=variant,
         layers=layers,
         images_of=images_of,
@@ -72,12 +76,19 @@ def refit_of(
     directories: Sequence[Path],
     output: Path,
     *,
+    read_from: tuple[Path, str],
     variant: Variant = "composite",
     layers: tuple[str, ...] = (),
     images_of: Mapping[str, Path] | None = None,
     stream: TextIO | None = None,
 ) -> Manifest:
-    """`refit_reference` of a model that is loaded already."""
+    """`refit_reference` of a model that is loaded already.
+
+    Args:
+        predictor: of the model, or of one that was made of it and is in no file.
+        directories, output, variant, layers, images_of, stream: see `refit_reference`.
+        read_from: the file that it was read from, and the digest of that: what has taken its place is not replaced.
+    """
     model = predictor.model
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     instead = require_standing_in(model.manifest, images_of or {})
@@ -99,17 +110,14 @@ def refit_of(
             progress.update(len(images))
     names = [task.name for task in model.manifest.tasks]
     reference, scores = limited_reference(spec, names, images)
-    quality = model.manifest.quality
-    if quality is not None and quality.is_of_scores:
-        quality = None
-        (stream or sys.stderr).write(
-            "what corrected the predicted Dice belonged to the earlier scores and is left out, and with it the bound: "
-            "learn both again with 'multitaskseg-trainer quality'\n"
-        )
+    quality = _without_scores(model.manifest.quality, stream)
     changed = dataclasses.replace(model.manifest, ood=ood_info(reference, scores), quality=quality)
     manifest = refitted(changed, model.digest)
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
+    source, digest = read_from
+    if output.resolve() == source.resolve():
+        require_read(read_manifest(source)[1], digest, source)
     save_model(output, manifest, model.network, tensors)
     return manifest
 
@@ -128,6 +136,17 @@ def require_standing_in(manifest: Manifest, images_of: Mapping[str, Path]) -> di
             remedy=f"Its tasks are {', '.join(task.name for task in manifest.tasks)}",
         )
     return {name: read_standing_in(directory) for name, directory in images_of.items()}
+
+
+def _without_scores(quality: QualityInfo | None, stream: TextIO | None) -> QualityInfo | None:
+    """Nothing where it rests on the scores of the check before."""
+    if quality is None or not quality.is_of_scores:
+        return quality
+    (stream or sys.stderr).write(
+        "what corrected the predicted Dice belonged to the earlier scores and is left out, and with it the bound: "
+        "learn both again with 'multitaskseg-trainer quality'\n"
+    )
+    return None
 
 
 def _with_record(manifest: Manifest, instead: Mapping[str, StandingIn]) -> Manifest:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer.report.change_list import change_list
 from trainer.report.markdown_table import table
 from trainer.report.published_json import write_published
@@ -30,10 +30,14 @@ def publish(metrics: Sequence[Path], directory: Path) -> Path:
 
     Raises:
         DatasetError: a file is not a result of this experiment.
+        UsageError: what is published of that day has other models, too, which would be gone.
     """
     results = [_read(path) for path in metrics]
     date = max(result["created"] for result in results)[:10]
     path = directory / f"calibration-{date}.json"
+    if lost := sorted(_models(_read(path)["results"]) - _models(results)) if path.exists() else []:
+        remedy = "Give their results, too, or remove the file"
+        raise UsageError(f"the results of {', '.join(lost)} would be gone", file=path, remedy=remedy)
     write_published(path, {"schema": SCHEMA, "results": results})
     write_text_file(directory / PAGE, published_page(path))
     return path
@@ -84,6 +88,10 @@ def _model_parts(metrics: Mapping[str, Any]) -> list[str]:
         "### Provenance",
         table(("What", "Value"), wording.provenance_rows(metrics)),
     ]
+
+
+def _models(results: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {result["model"]["name"] for result in results}
 
 
 def _read(path: Path) -> dict[str, Any]:

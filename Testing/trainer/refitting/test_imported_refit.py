@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
+from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.image.image_file import read_image
 from MultiTaskSegLib.runtime.image.sitk_image import to_sitk, write_image
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.imported.described_model import described_model
-from MultiTaskSegLib.runtime.imported.imported_file import load_imported
+from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.predictor import open_predictor
 from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
 from Testing.runtime.imported.imported_models import imported, results_folder
 from Testing.runtime.tiny_model import write_tiny_model
 from trainer import cli
+from trainer.data.dataset import read_datasets
+from trainer.refitting import imported_refit
+from trainer.refitting.imported_refit import refit_imported
 
 SHAPE = (18, 20, 20)
 CASES = 10
@@ -228,3 +235,20 @@ def test_words_that_would_do_nothing_are_refused(
     assert cli.main(["import-nnunet", str(folder), "--licence", "CC0", *words]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "m.mts.safetensors").exists()
+
+
+def test_a_model_that_was_imported_meanwhile_is_not_replaced(
+    model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, own = tmp_path / model.name, load_imported(model)
+    shutil.copy(model, path)
+
+    def later(*arguments: Any, **named: Any) -> Any:
+        """The model was read before."""
+        save_imported(path, replace(own.manifest, intended_use="another", ood=None, quality=None), own.networks)
+        return read_datasets(*arguments, **named)
+
+    monkeypatch.setattr(imported_refit, "read_datasets", later)
+    with pytest.raises(ModelError, match="another model has taken the place"):
+        refit_imported(path, [dataset], path, stream=io.StringIO())
+    assert load_imported(path).manifest.intended_use == "another"

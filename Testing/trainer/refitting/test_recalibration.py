@@ -108,7 +108,20 @@ def test_nothing_but_the_calibration_changes(trained: tuple[Path, Manifest], fol
     # Whoever finds figures of the file before knows that the weights are the same and the temperatures are not.
     assert manifest.training["refitted_from"] == [read_manifest(trained[0])[1]]
     training = {key: value for key, value in manifest.training.items() if key != "refitted_from"}
+    # Nor are the new temperatures from the cases that the training ended with: all held-out ones were measured.
+    training["measured"] = trained[1].training["measured"]
     assert to_plain(replace(manifest, tasks=(kept,), training=training)) == to_plain(trained[1])
+    assert "measured" not in manifest.training
+
+
+def test_a_snapshot_that_was_measured_itself_no_longer_says_that_its_figures_are_those_of_another(
+    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.mts.safetensors"
+    said = {"of": "m", "weights_sha256": "ab", "measured": "are those of the finished model"}
+    rewrite_manifest(trained[0], replace(trained[1], training=trained[1].training | {"snapshot": said}), path)
+    manifest = refit_calibration(path, [folder], path, stream=io.StringIO())
+    assert manifest.training["snapshot"] == {"of": "m", "weights_sha256": "ab"}
 
 
 def test_what_was_measured_as_the_file_before_is_not_the_new_file_s(

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "quality": ("trainer.refitting.quality_refit", "refit_quality", {"faults": 0, "stream": io.StringIO()}),
     "calibrate": ("trainer.refitting.recalibration", "refit_calibration", {"stream": io.StringIO()}),
     "limits": ("trainer.refitting.limit_refit", "refit_limits", {"stream": io.StringIO()}),
+    "reference": ("trainer.refitting.spectral_refit", "refit_reference", {"stream": io.StringIO()}),
     "describe": ("trainer.refitting.description", "describe", {}),
     "precision": (
         "trainer.precision.measured_precision",

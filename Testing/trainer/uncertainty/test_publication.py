@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from MultiTaskSegLib.runtime.errors import DatasetError
+from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from trainer import cli
 from trainer.report.published_json import compact
 from trainer.uncertainty.publication import PAGE, markdown, publish, published_page
@@ -77,6 +77,20 @@ def test_results_of_several_models_become_one_file_with_the_newest_date(tmp_path
     assert page == markdown(content, path.name)
     assert "## first" in page
     assert "## second" in page
+
+
+def test_results_of_other_models_from_the_same_day_are_not_overwritten(tmp_path: Path) -> None:
+    day = "2026-01-02T03:04:05"
+    one, two = (write(tmp_path / f"{name}.json", result(name, day)) for name in ("first", "second"))
+    path = publish([one], tmp_path / "out")
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="results of first would be gone"):
+        publish([two], tmp_path / "out")
+    assert path.read_bytes() == before
+    assert publish([two, one], tmp_path / "out") == path
+    names = [own["model"]["name"] for own in json.loads(path.read_text(encoding="utf-8"))["results"]]
+    assert names == ["second", "first"]
+    publish([two, one], tmp_path / "out")
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
