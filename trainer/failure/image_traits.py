@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from MultiTaskSegLib.runtime.labels import image_traits as one_pass
 from MultiTaskSegLib.runtime.labels.connected_component import connected_pieces
 from MultiTaskSegLib.runtime.labels.labelling import Labelling
 from MultiTaskSegLib.runtime.labels.surface_band import near_surface
-from MultiTaskSegLib.runtime.quality import image_traits as one_pass
-from MultiTaskSegLib.runtime.quality.image_traits import Traits
+from MultiTaskSegLib.runtime.quality.trait_names import Traits
 
 PATCH_VOXELS = 10
 """Edge of a patch, in voxels of the image's own grid, as in Zenk et al. 2025."""
@@ -36,7 +36,6 @@ def image_traits(maps: Labelling) -> Traits:
     own = one_pass.image_traits(maps.labels, entropy, maps.confidence, maps.predicted_dice.values(), None)
     return {
         **{name: value for name, value in own.items() if name != "log_score"},
-        "entropy_boundary": _mean(entropy, boundary),
         "entropy_non_boundary": _mean(entropy, ~boundary),
         "entropy_background": _mean(entropy, ~found & ~boundary),
         "entropy_worst_patch": float(patch_means(entropy).max()),

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality, image_quality
-from MultiTaskSegLib.runtime.quality.image_traits import HIGHEST_SCORE, LOWEST_SCORE
 from MultiTaskSegLib.runtime.quality.quality_info import TaskQuality
+from MultiTaskSegLib.runtime.quality.trait_names import HIGHEST_SCORE, LOWEST_SCORE
 from trainer.failure.cross_fitting import Mask, cross_fitted
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.metrics.interval import share_interval

@@ -1,9 +1,9 @@
 """From results with their truths to what a model file says of quality: what corrects the expected Dice, and a bound.
 
 One function serves all tasks, of how far an image is from the usual of its task: tasks differ in what is usual, and few
-have patients enough for a function of their own. It corrects the expected Dice, which is what remains where nothing can
-be learnt, and in tasks whose patients it does not serve: it is kept where it is nearer to the Dice of patients whom it
-was not fitted to. The bound is that of such patients, too.
+have patients enough for a function of their own. It corrects the expected Dice, which is what remains where an image is
+like the clean ones, where nothing can be learnt, and in tasks whose patients it does not serve: it is kept where it is
+nearer to the Dice of patients whom it was not fitted to. The bound is that of such patients, too.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
 from MultiTaskSegLib.runtime.quality.image_quality import image_quality
-from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
 from MultiTaskSegLib.runtime.quality.quality_info import (
     COVERAGE,
-    FARTHEST,
     FEWEST_PATIENTS,
     QUALITY_VERSION,
     UNKNOWN,
     QualityInfo,
     TaskQuality,
+    unusual,
 )
+from MultiTaskSegLib.runtime.quality.trait_names import TRAITS
 from trainer.quality.conformal_bound import conformal_margin
 from trainer.quality.quality_sample import QualitySample
 
@@ -33,6 +33,9 @@ FOLDS = 10
 FEWEST_SPOILT = 20
 """Of fewer spoilt images nothing is learnt but the bound: among clean ones hardly any is bad."""
 SMALLEST_SCALE = 0.02
+TOLERANCE = 2.0
+"""In scales: traits of clean images differ by as much from patient to patient, and what is learnt from spoilt ones
+would make noise of it."""
 LARGEST_TRAIT = 1e6
 """As far as a model file holds medians and scales: a few voxels found in a large image have more entropy each."""
 PENALTIES = tuple(np.logspace(-1, 4, 11))
@@ -115,12 +118,13 @@ def _fitted(tasks: Tasks) -> list[TaskQuality]:
     if not rows:
         return [UNKNOWN] * len(tasks)
     features, shortfall, weights = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
-    model = RidgeCV(alphas=PENALTIES).fit(features, shortfall, sample_weight=weights / weights.mean())
+    # Without an intercept: an image of which nothing is unusual keeps its expected Dice.
+    model = RidgeCV(alphas=PENALTIES, fit_intercept=False)
+    model.fit(features, shortfall, sample_weight=weights / weights.mean())
     # Within the bounds of a model file; beyond them a line through Dice coefficients cannot be sensible.
     slopes = tuple(float(value) for value in np.clip(model.coef_, -1, 1))
-    intercept = float(np.clip(model.intercept_, -1, 1))
     return [
-        TaskQuality(0, None, TRAITS, tuple(medians.tolist()), tuple(scales.tolist()), slopes, intercept)
+        TaskQuality(0, None, TRAITS, tuple(medians.tolist()), tuple(scales.tolist()), slopes, tolerance=TOLERANCE)
         for medians, scales in usual
     ]
 
@@ -138,8 +142,9 @@ def _usual(samples: Sequence[QualitySample]) -> tuple[Floats, Floats]:
 
 
 def _row(sample: QualitySample, medians: Floats, scales: Floats) -> Floats:
+    """By how much the traits are unusual, as `TaskQuality.correction` has it."""
     values = np.array([sample.traits[name] for name in TRAITS])
-    return np.asarray(np.nan_to_num(np.clip((values - medians) / scales, -FARTHEST, FARTHEST)))
+    return unusual(values, medians.tolist(), scales.tolist(), TOLERANCE)
 
 
 def _patients(samples: Sequence[QualitySample]) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from MultiTaskSegLib.runtime.labels.image_traits import image_traits
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
-from MultiTaskSegLib.runtime.quality.image_traits import Traits, image_traits
+from MultiTaskSegLib.runtime.quality.trait_names import Traits
 from trainer.metrics.case_overlap import overlap_by_label
 from trainer.metrics.overlap import mean_defined
 
@@ -22,7 +23,7 @@ class QualitySample:
         group: images of one group are of one patient.
         dice: by label name, on the image's own grid; NaN where neither truth nor result has the label.
         expected: expected Dice by label name, from the calibrated probabilities alone; None of labels not found.
-        traits: see `MultiTaskSegLib.runtime.quality.image_traits`.
+        traits: see `MultiTaskSegLib.runtime.labels.image_traits`.
         is_clean: whether it is the image as it is, not spoilt.
     """
 

@@ -56,6 +56,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     # A Dice differs from another by 1 at most.
     "quality.tasks[].weights[]": (-1.0, 1.0),
     "quality.tasks[].intercept": (-1.0, 1.0),
+    "quality.tasks[].tolerance": (0.0, 10.0),
     "quality.version": (1, 1),
     "precision.version": (1, 1),
     "precision.measured[].images": (1, MANY),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from MultiTaskSegLib.runtime.model.structure import from_plain, to_plain
 from MultiTaskSegLib.runtime.quality.image_quality import NOTHING_WORDS, UNCHECKED_WORDS, ImageQuality, image_quality
 from MultiTaskSegLib.runtime.quality.quality_info import FARTHEST, UNKNOWN, TaskQuality
 from MultiTaskSegLib.runtime.quality.quality_words import quality_sentence
@@ -32,6 +36,21 @@ def test_the_estimate_is_the_expected_dice_and_what_unusual_traits_take_from_it(
 def test_a_trait_that_is_not_there_changes_nothing_and_one_beyond_all_counts_no_more_than_the_farthest() -> None:
     assert KNOWN.correction({}) == KNOWN.correction({"log_score": float("nan")}) == 0.01
     assert KNOWN.correction({"log_score": 1e9}) == pytest.approx(0.01 - 0.02 * FARTHEST)
+
+
+def test_a_trait_within_the_tolerance_says_nothing_and_beyond_it_counts_by_what_is_beyond() -> None:
+    known = replace(KNOWN, tolerance=2.0)
+    usual = {"entropy_foreground": 0.2 + 2 * 0.1, "log_score": -2 * 0.5}
+    assert known.correction(usual) == pytest.approx(0.01)
+    assert known.correction({"entropy_foreground": 0.5}) == pytest.approx(0.01 - 0.03)
+    assert known.correction({"entropy_foreground": -0.1}) == pytest.approx(0.01 + 0.03)
+    assert known.correction({"log_score": -1e9}) == pytest.approx(0.01 + 0.02 * FARTHEST)
+
+
+def test_a_tolerance_is_written_only_where_there_is_one_so_that_earlier_files_stay_what_they_are() -> None:
+    assert "tolerance" not in to_plain(KNOWN)
+    known = replace(KNOWN, tolerance=1.5)
+    assert from_plain(TaskQuality, json.loads(json.dumps(to_plain(known)))) == known
 
 
 def test_estimates_and_bounds_stay_dice_coefficients() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from MultiTaskSegLib.runtime.quality.image_traits import TRAITS as ONE_PASS
+from MultiTaskSegLib.runtime.quality.trait_names import TRAITS as ONE_PASS
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.failure.quality_regression import FOREST_TRAITS, TRAITS
 

@@ -14,8 +14,8 @@ from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from MultiTaskSegLib.runtime.model.model_file import load_model, rewrite_manifest
 from MultiTaskSegLib.runtime.model.precision_info import PrecisionFigures, PrecisionInfo
-from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
 from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo, TaskQuality
+from MultiTaskSegLib.runtime.quality.trait_names import TRAITS
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from MultiTaskSegLib.runtime.errors import ModelError
-from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
 from MultiTaskSegLib.runtime.quality.quality_info import QUALITY_VERSION
+from MultiTaskSegLib.runtime.quality.trait_names import TRAITS
 
 MAX_TOTAL_STRIDE = 128
 """Largest step of the coarsest level along each axis, in voxels of the network's grid: images are padded to it."""
@@ -73,6 +73,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "quality.tasks[].scales[]": (1e-6, 1e6),
     "quality.tasks[].weights[]": (-1.0, 1.0),
     "quality.tasks[].intercept": (-1.0, 1.0),
+    "quality.tasks[].tolerance": (0.0, 10.0),
     "precision.version": (1, 1),
     "precision.measured[].dice.*": _RATE,
     "precision.measured[].dice_float32.*": _RATE,

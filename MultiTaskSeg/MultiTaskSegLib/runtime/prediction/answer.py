@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.labels.image_traits import image_traits
 from MultiTaskSegLib.runtime.labels.labelling import finished
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
 from MultiTaskSegLib.runtime.prediction.caution import cautions
@@ -18,7 +19,6 @@ from MultiTaskSegLib.runtime.prediction.recognition import Sight
 from MultiTaskSegLib.runtime.prediction.segmentation import Segmentation
 from MultiTaskSegLib.runtime.prediction.stage_progress import StageProgress
 from MultiTaskSegLib.runtime.quality.image_quality import ImageQuality, image_quality
-from MultiTaskSegLib.runtime.quality.image_traits import image_traits
 from MultiTaskSegLib.runtime.quality.quality_info import TaskQuality
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import isnan
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from MultiTaskSegLib.runtime.quality.image_traits import TRAITS
+import numpy as np
+from numpy.typing import NDArray
+
+from MultiTaskSegLib.runtime.quality.trait_names import TRAITS
+
+Floats = NDArray[np.float64]
 
 QUALITY_VERSION = 1
 FARTHEST = 4.0
-"""Traits count at most as so many scales from their median: far from all known images a line would go on for ever."""
+"""Traits count at most as so many scales beyond the usual: far from all known images a line would go on for ever."""
 COVERAGE = 0.9
 FEWEST_PATIENTS = 9
 """Of fewer, even the worst shortfall is exceeded in more than one of ten new patients."""
@@ -26,9 +30,10 @@ class TaskQuality:
             patients like them; None where they are fewer than `FEWEST_PATIENTS`.
         traits: of an image, names out of `TRAITS`; none: the expected Dice is the estimate.
         medians, scales: of each trait over clean held-out images.
-        weights: by how much Dice an image whose trait is one scale above the median is better than its expected Dice
-            says.
+        weights: by how much Dice an image is better than its expected Dice says for each scale that a trait is above
+            its median, beyond ``tolerance``.
         intercept: by how much Dice images at all medians are.
+        tolerance: nearer to its median, in scales, a trait is usual and says nothing; none in earlier files.
     """
 
     patients: int
@@ -38,6 +43,8 @@ class TaskQuality:
     scales: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
     intercept: float = 0.0
+    # A later field, see `model.structure.LATER`.
+    tolerance: float = field(default=0.0, metadata={"later": True})
 
     @property
     def is_possible(self) -> bool:
@@ -52,15 +59,26 @@ class TaskQuality:
         """What to add to the expected Dice of each segment of an image.
 
         Args:
-            traits: of the image, see `MultiTaskSegLib.runtime.quality.image_traits`. One that is not there says
+            traits: of the image, see `MultiTaskSegLib.runtime.labels.image_traits`. One that is not there says
                 nothing.
         """
-        total = self.intercept
-        for name, median, scale, weight in zip(self.traits, self.medians, self.scales, self.weights, strict=True):
-            value = traits.get(name, float("nan"))
-            if not isnan(value):
-                total += weight * min(FARTHEST, max(-FARTHEST, (value - median) / scale))
-        return total
+        values = np.array([traits.get(name, np.nan) for name in self.traits], dtype=np.float64)
+        steps = unusual(values, self.medians, self.scales, self.tolerance)
+        return self.intercept + float(steps @ np.asarray(self.weights, dtype=np.float64))
+
+
+def unusual(values: Floats, medians: Sequence[float], scales: Sequence[float], tolerance: float) -> Floats:
+    """By how many scales traits are beyond what is usual, at most `FARTHEST`.
+
+    Args:
+        values: by trait; NaN of one that is not there, which is not unusual.
+        medians, scales, tolerance: see `TaskQuality`.
+
+    >>> unusual(np.array([-2.5, 1.9, 9.0, np.nan]), [0.0] * 4, [1.0] * 4, 2.0)
+    array([-0.5,  0. ,  4. ,  0. ])
+    """
+    steps = np.nan_to_num((values - np.asarray(medians)) / np.asarray(scales))
+    return np.asarray(np.sign(steps) * np.clip(np.abs(steps) - tolerance, 0.0, FARTHEST))
 
 
 UNKNOWN = TaskQuality(0)

@@ -7,24 +7,11 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-Traits = dict[str, float]
-"""Figures of an image by name; NaN where there is nothing to measure, as the entropy of a structure that was not
-found."""
+from MultiTaskSegLib.runtime.labels.surface_band import BAND_VOXELS, near_surface
+from MultiTaskSegLib.runtime.quality.trait_names import HIGHEST_SCORE, LOWEST_SCORE, Traits
 
-TRAITS = (
-    "expected_dice",
-    "expected_dice_lowest",
-    "labels_found",
-    "confidence_foreground",
-    "entropy",
-    "entropy_foreground",
-    "entropy_per_foreground_voxel",
-    "log_score",
-)
-"""What a quality estimate of a model file may rest on."""
-
-LOWEST_SCORE, HIGHEST_SCORE = 1e-3, 1e6
-"""Beyond these a score of the check says no more."""
+SLAB_VOXELS = 2_000_000
+"""About as many are looked at at once for the boundary."""
 
 
 def image_traits(
@@ -35,6 +22,9 @@ def image_traits(
     score: float | None,
 ) -> Traits:
     """Figures of an image from its maps ``(Z, Y, X)``, slice by slice, so that large images need no more memory.
+
+    The boundary is what lies within two voxels of a predicted surface: the entropy there tells faults that leave the
+    inside sure of itself.
 
     Args:
         labels: values, 0 is background.
@@ -62,9 +52,23 @@ def image_traits(
         "confidence_foreground": _ratio(sure, voxels),
         "entropy": _ratio(entropy, labels.size),
         "entropy_foreground": _ratio(entropy_inside, voxels),
+        "entropy_boundary": _mean_at_boundary(labels, uncertainty),
         "entropy_per_foreground_voxel": _ratio(entropy, voxels),
         "log_score": float("nan") if score is None else float(np.log(np.clip(score, LOWEST_SCORE, HIGHEST_SCORE))),
     }
+
+
+def _mean_at_boundary(labels: NDArray[np.uint8], uncertainty: NDArray[np.float32]) -> float:
+    """NaN where there is no surface."""
+    voxels, total, depth = 0, 0.0, len(labels)
+    thickness = max(1, SLAB_VOXELS // max(1, labels[0].size)) if depth else 1
+    for first in range(0, depth, thickness):
+        after, above = min(depth, first + thickness), max(0, first - BAND_VOXELS)
+        slab = np.ascontiguousarray(labels[above : after + BAND_VOXELS])
+        near = near_surface(slab)[first - above : after - above]
+        voxels += int(np.count_nonzero(near))
+        total += float(uncertainty[first:after][near].sum(dtype=np.float64))
+    return _ratio(total, voxels)
 
 
 def _ratio(part: float, whole: int) -> float:
