@@ -28,6 +28,7 @@ from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.ood.catalogue import ARTEFACT, KNOWN, LEFT_OUT, REAL, Entry, catalogue
 from trainer.ood.separation import auroc
 from trainer.refitting.descent import described
+from trainer.refitting.output_place import OutputPlace
 from trainer.report.progress import Progress
 from trainer.training.training_device import training_device
 
@@ -90,8 +91,9 @@ def measure_precisions(
     Raises:
         ResourceError: this computer has no lower precision, and none was named.
         DatasetError: a task has no folder or no held-out case, or there is no foreign image.
-        ModelError: the model does not say whom it has seen.
+        ModelError: the model does not say whom it has seen, or another file has been written to the output meanwhile.
     """
+    place = OutputPlace.of(output)
     model, device = load_model(model_path), training_device()
     wanted = tuple(dict.fromkeys(precisions)) or hardware_precisions(device)
     if not wanted:
@@ -116,6 +118,7 @@ def measure_precisions(
         _require_computed(lower, precision)
         measured.append(compared(precision, lower.backend.name, images, found, expected))
     manifest = described(replace(model.manifest, precision=PrecisionInfo(VERSION, tuple(measured))), model.digest)
+    place.require_untouched()
     rewrite_manifest(model_path, manifest, output, read_as=model.digest)
     return manifest
 

@@ -20,6 +20,7 @@ from trainer.pretraining.initialization import initial_weights
 from trainer.pretraining.known_head import known_rows
 from trainer.refitting.descent import DESCENT, MEASURED, digests_in
 from trainer.refitting.kept_tasks import LEFT_OUT, require_images
+from trainer.refitting.output_place import OutputPlace
 from trainer.refitting.recalibration import recalibrated
 from trainer.refitting.spectral_refit import refit_of, require_standing_in
 from trainer.snapshot.snapshot_model import KEY as SNAPSHOT
@@ -71,6 +72,7 @@ def average_weights(
             file=output,
             remedy="Give another output: without that file no other share could be tried",
         )
+    place = OutputPlace.of(output)
     # Weights of two files meet in the processor's memory, wherever the average is measured.
     trained = Predictor.load(model_path, "cpu")
     trained.require_labels()
@@ -82,8 +84,7 @@ def average_weights(
     return refit_of(
         Predictor(replace(model, manifest=measured)),
         directories,
-        output,
-        read_from=(model_path, trained.model.digest),
+        place,
         variant=manifest.ood.variant,
         layers=manifest.ood.layers,
         images_of=given,

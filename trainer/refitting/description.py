@@ -14,6 +14,7 @@ from trainer.data.provenance import KEY, Provenance
 from trainer.origin.seen_sizes import SeenSizes
 from trainer.origin.terms import licence_of, terms_of, training_data
 from trainer.refitting.descent import described
+from trainer.refitting.output_place import OutputPlace
 
 
 def describe(model_path: Path, directories: Sequence[Path], output: Path) -> Manifest:
@@ -28,8 +29,9 @@ def describe(model_path: Path, directories: Sequence[Path], output: Path) -> Man
 
     Raises:
         DatasetError: a task has no folder, or ``dataset.json`` says something of the wrong type.
-        ModelError, InputError: the model or an image cannot be read.
+        ModelError, InputError: the model or an image cannot be read, or another file has been written to the output.
     """
+    place = OutputPlace.of(output)
     manifest, digest = read_manifest(model_path)
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
     if missing := [task.name for task in manifest.tasks if task.name not in datasets]:
@@ -38,6 +40,7 @@ def describe(model_path: Path, directories: Sequence[Path], output: Path) -> Man
     tasks = tuple(_described(task, datasets[task.name], provenance) for task in manifest.tasks)
     training = dict(manifest.training) | {KEY: _with_terms(provenance, datasets).as_list()}
     changed = described(replace(manifest, tasks=tasks, training=training), digest)
+    place.require_untouched()
     rewrite_manifest(model_path, changed, output, read_as=digest)
     return changed
 

@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from MultiTaskSegLib.runtime.errors import DatasetError
 from MultiTaskSegLib.runtime.imported.imported_file import load_imported, save_imported
@@ -20,7 +19,7 @@ from MultiTaskSegLib.runtime.imported.imported_manifest import VALIDATION, Impor
 from MultiTaskSegLib.runtime.imported.imported_predictor import ImportedPredictor
 from MultiTaskSegLib.runtime.imported.stored_axes import AS_STORED, orientation_letters
 from MultiTaskSegLib.runtime.model.manifest import TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import reference_tensors, require_read
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
@@ -36,6 +35,7 @@ from trainer.reference.cell_fitting import fit_memories, new_samples
 from trainer.reference.encoder_signature import encoder_spec
 from trainer.reference.limited_reference import limited_reference
 from trainer.refitting.imported_calibration import ImportedCalibration
+from trainer.refitting.output_place import OutputPlace
 from trainer.refitting.training_likeness import require_like_training
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
@@ -72,9 +72,10 @@ def refit_imported(
         DatasetError: a folder cannot be read, there is no such case, there are too few patients, or its images have
             other channels or another spacing than those of the training.
         InputError: an image does not fit the model.
-        ModelError, UsageError: as `encoder_spec`, or another file has taken the place of the model meanwhile.
+        ModelError, UsageError: as `encoder_spec`, or another file has been written to the output meanwhile.
         ResourceError: the file cannot be written.
     """
+    place = OutputPlace.of(output)
     predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
     spec = encoder_spec(manifest := predictor.manifest, variant, layers)
     datasets = read_datasets(directories, several=True)
@@ -102,21 +103,9 @@ def refit_imported(
     quality = _quality(predictor, tasks[0], unseen) if calibration.drawn else manifest.quality
     manifest = replace(manifest, tasks=tasks, training=told, ood=ood_info(reference, scores), quality=quality)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
-    _save(output, manifest, tensors, predictor, model_path)
-    return manifest
-
-
-def _save(
-    output: Path,
-    manifest: ImportedManifest,
-    tensors: Mapping[str, Tensor],
-    predictor: ImportedPredictor,
-    model_path: Path,
-) -> None:
-    """Write the model, but not over another one that has taken its place."""
-    if output.resolve() == model_path.resolve():
-        require_read(load_imported(model_path).digest, predictor.model.digest, model_path)
+    place.require_untouched()
     save_imported(output, manifest, predictor.model.networks, tensors)
+    return manifest
 
 
 def _quality(predictor: ImportedPredictor, task: TaskInfo, cases: Sequence[Labelled]) -> QualityInfo:

@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.provenance import KEY, Provenance
 from trainer.refitting.descent import DESCENT
+from trainer.refitting.output_place import OutputPlace
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_of
 
 LEFT_OUT = "left_out"
@@ -56,6 +57,7 @@ def keep_tasks(
         ModelError: the file states no Dice of a task, where that is to decide; or as `refit_reference`.
         DatasetError: as `refit_reference`.
     """
+    place = OutputPlace.of(output)
     predictor = Predictor.load(model_path)
     manifest = predictor.manifest
     kept = _named(manifest, tasks) if least_dice is None else _good_enough(model_path, manifest, least_dice)
@@ -69,8 +71,7 @@ def keep_tasks(
     return refit_of(
         Predictor(reduced(predictor.model, kept), predictor.device.type),
         directories,
-        output,
-        read_from=(model_path, predictor.model.digest),
+        place,
         variant=manifest.ood.variant,
         layers=manifest.ood.layers,
         images_of=images_of,

@@ -22,6 +22,7 @@ from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.law_fitting import fit_limits
 from trainer.reference.left_out_score import FEWEST_PATIENTS, LeftOutScores, left_out_scores
 from trainer.refitting.descent import refitted
+from trainer.refitting.output_place import OutputPlace
 from trainer.report.progress import Progress
 from trainer.training.finishing import with_false_alarms
 
@@ -45,8 +46,9 @@ def refit_limits(
     Raises:
         DatasetError: a task has no folder, or the folder lacks images that the model's reference remembers, or holds
             none that a limit could be fitted to.
-        ModelError: the model does not say whom it has seen.
+        ModelError: the model does not say whom it has seen, or another file has been written to the output meanwhile.
     """
+    place = OutputPlace.of(output)
     predictor = Predictor.load(model_path)
     manifest, reference = predictor.manifest, predictor.model.reference
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
@@ -68,6 +70,7 @@ def refit_limits(
     _require_scores(scores, chosen)
     info = with_false_alarms(manifest.ood, names, fit_limits(scores, len(names)), scores)
     changed = refitted(dataclasses.replace(manifest, ood=info), predictor.model.digest)
+    place.require_untouched()
     rewrite_manifest(model_path, changed, output, read_as=predictor.model.digest)
     return changed
 

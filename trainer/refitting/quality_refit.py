@@ -24,6 +24,7 @@ from trainer.quality.quality_fit import fit_quality
 from trainer.quality.quality_sample import QualitySample, quality_sample
 from trainer.quality.spoilt_case import planned_faults, spoilt
 from trainer.refitting.descent import requalified
+from trainer.refitting.output_place import OutputPlace
 from trainer.report.progress import Progress
 
 FAULTS = 45
@@ -52,9 +53,10 @@ def refit_quality(
         stream: for progress; standard error by default.
 
     Raises:
-        ModelError: the model was pre-trained without labels.
+        ModelError: the model was pre-trained without labels, or another file has been written to the output meanwhile.
         DatasetError: a task has no folder, or no case of it was held out.
     """
+    place = OutputPlace.of(output)
     loaded = Predictor.load(model_path)
     loaded.require_labels()
     # What is learnt corrects the expected Dice, not what an earlier correction has made of it.
@@ -83,6 +85,7 @@ def refit_quality(
         clean = held_out_samples(predictor, task, datasets[task.name].labels, own, advance)
         samples.append([*clean, *_spoilt_samples(predictor, task, datasets[task.name], spoil, advance)])
     manifest = requalified(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
+    place.require_untouched()
     rewrite_manifest(model_path, manifest, output, read_as=loaded.model.digest)
     return manifest
 

@@ -22,6 +22,7 @@ from trainer.measuring.own_grid_case import read_own_grid_case
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.quality.quality_fit import fit_quality
 from trainer.refitting.descent import refitted
+from trainer.refitting.output_place import OutputPlace
 from trainer.report.progress import Progress
 
 
@@ -41,13 +42,15 @@ def refit_calibration(
         stream: for progress; standard error by default.
 
     Raises:
-        ModelError: the model was pre-trained without labels.
+        ModelError: the model was pre-trained without labels, or another file has been written to the output meanwhile.
         DatasetError: a task has no folder, or no case of it was held out.
     """
+    place = OutputPlace.of(output)
     predictor = Predictor.load(model_path)
     predictor.require_labels()
     changed = recalibrated(predictor, directories, seed=seed, stream=stream)
     manifest = refitted(changed, predictor.model.digest)
+    place.require_untouched()
     rewrite_manifest(model_path, manifest, output, read_as=predictor.model.digest)
     return manifest
 

@@ -11,7 +11,7 @@ from typing import TextIO
 from MultiTaskSegLib.runtime.errors import DatasetError, UsageError
 from MultiTaskSegLib.runtime.image.preparation import prepare
 from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
-from MultiTaskSegLib.runtime.model.model_file import read_manifest, reference_tensors, require_read, save_model
+from MultiTaskSegLib.runtime.model.model_file import reference_tensors, save_model
 from MultiTaskSegLib.runtime.ood.cell_features import cell_size, image_cells
 from MultiTaskSegLib.runtime.ood.cell_reference import cell_tensors
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage
@@ -24,6 +24,7 @@ from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.limited_reference import limited_reference
 from trainer.refitting.descent import refitted
+from trainer.refitting.output_place import OutputPlace
 from trainer.refitting.standing_in import StandingIn, read_standing_in
 from trainer.report.progress import Progress
 from trainer.training.finishing import ood_info
@@ -56,14 +57,13 @@ def refit_reference(
         UsageError: ``images_of`` names a task that the model does not have.
         DatasetError: a task has no folder, or too few images stand in for it.
         ModelError: the model does not say whom it has seen, it has seen every case of a task, or fewer than two groups;
-            or another file has taken its place meanwhile.
+            or another file has been written to the output meanwhile.
     """
-    predictor = Predictor.load(model_path)
+    place = OutputPlace.of(output)
     return refit_of(
-        predictor,
+        Predictor.load(model_path),
         directories,
-        output,
-        read_from=(model_path, predictor.model.digest),
+        place,
         variant=variant,
         layers=layers,
         images_of=images_of,
@@ -74,9 +74,8 @@ def refit_reference(
 def refit_of(
     predictor: Predictor,
     directories: Sequence[Path],
-    output: Path,
+    place: OutputPlace,
     *,
-    read_from: tuple[Path, str],
     variant: Variant = "composite",
     layers: tuple[str, ...] = (),
     images_of: Mapping[str, Path] | None = None,
@@ -86,8 +85,8 @@ def refit_of(
 
     Args:
         predictor: of the model, or of one that was made of it and is in no file.
-        directories, output, variant, layers, images_of, stream: see `refit_reference`.
-        read_from: the file that it was read from, and the digest of that: what has taken its place is not replaced.
+        place: where to write it, as it was before the model was read.
+        directories, variant, layers, images_of, stream: see `refit_reference`.
     """
     model = predictor.model
     datasets = {dataset.name: dataset for dataset in read_datasets(directories, several=True)}
@@ -115,10 +114,8 @@ def refit_of(
     manifest = refitted(changed, model.digest)
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
-    source, digest = read_from
-    if output.resolve() == source.resolve():
-        require_read(read_manifest(source)[1], digest, source)
-    save_model(output, manifest, model.network, tensors)
+    place.require_untouched()
+    save_model(place.path, manifest, model.network, tensors)
     return manifest
 
 

@@ -20,8 +20,10 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from Testing.trainer.channel_dataset import ChannelDataset
 from Testing.trainer.refitting.test_kept_tasks import BALLS, CONFIG, CORES, PAIRS
 from trainer.cli import main
+from trainer.data import dataset
 from trainer.data.provenance import Provenance
 from trainer.pretraining.finetune import finetune
+from trainer.refitting import recalibration
 from trainer.refitting.averaged_weights import AVERAGED, average_weights
 from trainer.refitting.descent import DESCENT, described, refitted, requalified
 from trainer.refitting.recalibration import refit_calibration
@@ -239,6 +241,22 @@ def test_without_the_data_of_a_task_nothing_is_written(tuned: Tuned, tmp_path: P
     with pytest.raises(DatasetError, match=f"no folder for {PAIRS.name}"):
         averaged(tuned, tmp_path / "out.mts.safetensors", folders=tuned.folders[:1])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_was_written_to_the_output_meanwhile_is_not_replaced(
+    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mts.safetensors"
+
+    def read_datasets(*arguments: Any, **named: Any) -> Any:
+        """For the temperatures, after the models were read."""
+        output.write_text("another", encoding="utf-8")
+        return dataset.read_datasets(*arguments, **named)
+
+    monkeypatch.setattr(recalibration, "read_datasets", read_datasets)
+    with pytest.raises(ModelError, match="another model has taken the place"):
+        averaged(tuned, output)
+    assert output.read_text(encoding="utf-8") == "another"
 
 
 def test_the_command_says_the_dice_of_every_task(

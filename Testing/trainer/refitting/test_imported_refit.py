@@ -237,11 +237,13 @@ def test_words_that_would_do_nothing_are_refused(
     assert not (tmp_path / "m.mts.safetensors").exists()
 
 
+@pytest.mark.parametrize("is_elsewhere", [False, True])
 def test_a_model_that_was_imported_meanwhile_is_not_replaced(
-    model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_elsewhere: bool, model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, own = tmp_path / model.name, load_imported(model)
     shutil.copy(model, path)
+    source = model if is_elsewhere else path
 
     def later(*arguments: Any, **named: Any) -> Any:
         """The model was read before."""
@@ -250,5 +252,5 @@ def test_a_model_that_was_imported_meanwhile_is_not_replaced(
 
     monkeypatch.setattr(imported_refit, "read_datasets", later)
     with pytest.raises(ModelError, match="another model has taken the place"):
-        refit_imported(path, [dataset], path, stream=io.StringIO())
+        refit_imported(source, [dataset], path, stream=io.StringIO())
     assert load_imported(path).manifest.intended_use == "another"

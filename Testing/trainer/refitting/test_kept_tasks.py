@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from trainer.cli import main
 from trainer.config import TrainingConfig
 from trainer.data.dataset import read_datasets
 from trainer.data.provenance import unseen
+from trainer.refitting import kept_tasks
 from trainer.refitting.descent import DESCENT, described, digests_in, refitted
 from trainer.refitting.kept_tasks import keep_tasks, reduced
 from trainer.refitting.spectral_refit import KNOWS_IMAGES_OF, refit_reference
@@ -217,6 +218,22 @@ def test_a_mean_that_rounding_alone_keeps_below_is_good_enough(trained: Trained,
     rewrite_manifest(trained.model, replace(manifest, tasks=tuple(tasks)), source)
     kept = keep_tasks(source, folders_of(trained, BALLS.name), source, least_dice=0.7, stream=io.StringIO())
     assert [task.name for task in kept.tasks] == [BALLS.name]
+
+
+def test_a_model_that_was_written_to_the_output_meanwhile_is_not_replaced(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, names = tmp_path / "out.mts.safetensors", [CORES.name]
+
+    def later(*arguments: Any) -> Any:
+        """The model was read before."""
+        output.write_text("another", encoding="utf-8")
+        return reduced(*arguments)
+
+    monkeypatch.setattr(kept_tasks, "reduced", later)
+    with pytest.raises(ModelError, match="another model has taken the place"):
+        keep_tasks(trained.model, folders_of(trained, *names), output, tasks=names, stream=io.StringIO())
+    assert output.read_text(encoding="utf-8") == "another"
 
 
 @pytest.mark.parametrize("notes", [7, "abc", ["abc"], {"abc": 7}])

@@ -17,6 +17,9 @@ from MultiTaskSegLib.runtime.errors import ModelError
 from MultiTaskSegLib.runtime.model.model_file import read_manifest, rewrite_manifest
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer.config import TrainingConfig
+from trainer.data import dataset
+from trainer.refitting import spectral_refit
+from trainer.refitting.spectral_refit import refit_reference
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -66,6 +69,66 @@ def test_a_command_refuses_a_file_that_has_changed_since_it_was_read(
     with pytest.raises(ModelError, match="another model has taken the place"):
         work(path, folders, path, **arguments)
     assert path.read_bytes() == later.read_bytes()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_does_not_replace_what_was_written_to_its_output_meanwhile(
+    command: str, is_new: bool, trained: Path, folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module_name, function, arguments = COMMANDS[command]
+    module = importlib.import_module(module_name)
+    output, later = tmp_path / "output.mts.safetensors", tmp_path / "later.mts.safetensors"
+    rewrite_manifest(trained, replace(read_manifest(trained)[0], intended_use="another"), later)
+    if not is_new:
+        shutil.copy(trained, output)
+    _replace_when_datasets_are_read(module, output, later, monkeypatch)
+    with pytest.raises(ModelError, match="another model has taken the place"):
+        vars(module)[function](trained, folders, output, **arguments)
+    assert output.read_bytes() == later.read_bytes()
+
+
+def test_a_file_that_lay_at_the_output_before_is_replaced(trained: Path, folders: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "output.mts.safetensors"
+    output.write_text("anything", encoding="utf-8")
+    refit_reference(trained, folders, output, stream=io.StringIO())
+    assert read_manifest(output)[0].training["refitted_from"] == [read_manifest(trained)[1]]
+
+
+def test_a_reference_is_written_where_the_model_has_gone_meanwhile(
+    trained: Path, folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "balls.mts.safetensors"
+    shutil.copy(trained, path)
+
+    def read_datasets(*arguments: Any, **named: Any) -> Any:
+        """The model was read before."""
+        path.unlink()
+        return vars(dataset)["read_datasets"](*arguments, **named)
+
+    monkeypatch.setattr(spectral_refit, "read_datasets", read_datasets)
+    refit_reference(path, folders, path, stream=io.StringIO())
+    assert read_manifest(path)[0].training["refitted_from"] == [read_manifest(trained)[1]]
+
+
+def test_a_model_that_came_to_lie_behind_another_name_of_the_output_is_not_replaced(
+    trained: Path, folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "balls.mts.safetensors", tmp_path / "link.mts.safetensors"
+    shutil.copy(trained, path)
+    link.symlink_to(path)
+
+    def read_datasets(*arguments: Any, **named: Any) -> Any:
+        """The model was read before."""
+        link.unlink()
+        link.symlink_to(trained)
+        path.write_text("another", encoding="utf-8")
+        return vars(dataset)["read_datasets"](*arguments, **named)
+
+    monkeypatch.setattr(spectral_refit, "read_datasets", read_datasets)
+    with pytest.raises(ModelError, match="another model has taken the place"):
+        refit_reference(link, folders, path, stream=io.StringIO())
+    assert path.read_text(encoding="utf-8") == "another"
 
 
 def _replace_when_datasets_are_read(module: ModuleType, path: Path, by: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,30 +102,16 @@ def rewrite_manifest(
     """
     found = load_model(source).digest
     metadata, _, tensors = _read(Path(source))
-    require_read(metadata["digest"], read_as or found, source)
+    if metadata["digest"] != (read_as or found):
+        raise ModelError(
+            "another model has taken the place of the file that was worked on; nothing was written",
+            file=source,
+            remedy="Run the command again",
+        )
     if weights is not None:
         tensors |= _stored(weights)
         _network(manifest, tensors, path)
     return _write(path, manifest, tensors)
-
-
-def require_read(found: str, digest: str, path: Path) -> None:
-    """Refuse to work on with a model file, or to replace it, that is no longer the one that was read.
-
-    Args:
-        found: digest that the file has now.
-        digest: that it had when it was read.
-        path: of the file.
-
-    Raises:
-        ModelError: they differ.
-    """
-    if found != digest:
-        raise ModelError(
-            "another model has taken the place of the file that was worked on; nothing was written",
-            file=path,
-            remedy="Run the command again",
-        )
 
 
 def _stored(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
