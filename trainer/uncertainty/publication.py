@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ def publish(metrics: Sequence[Path], directory: Path) -> Path:
         path of the JSON file.
 
     Raises:
-        DatasetError: a file is not a result of this experiment.
+        DatasetError: a file is not a result of this experiment, or what is in the place of the JSON file are no such
+            results.
         UsageError: what is published of that day has other models, too, which would be gone.
     """
     results = [_read(path) for path in metrics]
     date = max(result["created"] for result in results)[:10]
     path = directory / f"calibration-{date}.json"
-    if lost := sorted(_models(_read(path)["results"]) - _models(results)) if path.exists() else []:
+    # Of one model there may be several results.
+    if lost := sorted(_models(_published(path)) - _models(results)) if path.exists() else []:
         remedy = "Give their results, too, or remove the file"
         raise UsageError(f"the results of {', '.join(lost)} would be gone", file=path, remedy=remedy)
     write_published(path, {"schema": SCHEMA, "results": results})
@@ -90,15 +93,31 @@ def _model_parts(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _models(results: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {result["model"]["name"] for result in results}
+def _models(results: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    return Counter(result["model"]["name"] for result in results)
+
+
+def _published(path: Path) -> list[dict[str, Any]]:
+    remedy = "Remove the file, or publish elsewhere"
+    found = _content(path, remedy)
+    if not isinstance(found.get("results"), list):
+        raise DatasetError("these are not published results of the experiment", file=path, remedy=remedy)
+    return list(found["results"])
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"the result cannot be read ({error})", file=path, remedy="Run the experiment") from error
-    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
-        raise DatasetError("this is not a result of the experiment", file=path, remedy="Give its metrics.json")
+    result = _content(path, remedy := "Give the metrics.json of a run of the experiment")
+    # What is published is a file of several.
+    if "results" in result:
+        raise DatasetError("this is not a result of the experiment", file=path, remedy=remedy)
     return result
+
+
+def _content(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"the file cannot be read ({error})", file=path, remedy=remedy) from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise DatasetError("this is not a result of the experiment", file=path, remedy=remedy)
+    return content

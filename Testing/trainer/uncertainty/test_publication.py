@@ -93,6 +93,32 @@ def test_results_of_other_models_from_the_same_day_are_not_overwritten(tmp_path:
     publish([two, one], tmp_path / "out")
 
 
+def test_of_several_results_of_one_model_none_is_lost(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.json", result("first", "2026-01-02T03:04:05"))
+    two = write(tmp_path / "b.json", result("first", "2026-01-02T04:05:06") | {"commit": "def"})
+    path = publish([one, two], tmp_path / "out")
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="results of first would be gone"):
+        publish([two], tmp_path / "out")
+    assert path.read_bytes() == before
+
+
+def test_what_is_in_the_place_of_published_results_and_is_none_is_not_overwritten(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.json", result("first", "2026-01-02T03:04:05"))
+    place = tmp_path / "calibration-2026-01-02.json"
+    for text in (one.read_text(encoding="utf-8"), "{"):
+        place.write_text(text, encoding="utf-8")
+        with pytest.raises(DatasetError, match="Remove the file"):
+            publish([one], tmp_path)
+        assert place.read_text(encoding="utf-8") == text
+
+
+def test_what_is_published_already_is_no_result_of_a_run(tmp_path: Path) -> None:
+    path = publish([write(tmp_path / "a.json", result("first", "2026-01-02T03:04:05"))], tmp_path / "out")
+    with pytest.raises(DatasetError, match="not a result of the experiment"):
+        publish([path], tmp_path / "out")
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
     path = publish([write(tmp_path / "a.json", result("first", "2026-01-02T03:04:05"))], tmp_path / "out")
     page = markdown(json.loads(path.read_text(encoding="utf-8")), path.name)
