@@ -8,6 +8,7 @@ from typing import Any
 
 from MultiTaskSegLib.runtime.model.manifest import Manifest
 from trainer.snapshot.snapshot_model import KEY as SNAPSHOT
+from trainer.snapshot.snapshot_model import Part, noted_measured
 
 MEASURED_AS, CHECKED_AS, REFITTED_FROM = DESCENT = "measured_as", "checked_as", "refitted_from"
 """Notes of a model file with digests of earlier ones that have its weights. What holds for it of their figures: all of
@@ -26,19 +27,20 @@ def digests_in(training: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(one for one in said if isinstance(one, str)) if isinstance(said, (list, tuple)) else ()
 
 
-def refitted(changed: Manifest, digest: str) -> Manifest:
+def refitted(changed: Manifest, digest: str, part: Part | None = None) -> Manifest:
     """The changed manifest with the digests of the file before: figures of the check or of probabilities that name
     these were measured before the refit, with the same weights.
 
-    What a training or a snapshot says of where its figures are from is no longer so, and goes.
+    What a training says of where its figures are from is no longer so, and goes; of a snapshot, what was made anew.
 
     Args:
         changed: the manifest of the new file.
         digest: of the file before; empty of a model that is in no file, and of which nothing has been measured.
+        part: what was made anew as a whole; None: nothing, as where the limits alone were.
     """
     training = {key: value for key, value in changed.training.items() if key not in (*DESCENT, MEASURED)}
-    if isinstance(said := training.get(SNAPSHOT), dict):
-        training |= {SNAPSHOT: {key: value for key, value in said.items() if key != MEASURED}}
+    if part and isinstance(said := training.get(SNAPSHOT), dict):
+        training |= {SNAPSHOT: noted_measured(said, part)}
     before = (digest, *(one for key in DESCENT for one in digests_in(changed.training, key)))
     if known := list(dict.fromkeys(filter(None, before))):
         training |= {REFITTED_FROM: known}

@@ -49,7 +49,7 @@ def refit_calibration(
     predictor = Predictor.load(model_path)
     predictor.require_labels()
     changed = recalibrated(predictor, directories, seed=seed, stream=stream)
-    manifest = refitted(changed, predictor.model.digest)
+    manifest = refitted(changed, predictor.model.digest, "labels")
     place.require_untouched()
     rewrite_manifest(model_path, manifest, output, read_as=predictor.model.digest)
     return manifest

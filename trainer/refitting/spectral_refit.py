@@ -111,7 +111,7 @@ def refit_of(
     reference, scores = limited_reference(spec, names, images)
     quality = _without_scores(model.manifest.quality, stream)
     changed = dataclasses.replace(model.manifest, ood=ood_info(reference, scores), quality=quality)
-    manifest = refitted(changed, model.digest)
+    manifest = refitted(changed, model.digest, "check")
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))
     place.require_untouched()

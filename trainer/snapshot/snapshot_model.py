@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.model.model_file import Model, load_model, rewrite_manifest
@@ -12,9 +13,12 @@ from trainer.identity.weights_digest import weights_digest
 from trainer.report.run_folder import MODEL_SUFFIX
 from trainer.snapshot.member_store import Member, MemberStore
 
+Part = Literal["labels", "check"]
 KEY = "snapshot"
 """Of the manifest's ``training``."""
 MEASURED = "all figures, temperatures and the reference of the check are those of the finished model"
+BUT_CHECK = "all figures but those of the check, and temperatures, are those of the finished model"
+BUT_LABELS = "the reference of the check and its figures are those of the finished model"
 
 
 def write_snapshot_models(path: Path, store: MemberStore, members: Sequence[Member], cycles: int) -> list[Path]:
@@ -72,6 +76,18 @@ def require_snapshots_of(model: Model, others: Sequence[Model]) -> None:
                 remedy="Give the files in the folder snapshots of the model's run, or give it as a model of an "
                 "ensemble",
             )
+
+
+def noted_measured(said: Mapping[str, Any], part: Part) -> dict[str, Any]:
+    """What the file of a snapshot says of it once a part was measured on it: that the rest still was not, if so.
+
+    Args:
+        said: the entry `KEY` before.
+        part: the temperatures and the Dice of ``labels``, or the reference of the ``check``.
+    """
+    rest = {key: value for key, value in said.items() if key != "measured"}
+    still = BUT_CHECK if part == "check" else BUT_LABELS
+    return rest | {"measured": still} if said.get("measured") in (MEASURED, still) else rest
 
 
 def _digest(model: Model) -> str:

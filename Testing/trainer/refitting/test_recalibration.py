@@ -28,6 +28,9 @@ from trainer.config import TrainingConfig
 from trainer.data.dataset import read_dataset
 from trainer.data.provenance import unseen
 from trainer.refitting.recalibration import refit_calibration
+from trainer.refitting.spectral_refit import refit_reference
+from trainer.snapshot.snapshot_model import BUT_CHECK, BUT_LABELS, MEASURED
+from trainer.snapshot.snapshot_model import KEY as SNAPSHOT
 from trainer.training.train_model import train_model
 from trainer.training.training import Budget
 
@@ -114,14 +117,18 @@ def test_nothing_but_the_calibration_changes(trained: tuple[Path, Manifest], fol
     assert "measured" not in manifest.training
 
 
-def test_a_snapshot_that_was_measured_itself_no_longer_says_that_its_figures_are_those_of_another(
-    trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
+@pytest.mark.parametrize("is_reference_first", [False, True])
+def test_a_snapshot_says_of_what_was_not_measured_on_it_that_it_is_the_finished_model_s(
+    is_reference_first: bool, trained: tuple[Path, Manifest], folder: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / "x.mts.safetensors"
-    said = {"of": "m", "weights_sha256": "ab", "measured": "are those of the finished model"}
-    rewrite_manifest(trained[0], replace(trained[1], training=trained[1].training | {"snapshot": said}), path)
-    manifest = refit_calibration(path, [folder], path, stream=io.StringIO())
-    assert manifest.training["snapshot"] == {"of": "m", "weights_sha256": "ab"}
+    path, known = tmp_path / "x.mts.safetensors", {"of": "m", "weights_sha256": "ab"}
+    training = trained[1].training | {SNAPSHOT: known | {"measured": MEASURED}}
+    rewrite_manifest(trained[0], replace(trained[1], training=training), path)
+    refits = [(refit_calibration, BUT_LABELS), (refit_reference, BUT_CHECK)]
+    (first, still), (second, _) = reversed(refits) if is_reference_first else refits
+    for _ in range(2):
+        assert first(path, [folder], path, stream=io.StringIO()).training[SNAPSHOT] == known | {"measured": still}
+    assert second(path, [folder], path, stream=io.StringIO()).training[SNAPSHOT] == known
 
 
 def test_what_was_measured_as_the_file_before_is_not_the_new_file_s(
