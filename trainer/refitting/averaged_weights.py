@@ -66,7 +66,7 @@ def average_weights(
     """
     if not 0 < share < 1:
         raise UsageError(f"the share of the weights is {share:g}", remedy="Use a number between 0 and 1")
-    if output.resolve() == start_path.resolve():
+    if _is_same_file(output, start_path):
         raise UsageError(
             "the average would replace the model that the fine-tuning was started from",
             file=output,
@@ -132,6 +132,11 @@ def _training(manifest: Manifest) -> dict[str, object]:
     training = {k: v for k, v in manifest.training.items() if k not in (*DESCENT, SNAPSHOT, MEASURED)}
     left = training.get(LEFT_OUT)
     return training | {LEFT_OUT: {name: {} for name in left}} if isinstance(left, dict) else training
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file; some file systems take names for one that differ in case alone."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _between(before: Tensor, after: Tensor, share: float) -> Tensor:

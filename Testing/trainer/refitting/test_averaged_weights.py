@@ -195,6 +195,14 @@ def test_the_start_of_the_training_is_not_replaced(tuned: Tuned) -> None:
     assert tuned.start.read_bytes() == before
 
 
+def test_nor_is_it_under_another_spelling_of_its_name(tuned: Tuned, tmp_path: Path) -> None:
+    # As on file systems that take names for one that differ in case alone.
+    other = tmp_path / "START.mts.safetensors"
+    other.hardlink_to(tuned.start)
+    with pytest.raises(UsageError, match="would replace the model that the fine-tuning was started from"):
+        averaged(tuned, other)
+
+
 def test_any_other_file_than_the_start_of_that_training_is_refused(tuned: Tuned, between: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mts.safetensors"
     for start in (tuned.model, between):
