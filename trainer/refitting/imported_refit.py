@@ -75,16 +75,14 @@ def refit_imported(
         ModelError, UsageError: as `encoder_spec`, or another file has been written to the output meanwhile.
         ResourceError: the file cannot be written.
     """
-    place = OutputPlace.of(output)
-    predictor = ImportedPredictor(load_imported(model_path), torch.device("cpu"))
+    place, predictor = OutputPlace.of(output), ImportedPredictor(load_imported(model_path), torch.device("cpu"))
     spec = encoder_spec(manifest := predictor.manifest, variant, layers)
     datasets = read_datasets(directories, several=True)
     require_like_training(manifest, datasets, stream)
     _tell_doubts(manifest, held_out, stream)
     known, unseen, is_named = _sides(datasets, held_out, manifest.training.get(VALIDATION, ()))
     calibration = ImportedCalibration(np.random.default_rng(SEED))
-    images, cells = list[ReferenceImage](), new_samples(1)
-    orientations: Counter[str] = Counter()
+    images, cells, orientations = list[ReferenceImage](), new_samples(1), Counter[str]()
     progress = Progress(len(known) + len(unseen), "fitting", stream)
     for number, (case, labels) in enumerate((*known, *unseen)):
         volume, is_held_out = case.read_image(), number >= len(known)
