@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from Testing.runtime.imported.imported_models import imported
 from trainer import cli
-from trainer.cli_environment import EXTRA_OF, find_models
+from trainer.cli_environment import EXTRA_OF, find_models, require_not_released
 
 
 @pytest.mark.parametrize("module", ["yaml", "matplotlib"])
@@ -119,6 +120,18 @@ def test_no_command_writes_over_a_released_model(
     assert cli.main([*said, *data, "-o", str(tmp_path / "." / path.name)]) == 2
     assert "a released model is not replaced" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_a_released_model_is_known_by_the_file_and_not_by_how_its_name_is_spelt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = imported(tmp_path)
+    monkeypatch.setattr("MultiTaskSegLib.runtime.model.released.released_models", lambda: [path, tmp_path / "gone"])
+    # As two spellings are on a file system that takes capital letters for small ones.
+    (other := tmp_path / path.name.upper()).hardlink_to(path)
+    with pytest.raises(UsageError, match="a released model is not replaced"):
+        require_not_released(other)
+    require_not_released(tmp_path / "new.mts.safetensors")
 
 
 @pytest.mark.parametrize("command", ["reference", "calibrate", "describe"])

@@ -113,5 +113,7 @@ def quality_of_maps(maps: FoundMaps, score: float | None, known: TaskQuality) ->
     """
     if score is None:
         return ImageQuality(maps.predicted_dice, patients=known.patients, is_checked=False)
+    if not known.traits:  # so that nobody waits for traits that nothing rests on
+        return image_quality(maps.predicted_dice, {}, known)
     traits = image_traits(maps.labels, maps.uncertainty, maps.confidence, maps.predicted_dice.values(), score)
     return image_quality(maps.predicted_dice, traits, known)
