@@ -13,8 +13,9 @@ from trainer.report.curves import COLOURS, INK, SOFT, new_figure, plain
 from trainer.uncertainty.figures import short_name
 
 COLUMNS = 3
-SHOWN = (BASELINE, "entropy_foreground", "ood_score", "expected_dice", "quality_regression", "quality_forest")
-"""Of one pass; what takes several is shown, too. All rows in one panel cannot be told apart."""
+SHOWN = (BASELINE, "entropy_foreground", "ood_score", "expected_dice", "quality_forest", "predicted_dice")
+"""Of one pass, the last one what users see; what takes several is shown, too. All rows in one panel cannot be told
+apart."""
 
 
 def risk_coverage_panels(tasks: Mapping[str, Any]) -> Figure:

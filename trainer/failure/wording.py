@@ -15,7 +15,7 @@ ROW_NAMES = {
     "entropy_worst_patch": "entropy, worst patch",
     "confidence_worst_patch": "confidence, worst patch",
     "confidence_foreground": "confidence, foreground",
-    "expected_dice": "expected Dice, as shipped",
+    "expected_dice": "expected Dice, not corrected",
     "expected_dice_lowest": "expected Dice, lowest of the structures",
     "ood_score": "score of the check",
     "verdict_and_expected_dice": "verdict, then expected Dice",
