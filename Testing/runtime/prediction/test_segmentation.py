@@ -67,6 +67,19 @@ def test_what_the_model_file_knows_of_the_quality_corrects_the_expected_dice_of_
     assert np.array_equal(told.labels, plain.labels)
 
 
+def test_traits_that_nothing_rests_on_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*_arguments: object) -> None:
+        raise AssertionError("traits are computed")
+
+    model = placed_model(noise(), {"near": (profile(2.0), 2.0)})
+    monkeypatch.setattr("MultiTaskSegLib.runtime.prediction.answer.image_traits", unwanted)
+    Predictor(model, "cpu", "torch").segment(noise(), "near")
+    known = TaskQuality(9, 0.2, ("entropy",), (0.0,), (1.0,), (0.1,))
+    informed = replace(model, manifest=replace(model.manifest, quality=QualityInfo(1, (known,))))
+    with pytest.raises(AssertionError, match="traits are computed"):
+        Predictor(informed, "cpu", "torch").segment(noise(), "near")
+
+
 def test_the_report_tells_the_uncertainty_of_all_voxels_and_of_the_labelled_ones() -> None:
     summary = by_hand().report()["uncertainty"]
     assert summary["mean"] == pytest.approx((5 * 0.1 + 0.2 + 0.4 + 0.9) / 8)
