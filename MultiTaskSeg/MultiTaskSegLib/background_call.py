@@ -6,16 +6,46 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import Cancelled
+
 STOP_TIMEOUT_S = 1.0
+
+
+class Stop(threading.Event):
+    """Set when an outcome is no longer wanted; a function that has settled it can no longer be asked to stop."""
+
+    def __init__(self) -> None:
+        """Not asked for, and nothing settled."""
+        super().__init__()
+        self._deciding = threading.Lock()
+        self._is_settled = False
+
+    def settle(self) -> None:
+        """From here on the outcome comes to be.
+
+        Raises:
+            Cancelled: nobody wants it any more.
+        """
+        with self._deciding:
+            if self.is_set():
+                raise Cancelled("the run was cancelled")
+            self._is_settled = True
+
+    def ask(self) -> bool:
+        """Ask for it, if nothing is settled; whether that was in time."""
+        with self._deciding:
+            if not self._is_settled:
+                self.set()
+            return not self._is_settled
 
 
 class BackgroundCall:
     """A function that runs in a thread. For reading and writing only: while it computes, it would slow the caller."""
 
-    def __init__(self, function: Callable[[threading.Event], Any]) -> None:
+    def __init__(self, function: Callable[[Stop], Any]) -> None:
         """Start at once; ``function`` is given an event that is set when its outcome is no longer wanted."""
         self._function = function
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._value: Any = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -33,10 +63,15 @@ class BackgroundCall:
             raise self._error
         return self._value
 
-    def stop(self) -> None:
-        """Ask the function to end and wait for it, not longer than about a second."""
-        self._stop.set()
+    def stop(self) -> bool:
+        """Ask the function to end and wait for it, not longer than about a second.
+
+        Returns:
+            Whether it was asked in time; not so where it has settled its outcome.
+        """
+        is_in_time = self._stop.ask()
         self._thread.join(STOP_TIMEOUT_S)
+        return is_in_time
 
     def _run(self) -> None:
         try:

@@ -199,11 +199,14 @@ class Batch:
         """End the item under way and all that would follow; the rows so far stay. Harmless when the batch is done."""
         if self.is_done:
             return
-        self.error = Cancelled(reason)
         if self._job is not None:
             self._job.cancel(reason)
+            if self._job.is_done and self._job.error is None:  # its files were being put in place
+                self.poll()
             self._job = None
-        self._ended()
+        if not self.is_done:
+            self.error = Cancelled(reason)
+            self._ended()
 
     def _go_on(self, item: BatchItem) -> None:
         if self._job is None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MultiTaskSegLib.background_call import BackgroundCall
+from MultiTaskSegLib.background_call import BackgroundCall, Stop
 from MultiTaskSegLib.job_result import JobResult, result_of
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime import errors
@@ -116,10 +116,10 @@ class Job:
             self._fail(error_from(event))
         elif event["event"] == "result":
             self.step = COLLECTING
-            self._collecting = BackgroundCall(lambda _stop: self._collect(event))
+            self._collecting = BackgroundCall(lambda stop: self._collect(event, stop))
 
-    def _collect(self, event: dict[str, Any]) -> JobResult:
-        found = result_of(event, self._destination)
+    def _collect(self, event: dict[str, Any], stop: Stop) -> JobResult:
+        found = result_of(event, self._destination, stop.settle)
         shutil.rmtree(self._folder, ignore_errors=True)  # takes its time for large files
         return found
 
@@ -179,10 +179,14 @@ class Job:
         return self.result()
 
     def cancel(self, reason: str = "the run was cancelled") -> None:
-        """End the worker with everything it started and remove its files. Harmless when the job is done."""
-        if not self.is_done:
+        """End the worker with everything it started and remove its files.
+
+        Harmless when the job is done. Once its files are being put in place it counts as done, and has a result.
+        """
+        if not self.is_done and (self._collecting is None or self._collecting.stop()):
             self._fail(errors.Cancelled(reason))
             self._worker.end()
+        self.poll()
 
 
 class JobRunner:
@@ -326,12 +330,13 @@ class JobRunner:
 
         Args:
             folder: that it was found in.
-            output: the file to write; whole, or not at all.
+            output: the file to write; put in place at the end, whole, or not at all.
             choice: ``configuration``, ``trainer``, ``plans`` and ``folds`` where there are several, ``licence`` and
                 ``name``.
         """
-        places = {"folder": str(Path(folder).resolve()), "output": str(Path(output).resolve())}
-        return self._start("import", (), None, "auto", {**places, **choice})
+        settled = Path(output).resolve()
+        options = {"folder": str(Path(folder).resolve()), "file": settled.name, **choice}
+        return self._start("import", (), None, "auto", options, lambda: settled)
 
     def _start(
         self,

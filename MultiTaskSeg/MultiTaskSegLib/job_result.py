@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from MultiTaskSegLib.result_folder import write_checksums
 from MultiTaskSegLib.runtime.errors import ResourceError
-from MultiTaskSegLib.runtime.machine.atomic_file import staged_files
+from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path, staged_files
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 
 
@@ -65,9 +65,16 @@ class JobResult:
         return replace(Verdict.from_dict(self.report["ood"]), warnings=tuple(self.report.get("warnings", ())))
 
 
-def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = None) -> JobResult:
-    """Take in a result event; files that the worker wrote are moved to the folder that ``destination`` gives then, all
-    or none, with their checksums.
+def result_of(
+    event: dict[str, Any], destination: Callable[[], Path] | None = None, settle: Callable[[], object] = lambda: None
+) -> JobResult:
+    """Take in a result event.
+
+    Args:
+        event: of the worker.
+        destination: gives the folder to which files that the worker wrote are moved then, all or none, with their
+            checksums; of a model that it made, the file.
+        settle: is called right before they come to be there; what it raises keeps them away.
 
     Raises:
         ResourceError: an array cannot be read, or a file cannot be written.
@@ -87,6 +94,11 @@ def result_of(event: dict[str, Any], destination: Callable[[], Path] | None = No
             for file in Path(event["files"]).iterdir():
                 shutil.move(file, stage / file.name)
             write_checksums(stage)
+            settle()
+    if "model" in event and destination is not None:
+        with atomic_path(destination()) as aside:
+            shutil.copyfile(event["model"], aside)
+            settle()
     return JobResult(
         event.get("report", {}),
         arrays[0],

@@ -39,7 +39,7 @@ QUICK = {
     "attacks": ("model file: renamed pickle", "imported checkpoint: os.system", "dataset: label name that climbs",
                 "request: voxels as a pickle", "file name: a substitution", "dicom: escape codes in names"),
     "loss": ("multi-task, NaN #1",),
-    "resume": ("multi-task, cut after 3",),
+    "resume": ("multi-task, cut after 3", "without place in the data"),
     "disk": ("checkpoint: full after 0 bytes", "results: no permission", "model file: non-ASCII",
              "names in other case: slice and result", "names in other case: folders of a batch"),
     "sockets": ("info", "models"),

@@ -156,9 +156,10 @@ def answer_about_nnunet(number: int, request: dict) -> None:
         task = {"name": "Dataset001_Balls", "modality": "T1", "labels": [], "inputs": ["T1"], "request": request}
         manifest = {"format_version": 2, "licence": request["licence"], "tasks": [task], "ood": None}
         header = json.dumps({"__metadata__": {"manifest": json.dumps(manifest)}}).encode()
-        Path(request["output"]).parent.mkdir(parents=True, exist_ok=True)
-        Path(request["output"]).write_bytes(len(header).to_bytes(8, "little") + header)
-        send(id=number, event="result", card="the card of what was imported")
+        made = Path(request["output"]) / request["file"]
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_bytes(len(header).to_bytes(8, "little") + header)
+        send(id=number, event="result", model=str(made), card="the card of what was imported")
 
 
 def misbehave(behaviour: str, request: dict) -> None:

@@ -7,13 +7,13 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from MultiTaskSegLib.runtime.machine.processor import processor_name
 from trainer.report.source_commit import source_commit
 
 PACKAGES = ("torch", "numpy", "scipy", "monai", "nnunetv2", "openvino")
-CPU_INFO = Path("/proc/cpuinfo")
 
 
 def origin(program: str, words: Sequence[str] | None, threads: int = 0) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def machine_facts(threads: int) -> dict[str, Any]:
     import torch
 
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -54,14 +54,6 @@ def machine_facts(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
     }
-
-
-def _processor() -> str:
-    if CPU_INFO.exists():
-        for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _version(package: str) -> str | None:

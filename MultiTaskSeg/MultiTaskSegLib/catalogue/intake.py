@@ -42,12 +42,10 @@ class Intake:
     Attributes:
         job: the work.
         then: is called with its result.
-        failed: is called when it went wrong or was cancelled, to tidy up.
     """
 
     job: Work
     then: Callable[[Any], object]
-    failed: Callable[[], object] = lambda: None
 
     def end(self) -> None:
         """Cancel what still runs."""
@@ -59,12 +57,7 @@ class Intake:
         Raises:
             MtsError: what went wrong.
         """
-        try:
-            result = self.job.result()
-        except MtsError:
-            self.failed()
-            raise
-        self.then(result)
+        self.then(self.job.result())
 
 
 class CopyJob:
@@ -105,4 +98,6 @@ class CopyJob:
         """Stop, and leave nothing behind."""
         if not self.poll():
             self._call.stop()
-            self.error = self.error or Cancelled(reason)
+            # A copy that was about to be done is done.
+            if not self.poll():
+                self.error = Cancelled(reason)

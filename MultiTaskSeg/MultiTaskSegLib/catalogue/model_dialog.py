@@ -24,7 +24,7 @@ from MultiTaskSegLib.panel.element.text_size import letters_wide, lines_high
 from MultiTaskSegLib.panel.run_control import RunControl
 from MultiTaskSegLib.panel.summary import error_text, notice_text
 from MultiTaskSegLib.runtime.errors import MtsError, ResourceError
-from MultiTaskSegLib.runtime.model.model_folder import free_file, model_folder, remove_leftovers
+from MultiTaskSegLib.runtime.model.model_folder import free_file, model_folder
 from MultiTaskSegLib.runtime.model.model_list import ListedModel, listed_models
 from MultiTaskSegLib.runtime.model.released import NAMES
 from MultiTaskSegLib.typed_error import typed_errors
@@ -105,8 +105,7 @@ class ModelDialog:
         with self._told():
             output = free_file(model_folder(), choice.name, NAMES)
             job: Any = shared_runner().import_model(source, output, **choice.request())
-            # The worker may have been ended while it wrote.
-            self._watch(Intake(job, lambda found: self._imported(output, found), lambda: remove_leftovers(output)))
+            self._watch(Intake(job, lambda found: self._imported(output, found)))
 
     def _imported(self, path: Path, found: JobResult) -> None:
         self._show_text(found.card)

@@ -16,6 +16,7 @@ from MultiTaskSegLib.runtime.errors import ResourceError
 from MultiTaskSegLib.runtime.network.architecture import SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import FirstPart, SecondPart, TorchBackend
 from MultiTaskSegLib.runtime.network.convolution import Convolution, fixed_convolution
+from MultiTaskSegLib.runtime.network.quiet_openvino import quiet_openvino
 from Testing.bench.contender import MissingPackage
 from Testing.bench.eight_bits.ladder import HEAD
 from Testing.bench.eight_bits.mixed_backend import Inputs, Part
@@ -70,7 +71,7 @@ class PartCompiler:
     """
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self._openvino: Any = importlib.import_module("openvino")
+        self._openvino: Any = quiet_openvino()
         self._core = self._openvino.Core()
         self._folder, self._threads = folder, threads
 

@@ -14,12 +14,14 @@ import pytest
 
 from Testing.hostile.campaign.catalogue import TRIALS
 from Testing.hostile.campaign.row import memory, soak
+from Testing.hostile.campaign.row.sockets import COMPILED
 from Testing.hostile.campaign.row_run import tried
 from Testing.hostile.campaign.trial import Broken
 from Testing.hostile.planted.fault import Fault, in_children, require_noticed
 
 ROWS = ("kill", "memory", "cancel", "together", "soak")
 PREDICTOR = "MultiTaskSegLib.runtime.predictor"
+NETWORK_PASS = "MultiTaskSegLib.runtime.prediction.network_pass"
 ESTIMATE = "MultiTaskSegLib.runtime.hosting.memory_estimate"
 
 # The second half of a model file comes a minute later: a disk that is slow enough to be killed in between.
@@ -89,6 +91,25 @@ def plant(module):
     host_bytes = module.MemoryEstimate.host_bytes
     module.MemoryEstimate.host_bytes = lambda self, is_on_host: host_bytes(self, is_on_host) // 2
 """
+WITH_TELEMETRY = """
+import importlib
+
+
+def plant(module):
+    module.quiet_openvino = lambda: importlib.import_module("openvino")
+"""
+DIES_OF_SOMETHING_ELSE = """
+import os, sys
+
+
+def plant(module):
+    def dies(self, *of, **how):
+        sys.stderr.write("KeyError: 'spacing'\\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    module.NetworkPass.encode = dies
+"""
 ALL_AT_ONCE = """
 def plant(module):
     module.RunMemory.steps = property(lambda self: 1)
@@ -147,6 +168,12 @@ def test_files_that_outlive_a_cancelled_run_are_noticed(tmp_path: Path, monkeypa
         gc.collect()
 
 
+def test_a_library_that_reports_its_use_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant = in_children("MultiTaskSegLib.runtime.network.quiet_openvino", WITH_TELEMETRY, tmp_path / "plant")
+    fault = Fault("telemetry", "sockets", COMPILED, "started something", plant)
+    require_noticed(fault, tmp_path, monkeypatch)
+
+
 def test_an_estimate_of_half_the_peak_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant = in_children(ESTIMATE, TOLD_HALF, tmp_path / "plant")
     # That the case holds without it is not asked here: beside other tests a peak may lie a little above what is told.
@@ -163,6 +190,14 @@ def test_a_run_that_is_not_tried_in_smaller_parts_is_noticed(tmp_path: Path, mon
     plant = in_children(ESTIMATE, ALL_AT_ONCE, tmp_path / "plant")
     says = "refused, although smaller parts fit"
     require_noticed(Fault("all at once", "memory", "smaller parts of 48", says, plant), tmp_path, monkeypatch)
+
+
+def test_a_worker_that_dies_of_something_else_than_memory_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = in_children(NETWORK_PASS, DIES_OF_SOMETHING_ELSE, tmp_path / "plant")
+    fault = Fault("dies", "memory", "cap of 1280 MB on 48", "says .*KeyError: 'spacing'", plant)
+    require_noticed(fault, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -182,13 +182,15 @@ def test_the_command_line_segments_and_says_that_nothing_was_checked(
 
 
 def test_the_worker_imports_segments_and_tells_what_the_model_is(tmp_path: Path) -> None:
-    source, model = imported(tmp_path).parent / "results", tmp_path / "again.mts.safetensors"
+    source, model = imported(tmp_path).parent / "results", tmp_path / "made" / "again.mts.safetensors"
     events: list[dict[str, Any]] = []
     worker = Worker(events.append)
-    asked = {"command": "import", "folder": str(source), "output": str(model), "licence": "CC0", "folds": [0]}
+    place = {"output": str(model.parent), "file": model.name}
+    asked = {"command": "import", "folder": str(source), **place, "licence": "CC0", "folds": [0]}
     worker.handle(json.dumps(asked))
     *progress, result = events
     assert result["event"] == "result", result
+    assert result["model"] == str(model)
     assert "CC0" in result["card"]
     assert {event["event"] for event in progress} == {"progress"}
     worker.handle(json.dumps({"command": "info", "model": str(model)}))
@@ -200,6 +202,9 @@ def test_the_worker_imports_segments_and_tells_what_the_model_is(tmp_path: Path)
     assert (events[-1]["event"], events[-1]["report"]["checked"]) == ("result", False)
     worker.handle(json.dumps({**asked, "folds": [9]}))
     assert (events[-1]["event"], events[-1]["kind"]) == ("error", "UsageError")
+    worker.handle(json.dumps({**asked, "file": "../elsewhere.mts.safetensors"}))
+    assert "is a path" in events[-1]["message"]
+    assert not (tmp_path / "elsewhere.mts.safetensors").exists()
 
 
 def test_channels_may_be_given_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

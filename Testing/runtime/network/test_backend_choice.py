@@ -24,9 +24,10 @@ from MultiTaskSegLib.runtime.network.backend_choice import (
     prospect_of,
     room_bytes,
 )
-from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, CompiledBackend, openvino_backend
+from MultiTaskSegLib.runtime.network.compiled_backend import CompiledBackend, openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
 from MultiTaskSegLib.runtime.network.prospect import PLAIN, Prospect
+from MultiTaskSegLib.runtime.network.quiet_openvino import OPENVINO
 from Testing.runtime.random_network import ARCHITECTURES, random_network
 from Testing.runtime.tiny_model import tiny_network
 
@@ -154,7 +155,7 @@ def test_where_addresses_are_counted_nothing_is_compiled_or_remembered(
     is_limited: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory, plain = tmp_path / "b.json", TorchBackend(tiny_network(), CPU)
-    monkeypatch.setattr(backend_choice, "find_spec", lambda name: object())
+    monkeypatch.setattr(backend_choice, "is_openvino_usable", lambda: True)
     monkeypatch.setattr(backend_choice, "hardware_precisions", lambda device: ("bfloat16",))
     monkeypatch.setattr(backend_choice, "openvino_backend", lambda plain, *precision: Named(OPENVINO))
     monkeypatch.setattr(backend_choice, "is_address_space_limited", lambda: is_limited)

@@ -30,7 +30,7 @@ ROUNDINGS = {"bfloat16": 5 * 2**-8, "float16": 5 * 2**-11}
 def _no_override(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(backend_choice, "available_bytes", lambda: None)
-    monkeypatch.setattr(backend_choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(backend_choice, "is_openvino_usable", lambda: False)
 
 
 @torch.inference_mode()
@@ -99,7 +99,7 @@ def test_instructions_that_compute_something_else_are_not_used(
 
 def test_libraries_that_are_there_are_offered_in_the_precision_too(monkeypatch: pytest.MonkeyPatch) -> None:
     permitted_here(monkeypatch, "bfloat16")
-    monkeypatch.setattr(backend_choice, "find_spec", lambda name: object())
+    monkeypatch.setattr(backend_choice, "is_openvino_usable", lambda: True)
     plain = TorchBackend(tiny_network(), CPU)
     assert list(reduced_candidates(plain, ("bfloat16", "float16"))) == ["torch-bfloat16", "openvino-bfloat16"]
     assert not reduced_candidates(plain, ())

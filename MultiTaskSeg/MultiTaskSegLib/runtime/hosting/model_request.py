@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from MultiTaskSegLib.runtime.errors import UsageError
 from MultiTaskSegLib.runtime.hosting.torch_machine import needed_packages
 from MultiTaskSegLib.runtime.hosting.worker_request import Request
 
@@ -43,9 +44,10 @@ def models_in(request: Request) -> Event:
 
 
 def imported(request: Request, progress: Callable[[float, str], None]) -> Event:
-    """A model that nnU-Net trained becomes a model file, named by ``output``.
+    """A model that nnU-Net trained becomes a model file: ``file``, in the folder ``output``.
 
     Raises:
+        UsageError: ``file`` is not a bare name.
         MtsError: as `import_model`.
     """
     with needed_packages():
@@ -53,7 +55,9 @@ def imported(request: Request, progress: Callable[[float, str], None]) -> Event:
         from MultiTaskSegLib.runtime.imported.importing import Choice, import_model
     folds = tuple(str(fold) for fold in request.get("folds", ()))
     choice = Choice(request.get("configuration"), folds, request.get("trainer"), request.get("plans"))
-    folder, output = Path(request["folder"]), Path(request["output"])
+    if Path(request["file"]).name != request["file"]:
+        raise UsageError("the name of the model file is a path", remedy="Give the name alone")
+    folder, output = Path(request["folder"]), Path(request["output"]) / request["file"]
     manifest, digest = import_model(folder, output, choice, request["licence"], request.get("name", ""), progress)
     facts = {
         "tasks": task_facts(manifest),

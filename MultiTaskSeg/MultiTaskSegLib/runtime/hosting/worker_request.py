@@ -11,7 +11,7 @@ from MultiTaskSegLib.runtime.errors import UsageError
 Request = dict[str, Any]
 
 KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("command", "device", "image", "measured", "name", "output", "task", "voxels"), (str,)),
+    **dict.fromkeys(("command", "device", "file", "image", "measured", "name", "output", "task", "voxels"), (str,)),
     **dict.fromkeys(("keep", "map", "planar", "thorough", "thumbnail", "whole_check", "write"), (bool,)),
     **dict.fromkeys(("configuration", "folder", "licence", "plans", "trainer"), (str,)),
     "folds": (list,),

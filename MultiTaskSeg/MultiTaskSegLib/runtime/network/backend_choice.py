@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,14 @@ from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, is_address_space_limited
 from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
+from MultiTaskSegLib.runtime.machine.processor import processor_name
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
 from MultiTaskSegLib.runtime.network.backend import Backend, TorchBackend
-from MultiTaskSegLib.runtime.network.compiled_backend import OPENVINO, openvino_backend
+from MultiTaskSegLib.runtime.network.compiled_backend import openvino_backend
 from MultiTaskSegLib.runtime.network.network_stream import NetworkStream
 from MultiTaskSegLib.runtime.network.precision import FLOAT32, Lower, hardware_precisions
 from MultiTaskSegLib.runtime.network.prospect import PLAIN, TRIAL_OUTPUTS, Prospect, trial_grid
+from MultiTaskSegLib.runtime.network.quiet_openvino import OPENVINO, is_openvino_usable
 from MultiTaskSegLib.runtime.network.reduced_backend import ReducedBackend
 
 AUTO, TORCH = "auto", "torch"
@@ -161,7 +162,7 @@ def _candidates(plain: TorchBackend) -> Candidates:
 def _compiles(device: torch.device) -> bool:
     """Whether OpenVINO may be used. Where addresses are counted it may not: it reserves more of them than it uses of
     memory, and where it gets none it fails in words that tell nothing, or ends the process."""
-    return device.type == "cpu" and find_spec("openvino") is not None and not is_address_space_limited()
+    return device.type == "cpu" and is_openvino_usable() and not is_address_space_limited()
 
 
 def reduced_candidates(plain: TorchBackend, precisions: Collection[Lower]) -> Candidates:
@@ -277,7 +278,7 @@ def _key(digest: str, device: torch.device) -> str:
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     facts = [
         platform.node(),
-        platform.processor(),
+        processor_name(),
         platform.machine(),
         card,
         torch.get_num_threads(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 
 from MultiTaskSegLib.runtime.network.backend import Backend, FirstPart, SecondPart, TorchBackend
 from MultiTaskSegLib.runtime.network.precision import FLOAT32, Precision
+from MultiTaskSegLib.runtime.network.quiet_openvino import OPENVINO, quiet_openvino
 
 Part = Callable[..., Tensor]
 # Compiles a module, given the channels of its inputs and the slices of context that the first has beyond the second.
 Compile = Callable[[nn.Module, tuple[int, ...], int], Part]
-OPENVINO = "openvino"
 # Slabs of an image have few shapes; what is prepared for those of earlier images only takes memory.
 CACHED_SHAPES = 32
 CHANNELS_FIRST, CHANNELS_LAST = "NCDHW", "NDHWC"
@@ -67,9 +66,9 @@ def openvino_backend(plain: TorchBackend, precision: Precision = FLOAT32) -> Com
         precision: that it is asked for; a processor without it computes in float32.
 
     Raises:
-        ImportError: OpenVINO is not installed.
+        ImportError: see `quiet_openvino`.
     """
-    openvino: Any = importlib.import_module("openvino")
+    openvino = quiet_openvino()
     core = openvino.Core()
     settings = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],

@@ -17,6 +17,7 @@ from MultiTaskSegLib.runtime.hosting.purpose import Purpose
 from MultiTaskSegLib.runtime.hosting.run_plan import USABLE_SHARE
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.machine.compute_device import CPU
+from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.prediction.network_pass import IN_PARTS
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.worker_process import DeadWorkerError, worker_environment
@@ -84,7 +85,8 @@ def capped(cap_bytes: int, volume: Volume, ground: Ground, *, is_enough: bool) -
         found = segmented(volume, ground, cap_bytes=cap_bytes)
     except ResourceError as refused:
         require(not is_enough, f"refused, although there is enough: {refused}")
-        require("memory" in str(refused).lower(), f"says {refused}")
+        # The advice after a death is on memory whatever the worker died of.
+        require("memory" in refused.what or is_out_of_memory(RuntimeError(refused.what)), f"says {refused}")
         # What the worker says comes over whole: what happened, and then what to do.
         require(str(refused).count(". ") > 0, f"no advice: {refused}")
         if not isinstance(refused, DeadWorkerError):  # which a library ended before it could try any more

@@ -50,7 +50,7 @@ def without(part: str) -> mock._patch:  # type: ignore[type-arg]
     """A restoring that forgets one part."""
     if part == "place in the data":
         plain = batches.StepRange
-        return mock.patch.object(batches, "StepRange", lambda first_step, groups: plain(0, groups))
+        return mock.patch.object(batches, "StepRange", lambda first_step, *further: plain(0, *further))
     restore = Optimization.restore
 
     def forgetful(self: Optimization, state: dict[str, object]) -> None:

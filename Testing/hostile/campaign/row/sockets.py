@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
 from MultiTaskSegLib.runtime import cli
-from Testing.hostile.campaign.trial import Ground, ListedTrial, require
+from Testing.hostile.campaign.trial import Ground, ListedTrial, NotHere, require
 from Testing.runtime.imported.imported_models import results_folder
 from Testing.runtime.tiny_model import write_tiny_model
 from Testing.trainer.synthetic_dataset import BallDataset
@@ -15,6 +20,20 @@ from Testing.trainer.test_no_connection import CONFIG, listening
 from trainer import cli as trainer_cli
 
 DATASET = BallDataset("Dataset001_BallT1", shape=(6, 12, 12))
+COMPILED = "segment, by OpenVINO"
+# The telemetry of OpenVINO would send from a process of its own.
+LISTENING = """
+import json, sys
+
+heard = []
+EVENTS = ("os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect", "socket.getaddrinfo", "socket.sendto")
+sys.addaudithook(lambda event, words: heard.append(event) if event in EVENTS else None)
+from MultiTaskSegLib.runtime import cli
+
+code = cli.main(sys.argv[1:])
+print(json.dumps([code, heard]))
+"""
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 def commands(folder: Path) -> dict[str, tuple[object, list[str]]]:
@@ -42,6 +61,9 @@ def attempt(case: str, ground: Ground) -> None:
     write_tiny_model(ground.folder / "tiny.mts.safetensors", with_cells=True)
     results_folder(ground.folder / "results")
     (ground.folder / "config.toml").write_text(CONFIG, encoding="utf-8")
+    if case == COMPILED:
+        compiled(ground.folder)
+        return
     every = commands(ground.folder)
     # Only a model that knows on whom it was trained can be measured.
     names = ("train", case) if case == "evaluate" else (case,)
@@ -52,10 +74,32 @@ def attempt(case: str, ground: Ground) -> None:
     require(not any(codes), f"exit codes {codes}: {said.getvalue()[-200:]}")
 
 
+def compiled(folder: Path) -> None:
+    """Require that a new process of a user, who is no automaton, sends nothing, starts nothing and numbers nobody."""
+    if find_spec("openvino") is None:
+        raise NotHere("OpenVINO is not installed")
+    home = folder / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment |= {"HOME": str(home), "LOCALAPPDATA": str(home), "MULTITASKSEG_BACKEND": "openvino"}
+    environment.pop("XDG_CACHE_HOME", None)
+    _, words = commands(folder)["segment"]
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENING, *words, "--device", "cpu"],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    require(done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-200:]}")
+    code, heard = json.loads(done.stdout.splitlines()[-1])
+    require(code == 0, f"exit code {code}: {done.stderr[-200:]}")
+    require(heard == [], f"started something or asked the network: {heard}")
+    traces = [path for path in home.rglob("*") if path.is_file() and "multitaskseg" not in path.parts]
+    require(traces == [], f"left in the home folder: {traces}")
+
+
 SOCKETS = ListedTrial(
     "sockets",
     "segmenting, checking, training, measuring, importing while the interpreter's audit listens",
     "no address is asked for, no connection is opened",
-    tuple(commands(Path("."))),
+    (*commands(Path(".")), COMPILED),
     attempt,
 )
