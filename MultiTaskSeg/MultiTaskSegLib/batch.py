@@ -137,13 +137,15 @@ class Batch:
         self.error: MtsError | None = None
         self._items, self._clock, self._ended = list(items), clock, ended
         self._job: Job | None = None
+        self._is_over = not self._items
+        self._ending: Cancelled | None = None  # what it was asked to end with
         self._failures: list[MtsError] = []  # the last ones in a row, of a kind that the next item would meet as well
         self._began_s = self._item_began_s = clock()
 
     @property
     def is_done(self) -> bool:
         """Whether all items are through, or the batch was cancelled."""
-        return self.error is not None or len(self.rows) == len(self._items)
+        return self._is_over
 
     @property
     def fraction(self) -> float:
@@ -175,8 +177,10 @@ class Batch:
             self._go_on(item)
         except Exception as error:  # whatever one image does to us, the others have a right to be tried
             self._fail(item, typed(error))
-        if self.is_done:
-            self._ended()
+        if self.error is not None or len(self.rows) == len(self._items):
+            self._end()
+        elif self._ending is not None and self._job is None:
+            self._end(self._ending)
         return self.is_done
 
     def wait(
@@ -195,17 +199,31 @@ class Batch:
             raise self.error
         return self.rows
 
-    def cancel(self, reason: str = "the batch was cancelled") -> None:
-        """End the item under way and all that would follow; the rows so far stay. Harmless when the batch is done."""
+    def cancel(self, reason: str = "the batch was cancelled", *, is_dropped: bool = False) -> None:
+        """End the item under way and all that would follow; the rows so far stay. Harmless when the batch is done.
+
+        An item whose files are being put in place still gets its row: at once, or where the disk is slow at a later
+        `poll`, with which the batch is done then.
+
+        Args:
+            reason: what `error` says.
+            is_dropped: whether nobody wants the rows any more, nor anything measured.
+        """
         if self.is_done:
             return
+        self._ending = Cancelled(reason)
         if self._job is not None:
             self._job.cancel(reason)
-            if self._job.is_done and self._job.error is None:  # its files were being put in place
-                self.poll()
-            self._job = None
-        if not self.is_done:
-            self.error = Cancelled(reason)
+            if is_dropped or self._job.error is not None:
+                self._job = None
+        if self._job is None:
+            self._end(self._ending)
+        else:
+            self.poll()
+
+    def _end(self, error: MtsError | None = None) -> None:
+        if not self._is_over:
+            self._is_over, self.error = True, self.error or error
             self._ended()
 
     def _go_on(self, item: BatchItem) -> None:

@@ -125,9 +125,8 @@ class Job:
 
     def _fail(self, error: errors.MtsError) -> None:
         self.error = error
-        for call in (self._sending, self._collecting):
-            if call is not None:
-                call.stop()
+        if self._sending is not None:
+            self._sending.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._ended(self)
 
@@ -163,14 +162,20 @@ class Job:
         """Block until the job is done and return its result; ``idle`` is called meanwhile, about 20 times a second.
 
         Raises:
-            ResourceError: ``timeout_s`` seconds were not enough; the job is cancelled.
+            ResourceError: ``timeout_s`` seconds were not enough; the job is cancelled. Where its files are being put in
+                place it is waited for.
             MtsError: the job failed.
         """
         deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
         try:
             while not self.poll():
                 if time.monotonic() > deadline:
-                    raise errors.ResourceError(f"there was no answer within {timeout_s:g} s", remedy="Allow more time")
+                    self.cancel()
+                    if isinstance(self.error, errors.Cancelled):
+                        why = f"there was no answer within {timeout_s:g} s"
+                        raise errors.ResourceError(why, remedy="Allow more time")
+                    deadline = float("inf")
+                    continue
                 if idle is not None:
                     idle()
                 time.sleep(POLL_INTERVAL_S)

@@ -90,15 +90,13 @@ def result_of(
     picture, failure = _picture_of(event)
     place = destination() if "files" in event and destination is not None else None
     if place is not None:
-        with staged_files(place) as stage:
+        with staged_files(place, settle) as stage:
             for file in Path(event["files"]).iterdir():
                 shutil.move(file, stage / file.name)
             write_checksums(stage)
-            settle()
     if "model" in event and destination is not None:
-        with atomic_path(destination()) as aside:
+        with atomic_path(destination(), settle) as aside:
             shutil.copyfile(event["model"], aside)
-            settle()
     return JobResult(
         event.get("report", {}),
         arrays[0],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
-from MultiTaskSegLib.background_call import BackgroundCall
+from MultiTaskSegLib.background_call import BackgroundCall, Stop
 from MultiTaskSegLib.runtime.errors import Cancelled, MtsError
 from MultiTaskSegLib.runtime.model.model_folder import add_model_file
 from MultiTaskSegLib.runtime.model.released import NAMES
@@ -69,9 +68,9 @@ class CopyJob:
         self.error: MtsError | None = None
         self._path: Path | None = None
 
-        def copy(stop: threading.Event) -> Path:
+        def copy(stop: Stop) -> Path:
             """What may take seconds for large files."""
-            return add_model_file(source, folder, NAMES, self._tell, stop.is_set)
+            return add_model_file(source, folder, NAMES, self._tell, stop.is_set, stop.settle)
 
         self._call = BackgroundCall(copy)
 
@@ -95,9 +94,6 @@ class CopyJob:
         return self._path
 
     def cancel(self, reason: str = "the copy was cancelled") -> None:
-        """Stop, and leave nothing behind."""
-        if not self.poll():
-            self._call.stop()
-            # A copy that was about to be done is done.
-            if not self.poll():
-                self.error = Cancelled(reason)
+        """Stop, and leave nothing behind. A copy that is taking its place counts as done."""
+        if not self.poll() and self._call.stop() and not self.poll():
+            self.error = Cancelled(reason)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from MultiTaskSegLib import job as job_module
-from MultiTaskSegLib.background_call import BackgroundCall, Stop
+from MultiTaskSegLib.background_call import STOP_TIMEOUT_S, BackgroundCall, Stop
 from MultiTaskSegLib.batch import Batch, BatchItem
 from MultiTaskSegLib.job_result import result_of
-from MultiTaskSegLib.runtime.errors import Cancelled
+from MultiTaskSegLib.runtime.errors import Cancelled, ResourceError
+from MultiTaskSegLib.runtime.machine import atomic_file
 
 FAKE_WORKER = str(Path(__file__).resolve().parents[1].joinpath("fake_worker.py"))
 LONG_S = 20.0  # nothing here waits that long unless it fails
@@ -118,6 +119,59 @@ def test_a_settled_job_whose_disk_is_slow_is_done_later(runner, out, halted):
     assert job.wait(LONG_S).card == "the card of what was imported"
 
 
+def test_whoever_waits_for_a_settled_job_gets_its_result_though_the_time_is_up(runner, out, halted):
+    reached, gate = halted("after")
+    job = start_segmentation(runner, out)
+    run_until(job, reached)
+    threading.Timer(0.2, gate.set).start()
+    assert job.wait(timeout_s=0.0).output == out
+
+
+def test_whoever_waits_for_a_job_that_is_not_settled_in_time_finds_nothing(runner, out, halted):
+    reached, gate = halted("before")
+    job = start_segmentation(runner, out)
+    run_until(job, reached)
+    threading.Timer(0.2, gate.set).start()
+    with pytest.raises(ResourceError, match="no answer within 0 s"):
+        job.wait(timeout_s=0.0)
+    assert list(out.iterdir()) == []
+
+
+def test_a_slow_disk_holds_whoever_cancels_up_once_not_twice(runner, out, halted, monkeypatch):
+    waited: list[float] = []
+    reached, gate = halted("before")
+    job = start_segmentation(runner, out)
+    run_until(job, reached)
+    thread = job._collecting._thread
+    join = thread.join
+    monkeypatch.setattr(thread, "join", lambda timeout=None: (waited.append(timeout), join(0.05)))
+    job.cancel()
+    assert waited == [STOP_TIMEOUT_S]
+    gate.set()
+    join()
+    assert list(out.iterdir()) == []
+
+
+@STARTS
+def test_files_are_on_the_disk_before_they_are_settled(runner, out, monkeypatch, start):
+    """What takes long on a slow disk can still be cancelled."""
+    reached, gate, flush = threading.Event(), threading.Event(), atomic_file._flush
+
+    def flush_halted(path: Path) -> None:
+        reached.set()
+        assert gate.wait(LONG_S)
+        flush(path)
+
+    monkeypatch.setattr(atomic_file, "_flush", flush_halted)
+    job = start(runner, out)
+    run_until(job, reached)
+    threading.Timer(0.2, gate.set).start()
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.result()
+    assert list(out.iterdir()) == []
+
+
 def test_an_import_that_is_cancelled_after_the_worker_has_answered_leaves_nothing(runner, out):
     job = start_import(runner, out)
     scratch = runner._worker.folder
@@ -158,6 +212,95 @@ def test_a_batch_whose_last_image_was_being_put_in_place_is_done_not_cancelled(r
     assert [row.image for row in batch.rows] == ["only"]
     assert batch.error is None
     assert ends == [True]
+
+
+def test_a_cancelled_batch_waits_for_a_slow_disk_and_starts_nothing_meanwhile(runner, out, halted):
+    reached, gate = halted("after")
+    items = [
+        BatchItem(name, lambda name=name: start_segmentation(runner, out / name), lambda found: None)
+        for name in ("first", "second")
+    ]
+    ends: list[bool] = []
+    batch = Batch(items, ended=lambda: ends.append(True))
+    run_until(batch, reached)
+    batch.cancel("enough")
+    assert not batch.poll()
+    assert ends == []
+    gate.set()
+    with pytest.raises(Cancelled, match="enough"):
+        batch.wait()
+    assert [(row.image, row.error) for row in batch.rows] == [("first", "")]
+    assert ends == [True]
+    assert [path.name for path in out.iterdir()] == ["first"]
+
+
+def test_a_batch_whose_rows_nobody_wants_is_over_at_once(runner, out, halted):
+    reached, gate = halted("after")
+    measured: list[object] = []
+    batch = Batch([BatchItem("only", lambda: start_segmentation(runner, out), measured.append)])
+    run_until(batch, reached)
+    threading.Timer(0.2, gate.set).start()
+    batch.cancel(is_dropped=True)
+    assert batch.is_done
+    assert isinstance(batch.error, Cancelled)
+    assert measured == batch.rows == []
+
+
+def test_a_batch_tells_once_that_it_is_over_also_where_it_is_cancelled_while_a_result_is_kept(runner, out):
+    ends: list[bool] = []
+    item = BatchItem("only", lambda: start_segmentation(runner, out), lambda found: batch.cancel())
+    batch = Batch([item], ended=lambda: ends.append(True))
+    with pytest.raises(Cancelled):
+        batch.wait()
+    assert ends == [True]
+
+
+def test_a_batch_that_is_over_does_not_begin_again_when_its_rows_are_taken_away(runner, out):
+    batch = Batch([BatchItem("only", lambda: start_segmentation(runner, out), lambda found: None)])
+    batch.wait()
+    batch.rows.clear()
+    assert batch.poll()
+    assert not runner.is_busy
+
+
+def test_a_batch_whose_scene_is_closed_as_its_last_file_is_settled_does_not_begin_again(
+    session, runner, out, halted, tmp_path
+):
+    import slicer
+
+    from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch
+
+    reached, gate = halted("after")
+    (tmp_path / "only.nii").touch()
+    batch = SceneBatch([tmp_path / "only.nii"], BatchOptions(output=out), runner)
+    run_until(batch.job, reached)
+    threading.Timer(0.2, gate.set).start()
+    slicer.mrmlScene.Clear(0)
+    assert batch.job.poll()
+    assert not runner.is_busy
+    assert batch.finish().rows == []
+    assert [path.name for path in out.iterdir()] == ["only"]
+
+
+def test_a_batch_that_ends_on_a_slow_disk_leaves_the_worker_to_others_and_is_closed_with_the_scene(
+    session, runner, out, halted, tmp_path
+):
+    import slicer
+
+    from MultiTaskSegLib.scene.batch.scene_batch import BatchOptions, SceneBatch
+
+    reached, gate = halted("after")
+    (tmp_path / "only.nii").touch()
+    batch = SceneBatch([tmp_path / "only.nii"], BatchOptions(output=out), runner)
+    run_until(batch.job, reached)
+    batch.end()
+    assert not batch.job.is_done
+    gate.set()
+    runner._job._collecting.outcome()
+    assert not runner.is_busy
+    slicer.mrmlScene.Clear(0)
+    assert batch.job.is_done
+    assert batch.finish().table is None
 
 
 def test_a_settled_call_is_asked_to_stop_in_vain_and_a_stopped_one_settles_nothing():

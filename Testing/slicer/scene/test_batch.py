@@ -87,6 +87,7 @@ class JobStandIn:
 
     def __init__(self) -> None:
         self.fraction, self.step, self.polls, self.reason = 0.0, "network", 0, ""
+        self.error: Cancelled | None = None
 
     def poll(self) -> bool:
         self.polls += 1
@@ -98,7 +99,7 @@ class JobStandIn:
         return JobResult({"ood": ood, "task": "t", "warnings": ["w"], "model": {"name": "m"}}, None, None, [], [])
 
     def cancel(self, reason: str = "") -> None:
-        self.reason = reason
+        self.reason, self.error = reason, Cancelled(reason)
 
 
 def items(*names: str, keep=lambda found: None) -> list[BatchItem]:

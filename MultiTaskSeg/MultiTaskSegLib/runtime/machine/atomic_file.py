@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,11 +23,15 @@ TEMPORARY_CHARACTERS = 48  # that the longest name of a result and of its tempor
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, settle: Callable[[], object] = lambda: None) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` with the same ending; rename it to ``path`` when the block succeeds.
 
     An error or a full disk leaves what was under ``path`` before, and no temporary file; a crash or a power cut leaves
     the file before or the file after, whole.
+
+    Args:
+        path: the file.
+        settle: is called when all is on the disk, right before it takes its place; what it raises keeps it away.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -43,6 +47,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
+        settle()
         exchange(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
@@ -54,10 +59,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_files(directory: str | Path) -> Iterator[Path]:
+def staged_files(directory: str | Path, settle: Callable[[], object] = lambda: None) -> Iterator[Path]:
     """Yield an empty folder; when the block succeeds, its files move into ``directory`` together.
 
-    A file that another program has open is waited for; where it stays open, none of the files is replaced.
+    A file that another program has open is waited for; where it stays open, none of the files is replaced. ``settle``
+    is that of `atomic_path`.
 
     Raises:
         ResourceError: the directory cannot be written, or one of the files cannot be replaced.
@@ -72,7 +78,9 @@ def staged_files(directory: str | Path) -> Iterator[Path]:
             files = sorted(Path(name).iterdir())
             for file in files:
                 _flush(file)
-            exchange_all(files, directory, Path(tempfile.mkdtemp(dir=name)))
+            aside = Path(tempfile.mkdtemp(dir=name))
+            settle()
+            exchange_all(files, directory, aside)
             _flush_folder(directory)
     except OSError as error:
         raise _unwritable(Path(error.filename2 or directory), error) from error

@@ -97,6 +97,7 @@ def add_model_file(
     taken: Collection[str] = (),
     tell: Callable[[float], object] = lambda _share: None,
     is_unwanted: Callable[[], bool] = lambda: False,
+    settle: Callable[[], object] = lambda: None,
 ) -> Path:
     """Copy a model file into a folder, whole or not at all; where it is. One that lies there already stays.
 
@@ -106,6 +107,7 @@ def add_model_file(
         taken: names that the copy may not have.
         tell: told the share that is done.
         is_unwanted: asked from time to time whether to stop.
+        settle: see `atomic_path`.
 
     Raises:
         ModelError: the file is no model, or cut off.
@@ -118,7 +120,7 @@ def add_model_file(
     path, done = free_file(folder, model_name(source), taken), 0
     try:
         whole = max(source.stat().st_size, 1)
-        with source.open("rb") as original, atomic_path(path) as temporary, temporary.open("wb") as copy:
+        with source.open("rb") as original, atomic_path(path, settle) as temporary, temporary.open("wb") as copy:
             while block := original.read(COPIED_BYTES):
                 if is_unwanted():
                     raise Cancelled("the copy was cancelled", file=source)

@@ -49,9 +49,14 @@ class BatchRun:
         return self.job.rows
 
     def end(self, reason: str = "the batch was cancelled") -> None:
-        """Cancel what still runs, let go of the worker and stop watching the scene. What is done stays."""
+        """Cancel what still runs, let go of the worker and stop watching the scene. What is done stays.
+
+        Where files are still being put in place, the scene is watched until they are.
+        """
         self.job.cancel(reason)
-        self._let_go()
+        self._lease.release()
+        if self.job.is_done:
+            self._let_go()
 
     def add_table(self, name: str) -> slicer.vtkMRMLTableNode | None:
         """Put the rows into the scene as a table; None when the scene of the batch was closed."""
@@ -65,5 +70,6 @@ class BatchRun:
 
     def _on_scene_close(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._is_scene_closed = True
-        self.end("the batch was cancelled because the scene was closed")
+        self.job.cancel("the batch was cancelled because the scene was closed", is_dropped=True)
+        self._let_go()
         self.rows.clear()
