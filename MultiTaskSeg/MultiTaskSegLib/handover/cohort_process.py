@@ -159,11 +159,12 @@ class CohortProcess:
         self.step = f"{count} of {self._all} images" + (f", {self.failed} failed" if self.failed else "")
 
     def _why_ended(self, code: int) -> MtsError | None:
-        if self._ended_s is not None:
-            return Cancelled("the cohort was ended; what is done stays, and the same choices go on with the rest")
         told = [line.removeprefix(PROGRAM) for line in self._said if line.startswith(PROGRAM)]
+        # Also where it was asked to end: that came too late.
         if code == EXIT_DONE or (code == EXIT_SOME_FAILED and not told):
             return None
+        if self._ended_s is not None:
+            return Cancelled("the cohort was ended; what is done stays, and the same choices go on with the rest")
         if told and told[-1].startswith(NO_PACKAGES):
             return UsageError(
                 f"the Python of the cohort ({self._python}) lacks Ray or PyArrow",

@@ -128,6 +128,23 @@ def test_one_that_is_asked_to_end_may_sum_up(pretend, tmp_path: Path):
     assert (tmp_path / "out" / "summed up").exists() or os.name == "nt"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows asks no process to end")
+def test_one_that_was_asked_to_end_when_all_was_done_is_done(pretend, tmp_path: Path):
+    process = pretend(
+        """
+        import signal
+        signal.signal(signal.SIGTERM, lambda *_: (out / "asked").touch())
+        (out / "ready").touch()
+        while not (out / "asked").exists():
+            time.sleep(0.02)
+        """.replace("\n        ", "\n")
+    )
+    while not (tmp_path / "out" / "ready").exists():
+        time.sleep(0.02)
+    process.end()
+    assert over(process).error is None
+
+
 def test_one_that_does_not_end_is_ended(pretend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cohort_process, "PATIENCE_S", 0.1)
     process = pretend(
