@@ -11,6 +11,7 @@ import pytest
 
 from MultiTaskSegLib.runtime.machine import processor
 
+UNREADABLE = "unreadable"
 REPOSITORY = Path(__file__).resolve().parents[3]
 LISTENING = """
 import sys
@@ -32,12 +33,14 @@ def test_the_name_is_that_of_the_first_processor_of_the_system(tmp_path: Path, m
     assert processor.processor_name() == "Maker 5: Fast"
 
 
-@pytest.mark.parametrize("content", ["Hardware\t: board\n", None])
+@pytest.mark.parametrize("content", ["Hardware\t: board\n", None, UNREADABLE])
 def test_without_one_the_environment_tells_and_else_the_family(
     content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = tmp_path / "cpuinfo"
-    if content is not None:
+    if content is UNREADABLE:
+        told.mkdir()
+    elif content is not None:
         told.write_text(content, "utf-8")
     monkeypatch.setattr(processor, "CPU_INFO", told)
     monkeypatch.setenv("PROCESSOR_IDENTIFIER", "Intel64 Family 6")

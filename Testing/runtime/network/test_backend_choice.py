@@ -169,6 +169,22 @@ def test_where_addresses_are_counted_nothing_is_compiled_or_remembered(
             choose_backend(tiny_network(), "digest", CPU, OPENVINO, memory)
 
 
+def test_what_is_best_without_openvino_is_not_remembered_for_those_who_may_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, plain = tmp_path / "b.json", TorchBackend(tiny_network(), CPU)
+    monkeypatch.setattr(backend_choice, "hardware_precisions", lambda device: ("bfloat16",))
+    monkeypatch.setattr(backend_choice, "is_address_space_limited", lambda: False)
+    monkeypatch.setattr(backend_choice, "openvino_backend", lambda plain, *precision: Named(OPENVINO))
+    monkeypatch.setattr(backend_choice, "_fastest", lambda _plain, offered, _network: next(iter(offered.values()))())
+    found = []
+    for is_usable in (True, False, True):
+        monkeypatch.setattr(backend_choice, "is_openvino_usable", lambda is_usable=is_usable: is_usable)
+        found.append(choose_backend(tiny_network(), "digest", CPU, AUTO, memory, ["bfloat16"]).name)
+    assert found == [OPENVINO, "torch-bfloat16", OPENVINO]
+    assert prospect_of(plain, "digest", AUTO, memory, ["bfloat16"]).is_tried is False
+
+
 class Broken(Named):
     """Is built, and then cannot compute: a processor without what it needs, for example."""
 

@@ -14,8 +14,11 @@ def processor_name() -> str:
 
     Unlike `platform.processor`, which runs ``uname`` on Linux and macOS, this starts no program.
     """
-    if CPU_INFO.exists():
-        for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    try:
+        told = CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # another system, or one that keeps it from its programs
+        told = ""
+    for line in told.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return os.environ.get("PROCESSOR_IDENTIFIER") or platform.machine()

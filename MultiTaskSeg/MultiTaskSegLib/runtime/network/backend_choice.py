@@ -274,7 +274,8 @@ def _trial(backend: Backend, network: SegmentationNetwork) -> tuple[float, Tenso
 
 
 def _key(digest: str, device: torch.device) -> str:
-    packages = [torch.__version__, _version("openvino")]
+    # Where OpenVINO may not be used now, that must not decide for processes that may.
+    packages = [torch.__version__, _version(OPENVINO) if _compiles(device) else ""]
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     facts = [
         platform.node(),
