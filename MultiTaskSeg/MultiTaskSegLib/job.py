@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from MultiTaskSegLib.job_result import JobResult, result_of
 from MultiTaskSegLib.lease import Lease
 from MultiTaskSegLib.runtime import errors
 from MultiTaskSegLib.runtime.image.volume import Volume
+from MultiTaskSegLib.runtime.model.model_folder import ENDING
 from MultiTaskSegLib.typed_error import typed
 from MultiTaskSegLib.volume_file import write_volume
 from MultiTaskSegLib.worker_process import WorkerProcess
@@ -298,10 +300,8 @@ class JobRunner:
         """
         asked = {"task": task, "image": str(Path(image).resolve()), "write": True, "thumbnail": with_thumbnail}
         options = {**(wish or {}), **asked}
-        if not callable(output):
-            settled = Path(output).resolve()
-            return self._start("segment", (), model, device, options, lambda: settled, lease=lease)
-        return self._start("segment", (), model, device, options, output, lease=lease)
+        place = output if callable(output) else partial(Path, Path(output).resolve())
+        return self._start("segment", (), model, device, options, place, lease=lease)
 
     def check_file(
         self,
@@ -330,18 +330,20 @@ class JobRunner:
         """Start to look which models nnU-Net has left in a folder or zip file. Raises as :meth:`segment`."""
         return self._start("trained", (), None, "auto", {"folder": str(Path(folder).resolve())})
 
-    def import_model(self, folder: str | Path, output: str | Path, **choice: Any) -> Job:
+    def import_model(self, folder: str | Path, output: str | Path | Callable[[], Path], **choice: Any) -> Job:
         """Start to make a model file of one of them. Raises as :meth:`segment`.
 
         Args:
             folder: that it was found in.
-            output: the file to write; put in place at the end, whole, or not at all.
+            output: the file to write; put in place at the end, whole, or not at all. A callable is asked for it only
+                then, in the background: somebody may take a name during the run.
             choice: ``configuration``, ``trainer``, ``plans`` and ``folds`` where there are several, ``licence`` and
                 ``name``.
         """
-        settled = Path(output).resolve()
-        options = {"folder": str(Path(folder).resolve()), "file": settled.name, **choice}
-        return self._start("import", (), None, "auto", options, lambda: settled)
+        place = output if callable(output) else partial(Path, Path(output).resolve())
+        file = f"model{ENDING}" if callable(output) else Path(output).resolve().name
+        options = {"folder": str(Path(folder).resolve()), "file": file, **choice}
+        return self._start("import", (), None, "auto", options, place)
 
     def _start(
         self,

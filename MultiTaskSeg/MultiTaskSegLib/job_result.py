@@ -32,7 +32,7 @@ class JobResult:
             asked for it.
         devices: per device its ``name``, ``description``, ``free_bytes`` and ``total_bytes`` (None where unknown), best
             first; filled by ``devices``.
-        output: the folder with the files of a segmented file, else None.
+        output: the folder with the files of a segmented file, or the file of a model that was made, else None.
         regions: bool ``(R, Z, Y, X)`` in the order of the legend, where segments may overlap; ``labels`` then shows
             later ones over earlier ones. None where they do not.
         models: what nnU-Net has left in a folder: per model ``configuration``, ``trainer``, ``plans``, ``place`` and
@@ -95,7 +95,8 @@ def result_of(
                 shutil.move(file, stage / file.name)
             write_checksums(stage)
     if "model" in event and destination is not None:
-        with atomic_path(destination(), settle) as aside:
+        place = destination()
+        with atomic_path(place, settle) as aside:
             shutil.copyfile(event["model"], aside)
     return JobResult(
         event.get("report", {}),

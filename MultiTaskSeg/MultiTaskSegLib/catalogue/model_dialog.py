@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,16 @@ class ModelDialog:
 
     def _import(self, source: str, choice: ImportChoice) -> None:
         with self._told():
-            output = free_file(model_folder(), choice.name, NAMES)
-            job: Any = shared_runner().import_model(source, output, **choice.request())
-            self._watch(Intake(job, lambda found: self._imported(output, found)))
+            folder = model_folder()
+            # Others, such as a training, may take the name while it is imported.
+            place = partial(free_file, folder, choice.name, NAMES)
+            job: Any = shared_runner().import_model(source, place, **choice.request())
+            self._watch(Intake(job, self._imported))
 
-    def _imported(self, path: Path, found: JobResult) -> None:
+    def _imported(self, found: JobResult) -> None:
         self._show_text(found.card)
-        self._added(path)
+        if found.output is not None:
+            self._added(found.output)
 
     def _added(self, path: Path) -> None:
         """A file has come into the list: use it at once, where it can be used."""

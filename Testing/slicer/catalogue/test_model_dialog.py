@@ -10,6 +10,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed for this Python")
 
+from MultiTaskSegLib import job as job_module
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
 from Testing.runtime.model.header_file import manifest, task_entry, write_header_file
 
@@ -307,6 +308,24 @@ def test_an_import_can_be_cancelled_and_leaves_nothing(shown, folder, trained, u
     assert sorted(folder.iterdir()) == before
     assert shown.ui.addButton.text == "Add file..."
     assert shown.ui.addFolderButton.enabled
+
+
+def test_an_import_does_not_replace_a_model_that_took_the_name_meanwhile(shown, folder, trained, until, monkeypatch):
+    form = asked_for(shown, trained, until)
+    other = folder / "Dataset001_Balls_2d.mts.safetensors"
+    take = job_module.result_of
+
+    def take_in(*given):
+        write_header_file(other, manifest())
+        monkeypatch.setattr(job_module, "result_of", take)
+        return take(*given)
+
+    monkeypatch.setattr(job_module, "result_of", take_in)
+    form.ui.importButton.click()
+    assert until(lambda: not shown.control.is_running)
+    assert header_manifest(other) == manifest()
+    assert header_manifest(folder / "Dataset001_Balls_2d_2.mts.safetensors")["tasks"][0]["name"] == "Dataset001_Balls"
+    assert "Dataset001_Balls_2d_2.mts.safetensors is in the list" in shown.ui.messageLabel.text
 
 
 def test_a_folder_is_chosen_in_a_window_of_its_own(shown, trained, monkeypatch, until):
