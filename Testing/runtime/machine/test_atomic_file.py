@@ -294,3 +294,19 @@ def test_what_a_killed_run_has_left_goes_a_day_later_and_nothing_else(tmp_path: 
         (stage / "report.json").write_text("whole")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"mine.txt", "report.json", ".mts-partial-young", ".mts-partial-young-report.json"}
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_folder_that_was_made_goes_with_what_failed_unless_somebody_uses_it(tmp_path: Path, is_used: bool) -> None:
+    folder = tmp_path / "new"
+
+    def write() -> None:
+        with staged_files(folder) as stage:
+            (stage / "file").write_text("half")
+            if is_used:
+                (folder / "note").write_text("mine")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert [path.name for path in tmp_path.rglob("*")] == (["new", "note"] if is_used else [])

@@ -128,7 +128,7 @@ def test_one_that_is_asked_to_end_may_sum_up(pretend, tmp_path: Path):
     assert (tmp_path / "out" / "summed up").exists() or os.name == "nt"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows asks no process to end")
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 def test_one_that_was_asked_to_end_when_all_was_done_is_done(pretend, tmp_path: Path):
     process = pretend(
         """

@@ -119,6 +119,17 @@ def test_a_settled_job_whose_disk_is_slow_is_done_later(runner, out, halted):
     assert job.wait(LONG_S).card == "the card of what was imported"
 
 
+def test_a_folder_that_was_made_for_a_result_goes_with_it(runner, out, halted):
+    reached, gate = halted("before")
+    job = start_segmentation(runner, out / "new")
+    run_until(job, reached)
+    threading.Timer(0.2, gate.set).start()
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.result()
+    assert list(out.iterdir()) == []
+
+
 def test_whoever_waits_for_a_settled_job_gets_its_result_though_the_time_is_up(runner, out, halted):
     reached, gate = halted("after")
     job = start_segmentation(runner, out)

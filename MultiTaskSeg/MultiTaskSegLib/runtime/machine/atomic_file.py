@@ -62,28 +62,42 @@ def atomic_path(path: str | Path, settle: Callable[[], object] = lambda: None) -
 def staged_files(directory: str | Path, settle: Callable[[], object] = lambda: None) -> Iterator[Path]:
     """Yield an empty folder; when the block succeeds, its files move into ``directory`` together.
 
-    A file that another program has open is waited for; where it stays open, none of the files is replaced. ``settle``
-    is that of `atomic_path`.
+    A file that another program has open is waited for; where it stays open, none of the files is replaced. A directory
+    that was not there goes again when the block fails. ``settle`` is that of `atomic_path`.
 
     Raises:
         ResourceError: the directory cannot be written, or one of the files cannot be replaced.
     """
     directory = Path(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(directory)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=PREFIX, ignore_cleanup_errors=True) as name:
-            with named_after_target(Path(name), directory):
-                yield Path(name)
-            files = sorted(Path(name).iterdir())
-            for file in files:
-                _flush(file)
-            aside = Path(tempfile.mkdtemp(dir=name))
-            settle()
-            exchange_all(files, directory, aside)
-            _flush_folder(directory)
+        with _folder_for(directory):
+            _remove_leftovers(directory)
+            with tempfile.TemporaryDirectory(dir=directory, prefix=PREFIX, ignore_cleanup_errors=True) as name:
+                with named_after_target(Path(name), directory):
+                    yield Path(name)
+                files = sorted(Path(name).iterdir())
+                for file in files:
+                    _flush(file)
+                aside = Path(tempfile.mkdtemp(dir=name))
+                settle()
+                exchange_all(files, directory, aside)
+                _flush_folder(directory)
     except OSError as error:
         raise _unwritable(Path(error.filename2 or directory), error) from error
+
+
+@contextmanager
+def _folder_for(directory: Path) -> Iterator[None]:
+    """The folder is there; one that was not goes again where the block fails, unless somebody's files are in it."""
+    is_new = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                directory.rmdir()
+        raise
 
 
 @contextmanager
