@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,6 +273,17 @@ def test_the_estimate_bounds_the_measured_peak_of_a_real_run(run: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=worker_environment(), check=True)
     peak, estimate = (int(number) for number in done.stdout.split())
     assert peak <= estimate <= 3 * peak
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures the Linux way")
+def test_the_estimate_bounds_a_run_after_back_ends_were_tried_in_the_same_process(tmp_path: Path) -> None:
+    """What they leave in the heap must not lie between the blocks of later runs."""
+    command = [sys.executable, "-m", "Testing.runtime.memory_probe", "48", "96", "96", "1", "Dataset101_HippocampusT1"]
+    environment = {**worker_environment(), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("MULTITASKSEG_BACKEND", None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    peak, estimate = (int(number) for number in done.stdout.split())
+    assert peak <= estimate
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures the Linux way")

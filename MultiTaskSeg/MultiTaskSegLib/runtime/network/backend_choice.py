@@ -22,7 +22,7 @@ from torch import Tensor
 from MultiTaskSegLib.runtime.errors import ResourceError, UsageError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.machine.host_memory import available_bytes, is_address_space_limited
-from MultiTaskSegLib.runtime.machine.memory_allocator import release_freed_memory
+from MultiTaskSegLib.runtime.machine.memory_allocator import in_own_heap, release_freed_memory
 from MultiTaskSegLib.runtime.machine.memory_shortage import is_out_of_memory
 from MultiTaskSegLib.runtime.machine.processor import processor_name
 from MultiTaskSegLib.runtime.network.architecture import Architecture, SegmentationNetwork
@@ -94,7 +94,7 @@ def choose_backend(
     if best in candidates:
         return _built(candidates[best]) or plain
     try:
-        fastest = _fastest(plain, candidates, network)
+        fastest = in_own_heap(lambda: _fastest(plain, candidates, network))
     except Exception as error:
         if not is_out_of_memory(error):
             raise

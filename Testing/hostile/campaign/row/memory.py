@@ -38,7 +38,7 @@ ESTIMATES = (
     f"96 160 160 1 {TASK}", "96 160 160 1 auto", "160 192 192 1 auto", f"160 192 192 1 {TASK}", "160 192 192 1 check",
     "160 192 192 1 locate", "1 2000 2000 0.5 auto",
 )  # fmt: skip
-MOST = 1.3
+MOST, REPEATS = 1.3, 3
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 
@@ -127,14 +127,20 @@ def in_smaller_parts(volume: Volume, ground: Ground) -> None:
 
 
 def told(run: str) -> None:
-    """Require that the estimate is not below the peak and not far above it."""
+    """Require that the estimate is not below any peak and not far above the largest.
+
+    Peaks of the same run differ by up to a third, by which threads free and take memory first.
+    """
     command = [sys.executable, "-m", "Testing.runtime.memory_probe", *run.split()]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=True, env={**worker_environment()}
-    )
-    peak, estimate = (int(number) for number in done.stdout.split())
-    require(peak <= estimate, f"told {estimate / 1e6:.0f} MB, took {peak / 1e6:.0f} MB")
-    require(estimate <= MOST * peak, f"told {estimate / 1e6:.0f} MB, took only {peak / 1e6:.0f} MB")
+    peaks = []
+    for _ in range(REPEATS):
+        done = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, check=True, env={**worker_environment()}
+        )
+        peak, estimate = (int(number) for number in done.stdout.split())
+        peaks.append(peak)
+        require(peak <= estimate, f"told {estimate / 1e6:.0f} MB, took {peak / 1e6:.0f} MB")
+    require(estimate <= MOST * max(peaks), f"told {estimate / 1e6:.0f} MB, took only {max(peaks) / 1e6:.0f} MB")
 
 
 MEMORY = ListedTrial(
@@ -142,7 +148,7 @@ MEMORY = ListedTrial(
     f"workers capped at {len(CAPS_MB)} limits on images of {len(SIZES)} sizes, or told of too little for large parts "
     f"of {len(PARTED)}; memory told before a run, and its peak",
     "a result or a word on memory, and the parent lives; smaller parts are tried down to the smallest, said, and give "
-    "the same labels; told is never below the peak and at most 30 % above",
+    f"the same labels; told is below none of {REPEATS} peaks and at most 30 % above the largest",
     (
         *(f"cap of {cap} MB on {size}" for size in SIZES for cap in CAPS_MB),
         *(f"smaller parts of {size}" for size in PARTED),
