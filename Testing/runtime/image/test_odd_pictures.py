@@ -95,6 +95,16 @@ def test_every_pixel_of_the_shown_picture_comes_from_its_stored_place(orientatio
         assert SHOWN[y, x] == stored[row, column]
 
 
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_grid_of_a_turned_picture_has_every_pixel_where_it_is_shown(tmp_path: Path, orientation: int) -> None:
+    stored = np.ascontiguousarray(STORED[orientation])
+    (tmp_path / "a.png").write_bytes(png(stored, 0, before=chunk(b"eXIf", exif(orientation, "<"))))
+    grid = read_image(tmp_path / "a.png").ijk_to_lps
+    for row, column in np.ndindex(*stored.shape):
+        y, x = np.argwhere(stored[row, column] == SHOWN)[0]
+        np.testing.assert_array_equal(grid @ [column, row, 0, 1], [x, y, 0, 1])
+
+
 @pytest.mark.parametrize(
     "damage", [b"", b"II", b"XX*\0\x08\0\0\0", b"II*\0\xff\xff\xff\xff", exif(6, "<")[:20], exif(9, "<")]
 )

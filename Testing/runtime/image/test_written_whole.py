@@ -52,9 +52,10 @@ def test_where_files_cannot_grow_the_earlier_file_stays(tmp_path: Path, ending: 
 
 
 @ENDINGS
+@pytest.mark.parametrize("voxels", [NOISE, np.zeros((1, 1, 1), np.uint8)], ids=["many voxels", "one byte"])
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.999])
 def test_a_writer_that_reports_success_for_a_cut_file_is_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, kept: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, kept: float, voxels: np.ndarray
 ) -> None:
     write = sitk.WriteImage
 
@@ -66,7 +67,7 @@ def test_a_writer_that_reports_success_for_a_cut_file_is_not_believed(
 
     monkeypatch.setattr(sitk, "WriteImage", cut)
     with pytest.raises(ResourceError, match="could not be written completely"):
-        write_image(to_sitk(NOISE, VOLUME), tmp_path / f"a.{ending}")
+        write_image(to_sitk(voxels, VOLUME), tmp_path / f"a.{ending}")
     assert list(tmp_path.iterdir()) == []
 
 

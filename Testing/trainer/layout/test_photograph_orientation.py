@@ -27,6 +27,8 @@ def test_a_turned_colour_picture_is_looked_at_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(turned.voxels, upright.voxels[:, ::-1, ::-1])
     shown = canonical_reorientation(turned).apply(turned.voxels)
     np.testing.assert_array_equal(shown, canonical_reorientation(upright).apply(upright.voxels))
+    # The first stored pixel is the last one that is shown: column 8 of 9, row 5 of 6.
+    np.testing.assert_array_equal(turned.ijk_to_lps @ [0, 0, 0, 1], [8, 5, 0, 1])
 
 
 def test_grey_with_alpha_is_read_whatever_the_alpha_says(tmp_path: Path) -> None:
