@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.errors import Cancelled, ModelError
 from MultiTaskSegLib.runtime.machine.atomic_file import atomic_path
 from MultiTaskSegLib.runtime.model.file_header import header_manifest
 from MultiTaskSegLib.runtime.model.model_folder import add_model_file, free_file, model_folder, user_models
-from MultiTaskSegLib.runtime.model.model_list import listed_models
+from MultiTaskSegLib.runtime.model.model_list import ListedModel, listed_models
 from MultiTaskSegLib.runtime.model.released import named_model, released_models
 from Testing.runtime.model.header_file import manifest, task_entry, write_header_file
 
@@ -72,6 +72,25 @@ def test_an_entry_says_what_its_header_says(folder: Path) -> None:
     assert entry.licence == "CC BY-NC 4.0"
     assert entry.size_bytes == path.stat().st_size
     assert (entry.is_checked, entry.is_planar, entry.problem) == (False, False, "")
+
+
+@pytest.mark.parametrize(
+    ("profiles", "is_planar"),
+    [
+        ([{"grid": "fit"}], True),
+        ([{"grid": "fit"}, {"grid": "fit"}], True),
+        ([{"grid": "fit"}, {"grid": "spacing"}], False),
+        ([None], False),
+        ([{"grid": "fit"}, None], False),
+    ],
+)
+def test_a_model_is_for_pictures_where_all_its_tasks_say_so(
+    folder: Path, profiles: list[dict[str, str] | None], is_planar: bool
+) -> None:
+    tasks = [task_entry(f"T{number}", profile=profile) for number, profile in enumerate(profiles)]
+    write_header_file(folder / "own.mts.safetensors", manifest(*tasks))
+    entry = listed_models()[3]
+    assert (entry.problem, entry.is_planar) == ("", is_planar)
 
 
 def test_a_model_of_one_task_names_its_structures(folder: Path) -> None:
@@ -211,6 +230,33 @@ def test_the_folder_of_a_user_who_is_not_there_is_told_in_words_and_hides_no_rel
     *released, own = listed_models()
     assert [entry.name for entry in released] == ["mr3d", "planar2d", "head_brain"]
     assert "a user who is not there" in own.problem
+    assert own.path == Path("~nobody-of-that-name/models")
+
+
+def test_a_folder_that_cannot_be_read_is_listed_by_its_name_with_the_reason(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def barred(path: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", barred)
+    own = listed_models()[3]
+    assert "cannot be read (Permission denied)" in own.problem
+    assert own == ListedModel("", folder, False, 0, (), False, "", "", False, own.problem, False)
+    assert own.as_dict()["file"] == str(folder)
+
+
+def test_a_system_without_a_folder_of_the_user_hides_no_released_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("MULTITASKSEG_MODELS", "HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    *released, own = listed_models()
+    assert [entry.name for entry in released] == ["mr3d", "planar2d", "head_brain"]
+    assert (own.name, own.path) == ("", Path())
+    assert "names no folder of the user" in own.problem
 
 
 @pytest.mark.parametrize("end", ["Infinity", "1e999", "NaN"])
