@@ -16,11 +16,13 @@ from MultiTaskSegLib.runtime.image.profile import Intensity, Profile
 from MultiTaskSegLib.runtime.image.volume import Volume
 from MultiTaskSegLib.runtime.model.model_file import load_model, reference_tensors, save_model
 from MultiTaskSegLib.runtime.ood import cell_reference
+from MultiTaskSegLib.runtime.ood.cell_features import FEATURES
 from MultiTaskSegLib.runtime.ood.cell_reference import (
     SMALLEST_RATIO,
     TAIL_SHARES,
     CellMemory,
     cell_tensors,
+    locating_bytes,
     nearest_ratios,
     on_image_grid,
     read_memories,
@@ -54,6 +56,17 @@ def test_a_distance_worked_out_by_hand() -> None:
 def test_with_fewer_cells_than_neighbours_all_of_them_count() -> None:
     found = nearest_ratios(np.array([[3.0]]), np.array([[0.0], [1.0]]), np.ones(2))
     np.testing.assert_allclose(found, [2.5])
+
+
+def test_locating_in_a_large_memory_takes_its_features_twice_by_channel_and_unless_told_there_is_one() -> None:
+    profile = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
+    voxels = np.random.default_rng(0).normal(size=(4, 8, 8)).astype(np.float32)
+    frame = prepare(Volume(voxels, np.eye(4)), profile).frame
+    remembered, cells = 10**6, 5  # differences of five cells, twice, beside the memory
+    for channels in (1, 2, 7):
+        expected = 4 * remembered * (2 * cells + 2 * channels * FEATURES)
+        assert locating_bytes(frame, remembered, cells, channels) == expected
+    assert locating_bytes(frame, remembered, cells) == locating_bytes(frame, remembered, cells, 1)
 
 
 def test_all_blocks_of_cells_use_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
