@@ -18,6 +18,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.patches import PatchGroup
 from trainer.data.planning import Plan, TaskPlan
 from trainer.training.optimization import Optimization, learning_rate_factor
+from trainer.training.recipe import Recipe
 
 PROFILE = Profile("p", "spacing", Intensity("percentile", 1.0, 99.0), spacing_zyx_mm=(1.0, 1.0, 1.0))
 ARCHITECTURE = Architecture((3, 4, 5), ((1, 2, 2), (2, 2, 2)), ((3, 3, 3),) * 3, 5)
@@ -169,6 +170,33 @@ def test_the_average_follows_the_weights_with_a_memory_that_grows() -> None:
         keep = min(CONFIG.ema_decay, (1 + count) / (10 + count))
         average = keep * average + (1 - keep) * optimization.network.state_dict()[name]
     torch.testing.assert_close(optimization.averaged_network().state_dict()[name], average, rtol=1e-4, atol=1e-6)
+
+
+def moved_parts(optimization: Optimization, groups: list[PatchGroup], progress: float, parts: list[str]) -> list[bool]:
+    """Whether a step changes any weight whose name begins so."""
+    before = weights(optimization)
+    optimization.train_step(groups, progress)
+    after = weights(optimization)
+    return [any(not torch.equal(after[n], v) for n, v in before.items() if n.startswith(part)) for part in parts]
+
+
+def test_a_stem_that_a_step_does_not_use_stays_as_it_was_and_does_not_go_on_by_momentum() -> None:
+    tasks = (PLAN.tasks[0], replace(PLAN.tasks[1], stem=1))
+    plan = Plan(tasks, replace(ARCHITECTURE, stems=(1, 2)))
+    optimization = Optimization(plan, CONFIG, torch.device("cpu"))
+    pair = PatchGroup(1, B.images.repeat(1, 2, 1, 1, 1), B.labels)
+    stems = ["encoder.0.first.", "stems.0."]  # the first one is the encoder's own
+    assert moved_parts(optimization, [A], 0.0, stems) == [True, False]
+    assert moved_parts(optimization, [pair], 0.0, stems) == [False, True]
+    assert moved_parts(optimization, [A, pair], 0.0, stems) == [True, True]
+
+
+def test_a_part_that_is_held_still_after_some_steps_stays_as_it_was_and_does_not_go_on_by_momentum() -> None:
+    recipe = Recipe(frozen=lambda progress: ("encoder.",) if progress >= 0.5 else ())
+    optimization = Optimization(PLAN, CONFIG, torch.device("cpu"), recipe)
+    parts = ["encoder.", "decoder."]
+    assert moved_parts(optimization, [A, B], 0.0, parts) == [True, True]
+    assert moved_parts(optimization, [A, B], 0.5, parts) == [False, True]
 
 
 def test_weight_decay_holds_for_kernels_only() -> None:

@@ -105,3 +105,12 @@ def test_what_can_be_held_passes_and_says_nothing_that_was_not_measured(data: Pr
     require_storable(data.plan, CONFIG)
     (task,) = planned_manifest(data.plan, CONFIG, "m").tasks
     assert (task.temperature, task.surface_temperature, task.held_out_dice, task.calibration) == (1.0, None, {}, {})
+
+
+def test_a_lesion_lies_in_the_region_of_its_dataset_whatever_its_modality_is_called(data: PreparedData) -> None:
+    (task,) = data.plan.tasks
+    dataset = replace(task.dataset, name="D", modality="heart perfusion", region="brain")
+    named = replace(task, dataset=dataset, label_names=("lesion",))
+    (info,) = planned_manifest(replace(data.plan, tasks=(named,)), CONFIG, "m").tasks
+    assert (info.name, info.modality, info.anatomy) == ("D", "heart perfusion", "brain")
+    assert info.labels[0].terminology.split("~")[5] == "SCT^12738006^Brain"
