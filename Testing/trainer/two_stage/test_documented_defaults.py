@@ -5,9 +5,15 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from trainer import cli
 from trainer.pretraining.auxiliary_config import AuxiliaryConfig
 from trainer.pretraining.pretext.catalogue import PRETEXTS
+from trainer.two_stage import experiment
+from trainer.two_stage.experiment import Request
 from trainer.two_stage.settings import TwoStageConfig
 
 PAGE = Path(__file__).parents[3] / "docs" / "pretraining.md"
@@ -42,3 +48,19 @@ def test_every_setting_has_the_default_that_the_page_names() -> None:
     assert {name: settings[name] for name in page} == page
     assert {field.name for field in dataclasses.fields(TwoStageConfig)} <= page.keys()
     assert len(PRETEXTS) == 5
+
+
+def test_without_further_wishes_one_student_of_seed_0_learns_from_all_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Request] = []
+
+    def run(request: Request, *rest: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {"bars": []}
+
+    monkeypatch.setattr(experiment, "run_two_stage", run)
+    target, output = tmp_path / "target", tmp_path / "m.mts.safetensors"
+    assert cli.main(["two-stage", "--data", str(target), "-o", str(output)]) == 0
+    assert asked == [Request(target, (), output)]
+    assert (asked[0].labelled, asked[0].seeds) == ((None,), (0,))
