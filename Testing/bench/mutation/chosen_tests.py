@@ -23,7 +23,9 @@ def choose(mutant: Mutant, found: CoverageMap, root: Path, limit_s: float, most:
     """Tests in the order in which they should run; none where nothing recorded comes near the mutant."""
     chosen: list[str] = []
     for tier in _tiers(mutant, found, root):
-        for test in sorted(tier - set(chosen), key=lambda test: (not _is_near(test, mutant.file), found.seconds[test])):
+        for test in sorted(
+            tier - set(chosen), key=lambda test: (not _is_near(test, mutant.file), found.seconds[test], test)
+        ):
             if len(chosen) < most and found.cost([*chosen, test]) <= limit_s:
                 chosen.append(test)
     return ordered(chosen, found)

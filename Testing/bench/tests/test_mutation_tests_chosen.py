@@ -43,6 +43,13 @@ def test_the_limit_of_time_and_number_keeps_the_near_and_the_quick(tmp_path: Pat
     assert choose(mutant(5), found, tmp_path, 100.0, most=2) == [f"{OWN}1", f"{OWN}2"]
 
 
+def test_of_tests_that_cost_the_same_every_run_chooses_the_same(tmp_path: Path):
+    """Sets have another order in every process."""
+    names = [f"{OWN}{n:02}" for n in range(60)]
+    found = covered({5: set(reversed(names))}, dict.fromkeys(names, 0.1))
+    assert choose(mutant(5), found, tmp_path, 100.0, most=7) == names[:7]
+
+
 @pytest.mark.parametrize(("on_the_line", "chosen"), [(4, 7), (5, 5)])
 def test_where_fewer_than_five_tests_run_the_line_the_rest_of_their_file_runs_too(
     on_the_line: int, chosen: int, tmp_path: Path
