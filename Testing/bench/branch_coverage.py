@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    status = run_tests(out, options.tests)
+    status = run_tests(out, options.tests, options.jobs)
     content: dict[str, Any] = {
         **origin(
             "python -m Testing.bench.branch_coverage",
@@ -67,13 +67,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run_tests(out: Path, tests: Sequence[str]) -> int:
-    """Run tests, all of them where none are named, with a recording in a folder; the exit status of pytest."""
+def run_tests(out: Path, tests: Sequence[str], jobs: int = 1) -> int:
+    """Run tests, all of them where none are named, with a recording in a folder; the exit status of pytest.
+
+    Args:
+        out: the folder.
+        tests: folders or files.
+        jobs: processes at a time, each with whole files of tests.
+    """
     for left in out.glob(".coverage*"):
         left.unlink()
     settings = SETTINGS.format(source=REPOSITORY / RUNTIME, data=out / ".coverage")
     (out / "coveragerc").write_text(settings, encoding="utf-8", newline="\n")
-    words = ["run", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    beside = ["-n", str(jobs), "--dist", "loadfile", "--no-loadscope-reorder"] if jobs > 1 else []
+    words = ["run", "-m", "pytest", "-q", "-p", "no:cacheprovider", *beside, *tests]
     return _coverage(out, *words)
 
 
@@ -133,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m Testing.bench.branch_coverage", description=__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the recording and the figures")
     parser.add_argument("--tests", nargs="+", default=[], metavar="FOLDER", help="tests in these folders alone")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
     parser.add_argument("--publish", type=Path, metavar="FOLDER", help="write the dated JSON there, too")
     return parser
 

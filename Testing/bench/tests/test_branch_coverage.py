@@ -18,13 +18,14 @@ def test_child():
 """
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_what_a_process_of_a_test_runs_is_counted(
-    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    jobs: int, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(repository / "MultiTaskSeg"))
     test = tmp_path / "test_child.py"
     test.write_text(STARTS_A_PROCESS, encoding="utf-8")
-    assert branch_coverage.main(["-o", str(tmp_path / "out"), "--tests", str(test)]) == 0
+    assert branch_coverage.main(["-o", str(tmp_path / "out"), "--jobs", str(jobs), "--tests", str(test)]) == 0
     content = json.loads((tmp_path / "out" / "branch-coverage.json").read_text())
     assert {"command", "commit", "machine", "date", "tests"} <= set(content)
     packages = content["results"]["packages"]

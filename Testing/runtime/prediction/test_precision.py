@@ -77,7 +77,7 @@ def test_a_model_file_permits_what_its_figures_permit(monkeypatch: pytest.Monkey
     )
     monkeypatch.setattr(backend_choice, "_remembered", lambda memory: {})
     monkeypatch.setattr(backend_choice, "_remember", lambda *arguments: None)
-    monkeypatch.setattr(backend_choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(backend_choice, "is_openvino_usable", lambda: False)
     tasks = [task.name for task in MODEL.manifest.tasks]
     block = info(figures(tasks), figures(tasks, precision="float16", differing_verdicts=1))
     for precision, expected in ((None, []), (block, ["torch-bfloat16"])):
