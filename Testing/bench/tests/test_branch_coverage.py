@@ -36,6 +36,27 @@ def test_what_a_process_of_a_test_runs_is_counted(
     assert "all " in capfd.readouterr().out
 
 
+FAILS_TWICE_OR_ONCE = """
+from pathlib import Path
+
+def test_once():
+    mark = Path(__file__).with_name("tried")
+    is_first = not mark.exists()
+    mark.touch()
+    assert not is_first
+
+def test_always():
+    assert {holds}
+"""
+
+
+@pytest.mark.parametrize(("holds", "status"), [(True, 0), (False, 1)])
+def test_what_fails_is_tried_once_more_and_no_more(holds: bool, status: int, tmp_path: Path) -> None:
+    test = tmp_path / "test_twice.py"
+    test.write_text(FAILS_TWICE_OR_ONCE.format(holds=holds), encoding="utf-8")
+    assert branch_coverage.run_tests(tmp_path, [str(test)]) == status
+
+
 @pytest.mark.parametrize("status", [1, 5])
 def test_figures_of_a_suite_that_fails_are_not_published(
     status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
