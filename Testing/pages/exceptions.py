@@ -85,7 +85,7 @@ NOT_RUN: dict[str, str] = {
     "start.py test": SUITE,
     "python start.py test -k forbidden": SUITE,
     "python start.py test Testing/hostile/planted": SUITE,
-    "python -m Testing.bench.branch_coverage -o OUT --publish docs/results": SUITE,
+    "python -m Testing.bench.branch_coverage -o OUT --jobs 2": SUITE,
     "sbatch train.sbatch": CLUSTER,
     'srun torchrun --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node "$processes" --max-restarts 3 '
     '--rdzv-id "$SLURM_JOB_ID" --rdzv-backend c10d --rdzv-endpoint "$first:29500" -m trainer train '
