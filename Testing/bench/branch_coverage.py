@@ -26,6 +26,7 @@ COMMAND = "python -m Testing.bench.branch_coverage -o OUT --publish docs/results
 FILES = "branch-coverage-*.json"
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNTIME = "MultiTaskSeg/MultiTaskSegLib/runtime"
+TESTS_FAILED = 1
 FAILED = ("--last-failed", "--last-failed-no-failures", "none")
 COUNTS = {
     "lines": "num_statements", "covered_lines": "covered_lines",
@@ -87,7 +88,8 @@ def run_tests(out: Path, tests: Sequence[str], jobs: int = 1) -> int:
     beside = ["-n", str(jobs), "--dist", "loadfile", "--no-loadscope-reorder"] if jobs > 1 else []
     recorded = ["run", "-m", "pytest", "-q", "-o", f"cache_dir={out / 'cache'}"]
     # Two threads that start at the same time cannot both be traced (CPython 3.11: the second one raises).
-    return _coverage(out, *recorded, *beside, *tests) and _coverage(out, *recorded, *FAILED, *tests)
+    status = _coverage(out, *recorded, *beside, *tests)
+    return _coverage(out, *recorded, *FAILED, *tests) if status == TESTS_FAILED else status
 
 
 def measured(out: Path) -> Mapping[str, Mapping[str, int]]:

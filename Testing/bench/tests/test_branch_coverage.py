@@ -36,6 +36,17 @@ def test_what_a_process_of_a_test_runs_is_counted(
     assert "all " in capfd.readouterr().out
 
 
+IMPORTED_ONCE = """
+from pathlib import Path
+
+mark = Path(__file__).with_name("tried")
+is_first = not mark.exists()
+mark.touch()
+assert not is_first
+
+def test_nothing():
+    pass
+"""
 FAILS_TWICE_OR_ONCE = """
 from pathlib import Path
 
@@ -55,6 +66,11 @@ def test_what_fails_is_tried_once_more_and_no_more(holds: bool, status: int, tmp
     test = tmp_path / "test_twice.py"
     test.write_text(FAILS_TWICE_OR_ONCE.format(holds=holds), encoding="utf-8")
     assert branch_coverage.run_tests(tmp_path, [str(test)]) == status
+
+
+def test_a_suite_that_cannot_be_collected_is_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text(IMPORTED_ONCE, encoding="utf-8")
+    assert branch_coverage.run_tests(tmp_path, [str(tmp_path / "test_a.py")]) == 2
 
 
 @pytest.mark.parametrize("status", [1, 5])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -15,13 +16,26 @@ def in_own_heap(function: Callable[[], Found]) -> Found:
     """What a function returns that leaves much behind, small and for long, between what it gives back.
 
     In the heap of this thread that would lie between all large blocks to come: runs would take up to twice the memory.
-    A thread of its own has a heap of its own (glibc: an arena).
+    A thread of its own has a heap of its own (glibc: an arena, unless MALLOC_ARENA_MAX forbids it). Where no thread can
+    be started, the function runs in this one; Ctrl+C does not wait for it.
 
     Raises:
-        Exception: as the function.
+        BaseException: as the function.
     """
-    with ThreadPoolExecutor(1) as apart:
-        return apart.submit(function).result()
+    outcome: Future[Found] = Future()
+
+    def run() -> None:
+        """In the thread; whatever it raises belongs to the caller."""
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:  # too many threads, or the interpreter is about to end
+        return function()
+    return outcome.result()
 
 
 def release_freed_memory() -> bool:

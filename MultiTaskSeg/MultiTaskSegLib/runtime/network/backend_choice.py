@@ -94,7 +94,9 @@ def choose_backend(
     if best in candidates:
         return _built(candidates[best]) or plain
     try:
-        fastest = in_own_heap(lambda: _fastest(plain, candidates, network))
+        # Which card is the current one is a matter of each thread.
+        trial = partial(_fastest, plain, candidates, network)
+        fastest = in_own_heap(trial) if device.type == "cpu" else trial()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
