@@ -51,6 +51,11 @@ class Generation:
         found = group_hash(group, self.salt)
         return any(found in hashes for part in (self.labelled, self.unlabelled) for hashes in part.values())
 
+    def knows(self, group: str) -> bool:
+        """Whether the training learnt from the group, or anything of its model was fitted to or measured on it."""
+        found = group_hash(group, self.salt)
+        return self.saw(group) or any(found in hashes for hashes in self.held_out.values())
+
     def with_terms(self, known: Mapping[str, Mapping[str, Any]]) -> Generation:
         """With the terms of datasets that it learnt from and says nothing of."""
         more = {name: known[name] for name in (*self.labelled, *self.unlabelled) if name in known}
@@ -92,6 +97,20 @@ class Provenance:
     def saw(self, group: str) -> bool:
         """Whether the model or one that it descends from has learnt from the group, with labels or without."""
         return any(generation.saw(group) for generation in self.generations)
+
+    def knows(self, group: str) -> bool:
+        """Whether anything of the model, or of one that it descends from, was learnt, fitted or measured with the
+        group: weights, temperatures, limits, what corrects the predicted Dice, and its bound."""
+        return any(generation.knows(group) for generation in self.generations)
+
+    def with_held_out(self, held_out: Mapping[str, Iterable[Case]]) -> Provenance:
+        """With what a refit was fitted to or measured on, by dataset, in the record of the model's own training."""
+        own, *earlier = self.generations
+        more = {
+            name: tuple(sorted({*own.held_out.get(name, ()), *hashes}))
+            for name, hashes in _hashed(held_out, own.salt).items()
+        }
+        return Provenance((replace(own, held_out={**own.held_out, **more}), *earlier))
 
     def as_list(self) -> list[dict[str, Any]]:
         """For the manifest's ``training["provenance"]``."""
@@ -135,6 +154,23 @@ def unseen(dataset: Dataset, manifest: Manifest) -> tuple[Case, ...]:
     """
     provenance = Provenance.of(manifest)
     return tuple(case for case in dataset.cases if not provenance.saw(case.group))
+
+
+def noted_held_out(manifest: Manifest, held_out: Mapping[str, Iterable[Case]]) -> Manifest:
+    """The manifest of a refit with its patients among those whom the model knows.
+
+    Args:
+        manifest: of the new file.
+        held_out: cases that it was fitted to or measured on, by dataset; none that the network has seen.
+
+    Raises:
+        ModelError: the model file does not say whom the model has seen.
+    """
+    provenance = Provenance.of(manifest)
+    new = {name: [case for case in cases if not provenance.knows(case.group)] for name, cases in held_out.items()}
+    if not any(new.values()):
+        return manifest
+    return replace(manifest, training={**manifest.training, KEY: provenance.with_held_out(new).as_list()})
 
 
 def unknown_to_check(dataset: Dataset, manifest: Manifest | ImportedManifest) -> tuple[Case, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.failure.filed_quality import FiledQuality, filed_dice
 from trainer.failure.measured_image import MeasuredImage
 from trainer.failure.quality_regression import forest, linear, quality_regression, simple_forest
 from trainer.failure.shipped_quality import predicted_dice
@@ -30,14 +31,16 @@ BASELINE = "entropy"
 PAIRWISE = "pairwise_dice_"
 
 
-def confidences(images: Sequence[MeasuredImage]) -> dict[str, Floats]:
+def confidences(images: Sequence[MeasuredImage], filed: FiledQuality | None = None) -> dict[str, Floats]:
     """All rows, each ``(N,)``.
 
     Args:
         images: whose Dice is defined.
+        filed: what the file of their model says of quality; a row of its own where it can be judged.
 
     Returns:
-        by name; a fitted row has NaN for images of tasks with a single patient, on whom nothing could be fitted.
+        by name; a fitted row has NaN for images of tasks with a single patient, on whom nothing could be fitted; that
+        of the file has it for images of patients whom the file knows.
     """
     rows = {name: _lowest_where_missing(-_trait(images, name)) for name in ENTROPIES}
     rows |= {name: _lowest_where_missing(_trait(images, name)) for name in CONFIDENCES}
@@ -52,6 +55,8 @@ def confidences(images: Sequence[MeasuredImage]) -> dict[str, Floats]:
     rows["quality_forest_faults_known"] = quality_regression(images, forest, faults_known=True)
     rows["predicted_dice"] = predicted_dice(images)
     rows["predicted_dice_faults_known"] = predicted_dice(images, faults_known=True)
+    if filed and not np.isnan(told := filed_dice(images, filed)).all():
+        rows["predicted_dice_filed"] = told
     for way in dict.fromkeys(name for image in images for name in image.agreement):
         agreement = np.array([image.agreement[way] for image in images])
         rows[f"{PAIRWISE}{way}"] = _lowest_where_missing(agreement)

@@ -15,6 +15,7 @@ from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, datasets_with_masks
 from trainer.failure.confidence import confidences
 from trainer.failure.failure_flag import FAILURE_DICE
+from trainer.failure.filed_quality import FiledQuality
 from trainer.failure.findings import findings
 from trainer.failure.image_store import ImageStore
 from trainer.failure.measured_image import MeasuredImage
@@ -94,6 +95,7 @@ def run_failure_detection(
     ]
     store = ImageStore(output / "images", predictors[0], repeats(options, predictors, snapshots))
     images, left_out = _measured(store, chosen, stream)
+    filed = FiledQuality.of(predictors[0].manifest)
     metrics = {
         "schema": SCHEMA,
         "title": options.title,
@@ -106,7 +108,8 @@ def run_failure_detection(
         "kinds": list(options.kinds),
         "failure_dice": FAILURE_DICE,
         "left_out": left_out,
-        **findings(images, confidences(images), options.seed, options.rounds),
+        "new_patients": len({image.group for image in images if not filed.knows(image.group)}),
+        **findings(images, confidences(images, filed), options.seed, options.rounds, filed),
     }
     write_json_file(output / "metrics.json", metrics)
     write_page(metrics, output / "report.html")

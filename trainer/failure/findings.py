@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.failure.confidence import BASELINE
 from trainer.failure.failure_flag import FAILURE_DICE, failure_auroc, false_alarm_rate
+from trainer.failure.filed_quality import FiledQuality, filed_bound_coverage
 from trainer.failure.measured_image import CLEAN, MeasuredImage
 from trainer.failure.risk_coverage import (
     area_under_risk_coverage,
@@ -41,6 +42,7 @@ ESTIMATES = (
     "quality_forest_faults_known",
     "predicted_dice",
     "predicted_dice_faults_known",
+    "predicted_dice_filed",
 )
 """Rows that foretell the Dice itself, so that their error can be told, too."""
 
@@ -70,7 +72,13 @@ class _Task:
         return frozenset(image.group for image in self.images)
 
 
-def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: int, rounds: int) -> dict[str, Any]:
+def findings(
+    images: Sequence[MeasuredImage],
+    rows: Mapping[str, Floats],
+    seed: int,
+    rounds: int,
+    filed: FiledQuality | None = None,
+) -> dict[str, Any]:
     """All figures as plain values.
 
     Every patient is drawn once for all tasks, kinds of artefact and rows, so that differences between rows are paired.
@@ -81,10 +89,12 @@ def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: 
         rows: confidence ``(N,)`` by name; of an image of a task in which it could not be fitted, NaN.
         seed: of the draws.
         rounds: number of rounds.
+        filed: what the file of their model says of quality.
 
     Returns:
         ``tasks`` by name; ``means`` over tasks, each with the number of ``tasks`` in which it is defined;
-        ``verdict``: what the check flags and lets pass; and ``bound``: how often the bound on the Dice holds.
+        ``verdict``: what the check flags and lets pass; ``bound``: how often the bound on the Dice holds, and
+        ``filed_bound``: how often that of the file does in patients whom nothing in it knows.
     """
     groups = [image.group for image in images]
     draws = PatientDraws(groups, np.random.default_rng(seed), rounds)
@@ -102,6 +112,7 @@ def findings(images: Sequence[MeasuredImage], rows: Mapping[str, Floats], seed: 
         "means": {row: means_over_tasks(by_task, patients) for row, by_task in fitted.items() if by_task},
         "verdict": verdict_worth(images, weights),
         "bound": bound_coverage(images),
+        "filed_bound": filed_bound_coverage(images, filed) if filed else {},
     }
 
 

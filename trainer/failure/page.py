@@ -29,6 +29,10 @@ def write_page(metrics: Mapping[str, Any], path: Path) -> None:
     if metrics["bound"]:
         report.add_heading("Whether the bound on the Dice holds")
         report.add_table(wording.BOUND_HEADERS, wording.bound_table(metrics["bound"]), "Clean images of other patients")
+    if metrics["filed_bound"]:
+        rows = wording.bound_table(metrics["filed_bound"])
+        report.add_heading(wording.FILED_BOUND)
+        report.add_table(wording.BOUND_HEADERS, rows, "Clean images of patients whom nothing in the file knows")
     for name, task in tasks.items():
         report.add_heading(name).add_table(wording.ROW_HEADERS, wording.row_table(task["rows"]), "Lowest AURC first")
     report.add_heading("Provenance").add_table(("What", "Value"), wording.provenance(metrics), "How this was made")

@@ -75,6 +75,10 @@ def _section(metrics: Mapping[str, Any], path: Path) -> list[str]:
     if metrics["bound"]:
         parts += ["### Whether the bound on the Dice holds"]
         parts += [table(wording.BOUND_HEADERS, wording.bound_table(metrics["bound"]))]
+    # Findings from before it was asked have none.
+    if metrics.get("filed_bound"):
+        parts += [f"### {wording.FILED_BOUND}"]
+        parts += [table(wording.BOUND_HEADERS, wording.bound_table(metrics["filed_bound"]))]
     for name, task in metrics["tasks"].items():
         parts += [f"### {name}", table(wording.ROW_HEADERS, wording.row_table(task["rows"]))]
     return [*parts, "### Provenance", table(("What", "Value"), wording.provenance(metrics))]

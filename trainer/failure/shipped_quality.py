@@ -30,7 +30,7 @@ def predicted_dice(images: Sequence[MeasuredImage], *, faults_known: bool = Fals
     Returns:
         ``(N,)``: mean over the structures that were found; NaN where none was, and where the task has no other patient.
     """
-    names, samples = _tasks(images), [_sample(image) for image in images]
+    names, samples = _tasks(images), [sample_of(image) for image in images]
 
     def foretell(known: Mask, wanted: Mask) -> Floats:
         """By what is learnt of the known ones, if these tell what is usual in the task."""
@@ -54,9 +54,9 @@ def bound_coverage(images: Sequence[MeasuredImage]) -> dict[str, Any]:
         by task that has patients enough for a bound: ``coverage`` (share of structures), its ``interval``,
         ``structures``, ``patients``, and the mean ``margin``.
     """
-    names, samples = _tasks(images), [_sample(image) for image in images]
+    names, samples = _tasks(images), [sample_of(image) for image in images]
     margins = np.full(len(images), np.nan)
-    reached: list[list[bool]] = [[] for _ in images]
+    held: list[list[bool]] = [[] for _ in images]
 
     def judge(known: Mask, wanted: Mask) -> Floats:
         """Compare with what was made without these patients; the margins."""
@@ -66,21 +66,34 @@ def bound_coverage(images: Sequence[MeasuredImage]) -> dict[str, Any]:
             quality = _quality(images[at], samples[at], learnt, names)
             if quality.margin is not None:
                 margins[at] = quality.margin
-                reached[at] = _reached(samples[at], quality)
+                held[at] = reached(samples[at], quality)
         return margins[wanted] if clean else np.zeros(int(wanted.sum()))
 
     cross_fitted([image.group for image in images], [image.kind for image in images], judge, faults_known=True)
-    return {name: found for name in names if (found := _coverage(images, name, margins, reached))}
+    return coverage_by_task(images, margins, held)
+
+
+def coverage_by_task(
+    images: Sequence[MeasuredImage], margins: Floats, held: Sequence[Sequence[bool]]
+) -> dict[str, Any]:
+    """As `bound_coverage` has it, of what was found of each image.
+
+    Args:
+        images: of any number of tasks.
+        margins: ``(N,)``; NaN where there is no bound.
+        held: by image, of each structure that was found, whether it reaches its bound.
+    """
+    return {name: found for name in _tasks(images) if (found := _coverage(images, name, margins, held))}
 
 
 def _coverage(
-    images: Sequence[MeasuredImage], task: str, margins: Floats, reached: Sequence[Sequence[bool]]
+    images: Sequence[MeasuredImage], task: str, margins: Floats, held: Sequence[Sequence[bool]]
 ) -> dict[str, Any]:
-    own = [at for at, image in enumerate(images) if image.task == task and reached[at]]
+    own = [at for at, image in enumerate(images) if image.task == task and held[at]]
     if not own:
         return {}
-    found = [held for at in own for held in reached[at]]
-    patients = [images[at].group for at in own for _ in reached[at]]
+    found = [is_reached for at in own for is_reached in held[at]]
+    patients = [images[at].group for at in own for _ in held[at]]
     return {
         "coverage": float(np.mean(found)),
         "interval": list(share_interval(found, patients)),
@@ -90,7 +103,7 @@ def _coverage(
     }
 
 
-def _reached(sample: QualitySample, quality: ImageQuality) -> list[bool]:
+def reached(sample: QualitySample, quality: ImageQuality) -> list[bool]:
     """Of each structure that was found and has a Dice, whether it is at least its bound."""
     bounds = [(quality.at_least(number), sample.dice.get(name, np.nan)) for number, name in enumerate(sample.expected)]
     return [bool(dice >= bound) for bound, dice in bounds if bound is not None and not np.isnan(dice)]
@@ -100,7 +113,7 @@ def _tasks(images: Sequence[MeasuredImage]) -> list[str]:
     return list(dict.fromkeys(image.task for image in images))
 
 
-def _sample(image: MeasuredImage) -> QualitySample:
+def sample_of(image: MeasuredImage) -> QualitySample:
     """An image as the learning of a model file takes it."""
     score = float(np.log(np.clip(image.score, LOWEST_SCORE, HIGHEST_SCORE)))
     expected = {name: None if np.isnan(value) else value for name, value in image.expected_dice.items()}

@@ -17,7 +17,7 @@ from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.ood.reference import ReferenceImage, SpectralReference
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import unseen
+from trainer.data.provenance import noted_held_out, unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.law_fitting import fit_limits
 from trainer.reference.left_out_score import FEWEST_PATIENTS, LeftOutScores, left_out_scores
@@ -35,7 +35,8 @@ def refit_limits(
 ) -> Manifest:
     """Fit the limits of every task to its known images and write the model with them.
 
-    Weights, reference and memories stay bit for bit what they were.
+    Weights, reference and memories stay bit for bit what they were; patients who were not known before are noted as
+    held out.
 
     Args:
         model_path: model to start from.
@@ -69,7 +70,10 @@ def refit_limits(
     names = [task.name for task in manifest.tasks]
     _require_scores(scores, chosen)
     info = with_false_alarms(manifest.ood, names, fit_limits(scores, len(names)), scores)
-    changed = refitted(dataclasses.replace(manifest, ood=info), predictor.model.digest)
+    changed = noted_held_out(
+        dataclasses.replace(manifest, ood=info), {dataset.name: unseen(dataset, manifest) for dataset in chosen}
+    )
+    changed = refitted(changed, predictor.model.digest)
     place.require_untouched()
     rewrite_manifest(model_path, changed, output, read_as=predictor.model.digest)
     return changed

@@ -16,7 +16,7 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest, TaskInfo
 from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import unseen
+from trainer.data.provenance import noted_held_out, unseen
 from trainer.layout.case import Case
 from trainer.measuring.held_out_dice import held_out_samples
 from trainer.ood.fault.artefact import Artefact
@@ -42,7 +42,8 @@ def refit_quality(
 ) -> Manifest:
     """Segment held-out images, as they are and spoilt, and write the model with what they say of its quality.
 
-    Weights, reference, temperatures and figures stay bit for bit what they were.
+    Weights, reference, temperatures and figures stay bit for bit what they were; patients who were not known before are
+    noted as held out.
 
     Args:
         model_path: model to start from.
@@ -84,7 +85,9 @@ def refit_quality(
     for task, own, spoil in zip(predictor.manifest.tasks, cases, planned, strict=True):
         clean = held_out_samples(predictor, task, datasets[task.name].labels, own, advance)
         samples.append([*clean, *_spoilt_samples(predictor, task, datasets[task.name], spoil, advance)])
-    manifest = requalified(replace(loaded.manifest, quality=fit_quality(samples)), loaded.model.digest)
+    changed = replace(loaded.manifest, quality=fit_quality(samples))
+    changed = noted_held_out(changed, dict(zip((task.name for task in changed.tasks), cases, strict=True)))
+    manifest = requalified(changed, loaded.model.digest)
     place.require_untouched()
     rewrite_manifest(model_path, manifest, output, read_as=loaded.model.digest)
     return manifest

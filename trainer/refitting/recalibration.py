@@ -15,7 +15,7 @@ from MultiTaskSegLib.runtime.model.model_file import rewrite_manifest
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.calibration.task_calibration import HeldOutCase, TaskCalibration
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import unseen
+from trainer.data.provenance import noted_held_out, unseen
 from trainer.layout.case import Case
 from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.measuring.own_grid_case import read_own_grid_case
@@ -32,7 +32,8 @@ def refit_calibration(
     """Fit the temperatures of every task on held-out cases and write the model with them.
 
     Besides them only what depends on them changes: the calibration and the Dice of these cases, how many they are, and
-    the bound on the Dice; what corrected the predicted Dice belonged to the old temperatures, and is gone.
+    the bound on the Dice; what corrected the predicted Dice belonged to the old temperatures, and is gone. Patients who
+    were not known before are noted as held out.
 
     Args:
         model_path: model to start from.
@@ -91,7 +92,8 @@ def recalibrated(
             "what corrected the predicted Dice belonged to the earlier temperatures and is left out: learn it again "
             "with 'multitaskseg-trainer quality'\n"
         )
-    return replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
+    changed = replace(predictor.manifest, tasks=measured, quality=fit_quality(samples))
+    return noted_held_out(changed, dict(zip((task.name for task in tasks), cases, strict=True)))
 
 
 def _calibrated(

@@ -19,7 +19,7 @@ from MultiTaskSegLib.runtime.ood.signature import SignatureSpec, Variant, signat
 from MultiTaskSegLib.runtime.predictor import Predictor
 from MultiTaskSegLib.runtime.quality.quality_info import QualityInfo
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import KEY, Provenance, unseen
+from trainer.data.provenance import KEY, Provenance, noted_held_out, unseen
 from trainer.measuring.shipped_pass import ShippedPass
 from trainer.reference.cell_fitting import CellSamples, fit_memories, new_samples
 from trainer.reference.limited_reference import limited_reference
@@ -111,6 +111,8 @@ def refit_of(
     reference, scores = limited_reference(spec, names, images)
     quality = _without_scores(model.manifest.quality, stream)
     changed = dataclasses.replace(model.manifest, ood=ood_info(reference, scores), quality=quality)
+    own_images = [datasets[name] for name in names if name not in instead]
+    changed = noted_held_out(changed, {dataset.name: unseen(dataset, model.manifest) for dataset in own_images})
     manifest = refitted(changed, model.digest, "check")
     manifest = _with_record(manifest, instead)
     tensors = reference_tensors(images, reference) | cell_tensors(fit_memories(cells))

@@ -12,7 +12,15 @@ from MultiTaskSegLib.runtime.model.manifest import Manifest
 from Testing.runtime.tiny_model import tiny_manifest
 from Testing.trainer.seen_groups import trained_on
 from trainer.data.dataset import Dataset
-from trainer.data.provenance import KEY, Provenance, group_hash, record_generation, require_unseen, unseen
+from trainer.data.provenance import (
+    KEY,
+    Provenance,
+    group_hash,
+    noted_held_out,
+    record_generation,
+    require_unseen,
+    unseen,
+)
 from trainer.layout.case import Case
 
 
@@ -63,6 +71,36 @@ def test_measuring_on_a_patient_who_was_seen_is_refused() -> None:
 def test_held_out_groups_are_unseen() -> None:
     generation = record_generation("m", {"D": cases("p1")}, {}, {"D": cases("p2")})
     assert (generation.saw("p1"), generation.saw("p2")) == (True, False)
+
+
+def test_whom_anything_was_fitted_to_is_known_though_not_seen() -> None:
+    chain = Provenance(
+        (
+            record_generation("m", {"D": cases("p1")}, {"X": cases("p2")}, {"D": cases("p3")}),
+            record_generation("older", {"D": cases("p4")}, {}, {"D": cases("p5")}),
+        )
+    )
+    assert [group for group in ("p1", "p2", "p3", "p4", "p5", "p6") if not chain.knows(group)] == ["p6"]
+
+
+def test_patients_of_a_refit_are_noted_as_held_out_and_nothing_else_changes() -> None:
+    own = record_generation("m", {"D": cases("p1")}, {}, {"D": cases("p2")})
+    older = record_generation("older", {"D": cases("p4")}, {}, {"E": cases("p5")})
+    before = replace(tiny_manifest(), training={KEY: Provenance((own, older)).as_list(), "steps": 7})
+    after = noted_held_out(before, {"D": cases("p2", "p3"), "E": cases("p6", "p5")})
+    known = Provenance.of(after)
+    assert [known.knows(group) for group in ("p3", "p6", "p7")] == [True, True, False]
+    assert not known.saw("p3")
+    (first, second) = known.generations
+    assert second == older
+    assert (first.labelled, first.salt, after.training["steps"]) == (own.labelled, own.salt, 7)
+    assert {name: len(hashes) for name, hashes in first.held_out.items()} == {"D": 2, "E": 1}
+
+
+def test_a_refit_with_patients_who_are_known_leaves_the_record_as_it_was() -> None:
+    own = record_generation("m", {"D": cases("p1")}, {}, {"D": cases("p2")})
+    before = replace(tiny_manifest(), training={KEY: [own.as_dict()]})
+    assert noted_held_out(before, {"D": cases("p2"), "E": ()}) is before
 
 
 def test_a_model_that_does_not_say_whom_it_has_seen_is_not_measured() -> None:

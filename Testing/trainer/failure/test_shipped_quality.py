@@ -12,7 +12,7 @@ from Testing.trainer.failure.synthetic_image import measured
 from trainer.failure.confidence import confidences
 from trainer.failure.findings import findings
 from trainer.failure.measured_image import CLEAN, MeasuredImage
-from trainer.failure.shipped_quality import _sample, bound_coverage, predicted_dice
+from trainer.failure.shipped_quality import bound_coverage, predicted_dice, sample_of
 from trainer.quality.quality_fit import fit_corrections, fit_quality
 
 
@@ -76,9 +76,9 @@ def test_a_task_whose_patients_chance_has_put_aside_together_is_foretold_by_each
     # Of eleven names the first and the last are dealt into one of ten folds.
     images = [*named("A", 7, "bcdefghij"), *named("B", 8, "ak")]
     others = [own for own in images if own.group != "a"]
-    samples = [[_sample(own) for own in others if own.task == task] for task in "AB"]
+    samples = [[sample_of(own) for own in others if own.task == task] for task in "AB"]
     known = fit_corrections(samples)[1]
-    expected = [image_quality({0: 0.9}, _sample(own).traits, known).mean for own in images if own.group == "a"]
+    expected = [image_quality({0: 0.9}, sample_of(own).traits, known).mean for own in images if own.group == "a"]
     told = predicted_dice(images, faults_known=True)[[own.group == "a" for own in images]]
     np.testing.assert_allclose(told, np.array(expected, dtype=np.float64))
 
@@ -92,7 +92,7 @@ def test_where_nothing_was_found_the_predicted_dice_has_the_lowest_confidence() 
 
 
 def test_corrections_alone_are_those_of_the_whole_fit() -> None:
-    samples = [[_sample(own) for own in cohort(4, 12)]]
+    samples = [[sample_of(own) for own in cohort(4, 12)]]
     (whole,) = fit_quality(samples).tasks
     (alone,) = fit_corrections(samples)
     assert replace(whole, margin=None, patients=0) == replace(alone, patients=0)
