@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ pytest.importorskip("pydicom", reason="pydicom makes the DICOM files of these te
 from pydicom import dcmread
 
 from MultiTaskSegLib.runtime.errors import InputError
-from MultiTaskSegLib.runtime.image.image_file import read_image
+from MultiTaskSegLib.runtime.image.image_file import read_image, read_label_map
 from Testing.hostile.dicom_series import write_series
 
 VOXELS = np.random.default_rng(3).integers(0, 4000, (5, 6, 9)).astype(np.uint16)
@@ -104,3 +105,22 @@ def test_a_single_slice_is_as_thick_as_it_says_however_far_apart_slices_were_tak
     volume = read_image(folder)
     assert volume.spacing_mm == pytest.approx((0.5, 0.75, 2.5))
     np.testing.assert_allclose(volume.ijk_to_lps[:3, 2], 2.5 * tilted[:, 2], atol=1e-6)
+
+
+@pytest.mark.parametrize("distance_mm", ["1e-200", "5e-324", "1e200"])
+def test_a_lone_slice_is_as_thick_as_it_says_whatever_distance_it_names(tmp_path: Path, distance_mm: str) -> None:
+    tags = {"SpacingBetweenSlices": distance_mm, "SliceThickness": "4"}
+    write_series(tmp_path, VOXELS[:1], np.diag([1, 1, STEP_MM, 1]), **tags)
+    matrix = np.diag([1.0, 1.0, 4.0, 1.0])
+    np.testing.assert_allclose(read_image(tmp_path / "IM0000").ijk_to_lps, matrix)
+    np.testing.assert_allclose(read_label_map(tmp_path / "IM0000")[1], matrix)
+
+
+@pytest.mark.parametrize("read", [read_image, read_label_map])
+def test_a_lone_slice_of_no_thickness_at_all_is_refused_as_image_and_as_label_map(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    tags = {"SpacingBetweenSlices": "1e-200", "SliceThickness": ""}
+    write_series(tmp_path, VOXELS[:1], np.diag([1, 1, STEP_MM, 1]), **tags)
+    with pytest.raises(InputError, match="not an invertible 4x4 matrix"):
+        read(tmp_path / "IM0000")

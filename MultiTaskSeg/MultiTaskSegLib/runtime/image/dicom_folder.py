@@ -102,10 +102,22 @@ def read_dicom_file(path: Path) -> tuple[ItkImage, Measured]:
     is_flat, depth_mm = image.pixels.shape[0] == 1, thickness_mm(image.tags)
     # GDCM knows the distance of slices only; alone, a slice has none and would be 1 mm thick.
     if is_flat and depth_mm is not None:
-        matrix = matrix.copy()
-        matrix[:3, 2] *= depth_mm / np.linalg.norm(matrix[:3, 2])
+        matrix = _as_thick(matrix, depth_mm)
     has_depth = depth_mm is not None or not is_flat
     return replace(image, ijk_to_lps=matrix), ("voxel" if has_depth else "pixel") if has_size else "nothing"
+
+
+def _as_thick(matrix: NDArray[np.float64], depth_mm: float) -> NDArray[np.float64]:
+    """The grid of a lone slice with its thickness in place of the distance to others, however small that is said to be;
+    as it is where it leads nowhere."""
+    step_mm = np.abs(matrix[:3, 2]).max()
+    if not (np.isfinite(step_mm) and step_mm > 0):
+        return matrix
+    # Scaled before it is squared, which would make nothing of the smallest numbers.
+    axis = matrix[:3, 2] / step_mm
+    thick = matrix.copy()
+    thick[:3, 2] = axis * (depth_mm / np.linalg.norm(axis))
+    return thick
 
 
 def _is_jpeg(path: Path) -> bool:

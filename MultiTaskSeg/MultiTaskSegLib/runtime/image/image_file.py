@@ -20,7 +20,7 @@ from MultiTaskSegLib.runtime.image.meta_integrity import check_meta
 from MultiTaskSegLib.runtime.image.nifti_integrity import check_nifti, write_as_volume
 from MultiTaskSegLib.runtime.image.nonfinite import mend_nonfinite
 from MultiTaskSegLib.runtime.image.nrrd_integrity import check_nrrd
-from MultiTaskSegLib.runtime.image.volume import Measured, Volume
+from MultiTaskSegLib.runtime.image.volume import Measured, Volume, require_invertible
 from MultiTaskSegLib.runtime.machine.memory_shortage import memory_checked
 from MultiTaskSegLib.runtime.pixel.block_ringing import without_ringing
 from MultiTaskSegLib.runtime.pixel.grey_pixels import grey
@@ -96,6 +96,8 @@ def read_label_map(path: str | Path) -> tuple[NDArray[np.int32], NDArray[np.floa
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise InputError("JPEG compression alters label values", file=path, remedy="Save the label map as PNG or NIfTI")
     grid = _read_grid(path)
+    # No grid can be compared with one that is not finite, as of a lone slice with a distance of next to nothing.
+    require_invertible(grid.ijk_to_lps, str(path))
     if grid.nonfinite_index.size or (grid.pixels.dtype.kind == "f" and not np.isfinite(grid.pixels).all()):
         raise InputError("the label map holds NaN or infinite values", file=path, remedy="Correct the label map")
     if grid.pixels.dtype.kind == "f" and (odd := np.flatnonzero(grid.pixels != np.round(grid.pixels))).size:

@@ -61,13 +61,7 @@ class Volume:
                 file=self.name or None,
                 remedy="Bring the channels onto one grid",
             )
-        affine = np.asarray(self.ijk_to_lps, dtype=np.float64)
-        if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _spans_space(affine[:3, :3]):
-            raise InputError(
-                "the voxel-to-world matrix is not an invertible 4x4 matrix",
-                file=self.name or None,
-                remedy="Correct spacing and orientation in the header",
-            )
+        require_invertible(self.ijk_to_lps, self.name)
 
     @property
     def channels(self) -> tuple[NDArray[np.float32], ...]:
@@ -144,6 +138,25 @@ class Volume:
     def is_planar(self) -> bool:
         """Whether this is a 2-D image: exactly one slice along some axis."""
         return 1 in self.voxels.shape
+
+
+def require_invertible(ijk_to_lps: NDArray[np.float64], name: str) -> None:
+    """Refuse a grid whose voxels lie nowhere or in a plane.
+
+    Args:
+        ijk_to_lps: ``(4, 4)``.
+        name: of the image, for the message; may be empty.
+
+    Raises:
+        InputError: the matrix is not finite, or has no inverse.
+    """
+    affine = np.asarray(ijk_to_lps, dtype=np.float64)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _spans_space(affine[:3, :3]):
+        raise InputError(
+            "the voxel-to-world matrix is not an invertible 4x4 matrix",
+            file=name or None,
+            remedy="Correct spacing and orientation in the header",
+        )
 
 
 def _spans_space(columns: NDArray[np.float64]) -> bool:
