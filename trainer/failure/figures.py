@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -28,10 +29,10 @@ def risk_coverage_panels(tasks: Mapping[str, Any]) -> Figure:
     for axes, (name, task) in zip(grid, tasks.items(), strict=False):
         curves = task["risk_coverage"]
         axes.plot(curves["coverage"], curves["best"], color=SOFT, linestyle="--", linewidth=1.1, label="best order")
-        for row, colour in zip(_shown(tasks), COLOURS, strict=False):
+        for row, colour, style in _lines(tasks):
             if row in curves:
                 label = plain(ROW_NAMES.get(row, row))
-                axes.plot(curves["coverage"], curves[row], color=colour, linewidth=1.6, label=label)
+                axes.plot(curves["coverage"], curves[row], color=colour, linestyle=style, linewidth=1.6, label=label)
         axes.set_title(plain(f"{short_name(name)}: {task['images']} images"), fontsize=10, color=INK, loc="left")
         axes.set_xlabel("share of images kept", fontsize=9, color=INK)
         axes.set_ylabel("their mean 1 - Dice", fontsize=9, color=INK)
@@ -72,6 +73,13 @@ def area_bars(means: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _shown(tasks: Mapping[str, Any]) -> list[str]:
+def _lines(tasks: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Row, colour and style of every line: solid for what takes one pass, dotted for what takes several, so that each
+    kind has all colours to itself."""
     rows = dict.fromkeys(row for task in tasks.values() for row in task["rows"])
-    return [*(row for row in SHOWN if row in rows), *(row for row in rows if row.startswith(PAIRWISE))]
+    kinds = ([row for row in SHOWN if row in rows], [row for row in rows if row.startswith(PAIRWISE)])
+    return [
+        (row, colour, style)
+        for kind, style in zip(kinds, ("-", ":"), strict=True)
+        for row, colour in zip(kind, cycle(COLOURS))
+    ]

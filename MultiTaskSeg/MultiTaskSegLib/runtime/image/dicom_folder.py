@@ -111,11 +111,11 @@ def _as_thick(matrix: NDArray[np.float64], depth_mm: float) -> NDArray[np.float6
     """The grid of a lone slice with its thickness in place of the distance to others, however small that is said to be;
     as it is where it leads nowhere."""
     step_mm = np.abs(matrix[:3, 2]).max()
-    if not (np.isfinite(step_mm) and step_mm > 0):
+    if not 0 < step_mm < np.inf:
         return matrix
     # Scaled before it is squared, which would make nothing of the smallest numbers.
     axis = matrix[:3, 2] / step_mm
-    thick = matrix.copy()
+    thick: NDArray[np.float64] = matrix.copy()
     thick[:3, 2] = axis * (depth_mm / np.linalg.norm(axis))
     return thick
 
