@@ -22,7 +22,7 @@ from MultiTaskSegLib.runtime.network.reduced_backend import ReducedBackend
 from MultiTaskSegLib.runtime.ood.verdict import Verdict
 from MultiTaskSegLib.runtime.predictor import Predictor
 from trainer.data.dataset import Dataset, read_datasets
-from trainer.data.provenance import unseen
+from trainer.data.provenance import noted_held_out, unseen
 from trainer.layout.case import Case
 from trainer.measuring.held_out_dice import held_out_dice, held_out_samples
 from trainer.ood.catalogue import ARTEFACT, KNOWN, LEFT_OUT, REAL, Entry, catalogue
@@ -79,6 +79,8 @@ def measure_precisions(
 ) -> Manifest:
     """Run a model in float32 and in lower precisions on the same images, and write what that costs into its file.
 
+    Patients of its tasks who were not known before are noted as held out.
+
     Args:
         model_path: model to measure.
         directories: one folder per task of the model, with the task's name; other datasets are foreign images.
@@ -117,7 +119,9 @@ def measure_precisions(
         found = behaviour(lower, images, advance)
         _require_computed(lower, precision)
         measured.append(compared(precision, lower.backend.name, images, found, expected))
-    manifest = described(replace(model.manifest, precision=PrecisionInfo(VERSION, tuple(measured))), model.digest)
+    changed = replace(model.manifest, precision=PrecisionInfo(VERSION, tuple(measured)))
+    changed = noted_held_out(changed, {name: cases for name, (_, cases) in images.held_out.items()})
+    manifest = described(changed, model.digest)
     place.require_untouched()
     rewrite_manifest(model_path, manifest, output, read_as=model.digest)
     return manifest

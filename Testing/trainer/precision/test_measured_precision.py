@@ -19,6 +19,7 @@ from Testing.runtime.model.test_precision_info import figures, info
 from Testing.trainer.synthetic_dataset import BallDataset
 from trainer import cli
 from trainer.config import TrainingConfig
+from trainer.data.provenance import Provenance
 from trainer.ood.catalogue import ARTEFACT, KNOWN, Entry
 from trainer.precision import measured_precision
 from trainer.precision.measured_precision import Behaviour, Images, compared, measure_precisions
@@ -80,6 +81,16 @@ def test_the_block_holds_the_dice_of_the_file_and_every_image_that_was_checked(
     told = capsys.readouterr().out
     assert ("permitted" in told) is own.is_permitted
     assert f"{own.dice[task.name]:.4f}" in told
+
+
+def test_new_patients_whom_the_dice_was_measured_on_are_known_afterwards(
+    trained: Path, folders: list[Path], tmp_path: Path
+) -> None:
+    more, output = replace(BALLS, patients=7).write(tmp_path), tmp_path / "measured.mts.safetensors"
+    assert not Provenance.of(read_manifest(trained)[0]).knows("patient_6")
+    measure_precisions(trained, [more, folders[1]], output, precisions=["bfloat16"], stream=io.StringIO())
+    after = Provenance.of(read_manifest(output)[0])
+    assert (after.knows("patient_6"), after.saw("patient_6")) == (True, False)
 
 
 def test_a_precision_that_computes_something_else_is_published_and_left_out(
