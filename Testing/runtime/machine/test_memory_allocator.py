@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 import threading
+import weakref
 
+import numpy as np
 import pytest
 
 from MultiTaskSegLib.runtime.machine.memory_allocator import in_own_heap
@@ -29,3 +34,46 @@ def test_where_no_thread_can_be_started_it_runs_in_this_one(monkeypatch: pytest.
 
     monkeypatch.setattr(threading.Thread, "start", no_more)
     assert in_own_heap(threading.get_ident) == threading.get_ident()
+
+
+def test_what_lay_in_memory_as_it_failed_is_free_when_the_caller_has_seen_the_failure() -> None:
+    held: list[weakref.ref[object]] = []
+
+    def fail() -> None:
+        large = np.zeros(1000)
+        held.append(weakref.ref(large))
+        raise MemoryError("words")
+
+    gc.disable()
+    try:
+        with pytest.raises(MemoryError) as caught:
+            in_own_heap(fail)
+        del caught
+        assert held[0]() is None
+    finally:
+        gc.enable()
+
+
+INTERRUPTED = """
+import os, signal, threading, torch
+from MultiTaskSegLib.runtime.machine.memory_allocator import in_own_heap
+
+def compute():
+    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    values = torch.rand(1, 4, 24, 24, 24)
+    while True:
+        values = torch.nn.functional.conv3d(values, torch.ones(4, 4, 3, 3, 3), padding=1).sigmoid()
+
+try:
+    in_own_heap(compute)
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_a_process_that_is_interrupted_meanwhile_ends_as_it_wants_to() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")

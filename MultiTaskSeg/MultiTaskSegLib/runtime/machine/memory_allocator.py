@@ -17,25 +17,43 @@ def in_own_heap(function: Callable[[], Found]) -> Found:
 
     In the heap of this thread that would lie between all large blocks to come: runs would take up to twice the memory.
     A thread of its own has a heap of its own (glibc: an arena, unless MALLOC_ARENA_MAX forbids it). Where no thread can
-    be started, the function runs in this one; Ctrl+C does not wait for it.
+    be started, the function runs in this one; Ctrl+C does not wait for it, but ends it.
 
     Raises:
         BaseException: as the function.
     """
     outcome: Future[Found] = Future()
-
-    def run() -> None:
-        """In the thread; whatever it raises belongs to the caller."""
-        try:
-            outcome.set_result(function())
-        except BaseException as error:
-            outcome.set_exception(error)
-
+    # The process ends after it: a thread that is within compiled code then would end the process by a signal.
+    thread = threading.Thread(target=_run, args=(function, outcome), daemon=False)
     try:
-        threading.Thread(target=run, daemon=True).start()
+        thread.start()
     except RuntimeError:  # too many threads, or the interpreter is about to end
         return function()
-    return outcome.result()
+    try:
+        return outcome.result()
+    except BaseException:
+        if not outcome.done():
+            _interrupt(thread)
+        raise
+    finally:
+        # An error leads to this frame, and would stay with all that it leads to.
+        del outcome
+
+
+def _run(function: Callable[[], Found], outcome: Future[Found]) -> None:
+    """In the thread; whatever the function raises belongs to the caller."""
+    try:
+        outcome.set_result(function())
+    except BaseException as error:
+        outcome.set_exception(error)
+    finally:
+        del outcome
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """As Ctrl+C does the main thread: when what it is within of compiled code is done."""
+    number, kind = ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, kind)
 
 
 def release_freed_memory() -> bool:
