@@ -87,7 +87,8 @@ class Provenance:
         """
         terms = {task.name: _terms_of_task(task) for task in manifest.tasks}
         try:
-            return cls(tuple(_generation(plain).with_terms(terms) for plain in manifest.training[KEY]))
+            own, *earlier = (_generation(plain).with_terms(terms) for plain in manifest.training[KEY])
+            return cls((own, *earlier))
         except (KeyError, TypeError, AttributeError, ValueError):
             raise ModelError(
                 f"the file of model {manifest.name!r} does not say on which patients it was trained",

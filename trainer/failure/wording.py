@@ -83,7 +83,8 @@ DEFINITIONS = (
     "patients where it was trained on the same datasets.",
     "In a task of whose patients nothing in the model file knows any (no weight was learnt with them, no temperature, "
     "limit or correction fitted to them, no figure measured on them) the file is judged as it is: its own predicted "
-    "Dice, learnt of its held-out patients under faults of every kind, and its own bound.",
+    "Dice, with what it has learnt of its held-out patients. Its own bound is counted in clean images of all such "
+    "patients, those of tasks with others, too.",
 )
 
 

@@ -104,7 +104,7 @@ def test_a_refit_with_patients_who_are_known_leaves_the_record_as_it_was() -> No
 
 
 def test_a_model_that_does_not_say_whom_it_has_seen_is_not_measured() -> None:
-    for training in ({}, {KEY: None}, {KEY: [{}]}, {KEY: {"salt": ""}}, {"held_out_groups": {"D": ["p1"]}}):
+    for training in ({}, {KEY: None}, {KEY: []}, {KEY: [{}]}, {KEY: {"salt": ""}}, {"held_out_groups": {"D": ["p1"]}}):
         with pytest.raises(ModelError, match="does not say on which patients"):
             unseen(dataset("D", "p1"), replace(tiny_manifest(), training=training))
 
