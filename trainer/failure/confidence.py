@@ -40,7 +40,7 @@ def confidences(images: Sequence[MeasuredImage], filed: FiledQuality | None = No
 
     Returns:
         by name; a fitted row has NaN for images of tasks with a single patient, on whom nothing could be fitted; that
-        of the file has it for images of patients whom the file knows.
+        of the file has it for images of patients whom the file knows, and of tasks of which it says nothing.
     """
     rows = {name: _lowest_where_missing(-_trait(images, name)) for name in ENTROPIES}
     rows |= {name: _lowest_where_missing(_trait(images, name)) for name in CONFIDENCES}
@@ -55,13 +55,16 @@ def confidences(images: Sequence[MeasuredImage], filed: FiledQuality | None = No
     rows["quality_forest_faults_known"] = quality_regression(images, forest, faults_known=True)
     rows["predicted_dice"] = predicted_dice(images)
     rows["predicted_dice_faults_known"] = predicted_dice(images, faults_known=True)
-    if filed and not np.isnan(told := filed_dice(images, filed)).all():
-        rows["predicted_dice_filed"] = told
     for way in dict.fromkeys(name for image in images for name in image.agreement):
         agreement = np.array([image.agreement[way] for image in images])
         rows[f"{PAIRWISE}{way}"] = _lowest_where_missing(agreement)
     nothing = _trait(images, "labels_found") == 0
-    return {name: np.where(nothing, -np.inf, values) for name, values in rows.items()}
+    rows = {name: np.where(nothing, -np.inf, values) for name, values in rows.items()}
+    # An empty result that the file is not judged on must not look like one that it is.
+    if filed and (judged := filed.judged(images)).any():
+        told = filed_dice(images, filed)
+        rows["predicted_dice_filed"] = np.where(judged & nothing, -np.inf, told)
+    return rows
 
 
 def _trait(images: Sequence[MeasuredImage], name: str) -> Floats:

@@ -42,13 +42,16 @@ class FiledQuality:
         names = (task.name for task in manifest.tasks)
         return cls(dict(zip(names, known, strict=False)), Provenance.of(manifest).knows)
 
+    def judged(self, images: Sequence[MeasuredImage]) -> NDArray[np.bool_]:
+        """``(N,)``: whether the file says something of an image's task and does not know its patient."""
+        return np.array([image.task in self.tasks and not self.knows(image.group) for image in images], dtype=np.bool_)
+
     def foretold(self, images: Sequence[MeasuredImage]) -> list[ImageQuality | None]:
         """What the file says of each image; None where it says nothing of the task, or knows the patient."""
-        return [self._foretold(image) for image in images]
+        pairs = zip(images, self.judged(images).tolist(), strict=True)
+        return [self._foretold(image) if is_judged else None for image, is_judged in pairs]
 
-    def _foretold(self, image: MeasuredImage) -> ImageQuality | None:
-        if image.task not in self.tasks or self.knows(image.group):
-            return None
+    def _foretold(self, image: MeasuredImage) -> ImageQuality:
         sample = sample_of(image)
         return image_quality(dict(enumerate(sample.expected.values())), sample.traits, self.tasks[image.task])
 

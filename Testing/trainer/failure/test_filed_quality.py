@@ -50,6 +50,18 @@ def test_a_structure_that_was_not_found_has_no_filed_dice_and_the_lowest_confide
     assert confidences([found, lost], filed())["predicted_dice_filed"][1] == -np.inf
 
 
+def test_nothing_found_in_a_patient_whom_the_file_knows_or_a_task_of_which_it_says_nothing_is_not_judged() -> None:
+    nothing = {"labels_found": 0.0}
+    found, known = image("p1", 0.8, 0.3), image("p2", 0.8, 0.3)
+    lost = [
+        replace(own, expected_dice={"part": float("nan")}, traits={**own.traits, **nothing})
+        for own in (known, replace(found, task="B"), replace(found, group="p3"))
+    ]
+    told = confidences([found, *lost], filed("p2"))["predicted_dice_filed"]
+    np.testing.assert_array_equal(np.isnan(told), [False, True, True, False])
+    assert "predicted_dice_filed" in confidences([known, lost[2]], filed("p2"))
+
+
 def test_the_row_has_figures_in_tasks_whose_patients_are_all_new() -> None:
     mixed = [image(f"p{n}", 0.9 - n / 10, 0.2 + n / 10) for n in range(4)]
     new = [replace(own, task="B", group=f"q{n}") for n, own in enumerate(mixed)]
