@@ -56,6 +56,11 @@ class Generation:
         found = group_hash(group, self.salt)
         return self.saw(group) or any(found in hashes for hashes in self.held_out.values())
 
+    def tells(self, other: Generation) -> bool:
+        """Whether this is the record of the same training; refits may have noted more patients as held out since."""
+        kept = all(set(hashes) <= set(self.held_out.get(name, ())) for name, hashes in other.held_out.items())
+        return kept and replace(self, held_out=other.held_out) == other
+
     def with_terms(self, known: Mapping[str, Mapping[str, Any]]) -> Generation:
         """With the terms of datasets that it learnt from and says nothing of."""
         more = {name: known[name] for name in (*self.labelled, *self.unlabelled) if name in known}
@@ -105,7 +110,7 @@ class Provenance:
         return any(generation.knows(group) for generation in self.generations)
 
     def with_held_out(self, held_out: Mapping[str, Iterable[Case]]) -> Provenance:
-        """With what a refit was fitted to or measured on, by dataset, in the record of the model's own training."""
+        """With what a refit was fitted to or measured on, by dataset, in the first record."""
         own, *earlier = self.generations
         more = {
             name: tuple(sorted({*own.held_out.get(name, ()), *hashes}))

@@ -152,9 +152,10 @@ def _with_record(manifest: Manifest, instead: Mapping[str, StandingIn]) -> Manif
     """With the images that stand in, in the record of whom the model has seen, not those of the check before."""
     training = {key: value for key, value in manifest.training.items() if key != KNOWS_IMAGES_OF}
     if instead:
-        known = training[KEY]
-        more = [own.generation(manifest.name).as_dict() for own in instead.values()]
-        training[KEY] = [*(one for one in more if one not in known), *known]
+        known = Provenance.of(manifest).generations
+        more = [own.generation(manifest.name) for own in instead.values()]
+        new = [one for one in more if not any(other.tells(one) for other in known)]
+        training[KEY] = Provenance((*new, *known)).as_list()
         training[KNOWS_IMAGES_OF] = {name: own.dataset.name for name, own in instead.items()}
     return dataclasses.replace(manifest, training=training)
 

@@ -79,8 +79,12 @@ def test_the_record_names_the_images_once_and_those_of_an_earlier_check_no_more(
     real, own = images(tmp_path, "real", 10), BallDataset(NAMES[1], shape=(6, 12, 14), patients=10).write(tmp_path)
     words = ["reference", "--images", f"{NAMES[0]}={real}", "--data", str(own), "-o", str(target)]
     assert cli.main([*words, "-m", str(model)]) == 0
+    # With more patients than before, who are noted.
+    shutil.rmtree(own)
+    BallDataset(NAMES[1], shape=(6, 12, 14), patients=12).write(tmp_path)
     assert cli.main([*words, "-m", str(target)]) == 0
-    assert len(Provenance.of(read_manifest(target)[0]).generations) == 2
+    record = Provenance.of(read_manifest(target)[0])
+    assert (len(record.generations), record.knows("patient_11")) == (2, True)
     mine = BallDataset(NAMES[0], shape=(6, 12, 14), patients=10).write(tmp_path)
     assert cli.main(["reference", "-m", str(target), "--data", str(mine), str(own)]) == 0
     found = read_manifest(target)[0]
