@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -77,3 +78,44 @@ def test_a_process_that_is_interrupted_meanwhile_ends_as_it_wants_to() -> None:
         [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_what_is_interrupted_while_its_thread_begins_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        began.set()
+        try:
+            while True:
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        assert began.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_own_heap(compute)
+    assert ended.wait(30)
+
+
+def test_what_is_interrupted_before_its_thread_begins_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        held.append(thread)
+        raise KeyboardInterrupt
+
+    calls: list[int] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_own_heap(lambda: calls.append(1))
+    start(held[0])
+    held[0].join(30)
+    assert calls == []

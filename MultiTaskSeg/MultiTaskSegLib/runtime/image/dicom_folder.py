@@ -113,11 +113,11 @@ def _as_thick(matrix: NDArray[np.float64], depth_mm: float) -> NDArray[np.float6
     step_mm = np.abs(matrix[:3, 2]).max()
     if not 0 < step_mm < np.inf:
         return matrix
-    # Scaled before it is squared, which would make nothing of the smallest numbers.
-    axis = matrix[:3, 2] / step_mm
-    thick: NDArray[np.float64] = matrix.copy()
-    thick[:3, 2] = axis * (depth_mm / np.linalg.norm(axis))
-    return thick
+    matrix = matrix.copy()
+    # Before it is squared, which would make nothing of the smallest numbers.
+    matrix[:3, 2] /= step_mm
+    matrix[:3, 2] *= depth_mm / np.linalg.norm(matrix[:3, 2])
+    return matrix
 
 
 def _is_jpeg(path: Path) -> bool:

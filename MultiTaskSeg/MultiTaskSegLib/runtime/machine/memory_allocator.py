@@ -26,13 +26,14 @@ def in_own_heap(function: Callable[[], Found]) -> Found:
     # The process ends after it: a thread that is within compiled code then would end the process by a signal.
     thread = threading.Thread(target=_run, args=(function, outcome), daemon=False)
     try:
-        thread.start()
-    except RuntimeError:  # too many threads, or the interpreter is about to end
-        return function()
-    try:
+        try:
+            thread.start()
+        except RuntimeError:  # too many threads, or the interpreter is about to end
+            return function()
         return outcome.result()
     except BaseException:
-        if not outcome.done():
+        # What has not begun never will; the rest is told to end. Ctrl+C may come while the thread is being started.
+        if not outcome.cancel() and not outcome.done():
             _interrupt(thread)
         raise
     finally:
@@ -42,6 +43,8 @@ def in_own_heap(function: Callable[[], Found]) -> Found:
 
 def _run(function: Callable[[], Found], outcome: Future[Found]) -> None:
     """In the thread; whatever the function raises belongs to the caller."""
+    if not outcome.set_running_or_notify_cancel():
+        return
     try:
         outcome.set_result(function())
     except BaseException as error:
